@@ -1,0 +1,54 @@
+"""pith: a Python-first MLIR compiler for sparse tensors.
+
+``import pith`` is cheap: MLIR and torch are loaded by the first call that needs them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+#: Public name -> the module that defines it. Resolved on first use.
+_EXPORTS = {
+    "Format": "formats",
+    "HSS": "formats",
+    "Level": "formats",
+    **dict.fromkeys(
+        (
+            "CacheError",
+            "DTypeError",
+            "DeviceError",
+            "Error",
+            "FileFormatError",
+            "FormatError",
+            "IRError",
+            "ImportProgramError",
+            "PassError",
+            "PipelineError",
+            "RuntimeLibraryError",
+            "ShapeError",
+            "ToolError",
+            "UnsupportedError",
+        ),
+        "errors",
+    ),
+}
+
+__all__ = [*_EXPORTS, "__version__"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _EXPORTS:
+        value = getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
+    elif name in ("torch", "runtime", "formats", "errors", "dialect", "passes", "lowering"):
+        value = importlib.import_module(f".{name}", __name__)
+    else:
+        raise AttributeError(f"module 'pith' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_EXPORTS))

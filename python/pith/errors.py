@@ -1,0 +1,76 @@
+"""Errors a user of pith can meet.
+
+Every error names what was wrong, where, and what to do about it. All derive from
+:class:`Error`, so ``except pith.Error`` catches whatever pith raises on purpose.
+"""
+
+from __future__ import annotations
+
+
+class Error(Exception):
+    """Base class of all errors raised by pith.
+
+    Args:
+        message: what is wrong, with the offending value.
+        where: the op, argument, file position or key it was found at.
+        hint: what the user can do about it.
+    """
+
+    def __init__(self, message: str, *, where: str | None = None, hint: str | None = None):
+        self.message = message
+        self.where = where
+        self.hint = hint
+        text = f"{where}: {message}" if where else message
+        super().__init__(f"{text}\n  hint: {hint}" if hint else text)
+
+
+class FormatError(Error, ValueError):
+    """A format is malformed, or a tensor does not obey the format it is given."""
+
+
+class ShapeError(Error, ValueError):
+    """Shapes or strides of operands do not fit each other or the format."""
+
+
+class DTypeError(Error, TypeError):
+    """An element type is not supported here, or operands disagree on it."""
+
+
+class DeviceError(Error, ValueError):
+    """An operand lives on a device the kernel cannot reach."""
+
+
+class FileFormatError(Error, ValueError):
+    """A file is malformed; ``where`` is ``path:line`` or ``path``."""
+
+
+class PipelineError(Error, ValueError):
+    """A textual pass pipeline is malformed or names an unknown pass or option."""
+
+
+class IRError(Error, ValueError):
+    """MLIR text does not parse or an operation does not verify."""
+
+
+class PassError(Error, RuntimeError):
+    """A pass failed; the message carries the diagnostics."""
+
+
+class UnsupportedError(Error, NotImplementedError):
+    """Something valid that this version of pith cannot do; the hint names the way round."""
+
+
+class ImportProgramError(Error, RuntimeError):
+    """A PyTorch program could not be imported; ``where`` is the model's source line."""
+
+
+class RuntimeLibraryError(Error, RuntimeError):
+    """The native support library is missing or a compiled object cannot be loaded."""
+
+
+class ToolError(Error, RuntimeError):
+    """An external tool (ptxas, ...) is missing or refused its input."""
+
+
+class CacheError(Error, OSError):
+    """The kernel cache directory cannot be used."""

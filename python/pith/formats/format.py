@@ -1,0 +1,271 @@
+"""Formats: the map from a tensor's dimensions to storage levels, and what each level is.
+
+This is the pure-Python twin of the ``#pith.format`` attribute; it needs no MLIR.
+
+Storage of a tensor in a format, in this order (the *storage contract* every lowering,
+packer and reader follows). Levels are visited outermost first; a level sees the number
+of parent positions ``P`` of the level above (1 for the first):
+
+==================  =============================================  ==========================
+level               buffers                                        child position
+==================  =============================================  ==========================
+dense, size S       none                                           ``p * S + c``
+nm<G,H>, G < H      coordinates: P*G values of ``coord_bits(l)``   ``p * G + slot``
+nm<G,G>             none                                           ``p * G + c``
+compressed          positions: P+1; coordinates: one per child     ``positions[p] + i``
+loose_compressed    positions: 2*P (begin, end); coordinates       ``positions[2p] + i``
+singleton           coordinates: one per position                  ``p``
+bitmask, size S     positions: P+1; bits: ceil(S/8) bytes each     ``positions[p] + rank of c``
+==================  =============================================  ==========================
+
+then the values, one per position of the last level. Coordinates of ``nm`` levels are
+sorted and distinct inside a group; a group with fewer than G non-zeros is filled up with
+unused coordinates that hold zeros. Sub-byte coordinates are packed little-endian into
+bytes: entry ``i`` of width ``w`` sits in byte ``i*w // 8`` at bit ``i*w % 8``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+from ..errors import FormatError, ShapeError
+from .levels import Level
+
+#: Marks a dimension whose size is known only at run time.
+DYNAMIC = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class LevelExpr:
+    """Coordinate of a level: ``(d floordiv div) mod mod`` of dimension ``dim`` (``mod`` 0: none)."""
+
+    dim: int
+    div: int = 1
+    mod: int = 0
+
+    def size(self, dim_size: int) -> int:
+        """Number of coordinates for a dimension of ``dim_size`` (DYNAMIC stays DYNAMIC)."""
+        if self.mod:
+            return self.mod
+        return DYNAMIC if dim_size == DYNAMIC else -(-dim_size // self.div)
+
+    def __str__(self) -> str:
+        text = f"d{self.dim}" if self.div == 1 else f"d{self.dim} floordiv {self.div}"
+        if not self.mod:
+            return text
+        return f"({text}) mod {self.mod}" if self.div > 1 else f"{text} mod {self.mod}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """How a tensor is stored: ``dim_to_lvl`` map, levels, and widths of the metadata.
+
+    Attributes:
+        rank: number of dimensions.
+        exprs: one :class:`LevelExpr` per level, outermost first.
+        levels: one :class:`Level` per level.
+        pos_width: bits of a position: 8, 16, 32, 64, or 0 for the native index (64).
+        crd_width: bits of a coordinate of compressed and singleton levels, as ``pos_width``.
+        nm_width: bits of a coordinate of ``nm`` levels; 0 packs them into the fewest of
+            1, 2, 4, 8, 16 bits that hold H.
+
+    Example:
+        >>> f = Format.csr()
+        >>> str(f)
+        'd0 : dense, d1 : compressed'
+        >>> f.level_sizes((3, 8))
+        (3, 8)
+    """
+
+    rank: int
+    exprs: tuple[LevelExpr, ...]
+    levels: tuple[Level, ...]
+    pos_width: int = 0
+    crd_width: int = 0
+    nm_width: int = 0
+
+    def __post_init__(self) -> None:
+        check_format(self)
+
+    # -- constructors ---------------------------------------------------------------
+
+    @classmethod
+    def make(cls, rank: int, *levels: tuple[LevelExpr | int, Level | str], **widths: int) -> Format:
+        """Build from ``(expr or dim, level or its text)`` pairs."""
+        exprs = tuple(LevelExpr(e) if isinstance(e, int) else e for e, _ in levels)
+        lvls = tuple(Level.parse(v) if isinstance(v, str) else v for _, v in levels)
+        return cls(rank, exprs, lvls, **widths)
+
+    @classmethod
+    def dense(cls, rank: int = 2) -> Format:
+        """Row-major dense storage."""
+        return cls.make(rank, *((d, "dense") for d in range(rank)))
+
+    @classmethod
+    def csr(cls, width: int = 32) -> Format:
+        """Compressed sparse rows."""
+        return cls.make(2, (0, "dense"), (1, "compressed"), pos_width=width, crd_width=width)
+
+    @classmethod
+    def csc(cls, width: int = 32) -> Format:
+        """Compressed sparse columns."""
+        return cls.make(2, (1, "dense"), (0, "compressed"), pos_width=width, crd_width=width)
+
+    @classmethod
+    def coo(cls, rank: int = 2, width: int = 32) -> Format:
+        """Sorted coordinates, one array per dimension."""
+        first = (0, "compressed(nonunique)" if rank > 1 else "compressed")
+        rest = ((d, "singleton(nonunique)" if d + 1 < rank else "singleton") for d in range(1, rank))
+        return cls.make(rank, first, *rest, pos_width=width, crd_width=width)
+
+    @classmethod
+    def bsr(cls, bh: int, bw: int, width: int = 32) -> Format:
+        """Compressed rows of dense ``bh x bw`` blocks."""
+        return cls.make(
+            2,
+            (LevelExpr(0, bh), "dense"),
+            (LevelExpr(1, bw), "compressed"),
+            (LevelExpr(0, 1, bh), "dense"),
+            (LevelExpr(1, 1, bw), "dense"),
+            pos_width=width,
+            crd_width=width,
+        )
+
+    # -- queries --------------------------------------------------------------------
+
+    @property
+    def density(self) -> float:
+        """Largest share of elements the format can hold, as far as the format alone tells."""
+        return math.prod(level.density for level in self.levels)
+
+    @property
+    def is_static(self) -> bool:
+        """True when packed shapes follow from the shape alone (dense and ``nm`` levels only)."""
+        return all(level.is_static for level in self.levels)
+
+    @property
+    def is_dense(self) -> bool:
+        """True when every element is stored."""
+        return all(level.is_dense for level in self.levels)
+
+    def coord_bits(self, level: int) -> int:
+        """Width in bits of one stored coordinate of ``level`` (``bitmask``: 1)."""
+        lvl = self.levels[level]
+        if lvl.kind == "bitmask":
+            return 1
+        if lvl.kind == "nm":
+            return self.nm_width or next(w for w in (1, 2, 4, 8, 16, 32) if 2**w >= lvl.h)
+        return self.crd_width or 64
+
+    @property
+    def pos_bits(self) -> int:
+        """Width in bits of one position."""
+        return self.pos_width or 64
+
+    def level_sizes(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Number of coordinates of every level for a tensor of ``shape``."""
+        return tuple(e.size(shape[e.dim]) for e in self.exprs)
+
+    def divisors(self) -> tuple[int, ...]:
+        """What each dimension's size must be a multiple of."""
+        out = [1] * self.rank
+        for e in self.exprs:
+            out[e.dim] = max(out[e.dim], e.div * (e.mod or 1))
+        return tuple(out)
+
+    def check_shape(self, shape: Sequence[int]) -> None:
+        """Raise :class:`ShapeError` unless a tensor of ``shape`` can be stored."""
+        if len(shape) != self.rank:
+            raise ShapeError(f"format {self} is for rank {self.rank}, got shape {tuple(shape)}")
+        for d, (size, div) in enumerate(zip(shape, self.divisors())):
+            if size != DYNAMIC and size % div:
+                up = -(-size // div) * div
+                raise ShapeError(
+                    f"dimension {d} of shape {tuple(shape)} has size {size}, which {div} does not divide "
+                    f"(format {self})",
+                    hint=f"pad dimension {d} with zeros to {up}, or choose a format whose group divides it",
+                )
+
+    def packed_shapes(self, shape: Sequence[int]) -> dict[str, tuple[int, ...]]:
+        """Shapes of the stored buffers, ``{"values": ..., "coordinates[l]": ...}``.
+
+        Only for formats whose storage is static; counts are in entries, before sub-byte packing.
+        """
+        self.check_shape(shape)
+        if not self.is_static:
+            raise FormatError(f"packed shapes of {self} depend on the data, not on the format alone")
+        out: dict[str, tuple[int, ...]] = {}
+        dims: tuple[int, ...] = ()
+        for i, (level, size) in enumerate(zip(self.levels, self.level_sizes(shape))):
+            dims += (level.g if level.kind == "nm" else size,)
+            if level.has_coordinates:
+                out[f"coordinates[{i}]"] = dims
+        out["values"] = dims
+        return out
+
+    def metadata_bits(self, shape: Sequence[int]) -> int:
+        """Bits of coordinates stored for a static format and ``shape``."""
+        shapes = self.packed_shapes(shape)
+        return sum(
+            math.prod(s) * self.coord_bits(int(k[12:-1])) for k, s in shapes.items() if k != "values"
+        )
+
+    def with_widths(self, pos: int | None = None, crd: int | None = None, nm: int | None = None) -> Format:
+        """The same format with other widths (None keeps the present one)."""
+        return dataclasses.replace(
+            self,
+            pos_width=self.pos_width if pos is None else pos,
+            crd_width=self.crd_width if crd is None else crd,
+            nm_width=self.nm_width if nm is None else nm,
+        )
+
+    def __str__(self) -> str:
+        return ", ".join(f"{e} : {level}" for e, level in zip(self.exprs, self.levels))
+
+
+def check_format(fmt: Format) -> None:
+    """Raise :class:`FormatError` unless ``fmt`` is a legal format."""
+    if len(fmt.exprs) != len(fmt.levels) or not fmt.levels:
+        raise FormatError(f"format expects one level per map result, got {len(fmt.levels)} for {len(fmt.exprs)}")
+    for name, width in (("posWidth", fmt.pos_width), ("crdWidth", fmt.crd_width)):
+        if width not in (0, 8, 16, 32, 64):
+            raise FormatError(f"{name} expects 0, 8, 16, 32 or 64, got {width}")
+    if fmt.nm_width not in (0, 1, 2, 4, 8, 16, 32, 64):
+        raise FormatError(f"nmWidth expects 0, 1, 2, 4, 8, 16, 32 or 64, got {fmt.nm_width}")
+    for i, (e, level) in enumerate(zip(fmt.exprs, fmt.levels)):
+        if not 0 <= e.dim < fmt.rank:
+            raise FormatError(f"level {i} uses dimension d{e.dim} of a rank-{fmt.rank} tensor")
+        if e.div < 1 or e.mod < 0:
+            raise FormatError(f"level {i} has expression {e}; expects positive constants")
+        if level.kind == "nm" and e.mod != level.h:
+            raise FormatError(
+                f"level {i} is nm({level.g}:{level.h}) but its expression {e} has "
+                + (f"{e.mod} coordinates" if e.mod else "no fixed size"),
+                hint=f"use (d{e.dim} floordiv c) mod {level.h}",
+            )
+        if level.kind == "nm" and fmt.nm_width and 2**fmt.nm_width < level.h:
+            raise FormatError(f"nmWidth {fmt.nm_width} cannot hold coordinates of nm({level.g}:{level.h})")
+        above = fmt.levels[i - 1].kind if i else None
+        if level.kind == "singleton" and above not in ("compressed", "loose_compressed", "singleton"):
+            raise FormatError(f"level {i} is singleton; the level above must be compressed or singleton, got {above}")
+    for d in range(fmt.rank):
+        _check_dim_partition(fmt, d)
+
+
+def _check_dim_partition(fmt: Format, dim: int) -> None:
+    """The expressions of a dimension must cut it into consecutive digits, each used once."""
+    parts = sorted((e for e in fmt.exprs if e.dim == dim), key=lambda e: -e.div)
+    if not parts:
+        raise FormatError(f"dimension d{dim} is stored by no level")
+    if parts[0].mod:
+        raise FormatError(f"dimension d{dim}: its outermost level {parts[0]} must not have a mod")
+    for outer, inner in zip(parts, parts[1:]):
+        if not inner.mod or inner.div * inner.mod != outer.div:
+            raise FormatError(
+                f"dimension d{dim}: levels {outer} and {inner} do not cut it into consecutive digits",
+                hint=f"below {outer} expects an expression with div * mod = {outer.div}",
+            )
+    if parts[-1].div != 1:
+        raise FormatError(f"dimension d{dim}: its innermost level {parts[-1]} must reach single elements")
