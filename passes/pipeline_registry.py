@@ -1,0 +1,68 @@
+"""The names a pipeline may use: pith's passes and pipelines, and upstream's passes."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import pathlib
+
+from pith.errors import PipelineError
+
+from .core import Pass
+
+_UPSTREAM = pathlib.Path(__file__).with_name("upstream_passes.txt")
+
+
+def pith_passes() -> dict[str, str]:
+    """Name -> "module:Class" of every pass of pith: tensor level, then conversions."""
+    from pith import lowering, passes
+
+    return {**passes.PASSES, **lowering.PASSES}
+
+
+def pith_pipelines() -> dict[str, str]:
+    """Name -> text of every named pipeline of pith."""
+    from pith import lowering
+
+    return lowering.PIPELINES
+
+
+@functools.cache
+def upstream_passes() -> dict[str, str]:
+    """Name -> one-line summary (may be empty) of the passes of the pinned MLIR wheel.
+
+    MLIR can look a pass up but not list its registry from Python, so the list is a file,
+    made by ``python -m pith.passes.upstream_listing`` and checked by ``test/bindings``.
+    """
+    lines = (line.partition("\t") for line in _UPSTREAM.read_text().splitlines() if not line.startswith("#"))
+    return {name: summary for name, _, summary in lines}
+
+
+@functools.cache
+def _load(spec: str) -> type[Pass]:
+    module, _, cls = spec.partition(":")
+    return getattr(importlib.import_module(module), cls)
+
+
+def load_pass(name: str) -> type[Pass]:
+    """The class of the pass ``name``. Errors: :class:`pith.PipelineError` when pith has none of that name."""
+    table = pith_passes()
+    if name not in table:
+        raise PipelineError(f"unknown pass {name!r}", hint=suggest(name))
+    return _load(table[name])
+
+
+def suggest(name: str) -> str:
+    """A hint for a name nobody knows: the closest known ones."""
+    known = [*pith_passes(), *pith_pipelines(), *upstream_passes()]
+    close = difflib.get_close_matches(name, known, 3, 0.7)
+    if close:
+        return "did you mean " + " or ".join(map(repr, close)) + "?"
+    return "`pith-opt --list-passes` shows the passes and pipelines"
+
+
+def summary(cls: type[Pass]) -> str:
+    """The first sentence of a pass's docstring on one line."""
+    first = (cls.__doc__ or "").strip().split("\n\n")[0]
+    return " ".join(first.split())

@@ -1,0 +1,116 @@
+"""Running a pipeline: verification between passes, instruments, and failures as errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pith._mlir import PassManager, ir
+from pith.errors import Error, IRError, PassError, PipelineError
+
+from .pipeline import Pipeline, PithStep, Step, UpstreamStep
+from .pipeline_diagnostics import Diagnostic, collect
+from .pipeline_instruments import Instrument
+from .pipeline_syntax import NestNode, Node, parse_syntax
+
+
+def run_steps(
+    pipeline: Pipeline, module: ir.Module, instruments: Sequence[Instrument], *, verify: bool, forward: bool
+) -> None:
+    """Run ``pipeline`` on ``module`` in place.
+
+    Args:
+        pipeline: the parsed pipeline.
+        module: the module, or the operation the pipeline is anchored on.
+        instruments: observers called around every step. If one is ``granular``, upstream passes
+            run one by one, so that it sees each of them.
+        verify: check the module after every pass of pith, and let upstream check after each of its own.
+        forward: let diagnostic handlers attached outside see the errors too (else only the exception has them).
+
+    Errors: :class:`pith.PassError` that names the pass and carries the diagnostics.
+    """
+    steps = pipeline.steps
+    if any(i.granular for i in instruments):
+        steps = tuple(single for step in steps for single in _singles(step, module.context))
+    for index, step in enumerate(steps):
+        for instrument in instruments:
+            instrument.before_pass(index, step, module)
+        try:
+            _run_step(step, module, verify=verify, forward=forward)
+        except BaseException:
+            for instrument in reversed(instruments):
+                instrument.after_failure(index, step, module)
+            raise
+        for instrument in reversed(instruments):
+            instrument.after_pass(index, step, module)
+
+
+def verify_module(module: ir.Module) -> None:
+    """Check every op of ``module``: upstream's rules, then pith's, which look at types and attributes too.
+
+    Errors: :class:`pith.IRError`; what is wrong has been emitted as diagnostics.
+    """
+    from pith import dialect
+
+    try:
+        valid = module.operation.verify() and dialect.verify_module(module)
+    except ir.MLIRError as e:
+        raise IRError(f"the module does not verify: {e}") from e
+    if not valid:
+        raise IRError("the module does not verify")
+
+
+def _run_step(step: Step, module: ir.Module, *, verify: bool, forward: bool) -> None:
+    with module.context, collect(module.context, forward=forward) as diagnostics:
+        try:
+            if isinstance(step, UpstreamStep):
+                manager = PassManager.parse(step.text, module.context)
+                manager.enable_verifier(verify)
+                manager.run(module.operation)
+                return
+            with ir.Location.unknown():
+                step.pass_.run(module)
+            if verify:
+                verify_module(module)
+        except (Error, ir.MLIRError) as e:
+            raise _failure(step, e, diagnostics) from e
+
+
+def _failure(step: Step, error: Exception, diagnostics: list[Diagnostic]) -> PassError:
+    """The :class:`pith.PassError` for ``step``: the error's own text and the diagnostics it does not repeat."""
+    said = error.message if isinstance(error, Error) else ""
+    told = [d for d in diagnostics if d.severity == "error" and d.message != said]
+    lines = [said, *map(str, told)] if said else list(map(str, told)) or [str(error)]
+    where = error.where if isinstance(error, Error) else None
+    hint = error.hint if isinstance(error, Error) else None
+    text = "\n  ".join(line for line in lines if line)
+    failure = PassError(f"pass {step.name!r} failed: {text}", where=where, hint=hint)
+    failure.diagnostics = tuple(diagnostics)
+    return failure
+
+
+def _singles(step: Step, context: ir.Context) -> Iterator[Step]:
+    """``step`` as steps of one pass each; upstream's named pipelines are opened up."""
+    if isinstance(step, PithStep):
+        yield step
+        return
+    for element in step.elements:
+        whole = UpstreamStep(step.anchor, (element,))
+        try:
+            leaves = list(_leaves(parse_syntax(str(PassManager.parse(whole.text, context)))))
+            singles = [UpstreamStep(step.anchor, (leaf,)) for leaf in leaves]
+            for single in singles:
+                PassManager.parse(single.text, context)
+        except (PipelineError, ValueError):
+            singles = [whole]
+        yield from singles
+
+
+def _leaves(tree: NestNode) -> Iterator[str]:
+    for node in tree.children:
+        if isinstance(node, NestNode):
+            yield from (f"{node.anchor}({leaf})" for leaf in _leaves(node))
+        else:
+            yield str(node)
+
+
+__all__ = ["Node", "run_steps", "verify_module"]

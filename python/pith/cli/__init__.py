@@ -1,0 +1,1 @@
+"""The commands ``pith-opt`` and ``pith``."""
