@@ -5,7 +5,11 @@ pipelines, each a textual pipeline over pith's and upstream's passes.
 """
 
 #: name in a textual pipeline -> "module:Class" (imported when the pass is first named).
-PASSES: dict[str, str] = {}
+PASSES: dict[str, str] = {
+    "convert-pith-to-loops": "pith.lowering.convert_pith_to_loops:ConvertPithToLoopsPass",
+    "convert-pith-to-sparse-tensor": "pith.lowering.convert_pith_to_sparse_tensor:ConvertPithToSparseTensorPass",
+    "pith-assemble-arguments": "pith.lowering.assemble_arguments:AssembleArgumentsPass",
+}
 
 #: name of a pipeline -> its text.
 PIPELINES: dict[str, str] = {}

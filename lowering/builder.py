@@ -1,0 +1,135 @@
+"""Index arithmetic and loops, written once for every lowering.
+
+Sizes and offsets are ``int`` while they are known and become SSA values only when they must:
+``add(3, 4)`` is ``7``, ``add(v, 0)`` is ``v``. Everything is emitted at the current insertion point.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pith._mlir import arith, ir, memref, scf, tensor
+
+#: An index that is known now, or an SSA value of ``index`` type.
+Index = int | ir.Value
+
+
+def value(x: Index) -> ir.Value:
+    """``x`` as an SSA value of ``index`` type."""
+    return arith.constant(ir.IndexType.get(), x) if isinstance(x, int) else x
+
+
+def add(a: Index, b: Index) -> Index:
+    """``a + b``."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a + b
+    if a == 0 if isinstance(a, int) else False:
+        return b
+    if b == 0 if isinstance(b, int) else False:
+        return a
+    return arith.addi(value(a), value(b))
+
+
+def sub(a: Index, b: Index) -> Index:
+    """``a - b``."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a - b
+    if isinstance(b, int) and b == 0:
+        return a
+    return arith.subi(value(a), value(b))
+
+
+def mul(a: Index, b: Index) -> Index:
+    """``a * b``."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a * b
+    if isinstance(a, int):
+        a, b = b, a
+    if isinstance(b, int) and b in (0, 1):
+        return 0 if b == 0 else a
+    return arith.muli(value(a), value(b))
+
+
+def ceildiv(a: Index, b: Index) -> Index:
+    """``ceil(a / b)`` for non-negative ``a`` and positive ``b``."""
+    if isinstance(a, int) and isinstance(b, int):
+        return -(-a // b)
+    return arith.ceildivui(value(a), value(b)) if b != 1 else a
+
+
+def div(a: Index, b: Index) -> Index:
+    """``a // b`` for non-negative ``a`` and positive ``b``."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a // b
+    return arith.divui(value(a), value(b)) if b != 1 else a
+
+
+def minimum(a: Index, b: Index) -> Index:
+    """The smaller of two non-negative indices."""
+    if isinstance(a, int) and isinstance(b, int):
+        return min(a, b)
+    return arith.minui(value(a), value(b))
+
+
+def dim_size(shaped: ir.Value, dim: int) -> Index:
+    """Size of dimension ``dim`` of a tensor or memref value: an int when the type knows it."""
+    type_ = shaped.type
+    if not type_.is_dynamic_dim(dim):
+        return type_.get_dim_size(dim)
+    op = memref if isinstance(type_, ir.MemRefType) else tensor
+    return op.dim(shaped, value(dim))
+
+
+def for_loop(
+    lo: Index,
+    hi: Index,
+    body: Callable[..., Sequence[ir.Value] | None],
+    carried: Sequence[ir.Value] = (),
+    step: Index = 1,
+) -> list[ir.Value]:
+    """``scf.for``; ``body(iv, *carried)`` returns the next carried values. Trips of 0 or 1 need no loop."""
+    if isinstance(lo, int) and isinstance(hi, int) and isinstance(step, int) and hi - lo <= step:
+        return list(body(lo, *carried) or ()) if hi > lo else list(carried)
+    loop = scf.ForOp(value(lo), value(hi), value(step), list(carried))
+    with ir.InsertionPoint(loop.body):
+        scf.yield_(list(body(loop.induction_variable, *loop.inner_iter_args) or ()))
+    return list(loop.results)
+
+
+def parallel_loop(extents: Sequence[Index], body: Callable[..., Any]) -> None:
+    """``scf.parallel`` over ``[0, extent)`` per dimension; ``body(*ivs)`` must write disjoint memory."""
+    zero, one = value(0), value(1)
+    n = len(extents)
+    loop = scf.ParallelOp([], [zero] * n, [value(e) for e in extents], [one] * n, [])
+    block = loop.regions[0].blocks.append(*[ir.IndexType.get()] * n)
+    with ir.InsertionPoint(block):
+        body(*block.arguments)
+        scf.ReduceOp([], 0)
+
+
+def if_else(
+    condition: ir.Value,
+    then: Callable[[], Sequence[ir.Value] | None],
+    otherwise: Callable[[], Sequence[ir.Value] | None] | None = None,
+    types: Sequence[ir.Type] = (),
+) -> list[ir.Value]:
+    """``scf.if``; both branches return values of ``types``."""
+    op = scf.IfOp(condition, list(types), has_else=otherwise is not None)
+    with ir.InsertionPoint(op.then_block):
+        scf.yield_(list(then() or ()))
+    if otherwise is not None:
+        with ir.InsertionPoint(op.else_block):
+            scf.yield_(list(otherwise() or ()))
+    return list(op.results)
+
+
+def zero_of(type_: ir.Type) -> ir.Value:
+    """The zero of an integer, index or floating-point type."""
+    if isinstance(type_, (ir.IntegerType, ir.IndexType)):
+        return arith.constant(type_, 0)
+    return arith.constant(type_, 0.0)
+
+
+def load_index(buffer: ir.Value, at: Index) -> ir.Value:
+    """Load an unsigned integer of any width as an ``index``."""
+    loaded = memref.load(buffer, [value(at)])
+    return loaded if isinstance(loaded.type, ir.IndexType) else arith.index_castui(ir.IndexType.get(), loaded)

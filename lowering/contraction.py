@@ -1,0 +1,164 @@
+"""Analysis: what a ``linalg.generic`` with one encoded operand computes (IR -> dataclass)."""
+
+import dataclasses
+
+from pith._mlir import ir, linalg
+from pith.dialect import encoding_of
+from pith.formats import Format
+
+_ZERO_PRESERVING = ("arith.mulf", "arith.muli", "arith.andi")
+_ZERO_UNARY = (
+    "arith.extf",
+    "arith.truncf",
+    "arith.negf",
+    "arith.extsi",
+    "arith.extui",
+    "arith.trunci",
+    "arith.sitofp",
+    "arith.uitofp",
+    "arith.fptosi",
+    "arith.fptoui",
+)
+_ACCUMULATE = ("arith.addf", "arith.addi")
+
+
+@dataclasses.dataclass(frozen=True)
+class SparseGeneric:
+    """A ``linalg.generic`` that visits one encoded operand.
+
+    Attributes:
+        op: the operation.
+        sparse: index of the encoded input.
+        format: its format.
+        maps: per operand (inputs, then the output), the results of its indexing map.
+        iterators: ``parallel`` or ``reduction`` per iteration dimension.
+        accumulates: True when the body adds a term to the output that vanishes where the
+            sparse operand is zero; False when the body's result itself vanishes there.
+    """
+
+    op: ir.OpView
+    sparse: int
+    format: Format
+    maps: tuple[tuple[ir.AffineExpr, ...], ...]
+    iterators: tuple[str, ...]
+    accumulates: bool
+
+    @property
+    def inputs(self) -> list[ir.Value]:
+        """Input operands."""
+        return list(self.op.operands)[: len(self.maps) - 1]
+
+    @property
+    def init(self) -> ir.Value:
+        """The output operand."""
+        return self.op.operands[len(self.maps) - 1]
+
+    def dims(self, operand: int) -> tuple[int | None, ...]:
+        """Iteration dimension per operand dimension; None where the map is not a bare dimension."""
+        return tuple(e.position if isinstance(e, ir.AffineDimExpr) else None for e in self.maps[operand])
+
+
+def indexing_maps(op: ir.OpView) -> tuple[tuple[ir.AffineExpr, ...], ...]:
+    """Results of each indexing map of a ``linalg.generic``."""
+    return tuple(tuple(ir.AffineMapAttr(a).value.results) for a in op.operation.attributes["indexing_maps"])
+
+
+def iterator_types(op: ir.OpView) -> tuple[str, ...]:
+    """Iterator types of a ``linalg.generic``."""
+    return tuple(str(a).split("<")[-1].rstrip(">") for a in op.operation.attributes["iterator_types"])
+
+
+def encoded_operands(op: ir.OpView) -> list[int]:
+    """Indices of the operands that carry a pith encoding."""
+    return [i for i, v in enumerate(op.operands) if encoding_of(v.type) is not None]
+
+
+def why_not_sparse(op: ir.OpView, sparse: int) -> str | None:
+    """Why zeros of operand ``sparse`` may not be skipped in ``op``, or None when they may."""
+    if len(op.results) != 1:
+        return f"it has {len(op.results)} results"
+    dims = [e.position if isinstance(e, ir.AffineDimExpr) else None for e in indexing_maps(op)[sparse]]
+    if None in dims or len(set(dims)) != len(dims):
+        return "its map of the sparse operand is not a projected permutation"
+    if any(o.operation.name == "linalg.index" for o in op.regions[0].blocks[0].operations):
+        return "its body uses linalg.index"
+    return None if _zero_behaviour(op, sparse) else "its result does not vanish where the sparse operand is zero"
+
+
+def analyse(op: ir.OpView, sparse: int) -> SparseGeneric:
+    """The :class:`SparseGeneric` of ``op``; requires ``why_not_sparse(op, sparse) is None``."""
+    fmt = encoding_of(op.operands[sparse].type)
+    behaviour = _zero_behaviour(op, sparse)
+    return SparseGeneric(op, sparse, fmt, indexing_maps(op), iterator_types(op), behaviour == "accumulates")
+
+
+def _zero_behaviour(op: ir.OpView, sparse: int) -> str | None:
+    """``accumulates``, ``vanishes`` or None; 0 * x is taken as 0 for every x, as in all sparse formats."""
+    block = op.regions[0].blocks[0]
+    zeros = [block.arguments[sparse]]
+    out = block.arguments[len(block.arguments) - 1]
+    body = list(block.operations)
+    for inner in body[:-1]:
+        name, operands = inner.operation.name, list(inner.operands)
+        if (name in _ZERO_PRESERVING and any(v in zeros for v in operands)) or (
+            name in _ZERO_UNARY and operands[0] in zeros
+        ):
+            zeros.append(inner.results[0])
+    result = body[-1].operands[0]
+    if result in zeros:
+        return "vanishes"
+    producer = None if isinstance(result, ir.BlockArgument) else result.owner
+    if producer is None or producer.name not in _ACCUMULATE:
+        return None
+    lhs, rhs = producer.operands
+    return "accumulates" if (lhs == out and rhs in zeros) or (rhs == out and lhs in zeros) else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Matmul:
+    """A 2-D contraction ``out[row, col] += sparse[row, red] * dense[red, col]``, any side transposed.
+
+    Attributes:
+        row_dim, red_dim: which dimension of the sparse tensor is kept and which is contracted.
+        dense: index of the dense input.
+        dense_transposed: the dense operand is stored ``[col, red]``.
+        out_transposed: the output is stored ``[col, row]``.
+    """
+
+    generic: SparseGeneric
+    row_dim: int
+    red_dim: int
+    dense: int
+    dense_transposed: bool
+    out_transposed: bool
+
+
+def match_matmul(g: SparseGeneric) -> Matmul | None:
+    """Recognise a matrix product of floats with one sparse operand, in any orientation."""
+    if len(g.maps) != 3 or sorted(g.iterators) != ["parallel", "parallel", "reduction"] or not g.accumulates:
+        return None
+    types = {v.type.element_type for v in g.op.operands}
+    if len(types) != 1 or not isinstance(next(iter(types)), (ir.F32Type, ir.F64Type)):
+        return None
+    names = [o.operation.name for o in g.op.regions[0].blocks[0].operations]
+    if names != ["arith.mulf", "arith.addf", "linalg.yield"]:
+        return None
+    dense = 1 - g.sparse
+    a, b, c = g.dims(g.sparse), g.dims(dense), g.dims(2)
+    red = g.iterators.index("reduction")
+    if any(len(x) != 2 or None in x for x in (a, b, c)) or red not in a or red not in b:
+        return None
+    row = a[1 - a.index(red)]
+    col = b[1 - b.index(red)]
+    if row == col or {row, col} != set(c):
+        return None
+    block = g.op.regions[0].blocks[0]
+    product = list(block.operations)[0]
+    if {str(v) for v in product.operands} != {str(block.arguments[0]), str(block.arguments[1])}:
+        return None
+    return Matmul(g, a.index(row), a.index(red), dense, b.index(red) == 1, c.index(col) == 0)
+
+
+def is_generic(op: ir.OpView) -> bool:
+    """True for ``linalg.generic``."""
+    return isinstance(op, linalg.GenericOp)

@@ -1,0 +1,125 @@
+"""``convert-pith-to-loops``: linalg on formats upstream refuses becomes scf/vector loop nests."""
+
+import dataclasses
+from typing import ClassVar
+
+from pith._mlir import arith, bufferization, ir, linalg, memref
+from pith.dialect import DecompressOp, encoding_of
+from pith.passes.core import Pass, pass_error
+
+from . import builder as b
+from .contraction import analyse, encoded_operands, is_generic, match_matmul, why_not_sparse
+from .levels import Storage, load_value, start, storage_of, walk
+from .template_panel import emit_panel
+from .template_scalar import emit_scalar
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertPithToLoopsPass(Pass):
+    """Lower every remaining use of a pith-encoded tensor to loops over its levels.
+
+    Before::
+
+        %y = linalg.generic {maps, iterators} ins(%W, %x : tensor<64x32xf32, #hss>, ...) outs(%init) {mul, add}
+
+    After: memrefs, ``scf.parallel``, ``scf.for`` and ``vector`` ops; the tensors around the op are
+    met by ``bufferization.to_buffer`` and ``to_tensor``, which one-shot bufferization resolves.
+
+    A matrix product of f32 or f64 in any orientation takes the panel template, everything else the
+    scalar one. An op that zeros cannot be skipped in, and further encoded operands of one op, read
+    a decompressed copy. ``pith.decompress`` becomes a zero fill and a scatter.
+
+    Requires: ``linalg.generic`` only (run ``linalg-generalize-named-ops``); encoded values come from
+    ``pith.assemble``. Preserves: everything without a pith encoding. Does not: store into encoded
+    results. Cost: linear in the module; the code emitted is linear in the number of levels, times
+    G per ``nm`` level, which is unrolled.
+    """
+
+    name: ClassVar[str] = "convert-pith-to-loops"
+
+    def run(self, module: ir.Module) -> None:
+        for op in _ops_with_encodings(module):
+            if op.name.startswith("linalg."):
+                _lower_linalg(op)
+        for op in _ops_with_encodings(module):
+            if op.name == "pith.decompress":
+                _lower_decompress(op)
+        for op in reversed(_ops_with_encodings(module)):
+            if op.name != "pith.assemble" or any(True for _ in op.results[0].uses):
+                pass_error(
+                    op,
+                    "uses an encoded tensor, which has no lowering to loops",
+                    "convert-pith-to-loops takes linalg.generic, pith.decompress and pith.assemble",
+                )
+            op.erase()
+
+
+def _ops_with_encodings(module: ir.Module) -> list[ir.Operation]:
+    out: list[ir.Operation] = []
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if any(encoding_of(v.type) is not None for v in (*op.operands, *op.results)):
+            out.append(op)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+    return out
+
+
+def _lower_linalg(op: ir.Operation) -> None:
+    if not is_generic(op.opview):
+        pass_error(op, "has an encoded operand but is not a linalg.generic", "run linalg-generalize-named-ops first")
+    view = op.opview
+    if any(encoding_of(r.type) is not None for r in view.results):
+        pass_error(op, "writes an encoded result", "compute densely and pith.compress the result")
+    encoded = encoded_operands(view)
+    reasons = {i: why_not_sparse(view, i) for i in encoded}
+    driver = next((i for i in encoded if reasons[i] is None), None)
+    with ir.InsertionPoint(op), op.location:
+        for i in encoded:
+            if i != driver:
+                view.operands[i] = DecompressOp.build(view.operands[i]).result
+        if driver is None:
+            return
+        generic = analyse(view, driver)
+        storage = _storage(view.operands[driver])
+        matmul = match_matmul(generic)
+        result = emit_panel(matmul, storage) if matmul else emit_scalar(generic, storage)
+    op.results[0].replace_all_uses_with(result)
+    op.erase()
+
+
+def _storage(v: ir.Value) -> Storage:
+    """Buffers of the ``pith.assemble`` that made ``v``."""
+    producer = None if isinstance(v.owner, ir.Block) else v.owner
+    if producer is None or producer.name != "pith.assemble":
+        where = producer if producer is not None else v.owner.owner
+        pass_error(where, f"passes on {v.type}, which is not the result of a pith.assemble")
+    view = producer.opview
+    sizes = iter(view.sizes)
+    shape = [next(sizes) if v.type.is_dynamic_dim(d) else v.type.get_dim_size(d) for d in range(v.type.rank)]
+    return storage_of(encoding_of(v.type), shape, [*view.buffers, view.values])
+
+
+def _lower_decompress(op: ir.Operation) -> None:
+    """Zero-fill a buffer, then scatter the stored values (stored twice: added up)."""
+    type_ = op.results[0].type
+    with ir.InsertionPoint(op), op.location:
+        storage = _storage(op.operands[0])
+        source = op.operands[0].owner.opview
+        out = memref.alloc(ir.MemRefType.get(type_.shape, type_.element_type), list(source.sizes), [], alignment=64)
+        linalg.fill(b.zero_of(type_.element_type), outs=[out])
+
+        def leaf(at, carried):
+            where = [b.value(c) for c in at.coords]
+            memref.store(_sum(memref.load(out, where), load_value(storage, at.position)), out, where)
+            return carried
+
+        walk(storage, start(storage.format), leaf)
+        result = bufferization.to_tensor(type_, out, restrict=True, writable=True)
+    op.results[0].replace_all_uses_with(result)
+    op.erase()
+
+
+def _sum(x: ir.Value, y: ir.Value) -> ir.Value:
+    return arith.addi(x, y) if isinstance(x.type, (ir.IntegerType, ir.IndexType)) else arith.addf(x, y)

@@ -1,0 +1,183 @@
+"""``convert-pith-to-sparse-tensor``: formats upstream can say become ``#sparse_tensor.encoding``."""
+
+import dataclasses
+from typing import ClassVar
+
+from pith._mlir import bufferization, ir, sparse_tensor, tensor
+from pith.dialect import FormatAttr, encoding_of
+from pith.formats import Format, Level
+from pith.passes.core import Pass
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertPithToSparseTensorPass(Pass):
+    """Turn pith encodings that ``sparse_tensor`` can express, and the ops on them, into upstream's.
+
+    Before::
+
+        %A = "pith.assemble"(%pos, %crd, %v) : ... -> tensor<8x8xf32, #pith.format<... compressed ...>>
+
+    After::
+
+        %A = sparse_tensor.assemble (%pos, %crd), %v : ... to tensor<8x8xf32, #sparse_tensor.encoding<...>>
+
+    ``pith.compress`` and ``pith.decompress`` become ``sparse_tensor.convert``, ``pith.disassemble``
+    becomes ``sparse_tensor.positions/coordinates/values``. Linalg ops keep their form: the
+    sparsifier takes them.
+
+    Requires: nothing. Preserves: formats upstream refuses (``nm`` above another sparse level or with
+    packed sub-byte coordinates, ``bitmask``): :class:`ConvertPithToLoopsPass` takes those.
+    Cost: one walk; each value's type is rewritten once.
+    """
+
+    name: ClassVar[str] = "convert-pith-to-sparse-tensor"
+
+    def run(self, module: ir.Module) -> None:
+        ops: list[ir.Operation] = []
+
+        def collect(op: ir.Operation) -> ir.WalkResult:
+            ops.append(op)
+            return ir.WalkResult.ADVANCE
+
+        module.operation.walk(collect)
+        for op in ops:
+            _convert_types(op)
+        for op in ops:
+            if rewrite := _REWRITES.get(op.name):
+                rewrite(op)
+
+
+def sparse_tensor_encoding(fmt: Format) -> str | None:
+    """Text of the ``#sparse_tensor.encoding`` that says ``fmt``, or None when upstream refuses it.
+
+    >>> print(sparse_tensor_encoding(Format.csr()))
+    #sparse_tensor.encoding<{ map = (d0, d1) -> (d0 : dense, d1 : compressed), posWidth = 32, crdWidth = 32 }>
+    >>> from pith.formats import HSS
+    >>> sparse_tensor_encoding(HSS.parse("C1(3:4)->C0(2:4)").to_format()) is None
+    True
+    """
+    structured = [i for i, level in enumerate(fmt.levels) if level.kind == "nm" and not level.is_dense]
+    if fmt.is_dense or any(level.kind == "bitmask" for level in fmt.levels) or not _splits_are_legal(fmt):
+        return None
+    if structured and not _structured_is_legal(fmt, structured):
+        return None
+    dims = ", ".join(f"d{i}" for i in range(fmt.rank))
+    levels = ", ".join(f"{e} : {_level(level)}" for e, level in zip(fmt.exprs, fmt.levels))
+    crd_width = fmt.nm_width if structured else fmt.crd_width
+    widths = f"posWidth = {fmt.pos_width}, crdWidth = {crd_width}"
+    return f"#sparse_tensor.encoding<{{ map = ({dims}) -> ({levels}), {widths} }}>"
+
+
+def _splits_are_legal(fmt: Format) -> bool:
+    """Upstream inverts permutations and one block split per dimension."""
+    return all(sum(e.dim == d for e in fmt.exprs) <= 2 for d in range(fmt.rank))
+
+
+def _structured_is_legal(fmt: Format, structured: list[int]) -> bool:
+    """Upstream: one ``structured`` level, last, everything above dense, whole-byte coordinates."""
+    last = len(fmt.levels) - 1
+    return structured == [last] and all(v.is_dense for v in fmt.levels[:last]) and fmt.nm_width >= 8
+
+
+def _level(level: Level) -> str:
+    if level.is_dense:
+        return "dense"
+    if level.kind == "nm":
+        return f"structured[{level.g}, {level.h}]"
+    flags = [f for f, on in (("nonunique", not level.unique), ("nonordered", not level.ordered)) if on]
+    if level.kind == "singleton":
+        flags.append("soa")
+    return level.kind + (f"({', '.join(flags)})" if flags else "")
+
+
+def _converted(type_: ir.Type) -> ir.Type:
+    """The type with upstream's encoding; itself when that cannot say its format."""
+    fmt = encoding_of(type_)
+    text = sparse_tensor_encoding(fmt) if fmt is not None else None
+    if text is None:
+        return type_
+    return ir.RankedTensorType.get(type_.shape, type_.element_type, ir.Attribute.parse(text, type_.context))
+
+
+def _convert_types(op: ir.Operation) -> None:
+    """Convert the types of results, block arguments and the function signature of ``op``."""
+    blocks = (block for region in op.regions for block in region.blocks)
+    for v in (*op.results, *(arg for block in blocks for arg in block.arguments)):
+        if (new := _converted(v.type)) is not v.type:
+            v.set_type(new)
+    if op.name == "func.func":
+        type_ = op.opview.type
+        inputs, results = ([_converted(t) for t in types] for types in (type_.inputs, type_.results))
+        op.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(inputs, results))
+
+
+def _is_upstream(v: ir.Value) -> bool:
+    encoding = getattr(v.type, "encoding", None)
+    return encoding is not None and not isinstance(encoding, FormatAttr)
+
+
+def _assemble(op: ir.Operation) -> None:
+    if not _is_upstream(op.results[0]):
+        return
+    buffers, values = list(op.opview.buffers), op.opview.values
+    with ir.InsertionPoint(op), op.location:
+        new = sparse_tensor.assemble(op.results[0].type, buffers, values)
+    _replace(op, [new])
+
+
+def _convert(op: ir.Operation) -> None:
+    """``pith.compress`` and ``pith.decompress``."""
+    if not (_is_upstream(op.results[0]) or _is_upstream(op.operands[0])):
+        return
+    with ir.InsertionPoint(op), op.location:
+        new = sparse_tensor.convert(op.results[0].type, op.operands[0])
+    _replace(op, [new])
+
+
+def _disassemble(op: ir.Operation) -> None:
+    source = op.operands[0]
+    if not _is_upstream(source):
+        return
+    levels = _component_levels(source.type)
+    with ir.InsertionPoint(op), op.location:
+        new = [_component(source, result.type, level) for result, level in zip(op.results, levels)]
+    _replace(op, new)
+
+
+def _component_levels(type_: ir.RankedTensorType) -> list[tuple[str, int]]:
+    """``(role, level)`` of each buffer of an upstream encoding, in pith's storage order."""
+    out = []
+    for level, lvl_type in enumerate(str(type_.encoding).split("->")[1].split(" : ")[1:]):
+        if lvl_type.startswith(("compressed", "loose_compressed")):
+            out.append(("positions", level))
+        if not lvl_type.startswith("dense"):
+            out.append(("coordinates", level))
+    return [*out, ("values", -1)]
+
+
+def _component(source: ir.Value, type_: ir.RankedTensorType, component: tuple[str, int]) -> ir.Value:
+    role, level = component
+    dynamic = ir.MemRefType.get([ir.ShapedType.get_dynamic_size()], type_.element_type)
+    if role == "values":
+        buffer = sparse_tensor.values(dynamic, source)
+    elif role == "positions":
+        buffer = sparse_tensor.positions(dynamic, source, level)
+    else:
+        buffer = sparse_tensor.coordinates(dynamic, source, level)
+    flat = ir.RankedTensorType.get([ir.ShapedType.get_dynamic_size()], type_.element_type)
+    whole = bufferization.to_tensor(flat, buffer, restrict=True)
+    return whole if flat == type_ else tensor.cast(type_, whole)
+
+
+def _replace(op: ir.Operation, values: list[ir.Value]) -> None:
+    for result, new in zip(op.results, values):
+        result.replace_all_uses_with(new)
+    op.erase()
+
+
+_REWRITES = {
+    "pith.assemble": _assemble,
+    "pith.compress": _convert,
+    "pith.decompress": _convert,
+    "pith.disassemble": _disassemble,
+}

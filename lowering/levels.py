@@ -1,0 +1,183 @@
+"""Walk the levels of a stored tensor: the index stream every sparse kernel on the CPU follows.
+
+:func:`walk` emits the loop nest that visits the stored elements of one tensor in storage order
+and hands each one's position and coordinates to a leaf. It knows every level kind at every
+depth, so any nesting of formats is one code path (see the storage contract in
+:mod:`pith.formats.format`).
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from pith._mlir import arith, bufferization, ir, memref
+from pith.formats import Format, buffer_specs
+
+from . import builder as b
+from .builder import Index
+
+
+@dataclasses.dataclass(frozen=True)
+class Storage:
+    """The buffers of one encoded tensor as memrefs, with its format and level sizes."""
+
+    format: Format
+    level_sizes: tuple[Index, ...]
+    metadata: dict[tuple[int, str], ir.Value]
+    values: ir.Value
+
+
+@dataclasses.dataclass(frozen=True)
+class Cursor:
+    """Where a walk is: position in the level above, and the coordinates gathered so far per dimension."""
+
+    level: int
+    position: Index
+    coords: tuple[Index, ...]
+
+
+#: ``step(cursor, carried) -> carried`` continues a walk below a cursor.
+Step = Callable[[Cursor, list[ir.Value]], list[ir.Value]]
+
+
+def storage_of(fmt: Format, sizes: Sequence[Index], buffers: Sequence[ir.Value]) -> Storage:
+    """View the 1-D tensors of an assembled value as read-only memrefs."""
+    memrefs = []
+    for t in buffers:
+        type_ = ir.MemRefType.get([t.type.shape[0]], t.type.element_type)
+        memrefs.append(bufferization.to_buffer(type_, t, read_only=True))
+    keys = [(s.level, s.role) for s in buffer_specs(fmt)]
+    level_sizes = tuple(e.mod or b.ceildiv(sizes[e.dim], e.div) for e in fmt.exprs)
+    return Storage(fmt, level_sizes, dict(zip(keys, memrefs)), memrefs[-1])
+
+
+def start(fmt: Format) -> Cursor:
+    """The cursor above the first level."""
+    return Cursor(0, 0, (0,) * fmt.rank)
+
+
+def walk(
+    storage: Storage, cursor: Cursor, leaf: Step, carried: Sequence[ir.Value] = (), until: int | None = None
+) -> list[ir.Value]:
+    """Emit loops over the levels from ``cursor.level`` to ``until`` (default: all), then ``leaf``.
+
+    The leaf sees the position in the last visited level: at the end that is the index into values.
+    """
+    carried = list(carried)
+    if cursor.level == (len(storage.format.levels) if until is None else until):
+        return leaf(cursor, carried)
+
+    def below(child: Cursor, inner: list[ir.Value]) -> list[ir.Value]:
+        return walk(storage, child, leaf, inner, until)
+
+    kind = storage.format.levels[cursor.level].kind
+    return _LEVELS[kind](storage, cursor, below, carried)
+
+
+def descend(storage: Storage, cursor: Cursor, position: Index, coord: Index) -> Cursor:
+    """The cursor one level down, at ``coord`` of the present level."""
+    expr = storage.format.exprs[cursor.level]
+    coords = list(cursor.coords)
+    coords[expr.dim] = b.add(coords[expr.dim], b.mul(coord, expr.div))
+    return Cursor(cursor.level + 1, position, tuple(coords))
+
+
+def _dense(storage: Storage, at: Cursor, below: Step, carried: list[ir.Value]) -> list[ir.Value]:
+    size = storage.level_sizes[at.level]
+    base = b.mul(at.position, size)
+
+    def body(c: Index, *inner: ir.Value) -> list[ir.Value]:
+        return below(descend(storage, at, b.add(base, c), c), list(inner))
+
+    return b.for_loop(0, size, body, carried)
+
+
+def _nm(storage: Storage, at: Cursor, below: Step, carried: list[ir.Value]) -> list[ir.Value]:
+    level = storage.format.levels[at.level]
+    if level.is_dense:
+        return _dense(storage, at, below, carried)
+    base = b.mul(at.position, level.g)
+    for slot in range(level.g):
+        position = b.add(base, slot)
+        coord = load_coordinate(storage, at.level, position)
+        carried = below(descend(storage, at, position, coord), carried)
+    return carried
+
+
+def _segment(storage: Storage, at: Cursor, below: Step, carried: list[ir.Value], lo: Index, hi: Index):
+    def body(q: Index, *inner: ir.Value) -> list[ir.Value]:
+        coord = load_coordinate(storage, at.level, q)
+        return below(descend(storage, at, q, coord), list(inner))
+
+    return b.for_loop(lo, hi, body, carried)
+
+
+def _compressed(storage: Storage, at: Cursor, below: Step, carried: list[ir.Value]) -> list[ir.Value]:
+    positions = storage.metadata[at.level, "positions"]
+    lo = b.load_index(positions, at.position)
+    hi = b.load_index(positions, b.add(at.position, 1))
+    return _segment(storage, at, below, carried, lo, hi)
+
+
+def _loose_compressed(storage: Storage, at: Cursor, below: Step, carried: list[ir.Value]) -> list[ir.Value]:
+    positions = storage.metadata[at.level, "positions"]
+    first = b.mul(at.position, 2)
+    lo = b.load_index(positions, first)
+    hi = b.load_index(positions, b.add(first, 1))
+    return _segment(storage, at, below, carried, lo, hi)
+
+
+def _singleton(storage: Storage, at: Cursor, below: Step, carried: list[ir.Value]) -> list[ir.Value]:
+    coord = load_coordinate(storage, at.level, at.position)
+    return below(descend(storage, at, at.position, coord), carried)
+
+
+def _bitmask(storage: Storage, at: Cursor, below: Step, carried: list[ir.Value]) -> list[ir.Value]:
+    size = storage.level_sizes[at.level]
+    bits = storage.metadata[at.level, "bits"]
+    first = b.load_index(storage.metadata[at.level, "positions"], at.position)
+    word_base = b.mul(at.position, b.ceildiv(size, 8))
+
+    def body(c: Index, q: ir.Value, *inner: ir.Value) -> list[ir.Value]:
+        word = b.load_index(bits, b.add(word_base, b.div(c, 8)))
+        bit = _extract(word, b.sub(c, b.mul(b.div(c, 8), 8)), 1)
+        present = arith.cmpi(arith.CmpIPredicate.ne, bit, b.value(0))
+
+        def store() -> list[ir.Value]:
+            return [b.value(b.add(q, 1)), *below(descend(storage, at, q, c), list(inner))]
+
+        types = [q.type, *(v.type for v in inner)]
+        return b.if_else(present, store, lambda: [q, *inner], types)
+
+    return b.for_loop(0, size, body, [first, *carried])[1:]
+
+
+_LEVELS = {
+    "dense": _dense,
+    "nm": _nm,
+    "compressed": _compressed,
+    "loose_compressed": _loose_compressed,
+    "singleton": _singleton,
+    "bitmask": _bitmask,
+}
+
+
+def load_coordinate(storage: Storage, level: int, entry: Index) -> ir.Value:
+    """Coordinate number ``entry`` of ``level``, unpacked from its byte when it is narrower than one."""
+    buffer = storage.metadata[level, "coordinates"]
+    width = storage.format.coord_bits(level)
+    if width >= 8:
+        return b.load_index(buffer, entry)
+    per_word = 8 // width
+    word_at = b.div(entry, per_word)
+    slot = b.sub(entry, b.mul(word_at, per_word))
+    return _extract(b.load_index(buffer, word_at), b.mul(slot, width), width)
+
+
+def _extract(word: ir.Value, shift: Index, width: int) -> ir.Value:
+    shifted = word if isinstance(shift, int) and shift == 0 else arith.shrui(word, b.value(shift))
+    return arith.andi(shifted, b.value(2**width - 1))
+
+
+def load_value(storage: Storage, position: Index) -> ir.Value:
+    """The stored value at ``position``."""
+    return memref.load(storage.values, [b.value(position)])

@@ -1,0 +1,129 @@
+"""LLVM IR text -> PTX or host assembly, through llvmlite (the only place that imports it).
+
+The host bindings print the LLVM IR of LLVM 24; llvmlite parses that of LLVM 22. :func:`to_llvm22`
+is the one function that bridges them; every entry of its table is there because a construct pith
+emits broke without it, and has a test.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import threading
+from typing import Any
+
+from pith._mlir import ir, llvm
+from pith.errors import PassError, ToolError, UnsupportedError
+
+from .targets import GpuTarget
+
+TRIPLE = "nvptx64-nvidia-cuda"
+
+#: Function and parameter attributes LLVM 22 does not know. They only license optimisations, so
+#: dropping them keeps the meaning.
+UNKNOWN_ATTRIBUTES: tuple[str, ...] = ()
+
+#: (pattern, replacement) on whole lines.
+_REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
+    # `gpu.dynamic_shared_memory` becomes a defined, internal array of no elements. NVPTX gives that
+    # one byte of static shared memory; dynamic shared memory is an external array of unknown size.
+    (
+        re.compile(r"^(@__dynamic_shmem__\d+) = internal (addrspace\(3\) global \[0 x i8\]) undef", re.MULTILINE),
+        r"\1 = external \2",
+    ),
+)
+
+_LOCK = threading.Lock()
+
+
+def to_llvm22(text: str) -> str:
+    """Rewrite the LLVM IR text of the host bindings into what llvmlite's LLVM parses.
+
+    >>> print(to_llvm22("@__dynamic_shmem__0 = internal addrspace(3) global [0 x i8] undef, align 16"))
+    @__dynamic_shmem__0 = external addrspace(3) global [0 x i8], align 16
+    """
+    for name in UNKNOWN_ATTRIBUTES:
+        text = re.sub(rf" {name}\b", "", text)
+    for pattern, replacement in _REWRITES:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def llvm_ir(op: ir.Operation | ir.OpView) -> str:
+    """LLVM IR text of a module or ``gpu.module`` whose content is in the ``llvm`` dialect.
+
+    Errors: :class:`pith.PassError` when something in it is not.
+    """
+    operation = op.operation
+    with operation.context, operation.location:
+        diagnostics: list[str] = []
+        handler = operation.context.attach_diagnostic_handler(lambda d: bool(diagnostics.append(d.message)) or True)
+        try:
+            text = llvm.translate_module_to_llvmir(operation)
+        except Exception as e:
+            reason = "; ".join(diagnostics) or str(e)
+            raise PassError(
+                f"cannot be translated to LLVM IR: {reason}",
+                where=operation.name,
+                hint="lower it first: the pipelines pith-to-nvvm or gpu-to-nvvm for GPU modules, a cpu pipeline for others",
+            ) from e
+        finally:
+            handler.detach()
+    return text
+
+
+def compile_ptx_text(llvm_text: str, target: GpuTarget, opt_level: int = 3) -> str:
+    """PTX of LLVM IR text for ``target``.
+
+    Errors: :class:`pith.ToolError` when the code generator refuses the text.
+    """
+    with _LOCK:
+        machine = _machine(TRIPLE, target.chip, f"+ptx{target.ptx_version}", opt_level)
+        module = _parse(llvm_text, f"for {target.chip}")
+        module.triple = TRIPLE
+        module.data_layout = str(machine.target_data)
+        _optimise(module, machine)
+        return machine.emit_assembly(module)
+
+
+def host_assembly(llvm_text: str, opt_level: int = 3) -> str:
+    """Assembly of LLVM IR text for the machine this runs on."""
+    with _LOCK:
+        binding = _llvmlite()
+        features = binding.get_host_cpu_features().flatten()
+        machine = _machine(binding.get_default_triple(), binding.get_host_cpu_name(), features, opt_level)
+        module = _parse(llvm_text, "for the host")
+        module.triple = binding.get_default_triple()
+        module.data_layout = str(machine.target_data)
+        return machine.emit_assembly(module)
+
+
+def _parse(llvm_text: str, where: str) -> Any:
+    try:
+        module = _llvmlite().parse_assembly(to_llvm22(llvm_text))
+        module.verify()
+    except RuntimeError as e:
+        raise ToolError(
+            f"the code generator does not parse this LLVM IR: {e}",
+            where=where,
+            hint="a construct of a newer LLVM needs an entry in pith.lowering.ptx.to_llvm22",
+        ) from e
+    return module
+
+
+@functools.lru_cache(maxsize=1)
+def _llvmlite() -> Any:
+    import llvmlite.binding as binding
+
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    return binding
+
+
+@functools.lru_cache(maxsize=16)
+def _machine(triple: str, cpu: str, features: str, opt_level: int) -> Any:
+    try:
+        target = _llvmlite().Target.from_triple(triple)
+    except RuntimeError as e:
+        raise UnsupportedError(f"this llvmlite has no {triple} code generator: {e}") from e
+    return target.create_target_machine(cpu=cpu, features=features, opt=opt_level)

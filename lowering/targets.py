@@ -1,0 +1,150 @@
+"""Targets: what a program is compiled for, as frozen, hashable, JSON-able data.
+
+>>> parse_target("sm_90").max_shared_bytes
+232448
+>>> parse_target("sm_9O")
+Traceback (most recent call last):
+    ...
+pith.errors.UnsupportedError: unknown target 'sm_9O'
+  hint: did you mean sm_90, sm_89, sm_90a? known: cpu, sm_100, sm_120, sm_80, sm_86, sm_87, sm_89, sm_90, sm_90a
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+from typing import Any, ClassVar
+
+from pith.errors import UnsupportedError
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """Limits of one GPU architecture.
+
+    Attributes:
+        ptx: PTX version (major * 10 + minor) asked of the code generator: the first that knows the chip.
+        max_shared_bytes: largest dynamic shared memory of one block (opt-in above 48 KiB).
+    """
+
+    ptx: int
+    max_shared_bytes: int
+
+
+# Shared memory per block: CUDA C++ Programming Guide, table of technical specifications per
+# compute capability. PTX versions: PTX ISA, release notes (first version that lists the target).
+# Chips before sm_80 are absent on purpose: they lack mma.sync m16n8k16.
+CHIPS: dict[str, Chip] = {
+    "sm_80": Chip(70, 163 * 1024),
+    "sm_86": Chip(71, 99 * 1024),
+    "sm_87": Chip(74, 163 * 1024),
+    "sm_89": Chip(78, 99 * 1024),
+    "sm_90": Chip(78, 227 * 1024),
+    "sm_90a": Chip(80, 227 * 1024),
+    "sm_100": Chip(86, 227 * 1024),
+    "sm_120": Chip(87, 99 * 1024),
+}
+
+
+class _Hashed:
+    """JSON and a hash that is the same in every process, for cache keys."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, with the kind of target."""
+        return {"kind": type(self).__name__, **dataclasses.asdict(self)}  # type: ignore[call-overload]
+
+    def to_json(self) -> str:
+        """Canonical JSON: sorted keys, no spaces."""
+        return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+
+    @property
+    def digest(self) -> str:
+        """The first 16 hex digits of the SHA-256 of :meth:`to_json`."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+
+@dataclasses.dataclass(frozen=True)
+class CpuTarget(_Hashed):
+    """The host CPU.
+
+    Attributes:
+        vector_bits: width of the vectors the lowering aims for.
+
+    Errors: :class:`pith.UnsupportedError` when the width is not 128, 256 or 512.
+
+    Example:
+        >>> CpuTarget().to_json()
+        '{"kind":"CpuTarget","vector_bits":512}'
+    """
+
+    name: ClassVar[str] = "cpu"
+    vector_bits: int = 512
+
+    def __post_init__(self) -> None:
+        if self.vector_bits not in (128, 256, 512):
+            raise UnsupportedError(f"cpu target expects vectors of 128, 256 or 512 bits, got {self.vector_bits}")
+
+
+@dataclasses.dataclass(frozen=True)
+class GpuTarget(_Hashed):
+    """An NVIDIA GPU.
+
+    Attributes:
+        chip: one of :data:`CHIPS`.
+        tile_f32: default block tile ``(m, n, k)`` of the FMA body.
+        tile_f16: default block tile ``(m, n, k)`` of the tensor-core body.
+
+    Errors: :class:`pith.UnsupportedError` for an unknown chip.
+
+    Example:
+        >>> GpuTarget("sm_80") == GpuTarget("sm_80"), GpuTarget("sm_80").digest == GpuTarget("sm_90").digest
+        (True, False)
+    """
+
+    chip: str
+    # 256 threads hold 4x4 f32 accumulators each; 4 warps hold 2x4 m16n8 fragments each. Both keep a
+    # block under 16 KiB of shared memory. Picked for occupancy on paper; no GPU has timed them yet.
+    tile_f32: tuple[int, int, int] = (64, 64, 16)
+    tile_f16: tuple[int, int, int] = (64, 64, 32)
+
+    def __post_init__(self) -> None:
+        if self.chip not in CHIPS:
+            raise _unknown("chip", self.chip, sorted(CHIPS))
+
+    @property
+    def name(self) -> str:
+        """What :func:`parse_target` turns back into this chip."""
+        return self.chip
+
+    @property
+    def ptx_version(self) -> int:
+        """PTX version as ``major * 10 + minor``."""
+        return CHIPS[self.chip].ptx
+
+    @property
+    def max_shared_bytes(self) -> int:
+        """Largest dynamic shared memory of one block."""
+        return CHIPS[self.chip].max_shared_bytes
+
+
+Target = CpuTarget | GpuTarget
+
+
+def parse_target(text: str) -> Target:
+    """``"cpu"`` or a chip such as ``"sm_90"``.
+
+    Errors: :class:`pith.UnsupportedError` naming the close matches.
+    """
+    if text == "cpu":
+        return CpuTarget()
+    if text in CHIPS:
+        return GpuTarget(text)
+    raise _unknown("target", text, ["cpu", *sorted(CHIPS)])
+
+
+def _unknown(what: str, text: str, known: list[str]) -> UnsupportedError:
+    close = difflib.get_close_matches(text, known, n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(close)}? " if close else ""
+    return UnsupportedError(f"unknown {what} {text!r}", hint=f"{hint}known: {', '.join(known)}")

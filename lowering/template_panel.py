@@ -1,0 +1,202 @@
+"""The matrix-product template: packed panels of the dense operand, accumulators in registers.
+
+Code it emits for ``out[row, col] += sparse[row, red] * dense[red, col]``::
+
+    scf.parallel (block)            pack dense[:, block*W : +W] into panel[block][red][W], zero-filled
+    scf.parallel (block, chunk)     tile[rows of chunk][W] on the stack
+      loops over the row levels     (lowering/levels.py)
+        acc : vector<W>             loops over the levels below the last row level:
+          acc += value * panel[block][red][0:W]
+        tile[row] = acc
+      out[rows, cols] += tile
+
+The panel is where raggedness and orientation of the dense side end: ``dense`` and ``out`` may be
+stored either way, and no column count needs to divide W. Levels of the row dimension that stand
+below a contracted level (row sharing V, blocks) keep their accumulators in the tile.
+"""
+
+import dataclasses
+
+from pith._mlir import arith, bufferization, ir, memref, vector
+
+from . import builder as b
+from .builder import Index
+from .contraction import Matmul
+from .levels import Cursor, Storage, descend, load_value, start, walk
+
+#: Bytes of one panel row. 256 = 8 AVX2 or 4 AVX-512 registers of accumulators: enough independent
+#: FMA chains (latency 4, two a cycle) and room for the broadcast among 16 AVX2 registers.
+PANEL_BYTES = 256
+
+#: Rows per parallel task: a 64 x 256-byte tile is 16 KiB, half of a 32 KiB L1.
+CHUNK_ROWS = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class _Emitter:
+    """Everything the pieces of the template share."""
+
+    m: Matmul
+    storage: Storage
+    rows: Index
+    cols: Index
+    reds: Index
+    lanes: int
+    element: ir.Type
+
+    @property
+    def vector_type(self) -> ir.VectorType:
+        return ir.VectorType.get([self.lanes], self.element)
+
+    @property
+    def blocks(self) -> Index:
+        return b.ceildiv(self.cols, self.lanes)
+
+    @property
+    def chunk_units(self) -> int | None:
+        """Coordinates of the first level per task, or None when it does not cut the rows."""
+        expr, level = self.storage.format.exprs[0], self.storage.format.levels[0]
+        if expr.dim != self.m.row_dim or level.kind != "dense":
+            return None
+        return max(1, CHUNK_ROWS // expr.div)
+
+    @property
+    def last_row_level(self) -> int:
+        """Index one past the last level of the row dimension."""
+        return 1 + max(i for i, e in enumerate(self.storage.format.exprs) if e.dim == self.m.row_dim)
+
+    @property
+    def rows_visited_once(self) -> bool:
+        """True when no contracted level stands above a row level."""
+        return all(e.dim == self.m.row_dim for e in self.storage.format.exprs[: self.last_row_level])
+
+
+def emit_panel(m: Matmul, storage: Storage) -> ir.Value:
+    """Emit the kernel at the insertion point; returns the result tensor."""
+    g = m.generic
+    dense, init = g.inputs[m.dense], g.init
+    element = init.type.element_type
+    lanes = PANEL_BYTES // (8 if isinstance(element, ir.F64Type) else 4)
+    e = _Emitter(
+        m,
+        storage,
+        rows=b.dim_size(init, 1 if m.out_transposed else 0),
+        cols=b.dim_size(init, 0 if m.out_transposed else 1),
+        reds=b.dim_size(dense, 1 if m.dense_transposed else 0),
+        lanes=lanes,
+        element=element,
+    )
+    source = bufferization.to_buffer(_memref(dense.type), dense, read_only=True)
+    out = bufferization.to_buffer(_memref(init.type), init)
+    panels = _alloc(e, [e.blocks, e.reds, lanes])
+    b.parallel_loop([e.blocks], lambda block: _pack(e, source, panels, block))
+    units = e.chunk_units
+    if units is None:
+        b.parallel_loop([e.blocks], lambda block: _task(e, panels, out, block, 0, None))
+    else:
+        chunks = b.ceildiv(storage.level_sizes[0], units)
+        b.parallel_loop([e.blocks, chunks], lambda block, c: _task(e, panels, out, block, c, units))
+    return bufferization.to_tensor(init.type, out, restrict=True, writable=True)
+
+
+def _pack(e: _Emitter, source: ir.Value, panels: ir.Value, block: ir.Value) -> None:
+    """Copy one block of columns into its panel; columns past the edge become zero."""
+    first = b.mul(block, e.lanes)
+    width = b.minimum(e.lanes, b.sub(e.cols, first))
+
+    def copy(k: Index, j: Index) -> None:
+        col = b.add(first, j)
+        at = [b.value(col), b.value(k)] if e.m.dense_transposed else [b.value(k), b.value(col)]
+        memref.store(memref.load(source, at), panels, [block, b.value(k), b.value(j)])
+
+    def clear(k: Index, j: Index) -> None:
+        memref.store(b.zero_of(e.element), panels, [block, b.value(k), b.value(j)])
+
+    def row(k: Index) -> None:
+        b.for_loop(0, width, lambda j: copy(k, j))
+        b.for_loop(width, e.lanes, lambda j: clear(k, j))
+
+    b.for_loop(0, e.reds, row)
+
+
+def _task(e: _Emitter, panels: ir.Value, out: ir.Value, block: ir.Value, chunk: Index, units: int | None) -> None:
+    """Multiply one chunk of rows with one panel and add the tile to the output."""
+    first_row, count = _row_range(e, chunk, units)
+    tile_rows = e.rows if units is None else units * e.storage.format.exprs[0].div
+    tile = _tile(e, tile_rows)
+    if not e.rows_visited_once:
+        zero = vector.broadcast(e.vector_type, b.zero_of(e.element))
+        b.for_loop(0, count, lambda r: vector.store(zero, tile, [b.value(r), b.value(0)]) and None)
+
+    def at_row(at: Cursor, carried: list[ir.Value]) -> list[ir.Value]:
+        row = b.value(b.sub(at.coords[e.m.row_dim], first_row))
+        if e.rows_visited_once:
+            acc = vector.broadcast(e.vector_type, b.zero_of(e.element))
+        else:
+            acc = vector.load(e.vector_type, tile, [row, b.value(0)])
+        (acc,) = walk(e.storage, at, lambda c, inner: [_fma(e, panels, block, c, inner[0])], [acc])
+        vector.store(acc, tile, [row, b.value(0)])
+        return carried
+
+    _walk_rows(e, chunk, units, at_row)
+    _write_back(e, tile, out, block, first_row, count)
+
+
+def _row_range(e: _Emitter, chunk: Index, units: int | None) -> tuple[Index, Index]:
+    if units is None:
+        return 0, e.rows
+    step = units * e.storage.format.exprs[0].div
+    first = b.mul(chunk, step)
+    return first, b.minimum(step, b.sub(e.rows, first))
+
+
+def _walk_rows(e: _Emitter, chunk: Index, units: int | None, at_row) -> None:
+    top = start(e.storage.format)
+    if units is None:
+        walk(e.storage, top, at_row, until=e.last_row_level)
+        return
+    lo = b.mul(chunk, units)
+    hi = b.minimum(b.add(lo, units), e.storage.level_sizes[0])
+    b.for_loop(lo, hi, lambda c: walk(e.storage, descend(e.storage, top, c, c), at_row, until=e.last_row_level))
+
+
+def _fma(e: _Emitter, panels: ir.Value, block: ir.Value, at: Cursor, acc: ir.Value) -> ir.Value:
+    """``acc + value * panel row``."""
+    stored = vector.broadcast(e.vector_type, load_value(e.storage, at.position))
+    red = b.value(at.coords[e.m.red_dim])
+    row = vector.load(e.vector_type, panels, [block, red, b.value(0)])
+    return vector.fma(stored, row, acc)
+
+
+def _write_back(e: _Emitter, tile: ir.Value, out: ir.Value, block: ir.Value, first_row: Index, count: Index) -> None:
+    """``out[rows, cols] += tile`` in the output's own order, for the columns that exist."""
+    first_col = b.mul(block, e.lanes)
+    width = b.minimum(e.lanes, b.sub(e.cols, first_col))
+
+    def element(r: Index, j: Index) -> None:
+        row, col = b.value(b.add(first_row, r)), b.value(b.add(first_col, j))
+        at = [col, row] if e.m.out_transposed else [row, col]
+        total = arith.addf(memref.load(out, at), memref.load(tile, [b.value(r), b.value(j)]))
+        memref.store(total, out, at)
+
+    if e.m.out_transposed:
+        b.for_loop(0, width, lambda j: b.for_loop(0, count, lambda r: element(r, j)) and None)
+    else:
+        b.for_loop(0, count, lambda r: b.for_loop(0, width, lambda j: element(r, j)) and None)
+
+
+def _tile(e: _Emitter, rows: Index) -> ir.Value:
+    if isinstance(rows, int) and rows <= 2 * CHUNK_ROWS:
+        type_ = ir.MemRefType.get([rows, e.lanes], e.element)
+        return memref.alloca(type_, [], [], alignment=64)
+    return _alloc(e, [rows, e.lanes])
+
+
+def _alloc(e: _Emitter, shape: list[Index]) -> ir.Value:
+    dynamic = ir.ShapedType.get_dynamic_size()
+    type_ = ir.MemRefType.get([s if isinstance(s, int) else dynamic for s in shape], e.element)
+    return memref.alloc(type_, [s for s in shape if not isinstance(s, int)], [], alignment=64)
+
+
+def _memref(type_: ir.RankedTensorType) -> ir.MemRefType:
+    return ir.MemRefType.get(type_.shape, type_.element_type)
