@@ -67,8 +67,10 @@ class _Emitter:
 
     @property
     def rows_visited_once(self) -> bool:
-        """True when no contracted level stands above a row level."""
-        return all(e.dim == self.m.row_dim for e in self.storage.format.exprs[: self.last_row_level])
+        """True when every row is visited, and only once: nothing but dense row levels down to the last one."""
+        fmt = self.storage.format
+        above = list(zip(fmt.exprs, fmt.levels))[: self.last_row_level]
+        return all(e.dim == self.m.row_dim and level.is_dense for e, level in above)
 
 
 def emit_panel(m: Matmul, storage: Storage) -> ir.Value:
