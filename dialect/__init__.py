@@ -2,10 +2,51 @@
 
 from pith._mlir import ir
 
+from .buffer import Buffer, BufferAttr
 from .dialect import Pith
 from .formats import FormatAttr, LevelAttr, NmAttr, encoded_type, encoding_of, shape_of
+from .ops_format import AssembleOp, CompressOp, DecompressOp, DisassembleOp, PruneOp, ValidateOp
+from .ops_pattern import DetectOp, SReadOp, SWriteOp, gathered_type
+from .ops_tile import PitTileOp, YieldOp
+from .pattern import PatternShape, PatternType
+from .storage import buffer_types, storage_groups
+from .tiling import Tiling, tile_type, tiling_of
+from .verify import verify_module
 
-__all__ = ["FormatAttr", "LevelAttr", "NmAttr", "Pith", "encoded_type", "encoding_of", "load", "make_context", "shape_of"]
+__all__ = [
+    "AssembleOp",
+    "Buffer",
+    "BufferAttr",
+    "CompressOp",
+    "DecompressOp",
+    "DetectOp",
+    "DisassembleOp",
+    "FormatAttr",
+    "LevelAttr",
+    "NmAttr",
+    "PatternShape",
+    "PatternType",
+    "PitTileOp",
+    "Pith",
+    "PruneOp",
+    "SReadOp",
+    "SWriteOp",
+    "Tiling",
+    "ValidateOp",
+    "YieldOp",
+    "buffer_types",
+    "dump_irdl",
+    "encoded_type",
+    "encoding_of",
+    "gathered_type",
+    "load",
+    "make_context",
+    "shape_of",
+    "storage_groups",
+    "tile_type",
+    "tiling_of",
+    "verify_module",
+]
 
 
 def load(context: ir.Context | None = None) -> None:
@@ -21,3 +62,10 @@ def make_context() -> ir.Context:
     context = ir.Context()
     load(context)
     return context
+
+
+def dump_irdl() -> str:
+    """The dialect as an IRDL module: its structure (not the verifiers), loadable by upstream's
+    tools with ``--irdl-file=``."""
+    with make_context(), ir.Location.unknown():
+        return str(Pith._emit_module())

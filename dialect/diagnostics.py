@@ -1,6 +1,14 @@
 """How verifiers and passes say what is wrong: a diagnostic at the op's location."""
 
+import functools
+from collections.abc import Callable
+
 from pith._mlir import ir
+from pith.errors import Error
+
+
+class Misuse(Exception):
+    """Raised inside a verifier; :func:`verifier` turns it into a diagnostic."""
 
 
 def fail(op: ir.OpView | ir.Operation, message: str) -> bool:
@@ -8,3 +16,31 @@ def fail(op: ir.OpView | ir.Operation, message: str) -> bool:
     operation = op.operation
     operation.location.emit_error(f"'{operation.name}' op {message}")
     return False
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise :class:`Misuse` with ``message`` (it starts with ``expects``) unless ``condition`` holds."""
+    if not condition:
+        raise Misuse(message)
+
+
+def verifier(check: Callable[[ir.OpView], None]) -> Callable[[ir.OpView], bool]:
+    """Make ``check`` (which raises :class:`Misuse` or :class:`pith.Error`) the bool-returning
+    verifier the bindings call."""
+
+    @functools.wraps(check)
+    def verify(op: ir.OpView) -> bool:
+        try:
+            check(op)
+        except Misuse as e:
+            return fail(op, str(e))
+        except Error as e:
+            return fail(op, one_line(e))
+        return True
+
+    return verify
+
+
+def one_line(error: Error) -> str:
+    """``message; hint`` of an error, the form it takes inside a diagnostic."""
+    return f"{error.message}; {error.hint}" if error.hint else error.message

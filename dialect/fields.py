@@ -1,0 +1,84 @@
+"""What op definitions share: field constraints the bindings lack, and readers of fields.
+
+The readers raise :class:`~.diagnostics.Misuse`, so verifiers use them as their first guards.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from pith._mlir import ir
+from pith.errors import Error
+from pith.formats import Format
+
+from .diagnostics import Misuse, one_line, require
+from .formats import FormatAttr, encoding_of
+
+
+class I64Array(ir.Attribute):
+    """Constraint of an ``array<i64: ...>`` field (the bindings give dense arrays no name to constrain by)."""
+
+    attr_name = "builtin.dense_array"
+
+
+def i64_array(values: Iterable[int]) -> ir.DenseI64ArrayAttr:
+    """``array<i64: values>`` in the current context."""
+    return ir.DenseI64ArrayAttr.get(list(values))
+
+
+def read_i64s(op: ir.OpView, field: str) -> tuple[int, ...]:
+    """Elements of the ``array<i64>`` attribute ``field`` of ``op``."""
+    attr = op.operation.attributes[field]
+    require(isinstance(attr, ir.DenseI64ArrayAttr), f"expects {field} to be array<i64: ...>, got {attr}")
+    return tuple(attr)
+
+
+def read_bool(op: ir.OpView, field: str) -> bool:
+    """Value of the ``bool`` attribute ``field`` of ``op``."""
+    attr = op.operation.attributes[field]
+    require(isinstance(attr, ir.BoolAttr), f"expects {field} to be true or false, got {attr}")
+    return attr.value
+
+
+def read_ints(attr: ir.Attribute, what: str) -> tuple[int, ...]:
+    """Elements of an array attribute of integers."""
+    items = list(ir.ArrayAttr(attr))
+    for item in items:
+        require(isinstance(item, ir.IntegerAttr), f"expects integers as {what}, got {item}")
+    return tuple(ir.IntegerAttr(item).value for item in items)
+
+
+def dense_type(type_: ir.Type, what: str) -> ir.RankedTensorType:
+    """``type_`` when it is a ranked tensor without an encoding."""
+    require(isinstance(type_, ir.RankedTensorType), f"expects a ranked tensor as {what}, got {type_}")
+    tensor = ir.RankedTensorType(type_)
+    require(tensor.encoding is None, f"expects {what} without an encoding, got {type_}")
+    return tensor
+
+
+def encoded_format(type_: ir.Type, what: str) -> Format:
+    """The format of ``type_`` when it is a ranked tensor with a legal pith encoding."""
+    require(isinstance(type_, ir.RankedTensorType), f"expects a ranked tensor as {what}, got {type_}")
+    try:
+        fmt = encoding_of(type_)
+    except Error as e:
+        raise Misuse(f"expects a legal encoding on {what}: {one_line(e)}") from e
+    if fmt is None:
+        raise Misuse(f"expects {what} with a #pith.format encoding, got {type_}")
+    return fmt
+
+
+def format_field(op: ir.OpView, shape: Sequence[int]) -> Format:
+    """The op's ``format`` attribute, checked against the shape it is used on."""
+    attr = op.operation.attributes["format"]
+    try:
+        fmt = FormatAttr(attr).to_format()
+        fmt.check_shape(shape)
+    except Error as e:
+        raise Misuse(f"expects a format for its operand: {one_line(e)}") from e
+    return fmt
+
+
+def require_distinct_dims(dims: Sequence[int], rank: int, what: str, field: str) -> None:
+    """Every entry of ``dims`` is a dimension of a rank-``rank`` tensor, none twice."""
+    for d in dims:
+        require(0 <= d < rank, f"expects {field} to be dimensions of {what} (0 to {rank - 1}), got {d}")
+    require(len(set(dims)) == len(dims), f"expects distinct {field}, got {list(dims)}")
