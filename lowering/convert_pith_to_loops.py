@@ -98,7 +98,7 @@ def _storage(v: ir.Value) -> Storage:
     view = producer.opview
     sizes = iter(view.sizes)
     shape = [next(sizes) if v.type.is_dynamic_dim(d) else v.type.get_dim_size(d) for d in range(v.type.rank)]
-    return storage_of(encoding_of(v.type), shape, [*view.buffers, view.values])
+    return storage_of(encoding_of(v.type), shape, view.buffers)
 
 
 def _lower_decompress(op: ir.Operation) -> None:

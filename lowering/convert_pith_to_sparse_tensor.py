@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from pith._mlir import bufferization, ir, sparse_tensor, tensor
 from pith.dialect import FormatAttr, encoding_of
-from pith.formats import Format, Level
+from pith.formats import Format, Level, buffer_specs
 from pith.passes.core import Pass
 
 
@@ -40,11 +40,19 @@ class ConvertPithToSparseTensorPass(Pass):
             return ir.WalkResult.ADVANCE
 
         module.operation.walk(collect)
-        for op in ops:
+        # Storage order is read off the pith type, so before types change.
+        components = {op: _components(op) for op in ops if op.name == "pith.disassemble"}
+        makers = [op for op in ops if op.name in ("pith.assemble", "pith.compress")]
+        others = [op for op in ops if op not in makers]
+        readers = [op for op in others if op.name == "pith.decompress"]
+        for op in makers:
+            _make(op)
+        for op in others:
             _convert_types(op)
-        for op in ops:
-            if rewrite := _REWRITES.get(op.name):
-                rewrite(op)
+        for op in readers:
+            _decompress(op)
+        for op, (roles, results) in components.items():
+            _disassemble(op, roles, results)
 
 
 def sparse_tensor_encoding(fmt: Format) -> str | None:
@@ -116,43 +124,44 @@ def _is_upstream(v: ir.Value) -> bool:
     return encoding is not None and not isinstance(encoding, FormatAttr)
 
 
-def _assemble(op: ir.Operation) -> None:
-    if not _is_upstream(op.results[0]):
+def _make(op: ir.Operation) -> None:
+    """``pith.assemble`` and ``pith.compress``."""
+    old = op.results[0].type
+    new_type = _converted(old)
+    if new_type is old:
         return
-    buffers, values = list(op.opview.buffers), op.opview.values
     with ir.InsertionPoint(op), op.location:
-        new = sparse_tensor.assemble(op.results[0].type, buffers, values)
+        if op.name == "pith.assemble":
+            *metadata, values = op.opview.buffers
+            new = sparse_tensor.assemble(new_type, metadata, values)
+        else:
+            new = sparse_tensor.convert(new_type, op.operands[0])
     _replace(op, [new])
 
 
-def _convert(op: ir.Operation) -> None:
-    """``pith.compress`` and ``pith.decompress``."""
-    if not (_is_upstream(op.results[0]) or _is_upstream(op.operands[0])):
+def _decompress(op: ir.Operation) -> None:
+    if not _is_upstream(op.operands[0]):
         return
     with ir.InsertionPoint(op), op.location:
         new = sparse_tensor.convert(op.results[0].type, op.operands[0])
     _replace(op, [new])
 
 
-def _disassemble(op: ir.Operation) -> None:
+def _components(op: ir.Operation) -> tuple[list[tuple[str, int]], list[ir.Value]]:
+    """``(role, level)`` of each buffer in storage order, and the results that hold them."""
+    view = op.opview
+    specs = buffer_specs(encoding_of(view.source.type))
+    return [*((s.role, s.level) for s in specs), ("values", -1)], view.buffers
+
+
+def _disassemble(op: ir.Operation, roles: list[tuple[str, int]], results: list[ir.Value]) -> None:
     source = op.operands[0]
     if not _is_upstream(source):
         return
-    levels = _component_levels(source.type)
     with ir.InsertionPoint(op), op.location:
-        new = [_component(source, result.type, level) for result, level in zip(op.results, levels)]
-    _replace(op, new)
-
-
-def _component_levels(type_: ir.RankedTensorType) -> list[tuple[str, int]]:
-    """``(role, level)`` of each buffer of an upstream encoding, in pith's storage order."""
-    out = []
-    for level, lvl_type in enumerate(str(type_.encoding).split("->")[1].split(" : ")[1:]):
-        if lvl_type.startswith(("compressed", "loose_compressed")):
-            out.append(("positions", level))
-        if not lvl_type.startswith("dense"):
-            out.append(("coordinates", level))
-    return [*out, ("values", -1)]
+        for result, role in zip(results, roles):
+            result.replace_all_uses_with(_component(source, result.type, role))
+    op.erase()
 
 
 def _component(source: ir.Value, type_: ir.RankedTensorType, component: tuple[str, int]) -> ir.Value:
@@ -174,10 +183,3 @@ def _replace(op: ir.Operation, values: list[ir.Value]) -> None:
         result.replace_all_uses_with(new)
     op.erase()
 
-
-_REWRITES = {
-    "pith.assemble": _assemble,
-    "pith.compress": _convert,
-    "pith.decompress": _convert,
-    "pith.disassemble": _disassemble,
-}
