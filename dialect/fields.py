@@ -19,9 +19,20 @@ class I64Array(ir.Attribute):
     attr_name = "builtin.dense_array"
 
 
-def i64_array(values: Iterable[int]) -> ir.DenseI64ArrayAttr:
+def i64_array(values: Iterable[int]) -> ir.Attribute:
     """``array<i64: values>`` in the current context."""
-    return ir.DenseI64ArrayAttr.get(list(values))
+    return as_field(ir.DenseI64ArrayAttr.get(list(values)))
+
+
+def bool_attr(value: bool) -> ir.Attribute:
+    """``true`` or ``false`` in the current context."""
+    return as_field(ir.BoolAttr.get(value))
+
+
+def as_field(attr: ir.Attribute) -> ir.Attribute:
+    """``attr`` as a constructor argument: the bindings drop attributes that are falsy in Python
+    (``false``, empty arrays), which the untyped view of an attribute never is."""
+    return ir.Attribute(attr)
 
 
 def read_i64s(op: ir.OpView, field: str) -> tuple[int, ...]:

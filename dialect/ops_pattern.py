@@ -8,7 +8,7 @@ from pith.formats import DYNAMIC
 
 from .diagnostics import require, verifier
 from .dialect import Pith
-from .fields import I64Array, dense_type, i64_array, read_bool, read_i64s, require_distinct_dims
+from .fields import I64Array, bool_attr, dense_type, i64_array, read_bool, read_i64s, require_distinct_dims
 from .formats import shape_of
 from .pattern import PatternShape, PatternType
 
@@ -157,7 +157,7 @@ class SWriteOp(Pith.Operation, name="swrite", traits=[ext.Pure]):
         ip=None,
     ) -> "SWriteOp":
         """Scatter ``tile`` into ``dest``, whose dimension ``dims[i]`` the pattern's axis i indexes."""
-        return cls(dest.type, tile, pattern, dest, i64_array(dims), ir.BoolAttr.get(accumulate), loc=loc, ip=ip)
+        return cls(dest.type, tile, pattern, dest, i64_array(dims), bool_attr(accumulate), loc=loc, ip=ip)
 
     @verifier
     def verify_invariants(self) -> None:

@@ -7,7 +7,7 @@ from pith.errors import ShapeError
 
 from .diagnostics import require, verifier
 from .dialect import Pith
-from .fields import I64Array, i64_array
+from .fields import I64Array, as_field, bool_attr, i64_array
 from .pattern import PatternType
 from .tiling import require_body, require_tiling, tile_type
 
@@ -133,12 +133,12 @@ class PitTileOp(Pith.Operation, name="pit_tile", traits=[ext.Pure]):
             *inputs,
             *[None] * (MAX_INPUTS - len(inputs)),
             init,
-            ir.ArrayAttr.get([ir.AffineMapAttr.get(m) for m in indexing_maps]),
-            ir.ArrayAttr.get([ir.StringAttr.get(t) for t in iterator_types]),
+            as_field(ir.ArrayAttr.get([ir.AffineMapAttr.get(m) for m in indexing_maps])),
+            as_field(ir.ArrayAttr.get([ir.StringAttr.get(t) for t in iterator_types])),
             i64_array(axes),
             i64_array(tile),
             i64_array(micro_tile),
-            ir.BoolAttr.get(accumulate),
+            bool_attr(accumulate),
             loc=loc,
             ip=ip,
         )

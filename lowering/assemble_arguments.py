@@ -115,7 +115,7 @@ def _expand_results(op: func.FuncOp) -> None:
                 if fmt is None:
                     operands.append(v)
                     continue
-                operands += list(DisassembleOp.build(v).results)
+                operands += DisassembleOp.build(v).buffers
                 sizes = [d for d, s in enumerate(shape_of(v.type)) if s < 0]
                 operands += [tensor.dim(v, value(d)) for d in sizes]
             func.return_(operands)
