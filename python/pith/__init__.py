@@ -15,6 +15,8 @@ _EXPORTS = {
     "Format": "formats",
     "HSS": "formats",
     "Level": "formats",
+    **dict.fromkeys(("BSR", "COO", "CSC", "CSR", "NM", "SparseTensor", "compress", "prune"), "sparse"),
+    **dict.fromkeys(("read", "write"), "io"),
     **dict.fromkeys(
         (
             "CacheError",

@@ -1,0 +1,104 @@
+"""Between a tensor's dimensions and a format's levels: every level holds one digit of one dimension."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .format import Format
+
+_HEADS = ("compressed", "loose_compressed")
+
+
+def digit_order(fmt: Format) -> list[int]:
+    """Levels sorted by (dimension, most significant digit first): the order a reshape yields them in."""
+    return sorted(range(len(fmt.exprs)), key=lambda i: (fmt.exprs[i].dim, -fmt.exprs[i].div))
+
+
+def level_view(dense, fmt: Format):
+    """``dense`` with one axis per level, in level order (a view when ``dense`` is contiguous).
+
+    Shapes:  dense: the tensor's shape, which ``fmt`` divides; result: ``fmt.level_sizes(dense.shape)``.
+    """
+    order = digit_order(fmt)
+    sizes = fmt.level_sizes(dense.shape)
+    axes = [order.index(i) for i in range(len(order))]
+    return dense.reshape([sizes[i] for i in order]).transpose(axes)
+
+
+def dense_view(levels: np.ndarray, fmt: Format, shape: Sequence[int]) -> np.ndarray:
+    """The inverse of :func:`level_view`."""
+    return levels.transpose(digit_order(fmt)).reshape(shape)
+
+
+def level_coordinates(coords: Sequence[np.ndarray], fmt: Format) -> list[np.ndarray]:
+    """Coordinates on every level of elements given by one coordinate array per dimension."""
+    out = []
+    for e in fmt.exprs:
+        digit = coords[e.dim] if e.div == 1 else coords[e.dim] // e.div
+        out.append(digit % e.mod if e.mod else digit)
+    return out
+
+
+def dim_coordinates(levels: Sequence[Any], fmt: Format) -> list[Any]:
+    """The inverse of :func:`level_coordinates`; missing inner levels count as coordinate 0."""
+    out: list[Any] = [0] * fmt.rank
+    for e, c in zip(fmt.exprs, levels):
+        out[e.dim] = out[e.dim] + c * e.div
+    return out
+
+
+def level_sorting(levels: Sequence[np.ndarray], sizes: Sequence[int]) -> np.ndarray | None:
+    """Stable order that sorts elements lexicographically by level coordinates; None when sorted already."""
+    if math.prod(sizes) >= 2**63:
+        order = np.lexsort(tuple(reversed(levels)))
+        return None if np.array_equal(order, np.arange(order.size)) else order
+    key = np.zeros(levels[0].size, np.int64)
+    for c, size in zip(levels, sizes):
+        key = key * size + c
+    return None if np.all(key[1:] >= key[:-1]) else np.argsort(key, kind="stable")
+
+
+def differs(coordinates: np.ndarray) -> np.ndarray:
+    """True where an entry differs from the one before it (False at the first)."""
+    out = np.zeros(coordinates.size, bool)
+    np.not_equal(coordinates[1:], coordinates[:-1], out=out[1:])
+    return out
+
+
+def entry_end(fmt: Format, head: int) -> int:
+    """Last level whose coordinate tells the entries of compressed level ``head`` apart.
+
+    A unique level has one entry per coordinate. A nonunique one has an entry per tuple of its
+    coordinate and those of the singleton levels below it, down to the first unique one.
+    """
+    end = head
+    while not fmt.levels[end].unique and end + 1 < len(fmt.levels) and fmt.levels[end + 1].kind == "singleton":
+        end += 1
+    return end
+
+
+def slot_limits(fmt: Format) -> dict[int, int]:
+    """Levels that hold a limited number of coordinates per parent -> that number.
+
+    ``nm`` levels hold G. A singleton level holds one per parent; that is a limit when the
+    levels above do not give each of its coordinates a parent of its own.
+
+    >>> slot_limits(Format.make(2, (0, "compressed"), (1, "singleton")))
+    {1: 1}
+    >>> slot_limits(Format.coo())
+    {}
+    """
+    out = {}
+    end = -1
+    for i, level in enumerate(fmt.levels):
+        if level.kind in _HEADS:
+            end = entry_end(fmt, i)
+        if level.kind == "singleton" and i > end:
+            out[i] = 1
+        elif level.kind == "nm" and not level.is_dense:
+            out[i] = level.g
+    return out

@@ -1,0 +1,90 @@
+"""Formats from text: the literature's notation, well-known names, and the level list ``str(fmt)`` prints."""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import FormatError
+from .format import Format, LevelExpr
+from .hss import HSS, Rank
+from .levels import Level
+
+_NAMES = {"dense": Format.dense, "csr": Format.csr, "csc": Format.csc, "coo": Format.coo}
+_SIZED = re.compile(r"(?P<name>bsr|nm)\(\s*(?P<a>\d+)\s*[x,:]\s*(?P<b>\d+)\s*\)$")
+_LEVEL = re.compile(r"(?P<expr>[^:,]+):\s*(?P<level>\w+\s*(?:\([^()]*\))?)\s*(?:,|$)")
+_EXPR = re.compile(
+    r"(?:d(?P<dim>\d+)|\(\s*d(?P<dim2>\d+)\s+floordiv\s+(?P<div2>\d+)\s*\))"
+    r"(?:\s+floordiv\s+(?P<div>\d+))?(?:\s+mod\s+(?P<mod>\d+))?$"
+)
+
+
+def parse_format(text: str) -> HSS | Format:
+    """Parse any text that names a format.
+
+    Semantics: ``C1(3:4)->C0(2:4)`` gives an :class:`HSS`; ``dense``, ``csr``, ``csc``, ``coo``, ``bsr(4x4)``
+        and ``d0 : dense, d1 : compressed`` give a :class:`Format`; ``nm(2:4)`` is ``C0(2:4)``.
+    Errors: :class:`pith.FormatError` that names the part that does not parse.
+
+    Example:
+        >>> print(parse_format("bsr(4x2)"))
+        d0 floordiv 4 : dense, d1 floordiv 2 : compressed, d0 mod 4 : dense, d1 mod 2 : dense
+        >>> parse_format("d0 : dense, d1 : compressed").levels[1].kind
+        'compressed'
+    """
+    text = text.strip()
+    if re.match(r"(?:[VB]\(|C\d)", text):
+        return HSS.parse(text)
+    if (make := _NAMES.get(text.lower())) is not None:
+        return make()
+    if (sized := _SIZED.match(text.lower())) is not None:
+        a, b = int(sized["a"]), int(sized["b"])
+        if sized["name"] == "nm":
+            return HSS((Rank(a, b),))
+        if not a or not b:
+            raise FormatError(f"cannot parse format {text!r}: block sizes must be positive")
+        return Format.bsr(a, b)
+    return _parse_levels(text)
+
+
+def format_name(fmt: Format) -> str:
+    """The shortest text :func:`parse_format` reads ``fmt`` from, widths aside.
+
+    >>> format_name(Format.bsr(4, 2)), format_name(Format.dense(1))
+    ('bsr(4x2)', 'd0 : dense')
+    """
+    text = str(fmt)
+    if fmt.rank != 2:
+        return text
+    named = {str(make()): name for name, make in _NAMES.items()}
+    if len(fmt.exprs) == 4 and 0 not in (block := (fmt.exprs[2].mod, fmt.exprs[3].mod)):
+        named[str(Format.bsr(*block))] = "bsr({}x{})".format(*block)
+    return named.get(text, text)
+
+
+def _parse_levels(text: str) -> Format:
+    """Parse ``expr : level, ...``; the rank is the largest dimension named."""
+    pairs: list[tuple[LevelExpr, Level]] = []
+    at = 0
+    while at < len(text):
+        match = _LEVEL.match(text, at)
+        if match is None:
+            raise FormatError(
+                f"cannot parse format {text!r} at {text[at:]!r}",
+                hint='e.g. "C1(3:4)->C0(2:4)", "csr", "bsr(4x4)", "d0 : dense, d1 : compressed"',
+            )
+        pairs.append((_parse_expr(match["expr"].strip(), text), Level.parse(match["level"])))
+        at = match.end()
+    if not pairs:
+        raise FormatError("cannot parse format '': no levels", hint='e.g. "csr", "C0(2:4)"')
+    return Format.make(1 + max(e.dim for e, _ in pairs), *pairs)
+
+
+def _parse_expr(text: str, whole: str) -> LevelExpr:
+    match = _EXPR.match(text)
+    if match is None or (match["dim2"] and match["div"]):
+        raise FormatError(
+            f"cannot parse level expression {text!r} of format {whole!r}",
+            hint="write d<i>, d<i> floordiv c, d<i> mod c or (d<i> floordiv c) mod m",
+        )
+    dim, div = match["dim"] or match["dim2"], match["div"] or match["div2"]
+    return LevelExpr(int(dim), int(div or 1), int(match["mod"] or 0))

@@ -1,0 +1,100 @@
+"""Does a tensor obey a format? And if not: where does it break it first?"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..errors import FormatError
+from .format import Format
+from .pack_digits import differs, dim_coordinates, level_view, slot_limits
+
+
+@dataclasses.dataclass(frozen=True)
+class Violation:
+    """The first element, in row-major order, that a format has no room for.
+
+    Attributes:
+        level: the level that is too full (the outermost one when the element breaks several).
+        group: first element of the group in the tensor, one coordinate per dimension.
+        element: the element that does not fit: its coordinate is the (limit + 1)-th or later of its group.
+        linear: row-major linear index of ``element``.
+        count: coordinates of the group that hold non-zeros.
+        limit: coordinates the level can hold per group.
+    """
+
+    level: int
+    group: tuple[int, ...]
+    element: tuple[int, ...]
+    linear: int
+    count: int
+    limit: int
+
+    def error(self, fmt: Format) -> FormatError:
+        """The error that tells the user about it."""
+        return FormatError(
+            f"tensor does not obey {fmt}: level {self.level}, {fmt.levels[self.level]}, holds at most {self.limit} "
+            f"coordinate(s) per group, the group at {list(self.group)} has {self.count} with non-zeros",
+            where=f"element {list(self.element)}",
+            hint="pith.prune(w, fmt) zeroes what the format cannot keep",
+        )
+
+
+def first_violation(dense: np.ndarray, fmt: Format) -> Violation | None:
+    """The first non-zero element of ``dense`` that breaks ``fmt``; None when it obeys.
+
+    Shapes:  dense: any rank, sizes that ``fmt`` divides.
+    Semantics: NaN counts as non-zero, -0.0 as zero.
+    Errors:  :class:`pith.ShapeError` when ``fmt`` does not divide the shape.
+
+    Example:
+        >>> from pith.formats import HSS
+        >>> v = first_violation(np.array([[1, 0, 2, 3]]), HSS.parse("C0(2:4)").to_format())
+        >>> v.element, v.count, v.limit
+        ((0, 3), 3, 2)
+    """
+    fmt.check_shape(dense.shape)
+    levels = level_view(dense, fmt)
+    return find_violation(np.nonzero(levels), fmt, dense.shape)
+
+
+def find_violation(levels: Sequence[np.ndarray], fmt: Format, shape: Sequence[int]) -> Violation | None:
+    """:func:`first_violation` of elements given by lexicographically sorted level coordinates."""
+    limits = slot_limits(fmt)
+    count = levels[0].size
+    if not limits or not count:
+        return None
+    strides = np.cumprod([1, *shape[:0:-1]])[::-1].tolist()
+    best: tuple[int, int, int, int, int] | None = None  # linear index, level, element, group's begin and count
+    changed = np.zeros(count, bool)
+    changed[0] = True
+    for i, c in enumerate(levels):
+        first = changed | differs(c)
+        if i in limits:
+            begins = np.flatnonzero(changed)
+            group = np.cumsum(changed) - 1
+            entry = np.cumsum(first) - 1
+            rank = entry - entry[begins][group]
+            excess = np.flatnonzero(rank >= limits[i])
+            if excess.size:
+                dims = dim_coordinates([v[excess] for v in levels], fmt)
+                linear = np.sum([d * s for d, s in zip(dims, strides)], axis=0)
+                at = int(np.argmin(linear))
+                if best is None or linear[at] < best[0]:
+                    g = int(group[excess[at]])
+                    held = int(rank[begins[g + 1] - 1 if g + 1 < begins.size else -1]) + 1
+                    best = (int(linear[at]), i, int(excess[at]), int(begins[g]), held)
+        changed = first
+    if best is None:
+        return None
+    linear, level, element, begin, held = best
+    return Violation(
+        level=level,
+        group=tuple(int(d) for d in dim_coordinates([c[begin] for c in levels[:level]], fmt)),
+        element=tuple(int(d) for d in dim_coordinates([c[element] for c in levels], fmt)),
+        linear=linear,
+        count=held,
+        limit=limits[level],
+    )

@@ -1,0 +1,272 @@
+"""Sparse tensors on the host: :class:`SparseTensor`, and how to get one."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .errors import DTypeError, FormatError, ShapeError
+from .formats.buffers import buffer_specs
+from .formats.format import DYNAMIC, Format
+from .formats.hss import HSS, Rank
+from .formats.pack import pack, pack_coordinates
+from .formats.pack_buffers import metadata_dtype
+from .formats.pack_check import check_storage
+from .formats.pack_read import coordinates_of, unpack
+from .formats.parse import format_name, parse_format
+from .formats.prune import keep_mask, prune_array
+from .sparse_interop import from_scipy, from_torch, is_torch, numpy_of, to_scipy, to_torch
+
+#: Formats as users type them: ``A.to(pith.CSR)``. Positions and coordinates are int32.
+CSR = Format.csr()
+CSC = Format.csc()
+COO = Format.coo()
+
+
+def BSR(rows: int, columns: int) -> Format:
+    """Compressed rows of dense ``rows x columns`` blocks."""
+    return Format.bsr(rows, columns)
+
+
+def NM(g: int, h: int) -> HSS:
+    """At most ``g`` non-zeros in every ``h`` consecutive columns: ``C0(g:h)``."""
+    return HSS((Rank(g, h),))
+
+
+#: Anything that names a format: an object, ``"C1(3:4)->C0(2:4)"``, ``"csr"``, ...
+FormatLike = Format | HSS | str
+
+
+def as_format(fmt: FormatLike) -> tuple[Format, HSS | None]:
+    """The :class:`Format` that ``fmt`` names, and its :class:`HSS` when it is one.
+
+    Errors: :class:`pith.FormatError` when the text does not parse or ``fmt`` is something else.
+    """
+    named = parse_format(fmt) if isinstance(fmt, str) else fmt
+    if isinstance(named, HSS):
+        return named.to_format(), named
+    if isinstance(named, Format):
+        return named, None
+    raise FormatError(f"expects a format, got {type(fmt).__name__}", hint='e.g. pith.CSR, "C1(3:4)->C0(2:4)"')
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class SparseTensor:
+    """A tensor stored in a format: flat buffers in the order of the storage contract.
+
+    Attributes:
+        shape: sizes of the dimensions.
+        format: how it is stored.
+        buffers: metadata buffers (:func:`pith.formats.buffer_specs`), then the values; 1-D and contiguous.
+        hss: the hierarchical notation of ``format`` when it was given in it (used for printing).
+
+    Semantics: never changes after construction; arrays taken over from SciPy, torch or the caller
+        are shared, not copied. :meth:`validate` checks buffers of unknown origin.
+    Errors: :class:`pith.FormatError` and :class:`pith.DTypeError` when buffers do not belong to the format.
+
+    Example:
+        >>> A = compress(np.eye(4, dtype=np.float32), "csr")
+        >>> A
+        SparseTensor(4x4 float32, csr, 4 stored, 52 bytes)
+        >>> A.to("C0(2:4)").to_dense().trace()
+        np.float32(4.0)
+    """
+
+    shape: tuple[int, ...]
+    format: Format
+    buffers: tuple[np.ndarray, ...]
+    hss: HSS | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(int(s) for s in self.shape))
+        object.__setattr__(self, "buffers", tuple(self.buffers))
+        if DYNAMIC in self.shape:
+            raise ShapeError(f"a stored tensor has sizes, got shape {self.shape}")
+        self.format.check_shape(self.shape)
+        _check_buffers(self.buffers, self.format)
+
+    # -- constructors ---------------------------------------------------------------
+
+    @classmethod
+    def from_dense(cls, dense: Any, fmt: FormatLike) -> SparseTensor:
+        """Store a NumPy array or torch tensor; it must obey the format (see :func:`compress`)."""
+        array = numpy_of(dense)
+        check_dtype(array)
+        form, hss = as_format(fmt)
+        return cls(array.shape, form, tuple(pack(array, form)), hss)
+
+    @classmethod
+    def from_coordinates(
+        cls, coords: Any, values: np.ndarray, shape: Sequence[int], fmt: FormatLike = COO
+    ) -> SparseTensor:
+        """Store ``values[i]`` at ``coords[:, i]``; values of repeated coordinates are added up.
+
+        >>> SparseTensor.from_coordinates([[0, 0], [1, 1]], np.array([2.0, 3.0]), (2, 2)).to_dense().tolist()
+        [[0.0, 5.0], [0.0, 0.0]]
+        """
+        array = np.asarray(values)
+        check_dtype(array)
+        form, hss = as_format(fmt)
+        return cls(tuple(shape), form, tuple(pack_coordinates(coords, array, shape, form)), hss)
+
+    @classmethod
+    def from_scipy(cls, matrix: Any) -> SparseTensor:
+        """A SciPy sparse matrix or array; CSR, CSC, COO and BSR in canonical order are not copied."""
+        return cls(*from_scipy(matrix))
+
+    @classmethod
+    def from_torch(cls, tensor: Any, fmt: FormatLike = CSR) -> SparseTensor:
+        """A torch tensor on the CPU: COO, CSR, CSC, BSR and BSC as they are, strided ones stored in ``fmt``."""
+        parts = from_torch(tensor)
+        return cls.from_dense(tensor, fmt) if parts is None else cls(*parts)
+
+    # -- queries --------------------------------------------------------------------
+
+    @property
+    def values(self) -> np.ndarray:
+        """The stored values, zeros that fill up groups and blocks included."""
+        return self.buffers[-1]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Element type."""
+        return self.values.dtype
+
+    @property
+    def nse(self) -> int:
+        """Number of stored elements."""
+        return self.values.size
+
+    @property
+    def nnz(self) -> int:
+        """Number of stored elements that are not zero."""
+        return int(np.count_nonzero(self.values))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all buffers."""
+        return sum(b.nbytes for b in self.buffers)
+
+    @property
+    def density(self) -> float:
+        """Non-zeros as a share of all elements (0 for a tensor without elements)."""
+        return self.nnz / max(1, math.prod(self.shape))
+
+    def coordinates(self) -> tuple[np.ndarray, np.ndarray]:
+        """Stored elements as ((rank, nse) int64 coordinates, values), in storage order."""
+        return coordinates_of(self.buffers, self.format, self.shape)
+
+    def validate(self) -> SparseTensor:
+        """Check every buffer against the storage contract; returns self.
+
+        Errors: :class:`pith.FormatError` naming the level and the first bad entry.
+        """
+        check_storage(self.buffers, self.format, self.shape)
+        return self
+
+    # -- conversions ----------------------------------------------------------------
+
+    def to_dense(self) -> np.ndarray:
+        """The tensor as a new row-major NumPy array."""
+        return unpack(self.buffers, self.format, self.shape)
+
+    def to(self, fmt: FormatLike) -> SparseTensor:
+        """The same tensor in another format, through coordinates: no dense tensor is made.
+
+        Semantics: stored zeros are dropped; returns self when the format is the present one.
+        Errors: :class:`pith.FormatError` when the tensor does not obey ``fmt``.
+        """
+        form, hss = as_format(fmt)
+        if form == self.format:
+            return self if hss == self.hss else dataclasses.replace(self, hss=hss)
+        coords, values = self.coordinates()
+        keep = np.flatnonzero(values)
+        if keep.size != values.size:
+            coords, values = coords[:, keep], values[keep]
+        return SparseTensor(self.shape, form, tuple(pack_coordinates(coords, values, self.shape, form)), hss)
+
+    def astype(self, dtype: Any) -> SparseTensor:
+        """The same tensor with values of another element type."""
+        return dataclasses.replace(self, buffers=(*self.buffers[:-1], self.values.astype(dtype, copy=False)))
+
+    def to_scipy(self) -> Any:
+        """A SciPy ``csr_array``, ``csc_array``, ``coo_array`` or ``bsr_array`` on the same buffers."""
+        return to_scipy(self)
+
+    def to_torch(self) -> Any:
+        """A torch tensor of layout CSR, CSC, COO or BSR on the same buffers (COO indices are copied)."""
+        return to_torch(self)
+
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self.shape))
+        name = self.hss or format_name(self.format)
+        return f"SparseTensor({size} {self.dtype}, {name}, {self.nse} stored, {self.nbytes} bytes)"
+
+
+def _check_buffers(buffers: tuple[np.ndarray, ...], fmt: Format) -> None:
+    """Number, rank and element types of the buffers; contents are for :func:`check_storage`."""
+    specs = buffer_specs(fmt)
+    if len(buffers) != len(specs) + 1:
+        raise FormatError(f"format {fmt} has {len(specs)} metadata buffers and the values, got {len(buffers)} buffers")
+    for i, b in enumerate(buffers):
+        if not isinstance(b, np.ndarray) or b.ndim != 1 or not b.flags.c_contiguous:
+            raise FormatError(f"buffer {i} of format {fmt} must be a contiguous 1-D NumPy array")
+    for i, spec in enumerate(specs):
+        if buffers[i].dtype != (expected := metadata_dtype(spec.bits)):
+            raise DTypeError(
+                f"buffer {i} ({spec.role} of level {spec.level}) expects {expected}, got {buffers[i].dtype}",
+                hint="convert the buffer, or change the format with fmt.with_widths(...)",
+            )
+    check_dtype(buffers[-1])
+
+
+def check_dtype(array: np.ndarray) -> None:
+    """Raise :class:`DTypeError` unless elements are numbers or booleans (ml_dtypes included), in native byte order."""
+    kind = array.dtype.kind
+    number = kind in "biufc" or (kind == "V" and array.dtype.type.__module__.startswith("ml_dtypes"))
+    if not number or not array.dtype.isnative:
+        raise DTypeError(f"elements of type {array.dtype} cannot be stored", hint="convert with .astype(...)")
+
+
+def compress(w: Any, fmt: FormatLike) -> SparseTensor:
+    """Store a dense tensor in a format it obeys.
+
+    Shapes:  w: NumPy array or torch tensor (any device; the result is on the host), or a SparseTensor.
+    Semantics: nothing is dropped: prune first where the format is structured. NaN is stored, -0.0 is zero.
+    Errors:  :class:`pith.FormatError` naming the first element the format has no room for;
+        :class:`pith.ShapeError` with the padded size when the format does not divide the shape;
+        :class:`pith.DTypeError` for elements that are not numbers.
+
+    Example:
+        >>> compress(np.array([[0, 1, 0, 2]], np.int8), "C0(2:4)").values
+        array([1, 2], dtype=int8)
+    """
+    return w.to(fmt) if isinstance(w, SparseTensor) else SparseTensor.from_dense(w, fmt)
+
+
+def prune(w: Any, fmt: FormatLike) -> Any:
+    """Zero what a format cannot keep, rank by rank, lowest first, keeping the largest magnitudes.
+
+    Shapes:  w: NumPy array or torch tensor; result: the same kind, shape, dtype and device. ``w`` is untouched.
+    Semantics: every group of a rank keeps its G coordinates with the largest sum of magnitudes still
+        kept below them; ties go to the lower coordinate. Infinities are the largest magnitudes.
+    Errors:  :class:`pith.FormatError` naming the first NaN; else as :func:`compress`.
+    Source:  Wu et al., HighLight, MICRO 2023.
+
+    Example:
+        >>> prune(np.array([[1.0, -4.0, 3.0, 2.0]]), "C0(2:4)")
+        array([[ 0., -4.,  3.,  0.]])
+    """
+    form, _ = as_format(fmt)
+    array = numpy_of(w)
+    check_dtype(array)
+    if not is_torch(w):
+        return prune_array(array, form)
+    import torch
+
+    keep = torch.from_numpy(np.ascontiguousarray(keep_mask(array, form))).to(w.device)
+    return w.masked_fill(~keep, 0)

@@ -1,0 +1,230 @@
+"""SciPy and torch tensors in and out, without copies where the layouts agree.
+
+Functions here return the arguments of :class:`pith.SparseTensor`: (shape, format, buffers).
+Neither library is imported before a tensor of it is seen or asked for.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from .errors import DeviceError, DTypeError, FormatError, UnsupportedError
+from .formats.format import Format
+from .formats.pack import pack_coordinates
+from .formats.pack_buffers import aligned_empty
+
+Parts = tuple[tuple[int, ...], Format, tuple[np.ndarray, ...]]
+
+
+def is_torch(value: Any) -> bool:
+    """True for a torch tensor; does not import torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def numpy_of(value: Any) -> np.ndarray:
+    """A dense NumPy array of ``value``: arrays as they are, torch tensors shared (CPU) or copied to the host.
+
+    Errors: :class:`pith.DTypeError` for anything that is not a dense tensor.
+    """
+    if is_torch(value):
+        if str(value.layout) != "torch.strided":
+            raise DTypeError(
+                f"expects a dense tensor, got layout {value.layout}", hint="pith.SparseTensor.from_torch(t)"
+            )
+        return _numpy_of_torch(value.detach().cpu())
+    if isinstance(value, np.ndarray):
+        return value
+    raise DTypeError(
+        f"expects a NumPy array or torch tensor, got {type(value).__name__}",
+        hint="numpy.asarray(x), or pith.SparseTensor.from_scipy(x) for SciPy matrices",
+    )
+
+
+def _numpy_of_torch(tensor: Any) -> np.ndarray:
+    """``tensor.numpy()`` that also knows the types NumPy lacks, through ml_dtypes."""
+    name = str(tensor.dtype).removeprefix("torch.")
+    if name == "bfloat16" or name.startswith("float8"):
+        import ml_dtypes
+        import torch
+
+        bits = torch.int16 if name == "bfloat16" else torch.uint8
+        return tensor.contiguous().view(bits).numpy().view(getattr(ml_dtypes, name))
+    return tensor.numpy()
+
+
+def _torch_of_numpy(array: np.ndarray) -> Any:
+    """``torch.from_numpy`` that also takes ml_dtypes."""
+    import torch
+
+    if array.dtype.kind != "V":
+        return torch.from_numpy(array)
+    bits = np.int16 if array.dtype.itemsize == 2 else np.uint8
+    return torch.from_numpy(array.view(bits)).view(getattr(torch, array.dtype.name))
+
+
+def _index(array: np.ndarray) -> np.ndarray:
+    """Indices as int32 or int64, shared when they are."""
+    return np.ascontiguousarray(array, np.int32 if array.dtype == np.int32 else np.int64)
+
+
+# -- SciPy ------------------------------------------------------------------------------
+
+
+def from_scipy(matrix: Any) -> Parts:
+    """Parts of a SciPy sparse matrix or array, of any of SciPy's formats."""
+    import scipy.sparse as sp
+
+    if not sp.issparse(matrix):
+        raise DTypeError(f"expects a SciPy sparse matrix or array, got {type(matrix).__name__}")
+    if matrix.format in ("csr", "csc", "bsr") and matrix.has_canonical_format:
+        indptr, indices = _index(matrix.indptr), _index(matrix.indices)
+        width = indices.dtype.itemsize * 8
+        if matrix.format == "bsr":
+            fmt = Format.bsr(matrix.blocksize[0], matrix.blocksize[1], width)
+        else:
+            fmt = Format.csr(width) if matrix.format == "csr" else Format.csc(width)
+        return tuple(matrix.shape), fmt, (indptr, indices, np.ascontiguousarray(matrix.data).reshape(-1))
+    if matrix.format in ("csr", "csc", "bsr"):
+        parts = matrix.copy()
+        parts.sum_duplicates()
+        return from_scipy(parts)
+    coo = matrix.tocoo(copy=False)
+    return from_coo([_index(c) for c in coo.coords], np.ascontiguousarray(coo.data), tuple(coo.shape))
+
+
+def from_coo(dims: list[np.ndarray], values: np.ndarray, shape: tuple[int, ...]) -> Parts:
+    """Parts of a tensor given by coordinates; they are shared when sorted row by row and distinct."""
+    width = 64 if any(c.dtype == np.int64 for c in dims) else 32
+    fmt = Format.coo(len(shape), width)
+    if not _sorted_distinct(dims):
+        return shape, fmt, tuple(pack_coordinates(dims, values, shape, fmt))
+    positions = aligned_empty(2, dims[0].dtype)
+    positions[:] = 0, values.size
+    return shape, fmt, (positions, *dims, values)
+
+
+def _sorted_distinct(dims: list[np.ndarray]) -> bool:
+    """True when entries are in lexicographic order without repetitions."""
+    above = np.zeros(max(0, dims[0].size - 1), bool)  # already larger than the entry before
+    for c in dims:
+        if np.any(~above & (c[1:] < c[:-1])):
+            return False
+        above |= c[1:] > c[:-1]
+    return bool(above.all())
+
+
+def to_scipy(tensor: Any) -> Any:
+    """The SciPy array that shares the buffers of a :class:`pith.SparseTensor`."""
+    import scipy.sparse as sp
+
+    if tensor.dtype.kind == "V":
+        raise DTypeError(f"SciPy has no element type {tensor.dtype}", hint="A.astype(numpy.float32)")
+    kind, block = layout_of(tensor.format)
+    if kind == "coo":
+        _, *dims, values = tensor.buffers
+        return sp.coo_array((values, tuple(dims)), shape=tensor.shape)
+    positions, coordinates, values = tensor.buffers
+    if kind == "bsr":
+        return sp.bsr_array((values.reshape(-1, *block), coordinates, positions), shape=tensor.shape, blocksize=block)
+    make = sp.csr_array if kind == "csr" else sp.csc_array
+    return make((values, coordinates, positions), shape=tensor.shape)
+
+
+def layout_of(fmt: Format) -> tuple[str, tuple[int, int]]:
+    """Which layout of SciPy and torch a format is: (``csr``, ``csc``, ``coo`` or ``bsr``; block size).
+
+    Errors: :class:`pith.FormatError` when it is none of them.
+
+    >>> layout_of(Format.bsr(4, 2))
+    ('bsr', (4, 2))
+    """
+    width = fmt.pos_width or 64
+    block = (fmt.exprs[2].mod, fmt.exprs[3].mod) if fmt.rank == 2 and len(fmt.exprs) == 4 else (0, 0)
+    candidates = {"coo": Format.coo(fmt.rank, width)}
+    if fmt.rank == 2:
+        candidates |= {"csr": Format.csr(width), "csc": Format.csc(width)}
+    if min(block) > 0:
+        candidates["bsr"] = Format.bsr(*block, width)
+    plain = fmt.with_widths(pos=width, crd=fmt.crd_width or 64, nm=0)
+    for name, candidate in candidates.items():
+        if width >= 32 and plain == candidate:
+            return name, block
+    raise FormatError(
+        f"SciPy and torch have no layout for format {fmt} with {width}-bit positions",
+        hint="convert first: A.to(pith.CSR), or A.to_dense()",
+    )
+
+
+# -- torch ------------------------------------------------------------------------------
+
+
+def from_torch(tensor: Any) -> Parts | None:
+    """Parts of a sparse torch tensor on the CPU; None for a strided one."""
+    if not is_torch(tensor):
+        raise DTypeError(f"expects a torch tensor, got {type(tensor).__name__}")
+    if tensor.device.type != "cpu":
+        raise DeviceError(f"expects a tensor on the CPU, got {tensor.device}", hint="t.cpu()")
+    layout = str(tensor.layout).removeprefix("torch.")
+    if layout == "strided":
+        return None
+    tensor = tensor.detach()
+    if layout == "sparse_coo":
+        return _from_torch_coo(tensor)
+    if tensor.values().dim() != (3 if layout in ("sparse_bsr", "sparse_bsc") else 1):
+        raise UnsupportedError(f"torch tensors of layout {layout} with batch or dense dimensions", hint="t.to_dense()")
+    by_row = layout in ("sparse_csr", "sparse_bsr")
+    positions = tensor.crow_indices() if by_row else tensor.ccol_indices()
+    indices = tensor.col_indices() if by_row else tensor.row_indices()
+    values = _numpy_of_torch(tensor.values().contiguous())
+    positions, indices = _index(positions.numpy()), _index(indices.numpy())
+    width = indices.dtype.itemsize * 8
+    if layout in ("sparse_csr", "sparse_csc"):
+        fmt = Format.csr(width) if by_row else Format.csc(width)
+    else:
+        fmt = (
+            Format.bsr(values.shape[1], values.shape[2], width)
+            if by_row
+            else _bsc(values.shape[1], values.shape[2], width)
+        )
+    return tuple(tensor.shape), fmt, (positions, indices, values.reshape(-1))
+
+
+def _bsc(rows: int, columns: int, width: int) -> Format:
+    """Compressed columns of dense blocks (torch's BSC)."""
+    r, c, br, bc = Format.bsr(rows, columns).exprs
+    pairs = ((c, "dense"), (r, "compressed"), (br, "dense"), (bc, "dense"))
+    return Format.make(2, *pairs, pos_width=width, crd_width=width)
+
+
+def _from_torch_coo(tensor: Any) -> Parts:
+    tensor = tensor.coalesce()
+    if not tensor.sparse_dim():
+        raise UnsupportedError("torch COO tensors without sparse dimensions", hint="t.to_dense()")
+    values = _numpy_of_torch(tensor.values().contiguous())
+    dims = [np.ascontiguousarray(row) for row in tensor.indices().numpy()]
+    outer = Format.coo(len(dims), 64)
+    pairs = [*zip(outer.exprs, outer.levels), *((d, "dense") for d in range(len(dims), tensor.dim()))]
+    fmt = Format.make(tensor.dim(), *pairs, pos_width=64, crd_width=64)
+    positions = aligned_empty(2, np.int64)
+    positions[:] = 0, tensor.indices().shape[1]
+    return tuple(tensor.shape), fmt, (positions, *dims, values.reshape(-1))
+
+
+def to_torch(tensor: Any) -> Any:
+    """The torch tensor that shares the buffers of a :class:`pith.SparseTensor`."""
+    import torch
+
+    kind, block = layout_of(tensor.format)
+    values = _torch_of_numpy(tensor.values)
+    if kind == "coo":
+        indices = torch.from_numpy(np.stack(tensor.buffers[1:-1]).astype(np.int64, copy=False))
+        return torch.sparse_coo_tensor(indices, values, tensor.shape, is_coalesced=True, check_invariants=False)
+    positions, coordinates = (torch.from_numpy(b) for b in tensor.buffers[:-1])
+    if kind == "bsr":
+        values = values.reshape(-1, *block)
+    make = {"csr": torch.sparse_csr_tensor, "csc": torch.sparse_csc_tensor, "bsr": torch.sparse_bsr_tensor}[kind]
+    return make(positions, coordinates, values, tensor.shape, check_invariants=False)
