@@ -40,6 +40,10 @@ class DeviceError(Error, ValueError):
     """An operand lives on a device the kernel cannot reach."""
 
 
+class ArgumentError(Error, TypeError):
+    """A call has the wrong number of arguments, or one that cannot be used (read-only, needs a gradient)."""
+
+
 class FileFormatError(Error, ValueError):
     """A file is malformed; ``where`` is ``path:line`` or ``path``."""
 

@@ -1,0 +1,30 @@
+"""Running compiled kernels: load objects, call them with arrays, cache them.
+
+Importing this package loads neither MLIR nor torch; only :func:`compile_object` needs MLIR.
+"""
+
+from __future__ import annotations
+
+from .call import NativeFunction
+from .jit import compile_object
+from .library import Library
+from .native import library_path, live_bytes, num_threads, openmp_path, set_num_threads, trim
+from .signature import MemRefSpec, ScalarSpec, Signature, accepted_dtypes, dtype_name, numpy_dtype
+
+__all__ = [
+    "Library",
+    "MemRefSpec",
+    "NativeFunction",
+    "ScalarSpec",
+    "Signature",
+    "accepted_dtypes",
+    "compile_object",
+    "dtype_name",
+    "library_path",
+    "live_bytes",
+    "num_threads",
+    "numpy_dtype",
+    "openmp_path",
+    "set_num_threads",
+    "trim",
+]

@@ -1,0 +1,139 @@
+"""Any array-like argument -> address, sizes and strides, without copying where that is possible.
+
+Accepted: NumPy arrays, torch tensors on the CPU, objects with ``__array_interface__`` or ``__dlpack__``,
+and anything with the buffer protocol. An argument is copied only when the kernel needs row-major storage
+and the array is not row-major; arguments a kernel writes to are never copied.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
+from .signature import MemRefSpec, accepted_dtypes
+
+
+@dataclasses.dataclass(slots=True)
+class Operand:
+    """Storage of one argument; ``owner`` keeps it alive. Strides are in elements."""
+
+    address: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    owner: object
+
+    def words(self) -> tuple[int, ...]:
+        """The memref descriptor: allocated pointer, aligned pointer, offset, sizes, strides."""
+        return (self.address, self.address, 0, *self.shape, *self.strides)
+
+
+def operand(value: Any, spec: MemRefSpec, where: str) -> Operand:
+    """Check ``value`` against ``spec`` and describe its storage.
+
+    Errors: :class:`ShapeError`, :class:`DTypeError`, :class:`DeviceError` and
+    :class:`ArgumentError` (read-only, needs a gradient, not an array), each naming ``where``.
+    """
+    array = as_array(value, where)
+    if array.dtype not in accepted_dtypes(spec.dtype):
+        raise DTypeError(f"expected {spec}, got an array of {array.dtype}", where=where)
+    check_shape(array.shape, spec, where)
+    if spec.writable and not array.flags.writeable:
+        raise ArgumentError(
+            "the kernel writes to this argument but the array is read-only", where=where, hint="pass a writable copy"
+        )
+    if spec.layout == "strided" and _has_element_strides(array):
+        strides = tuple(stride // array.itemsize for stride in array.strides)
+        return Operand(array.ctypes.data, array.shape, strides, array)
+    if not array.flags.c_contiguous:
+        if spec.writable:
+            raise ShapeError(
+                f"expected row-major storage, got strides of {array.strides} bytes for shape {array.shape}",
+                where=where,
+                hint="pass a contiguous array and copy the result into place",
+            )
+        array = np.ascontiguousarray(array)
+    return Operand(array.ctypes.data, array.shape, row_major_strides(array.shape), array)
+
+
+def row_major_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Strides in elements of row-major storage.
+
+    Example:
+        >>> row_major_strides((2, 3, 4))
+        (12, 4, 1)
+    """
+    strides = [1] * len(shape)
+    for axis in range(len(shape) - 1, 0, -1):
+        strides[axis - 1] = strides[axis] * shape[axis]
+    return tuple(strides)
+
+
+def check_shape(shape: tuple[int, ...], spec: MemRefSpec, where: str) -> None:
+    """Raise :class:`ShapeError` unless ``shape`` fits the spec's sizes."""
+    if len(shape) != spec.rank:
+        raise ShapeError(f"expected {spec} (rank {spec.rank}), got shape {tuple(shape)}", where=where)
+    for axis, (size, wanted) in enumerate(zip(shape, spec.shape)):
+        if wanted not in (-1, size):
+            raise ShapeError(f"expected {spec}, got shape {tuple(shape)}: size {size} in axis {axis}", where=where)
+
+
+def as_array(value: Any, where: str) -> np.ndarray:
+    """A NumPy view of any supported array-like."""
+    if isinstance(value, np.ndarray):
+        return value
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        return _from_torch(torch, value, where)
+    if hasattr(value, "__array_interface__"):
+        return np.asarray(value)
+    if hasattr(value, "__dlpack__"):
+        return _from_dlpack(value, where)
+    try:
+        return np.asarray(memoryview(value))
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"expected an array, got {type(value).__name__}",
+            where=where,
+            hint="pass a NumPy array, a torch tensor or another object with __dlpack__ or the buffer protocol",
+        ) from error
+
+
+def _has_element_strides(array: np.ndarray) -> bool:
+    return all(stride % array.itemsize == 0 for stride in array.strides)
+
+
+def _from_torch(torch: Any, tensor: Any, where: str) -> np.ndarray:
+    """A view of a dense CPU tensor. Gradients do not flow through kernels, so asking for one is an error."""
+    if tensor.device.type != "cpu":
+        raise DeviceError(f"expected a tensor on the CPU, got one on {tensor.device}", where=where, hint="call .cpu()")
+    if tensor.layout is not torch.strided:
+        raise ArgumentError(f"expected a dense tensor, got layout {tensor.layout}", where=where)
+    if tensor.requires_grad and torch.is_grad_enabled():
+        raise ArgumentError(
+            "the tensor requires a gradient, which a native kernel does not compute",
+            where=where,
+            hint="call it under torch.no_grad(), or pass tensor.detach()",
+        )
+    tensor = tensor.detach().resolve_conj().resolve_neg()
+    if tensor.dtype is torch.bfloat16:
+        import ml_dtypes
+
+        return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    try:
+        return tensor.numpy()
+    except (TypeError, RuntimeError) as error:
+        raise DTypeError(f"the tensor has no storage kernels can read: {error}", where=where) from error
+
+
+def _from_dlpack(value: Any, where: str) -> np.ndarray:
+    device, _ = value.__dlpack_device__()
+    if int(device) not in (1, 3):  # kDLCPU, kDLCUDAHost
+        raise DeviceError(f"expected an array on the CPU, got DLPack device type {int(device)}", where=where)
+    try:
+        return np.from_dlpack(value)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise DTypeError(f"the array cannot be read through DLPack: {error}", where=where) from error

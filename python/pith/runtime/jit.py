@@ -1,0 +1,74 @@
+"""MLIR in the LLVM dialect -> relocatable object. The only part of the runtime that needs MLIR."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import tempfile
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import PassError
+from .native import library_path
+
+if TYPE_CHECKING:
+    from pith._mlir import ir
+
+
+def compile_object(module: ir.Module, entries: Sequence[str], opt_level: int = 3) -> bytes:
+    """Compile a module for this processor and return the object's bytes.
+
+    Args:
+        module: a module in the LLVM dialect; it is not changed.
+        entries: functions with ``llvm.emit_c_interface``; each must be defined and public.
+        opt_level: 0 to 3, as of ``clang -O``.
+
+    Errors: :class:`PassError` when an entry is missing or the module cannot be translated
+    (operations that are not in the LLVM dialect, undefined functions).
+    """
+    from pith._mlir import execution_engine, ir
+
+    if not entries:
+        raise PassError("nothing to compile: no entry functions are named")
+    _check_entries(module, entries)
+    try:
+        with module.context, ir.Location.unknown():
+            engine = execution_engine()(
+                module, opt_level=opt_level, shared_libs=[str(library_path())], enable_object_dump=True
+            )
+    except RuntimeError as error:
+        raise PassError(
+            f"the module cannot be translated to machine code: {error}",
+            where=entries[0],
+            hint="every operation must be in the LLVM dialect and every called function defined",
+        ) from error
+    return _dump(engine, entries)
+
+
+def _check_entries(module: ir.Module, entries: Sequence[str]) -> None:
+    symbols = {
+        op.attributes["sym_name"].value  # pyright: ignore[reportAttributeAccessIssue]
+        for op in module.body.operations
+        if op.operation.name == "llvm.func" and len(op.regions[0].blocks)
+    }
+    for entry in entries:
+        if f"_mlir_ciface_{entry}" not in symbols:
+            defined = sorted(name.removeprefix("_mlir_ciface_") for name in symbols if name.startswith("_mlir_ciface_"))
+            raise PassError(
+                f"the module defines no entry function '{entry}'",
+                hint=f"it has {', '.join(defined) or 'none'}; entries need llvm.emit_c_interface before the "
+                "conversion to the LLVM dialect",
+            )
+
+
+def _dump(engine: object, entries: Sequence[str]) -> bytes:
+    """The object of an engine; looking an entry up is what makes the engine compile."""
+    engine.raw_lookup(f"_mlir_ciface_{entries[0]}")  # pyright: ignore[reportAttributeAccessIssue]
+    descriptor, name = tempfile.mkstemp(prefix="pith-", suffix=".o")
+    os.close(descriptor)
+    path = pathlib.Path(name)
+    try:
+        engine.dump_to_object_file(name)  # pyright: ignore[reportAttributeAccessIssue]
+        return path.read_bytes()
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,105 @@
+"""The native support library (``runtime/``), loaded through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import pathlib
+
+from ..errors import RuntimeLibraryError
+
+LIBRARY_NAME = "libpith_runtime.so"
+
+#: Name -> (result, arguments) of the library's own entry points.
+_PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
+    "pith_alloc": (ctypes.c_void_p, (ctypes.c_size_t, ctypes.c_size_t)),
+    "pith_free": (None, (ctypes.c_void_p,)),
+    "pith_live_bytes": (ctypes.c_int64, ()),
+    "pith_cached_bytes": (ctypes.c_int64, ()),
+    "pith_trim": (None, ()),
+    "pith_set_num_threads": (None, (ctypes.c_int,)),
+    "pith_get_num_threads": (ctypes.c_int, ()),
+    "pith_openmp_path": (ctypes.c_char_p, ()),
+    "pith_object_load": (ctypes.c_void_p, (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t)),
+    "pith_object_symbol": (ctypes.c_void_p, (ctypes.c_void_p, ctypes.c_char_p)),
+    "pith_object_unload": (None, (ctypes.c_void_p,)),
+}
+
+
+def library_path() -> pathlib.Path:
+    """Where the support library lies: ``PITH_RUNTIME_LIBRARY``, or beside this package.
+
+    Errors: :class:`RuntimeLibraryError` when it is in neither place.
+    """
+    override = os.environ.get("PITH_RUNTIME_LIBRARY")
+    if override:
+        candidates = [pathlib.Path(override)]
+    else:
+        from . import __path__ as directories  # several in an editable install
+
+        candidates = [pathlib.Path(directory) / LIBRARY_NAME for directory in directories]
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise RuntimeLibraryError(
+        "the native support library was not found at " + ", ".join(map(str, candidates)),
+        hint="set PITH_RUNTIME_LIBRARY to the library, or unset it"
+        if override
+        else "reinstall pith-mlir (`pip install --force-reinstall .`); it needs a C++17 compiler",
+    )
+
+
+@functools.cache
+def lib() -> ctypes.CDLL:
+    """The loaded library with typed entry points."""
+    path = library_path()
+    try:
+        library = ctypes.CDLL(str(path))
+        for name, (result, arguments) in _PROTOTYPES.items():
+            function = getattr(library, name)
+            function.restype = result
+            function.argtypes = arguments
+    except (OSError, AttributeError) as error:
+        raise RuntimeLibraryError(
+            f"the native support library cannot be used: {error}",
+            where=str(path),
+            hint="it is from another version or machine: reinstall pith-mlir",
+        ) from error
+    return library
+
+
+def live_bytes() -> int:
+    """Bytes held by kernels and by arrays that kernels returned.
+
+    Example:
+        >>> live_bytes() >= 0
+        True
+    """
+    return lib().pith_live_bytes()
+
+
+def trim() -> None:
+    """Give the memory kept for reuse back to the operating system."""
+    lib().pith_trim()
+
+
+def num_threads() -> int:
+    """Threads the next parallel region would get.
+
+    In order: :func:`set_num_threads`, ``PITH_NUM_THREADS``, the OpenMP library's number
+    (``torch.set_num_threads``, ``OMP_NUM_THREADS``), the processors this process may use.
+    """
+    return lib().pith_get_num_threads()
+
+
+def set_num_threads(threads: int) -> None:
+    """Fix the number of threads of parallel regions; 0 goes back to the default."""
+    if not 0 <= threads <= 1024:
+        raise ValueError(f"expected 0 to 1024 threads, got {threads}")
+    lib().pith_set_num_threads(threads)
+
+
+def openmp_path() -> str:
+    """Path of the OpenMP library kernels run in; empty when they run in pith's own pool."""
+    return lib().pith_openmp_path().decode()
