@@ -19,6 +19,7 @@ _EXPORTS = {
     **dict.fromkeys(("read", "write"), "io"),
     **dict.fromkeys(
         (
+            "ArgumentError",
             "CacheError",
             "DTypeError",
             "DeviceError",
