@@ -82,7 +82,7 @@ def compile_ptx_text(llvm_text: str, target: GpuTarget, opt_level: int = 3) -> s
         module = _parse(llvm_text, f"for {target.chip}")
         module.triple = TRIPLE
         module.data_layout = str(machine.target_data)
-        _optimise(module, machine)
+        _optimise(module, machine, opt_level)
         return machine.emit_assembly(module)
 
 
@@ -95,7 +95,15 @@ def host_assembly(llvm_text: str, opt_level: int = 3) -> str:
         module = _parse(llvm_text, "for the host")
         module.triple = binding.get_default_triple()
         module.data_layout = str(machine.target_data)
+        _optimise(module, machine, opt_level)
         return machine.emit_assembly(module)
+
+
+def _optimise(module: Any, machine: Any, opt_level: int) -> None:
+    """LLVM's own ``-O<level>`` on the module."""
+    binding = _llvmlite()
+    builder = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(speed_level=opt_level))
+    builder.getModulePassManager().run(module, builder)
 
 
 def _parse(llvm_text: str, where: str) -> Any:

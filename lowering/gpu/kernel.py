@@ -19,14 +19,16 @@ import dataclasses
 
 from pith._mlir import arith, gpu, ir, memref
 from pith.dialect import encoding_of, shape_of
+from pith.formats import buffer_specs
 
 from .. import builder as b
 from .. import levels
 from ..builder import Index
+from .function import kernel_function
 from .match import Product, View
 from .plan import Plan
 from .staging import DenseSource, EncodedSource, Threads
-from .tiles import Axis, PatternAxis, allocate, is_below, pattern_axis
+from .tiles import Axis, allocate, is_below, pattern_axis
 
 _BLOCK = {"m": gpu.Dimension.x, "n": gpu.Dimension.y}
 
@@ -41,25 +43,18 @@ class KernelArguments:
     entries: ir.Value | None
 
 
-def emit_kernel(name: str, product: Product, plan: Plan, types: dict[str, list[ir.Type]]) -> gpu.GPUFuncOp:
+def emit_kernel(name: str, product: Product, plan: Plan, types: dict[str, list[ir.Type]]) -> None:
     """Emit kernel ``name`` into the current ``gpu.module``; ``types`` are the buffer types per operand.
 
     Arguments of the kernel: the pattern's list (if any), then the buffers of lhs, rhs and out.
     """
     order = [types.get("entries", []), types["lhs"], types["rhs"], types["out"]]
-    function = gpu.GPUFuncOp(
-        ir.FunctionType.get([t for group in order for t in group], []),
-        name,
-        kernel=True,
-        known_block_size=[plan.body.threads, 1, 1],
-    )
-    block = function.add_entry_block()
+    block = kernel_function(name, [t for group in order for t in group], plan.body.threads)
     with ir.InsertionPoint(block):
         values = iter(block.arguments)
         entries, lhs, rhs, out = ([next(values) for _ in group] for group in order)
         _emit_body(product, plan, KernelArguments(lhs, rhs, out[0], entries[0] if entries else None))
         gpu.ReturnOp([])
-    return function
 
 
 def role_sizes(product: Product, buffers: dict[str, list[ir.Value]]) -> dict[str, Index]:
@@ -93,9 +88,8 @@ def _emit_body(product: Product, plan: Plan, args: KernelArguments) -> None:
 def _axis(product: Product, plan: Plan, args: KernelArguments, role: str, size: Index) -> Axis:
     extent = plan.tile[role]
     base = b.mul(gpu.block_id(_BLOCK[role]), extent) if role in _BLOCK else 0
-    if role != product.axis:
+    if role != product.axis or args.entries is None:
         return Axis(base, extent, size)
-    assert args.entries is not None
     return pattern_axis(args.entries, product.granularity, base, extent, size)
 
 
@@ -134,7 +128,10 @@ def _source(view: View, buffers: list[ir.Value], sizes: dict[str, Index]) -> Den
     fmt = encoding_of(view.value.type)
     if fmt is None:
         return DenseSource(buffers[0], view.roles)
-    return EncodedSource(levels.storage_of_memrefs(fmt, [sizes[r] for r in view.roles], buffers), view.roles)
+    extents = [sizes[role] for role in view.roles]
+    level_sizes = tuple(e.mod or b.ceildiv(extents[e.dim], e.div) for e in fmt.exprs)
+    metadata = dict(zip(((s.level, s.role) for s in buffer_specs(fmt)), buffers))
+    return EncodedSource(levels.Storage(fmt, level_sizes, metadata, buffers[-1]), view.roles)
 
 
 def _write_back(

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from pith._mlir import ir, linalg
-from pith.dialect.pattern import PatternType
+from pith.dialect import tiling_of
 from pith.passes.core import pass_error
 
 _CASTS = ("arith.extf",)
@@ -75,28 +75,26 @@ def _match_linalg(op: ir.OpView) -> Product:
 
 
 def _match_pit(op: ir.OpView) -> Product:
-    attrs = op.operation.attributes
+    tiling = tiling_of(op)
     operands = list(op.operands)[1:]
     if len(operands) != 3:
-        pass_error(op, f"expects two inputs and one init to lower to gpu, got {len(operands)} operands")
-    axes = list(ir.DenseI64ArrayAttr(attrs["axes"]))
-    if len(axes) != 1:
-        pass_error(op, f"expects a pattern on one axis to lower to gpu, got {len(axes)}", "split the axes first")
-    dims = [_dims(op, ir.AffineMapAttr(a).value) for a in ir.ArrayAttr(attrs["indexing_maps"])]
+        pass_error(op, f"has no GPU lowering: expects two inputs and one init, got {len(operands) - 1} inputs")
+    if len(tiling.axes) != 1:
+        pass_error(op, f"has no GPU lowering: expects a pattern on one axis, got {len(tiling.axes)}")
+    dims = [_dims(op, m) for m in tiling.maps]
     body = _body_product(op)
     roles = _roles_from_body(op, dims, body)
     views = {view: View(operands[i], (roles[dims[i][0]], roles[dims[i][1]])) for i, view in body}
-    tile = {roles[d]: t for d, t in enumerate(ir.DenseI64ArrayAttr(attrs["tile"])) if t}
     return Product(
         op,
         views["lhs"],
         views["rhs"],
         views["out"],
         pattern=op.operands[0],
-        axis=roles[axes[0]],
-        granularity=PatternType(op.operands[0].type).to_shape().granularity[0],
-        accumulate=bool(ir.IntegerAttr(attrs["accumulate"]).value),
-        tile=tile,
+        axis=roles[tiling.axes[0]],
+        granularity=tiling.pattern.granularity[0],
+        accumulate=tiling.accumulate,
+        tile={roles[d]: extent for d, extent in enumerate(tiling.tile) if extent},
     )
 
 

@@ -1,0 +1,47 @@
+"""What ``pith-opt --emit`` prints: LLVM IR, PTX or assembly of a lowered module."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import PassError, UnsupportedError
+
+#: What can be asked for.
+KINDS = ("llvm", "ptx", "asm")
+
+
+def emit(module: Any, kind: str) -> str:
+    """The text of ``kind`` for a lowered ``module`` (an ``ir.Module``).
+
+    Args:
+        module: GPU modules at the ``llvm`` level or ``gpu.binary`` ops (then those are emitted), or
+            host code in the ``llvm`` dialect.
+        kind: ``llvm``: LLVM IR text; ``ptx``: PTX; ``asm``: host assembly, for GPU modules their PTX.
+
+    Errors: :class:`pith.UnsupportedError` for an unknown kind or a kind the module has nothing for;
+        :class:`pith.PassError` when the module is not lowered far enough.
+    """
+    if kind not in KINDS:
+        raise UnsupportedError(f"cannot emit {kind!r}", hint="one of " + ", ".join(KINDS))
+    kernels = [op for op in module.body.operations if op.operation.name in ("gpu.module", "gpu.binary")]
+    if kernels:
+        return "\n".join(_emit_kernels(op, kind) for op in kernels)
+    if kind == "ptx":
+        raise UnsupportedError("the module has no GPU code to emit as PTX", hint="lower it with pith-to-nvvm")
+    from pith.lowering import ptx
+
+    text = ptx.llvm_ir(module.operation)
+    return text if kind == "llvm" else ptx.host_assembly(text)
+
+
+def _emit_kernels(op: Any, kind: str) -> str:
+    from pith.lowering import gpu_module_to_binary, ptx
+
+    binary = op.operation.name == "gpu.binary"
+    if kind == "llvm":
+        if binary:
+            raise PassError("holds PTX, its LLVM IR is gone", where="gpu.binary", hint="emit llvm after gpu-to-nvvm")
+        return ptx.llvm_ir(op)
+    if binary:
+        return gpu_module_to_binary.ptx_of(op)
+    return ptx.compile_ptx_text(ptx.llvm_ir(op), gpu_module_to_binary.module_target(op))

@@ -1,0 +1,1 @@
+"""External tools pith can use when they are there."""
