@@ -16,16 +16,16 @@ import os
 import re
 from collections.abc import Iterator
 
-from pith._mlir import PassManager, ir
+from pith._mlir import ir
 from pith.errors import PipelineError
 
 from .core import Pass
 from .pipeline_options import build_pass, format_pass
-from .pipeline_registry import load_pass, pith_passes, pith_pipelines, suggest
+from .pipeline_registry import load_pass, pith_passes, pith_pipelines
 from .pipeline_syntax import NestNode, Node, PassNode, Source, parse_syntax
+from .pipeline_upstream import explain_refusal, upstream_refusal
 
 _MODULE_ANCHORS = ("builtin.module", "any")
-_RESTRICTED = re.compile(r"restricted to '([^']+)'")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,19 +130,6 @@ def run_pipeline(
     pipeline.run(module, *instruments, verify=verify)
 
 
-def implicit_anchor(name: str, context: ir.Context) -> str | None:
-    """The operation a pass named without nesting must be nested under (None: it runs on the module).
-
-    Example:
-        >>> implicit_anchor("convert-gpu-to-nvvm", ir.Context()), implicit_anchor("cse", ir.Context())
-        ('gpu.module', None)
-    """
-    if name in pith_passes() or name in pith_pipelines():
-        return None
-    match = _RESTRICTED.search(_upstream_error(f"builtin.module({name})", context) or "")
-    return match[1] if match else None
-
-
 def _steps(tree: NestNode, source: Source, context: ir.Context, active: tuple[str, ...]) -> Iterator[Step]:
     """The steps of ``tree`` in order; ``active`` are the named pipelines being expanded (outermost first)."""
     pending: list[Node] = []
@@ -197,42 +184,11 @@ def _flush(anchor: str, pending: list[Node], source: Source, context: ir.Context
     if not pending:
         return
     step = UpstreamStep(anchor, tuple(map(str, pending)))
-    if _upstream_error(step.text, context) is not None:
-        for node in pending:
-            _locate((anchor,), node, source, context)
-        source.error(pending[0].pos, f"upstream refuses {step.text!r}: {_upstream_error(step.text, context)}")
+    refusal = upstream_refusal(step.text, context)
+    if refusal is not None:
+        explain_refusal(anchor, pending, refusal, source, context)
     pending.clear()
     yield step
-
-
-def _locate(anchors: tuple[str, ...], node: Node, source: Source, context: ir.Context) -> None:
-    """Raise for the innermost element of ``node`` that upstream refuses, at its position."""
-    if isinstance(node, NestNode):
-        for child in node.children:
-            _locate((*anchors, node.anchor), child, source, context)
-    text = str(node)
-    for anchor in reversed(anchors):
-        text = f"{anchor}({text})"
-    message = _upstream_error(text, context)
-    if message is None:
-        return
-    if "does not refer to a registered pass" in message and isinstance(node, PassNode):
-        source.error(node.pos, f"unknown pass {node.name!r}", suggest(node.name))
-    anchor = _RESTRICTED.search(message)
-    if anchor and isinstance(node, PassNode):
-        hint = f"write {anchor[1]}({node})" if anchor[1] != "builtin.module" else "move it to the top: it is not nested"
-        source.error(node.pos, f"{node.name!r} runs on {anchor[1]!r}, not on {anchors[-1]!r}", hint)
-    source.error(node.pos, f"upstream refuses {str(node)!r}: {message}")
-
-
-def _upstream_error(text: str, context: ir.Context) -> str | None:
-    """What upstream's parser says about ``text``, or None when it accepts it."""
-    try:
-        PassManager.parse(text, context)
-    except ValueError as e:
-        lines = [line for line in str(e).splitlines() if line.strip() and not line.startswith("failed to add")]
-        return "; ".join(lines) or "an option has a value of the wrong type"
-    return None
 
 
 @functools.cache

@@ -125,13 +125,16 @@ def split_options(source: Source, options: str, pos: int) -> list[Option]:
 
 def unquote(value: str) -> str:
     """``value`` without one pair of enclosing quotes or braces."""
-    if len(value) >= 2 and (value[0] == value[-1] and value[0] in _QUOTES or value[0] == "{" and value[-1] == "}"):
+    if len(value) >= 2 and ((value[0] == value[-1] and value[0] in _QUOTES) or (value[0] == "{" and value[-1] == "}")):
         return value[1:-1]
     return value
 
 
 def _scan(source: Source, text: str, start: int, base: int, *, stop_at_space: bool) -> int:
-    """The end of the balanced run of ``text`` (at ``base`` in ``source``) from ``start``: at a space, a closer of its own, or the end."""
+    """The end of the balanced run of ``text`` from ``start``: a space, a closer it did not open, or the end.
+
+    ``text`` stands at offset ``base`` of ``source``, where errors are shown.
+    """
     open_: list[tuple[str, int]] = []
     i = start
     while i < len(text):

@@ -8,6 +8,7 @@ Dialect modules are imported when they are first named: all of them take 0.4 s (
 from __future__ import annotations
 
 import importlib
+import pathlib
 from typing import TYPE_CHECKING, Any
 
 from torch_mlir import ir, passmanager, rewrite
@@ -84,3 +85,10 @@ def fx_importer():
     from torch_mlir import fx
 
     return fx
+
+
+def library_dir() -> pathlib.Path:
+    """The folder of the host's shared libraries and of its ``torch-mlir-opt``."""
+    from torch_mlir import _mlir_libs
+
+    return pathlib.Path(_mlir_libs.__file__).parent

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import sys
 from collections.abc import Sequence
 
 DESCRIPTION = "Run passes of pith and MLIR over a file of MLIR and print what comes out."
 
 EPILOG = """\
-passes:
+naming passes:
   --<pass>[=options] and --<pipeline> run a pass or pipeline of pith or upstream, in order of appearance;
   options are separated by spaces:  pith-opt --pith-select-tiles=target=cpu --convert-scf-to-cf --cse a.mlir
   --list-passes shows the names. --pass-pipeline says the same as one text, with nesting:
@@ -74,9 +75,9 @@ def _add_tracing(group) -> None:
     flag = group.add_argument
     flag("--mlir-print-ir-before-all", action="store_true", help="print the IR before every pass")
     flag("--mlir-print-ir-after-all", action="store_true", help="print the IR after every pass")
-    flag("--mlir-print-ir-before", action="append", type=_names, default=[], metavar="PASS,..",
+    flag("--mlir-print-ir-before", action="extend", type=_names, default=[], metavar="PASS,..",
          help="print the IR before these passes")  # fmt: skip
-    flag("--mlir-print-ir-after", action="append", type=_names, default=[], metavar="PASS,..",
+    flag("--mlir-print-ir-after", action="extend", type=_names, default=[], metavar="PASS,..",
          help="print the IR after these passes")  # fmt: skip
     flag("--mlir-print-ir-after-change", action="store_true", help="print after a pass only if it changed the IR")
     flag("--mlir-print-ir-after-failure", action="store_true", help="print after a pass only if it failed")
@@ -116,7 +117,7 @@ def parse_command_line(argv: Sequence[str]) -> CommandLine:
         ('builtin.module(cse,convert-scf-to-cf{allow-pattern-rollback=0})', 'out')
     """
     parser = build_parser()
-    parser.error = _error
+    parser.error = _error  # type: ignore[method-assign]
     known = set(parser._option_string_actions)
     rest: list[str] = []
     passes: list[tuple[str, str | None]] = []
@@ -125,9 +126,12 @@ def parse_command_line(argv: Sequence[str]) -> CommandLine:
         flag = _double_dashed(argument)
         name, equals, value = flag.partition("=")
         if name in known:
+            action = parser._option_string_actions[name]
+            if action.nargs == "?" and not equals:
+                flag = f"{name}={action.const}"  # an optional value is given with `=` or not at all
             rest.append(flag)
-            if not equals and _takes_value(parser._option_string_actions[name]):
-                rest.extend(_next(arguments))
+            if action.nargs is None and not equals:
+                rest.extend(itertools.islice(arguments, 1))
         elif flag.startswith("--") and len(flag) > 2:
             passes.append((name[2:], _unbraced(value) if equals else None))
         else:
@@ -143,14 +147,6 @@ def _double_dashed(argument: str) -> str:
     if argument.startswith("-") and not argument.startswith("--") and len(argument.partition("=")[0]) > 2:
         return "-" + argument
     return argument
-
-
-def _takes_value(action: argparse.Action) -> bool:
-    return action.nargs is None
-
-
-def _next(arguments) -> list[str]:
-    return [value for value in [next(arguments, None)] if value is not None]
 
 
 def _unbraced(value: str) -> str:

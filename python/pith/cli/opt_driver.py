@@ -8,10 +8,10 @@ import sys
 from pith import dialect
 from pith._mlir import ir
 from pith.errors import Error, IRError, PassError
-from pith.passes.pipeline import implicit_anchor, parse_pipeline
+from pith.passes.pipeline import parse_pipeline
 from pith.passes.pipeline_instruments import Instrument, IRPrinter, Timing
 from pith.passes.pipeline_reproducer import Reproducer, read_reproducer
-from pith.passes.pipeline_run import verify_module
+from pith.passes.pipeline_upstream import implicit_anchor
 
 from .opt_args import CommandLine
 from .source_diagnostics import DiagnosticPrinter
@@ -54,7 +54,7 @@ class _Chunk:
         if self.flags.verify_diagnostics:
             from .verify_diagnostics import DiagnosticVerifier
 
-            printer = DiagnosticVerifier(self.name, text)
+            printer: DiagnosticPrinter = DiagnosticVerifier(self.name, text)
         else:
             printer = DiagnosticPrinter(self.name, text)
         context = dialect.make_context()
@@ -69,14 +69,15 @@ class _Chunk:
         if self.timing is not None:
             sys.stderr.write(self.timing.report())
         if self.flags.verify_diagnostics:
-            return "" if printer.finish() else None
-        return output
+            output = ""
+        return output if printer.finish() else None
 
     def _transform(self, context: ir.Context, printer: DiagnosticPrinter) -> str | bytes | None:
         before = printer.errors
         try:
             module = self._parse(context)
-            verify_module(module)
+            if not dialect.verify_module(module):
+                return None
             self._phase("Parser")
             self._run(module, context)
             output = self._render(module)
@@ -185,15 +186,15 @@ def _decode(data: bytes, name: str) -> str:
 
 
 def _write(path: str, outputs: list[str | bytes], marker: str) -> None:
-    if outputs and isinstance(outputs[0], bytes):
-        data = b"".join(outputs)
+    if any(isinstance(output, bytes) for output in outputs):
+        if path == "-" and os.isatty(1):
+            raise Error("bytecode is not printed to a terminal", hint="give -o FILE or redirect the output")
+        data = b"".join(output if isinstance(output, bytes) else output.encode() for output in outputs)
     else:
-        data = f"{marker}\n".join(outputs).encode()
+        data = f"{marker}\n".join(map(str, outputs)).encode()
     if path != "-":
         with open(path, "wb") as file:
             file.write(data)
         return
-    if isinstance(outputs[0] if outputs else "", bytes) and os.isatty(1):
-        raise Error("bytecode is not printed to a terminal", hint="give -o FILE or redirect the output")
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()

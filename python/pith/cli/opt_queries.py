@@ -43,7 +43,7 @@ def show_dialects() -> str:
 def dialect_names() -> list[str]:
     """Names of the dialects upstream's wheel registers, and pith's, sorted.
 
-    MLIR tells them only in the note on an unknown dialect.
+    MLIR tells the registered ones only in the note on an op of an unknown dialect.
     """
     import re
 
@@ -51,10 +51,10 @@ def dialect_names() -> list[str]:
     from pith._mlir import ir
 
     try:
-        ir.Module.parse('"pith-opt_probe.op"() : () -> ()', dialect.make_context())
+        ir.Module.parse("unknown_dialect.op", dialect.make_context())
     except ir.MLIRError as e:
-        match = re.search(r"Available dialects: ([^;]+)", str(e))
-        return sorted({"pith", *(match[1].split(", ") if match else ())})
+        match = re.search(r"Available dialects: ([\w, ()*]+)", str(e))
+        return sorted(re.findall(r"\w+(?=[^\w)]|$)", re.sub(r"\(.*?\)", "", match[1]))) if match else ["pith"]
     return ["pith"]
 
 

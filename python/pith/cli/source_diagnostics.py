@@ -49,6 +49,10 @@ class DiagnosticPrinter:
         """Print what to do about the errors so far."""
         (self.stream or sys.stderr).write(f"  hint: {text}\n")
 
+    def finish(self) -> bool:
+        """Whether the diagnostics so far are no failure by themselves (a printer accepts any)."""
+        return True
+
     def format(self, diagnostic: Diagnostic) -> str:
         """The text of one message, without its notes."""
         if diagnostic.file is None:
