@@ -6,6 +6,12 @@
 from .core import Pass
 
 #: name in a textual pipeline -> "module:Class" (imported when the pass is first named).
-PASSES: dict[str, str] = {}
+PASSES: dict[str, str] = {
+    "pith-approximate-math": "pith.passes.approximate_math:ApproximateMathPass",
+    "pith-infer-pit-axes": "pith.passes.infer_pit_axes:InferPitAxesPass",
+    "pith-propagate-encodings": "pith.passes.propagate_encodings:PropagateEncodingsPass",
+    "pith-fold-copies": "pith.passes.fold_copies:FoldCopiesPass",
+    "pith-collapse-batch": "pith.passes.collapse_batch:CollapseBatchPass",
+}
 
 __all__ = ["PASSES", "Pass"]

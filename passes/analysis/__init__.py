@@ -1,0 +1,1 @@
+"""Analyses: functions from IR (or plain numbers) to frozen dataclasses, usable without a pass manager."""

@@ -1,0 +1,225 @@
+"""Which axes of a structured op may be permuted: the rule behind permutation-invariant tiling.
+
+Axis d of a ``linalg`` op is permutation-invariant when
+
+1. in every indexing map d occurs only as a bare result, at most once per operand;
+2. the body asks for no ``linalg.index`` of d;
+3. d is parallel, or a reduction whose combiner is associative and commutative
+   (for floating point the reordering is licensed);
+4. nothing is carried along d.
+
+The answer also names the (operand, dimension) pairs that must share one index list.
+
+Source: Zheng et al., PIT, SOSP 2023 (theorem 1), stated on indexing maps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from pith._mlir import ir, linalg
+
+#: Associative and commutative scalar ops: the combiners that let a reduction axis be permuted.
+COMBINERS = frozenset(
+    f"arith.{name}"
+    for name in (
+        *("addf", "addi", "mulf", "muli", "andi", "ori", "xori"),
+        *("maximumf", "minimumf", "maxnumf", "minnumf", "maxsi", "maxui", "minsi", "minui"),
+    )
+) | frozenset(("complex.add", "complex.mul"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Structure:
+    """What the rule reads of a structured op: one map per operand, one iterator kind per axis, the body.
+
+    Attributes:
+        maps: the indexing maps, inputs first.
+        kinds: ``"parallel"`` or ``"reduction"`` (or another iterator type) per axis.
+        n_inputs: how many operands are inputs; the rest are inits.
+        body: the scalar body, one argument per operand.
+    """
+
+    maps: tuple[ir.AffineMap, ...]
+    kinds: tuple[str, ...]
+    n_inputs: int
+    body: ir.Block
+
+
+@dataclasses.dataclass(frozen=True)
+class PitAxis:
+    """A permutation-invariant axis.
+
+    Attributes:
+        axis: its position in the iteration space.
+        kind: ``"parallel"`` or ``"reduction"``.
+        operands: the (operand, dimension) pairs that must share one index list.
+        combiners: for a reduction, the combiner of each init.
+    """
+
+    axis: int
+    kind: str
+    operands: tuple[tuple[int, int], ...]
+    combiners: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Refusal:
+    """An axis that may not be permuted, and the clause of the rule it breaks (with the culprit)."""
+
+    axis: int
+    kind: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class PitAxes:
+    """The verdict on every axis of one op."""
+
+    axes: tuple[PitAxis, ...]
+    refusals: tuple[Refusal, ...]
+
+
+class _Broken(Exception):
+    """A clause of the rule does not hold; the message names the culprit."""
+
+
+def structure_of(op: ir.OpView | ir.Operation) -> Structure | None:
+    """The structure of a named or generic ``linalg`` op; None for anything else.
+
+    Named ops carry no iterator types: there an axis that no init uses is a reduction.
+    """
+    view = op.operation.opview
+    if not view.operation.name.startswith("linalg.") or len(view.operation.regions) != 1:
+        return None
+    attr = linalg.get_indexing_maps(view.operation)
+    if attr is None:
+        return None
+    maps = tuple(ir.AffineMapAttr(a).value for a in attr)
+    n_inits = _n_inits(view)
+    if n_inits is None or not maps:
+        return None
+    n_inputs = len(maps) - n_inits
+    if "iterator_types" in view.operation.attributes:
+        kinds = tuple(_iterator_kind(a) for a in view.operation.attributes["iterator_types"])
+    else:
+        used = {d for m in maps[n_inputs:] for e in m.results for d in dims_of(e)}
+        kinds = tuple("parallel" if d in used else "reduction" for d in range(maps[0].n_dims))
+    return Structure(maps, kinds, n_inputs, view.operation.regions[0].blocks[0])
+
+
+def pit_axes(op: ir.OpView | ir.Operation) -> PitAxes | None:
+    """The permutation-invariant axes of ``op``, and why the others are not; None if it is no structured op.
+
+    Example: of ``linalg.matmul`` all three axes (m, n, k) qualify; k couples (0, 1) with (1, 0).
+    """
+    structure = structure_of(op)
+    if structure is None:
+        return None
+    axes: list[PitAxis] = []
+    refusals: list[Refusal] = []
+    for axis, kind in enumerate(structure.kinds):
+        try:
+            axes.append(_judge(structure, axis, kind))
+        except _Broken as broken:
+            refusals.append(Refusal(axis, kind, str(broken)))
+    return PitAxes(tuple(axes), tuple(refusals))
+
+
+def dims_of(expr: ir.AffineExpr) -> set[int]:
+    """Positions of the dimensions an affine expression uses."""
+    if isinstance(expr, ir.AffineDimExpr):
+        return {expr.position}
+    if isinstance(expr, ir.AffineBinaryExpr):
+        return dims_of(expr.lhs) | dims_of(expr.rhs)
+    return set()
+
+
+def coupled_operands(maps: tuple[ir.AffineMap, ...], axis: int) -> tuple[tuple[int, int], ...]:
+    """The (operand, dimension) pairs indexed by ``axis`` alone.
+
+    Errors: ``ValueError`` naming the operand where the axis occurs in a compound expression or twice.
+    """
+    pairs = []
+    for operand, map_ in enumerate(maps):
+        uses = [(dim, expr) for dim, expr in enumerate(map_.results) if axis in dims_of(expr)]
+        for _, expr in uses:
+            if not isinstance(expr, ir.AffineDimExpr):
+                raise ValueError(f"operand #{operand} uses d{axis} in the expression {expr} of its map {map_}")
+        if len(uses) > 1:
+            raise ValueError(f"operand #{operand} uses d{axis} {len(uses)} times in its map {map_}")
+        pairs += [(operand, dim) for dim, _ in uses]
+    return tuple(pairs)
+
+
+def _judge(structure: Structure, axis: int, kind: str) -> PitAxis:
+    try:
+        operands = coupled_operands(structure.maps, axis)
+    except ValueError as error:
+        raise _Broken(f"(1) {error}") from None
+    if _asks_index(structure.body, axis):
+        raise _Broken(f"(2) the body reads linalg.index {axis}")
+    inits = range(structure.n_inputs, len(structure.maps))
+    indexed = {operand for operand, _ in operands}
+    if kind == "parallel":
+        for init in inits:
+            if init not in indexed:
+                raise _Broken(
+                    f"(4) init operand #{init} is overwritten along it: its map {structure.maps[init]} lacks d{axis}"
+                )
+        return PitAxis(axis, kind, operands)
+    if kind != "reduction":
+        raise _Broken(f"(3) its iterator type is {kind}")
+    for init in inits:
+        if init in indexed:
+            raise _Broken(f"(4) init operand #{init} is indexed by it although it is a reduction")
+    return PitAxis(axis, kind, operands, tuple(_combiner(structure, init) for init in inits))
+
+
+def _combiner(structure: Structure, init: int) -> str:
+    """The scalar op that folds values into block argument ``init``, followed from the argument to the yield."""
+    value: ir.Value = structure.body.arguments[init]
+    name: str | None = None
+    while True:
+        uses = list(value.uses)
+        if len(uses) != 1:
+            raise _Broken(f"(3) the body uses the accumulator of operand #{init} {len(uses)} times, not once")
+        user = uses[0].owner.operation
+        if user.name == "linalg.yield":
+            if uses[0].operand_number != init - structure.n_inputs:
+                raise _Broken(f"(3) the accumulator of operand #{init} is yielded as another result")
+            if name is None:
+                raise _Broken(f"(3) nothing is combined into operand #{init}")
+            return name
+        if user.name not in COMBINERS:
+            raise _Broken(f"(3) the combiner {user.name} is not associative and commutative")
+        if name not in (None, user.name):
+            raise _Broken(f"(3) the combiners {name} and {user.name} are mixed")
+        name, value = user.name, user.results[0]
+
+
+def _asks_index(body: ir.Block, axis: int) -> bool:
+    found = False
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        nonlocal found
+        if op.name == "linalg.index" and ir.IntegerAttr(op.attributes["dim"]).value == axis:
+            found = True
+            return ir.WalkResult.INTERRUPT
+        return ir.WalkResult.ADVANCE
+
+    for op in body.operations:
+        op.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+    return found
+
+
+def _n_inits(view: ir.OpView) -> int | None:
+    for field in ("outputs", "inits", "outs", "init"):
+        value = getattr(view, field, None)
+        if value is not None:
+            return 1 if isinstance(value, ir.Value) else len(value)
+    return None
+
+
+def _iterator_kind(attr: ir.Attribute) -> str:
+    return str(attr).split("<")[-1].rstrip(">").strip('"')
