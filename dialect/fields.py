@@ -1,12 +1,12 @@
 """What op definitions share: field constraints the bindings lack, and readers of fields.
 
-The readers raise :class:`~.diagnostics.Misuse`, so verifiers use them as their first guards.
+Most readers raise :class:`~.diagnostics.Misuse`, so verifiers use them as their first guards.
 """
 
 from collections.abc import Iterable, Sequence
 
 from pith._mlir import ir
-from pith.errors import Error
+from pith.errors import Error, FormatError
 from pith.formats import Format
 
 from .diagnostics import Misuse, one_line, require
@@ -50,10 +50,11 @@ def read_bool(op: ir.OpView, field: str) -> bool:
 
 
 def read_ints(attr: ir.Attribute, what: str) -> tuple[int, ...]:
-    """Elements of an array attribute of integers."""
+    """Elements of an array attribute of integers. Errors: :class:`pith.FormatError`."""
     items = list(ir.ArrayAttr(attr))
     for item in items:
-        require(isinstance(item, ir.IntegerAttr), f"expects integers as {what}, got {item}")
+        if not isinstance(item, ir.IntegerAttr):
+            raise FormatError(f"expects integers as {what}, got {item}")
     return tuple(ir.IntegerAttr(item).value for item in items)
 
 

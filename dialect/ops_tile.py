@@ -31,7 +31,7 @@ class YieldOp(Pith.Operation, name="yield", traits=[ext.Pure, ir.IsTerminatorTra
     @verifier
     def verify_invariants(self) -> None:
         parent = self.operation.parent
-        require(parent is not None and parent.name == "pith.pit_tile", "expects pith.pit_tile as its parent")
+        require(parent is not None and parent.operation.name == "pith.pit_tile", "expects pith.pit_tile as its parent")
 
 
 #: Inputs a ``pit_tile`` may have. Operands in one variadic group must have one type (IRDL), so each has its own slot.

@@ -195,7 +195,9 @@ def _require_tile(tiling: Tiling, names: Sequence[str]) -> None:
         for expr in map_.results:
             cut = [d for d in dims_of(expr) if bare_dim(expr) is None and tiling.tile[d]]
             require(
-                not cut, f"expects tile 0 for every dimension of {expr} in the map of {name}, got a tile for d{cut[:1]}"
+                not cut,
+                f"expects tile 0 for every dimension of {expr} in the map of {name}, got one for "
+                + ", ".join(f"d{d}" for d in cut),
             )
 
 

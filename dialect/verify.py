@@ -6,7 +6,7 @@ from pith._mlir import ir
 from pith.errors import Error
 
 from .buffer import BufferAttr
-from .diagnostics import Misuse, one_line
+from .diagnostics import one_line
 from .formats import FormatAttr, encoding_of
 from .pattern import PatternType
 
@@ -76,8 +76,6 @@ def _problem(check, value: ir.Type | ir.Attribute, what: str) -> str | None:
         check(value)
     except Error as e:
         return f"expects a legal pith type or attribute as {what}: {one_line(e)}"
-    except Misuse as e:
-        return f"{e} ({what})"
     return None
 
 

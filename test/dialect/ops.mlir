@@ -1,0 +1,101 @@
+// Every attribute, type and op (pit_tile: see pit-tile.mlir) prints and parses back.
+// RUN: pith-opt %s | pith-opt - | filecheck %s
+// RUN: pith-opt %s --mlir-print-op-generic | pith-opt - | filecheck %s
+
+// CHECK-DAG: #[[ROWS:.*]] = affine_map<(d0, d1) -> (d0, d1)>
+// CHECK-DAG: #[[HSS:.*]] = affine_map<(d0, d1) -> (d0, d1 floordiv 16, (d1 floordiv 4) mod 4, d1 mod 4)>
+// CHECK-DAG: #[[BSR:.*]] = affine_map<(d0, d1) -> (d0 floordiv 4, d1 floordiv 2, d0 mod 4, d1 mod 2)>
+
+#csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 32, 32, 0>
+#csc = #pith.format<affine_map<(d0, d1) -> (d1, d0)>, [#pith.level<"dense">, #pith.level<"compressed">], 0, 0, 0>
+#coo = #pith.format<affine_map<(d0, d1) -> (d0, d1)>,
+  [#pith.level<"compressed(nonunique, nonordered)">, #pith.level<"singleton(nonordered)">], 64, 16, 0>
+#slack = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"loose_compressed">], 32, 32, 0>
+#bits = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"bitmask">], 32, 32, 0>
+#bsr = #pith.format<affine_map<(d0, d1) -> (d0 floordiv 4, d1 floordiv 2, d0 mod 4, d1 mod 2)>,
+  [#pith.level<"dense">, #pith.level<"compressed">, #pith.level<"dense">, #pith.level<"dense">], 32, 32, 0>
+
+// C1(3:4)->C0(2:4)
+#hss = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 16, (d1 floordiv 4) mod 4, d1 mod 4)>,
+  [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<3, 4>, #pith.nm<2, 4>], 0, 0, 0>
+// V(16)C1(2:8)->C0(2:4), coordinates of 8 bits
+#vnm = #pith.format<affine_map<(d0, d1) -> (d0 floordiv 16, d1 floordiv 32, (d1 floordiv 4) mod 8, d0 mod 16, d1 mod 4)>,
+  [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 8>, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 8>
+// B(4x1)C0(1:4)
+#blocks = #pith.format<affine_map<(d0, d1) -> (d0 floordiv 4, d1 floordiv 4, d1 mod 4, d0 mod 4)>,
+  [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<1, 4>, #pith.level<"dense">], 0, 0, 0>
+
+// CHECK-LABEL: func.func private @levels(
+// CHECK-SAME: #pith.format<#[[ROWS]], [#pith.level<"dense">, #pith.level<"compressed">], 32 : i64, 32 : i64, 0 : i64>
+// CHECK-SAME: #pith.level<"compressed(nonunique, nonordered)">, #pith.level<"singleton(nonordered)">], 64 : i64, 16 : i64, 0 : i64>
+// CHECK-SAME: #pith.level<"loose_compressed">
+// CHECK-SAME: #pith.level<"bitmask">
+// CHECK-SAME: #pith.format<#[[BSR]],
+// CHECK-SAME: #pith.format<#[[HSS]], [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<3 : i64, 4 : i64>, #pith.nm<2 : i64, 4 : i64>]
+// CHECK-SAME: #pith.nm<2 : i64, 8 : i64>, #pith.level<"dense">, #pith.nm<2 : i64, 4 : i64>], 0 : i64, 0 : i64, 8 : i64>
+// CHECK-SAME: #pith.nm<1 : i64, 4 : i64>, #pith.level<"dense">]
+func.func private @levels(
+  tensor<?x?xf32, #csr>, tensor<8x8xf32, #csc>, tensor<8x8xf32, #coo>, tensor<8x8xf32, #slack>, tensor<8x8xbf16, #bits>,
+  tensor<8x8xi8, #bsr>, tensor<?x32xf32, #hss>, tensor<16x64xf16, #vnm>, tensor<8x8xcomplex<f32>, #blocks>)
+
+// CHECK-LABEL: func.func private @buffer() attributes {pith.buffer = #pith.buffer<4096 : i64, "stream", "shared">}
+func.func private @buffer() attributes {pith.buffer = #pith.buffer<4096, "stream", "shared">}
+
+// CHECK-LABEL: func.func private @pattern(!pith.pattern<[4096, -1], [1, 64]>)
+func.func private @pattern(!pith.pattern<[4096, -1], [1, 64]>)
+
+// CHECK-LABEL: func.func @formats(
+func.func @formats(%a: tensor<8x32xf32>) -> (tensor<8x32xf32>, index) {
+  // CHECK: %[[P:.*]] = "pith.prune"(%{{.*}}) {format = #pith.format<#[[HSS]],
+  %0 = "pith.prune"(%a) {format = #hss} : (tensor<8x32xf32>) -> tensor<8x32xf32>
+  // CHECK: %[[C:.*]] = "pith.compress"(%[[P]]) : (tensor<8x32xf32>) -> tensor<8x32xf32, #pith.format<#[[HSS]],
+  %1 = "pith.compress"(%0) : (tensor<8x32xf32>) -> tensor<8x32xf32, #hss>
+  // CHECK: %[[B:.*]]:3 = "pith.disassemble"(%[[C]]) {resultSegmentSizes = array<i32: 0, 0, 2, 1>}
+  // CHECK-SAME: -> (tensor<?xi8>, tensor<?xi8>, tensor<?xf32>)
+  %b:3 = "pith.disassemble"(%1) {resultSegmentSizes = array<i32: 0, 0, 2, 1>}
+    : (tensor<8x32xf32, #hss>) -> (tensor<?xi8>, tensor<?xi8>, tensor<?xf32>)
+  // CHECK: %[[A:.*]] = "pith.assemble"(%[[B]]#0, %[[B]]#1, %[[B]]#2) {operandSegmentSizes = array<i32: 0, 0, 2, 1, 0>}
+  %2 = "pith.assemble"(%b#0, %b#1, %b#2) {operandSegmentSizes = array<i32: 0, 0, 2, 1, 0>}
+    : (tensor<?xi8>, tensor<?xi8>, tensor<?xf32>) -> tensor<8x32xf32, #hss>
+  // CHECK: %[[D:.*]] = "pith.decompress"(%[[A]])
+  %3 = "pith.decompress"(%2) : (tensor<8x32xf32, #hss>) -> tensor<8x32xf32>
+  // CHECK: "pith.validate"(%[[D]]) {format = #pith.format<#[[HSS]],
+  // CHECK-SAME: (tensor<8x32xf32>) -> index
+  %4 = "pith.validate"(%3) {format = #hss} : (tensor<8x32xf32>) -> index
+  return %3, %4 : tensor<8x32xf32>, index
+}
+
+// Buffers of every role, and the size of a dynamic dimension.
+// CHECK-LABEL: func.func @assemble(
+func.func @assemble(%p: tensor<?xi32>, %c: tensor<?xi32>, %v: tensor<?xf32>, %n: index, %w: tensor<?xi8>) {
+  // CHECK: "pith.assemble"(%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}) {operandSegmentSizes = array<i32: 1, 1, 0, 1, 1>}
+  %0 = "pith.assemble"(%p, %c, %v, %n) {operandSegmentSizes = array<i32: 1, 1, 0, 1, 1>}
+    : (tensor<?xi32>, tensor<?xi32>, tensor<?xf32>, index) -> tensor<?x8xf32, #csr>
+  // CHECK: "pith.assemble"(%{{.*}}, %{{.*}}, %{{.*}}) {operandSegmentSizes = array<i32: 1, 0, 1, 1, 0>}
+  %1 = "pith.assemble"(%p, %w, %v) {operandSegmentSizes = array<i32: 1, 0, 1, 1, 0>}
+    : (tensor<?xi32>, tensor<?xi8>, tensor<?xf32>) -> tensor<8x8xf32, #bits>
+  return
+}
+
+// CHECK-LABEL: func.func @patterns(
+func.func @patterns(%x: tensor<100x?xf32>, %y: tensor<?x7xf32>) -> (tensor<100x?xf32>, tensor<?x7xf32>) {
+  // CHECK: %[[P:.*]] = "pith.detect"(%{{.*}}) {axes = array<i64: 0, 1>, granularity = array<i64: 1, 32>, threshold = 5.000000e-01 : f64}
+  // CHECK-SAME: -> !pith.pattern<[100, -1], [1, 32]>
+  %p = "pith.detect"(%x) {axes = array<i64: 0, 1>, granularity = array<i64: 1, 32>, threshold = 0.5 : f64}
+    : (tensor<100x?xf32>) -> !pith.pattern<[100, -1], [1, 32]>
+  // CHECK: %[[T:.*]] = "pith.sread"(%{{.*}}, %[[P]]) {dims = array<i64: 0, 1>}
+  // CHECK-SAME: -> tensor<?x32xf32>
+  %t = "pith.sread"(%x, %p) {dims = array<i64: 0, 1>}
+    : (tensor<100x?xf32>, !pith.pattern<[100, -1], [1, 32]>) -> tensor<?x32xf32>
+  // CHECK: "pith.swrite"(%[[T]], %[[P]], %{{.*}}) {accumulate = false, dims = array<i64: 0, 1>}
+  %w = "pith.swrite"(%t, %p, %x) {dims = array<i64: 0, 1>, accumulate = false}
+    : (tensor<?x32xf32>, !pith.pattern<[100, -1], [1, 32]>, tensor<100x?xf32>) -> tensor<100x?xf32>
+  // An axis that does not index the tensor: rows may meet, so the write accumulates.
+  // CHECK: %[[U:.*]] = "pith.sread"(%{{.*}}, %[[P]]) {dims = array<i64: -1, 0>}
+  %u = "pith.sread"(%y, %p) {dims = array<i64: -1, 0>}
+    : (tensor<?x7xf32>, !pith.pattern<[100, -1], [1, 32]>) -> tensor<?x7xf32>
+  // CHECK: "pith.swrite"(%[[U]], %[[P]], %{{.*}}) {accumulate = true, dims = array<i64: -1, 0>}
+  %v = "pith.swrite"(%u, %p, %y) {dims = array<i64: -1, 0>, accumulate = true}
+    : (tensor<?x7xf32>, !pith.pattern<[100, -1], [1, 32]>, tensor<?x7xf32>) -> tensor<?x7xf32>
+  return %w, %v : tensor<100x?xf32>, tensor<?x7xf32>
+}
