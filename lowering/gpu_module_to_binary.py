@@ -51,8 +51,9 @@ class GpuModuleToBinaryPass(Pass):
             pass_error(op, e.message, e.hint)
         attr = ir.Attribute.parse(f'#nvvm.target<chip = "{target.chip}">')
         binary = gpu.ObjectAttr.get(attr, _ASSEMBLY, text.encode())
+        handler = ir.Attribute.parse("#gpu.select_object")  # the parser's default; printing crashes without one
         with ir.InsertionPoint(op.operation), op.operation.location:
-            gpu.BinaryOp(op.operation.attributes["sym_name"], ir.ArrayAttr.get([binary]))
+            gpu.BinaryOp(op.operation.attributes["sym_name"], ir.ArrayAttr.get([binary]), offloadingHandler=handler)
         op.operation.erase()
 
 
@@ -73,5 +74,5 @@ def module_target(op: ir.OpView) -> GpuTarget:
 
 def ptx_of(binary: ir.OpView) -> str:
     """The PTX text a ``gpu.binary`` of this pass holds."""
-    first = list(ir.ArrayAttr(binary.operation.attributes["objects"]))[0]
+    first = next(iter(ir.ArrayAttr(binary.operation.attributes["objects"])))
     return gpu.ObjectAttr(first).object.rstrip(b"\0").decode()

@@ -65,7 +65,7 @@ def llvm_ir(op: ir.Operation | ir.OpView) -> str:
             raise PassError(
                 f"cannot be translated to LLVM IR: {reason}",
                 where=operation.name,
-                hint="lower it first: the pipelines pith-to-nvvm or gpu-to-nvvm for GPU modules, a cpu pipeline for others",
+                hint="lower it first: pith-to-nvvm or gpu-to-nvvm for GPU modules, a cpu pipeline for others",
             ) from e
         finally:
             handler.detach()

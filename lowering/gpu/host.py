@@ -15,7 +15,8 @@ from .kernel import emit_kernel, role_sizes
 from .match import Product, is_product, match_product
 from .plan import plan_product
 
-#: Attribute of a host argument that says which buffer it is: ``arg1.values``, ``arg0.pattern``, ``result0``.
+#: Attribute of a host argument that says which buffer it is: ``1.values``, ``0.pattern``, ``result0``; numbers count
+#: the arguments as they were before ``pith-assemble-arguments``.
 STORAGE = "pith.storage"
 
 
@@ -176,30 +177,32 @@ def _refuse_value(op: ir.OpView, value: ir.Value) -> NoReturn:
 
 
 def _signature(source: func.FuncOp, roots: list[ir.Value]) -> tuple[list[ir.Type], list[ir.Attribute]]:
-    """Argument types and attributes of the host function."""
+    """Argument types and attributes of the host function; sources are numbered as before pith-assemble-arguments."""
     types: list[ir.Type] = []
-    names: list[str | None] = []
+    names: list[str] = []
     given = source.arg_attrs if "arg_attrs" in source.attributes else [ir.DictAttr.get({})] * len(source.type.inputs)
-    for i, (type_, attrs) in enumerate(zip(source.type.inputs, given)):
+    number, part_of = -1, ""
+    for type_, attrs in zip(source.type.inputs, given):
         stored = ir.DictAttr(attrs)
-        named = ir.StringAttr(stored[STORAGE]).value if STORAGE in stored else None
-        if isinstance(type_, PatternType):
-            types.append(pattern_list_type())
-            names.append(named or f"arg{i}.pattern")
-        elif isinstance(type_, ir.RankedTensorType):
-            if encoding_of(type_) is not None:
-                pass_error(source, f"has an encoded argument {i}", "run pith-assemble-arguments first")
-            types.append(buffer_type(type_))
-            names.append(named or f"arg{i}")
-        else:
-            types.append(type_)
-            names.append(named or f"arg{i}")
+        name = ir.StringAttr(stored[STORAGE]).value if STORAGE in stored else ""
+        if not name or name.partition(".")[0] != part_of:
+            number += 1
+        part_of = name.partition(".")[0]
+        if isinstance(type_, ir.RankedTensorType) and encoding_of(type_) is not None:
+            pass_error(source, f"has an encoded argument {number}", "run pith-assemble-arguments first")
+        pattern = isinstance(type_, PatternType)
+        names.append(name or (f"{number}.pattern" if pattern else f"{number}.values"))
+        types.append(pattern_list_type() if pattern else _host_type(type_))
     arguments = list(source.entry_block.arguments)
     for i, root in enumerate(roots):
         if root not in arguments:
             types.append(buffer_type(root.type))
             names.append(f"result{i}")
-    return types, [ir.DictAttr.get({STORAGE: ir.StringAttr.get(n)}) for n in names if n is not None]
+    return types, [ir.DictAttr.get({STORAGE: ir.StringAttr.get(n)}) for n in names]
+
+
+def _host_type(type_: ir.Type) -> ir.Type:
+    return buffer_type(type_) if isinstance(type_, ir.RankedTensorType) else type_
 
 
 def _result_roots(source: func.FuncOp) -> list[ir.Value]:

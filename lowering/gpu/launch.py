@@ -58,7 +58,7 @@ class LaunchArgument:
 
     Attributes:
         host_argument: which argument of the host function it is.
-        source: which part of the program's operands that is, e.g. ``arg0.values``, ``arg1.pattern``, ``result0``.
+        source: which part of the program's operands that is, e.g. ``0.values``, ``1.pattern``, ``result0``.
         kind: ``memref`` or ``scalar``.
         dtype: element type, spelled as in IR.
         rank: rank of a memref, 0 for a scalar.

@@ -117,7 +117,7 @@ def _body_product(op: ir.OpView) -> list[tuple[int, str]]:
 
 
 def _roles_from_body(op: ir.OpView, dims: Sequence[tuple[int, int]], body: list[tuple[int, str]]) -> dict[int, str]:
-    product = _match_linalg(list(op.regions[0].blocks[0].operations)[0])
+    product = _match_linalg(next(iter(op.regions[0].blocks[0].operations)))
     roles: dict[int, str] = {}
     for (i, _), view in zip(body, product.views):
         for d, role in zip(dims[i], view.roles):
