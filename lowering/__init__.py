@@ -17,6 +17,35 @@ PASSES: dict[str, str] = {
 
 #: name of a pipeline -> its text.
 PIPELINES: dict[str, str] = {
+    # Tensor level: copies folded into maps, dense neighbours fused, formats settled, boundaries flat.
+    "pith-to-linalg": (
+        "func.func(linalg-generalize-named-ops),pith-fold-copies,func.func(linalg-fuse-elementwise-ops),"
+        "pith-collapse-batch,pith-propagate-encodings,convert-pith-patterns-to-linalg,pith-approximate-math,"
+        "pith-assemble-arguments,cse"
+    ),
+    # The panel template where it applies (it is faster), upstream's sparsifier for the formats it
+    # knows, loops over levels for the rest; then memrefs.
+    "linalg-to-vector": (
+        "func.func(linalg-generalize-named-ops),convert-pith-to-loops{templates=panel},"
+        "convert-pith-to-sparse-tensor,convert-pith-to-loops,eliminate-empty-tensors,"
+        "sparsification-and-bufferization{vl=16 parallelization-strategy=dense-outer-loop},"
+        "canonicalize,cse,drop-equivalent-buffer-results{modify-public-functions=true},"
+        "ownership-based-buffer-deallocation,canonicalize,buffer-deallocation-simplification,"
+        "bufferization-lower-deallocations,func.func(linalg-generalize-named-ops),"
+        "convert-linalg-to-parallel-rows,canonicalize,cse"
+    ),
+    # scf.parallel becomes OpenMP before memrefs are lowered: its alloca scopes must still be structured.
+    "vector-to-llvm": (
+        "convert-vector-to-scf,lower-affine,convert-scf-to-openmp,expand-strided-metadata,lower-affine,"
+        "convert-vector-to-llvm,finalize-memref-to-llvm{use-generic-functions=true},convert-scf-to-cf,"
+        "convert-openmp-to-llvm,convert-complex-to-standard,convert-math-to-llvm,convert-math-to-libm,"
+        "convert-index-to-llvm,convert-arith-to-llvm,convert-func-to-llvm,convert-cf-to-llvm,"
+        "reconcile-unrealized-casts"
+    ),
+    "pith-to-llvm": "pith-to-linalg,linalg-to-vector,vector-to-llvm",
+    # Path (a) for all that upstream can say, whatever templates exist; and path (b) for everything.
+    "pith-to-llvm-by-sparsifier": "pith-to-linalg,convert-pith-to-sparse-tensor,linalg-to-vector,vector-to-llvm",
+    "pith-to-llvm-by-loops": "pith-to-linalg,convert-pith-to-loops,linalg-to-vector,vector-to-llvm",
     # The default chip is sm_90; name the passes one by one to give convert-pith-to-gpu another target.
     "pith-to-gpu": "pith-assemble-arguments,convert-pith-to-gpu,canonicalize,cse",
     "gpu-to-nvvm": (

@@ -22,9 +22,9 @@ def add(a: Index, b: Index) -> Index:
     """``a + b``."""
     if isinstance(a, int) and isinstance(b, int):
         return a + b
-    if a == 0 if isinstance(a, int) else False:
+    if isinstance(a, int) and a == 0:
         return b
-    if b == 0 if isinstance(b, int) else False:
+    if isinstance(b, int) and b == 0:
         return a
     return arith.addi(value(a), value(b))
 
@@ -68,6 +68,31 @@ def minimum(a: Index, b: Index) -> Index:
     if isinstance(a, int) and isinstance(b, int):
         return min(a, b)
     return arith.minui(value(a), value(b))
+
+
+def mod(a: Index, b: Index) -> Index:
+    """``a % b`` for non-negative ``a`` and positive ``b``."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a % b
+    return arith.remui(value(a), value(b)) if b != 1 else 0
+
+
+def apply(expr: ir.AffineExpr, point: Sequence[Index]) -> Index:
+    """Value of an affine expression without symbols at ``point`` (non-negative operands of div and mod)."""
+    if isinstance(expr, ir.AffineConstantExpr):
+        return expr.value
+    if isinstance(expr, ir.AffineDimExpr):
+        return point[expr.position]
+    lhs, rhs = apply(expr.lhs, point), apply(expr.rhs, point)
+    for kind, combine in (
+        (ir.AffineAddExpr, add),
+        (ir.AffineMulExpr, mul),
+        (ir.AffineFloorDivExpr, div),
+        (ir.AffineCeilDivExpr, ceildiv),
+    ):
+        if isinstance(expr, kind):
+            return combine(lhs, rhs)
+    return mod(lhs, rhs)
 
 
 def dim_size(shaped: ir.Value, dim: int) -> Index:

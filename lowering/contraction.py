@@ -153,7 +153,7 @@ def match_matmul(g: SparseGeneric) -> Matmul | None:
     if row == col or {row, col} != set(c):
         return None
     block = g.op.regions[0].blocks[0]
-    product = list(block.operations)[0]
+    product = next(iter(block.operations))
     if {str(v) for v in product.operands} != {str(block.arguments[0]), str(block.arguments[1])}:
         return None
     return Matmul(g, a.index(row), a.index(red), dense, b.index(red) == 1, c.index(col) == 0)

@@ -36,22 +36,41 @@ class ConvertPithToLoopsPass(Pass):
     """
 
     name: ClassVar[str] = "convert-pith-to-loops"
+    #: ``all``, or ``panel`` to lower only what the panel template takes and leave the rest as it is.
+    templates: str = "all"
 
     def run(self, module: ir.Module) -> None:
+        if self.templates not in ("all", "panel"):
+            pass_error(module.operation, f"expects templates to be all or panel, got {self.templates!r}")
         for op in _ops_with_encodings(module):
             if op.name.startswith("linalg."):
-                _lower_linalg(op)
-        for op in _ops_with_encodings(module):
-            if op.name == "pith.decompress":
-                _lower_decompress(op)
-        for op in reversed(_ops_with_encodings(module)):
-            if op.name != "pith.assemble" or any(True for _ in op.results[0].uses):
-                pass_error(
-                    op,
-                    "uses an encoded tensor, which has no lowering to loops",
-                    "convert-pith-to-loops takes linalg.generic, pith.decompress and pith.assemble",
-                )
+                _lower_linalg(op, panel_only=self.templates == "panel")
+        if self.templates == "all":
+            _lower_the_rest(module)
+        _erase_unused(module)
+        if self.templates == "all":
+            _require_none_left(module)
+
+
+def _lower_the_rest(module: ir.Module) -> None:
+    for op in _ops_with_encodings(module):
+        if op.name == "pith.decompress":
+            _lower_decompress(op)
+
+
+def _erase_unused(module: ir.Module) -> None:
+    for op in reversed(_ops_with_encodings(module)):
+        if op.name == "pith.assemble" and not any(True for _ in op.results[0].uses):
             op.erase()
+
+
+def _require_none_left(module: ir.Module) -> None:
+    for op in _ops_with_encodings(module):
+        pass_error(
+            op,
+            "uses an encoded tensor, which has no lowering to loops",
+            "convert-pith-to-loops takes linalg.generic, pith.decompress and pith.assemble",
+        )
 
 
 def _ops_with_encodings(module: ir.Module) -> list[ir.Operation]:
@@ -66,24 +85,25 @@ def _ops_with_encodings(module: ir.Module) -> list[ir.Operation]:
     return out
 
 
-def _lower_linalg(op: ir.Operation) -> None:
+def _lower_linalg(op: ir.Operation, panel_only: bool) -> None:
     if not is_generic(op.opview):
         pass_error(op, "has an encoded operand but is not a linalg.generic", "run linalg-generalize-named-ops first")
     view = op.opview
     if any(encoding_of(r.type) is not None for r in view.results):
         pass_error(op, "writes an encoded result", "compute densely and pith.compress the result")
     encoded = encoded_operands(view)
-    reasons = {i: why_not_sparse(view, i) for i in encoded}
-    driver = next((i for i in encoded if reasons[i] is None), None)
+    driver = next((i for i in encoded if why_not_sparse(view, i) is None), None)
+    generic = analyse(view, driver) if driver is not None else None
+    matmul = match_matmul(generic) if generic else None
+    if panel_only and (matmul is None or len(encoded) > 1):
+        return
     with ir.InsertionPoint(op), op.location:
         for i in encoded:
             if i != driver:
                 view.operands[i] = DecompressOp.build(view.operands[i]).result
-        if driver is None:
+        if generic is None:
             return
-        generic = analyse(view, driver)
         storage = _storage(view.operands[driver])
-        matmul = match_matmul(generic)
         result = emit_panel(matmul, storage) if matmul else emit_scalar(generic, storage)
     op.results[0].replace_all_uses_with(result)
     op.erase()

@@ -4,8 +4,8 @@ import dataclasses
 from typing import ClassVar
 
 from pith._mlir import bufferization, ir, sparse_tensor, tensor
-from pith.dialect import FormatAttr, encoding_of
-from pith.formats import Format, Level, buffer_specs
+from pith.dialect import FormatAttr, encoding_of, shape_of
+from pith.formats import DYNAMIC, Format, Level, buffer_specs
 from pith.passes.core import Pass
 
 
@@ -26,7 +26,7 @@ class ConvertPithToSparseTensorPass(Pass):
     sparsifier takes them.
 
     Requires: nothing. Preserves: formats upstream refuses (``nm`` above another sparse level or with
-    packed sub-byte coordinates, ``bitmask``): :class:`ConvertPithToLoopsPass` takes those.
+    packed sub-byte coordinates, ``bitmask``) and dynamic shapes (upstream's ``assemble`` is static): :class:`ConvertPithToLoopsPass` takes those.
     Cost: one walk; each value's type is rewritten once.
     """
 
@@ -99,9 +99,9 @@ def _level(level: Level) -> str:
 
 
 def _converted(type_: ir.Type) -> ir.Type:
-    """The type with upstream's encoding; itself when that cannot say its format."""
+    """The type with upstream's encoding; itself when that cannot say its format (or its dynamic shape)."""
     fmt = encoding_of(type_)
-    text = sparse_tensor_encoding(fmt) if fmt is not None else None
+    text = None if fmt is None or DYNAMIC in shape_of(type_) else sparse_tensor_encoding(fmt)
     if text is None:
         return type_
     return ir.RankedTensorType.get(type_.shape, type_.element_type, ir.Attribute.parse(text, type_.context))
@@ -182,4 +182,3 @@ def _replace(op: ir.Operation, values: list[ir.Value]) -> None:
     for result, new in zip(op.results, values):
         result.replace_all_uses_with(new)
     op.erase()
-

@@ -11,9 +11,9 @@ It is correct for every format and every body whose result vanishes with the spa
 inner loop is contiguous for row-major operands, so LLVM vectorises it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from pith._mlir import affine, bufferization, ir, linalg, memref
+from pith._mlir import bufferization, ir, linalg, memref
 
 from . import builder as b
 from .builder import Index
@@ -36,7 +36,7 @@ def emit_scalar(g: SparseGeneric, storage: Storage) -> ir.Value:
         for dim, coord in zip(sparse_dims, at.coords):
             point[dim] = coord
         stored = load_value(storage, at.position)
-        _free_loops(free, sizes, point, lambda: _update(g, views, point, stored))
+        free_loops(free, sizes, point, lambda: update_point(g.op, g.maps, views, point, stored))
         return carried
 
     first = storage.format.exprs[0]
@@ -63,40 +63,75 @@ def _iteration_sizes(g: SparseGeneric, storage: Storage) -> list[Index | None]:
     return sizes
 
 
-def _free_loops(free: Sequence[int], sizes, point: list[Index], leaf) -> None:
-    if not free:
+def free_loops(dims: Sequence[int], sizes: Sequence[Index], point: list[Index], leaf: Callable[[], None]) -> None:
+    """Serial loops over iteration dimensions ``dims``; each writes its coordinate into ``point``."""
+    if not dims:
         leaf()
         return
 
     def body(iv: Index) -> None:
-        point[free[0]] = iv
-        _free_loops(free[1:], sizes, point, leaf)
+        point[dims[0]] = iv
+        free_loops(dims[1:], sizes, point, leaf)
 
-    b.for_loop(0, sizes[free[0]], body)
+    b.for_loop(0, sizes[dims[0]], body)
 
 
-def _update(g: SparseGeneric, views: list[ir.Value | None], point: list[Index], stored: ir.Value) -> None:
-    """``out[...] = body(...)`` at one point of the iteration space."""
-    block = g.op.regions[0].blocks[0]
+def update_point(
+    op: ir.OpView,
+    maps: Sequence[Sequence[ir.AffineExpr]],
+    views: Sequence[ir.Value | None],
+    point: Sequence[Index],
+    stored: ir.Value | None = None,
+) -> None:
+    """``outs[...] = body(...)`` at one point of the iteration space; a view of None reads ``stored``."""
+    store_outputs(op, maps, views, point, compute_point(op, maps, views, point, stored=stored))
+
+
+def store_outputs(op: ir.OpView, maps, views, point: Sequence[Index], results: Sequence[ir.Value]) -> None:
+    """Write one value per output at ``point``."""
+    first = len(views) - len(results)
+    for view, exprs, result in zip(views[first:], maps[first:], results):
+        memref.store(result, view, _indices(exprs, point))
+
+
+def load_outputs(op: ir.OpView, maps, views, point: Sequence[Index]) -> list[ir.Value]:
+    """The present value of every output at ``point``."""
+    first = len(views) - len(list(op.regions[0].blocks[0].operations)[-1].operands)
+    return [memref.load(view, _indices(exprs, point)) for view, exprs in zip(views[first:], maps[first:])]
+
+
+def compute_point(
+    op: ir.OpView,
+    maps: Sequence[Sequence[ir.AffineExpr]],
+    views: Sequence[ir.Value | None],
+    point: Sequence[Index],
+    *,
+    stored: ir.Value | None = None,
+    outputs: Sequence[ir.Value] | None = None,
+) -> list[ir.Value]:
+    """The body's results at ``point``; ``outputs`` replaces loads of the outputs."""
+    block = op.regions[0].blocks[0]
+    *body, terminator = block.operations
+    first = len(views) - len(terminator.operands)
     scalars: dict[ir.Value, ir.Value] = {}
-    for i, (view, exprs) in enumerate(zip(views, g.maps)):
-        scalars[block.arguments[i]] = stored if view is None else memref.load(view, _indices(exprs, point))
-    for op in list(block.operations)[:-1]:
-        clone = op.operation.clone()
-        for i, v in enumerate(op.operands):
-            if v in scalars:
-                clone.operands[i] = scalars[v]
-        scalars.update(zip(op.results, clone.results))
-    result = list(block.operations)[-1].operands[0]
-    memref.store(scalars.get(result, result), views[-1], _indices(g.maps[-1], point))
+    for i, (arg, view, exprs) in enumerate(zip(block.arguments, views, maps)):
+        if view is None:
+            scalars[arg] = stored
+        elif outputs is not None and i >= first:
+            scalars[arg] = outputs[i - first]
+        elif any(True for _ in arg.uses):
+            at = _indices(exprs, point)
+            scalars[arg] = memref.load(view, at) if isinstance(view.type, ir.MemRefType) else view
+    for inner in body:
+        if inner.operation.name == "linalg.index":
+            scalars[inner.results[0]] = b.value(point[ir.IntegerAttr(inner.operation.attributes["dim"]).value])
+            continue
+        clone = inner.operation.clone()
+        for i, v in enumerate(inner.operands):
+            clone.operands[i] = scalars.get(v, v)
+        scalars.update(zip(inner.results, clone.results))
+    return [scalars.get(v, v) for v in terminator.operands]
 
 
 def _indices(exprs: Sequence[ir.AffineExpr], point: Sequence[Index]) -> list[ir.Value]:
-    out = []
-    for e in exprs:
-        if isinstance(e, ir.AffineDimExpr):
-            out.append(b.value(point[e.position]))
-        else:
-            map_ = ir.AffineMap.get(len(point), 0, [e])
-            out.append(affine.apply(map_, [b.value(p) for p in point]))
-    return out
+    return [b.value(b.apply(e, point)) for e in exprs]
