@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from pith._mlir import arith, ir, tensor
-from pith.dialect import encoding_of, shape_of
+from pith.dialect import shape_of
 from pith.formats import DYNAMIC
 
 from .core import Pass
+from .fold_copies import reads_encoded
 from .structured import Structured, dim_positions, structured_ops
 
 
@@ -33,7 +34,7 @@ class CollapseBatchPass(Pass):
 
     Both reshapes are views. What is left is a matrix product, which the fast templates know.
 
-    Requires: ``pith-fold-copies`` and ``pith-propagate-encodings`` before it. Preserves: results bit
+    Requires: ``pith-fold-copies`` before it; operands may be encoded or ``pith.decompress``-ed. Preserves: results bit
     by bit. Does not do: dense ops, loops of an encoded operand, operands with a layout of their own.
     Cost: linear.
     """
@@ -50,7 +51,7 @@ class CollapseBatchPass(Pass):
 
 def collapsible(op: Structured) -> list[list[int]]:
     """Loops of ``op`` grouped into runs that can become one; only for ops with an encoded input."""
-    if len(op.inits) != 1 or not any(encoding_of(v.type) is not None for v in op.inputs):
+    if len(op.inits) != 1 or not any(reads_encoded(v) for v in op.inputs):
         return [[d] for d in range(len(op.iterators))]
     if any(o.operation.name == "linalg.index" for o in op.body.operations):
         return [[d] for d in range(len(op.iterators))]
@@ -73,7 +74,7 @@ def _walk_together(op: Structured, a: int, b: int) -> bool:
             return False
         if not {a, b} & set(dims):
             continue
-        if encoding_of(value.type) is not None or dims.count(a) != 1 or dims.count(b) != 1:
+        if reads_encoded(value) or dims.count(a) != 1 or dims.count(b) != 1:
             return False
         if dims.index(b) != dims.index(a) + 1:
             return False

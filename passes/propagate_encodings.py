@@ -66,7 +66,7 @@ class PropagateEncodingsPass(Pass):
                 continue
             dense = next((d for v, d in done if v == value), None)
             if dense is None:
-                with ir.InsertionPoint(op), op.location:
+                with ir.InsertionPoint(_ancestor_beside(op, value)), op.location:
                     dense = DecompressOp.build(value).operation.results[0]
                 done.append((value, dense))
                 if self.explain:
@@ -108,6 +108,14 @@ def _absorbs(user: ir.Operation, outputs: list[ir.Value]) -> bool:
     if user.name not in _SUMS or not any(v in outputs for v in user.operands):
         return False
     return all(use.owner.operation.name == "linalg.yield" for use in user.results[0].uses)
+
+
+def _ancestor_beside(op: ir.Operation, value: ir.Value) -> ir.Operation:
+    """The op of the block that defines ``value`` which is, or holds, ``op``: not inside a loop body."""
+    block = value.owner if isinstance(value.owner, ir.Block) else value.owner.operation.block
+    while op.block != block:
+        op = op.parent.operation
+    return op
 
 
 def _ops_with_encoded_operands(module: ir.Module) -> list[ir.Operation]:

@@ -1,0 +1,45 @@
+"""The decomposition table of the import: torch-mlir's, less what it lowers worse after decomposing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from .._mlir import fx_importer
+
+_aten = torch.ops.aten
+
+#: Kept whole. Decomposed, ``linear`` and ``matmul`` go through views that merge batch and sequence,
+#: and the normalisations through a variance in float64.
+_KEPT = (_aten.linear, _aten.addmm, _aten.matmul, _aten.layer_norm, _aten.native_layer_norm)
+
+
+def decomposition_table() -> dict[Any, Callable]:
+    """Op -> its decomposition, as ``ExportedProgram.run_decompositions`` takes it (a fresh dict)."""
+    table = {k: v for k, v in fx_importer().get_decomposition_table().items() if k._overloadpacket not in _KEPT}
+    table[_aten.layer_norm.default] = layer_norm
+    return table
+
+
+def layer_norm(
+    x: torch.Tensor,
+    normalized_shape: Sequence[int],
+    weight: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None,
+    eps: float = 1e-5,
+    cudnn_enable: bool = True,
+) -> torch.Tensor:
+    """Layer normalisation in the element type of ``x``, two passes over each row.
+
+    >>> x = torch.randn(3, 8)
+    >>> torch.allclose(layer_norm(x, [8]), torch.nn.functional.layer_norm(x, [8]), atol=1e-6)
+    True
+    """
+    dims = list(range(-len(normalized_shape), 0))
+    centred = x - x.mean(dims, keepdim=True)
+    out = centred * torch.rsqrt((centred * centred).mean(dims, keepdim=True) + eps)
+    if weight is not None:
+        out = out * weight
+    return out if bias is None else out + bias

@@ -1,0 +1,99 @@
+"""Dynamic dimensions by name: ``{"x": {0: "batch", 1: "seq"}}``."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from ..errors import ImportProgramError
+
+
+@dataclasses.dataclass(frozen=True)
+class DynamicDim:
+    """A dimension whose size is known only at run time.
+
+    Attributes:
+        symbol: equal symbols stand for equal sizes.
+        low, high: smallest and largest size the program works for (``high`` None: any).
+    """
+
+    symbol: str
+    low: int = 0
+    high: int | None = None
+
+
+def shapes_by_argument(
+    module: torch.nn.Module, dynamic_shapes: Any, kwargs: Mapping[str, Any], positional: int
+) -> dict[str, Any] | None:
+    """``dynamic_shapes`` as a dictionary over the arguments that were passed; None: all static.
+
+    Errors: :class:`pith.ImportProgramError` for an argument ``forward`` does not have.
+    """
+    if dynamic_shapes is None:
+        return None
+    parameters = inspect.signature(module.forward).parameters.values()
+    by_position = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][:positional]
+    if positional > len(by_position):
+        by_position += [p.name for p in parameters if p.kind is p.VAR_POSITIONAL]
+    passed = [*by_position, *kwargs]
+    if not isinstance(dynamic_shapes, Mapping):
+        return {name: shape for name, shape in zip(passed, [*dynamic_shapes, *[None] * len(passed)])}
+    for name in dynamic_shapes:
+        if name not in passed:
+            close = ", ".join(difflib.get_close_matches(str(name), passed) or passed)
+            raise ImportProgramError(
+                f"no argument {name!r} was passed; there are {close}", where=f"dynamic_shapes[{name!r}]"
+            )
+    return {name: dynamic_shapes.get(name) for name in passed}
+
+
+def export_dims(shapes: Any) -> Any:
+    """``shapes`` with every string replaced by a dimension whose range torch infers from the model."""
+    if isinstance(shapes, str):
+        return torch.export.Dim.DYNAMIC
+    if isinstance(shapes, Mapping):
+        return {key: export_dims(value) for key, value in shapes.items()}
+    if isinstance(shapes, (list, tuple)):
+        return type(shapes)(export_dims(value) for value in shapes)
+    return shapes
+
+
+def dim_names(shapes: Any, name: str) -> dict[int, str]:
+    """The strings that ``shapes`` gives to the dimensions of the input called ``name``.
+
+    >>> dim_names({"x": {0: "batch"}, "pair": [None, ("batch", None)]}, "pair.1")
+    {0: 'batch'}
+    """
+    for key in name.split("."):
+        if isinstance(shapes, Mapping):
+            shapes = next((value for k, value in shapes.items() if str(k) == key), None)
+        elif isinstance(shapes, (list, tuple)) and key.isdigit() and int(key) < len(shapes):
+            shapes = shapes[int(key)]
+        else:
+            return {}
+    items = shapes.items() if isinstance(shapes, Mapping) else enumerate(shapes or ())
+    return {d: dim for d, dim in items if isinstance(dim, str)}
+
+
+def dynamic_dims(
+    program: torch.export.ExportedProgram, shape: Sequence[Any], names: Mapping[int, str]
+) -> dict[int, DynamicDim]:
+    """What an exported program demands of the dynamic dimensions of an input of ``shape``.
+
+    A lower bound of 2 is torch's assumption while tracing, not a demand.
+    """
+    out = {}
+    for d, size in enumerate(shape):
+        if not isinstance(size, torch.SymInt):
+            continue
+        expr = size.node.expr
+        bounds = program.range_constraints.get(expr)
+        low = int(bounds.lower) if bounds is not None and bounds.lower > 2 else 0
+        high = int(bounds.upper) if bounds is not None and bounds.upper < 2**31 - 1 else None
+        out[d] = DynamicDim(names.get(d, str(expr)), low, high)
+    return out

@@ -1,0 +1,219 @@
+"""From ``nn.Module`` to an FX graph whose placeholders are all the tensors it reads."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import inspect
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind, TensorArgument
+from torch.utils import _pytree as pytree
+
+from ..errors import ImportProgramError, UnsupportedError
+from .decompositions import decomposition_table
+from .layouts import stand_in
+from .locations import keep_model_frames, raised_at
+from .ops import MARK
+from .views import resolve_views
+
+_KINDS = {
+    InputKind.PARAMETER: "parameter",
+    InputKind.BUFFER: "buffer",
+    InputKind.CONSTANT_TENSOR: "constant",
+    InputKind.USER_INPUT: "input",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Placeholder:
+    """A placeholder that stays: its node, what kind of operand it is, and the operand's dotted name."""
+
+    node: torch.fx.Node
+    kind: str
+    name: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """An export ready for the FX importer.
+
+    Attributes:
+        program: the exported program; its graph has only tensors in its signature.
+        placeholders: in argument order.
+        unused: dotted names of tensors ``forward`` does not read.
+        constants: results that are Python constants, by index among the flat results.
+        in_spec, out_spec: structure of the call and of the result.
+    """
+
+    program: torch.export.ExportedProgram
+    placeholders: tuple[Placeholder, ...]
+    unused: tuple[str, ...]
+    constants: dict[int, Any]
+    in_spec: pytree.TreeSpec
+    out_spec: pytree.TreeSpec
+
+
+def input_leaves(module: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Leaves of a call by name: ``x``, ``args.0`` for ``*args``, ``batch.ids`` inside containers.
+
+    Errors: :class:`pith.ImportProgramError` for a leaf that is neither a tensor nor None.
+    """
+    leaves, _ = pytree.tree_flatten_with_path((_argument_names(module, args), dict(kwargs)))
+    named = {".".join(_key_text(key) for key in path[1:]): leaf for path, leaf in leaves}
+    for name, leaf in named.items():
+        if leaf is not None and not isinstance(leaf, torch.Tensor):
+            raise ImportProgramError(
+                f"argument {name!r} is {leaf!r}, of type {type(leaf).__name__}; only tensors can be arguments",
+                where=f"{type(module).__name__}.forward",
+                hint="fix it in a wrapper module, or pass torch.tensor(value)",
+            )
+    return named
+
+
+def export(
+    module: torch.nn.Module,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    dynamic_shapes: Any,
+    marked: Sequence[str] = (),
+) -> Exported:
+    """Export ``module`` with weights as placeholders; outputs of the ``marked`` submodules get ``pith.mark``.
+
+    Errors: :class:`pith.ImportProgramError` with the model's source line when torch cannot export
+    it, :class:`pith.UnsupportedError` when ``forward`` changes its buffers or arguments.
+    """
+    names = list(input_leaves(module, args, kwargs))
+    _, in_spec = pytree.tree_flatten((tuple(args), dict(kwargs)))
+    dense_args, dense_kwargs = pytree.tree_map_only(torch.Tensor, _strided, (tuple(args), dict(kwargs)))
+    try:
+        with _hooks(module, marked), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            program = torch.export.export(module, dense_args, dense_kwargs, dynamic_shapes=dynamic_shapes)
+            program = program.run_decompositions(decomposition_table())
+    except Exception as e:
+        if isinstance(e, (ImportProgramError, UnsupportedError)):
+            raise
+        raise _export_error(e, module) from e
+    placeholders, unused = _lift_placeholders(program, names)
+    constants = _lift_results(program)
+    graph = program.graph_module.graph
+    resolve_views(graph)
+    keep_model_frames(graph)
+    return Exported(program, placeholders, unused, constants, in_spec, program.call_spec.out_spec)
+
+
+def _argument_names(module: torch.nn.Module, args: Sequence[Any]) -> dict[str, Any]:
+    """Positional arguments by the names ``forward`` gives them; ``*args`` stay a list."""
+    named: dict[str, Any] = {}
+    rest = list(args)
+    for parameter in inspect.signature(module.forward).parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            named[parameter.name] = rest
+            return named
+        if not rest or parameter.kind is parameter.KEYWORD_ONLY:
+            break
+        named[parameter.name] = rest.pop(0)
+    if rest:
+        raise ImportProgramError(
+            f"takes {len(named)} positional arguments, got {len(args)}", where=f"{type(module).__name__}.forward"
+        )
+    return named
+
+
+def _key_text(key: Any) -> str:
+    for attribute in ("key", "idx", "name"):
+        if hasattr(key, attribute):
+            return str(getattr(key, attribute))
+    return str(key)
+
+
+def _strided(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor if tensor.layout is torch.strided else stand_in(tensor)
+
+
+@contextlib.contextmanager
+def _hooks(module: torch.nn.Module, marked: Sequence[str]) -> Iterator[None]:
+    """Make the marked submodules pass their output through ``pith.mark`` while the block runs."""
+    handles = [module.get_submodule(name).register_forward_hook(_marker(name)) for name in marked]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _marker(name: str) -> Any:
+    def hook(submodule: torch.nn.Module, _: Any, output: Any) -> torch.Tensor:
+        if not isinstance(output, torch.Tensor):
+            raise UnsupportedError(
+                f"its output is {type(output).__name__}; only a single tensor can be given a format",
+                where=f"sparsity of submodule {name} ({type(submodule).__name__})",
+                hint="name the submodule inside it that makes the tensor",
+            )
+        return MARK(output, name)
+
+    return hook
+
+
+def _lift_placeholders(
+    program: torch.export.ExportedProgram, names: Sequence[str]
+) -> tuple[tuple[Placeholder, ...], tuple[str, ...]]:
+    """Pair placeholders with names; drop those of None and of tensors nobody reads."""
+    nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    inputs = iter(names)
+    kept: list[Placeholder] = []
+    unused: list[str] = []
+    for spec in program.graph_signature.input_specs:
+        node, kind = nodes[spec.arg.name], _KINDS.get(spec.kind)
+        if kind is None:
+            raise UnsupportedError(f"cannot import the {spec.kind.name.lower()} {spec.target}", where=spec.arg.name)
+        name = next(inputs) if kind == "input" else str(spec.target)
+        if isinstance(spec.arg, TensorArgument) and (kind == "input" or node.users):
+            kept.append(Placeholder(node, kind, name))
+            continue
+        if kind != "input":
+            unused.append(name)
+        program.graph.erase_node(node)
+    return tuple(kept), tuple(unused)
+
+
+def _lift_results(program: torch.export.ExportedProgram) -> dict[int, Any]:
+    """Reduce the graph's output to its tensors; returns the constants among the results."""
+    constants: dict[int, Any] = {}
+    tensors = []
+    (output,) = [node for node in program.graph.nodes if node.op == "output"]
+    for i, (spec, value) in enumerate(zip(program.graph_signature.output_specs, output.args[0])):
+        if spec.kind is not OutputKind.USER_OUTPUT:
+            raise UnsupportedError(
+                f"forward changes {spec.target} in place",
+                where=str(spec.target),
+                hint="call module.eval(), or return the new value instead",
+            )
+        if isinstance(spec.arg, TensorArgument):
+            tensors.append(value)
+        elif isinstance(spec.arg, ConstantArgument):
+            constants[i] = spec.arg.value
+        else:
+            raise UnsupportedError(
+                f"result {i} is a size known only at run time", where="forward", hint="return it as a tensor"
+            )
+    output.args = (tuple(tensors),)
+    return constants
+
+
+def _export_error(error: Exception, module: torch.nn.Module) -> ImportProgramError:
+    """One short typed error for whatever torch.export raised."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    message = " ".join(lines[:3])[:400] or type(error).__name__
+    hint = None
+    if "data-dependent" in message or "Dynamic control flow" in message:
+        message = f"control flow depends on the values of a tensor: {lines[0][:200]}"
+        hint = "use torch.where or torch.cond, or decide outside the model"
+    elif "onstraint" in message or "specialized" in message:
+        hint = "give that dimension a fixed size, or an example size other than 0 and 1"
+    where = raised_at(error) or f"{type(module).__name__}.forward"
+    return ImportProgramError(f"torch.export failed: {message}", where=where, hint=hint)

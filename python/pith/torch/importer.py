@@ -1,0 +1,173 @@
+"""``pith.torch.import_program``: a PyTorch module as linalg on tensors with encoded operands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from .._mlir import ir
+from ..dialect import encoded_type, shape_of
+from ..dialect.ops_format import DecompressOp
+from ..errors import ImportProgramError, UnsupportedError
+from ..formats import Format
+from .dynamic import dim_names, dynamic_dims, export_dims, shapes_by_argument
+from .exporting import Exported, export, input_leaves
+from .layouts import format_of
+from .lowering import import_graph
+from .names import assign_formats, check_fits
+from .program import ImportedProgram, Input, Parameter
+
+
+def import_program(
+    module: torch.nn.Module,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    sparsity: Mapping[str, object] | None = None,
+    dynamic_shapes: Any = None,
+    func_name: str = "main",
+) -> ImportedProgram:
+    """Import ``module.forward`` with its parameters and buffers as function arguments.
+
+    Args:
+        module: exported as it is; call ``eval()`` first to import inference.
+        args, kwargs: example arguments: tensors, None, and containers of them. A tensor in COO,
+            CSR, CSC or BSR layout makes its argument one of that format.
+        sparsity: name pattern (``fnmatch``) -> HSS, Format or text. Patterns are matched against
+            parameters, buffers and inputs; one that matches none of them, against submodules,
+            whose outputs are then compressed.
+        dynamic_shapes: as for ``torch.export``; a string makes a dimension dynamic, and dimensions of
+            one name equal. The sizes it may take are inferred. Arguments left out are static.
+        func_name: name of the function.
+
+    Semantics: an encoded argument is decompressed at the top of the function; the pass
+        ``pith-propagate-encodings`` moves the encoding into the ops that can use it.
+    Errors: :class:`pith.ImportProgramError` with the model's source line for ops and control flow
+        that cannot be imported, :class:`pith.ShapeError` for a format that does not divide its
+        operand, :class:`pith.UnsupportedError` for what pith cannot do.
+    Example:
+        >>> linear = torch.nn.Linear(16, 8, bias=False)
+        >>> p = import_program(linear, (torch.randn(4, 16),), sparsity={"weight": "C0(2:4)"})
+        >>> [(a.name, a.position) for a in (*p.parameters, *p.inputs)]
+        [('weight', 0), ('input', 1)]
+        >>> p.parameters[0].tensor is linear.weight
+        True
+    """
+    kwargs = dict(kwargs or {})
+    tensors = _tensors_of(module)
+    leaves = {name: leaf for name, leaf in input_leaves(module, args, kwargs).items() if leaf is not None}
+    _require_distinct(tensors, leaves)
+    layouts = {name: fmt for name, leaf in leaves.items() if (fmt := format_of(leaf, name)) is not None}
+    shapes = {name: tuple(t.shape) for name, t in (*tensors.items(), *leaves.items())}
+    assigned = assign_formats(sparsity, shapes, [name for name, _ in module.named_modules() if name])
+    formats = _merge(assigned.operands, layouts)
+    dynamic = shapes_by_argument(module, dynamic_shapes, kwargs, len(args))
+    exported = export(module, args, kwargs, export_dims(dynamic), list(assigned.activations))
+    mlir = import_graph(exported.program.graph, func_name, assigned.activations)
+    return _program(mlir, func_name, exported, tensors, _with_aliases(formats, tensors), dynamic)
+
+
+def _tensors_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and buffers by every name they have (tied ones have several)."""
+    tensors: dict[str, torch.Tensor] = dict(module.named_parameters(remove_duplicate=False))
+    tensors.update(module.named_buffers(remove_duplicate=False))
+    for name, tensor in tensors.items():
+        if tensor.layout is not torch.strided:
+            raise UnsupportedError(
+                f"a parameter in layout {tensor.layout}",
+                where=name,
+                hint=f"keep it strided and pass sparsity={{{name!r}: format}}",
+            )
+    return tensors
+
+
+def _require_distinct(tensors: Mapping[str, Any], leaves: Mapping[str, Any]) -> None:
+    both = sorted(set(tensors) & set(leaves))
+    if both:
+        raise ImportProgramError(
+            f"{both[0]!r} names both an argument of forward and a parameter or buffer",
+            where=both[0],
+            hint="wrap the module in one whose forward names its arguments differently",
+        )
+
+
+def _merge(assigned: Mapping[str, Format], layouts: Mapping[str, Format]) -> dict[str, Format]:
+    """Formats from patterns and from layouts; the two must agree."""
+    for name, fmt in layouts.items():
+        if assigned.get(name, fmt) != fmt:
+            raise ImportProgramError(
+                f"the example is stored as {fmt}, but a pattern says {assigned[name]}",
+                where=name,
+                hint="drop the pattern, or pass a strided tensor",
+            )
+    return {**assigned, **layouts}
+
+
+def _with_aliases(formats: Mapping[str, Format], tensors: Mapping[str, torch.Tensor]) -> dict[str, Format]:
+    """``formats`` with the format of a tied tensor under each of its names."""
+    by_tensor: dict[int, tuple[str, Format]] = {}
+    for name, fmt in formats.items():
+        if name not in tensors:
+            continue
+        first, other = by_tensor.setdefault(id(tensors[name]), (name, fmt))
+        if other != fmt:
+            raise ImportProgramError(f"is the same tensor as {first}, but has another format", where=name)
+    tied = {name: by_tensor[id(t)][1] for name, t in tensors.items() if id(t) in by_tensor}
+    return {**formats, **tied}
+
+
+def _program(
+    mlir: ir.Module,
+    func_name: str,
+    exported: Exported,
+    tensors: Mapping[str, torch.Tensor],
+    formats: Mapping[str, Format],
+    dynamic: Any,
+) -> ImportedProgram:
+    """Name and encode the function's arguments, and describe them."""
+    func = next(op for op in mlir.body.operations if op.operation.name == "func.func")
+    arguments = list(func.operation.regions[0].blocks[0].arguments)
+    parameters, inputs = [], []
+    state = {**exported.program.state_dict, **exported.program.constants, **tensors}
+    for position, (placeholder, argument) in enumerate(zip(exported.placeholders, arguments)):
+        name, fmt = placeholder.name, formats.get(placeholder.name)
+        if placeholder.kind == "input":
+            fake = placeholder.node.meta["val"]
+            dims = dynamic_dims(exported.program, fake.shape, dim_names(dynamic, name))
+            inputs.append(Input(name, position, shape_of(argument.type), fake.dtype, dims, fmt))
+        else:
+            parameters.append(Parameter(name, position, state[name], placeholder.kind, fmt))
+        _name_and_encode(argument, name, fmt)
+    _update_type(func)
+    return ImportedProgram(
+        module=mlir,
+        func_name=func_name,
+        parameters=tuple(parameters),
+        inputs=tuple(inputs),
+        unused=exported.unused,
+        in_spec=exported.in_spec,
+        out_spec=exported.out_spec,
+        constants=exported.constants,
+    )
+
+
+def _name_and_encode(argument: ir.BlockArgument, name: str, fmt: Format | None) -> None:
+    """Put the operand's name into its location, and its format into its type."""
+    with argument.context:
+        argument.set_location(ir.Location.name(name, argument.location))
+        if fmt is None:
+            return
+        check_fits(fmt, shape_of(argument.type), name)
+        argument.set_type(encoded_type(argument.type, fmt))
+        with ir.InsertionPoint.at_block_begin(argument.owner), argument.location:
+            dense = DecompressOp.build(argument)
+        argument.replace_all_uses_except(dense.operation.results[0], dense.operation)
+
+
+def _update_type(func: ir.OpView) -> None:
+    arguments = func.operation.regions[0].blocks[0].arguments
+    old = ir.FunctionType(ir.TypeAttr(func.operation.attributes["function_type"]).value)
+    new = ir.FunctionType.get([a.type for a in arguments], old.results, context=func.operation.context)
+    func.operation.attributes["function_type"] = ir.TypeAttr.get(new, context=func.operation.context)

@@ -1,0 +1,126 @@
+"""Which operands a sparsity pattern names, in pure Python.
+
+``sparsity={"*.dense.weight": fmt}`` speaks of parameters, buffers, inputs and submodules by name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
+
+from ..errors import FormatError, ImportProgramError, ShapeError
+from ..formats import HSS, Format
+
+_NAMED = {"csr": Format.csr, "csc": Format.csc, "coo": Format.coo}
+
+
+@dataclasses.dataclass(frozen=True)
+class Assignment:
+    """Formats by name, as patterns assign them.
+
+    Attributes:
+        operands: parameter, buffer or input name -> its format.
+        activations: submodule name -> the format of its output.
+    """
+
+    operands: dict[str, Format]
+    activations: dict[str, Format]
+
+
+def as_format(value: object, where: str) -> Format:
+    """A :class:`Format` from a Format, an HSS or text (``C1(3:4)->C0(2:4)``, ``csr``, ``csc``, ``coo``).
+
+    Errors: :class:`pith.FormatError` that names ``where``.
+
+    >>> as_format("csr", "w") == Format.csr()
+    True
+    >>> as_format("C0(2:4)", "w").density
+    0.5
+    """
+    if isinstance(value, Format):
+        return value
+    if isinstance(value, HSS):
+        return value.to_format()
+    if not isinstance(value, str):
+        raise FormatError(
+            f"expects a Format, an HSS or text, got {type(value).__name__}",
+            where=where,
+            hint="e.g. pith.HSS.parse('C1(3:4)->C0(2:4)') or pith.Format.csr()",
+        )
+    if value.lower() in _NAMED:
+        return _NAMED[value.lower()]()
+    try:
+        return HSS.parse(value).to_format()
+    except FormatError as e:
+        raise FormatError(e.message, where=where, hint=e.hint) from e
+
+
+def assign_formats(
+    sparsity: Mapping[str, object] | None,
+    shapes: Mapping[str, Sequence[int]],
+    submodules: Iterable[str] = (),
+) -> Assignment:
+    """Match every pattern against the names of operands, and only if none fits against submodules.
+
+    Args:
+        sparsity: ``fnmatch`` pattern -> format.
+        shapes: operand name -> shape, with -1 for dynamic sizes.
+        submodules: names whose outputs can be marked sparse.
+
+    Errors: :class:`pith.ImportProgramError` for a pattern that names nothing or for two patterns
+        that disagree on one name; :class:`pith.ShapeError` when a format does not fit its operand.
+
+    Example:
+        >>> shapes = {"up.weight": (8, 16), "up.bias": (8,), "x": (4, 16)}
+        >>> a = assign_formats({"*.weight": "C0(2:4)", "act": "csr"}, shapes, ["up", "act"])
+        >>> list(a.operands), list(a.activations)
+        (['up.weight'], ['act'])
+    """
+    operands: dict[str, tuple[str, Format]] = {}
+    activations: dict[str, tuple[str, Format]] = {}
+    modules = list(submodules)
+    for pattern, value in (sparsity or {}).items():
+        fmt = as_format(value, f"sparsity[{pattern!r}]")
+        for table, names in ((operands, list(shapes)), (activations, modules)):
+            matches = fnmatch.filter(names, pattern)
+            for name in matches:
+                _assign(table, name, pattern, fmt)
+            if matches:
+                break
+        else:
+            raise _nothing_named(pattern, [*shapes, *modules])
+    for name, (pattern, fmt) in operands.items():
+        check_fits(fmt, shapes[name], f"{name} (sparsity[{pattern!r}])")
+    return Assignment({n: f for n, (_, f) in operands.items()}, {n: f for n, (_, f) in activations.items()})
+
+
+def check_fits(fmt: Format, shape: Sequence[int], where: str) -> None:
+    """Raise :class:`pith.ShapeError` naming ``where`` unless ``fmt`` can store ``shape``."""
+    try:
+        fmt.check_shape(shape)
+    except ShapeError as e:
+        raise ShapeError(e.message, where=where, hint=e.hint) from e
+
+
+def _assign(table: dict[str, tuple[str, Format]], name: str, pattern: str, fmt: Format) -> None:
+    other = table.get(name)
+    if other is not None and other[1] != fmt:
+        raise ImportProgramError(
+            f"patterns {other[0]!r} and {pattern!r} give {name} different formats: {other[1]} and {fmt}",
+            where=f"sparsity[{pattern!r}]",
+            hint="make one of the patterns narrower",
+        )
+    table[name] = (pattern, fmt)
+
+
+def _nothing_named(pattern: str, names: Sequence[str]) -> ImportProgramError:
+    literal = pattern.replace("*", "").strip(".")
+    close = difflib.get_close_matches(pattern, names, 5, 0.5) or [n for n in names if literal and literal in n][:5]
+    close = close or difflib.get_close_matches(literal, names, 5, 0.3) or list(names)[:5]
+    return ImportProgramError(
+        f"the pattern matches no parameter, buffer, input or submodule; close names: {', '.join(close) or 'none'}",
+        where=f"sparsity[{pattern!r}]",
+        hint="patterns match whole dotted names, e.g. '*.dense.weight'",
+    )

@@ -1,0 +1,134 @@
+"""What an import yields: the module, and how its arguments map to the model's tensors."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+
+from .._mlir import ir
+from ..errors import DTypeError, ShapeError
+from ..formats import Format
+from .dynamic import DynamicDim
+from .locations import source_lines
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Parameter:
+    """A tensor of the model that became a function argument.
+
+    Attributes:
+        name: its dotted name in the model.
+        position: index of the function argument.
+        tensor: the model's own tensor; nothing is copied.
+        kind: ``parameter``, ``buffer`` or ``constant`` (a tensor made by ``forward``).
+        format: the encoding of the argument, or None when it is dense.
+    """
+
+    name: str
+    position: int
+    tensor: torch.Tensor
+    kind: str
+    format: Format | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """An argument of ``forward`` that became a function argument.
+
+    Attributes:
+        name: ``x`` for a named argument, ``args.0`` for a positional one of ``*args``, with the
+            path inside containers appended (``batch.ids``, ``pair.1``).
+        position: index of the function argument.
+        shape: with -1 for dynamic sizes.
+        dtype: element type.
+        dims: what the program demands of the dynamic dimensions.
+        format: the encoding of the argument, or None when it is dense.
+    """
+
+    name: str
+    position: int
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    dims: dict[int, DynamicDim]
+    format: Format | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImportedProgram:
+    """A PyTorch program as linalg on tensors; its weights are arguments, never constants of the IR.
+
+    The function takes ``parameters`` and then ``inputs``, in order of ``position``. Parameters
+    ``forward`` does not read are left out (``unused`` names them); unused inputs stay.
+
+    Attributes:
+        module: the MLIR module, in a context of its own with pith loaded.
+        func_name: the entry function.
+        parameters: tensors of the model, in argument order.
+        inputs: arguments of ``forward``, in argument order.
+        unused: names of parameters and buffers that ``forward`` does not read.
+        in_spec, out_spec: structure of ``(args, kwargs)`` and of the result.
+        constants: results that are Python constants: index among the flat results -> value.
+    """
+
+    module: ir.Module
+    func_name: str
+    parameters: tuple[Parameter, ...]
+    inputs: tuple[Input, ...]
+    unused: tuple[str, ...]
+    in_spec: pytree.TreeSpec
+    out_spec: pytree.TreeSpec
+    constants: dict[int, Any]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The model's source lines (``file:line``) that ops of the module come from, in order."""
+        return source_lines(self.module)
+
+    def flatten(self, *args: Any, **kwargs: Any) -> list[torch.Tensor]:
+        """The tensors of a call ``module(*args, **kwargs)`` in the order of ``inputs``, checked.
+
+        Errors: :class:`pith.ShapeError` when the call is structured differently from the example,
+            or a size is not one the program works for; :class:`pith.DTypeError`.
+        """
+        leaves, spec = pytree.tree_flatten((args, kwargs))
+        if spec != self.in_spec:
+            raise ShapeError(
+                f"the call has the structure {spec}, the program was imported for {self.in_spec}",
+                where=self.func_name,
+                hint="call it with the arguments it was imported with",
+            )
+        tensors = [leaf for leaf in leaves if leaf is not None]
+        self._check(tensors)
+        return tensors
+
+    def _check(self, tensors: list[torch.Tensor]) -> None:
+        sizes: dict[str, tuple[int, str]] = {}
+        for spec, tensor in zip(self.inputs, tensors):
+            if tensor.dtype != spec.dtype:
+                raise DTypeError(f"expects {spec.dtype}, got {tensor.dtype}", where=spec.name)
+            shape = tuple(tensor.shape)
+            if len(shape) != len(spec.shape):
+                raise ShapeError(f"expects rank {len(spec.shape)}, got shape {shape}", where=spec.name)
+            for d, (size, static) in enumerate(zip(shape, spec.shape)):
+                where = f"{spec.name}, dimension {d}"
+                if d not in spec.dims:
+                    if size != static:
+                        raise ShapeError(f"expects size {static}, got shape {shape}", where=where)
+                    continue
+                dim = spec.dims[d]
+                if size < dim.low or (dim.high is not None and size > dim.high):
+                    top = "any" if dim.high is None else dim.high
+                    raise ShapeError(f"expects a size from {dim.low} to {top}, got {size}", where=where)
+                first, owner = sizes.setdefault(dim.symbol, (size, where))
+                if first != size:
+                    raise ShapeError(f"expects the size of {owner}, {first}, got {size}", where=where)
+
+    def unflatten(self, results: list[Any]) -> Any:
+        """The model's result structure around the function's flat results."""
+        tensors = iter(results)
+        count = self.out_spec.num_leaves
+        leaves = [self.constants[i] if i in self.constants else next(tensors) for i in range(count)]
+        return pytree.tree_unflatten(leaves, self.out_spec)
