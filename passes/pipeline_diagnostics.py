@@ -42,9 +42,14 @@ class Diagnostic:
         """``file:line:column``, or ``<unknown>``."""
         return f"{self.file}:{self.line}:{self.column}" if self.file is not None else "<unknown>"
 
+    @property
+    def shows_operation(self) -> bool:
+        """Whether this is MLIR's note that prints the operation (for a module: all of it)."""
+        return self.severity == "note" and self.message.startswith("see current operation")
+
     def __str__(self) -> str:
-        lines = [f"{self.position}: {self.severity}: {self.message}", *map(str, self.notes)]
-        return "\n".join(lines)
+        notes = (str(note) for note in self.notes if not note.shows_operation)
+        return "\n".join([f"{self.position}: {self.severity}: {self.message}", *notes])
 
 
 def position_of(location: ir.Location) -> tuple[str | None, int, int]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pith._mlir import ir
 
 if TYPE_CHECKING:
-    from .pipeline import Step
+    from .pipeline import Pipeline, Step
 
 
 class Instrument:
@@ -24,6 +24,12 @@ class Instrument:
     """
 
     granular = False
+
+    def begin(self, pipeline: Pipeline) -> None:
+        """``pipeline`` is about to run; the indices of the other calls are those of its steps."""
+
+    def end(self) -> None:
+        """The whole pipeline succeeded."""
 
     def before_pass(self, index: int, step: Step, module: ir.Module) -> None:
         """``step`` is about to run."""

@@ -43,25 +43,30 @@ _VERIFY = re.compile(r"verify_each\s*:\s*(true|false)")
 class Reproducer(Instrument):
     """Keep ``path`` ready to replay the next pass, so that even a crash of the process leaves it behind.
 
-    The file is written before every pass and removed by :meth:`discard` after the last.
+    The file is written before every pass and removed after the last.
     """
 
     path: str
-    pipeline: Pipeline
     verify: bool = True
+
+    granular = True
+
+    def begin(self, pipeline: Pipeline) -> None:
+        """Remember the pipeline."""
+        self._pipeline = pipeline
 
     def before_pass(self, index: int, step: Step, module: ir.Module) -> None:
         """Write the module and the pipeline from ``step`` on."""
-        rest = dataclasses.replace(self.pipeline, steps=self.pipeline.steps[index:])
+        rest = dataclasses.replace(self._pipeline, steps=self._pipeline.steps[index:])
         text = format_reproducer(module, str(rest), self.verify)
         temporary = f"{self.path}.{os.getpid()}.tmp"
         with open(temporary, "w") as file:
             file.write(text)
         os.replace(temporary, self.path)
 
-    def discard(self) -> None:
+    def end(self) -> None:
         """Remove the file: nothing failed."""
-        if self.pipeline.steps:
+        if self._pipeline.steps:
             os.unlink(self.path)
 
 

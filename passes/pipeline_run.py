@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 from pith._mlir import PassManager, ir
@@ -10,7 +11,7 @@ from pith.errors import Error, IRError, PassError, PipelineError
 from .pipeline import Pipeline, PithStep, Step, UpstreamStep
 from .pipeline_diagnostics import Diagnostic, collect
 from .pipeline_instruments import Instrument
-from .pipeline_syntax import NestNode, Node, parse_syntax
+from .pipeline_syntax import NestNode, parse_syntax
 
 
 def run_steps(
@@ -31,6 +32,8 @@ def run_steps(
     steps = pipeline.steps
     if any(i.granular for i in instruments):
         steps = tuple(single for step in steps for single in _singles(step, module.context))
+    for instrument in instruments:
+        instrument.begin(dataclasses.replace(pipeline, steps=steps))
     for index, step in enumerate(steps):
         for instrument in instruments:
             instrument.before_pass(index, step, module)
@@ -42,6 +45,8 @@ def run_steps(
             raise
         for instrument in reversed(instruments):
             instrument.after_pass(index, step, module)
+    for instrument in instruments:
+        instrument.end()
 
 
 def verify_module(module: ir.Module) -> None:
@@ -54,7 +59,7 @@ def verify_module(module: ir.Module) -> None:
     try:
         valid = module.operation.verify() and dialect.verify_module(module)
     except ir.MLIRError as e:
-        raise IRError(f"the module does not verify: {e}") from e
+        raise IRError("the module does not verify") from e
     if not valid:
         raise IRError("the module does not verify")
 
@@ -111,6 +116,3 @@ def _leaves(tree: NestNode) -> Iterator[str]:
             yield from (f"{node.anchor}({leaf})" for leaf in _leaves(node))
         else:
             yield str(node)
-
-
-__all__ = ["Node", "run_steps", "verify_module"]

@@ -57,7 +57,9 @@ class IRError(Error, ValueError):
 
 
 class PassError(Error, RuntimeError):
-    """A pass failed; the message carries the diagnostics."""
+    """A pass failed; the message carries the diagnostics, ``diagnostics`` has them as data."""
+
+    diagnostics: tuple = ()
 
 
 class UnsupportedError(Error, NotImplementedError):

@@ -111,13 +111,9 @@ class _Chunk:
         if flags.dump_pass_pipeline:
             sys.stderr.write(f"{pipeline}\n")
         instruments = self._instruments()
-        reproducer = None
         if flags.mlir_pass_pipeline_crash_reproducer:
-            reproducer = Reproducer(flags.mlir_pass_pipeline_crash_reproducer, pipeline, verify)
-            instruments.append(reproducer)
+            instruments.append(Reproducer(flags.mlir_pass_pipeline_crash_reproducer, verify))
         pipeline.run(module, *instruments, verify=verify, forward=True)
-        if reproducer is not None:
-            reproducer.discard()
 
     def _pipeline_text(self, context: ir.Context) -> str:
         """Shorthands are nested where upstream's passes need it, as ``mlir-opt`` does."""

@@ -85,7 +85,7 @@ class DiagnosticVerifier(DiagnosticPrinter):
         fitting = next((e for e in self.expected if not e.met and e.accepts(diagnostic, in_input)), None)
         if fitting is not None:
             fitting.met = True
-        elif not diagnostic.message.startswith("see current operation"):
+        elif not diagnostic.shows_operation:
             message = f"unexpected {diagnostic.severity}: {diagnostic.message}"
             text = self.format(dataclasses.replace(diagnostic, severity="error", message=message))
             self.problems.append(text.rstrip("\n"))
