@@ -26,10 +26,10 @@ PIPELINES: dict[str, str] = {
     # The panel template where it applies (it is faster), upstream's sparsifier for the formats it
     # knows, loops over levels for the rest; then memrefs.
     "linalg-to-vector": (
-        "func.func(linalg-generalize-named-ops),convert-pith-to-loops{templates=panel},"
-        "convert-pith-to-sparse-tensor,convert-pith-to-loops,eliminate-empty-tensors,"
+        "func.func(linalg-generalize-named-ops),eliminate-empty-tensors,convert-pith-to-loops{templates=panel},"
+        "convert-pith-to-sparse-tensor,convert-pith-to-loops,"
         "sparsification-and-bufferization{vl=16 parallelization-strategy=dense-outer-loop},"
-        "canonicalize,cse,drop-equivalent-buffer-results{modify-public-functions=true},"
+        "canonicalize,cse,"
         "ownership-based-buffer-deallocation,canonicalize,buffer-deallocation-simplification,"
         "bufferization-lower-deallocations,func.func(linalg-generalize-named-ops),"
         "convert-linalg-to-parallel-rows,canonicalize,cse"

@@ -159,6 +159,34 @@ def match_matmul(g: SparseGeneric) -> Matmul | None:
     return Matmul(g, a.index(row), a.index(red), dense, b.index(red) == 1, c.index(col) == 0)
 
 
+def zero_filled(v: ir.Value) -> ir.Value | None:
+    """The tensor that ``v`` is a zero-filled version of (named or generic fill), or None."""
+    op = None if isinstance(v.owner, ir.Block) else v.owner
+    if op is None or op.name not in ("linalg.fill", "linalg.generic") or len(op.operands) > 2:
+        return None
+    terminator = list(op.regions[0].blocks[0].operations)[-1]
+    if op.name == "linalg.generic" and len(list(op.regions[0].blocks[0].operations)) > 1:
+        return None
+    filled = op.operands[0] if op.name == "linalg.fill" else _forwarded(op, terminator.operands[0])
+    return op.operands[len(op.operands) - 1] if filled is not None and _is_zero(filled) else None
+
+
+def _forwarded(op: ir.Operation, v: ir.Value) -> ir.Value | None:
+    """The value from outside a generic's body that ``v`` stands for: a capture or a scalar operand."""
+    if isinstance(v.owner, ir.Block):
+        operand = op.operands[v.arg_number]
+        return None if isinstance(operand.type, ir.ShapedType) else operand
+    return v
+
+
+def _is_zero(v: ir.Value) -> bool:
+    op = None if isinstance(v.owner, ir.Block) else v.owner
+    if op is None or op.name != "arith.constant":
+        return False
+    attr = op.attributes["value"]
+    return isinstance(attr, (ir.FloatAttr, ir.IntegerAttr)) and attr.value == 0
+
+
 def is_generic(op: ir.OpView) -> bool:
     """True for ``linalg.generic``."""
     return isinstance(op, linalg.GenericOp)

@@ -60,7 +60,7 @@ def _lower_the_rest(module: ir.Module) -> None:
 
 def _erase_unused(module: ir.Module) -> None:
     for op in reversed(_ops_with_encodings(module)):
-        if op.name == "pith.assemble" and not any(True for _ in op.results[0].uses):
+        if op.name == "pith.assemble" and not _is_used(op):
             op.erase()
 
 
@@ -106,7 +106,14 @@ def _lower_linalg(op: ir.Operation, panel_only: bool) -> None:
         storage = _storage(view.operands[driver])
         result = emit_panel(matmul, storage) if matmul else emit_scalar(generic, storage)
     op.results[0].replace_all_uses_with(result)
+    init = generic.init.owner
     op.erase()
+    if isinstance(init, ir.Operation) and init.name.startswith("linalg.") and not _is_used(init):
+        init.erase()
+
+
+def _is_used(op: ir.Operation) -> bool:
+    return any(True for result in op.results for _ in result.uses)
 
 
 def _storage(v: ir.Value) -> Storage:

@@ -8,7 +8,7 @@ Code it emits for ``out[row, col] += sparse[row, red] * dense[red, col]``::
         acc : vector<W>             loops over the levels below the last row level:
           acc += value * panel[block][red][0:W]
         tile[row] = acc
-      out[rows, cols] += tile
+      out[rows, cols] += tile      (= tile when out is zero-filled: the fill then has no reader)
 
 The panel is where raggedness and orientation of the dense side end: ``dense`` and ``out`` may be
 stored either way, and no column count needs to divide W. Levels of the row dimension that stand
@@ -21,7 +21,7 @@ from pith._mlir import arith, bufferization, ir, memref, vector
 
 from . import builder as b
 from .builder import Index
-from .contraction import Matmul
+from .contraction import Matmul, zero_filled
 from .levels import Cursor, Storage, descend, load_value, start, walk
 
 #: Bytes of one panel row. 256 = 8 AVX2 or 4 AVX-512 registers of accumulators: enough independent
@@ -43,6 +43,7 @@ class _Emitter:
     reds: Index
     lanes: int
     element: ir.Type
+    fresh: bool
 
     @property
     def vector_type(self) -> ir.VectorType:
@@ -77,19 +78,21 @@ def emit_panel(m: Matmul, storage: Storage) -> ir.Value:
     """Emit the kernel at the insertion point; returns the result tensor."""
     g = m.generic
     dense, init = g.inputs[m.dense], g.init
+    destination = zero_filled(init) or init
     element = init.type.element_type
     lanes = PANEL_BYTES // (8 if isinstance(element, ir.F64Type) else 4)
     e = _Emitter(
         m,
         storage,
-        rows=b.dim_size(init, 1 if m.out_transposed else 0),
-        cols=b.dim_size(init, 0 if m.out_transposed else 1),
+        rows=b.dim_size(destination, 1 if m.out_transposed else 0),
+        cols=b.dim_size(destination, 0 if m.out_transposed else 1),
         reds=b.dim_size(dense, 1 if m.dense_transposed else 0),
         lanes=lanes,
         element=element,
+        fresh=destination is not init,
     )
     source = bufferization.to_buffer(_memref(dense.type), dense, read_only=True)
-    out = bufferization.to_buffer(_memref(init.type), init)
+    out = bufferization.to_buffer(_memref(init.type), destination)
     panels = _alloc(e, [e.blocks, e.reds, lanes])
     b.parallel_loop([e.blocks], lambda block: _pack(e, source, panels, block))
     units = e.chunk_units
@@ -171,15 +174,15 @@ def _fma(e: _Emitter, panels: ir.Value, block: ir.Value, at: Cursor, acc: ir.Val
 
 
 def _write_back(e: _Emitter, tile: ir.Value, out: ir.Value, block: ir.Value, first_row: Index, count: Index) -> None:
-    """``out[rows, cols] += tile`` in the output's own order, for the columns that exist."""
+    """Add the tile to ``out[rows, cols]`` in the output's own order, for the columns that exist."""
     first_col = b.mul(block, e.lanes)
     width = b.minimum(e.lanes, b.sub(e.cols, first_col))
 
     def element(r: Index, j: Index) -> None:
         row, col = b.value(b.add(first_row, r)), b.value(b.add(first_col, j))
         at = [col, row] if e.m.out_transposed else [row, col]
-        total = arith.addf(memref.load(out, at), memref.load(tile, [b.value(r), b.value(j)]))
-        memref.store(total, out, at)
+        computed = memref.load(tile, [b.value(r), b.value(j)])
+        memref.store(computed if e.fresh else arith.addf(memref.load(out, at), computed), out, at)
 
     if e.m.out_transposed:
         b.for_loop(0, width, lambda j: b.for_loop(0, count, lambda r: element(r, j)) and None)

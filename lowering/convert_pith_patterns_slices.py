@@ -1,0 +1,72 @@
+"""Rectangular pieces of tensors: cut them out, copy or add them into place.
+
+Every copy is a ``linalg.generic`` on slices, so one-shot bufferization does it in place and no
+pass has to recognise a gather.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from pith._mlir import arith, ir, linalg, tensor
+
+from .builder import Index, zero_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """``size`` elements of one dimension from ``offset`` on."""
+
+    offset: Index
+    size: Index
+
+
+def cut(source: ir.Value, spans: Sequence[Span]) -> ir.Value:
+    """``tensor.extract_slice`` of ``source``; sizes known now stay in the type."""
+    offsets, sizes = _split([s.offset for s in spans]), _split([s.size for s in spans])
+    type_ = ir.RankedTensorType.get(sizes[0], source.type.element_type)
+    ones = [1] * len(spans)
+    return tensor.extract_slice(type_, source, offsets[1], sizes[1], [], offsets[0], sizes[0], ones)
+
+
+def paste(part: ir.Value, dest: ir.Value, spans: Sequence[Span]) -> ir.Value:
+    """``tensor.insert_slice`` of ``part`` into ``dest``."""
+    offsets, sizes = _split([s.offset for s in spans]), _split([s.size for s in spans])
+    ones = [1] * len(spans)
+    return tensor.insert_slice(part, dest, offsets[1], sizes[1], [], offsets[0], sizes[0], ones)
+
+
+def store(part: ir.Value, dest: ir.Value, spans: Sequence[Span], accumulate: bool = False) -> ir.Value:
+    """``dest`` with the piece ``spans`` replaced by ``part``, or with ``part`` added to it."""
+    target = cut(dest, spans)
+    rank = len(spans)
+    identity = ir.AffineMapAttr.get(ir.AffineMap.get_identity(rank))
+    parallel = ir.Attribute.parse("#linalg.iterator_type<parallel>")
+    op = linalg.GenericOp(
+        [target.type], [part], [target], ir.ArrayAttr.get([identity] * 2), ir.ArrayAttr.get([parallel] * rank)
+    )
+    element = target.type.element_type
+    here = ir.Location.current
+    block = op.regions[0].blocks.append(element, element, arg_locs=[here, here])
+    with ir.InsertionPoint(block):
+        new, old = block.arguments
+        linalg.yield_([sum_of(new, old) if accumulate else new])
+    return paste(op.results[0], dest, spans)
+
+
+def sum_of(a: ir.Value, b: ir.Value) -> ir.Value:
+    """``a + b`` of an integer, index or floating-point type."""
+    return arith.addf(a, b) if isinstance(a.type, ir.FloatType) else arith.addi(a, b)
+
+
+def zeros(sizes: Sequence[Index], element: ir.Type) -> ir.Value:
+    """A new tensor of zeros."""
+    empty = tensor.EmptyOp(list(sizes), element).result
+    return linalg.fill(zero_of(element), outs=[empty])
+
+
+def _split(values: Sequence[Index]) -> tuple[list[int], list[ir.Value]]:
+    """Static values with a marker where an SSA value stands, and those SSA values."""
+    dynamic = ir.ShapedType.get_dynamic_size()
+    return [v if isinstance(v, int) else dynamic for v in values], [v for v in values if not isinstance(v, int)]

@@ -1,0 +1,258 @@
+"""``pith.pit_tile`` on a CPU: a loop nest around one instance of the dense body.
+
+Dimensions of the iteration space become, from the outside in: the pattern's axes that are not
+packed (one micro-tile at a time), the parallel dimensions, then the reductions. An input's tile
+is read as soon as the dimensions that index it are placed, an init's tile between the parallel
+dimensions and the reductions, so it is read and written once per reduction.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from pith._mlir import ir
+from pith.dialect.tiling import PARALLEL, Tiling, bare_dim
+
+from .builder import Index, add, ceildiv, dim_size, div, for_loop, minimum, mul, sub
+from .convert_pith_patterns_lists import Groups, IndexList, clipped, group_by_other_axes, micro_span, split_chunk
+from .convert_pith_patterns_slices import Span, cut, store, zeros
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """A tile's extent along one dimension: ``valid`` of ``extent`` elements from ``offset`` on."""
+
+    offset: Index
+    valid: Index
+    extent: Index
+
+    @property
+    def full(self) -> bool:
+        """Whether the tile is known not to stick out."""
+        return self.valid is self.extent or (isinstance(self.valid, int) and self.valid == self.extent)
+
+
+@dataclasses.dataclass(frozen=True)
+class Packed:
+    """A tile's extent along the packed axis: ``chunks`` micro-tiles of ``micro`` elements, each from its own place."""
+
+    extent: int
+    micro: int
+    chunks: Index
+    span: Callable[[Index], Span]
+
+
+Place = Piece | Packed
+
+
+def lower_pit_tile(op: ir.OpView, tiling: Tiling, entries: IndexList) -> list[ir.Value]:
+    """Emit the nest at the current insertion point and move the body into it; the new values of the inits."""
+    return _Nest(op, tiling, entries).emit()
+
+
+class _Nest:
+    """What stays fixed while the nest is emitted."""
+
+    def __init__(self, op: ir.OpView, tiling: Tiling, entries: IndexList):
+        self.tiling, self.entries = tiling, entries
+        self.inputs, self.inits = list(op.inputs), [op.init]
+        self.block = op.operation.regions[0].blocks[0]
+        self.sizes = _extents([*self.inputs, *self.inits], tiling, entries)
+        packed = tiling.packed_axis
+        self.packed = entries.rank - 1 if packed is None else packed
+        cells = [d for a, d in enumerate(tiling.axes) if a != self.packed]
+        dims = [d for d in range(len(self.sizes)) if d not in cells and tiling.tile[d]]
+        self.parallel = [d for d in dims if tiling.iterators[d] == PARALLEL]
+        self.reduction = [d for d in dims if tiling.iterators[d] != PARALLEL]
+        self.whole = {d: Piece(0, n, n) for d, n in enumerate(self.sizes) if not tiling.tile[d]}
+
+    def emit(self) -> list[ir.Value]:
+        groups = group_by_other_axes(self.entries, self.packed)
+        others = [a for a in range(self.entries.rank) if a != self.packed]
+        return self._cells(others, 0, dict(self.whole), groups, self.inits)
+
+    def _cells(self, others: Sequence[int], group: Index, placed: dict, groups: Groups, inits) -> list[ir.Value]:
+        """One loop per pattern axis that is not packed, over the micro-tiles of its grid."""
+        if not others:
+            return self._outer(self.parallel, placed, {}, groups.range(group), groups, inits)
+        axis, *rest = others
+        micro = self.tiling.micro_tile[axis]
+        per_block = self.entries.granularity[axis] // micro
+
+        def visit(m: Index, *inits: ir.Value) -> list[ir.Value]:
+            span = clipped(mul(m, micro), micro, self.sizes[self.tiling.axes[axis]])
+            cell = add(mul(group, self.entries.grid[axis]), div(m, per_block))
+            here = {**placed, self.tiling.axes[axis]: Piece(span.offset, span.size, micro)}
+            return self._cells(rest, cell, here, groups, inits)
+
+        return for_loop(0, ceildiv(self.entries.sizes[axis], micro), visit, inits)
+
+    def _outer(self, dims, placed: dict, tiles: dict, group, groups: Groups, inits) -> list[ir.Value]:
+        """The loops over parallel dimensions, then the tiles of the inits around the reductions."""
+        tiles = self._read_inputs(placed, tiles)
+        if dims:
+            return self._loop(
+                dims[0], group, groups, inits, lambda p, *c: self._outer(dims[1:], placed | p, tiles, group, groups, c)
+            )
+        maps = self.tiling.maps[len(self.inputs) :]
+        args = self.block.arguments[len(self.inputs) :]
+        accumulate = self.tiling.accumulate
+        old = [
+            zeros(_extent(m, placed, v), a.type.element_type) if accumulate else read_tile(v, m, placed)
+            for v, m, a in zip(inits, maps, args)
+        ]
+        new = self._inner(self.reduction, placed, tiles, group, groups, old)
+        return [write_tile(t, v, m, placed, accumulate) for t, v, m in zip(new, inits, maps)]
+
+    def _inner(self, dims, placed: dict, tiles: dict, group, groups: Groups, inits) -> list[ir.Value]:
+        """The loops over reductions, then the body."""
+        tiles = self._read_inputs(placed, tiles)
+        if dims:
+            return self._loop(
+                dims[0], group, groups, inits, lambda p, *c: self._inner(dims[1:], placed | p, tiles, group, groups, c)
+            )
+        return inline_body(self.block, [tiles[i] for i in range(len(self.inputs))] + list(inits))
+
+    def _loop(self, dim: int, group, groups: Groups, carried, body) -> list[ir.Value]:
+        """A loop over the tiles of ``dim``; ``body({dim: place}, *carried)``."""
+        extent = self.tiling.tile[dim]
+        if dim != self.tiling.axes[self.packed]:
+            size = self.sizes[dim]
+
+            def dense(start: Index, *carried: ir.Value) -> list[ir.Value]:
+                divides = isinstance(size, int) and size % extent == 0
+                valid = extent if divides else minimum(extent, sub(size, start))
+                return body({dim: Piece(start, valid, extent)}, *carried)
+
+            return for_loop(0, size, dense, carried, extent)
+
+        micro = self.tiling.micro_tile[self.packed]
+        per_block, per_tile = self.entries.granularity[self.packed] // micro, extent // micro
+        first, last = group
+        total = mul(sub(last, first), per_block)
+
+        def packed(start: Index, *carried: ir.Value) -> list[ir.Value]:
+            def span(q: Index) -> Span:
+                entry, sub_tile = split_chunk(add(start, q), per_block)
+                coordinate = groups.coordinate(add(first, entry))
+                return micro_span(coordinate, sub_tile, self.entries, self.packed, micro)
+
+            chunks = minimum(per_tile, sub(total, start))
+            return body({dim: Packed(extent, micro, chunks, span)}, *carried)
+
+        return for_loop(0, total, packed, carried, per_tile)
+
+    def _read_inputs(self, placed: dict, tiles: dict) -> dict:
+        """``tiles`` and those inputs whose dimensions are all placed now."""
+        ready = {
+            i: read_tile(v, m, placed)
+            for i, (v, m) in enumerate(zip(self.inputs, self.tiling.maps))
+            if i not in tiles and all(bare_dim(e) is None or bare_dim(e) in placed for e in m.results)
+        }
+        return {**tiles, **ready}
+
+
+def read_tile(source: ir.Value, map_: ir.AffineMap, placed: dict[int, Place]) -> ir.Value:
+    """The tile of an operand (SRead): a slice where nothing is packed or sticks out, else a copy padded with zeros."""
+    places = _places(map_, placed, source)
+    spans, packed = _spans(places)
+    if packed is None:
+        if all(p.full for p in places):
+            return _slice(source, places)
+        return _padded(source, places)
+    dim, place = packed
+    tile = zeros([p.extent for p in places], source.type.element_type)
+
+    def gather(q: Index, tile: ir.Value) -> list[ir.Value]:
+        at = place.span(q)
+        outside, inside = _at(spans, dim, at), _at(_inner_spans(places), dim, Span(mul(q, place.micro), at.size))
+        return [store(cut(source, outside), tile, inside)]
+
+    return for_loop(0, place.chunks, gather, [tile])[0]
+
+
+def write_tile(
+    tile: ir.Value, dest: ir.Value, map_: ir.AffineMap, placed: dict[int, Place], accumulate: bool
+) -> ir.Value:
+    """``dest`` with a tile put back where :func:`read_tile` found it (SWrite); what sticks out is dropped."""
+    places = _places(map_, placed, dest)
+    spans, packed = _spans(places)
+    if packed is None:
+        return store(cut(tile, _inner_spans(places)), dest, spans, accumulate)
+    dim, place = packed
+
+    def scatter(q: Index, dest: ir.Value) -> list[ir.Value]:
+        at = place.span(q)
+        inside, outside = _at(_inner_spans(places), dim, Span(mul(q, place.micro), at.size)), _at(spans, dim, at)
+        return [store(cut(tile, inside), dest, outside, accumulate)]
+
+    return for_loop(0, place.chunks, scatter, [dest])[0]
+
+
+def inline_body(block: ir.Block, tiles: Sequence[ir.Value]) -> list[ir.Value]:
+    """Move the ops of ``block`` to the insertion point with its arguments replaced; what it yields."""
+    for argument, tile in zip(block.arguments, tiles):
+        argument.replace_all_uses_with(tile)
+    *body, terminator = list(block.operations)
+    yielded = list(terminator.operation.operands)
+    here = ir.InsertionPoint.current
+    for op in body:
+        here.insert(op.operation.detach_from_parent())
+    return yielded
+
+
+def _extents(operands: Sequence[ir.Value], tiling: Tiling, entries: IndexList) -> list[Index]:
+    """Size of every iteration dimension: the pattern's along its axes, else the first operand's that shows it."""
+    sizes: dict[int, Index] = dict(zip(tiling.axes, entries.sizes))
+    for operand, map_ in zip(operands, tiling.maps):
+        for at, expr in enumerate(map_.results):
+            dim = bare_dim(expr)
+            if dim is not None and (dim not in sizes or not isinstance(sizes[dim], int)):
+                known = not operand.type.is_dynamic_dim(at)
+                if known or dim not in sizes:
+                    sizes[dim] = dim_size(operand, at)
+    return [sizes.get(d, 1) for d in range(len(tiling.iterators))]
+
+
+def _places(map_: ir.AffineMap, placed: dict[int, Place], operand: ir.Value) -> list[Place]:
+    """The place of every operand dimension; compound expressions take the whole dimension."""
+    places: list[Place] = []
+    for at, expr in enumerate(map_.results):
+        dim = bare_dim(expr)
+        size = dim_size(operand, at) if dim is None else None
+        places.append(Piece(0, size, size) if size is not None else placed[dim])
+    return places
+
+
+def _extent(map_: ir.AffineMap, placed: dict[int, Place], operand: ir.Value) -> list[Index]:
+    return [p.extent for p in _places(map_, placed, operand)]
+
+
+def _spans(places: Sequence[Place]) -> tuple[list[Span], tuple[int, Packed] | None]:
+    """Where the places lie in the operand, and the packed one (whose span depends on the chunk)."""
+    packed = next(((i, p) for i, p in enumerate(places) if isinstance(p, Packed)), None)
+    return [Span(0, 0) if isinstance(p, Packed) else Span(p.offset, p.valid) for p in places], packed
+
+
+def _inner_spans(places: Sequence[Place]) -> list[Span]:
+    """Where the valid elements lie in the tile."""
+    return [Span(0, 0) if isinstance(p, Packed) else Span(0, p.valid) for p in places]
+
+
+def _at(spans: list[Span], dim: int, span: Span) -> list[Span]:
+    return [*spans[:dim], span, *spans[dim + 1 :]]
+
+
+def _slice(source: ir.Value, places: Sequence[Piece]) -> ir.Value:
+    if all(p.offset == 0 if isinstance(p.offset, int) else False for p in places):
+        whole = ir.RankedTensorType(source.type)
+        shape = [p.valid if isinstance(p.valid, int) else -1 for p in places]
+        if all(n == -1 or (not whole.is_dynamic_dim(i) and whole.get_dim_size(i) == n) for i, n in enumerate(shape)):
+            return source
+    return cut(source, [Span(p.offset, p.valid) for p in places])
+
+
+def _padded(source: ir.Value, places: Sequence[Piece]) -> ir.Value:
+    tile = zeros([p.extent for p in places], source.type.element_type)
+    return store(cut(source, [Span(p.offset, p.valid) for p in places]), tile, _inner_spans(places))
