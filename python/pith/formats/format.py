@@ -256,7 +256,7 @@ def check_format(fmt: Format) -> None:
 
 def _check_dim_partition(fmt: Format, dim: int) -> None:
     """The expressions of a dimension must cut it into consecutive digits, each used once."""
-    parts = sorted((e for e in fmt.exprs if e.dim == dim), key=lambda e: -e.div)
+    parts = sorted((e for e in fmt.exprs if e.dim == dim), key=lambda e: (-e.div, e.mod == 1))
     if not parts:
         raise FormatError(f"dimension d{dim} is stored by no level")
     if parts[0].mod:

@@ -15,7 +15,7 @@ _HEADS = ("compressed", "loose_compressed")
 
 def digit_order(fmt: Format) -> list[int]:
     """Levels sorted by (dimension, most significant digit first): the order a reshape yields them in."""
-    return sorted(range(len(fmt.exprs)), key=lambda i: (fmt.exprs[i].dim, -fmt.exprs[i].div))
+    return sorted(range(len(fmt.exprs)), key=lambda i: (fmt.exprs[i].dim, -fmt.exprs[i].div, fmt.exprs[i].mod == 1))
 
 
 def level_view(dense, fmt: Format):
