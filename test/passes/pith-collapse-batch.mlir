@@ -1,0 +1,65 @@
+// RUN: pith-opt --pith-collapse-batch %s | filecheck %s
+
+// Batch and sequence are walked together by every operand, so they become one loop and a matrix
+// product is left. Both reshapes are views.
+
+#csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 32, 32, 0>
+#x = affine_map<(b, t, o, k) -> (b, t, k)>
+#w = affine_map<(b, t, o, k) -> (o, k)>
+#y = affine_map<(b, t, o, k) -> (b, t, o)>
+#ysplit = affine_map<(b, t, o, k) -> (b, o, t)>
+
+// CHECK-DAG: #[[X:.*]] = affine_map<(d0, d1, d2) -> (d0, d2)>
+// CHECK-DAG: #[[W:.*]] = affine_map<(d0, d1, d2) -> (d1, d2)>
+// CHECK-DAG: #[[Y:.*]] = affine_map<(d0, d1, d2) -> (d0, d1)>
+
+// CHECK-LABEL: func.func @linear
+// CHECK-SAME:    (%[[w:.*]]: tensor<32x16xf32, #pith.format<{{.*}}>>, %[[x:.*]]: tensor<?x?x16xf32>, %[[c:.*]]: tensor<?x?x32xf32>)
+// CHECK-DAG:     %[[x2:.*]] = tensor.collapse_shape %[[x]] {{\[}}[0, 1], [2]] : tensor<?x?x16xf32> into tensor<?x16xf32>
+// CHECK-DAG:     %[[c2:.*]] = tensor.collapse_shape %[[c]] {{\[}}[0, 1], [2]] : tensor<?x?x32xf32> into tensor<?x32xf32>
+// CHECK-DAG:     %[[b:.*]] = tensor.dim %[[c]], %c0
+// CHECK-DAG:     %[[t:.*]] = tensor.dim %[[c]], %c1
+// CHECK:         %[[y2:.*]] = linalg.generic {indexing_maps = [#[[X]], #[[W]], #[[Y]]], iterator_types = ["parallel", "parallel", "reduction"]} ins(%[[x2]], %[[w]] :
+// CHECK-SAME:      outs(%[[c2]] :
+// CHECK:         tensor.expand_shape %[[y2]] {{\[}}[0, 1], [2]] output_shape [%[[b]], %[[t]], 32]
+func.func @linear(%w: tensor<32x16xf32, #csr>, %x: tensor<?x?x16xf32>, %c: tensor<?x?x32xf32>) -> tensor<?x?x32xf32> {
+  %y = linalg.generic {indexing_maps = [#x, #w, #y], iterator_types = ["parallel", "parallel", "parallel", "reduction"]}
+       ins(%x, %w : tensor<?x?x16xf32>, tensor<32x16xf32, #csr>) outs(%c : tensor<?x?x32xf32>) {
+  ^bb0(%a: f32, %b: f32, %out: f32):
+    %0 = arith.mulf %a, %b : f32
+    %1 = arith.addf %out, %0 : f32
+    linalg.yield %1 : f32
+  } -> tensor<?x?x32xf32>
+  return %y : tensor<?x?x32xf32>
+}
+
+// The output has the two dimensions apart: nothing to merge.
+
+// CHECK-LABEL: func.func @apart
+// CHECK-NOT:     tensor.collapse_shape
+// CHECK:         iterator_types = ["parallel", "parallel", "parallel", "reduction"]
+func.func @apart(%w: tensor<32x16xf32, #csr>, %x: tensor<?x?x16xf32>, %c: tensor<?x32x?xf32>) -> tensor<?x32x?xf32> {
+  %y = linalg.generic {indexing_maps = [#x, #w, #ysplit], iterator_types = ["parallel", "parallel", "parallel", "reduction"]}
+       ins(%x, %w : tensor<?x?x16xf32>, tensor<32x16xf32, #csr>) outs(%c : tensor<?x32x?xf32>) {
+  ^bb0(%a: f32, %b: f32, %out: f32):
+    %0 = arith.mulf %a, %b : f32
+    %1 = arith.addf %out, %0 : f32
+    linalg.yield %1 : f32
+  } -> tensor<?x32x?xf32>
+  return %y : tensor<?x32x?xf32>
+}
+
+// Ops without an encoded operand are left as they are.
+
+// CHECK-LABEL: func.func @dense
+// CHECK-NOT:     tensor.collapse_shape
+func.func @dense(%w: tensor<32x16xf32>, %x: tensor<?x?x16xf32>, %c: tensor<?x?x32xf32>) -> tensor<?x?x32xf32> {
+  %y = linalg.generic {indexing_maps = [#x, #w, #y], iterator_types = ["parallel", "parallel", "parallel", "reduction"]}
+       ins(%x, %w : tensor<?x?x16xf32>, tensor<32x16xf32>) outs(%c : tensor<?x?x32xf32>) {
+  ^bb0(%a: f32, %b: f32, %out: f32):
+    %0 = arith.mulf %a, %b : f32
+    %1 = arith.addf %out, %0 : f32
+    linalg.yield %1 : f32
+  } -> tensor<?x?x32xf32>
+  return %y : tensor<?x?x32xf32>
+}
