@@ -1,4 +1,4 @@
-"""Any array-like argument -> address, sizes and strides, without copying where that is possible.
+"""Any array-like argument -> a NumPy array that fits the signature, without copying where that is possible.
 
 Accepted: NumPy arrays, torch tensors on the CPU, objects with ``__array_interface__`` or ``__dlpack__``,
 and anything with the buffer protocol. An argument is copied only when the kernel needs row-major storage
@@ -7,32 +7,18 @@ and the array is not row-major; arguments a kernel writes to are never copied.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
+from .fast import register_tensor_type
 from .signature import MemRefSpec, accepted_dtypes
 
 
-@dataclasses.dataclass(slots=True)
-class Operand:
-    """Storage of one argument; ``owner`` keeps it alive. Strides are in elements."""
-
-    address: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    owner: object
-
-    def words(self) -> tuple[int, ...]:
-        """The memref descriptor: allocated pointer, aligned pointer, offset, sizes, strides."""
-        return (self.address, self.address, 0, *self.shape, *self.strides)
-
-
-def operand(value: Any, spec: MemRefSpec, where: str) -> Operand:
-    """Check ``value`` against ``spec`` and describe its storage.
+def conform(value: Any, spec: MemRefSpec, where: str) -> np.ndarray:
+    """``value`` as a NumPy array that fits ``spec`` as it is; shares storage unless it had to be made row-major.
 
     Errors: :class:`ShapeError`, :class:`DTypeError`, :class:`DeviceError` and
     :class:`ArgumentError` (read-only, needs a gradient, not an array), each naming ``where``.
@@ -45,18 +31,23 @@ def operand(value: Any, spec: MemRefSpec, where: str) -> Operand:
         raise ArgumentError(
             "the kernel writes to this argument but the array is read-only", where=where, hint="pass a writable copy"
         )
-    if spec.layout == "strided" and _has_element_strides(array):
-        strides = tuple(stride // array.itemsize for stride in array.strides)
-        return Operand(array.ctypes.data, array.shape, strides, array)
-    if not array.flags.c_contiguous:
-        if spec.writable:
-            raise ShapeError(
-                f"expected row-major storage, got strides of {array.strides} bytes for shape {array.shape}",
-                where=where,
-                hint="pass a contiguous array and copy the result into place",
-            )
-        array = np.ascontiguousarray(array)
-    return Operand(array.ctypes.data, array.shape, row_major_strides(array.shape), array)
+    if array.flags.c_contiguous or (spec.layout == "strided" and _has_element_strides(array)):
+        return array
+    if spec.writable:
+        raise ShapeError(
+            f"expected row-major storage, got strides of {array.strides} bytes for shape {array.shape}",
+            where=where,
+            hint="pass a contiguous array and copy the result into place",
+        )
+    return np.ascontiguousarray(array)
+
+
+def descriptor(array: np.ndarray) -> tuple[int, ...]:
+    """The memref descriptor of a conforming array: allocated and aligned pointer, offset, sizes, strides."""
+    address = array.__array_interface__["data"][0]
+    if array.flags.c_contiguous:
+        return (address, address, 0, *array.shape, *row_major_strides(array.shape))
+    return (address, address, 0, *array.shape, *(stride // array.itemsize for stride in array.strides))
 
 
 def row_major_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -118,6 +109,8 @@ def _from_torch(torch: Any, tensor: Any, where: str) -> np.ndarray:
             where=where,
             hint="call it under torch.no_grad(), or pass tensor.detach()",
         )
+    if type(tensor) in (torch.Tensor, torch.nn.Parameter):  # subclasses may mean something else by their storage
+        register_tensor_type(type(tensor))
     tensor = tensor.detach().resolve_conj().resolve_neg()
     if tensor.dtype is torch.bfloat16:
         import ml_dtypes

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import operator
+import struct
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import ArgumentError
-from .arrays import Operand, operand
+from .arrays import conform, descriptor
+from .fast import fast_function
 from .library import Library
 from .results import CTYPES, ResultLayout
 from .signature import MemRefSpec, ScalarSpec, Signature
@@ -27,48 +31,75 @@ class NativeFunction:
     def __init__(self, library: Library, signature: Signature):
         self.library = library
         self.signature = signature
-        self._names = [
-            f"{signature.name}: argument {spec.name or index!r}" for index, spec in enumerate(signature.args)
-        ]
-        self._result_layout = _result_layout(signature)
-        self._entry = self._prototype()(library.address(f"_mlir_ciface_{signature.name}"))
+        self._where = [f"{signature.name}: argument {spec.name or i!r}" for i, spec in enumerate(signature.args)]
+        self._layout = _result_layout(signature)
+        self._entry = _prototype(signature, self._layout)(library.address(f"_mlir_ciface_{signature.name}"))
+        self._memrefs = [i for i, spec in enumerate(signature.args) if isinstance(spec, MemRefSpec)]
+        self._addresses = struct.Struct(f"{len(self._memrefs)}q")
+        self._fast = _fast_entry(library, signature, self._layout) or _declined
 
     def __repr__(self) -> str:
         return f"<pith native function {self.signature}>"
 
-    def _prototype(self) -> Any:
-        """The C type of the entry: memrefs by pointer, results through the first pointer or in a register."""
-        results = self.signature.results
-        by_pointer = self._result_layout is not None
-        returned = CTYPES[results[0].dtype] if results and not by_pointer else None
-        args = [ctypes.c_void_p if isinstance(s, MemRefSpec) else CTYPES[s.dtype] for s in self.signature.args]
-        return ctypes.CFUNCTYPE(returned, *([ctypes.c_void_p] if by_pointer else []), *args)
-
     def __call__(self, *args: Any) -> Any:
+        result = self._fast(*args)
+        if result is NotImplemented:
+            return self._convert_and_call(args)
+        return result if self._layout is None else self._unpack(result, args)
+
+    def _unpack(self, result: Any, args: Sequence[Any]) -> Any:
+        """Results of the fast path: its bytes hold the struct, then the addresses of the memref arguments."""
+        layout = self._layout
+        if layout is None:
+            return result
+        addresses = self._addresses.unpack_from(result, layout.size)
+        return layout.unpack(result, zip(addresses, [args[i] for i in self._memrefs]))
+
+    def _convert_and_call(self, args: Sequence[Any]) -> Any:
+        """The general path: converts what can be converted, and says what is wrong with the rest."""
         specs = self.signature.args
         if len(args) != len(specs):
             raise ArgumentError(
                 f"expects {len(specs)} arguments, got {len(args)}", where=self.signature.name, hint=str(self.signature)
             )
-        operands: list[Operand] = []
-        native: list[Any] = []
-        for value, spec, where in zip(args, specs, self._names):
-            if isinstance(spec, MemRefSpec):
-                described = operand(value, spec, where)
-                operands.append(described)
-                native.append(ctypes.byref((ctypes.c_int64 * spec.words)(*described.words())))
-            else:
-                native.append(_scalar(value, spec, where))
-        return self._run(native, operands)
+        converted = [
+            conform(value, spec, where) if isinstance(spec, MemRefSpec) else _number(value, spec, where)
+            for value, spec, where in zip(args, specs, self._where)
+        ]
+        result = self._fast(*converted)
+        return self._call_foreign(converted) if result is NotImplemented else self._unpack(result, converted)
 
-    def _run(self, native: list[Any], operands: list[Operand]) -> Any:
-        layout = self._result_layout
-        if layout is None:
+    def _call_foreign(self, args: Sequence[Any]) -> Any:
+        """Call through ctypes: for signatures and element types (bfloat16) the fast path has no part in."""
+        blocks = {}
+        native = list(args)
+        for i in self._memrefs:
+            words = descriptor(args[i])
+            blocks[i] = native[i] = (ctypes.c_int64 * len(words))(*words)
+        if self._layout is None:
             return self._entry(*native)
-        block = ctypes.create_string_buffer(layout.size)
-        self._entry(block, *native)
-        results = layout.unpack(block, operands)
-        return results[0] if len(results) == 1 else tuple(results)
+        result = ctypes.create_string_buffer(self._layout.size)
+        self._entry(result, *native)
+        return self._layout.unpack(result, [(block[0], args[i]) for i, block in blocks.items()])
+
+
+def _declined(*args: Any) -> Any:
+    """Stands in for the fast path where there is none."""
+    return NotImplemented
+
+
+def _fast_entry(library: Library, signature: Signature, layout: ResultLayout | None) -> Callable[..., Any] | None:
+    packed = library.find(f"_mlir__mlir_ciface_{signature.name}")
+    return fast_function(packed, signature, layout.size if layout else 0) if packed else None
+
+
+def _prototype(signature: Signature, layout: ResultLayout | None) -> Any:
+    """The C type of the entry: memrefs by pointer, results through the first pointer or in a register."""
+    args = [ctypes.c_void_p if isinstance(s, MemRefSpec) else CTYPES[s.dtype] for s in signature.args]
+    if layout is not None:
+        return ctypes.CFUNCTYPE(None, ctypes.c_void_p, *args)
+    returned = CTYPES[signature.results[0].dtype] if signature.results else None
+    return ctypes.CFUNCTYPE(returned, *args)
 
 
 def _result_layout(signature: Signature) -> ResultLayout | None:
@@ -79,15 +110,15 @@ def _result_layout(signature: Signature) -> ResultLayout | None:
     return ResultLayout(results)
 
 
-def _scalar(value: Any, spec: ScalarSpec, where: str) -> Any:
-    """A number of the spec's type; arrays of one element and NumPy scalars are numbers too."""
+def _number(value: Any, spec: ScalarSpec, where: str) -> int | float:
+    """A number of the spec's type. Integers may be given signed or unsigned."""
     try:
-        if spec.dtype in ("f32", "f64"):
-            return float(value)
-        number = value.__index__() if not hasattr(value, "item") else value.item().__index__()
-    except (TypeError, ValueError, AttributeError) as error:
+        number = float(value) if spec.dtype in ("f32", "f64") else operator.index(value)
+    except (TypeError, ValueError) as error:
         raise ArgumentError(f"expected a number ({spec}), got {type(value).__name__}", where=where) from error
-    bits = 1 if spec.dtype == "i1" else CTYPES[spec.dtype]().__sizeof__ and ctypes.sizeof(CTYPES[spec.dtype]) * 8
-    if not -(1 << (bits - 1)) <= number < (1 << bits):
+    if isinstance(number, float):
+        return number
+    bits = 1 if spec.dtype == "i1" else 8 * ctypes.sizeof(CTYPES[spec.dtype])
+    if not (0 if bits == 1 else -(1 << (bits - 1))) <= number < 1 << bits:
         raise ArgumentError(f"{number} does not fit in {spec}", where=where)
     return number

@@ -49,13 +49,17 @@ class Library:
 
         Errors: :class:`RuntimeLibraryError` when the object does not export it.
         """
-        address = lib().pith_object_symbol(self._handle, symbol.encode())
-        if not address:
+        address = self.find(symbol)
+        if address is None:
             raise RuntimeLibraryError(
                 f"the object does not export '{symbol}'",
                 hint="is the function public and does it have the llvm.emit_c_interface attribute?",
             )
         return address
+
+    def find(self, symbol: str) -> int | None:
+        """Address of an exported symbol, or None."""
+        return lib().pith_object_symbol(self._handle, symbol.encode())
 
     def __del__(self) -> None:
         handle, self._handle = getattr(self, "_handle", None), None

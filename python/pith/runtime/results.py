@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from .arrays import Operand
 from .native import lib
 from .signature import MemRefSpec, Spec, numpy_dtype
 
 #: The allocated pointer MLIR gives a memref.get_global: the data is part of the object.
 _GLOBAL_MEMORY = 0xDEADBEEF
 
-#: Element type -> struct code of a scalar in a result.
-STRUCT_CODES = {"i1": "?", "i8": "b", "i16": "h", "i32": "i", "i64": "q", "index": "q", "f32": "f", "f64": "d"}
+#: Element type -> struct code of a number in a result.
+_STRUCT_CODES = {"i1": "?", "i8": "b", "i16": "h", "i32": "i", "i64": "q", "index": "q", "f32": "f", "f64": "d"}
 
-#: Element type -> ctypes type of a scalar in a call.
+#: Element type -> ctypes type of a number in a call.
 CTYPES = {
     "i1": ctypes.c_bool,
     "i8": ctypes.c_int8,
@@ -47,7 +46,7 @@ class Owned:
 
 
 class Borrowed:
-    """Memory that belongs to an argument, which this keeps alive."""
+    """Memory that belongs to an argument or to another result, which this keeps alive."""
 
     __slots__ = ("__array_interface__", "_owner")
 
@@ -57,53 +56,61 @@ class Borrowed:
 
 
 class ResultLayout:
-    """The struct an entry function writes its results to: C layout, one field per result."""
+    """The struct an entry function writes its results to: C layout, one field per result.
+
+    Example:
+        >>> ResultLayout([ScalarSpec("f32"), MemRefSpec("f32", (-1,))]).size
+        48
+    """
 
     def __init__(self, specs: Sequence[Spec]):
-        codes = "@"
-        self.slices: list[tuple[Spec, int, int]] = []
+        codes = (f"{s.words}q" if isinstance(s, MemRefSpec) else _STRUCT_CODES[s.dtype] for s in specs)
+        self._struct = struct.Struct("@" + "".join(codes))
+        self.size = self._struct.size
+        self._fields: list[tuple[int, _ArrayField | None]] = []
         first = 0
         for spec in specs:
-            count = spec.words if isinstance(spec, MemRefSpec) else 1
-            codes += f"{count}q" if isinstance(spec, MemRefSpec) else STRUCT_CODES[spec.dtype]
-            self.slices.append((spec, first, first + count))
-            first += count
-        self._struct = struct.Struct(codes)
-        self.size = self._struct.size
+            self._fields.append((first, _ArrayField(spec) if isinstance(spec, MemRefSpec) else None))
+            first += spec.words if isinstance(spec, MemRefSpec) else 1
 
-    def unpack(self, block: Any, operands: Sequence[Operand]) -> list[Any]:
-        """Arrays and numbers of one call. ``operands`` are its arguments, which results may alias."""
-        fields = self._struct.unpack_from(block)
-        owners: dict[int, object] = {}
-        return [
-            _array(spec, fields[begin:end], operands, owners) if isinstance(spec, MemRefSpec) else fields[begin]
-            for spec, begin, end in self.slices
-        ]
+    def unpack(self, block: Any, arguments: Iterable[tuple[int, object]]) -> Any:
+        """What a call returns: one value, or a tuple of several.
 
-
-def _array(
-    spec: MemRefSpec, words: Sequence[int], operands: Sequence[Operand], owners: dict[int, object]
-) -> np.ndarray:
-    """Wrap one returned descriptor. ``owners``: allocations this call already took over."""
-    dtype = numpy_dtype(spec.dtype)
-    allocated, aligned, offset = words[:3]
-    shape, strides = words[3 : 3 + spec.rank], words[3 + spec.rank :]
-    interface = {
-        "version": 3,
-        "data": ((aligned + offset * dtype.itemsize) & (2**64 - 1), False),
-        "shape": tuple(shape),
-        "strides": tuple(stride * dtype.itemsize for stride in strides),
-        "typestr": f"|V{dtype.itemsize}" if dtype.kind == "V" else dtype.str,
-    }
-    if allocated == _GLOBAL_MEMORY:
-        return np.array(Borrowed(None, interface)).view(dtype)
-    owner = owners.get(allocated) or _argument_owner(allocated, operands)
-    if owner is not None:
-        return np.asarray(Borrowed(owner, interface)).view(dtype)
-    array = np.asarray(Owned(allocated & (2**64 - 1), interface)).view(dtype)
-    owners[allocated] = array
-    return array
+        Args:
+            block: the filled struct.
+            arguments: address and owner of the call's memref arguments, which results may alias.
+        """
+        words = self._struct.unpack_from(block)
+        owners = dict(arguments)
+        values = tuple(words[i] if field is None else field.wrap(words, i, owners) for i, field in self._fields)
+        return values[0] if len(values) == 1 else values
 
 
-def _argument_owner(address: int, operands: Sequence[Operand]) -> object:
-    return next((operand.owner for operand in operands if operand.address == address), None)
+class _ArrayField:
+    """How to turn one returned descriptor into an array."""
+
+    def __init__(self, spec: MemRefSpec):
+        self.dtype = numpy_dtype(spec.dtype)
+        self.itemsize = self.dtype.itemsize
+        self.rank = spec.rank
+        self.has_typestr = self.dtype.kind != "V"  # bfloat16 has none
+        self.typestr = self.dtype.str if self.has_typestr else f"<u{self.itemsize}"
+
+    def wrap(self, words: Sequence[int], first: int, owners: dict[int, object]) -> np.ndarray:
+        """The array at ``words[first:]``. ``owners``: allocated pointer -> what keeps that memory alive."""
+        allocated, aligned, offset = words[first : first + 3]
+        strides = first + 3 + self.rank
+        interface = {
+            "version": 3,
+            "data": (aligned + offset * self.itemsize, False),
+            "shape": words[first + 3 : strides],
+            "strides": tuple([stride * self.itemsize for stride in words[strides : strides + self.rank]]),
+            "typestr": self.typestr,
+        }
+        if allocated == _GLOBAL_MEMORY:
+            array = np.array(Borrowed(None, interface))
+        elif allocated in owners:
+            array = np.asarray(Borrowed(owners[allocated], interface))
+        else:
+            array = owners[allocated] = np.asarray(Owned(allocated, interface))
+        return array if self.has_typestr else array.view(self.dtype)
