@@ -19,6 +19,12 @@ class I64Array(ir.Attribute):
     attr_name = "builtin.dense_array"
 
 
+class Bool(ir.Attribute):
+    """Constraint of a ``bool`` field; the bindings give it no name either. Verifiers call :func:`read_bool`."""
+
+    attr_name = "builtin.integer"
+
+
 def i64_array(values: Iterable[int]) -> ir.Attribute:
     """``array<i64: values>`` in the current context."""
     return as_field(ir.DenseI64ArrayAttr.get(list(values)))

@@ -15,7 +15,14 @@ from .dialect import Pith
 class LevelAttr(Pith.Attribute, name="level"):
     """A level without numbers: ``#pith.level<"dense">``, ``#pith.level<"compressed(nonunique)">``.
 
+    Semantics: ``dense`` stores every coordinate; ``compressed`` a list of coordinates per parent, the
+        lists back to back; ``loose_compressed`` the same with gaps between lists; ``singleton``
+        one coordinate per parent; ``bitmask`` one bit per coordinate. ``nonunique`` (a coordinate
+        may repeat) and ``nonordered`` go with the three in the middle, separated by a comma.
+    Errors: "unknown level", "unknown level property", "cannot parse level", "is always unique and
+        ordered", and "the level above must be compressed or singleton" for a stray ``singleton``.
     Source: the level types of MLIR's ``sparse_tensor`` (Bik et al., TACO 2022), plus ``bitmask``.
+    Example: ``#pith.level<"compressed(nonunique, nonordered)">``.
     """
 
     kind: ir.StringAttr
@@ -24,7 +31,12 @@ class LevelAttr(Pith.Attribute, name="level"):
 class NmAttr(Pith.Attribute, name="nm"):
     """``#pith.nm<G, H>``: at most G of every H coordinates are stored; any depth, any number of times.
 
+    Semantics: every group of H consecutive coordinates of one parent stores exactly G of them, in
+        order; a group with fewer non-empty coordinates is filled up with unused ones that hold
+        zeros. ``#pith.nm<H, H>`` stores everything and no coordinates.
+    Errors: "nm level expects 1 <= G <= H", "but its expression ... has", "cannot hold coordinates".
     Source: Wu et al., HighLight, MICRO 2023.
+    Example: ``#pith.nm<2, 4>`` under the expression ``d1 mod 4``.
     """
 
     g: ir.IntegerAttr
@@ -40,6 +52,13 @@ class FormatAttr(Pith.Attribute, name="format"):
     below the ``nm`` level they share. Widths are in bits; 0 is the native index, for
     ``nm`` levels the fewest bits that hold H.
 
+    Shapes: a tensor of the map's rank, each of whose static sizes the format's groups divide.
+    Errors: "one level per map result", "as a level expression", "expects constant factors", "is stored by
+        no level", "must not have a mod", "must reach single elements", "do not cut it into
+        consecutive digits", "posWidth expects" (crdWidth, nmWidth), "on a tensor of rank", "does not
+        divide", and those of the levels.
+    Source: the dimension-to-level map and level types of MLIR's ``sparse_tensor`` (Bik et al., TACO
+        2022); hierarchical G:H of Wu et al., HighLight, MICRO 2023.
     Example: ``C1(3:4)->C0(2:4)`` is
     ``#pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 16, (d1 floordiv 4) mod 4, d1 mod 4)>,
     [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<3, 4>, #pith.nm<2, 4>], 0, 0, 0>``.

@@ -19,7 +19,8 @@ class PruneOp(Pith.Operation, name="prune", traits=[ext.Pure]):
     Semantics: goes rank by rank, lowest (innermost ``nm`` level) first. In every group of H it
         keeps the G of largest score and zeroes the rest; the score of an element is its
         magnitude, that of a block the sum of the magnitudes left in it; of equal scores the
-        lower coordinate wins, NaN outranks everything. Levels other than ``nm`` keep everything.
+        lower coordinate wins. Which elements of a group that holds NaN stay is unspecified
+        (``pith.prune`` in Python refuses NaN). Levels other than ``nm`` keep everything.
     Errors: "expects source without an encoding", "expects a format for its operand" (rank,
         divisibility, malformed), "expects the result type of its source".
     Source: rank-by-rank sparsification of HighLight, MICRO 2023.
@@ -77,7 +78,7 @@ class CompressOp(Pith.Operation, name="compress", traits=[ext.Pure]):
         type with a ``#pith.format`` encoding.
     Semantics: stores every non-zero element. A group that holds more than G non-empty
         coordinates keeps the G lowest of them (``validate`` finds such groups, ``prune``
-        removes them by magnitude).
+        removes them by magnitude, ``pith.compress`` in Python refuses them).
     Errors: "expects source without an encoding", "expects result with a #pith.format encoding",
         "expects a legal encoding on result", "expects source and result to agree".
     Source: the storage contract of ``pith.formats.format``.
@@ -145,7 +146,7 @@ class AssembleOp(Pith.Operation, name="assemble", traits=[ext.Pure]):
     Source: the storage contract of ``pith.formats.format``; ``sparse_tensor.assemble`` upstream.
     Example:
         ``%1 = "pith.assemble"(%pos, %crd, %values) {operandSegmentSizes = array<i32: 1, 1, 0, 1, 0>}
-        : (tensor<?xi32>, tensor<?xi32>, tensor<?xf32>) -> tensor<8x16xf32, #csr>``
+          : (tensor<?xi32>, tensor<?xi32>, tensor<?xf32>) -> tensor<8x16xf32, #csr>``
     """
 
     result: ext.Result[ir.RankedTensorType]
@@ -203,7 +204,7 @@ class DisassembleOp(Pith.Operation, name="disassemble", traits=[ext.Pure]):
     Source: the storage contract of ``pith.formats.format``; ``sparse_tensor.disassemble`` upstream.
     Example:
         ``%pos, %crd, %values = "pith.disassemble"(%0) {resultSegmentSizes = array<i32: 1, 1, 0, 1>}
-        : (tensor<8x16xf32, #csr>) -> (tensor<?xi32>, tensor<?xi32>, tensor<?xf32>)``
+          : (tensor<8x16xf32, #csr>) -> (tensor<?xi32>, tensor<?xi32>, tensor<?xf32>)``
     """
 
     positions: Sequence[ext.Result[ir.RankedTensorType]]

@@ -8,7 +8,7 @@ from pith.formats import DYNAMIC
 
 from .diagnostics import require, verifier
 from .dialect import Pith
-from .fields import I64Array, bool_attr, dense_type, i64_array, read_bool, read_i64s, require_distinct_dims
+from .fields import Bool, I64Array, bool_attr, dense_type, i64_array, read_bool, read_i64s, require_distinct_dims
 from .formats import shape_of
 from .pattern import PatternShape, PatternType
 
@@ -31,7 +31,7 @@ class DetectOp(Pith.Operation, name="detect", traits=[ext.Pure]):
     Source: online detection of PIT, SOSP 2023.
     Example:
         ``%p = "pith.detect"(%x) {axes = array<i64: 0>, granularity = array<i64: 1>, threshold = 0.0 : f64}
-        : (tensor<128x64xf32>) -> !pith.pattern<[128], [1]>``
+          : (tensor<128x64xf32>) -> !pith.pattern<[128], [1]>``
     """
 
     result: ext.Result[PatternType]
@@ -95,7 +95,7 @@ class SReadOp(Pith.Operation, name="sread", traits=[ext.Pure]):
     Source: Zheng et al., PIT, SOSP 2023.
     Example:
         ``%t = "pith.sread"(%x, %p) {dims = array<i64: 0>}
-        : (tensor<128x64xf32>, !pith.pattern<[128], [1]>) -> tensor<?x64xf32>``
+          : (tensor<128x64xf32>, !pith.pattern<[128], [1]>) -> tensor<?x64xf32>``
     """
 
     result: ext.Result[ir.RankedTensorType]
@@ -134,7 +134,7 @@ class SWriteOp(Pith.Operation, name="swrite", traits=[ext.Pure]):
     Source: Zheng et al., PIT, SOSP 2023.
     Example:
         ``%y = "pith.swrite"(%t, %p, %d) {dims = array<i64: 0>, accumulate = false}
-        : (tensor<?x64xf32>, !pith.pattern<[128], [1]>, tensor<128x64xf32>) -> tensor<128x64xf32>``
+          : (tensor<?x64xf32>, !pith.pattern<[128], [1]>, tensor<128x64xf32>) -> tensor<128x64xf32>``
     """
 
     result: ext.Result[ir.RankedTensorType]
@@ -142,7 +142,7 @@ class SWriteOp(Pith.Operation, name="swrite", traits=[ext.Pure]):
     pattern: ext.Operand[PatternType]
     dest: ext.Operand[ir.RankedTensorType]
     dims: I64Array
-    accumulate: ir.IntegerAttr
+    accumulate: Bool
 
     @classmethod
     def build(

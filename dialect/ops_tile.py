@@ -7,7 +7,7 @@ from pith.errors import ShapeError
 
 from .diagnostics import require, verifier
 from .dialect import Pith
-from .fields import I64Array, as_field, bool_attr, i64_array
+from .fields import Bool, I64Array, as_field, bool_attr, i64_array
 from .pattern import PatternType
 from .tiling import require_body, require_tiling, tile_type
 
@@ -18,6 +18,7 @@ class YieldOp(Pith.Operation, name="yield", traits=[ext.Pure, ir.IsTerminatorTra
     Shapes: tile: a tensor of the type of the init's tile.
     Semantics: see ``pit_tile``, whose verifier checks the types.
     Errors: "expects pith.pit_tile as its parent".
+    Source: ``linalg.yield`` upstream.
     Example: ``"pith.yield"(%r) : (tensor<32x32xf32>) -> ()``
     """
 
@@ -65,7 +66,7 @@ class PitTileOp(Pith.Operation, name="pit_tile", traits=[ext.Pure]):
         what is yielded replaces it. With ``accumulate = true`` that argument starts as zeros
         and what is yielded is added to the init.
         The body must be free of side effects; floating-point reductions may be reordered.
-        The accumulate rule: an init that some pattern axes index and another, a reduction, does
+    Rule (accumulate): an init that some pattern axes index and another, a reduction, does
         not, receives several tiles at one place (row sets that differ per K-block), so the op
         must accumulate, unless that other axis has a single micro-tile. If no pattern axis
         indexes the init, its tile is carried along the reduction and needs no accumulation.
@@ -78,11 +79,12 @@ class PitTileOp(Pith.Operation, name="pit_tile", traits=[ext.Pure]):
     Example (rows of A that the pattern names, times B):
         ``%c = "pith.pit_tile"(%p, %a, %b, %init) ({
         ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
-        %r = linalg.matmul ins(%ta, %tb : tensor<32x64xf32>, tensor<64x32xf32>) outs(%tc : tensor<32x32xf32>)
-        -> tensor<32x32xf32> "pith.yield"(%r) : (tensor<32x32xf32>) -> () })
-        {indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
-        axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>,
-        accumulate = false, operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>} : ...``
+          %r = linalg.matmul ins(%ta, %tb : tensor<32x64xf32>, tensor<64x32xf32>)
+                             outs(%tc : tensor<32x32xf32>) -> tensor<32x32xf32>
+          "pith.yield"(%r) : (tensor<32x32xf32>) -> ()
+        }) {indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+            axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>,
+            accumulate = false, operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>} : ...``
     """
 
     result: ext.Result[ir.RankedTensorType]
@@ -101,7 +103,7 @@ class PitTileOp(Pith.Operation, name="pit_tile", traits=[ext.Pure]):
     axes: I64Array
     tile: I64Array
     micro_tile: I64Array
-    accumulate: ir.IntegerAttr
+    accumulate: Bool
     body: ext.Region
 
     @classmethod
