@@ -9,55 +9,19 @@
 // down every C++ exception of the process.
 #include "elf_view.h"
 #include "export.h"
+#include "image.h"
 #include <cstdio>
 #include <cstring>
 #include <dlfcn.h>
 #include <memory>
 #include <string>
-#include <sys/mman.h>
 #include <unistd.h>
 #include <unordered_map>
 #include <vector>
 
 namespace {
 
-using pith::ElfView;
-using pith::fail;
-
-enum Part { kCode, kConstants, kData, kParts };
-
-constexpr std::uint64_t kMaxImage = std::uint64_t{1} << 32;
-
-/// One per undefined symbol, at the end of the code: `jmp *8(%rip)` style jump and, at +8, the address.
-/// Calls that cannot reach the symbol go to the jump; GOT references read the address.
-struct Stub {
-  unsigned char jump[8] = {0xff, 0x25, 0x02, 0, 0, 0, 0x0f, 0x0b};
-  std::uint64_t address = 0;
-};
-static_assert(sizeof(Stub) == 16);
-
-/// A private anonymous mapping.
-class Mapping {
-public:
-  explicit Mapping(std::size_t bytes) : bytes_(bytes) {
-    void *base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (base == MAP_FAILED)
-      fail("cannot map %zu bytes for the object", bytes);
-    base_ = static_cast<char *>(base);
-  }
-  ~Mapping() { munmap(base_, bytes_); }
-  Mapping(const Mapping &) = delete;
-  Mapping &operator=(const Mapping &) = delete;
-  char *base() const { return base_; }
-  void protect(std::size_t begin, std::size_t end, int protection) const {
-    if (begin != end && mprotect(base_ + begin, end - begin, protection) != 0)
-      fail("cannot make the code of the object executable: the system forbids it");
-  }
-
-private:
-  char *base_;
-  std::size_t bytes_;
-};
+using namespace pith;
 
 /// Finds what an object leaves undefined.
 void *externalSymbol(const char *name) {
@@ -69,6 +33,8 @@ void *externalSymbol(const char *name) {
   void *address = library ? dlsym(library, name) : nullptr;
   return address ? address : dlsym(RTLD_DEFAULT, name);
 }
+
+constexpr std::uint64_t kMaxImage = std::uint64_t{1} << 32;
 
 class Loader {
 public:

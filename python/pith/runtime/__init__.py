@@ -5,6 +5,8 @@ Importing this package loads neither MLIR nor torch; only :func:`compile_object`
 
 from __future__ import annotations
 
+from .artifact import Artifact
+from .cache import CacheStats, KernelCache, kernel_cache
 from .call import NativeFunction
 from .jit import compile_object
 from .library import Library
@@ -12,6 +14,9 @@ from .native import library_path, live_bytes, num_threads, openmp_path, set_num_
 from .signature import MemRefSpec, ScalarSpec, Signature, accepted_dtypes, dtype_name, numpy_dtype
 
 __all__ = [
+    "Artifact",
+    "CacheStats",
+    "KernelCache",
     "Library",
     "MemRefSpec",
     "NativeFunction",
@@ -20,6 +25,7 @@ __all__ = [
     "accepted_dtypes",
     "compile_object",
     "dtype_name",
+    "kernel_cache",
     "library_path",
     "live_bytes",
     "num_threads",

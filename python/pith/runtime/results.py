@@ -59,8 +59,8 @@ class ResultLayout:
     """The struct an entry function writes its results to: C layout, one field per result.
 
     Example:
-        >>> ResultLayout([ScalarSpec("f32"), MemRefSpec("f32", (-1,))]).size
-        48
+        >>> ResultLayout([MemRefSpec("f32", (-1,))]).size
+        40
     """
 
     def __init__(self, specs: Sequence[Spec]):
