@@ -28,13 +28,15 @@ def is_torch(value: Any) -> bool:
 def numpy_of(value: Any) -> np.ndarray:
     """A dense NumPy array of ``value``: arrays as they are, torch tensors shared (CPU) or copied to the host.
 
-    Errors: :class:`pith.DTypeError` for anything that is not a dense tensor.
+    Errors: :class:`pith.DTypeError` for anything that is not a dense tensor; :class:`pith.DeviceError` on ``meta``.
     """
     if is_torch(value):
         if str(value.layout) != "torch.strided":
             raise DTypeError(
                 f"expects a dense tensor, got layout {value.layout}", hint="pith.SparseTensor.from_torch(t)"
             )
+        if value.device.type == "meta":
+            raise DeviceError("a tensor on the meta device has no values", hint="materialise it first")
         return _numpy_of_torch(value.detach().cpu())
     if isinstance(value, np.ndarray):
         return value

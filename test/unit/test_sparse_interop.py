@@ -1,0 +1,110 @@
+"""SciPy and torch tensors in and out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pith
+import pytest
+from format_strategies import random_tensor
+
+RNG = np.random.default_rng(11)
+
+
+def _matrix(dtype: str = "float32") -> np.ndarray:
+    return random_tensor(RNG, (12, 10), dtype, 0.3)
+
+
+# -- SciPy ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", ["csr", "csc", "coo", "bsr", "dia", "lil", "dok"])
+@pytest.mark.parametrize("make", ["array", "matrix"])
+def test_from_and_to_scipy(layout, make):
+    sp = pytest.importorskip("scipy.sparse")
+    x = _matrix("float64")
+    matrix = getattr(sp, f"coo_{make}")(x).asformat(layout)
+    tensor = pith.SparseTensor.from_scipy(matrix).validate()
+    np.testing.assert_array_equal(tensor.to_dense(), x)
+    back = tensor.to_scipy()
+    np.testing.assert_array_equal(back.toarray(), x)
+    assert back.format == (layout if layout in ("csr", "csc", "coo", "bsr") else "coo")
+
+
+@pytest.mark.parametrize("layout", ["csr", "csc", "bsr"])
+def test_scipy_arrays_are_shared(layout):
+    sp = pytest.importorskip("scipy.sparse")
+    matrix = sp.csr_array(_matrix()).asformat(layout)
+    tensor = pith.SparseTensor.from_scipy(matrix)
+    for ours, theirs in zip(tensor.buffers, (matrix.indptr, matrix.indices, matrix.data)):
+        assert np.shares_memory(ours, theirs)
+    assert np.shares_memory(tensor.to_scipy().data, matrix.data)
+
+
+def test_scipy_matrices_that_are_not_canonical_are_put_in_order():
+    sp = pytest.importorskip("scipy.sparse")
+    data, indices, indptr = np.array([1.0, 2, 3, 4]), np.array([2, 0, 2, 1]), np.array([0, 3, 4])
+    matrix = sp.csr_array((data, indices, indptr), shape=(2, 3))
+    tensor = pith.SparseTensor.from_scipy(matrix).validate()
+    assert tensor.to_dense().tolist() == [[2, 0, 4], [0, 4, 0]]
+    assert matrix.indices.tolist() == [2, 0, 2, 1], "the input is untouched"
+    coo = sp.coo_array((data, ([1, 0, 1, 0], [2, 0, 2, 1])), shape=(2, 3))
+    assert pith.SparseTensor.from_scipy(coo).validate().to_dense().tolist() == [[2, 4, 0], [0, 0, 4]]
+
+
+def test_formats_scipy_does_not_know():
+    with pytest.raises(pith.FormatError, match=r"A\.to\(pith\.CSR\)"):
+        pith.compress(np.eye(4), "C0(2:4)").to_scipy()
+    with pytest.raises(pith.DTypeError, match="bfloat16"):
+        pith.compress(_matrix("bfloat16"), pith.CSR).to_scipy()
+    with pytest.raises(pith.DTypeError, match="ndarray"):
+        pith.SparseTensor.from_scipy(np.eye(3))
+
+
+# -- torch ------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("layout", ["coo", "csr", "csc", "bsr", "bsc", "strided", "hybrid"])
+def test_from_and_to_torch(layout, dtype):
+    torch = pytest.importorskip("torch")
+    dense = torch.from_numpy(_matrix()).to(getattr(torch, dtype))
+    tensor = {
+        "coo": dense.to_sparse,
+        "csr": dense.to_sparse_csr,
+        "csc": dense.to_sparse_csc,
+        "bsr": lambda: dense.to_sparse_bsr((3, 5)),
+        "bsc": lambda: dense.to_sparse_bsc((3, 5)),
+        "strided": lambda: dense,
+        "hybrid": lambda: dense.to_sparse(1),
+    }[layout]()
+    ours = pith.SparseTensor.from_torch(tensor).validate()
+    np.testing.assert_array_equal(ours.to_dense().astype(np.float32), dense.float().numpy())
+    if layout in ("bsc", "hybrid"):
+        with pytest.raises(pith.FormatError, match="no layout"):
+            ours.to_torch()
+        return
+    back = ours.to_torch()
+    assert back.dtype == dense.dtype and torch.equal(back.to_dense(), dense)
+    assert back.layout == (torch.sparse_csr if layout == "strided" else tensor.layout)
+    if layout in ("csr", "csc", "bsr"):
+        assert back.values().data_ptr() == tensor.values().data_ptr()
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+def test_torch_tensors_that_cannot_be_taken():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(pith.UnsupportedError, match="to_dense"):
+        pith.SparseTensor.from_torch(torch.ones(2, 3, 3).to_sparse_csr())
+    with pytest.raises(pith.DTypeError, match="from_torch"):
+        pith.compress(torch.eye(3).to_sparse(), pith.CSR)
+    with pytest.raises(pith.DeviceError, match="meta"):
+        pith.SparseTensor.from_torch(torch.ones(2, 2, device="meta"))
+    with pytest.raises(pith.DTypeError):
+        pith.SparseTensor.from_torch(np.eye(2))
+
+
+def test_uncoalesced_torch_tensors_are_added_up():
+    torch = pytest.importorskip("torch")
+    t = torch.sparse_coo_tensor([[1, 0, 1], [0, 1, 0]], [1.0, 2.0, 3.0], (2, 2), check_invariants=True)
+    assert pith.SparseTensor.from_torch(t).validate().to_dense().tolist() == [[0, 2], [4, 0]]
