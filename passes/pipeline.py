@@ -15,6 +15,7 @@ import functools
 import os
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from pith._mlir import ir
 from pith.errors import PipelineError
@@ -24,6 +25,9 @@ from .pipeline_options import build_pass, format_pass
 from .pipeline_registry import load_pass, pith_passes, pith_pipelines
 from .pipeline_syntax import NestNode, Node, PassNode, Source, parse_syntax
 from .pipeline_upstream import explain_refusal, upstream_refusal
+
+if TYPE_CHECKING:
+    from .pipeline_instruments import Instrument
 
 _MODULE_ANCHORS = ("builtin.module", "any")
 
@@ -80,7 +84,7 @@ class Pipeline:
         """The pipeline of these passes of pith."""
         return cls("builtin.module", tuple(PithStep(p, format_pass(p)) for p in passes))
 
-    def run(self, module: ir.Module, *instruments, verify: bool = True, forward: bool = False) -> None:
+    def run(self, module: ir.Module, *instruments: Instrument, verify: bool = True, forward: bool = False) -> None:
         """Run on ``module`` in place; see :func:`pith.passes.pipeline_run.run_steps`."""
         from .pipeline_run import run_steps
 

@@ -58,8 +58,8 @@ class IRPrinter(Instrument):
         render: module -> text.
     """
 
-    before: bool | frozenset[str] = False
-    after: bool | frozenset[str] = False
+    before: bool | frozenset[str] = frozenset()
+    after: bool | frozenset[str] = frozenset()
     on_change: bool = False
     on_failure: bool = False
     tree_dir: str | None = None
@@ -95,8 +95,9 @@ class IRPrinter(Instrument):
         if self.tree_dir is None:
             sys.stderr.write(text)
             return
-        symbol = module.operation.attributes["sym_name"].value if "sym_name" in module.operation.attributes else None
-        folder = pathlib.Path(self.tree_dir) / f"builtin_module_{symbol or 'no-symbol-name'}"
+        op = module.operation
+        symbol = op.attributes["sym_name"].value if "sym_name" in op.attributes else "no-symbol-name"
+        folder = pathlib.Path(self.tree_dir) / f"{op.name.replace('.', '_')}_{symbol}"
         folder.mkdir(parents=True, exist_ok=True)
         suffix = "_before" if when == "Before" else "_failed" if failed else ""
         stem = re.sub(r"[^\w-]+", "_", step.name).strip("_")[:100]

@@ -46,9 +46,10 @@ def build_pass(cls: type[Pass], node: PassNode, source: Source) -> Pass:
             source.error(option.pos, f"{what}, got {option.value!r}" if option.value is not None else what)
     try:
         return cls(**values)
-    except (Error, ValueError, TypeError) as e:
-        message = e.message if isinstance(e, Error) else str(e)
-        source.error(node.pos, f"pass {node.name!r}: {message}", e.hint if isinstance(e, Error) else None)
+    except Error as e:
+        source.error(node.pos, f"pass {node.name!r}: {e.message}", e.hint)
+    except (ValueError, TypeError) as e:
+        source.error(node.pos, f"pass {node.name!r}: {e}")
 
 
 def format_pass(pass_: Pass) -> str:

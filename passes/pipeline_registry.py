@@ -53,6 +53,11 @@ def load_pass(name: str) -> type[Pass]:
     return _load(table[name])
 
 
+def is_known(name: str) -> bool:
+    """Whether ``name`` is a pass or pipeline of pith or of upstream."""
+    return any(name in table for table in (pith_passes(), pith_pipelines(), upstream_passes()))
+
+
 def suggest(name: str) -> str:
     """A hint for a name nobody knows: the closest known ones."""
     known = [*pith_passes(), *pith_pipelines(), *upstream_passes()]

@@ -67,26 +67,38 @@ def verify_module(module: ir.Module) -> None:
 def _run_step(step: Step, module: ir.Module, *, verify: bool, forward: bool) -> None:
     with module.context, collect(module.context, forward=forward) as diagnostics:
         try:
-            if isinstance(step, UpstreamStep):
-                manager = PassManager.parse(step.text, module.context)
-                manager.enable_verifier(verify)
-                manager.run(module.operation)
-                return
-            with ir.Location.unknown():
-                step.pass_.run(module)
-            if verify:
-                verify_module(module)
+            if isinstance(step, PithStep):
+                _run_pass(step, module, verify)
+            else:
+                _run_manager(step, module, verify)
         except (Error, ir.MLIRError) as e:
             raise _failure(step, e, diagnostics) from e
+        except Exception as e:
+            e.add_note(f"in pass {step.text!r}")
+            raise
 
 
-def _failure(step: Step, error: Exception, diagnostics: list[Diagnostic]) -> PassError:
+def _run_manager(step: UpstreamStep, module: ir.Module, verify: bool) -> None:
+    manager = PassManager.parse(step.text, module.context)
+    manager.enable_verifier(verify)
+    manager.run(module.operation)
+
+
+def _run_pass(step: PithStep, module: ir.Module, verify: bool) -> None:
+    name = module.operation.name
+    if name != "builtin.module":
+        raise PassError(f"runs on builtin.module, not on {name!r}", hint="wrap the input in a module")
+    with ir.Location.unknown():
+        step.pass_.run(module)
+    if verify:
+        verify_module(module)
+
+
+def _failure(step: Step, error: Error | ir.MLIRError, diagnostics: list[Diagnostic]) -> PassError:
     """The :class:`pith.PassError` for ``step``: the error's own text and the diagnostics it does not repeat."""
-    said = error.message if isinstance(error, Error) else ""
+    said, where, hint = (error.message, error.where, error.hint) if isinstance(error, Error) else ("", None, None)
     told = [d for d in diagnostics if d.severity == "error" and d.message != said]
     lines = [said, *map(str, told)] if said else list(map(str, told)) or [str(error)]
-    where = error.where if isinstance(error, Error) else None
-    hint = error.hint if isinstance(error, Error) else None
     text = "\n  ".join(line for line in lines if line)
     failure = PassError(f"pass {step.name!r} failed: {text}", where=where, hint=hint)
     failure.diagnostics = tuple(diagnostics)
@@ -99,15 +111,22 @@ def _singles(step: Step, context: ir.Context) -> Iterator[Step]:
         yield step
         return
     for element in step.elements:
-        whole = UpstreamStep(step.anchor, (element,))
-        try:
-            leaves = list(_leaves(parse_syntax(str(PassManager.parse(whole.text, context)))))
-            singles = [UpstreamStep(step.anchor, (leaf,)) for leaf in leaves]
-            for single in singles:
-                PassManager.parse(single.text, context)
-        except (PipelineError, ValueError):
-            singles = [whole]
-        yield from singles
+        for leaf in _leaves(parse_syntax(f"{step.anchor}({element})")):
+            single = UpstreamStep(step.anchor, (leaf,))
+            opened = list(_opened(single, context))
+            yield from opened if len(opened) > 1 else [single]
+
+
+def _opened(step: UpstreamStep, context: ir.Context) -> Iterator[UpstreamStep]:
+    """The passes upstream makes of ``step``, unless it prints them in a form it does not read."""
+    try:
+        leaves = list(_leaves(parse_syntax(str(PassManager.parse(step.text, context)))))
+        singles = [UpstreamStep(step.anchor, (leaf,)) for leaf in leaves]
+        for single in singles:
+            PassManager.parse(single.text, context)
+    except (PipelineError, ValueError):
+        return
+    yield from singles
 
 
 def _leaves(tree: NestNode) -> Iterator[str]:

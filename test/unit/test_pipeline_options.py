@@ -6,7 +6,6 @@ import dataclasses
 from typing import ClassVar, Literal
 
 import pytest
-
 from pith.errors import FormatError, PipelineError
 from pith.passes.core import Pass
 from pith.passes.pipeline_options import build_pass, format_pass
@@ -89,11 +88,11 @@ def test_wrong_options_are_named_with_position(options, column, message):
 
 
 def test_an_unknown_option_lists_the_valid_ones():
-    with pytest.raises(PipelineError, match="did you mean 'tile-size'.*fast \\(true or false\\)"):
+    with pytest.raises(PipelineError, match=r"did you mean 'tile-size'.*fast \(true or false\)"):
         build("tile-sise=1")
 
 
-@pytest.mark.parametrize("options", ["", "target=sm_90 fast=true", "sizes=4,8 limit=3", "target=\"a b\""])
+@pytest.mark.parametrize("options", ["", "target=sm_90 fast=true", "sizes=4,8 limit=3", 'target="a b"'])
 def test_format_is_the_inverse_of_build(options):
     pass_ = build(options)
     assert format_pass(pass_) == (f"test-tune{{{options}}}" if options else "test-tune")

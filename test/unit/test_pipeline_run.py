@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from typing import ClassVar
 
 import pytest
-
 from pith import dialect, lowering, passes
 from pith._mlir import ir
 from pith.errors import FormatError, PassError, PipelineError
@@ -239,6 +240,40 @@ def test_a_reproducer_starts_at_the_failing_pass(module, tmp_path):
     assert (again, verify) == ("builtin.module(test-break{how=invalid},cse)", True)
     with pytest.raises(PassError, match="pass 'test-break' failed"):
         run_pipeline(ir.Module.parse(text, module.context), again)
+
+
+def test_a_reproducer_survives_a_crash_of_the_process(tmp_path):
+    path = tmp_path / "repro.mlir"
+    code = f"""if True:
+        import os
+        from pith import dialect
+        from pith._mlir import ir
+        from pith.passes.core import Pass
+        from pith.passes.pipeline import Pipeline
+        from pith.passes.pipeline_reproducer import Reproducer
+        class Crash(Pass):
+            name = "test-crash"
+            def run(self, module):
+                os._exit(9)
+        Pipeline.of(Crash()).run(ir.Module.parse("", dialect.make_context()), Reproducer({str(path)!r}))
+    """
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert read_reproducer(path.read_text(), "repro.mlir") == ("builtin.module(test-crash)", True)
+
+
+def test_a_bug_in_a_pass_keeps_its_type_and_names_the_pass(module, monkeypatch):
+    monkeypatch.setattr(MarkPass, "run", lambda self, module: 1 // 0)
+    with pytest.raises(ZeroDivisionError) as caught:
+        run_pipeline(module, "builtin.module(test-mark{mark=a})")
+    assert caught.value.__notes__ == ["in pass 'test-mark{mark=a}'"]
+
+
+def test_a_failed_module_is_dumped_without_repeating_the_diagnostics(module, capfd):
+    with pytest.raises(PassError):
+        parse_pipeline("builtin.module(test-break{how=invalid})").run(module, IRPrinter(on_failure=True))
+    printed = capfd.readouterr().err
+    assert printed.startswith("// -----// IR Dump After test-break Failed //----- //")
+    assert "error:" not in printed
 
 
 def test_a_reproducer_is_removed_when_nothing_fails(module, tmp_path):

@@ -23,13 +23,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Error as e:
         return _fail(str(e))
     except OSError as e:
-        return _fail(f"{e.strerror or e}: {e.filename}" if e.filename else str(e))
+        reason = str(e.strerror or e)
+        return _fail(f"{reason}: {e.filename}" if e.filename else reason)
     except Exception as e:
         if os.environ.get("PITH_DEBUG"):
             raise
-        return _fail(
-            f"internal error: {type(e).__name__}: {e}\n  hint: PITH_DEBUG=1 shows the traceback; please report it"
-        )
+        where = "".join(f" {note}" for note in getattr(e, "__notes__", ()))
+        hint = "PITH_DEBUG=1 shows the traceback; please report it"
+        return _fail(f"internal error{where}: {type(e).__name__}: {e}\n  hint: {hint}")
 
 
 def _dispatch(argv: Sequence[str]) -> int:

@@ -42,6 +42,8 @@ def _add_input(group) -> None:
     flag = group.add_argument
     flag("--split-input-file", nargs="?", const="// -----", metavar="MARKER",
          help="process the chunks between lines '// -----' on their own")  # fmt: skip
+    flag("--output-split-marker", default="// -----", metavar="MARKER",
+         help="line between the outputs of chunks (default '// -----')")  # fmt: skip
     flag("--verify-diagnostics", action="store_true",
          help="check diagnostics against expected-error@+1 {{...}} comments; print no IR")  # fmt: skip
     flag("--allow-unregistered-dialect", action="store_true", help="accept ops of unknown dialects")
@@ -66,13 +68,20 @@ def _add_output(group) -> None:
     flag("--emit-bytecode", action="store_true", help="write MLIR bytecode")
     flag("--mlir-print-op-generic", action="store_true", help="print ops in generic form")
     flag("--mlir-print-debuginfo", action="store_true", help="print locations")
+    flag("--mlir-pretty-debuginfo", action="store_true", help="print locations for reading; they do not parse back")
+    flag("--mlir-print-skip-regions", action="store_true", help="print ops without their regions")
+    flag("--mlir-use-nameloc-as-prefix", action="store_true", help="name values after their name locations")
     flag("--mlir-print-local-scope", action="store_true", help="print attributes and types in place, without aliases")
     flag("--mlir-elide-elementsattrs-if-larger", type=int, metavar="N",
          help="print constants of more than N elements as dense_resource<__elided__>")  # fmt: skip
+    flag("--mlir-elide-resource-strings-if-larger", type=int, metavar="N",
+         help="print resources of more than N characters as \"__elided__\"")  # fmt: skip
 
 
 def _add_tracing(group) -> None:
     flag = group.add_argument
+    flag("--mlir-print-ir-module-scope", action="store_true", help="accepted: dumps always show the whole module")
+    flag("--mlir-disable-threading", action="store_true", help="accepted: passes always run on one thread")
     flag("--mlir-print-ir-before-all", action="store_true", help="print the IR before every pass")
     flag("--mlir-print-ir-after-all", action="store_true", help="print the IR after every pass")
     flag("--mlir-print-ir-before", action="extend", type=_names, default=[], metavar="PASS,..",
@@ -81,7 +90,8 @@ def _add_tracing(group) -> None:
          help="print the IR after these passes")  # fmt: skip
     flag("--mlir-print-ir-after-change", action="store_true", help="print after a pass only if it changed the IR")
     flag("--mlir-print-ir-after-failure", action="store_true", help="print after a pass only if it failed")
-    flag("--mlir-print-ir-tree-dir", metavar="DIR", help="write those dumps as files below DIR")
+    flag("--mlir-print-ir-tree-dir", metavar="DIR",
+         help="write those dumps (default: after every pass) as files below DIR")  # fmt: skip
     flag("--mlir-timing", action="store_true", help="print the time of every pass to stderr")
 
 

@@ -7,9 +7,10 @@ import sys
 
 from pith import dialect
 from pith._mlir import ir
-from pith.errors import Error, IRError, PassError
+from pith.errors import Error, IRError, PassError, PipelineError
 from pith.passes.pipeline import parse_pipeline
 from pith.passes.pipeline_instruments import Instrument, IRPrinter, Timing
+from pith.passes.pipeline_registry import is_known, suggest
 from pith.passes.pipeline_reproducer import Reproducer, read_reproducer
 from pith.passes.pipeline_upstream import implicit_anchor
 
@@ -28,7 +29,7 @@ def drive(line: CommandLine) -> int:
     if data.startswith(_BYTECODE_MAGIC):
         chunks: list[str | bytes] = [data]
     else:
-        text = _decode(data, flags.input)
+        text = _decode(data, display_name(flags.input))
         chunks = list(split_input(text, marker)) if marker else [text]
     results = [_Chunk(line, chunk, whole=not marker).process() for chunk in chunks]
     failed = None in results
@@ -36,7 +37,7 @@ def drive(line: CommandLine) -> int:
         return int(failed)
     outputs = [r for r in results if r is not None]
     if not failed or flags.output == "-":
-        _write(flags.output, outputs, marker or "")
+        _write(flags.output, outputs, flags.output_split_marker)
     return int(failed)
 
 
@@ -45,7 +46,7 @@ class _Chunk:
 
     def __init__(self, line: CommandLine, source: str | bytes, *, whole: bool):
         self.line, self.flags, self.source, self.whole = line, line.flags, source, whole
-        self.name = "<stdin>" if self.flags.input == "-" else self.flags.input
+        self.name = display_name(self.flags.input)
         self.timing = Timing() if self.flags.mlir_timing else None
 
     def process(self) -> str | bytes | None:
@@ -129,14 +130,16 @@ class _Chunk:
     def _instruments(self) -> list[Instrument]:
         flags = self.flags
         out: list[Instrument] = [] if self.timing is None else [self.timing]
-        names = (frozenset(flags.mlir_print_ir_before), frozenset(flags.mlir_print_ir_after))
-        before = flags.mlir_print_ir_before_all or (names[0] or False)
-        after = flags.mlir_print_ir_after_all or (names[1] or False)
-        on_change, on_failure = flags.mlir_print_ir_after_change, flags.mlir_print_ir_after_failure
-        if on_change and not after:
-            after = True
+        tree, on_change, on_failure = (
+            flags.mlir_print_ir_tree_dir,
+            flags.mlir_print_ir_after_change,
+            flags.mlir_print_ir_after_failure,
+        )
+        before = flags.mlir_print_ir_before_all or _known_passes(flags.mlir_print_ir_before)
+        after = flags.mlir_print_ir_after_all or _known_passes(flags.mlir_print_ir_after)
+        if not (before or after or on_failure):
+            after = on_change or tree is not None
         if before or after or on_failure:
-            tree = flags.mlir_print_ir_tree_dir
             out.append(IRPrinter(before, after, on_change, on_failure, tree, self._asm))
         return out
 
@@ -157,15 +160,31 @@ class _Chunk:
         flags = self.flags
         text = module.operation.get_asm(
             large_elements_limit=flags.mlir_elide_elementsattrs_if_larger,
-            enable_debug_info=flags.mlir_print_debuginfo,
+            large_resource_limit=flags.mlir_elide_resource_strings_if_larger,
+            enable_debug_info=flags.mlir_print_debuginfo or flags.mlir_pretty_debuginfo,
+            pretty_debug_info=flags.mlir_pretty_debuginfo,
+            skip_regions=flags.mlir_print_skip_regions,
+            use_name_loc_as_prefix=flags.mlir_use_nameloc_as_prefix,
             print_generic_op_form=flags.mlir_print_op_generic,
             use_local_scope=flags.mlir_print_local_scope,
         )
-        return text.rstrip("\n") + "\n"
+        return text + "\n"
 
     def _phase(self, name: str) -> None:
         if self.timing is not None:
             self.timing.phase(name)
+
+
+def _known_passes(names: list[str]) -> frozenset[str]:
+    for name in names:
+        if not is_known(name):
+            raise PipelineError(f"unknown pass {name!r} in --mlir-print-ir-*", hint=suggest(name))
+    return frozenset(names)
+
+
+def display_name(path: str) -> str:
+    """What to call the input ``path`` in messages."""
+    return "<stdin>" if path == "-" else path
 
 
 def _read(path: str) -> bytes:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import linecache
 import sys
 from typing import TextIO
 
+from pith._mlir import ir
 from pith.passes.pipeline_diagnostics import Diagnostic
 
 #: The file name MLIR gives to text that was parsed from memory.
@@ -26,8 +29,9 @@ class DiagnosticPrinter:
         self.stream = stream
         self.errors = 0
 
-    def __call__(self, diagnostic) -> bool:
-        self.emit(Diagnostic.from_mlir(diagnostic))
+    def __call__(self, diagnostic: ir.Diagnostic) -> bool:
+        with contextlib.suppress(BrokenPipeError):  # nobody reads; raising into MLIR would end the process
+            self.emit(Diagnostic.from_mlir(diagnostic))
         return True
 
     def emit(self, diagnostic: Diagnostic) -> None:
@@ -60,14 +64,24 @@ class DiagnosticPrinter:
         in_input = diagnostic.file in (IN_MEMORY, self.name)
         name = self.name if in_input else diagnostic.file
         head = f"{name}:{diagnostic.line}:{diagnostic.column}: {diagnostic.severity}: {diagnostic.message}\n"
-        return head + (self._excerpt(diagnostic.line, diagnostic.column) if in_input else "")
+        if in_input:
+            text = self.lines[diagnostic.line - 1] if 1 <= diagnostic.line <= len(self.lines) else ""
+        else:
+            text = linecache.getline(diagnostic.file, diagnostic.line)
+        return head + (excerpt(text.rstrip("\r\n"), diagnostic.column) if text.strip() else "")
 
-    def _excerpt(self, line: int, column: int) -> str:
-        if not 1 <= line <= len(self.lines):
-            return ""
-        text = self.lines[line - 1].rstrip("\r")
-        pad = "".join("\t" if c == "\t" else " " for c in text[: max(0, column - 1)].ljust(max(0, column - 1)))
-        return f"{text}\n{pad}^\n"
+
+def excerpt(text: str, column: int) -> str:
+    """The line ``text`` and a caret below byte ``column`` (MLIR counts bytes, from 1).
+
+    Example:
+        >>> print(excerpt("\u00fc = x", 6), end="")
+        \u00fc = x
+            ^
+    """
+    before = text.encode()[: max(0, column - 1)].decode(errors="ignore")
+    pad = "".join("\t" if c == "\t" else " " for c in before)
+    return f"{text}\n{pad}^\n"
 
 
 def is_reproducer_warning(diagnostic: Diagnostic) -> bool:
