@@ -13,6 +13,9 @@ __version__ = "0.1.0"
 #: Public name -> the module that defines it. Resolved on first use.
 _EXPORTS = {
     "Format": "formats",
+    "Kernel": "compiler.kernel",
+    "compile": "compiler.compile",
+    "matmul": "compiler.matmul",
     "HSS": "formats",
     "Level": "formats",
     **dict.fromkeys(("BSR", "COO", "CSC", "CSR", "NM", "SparseTensor", "compress", "prune"), "sparse"),

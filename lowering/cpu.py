@@ -1,0 +1,47 @@
+"""The CPU path as named levels: what ``Kernel.ir`` shows and ``pith-opt`` can start and stop at."""
+
+import dataclasses
+
+from pith._mlir import ir
+from pith.errors import UnsupportedError
+from pith.passes.pipeline import run_pipeline
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One step down: running ``pipeline`` on the level above gives ``level``."""
+
+    level: str
+    pipeline: str
+
+
+#: How each path goes from pith to the llvm dialect.
+PATHS: dict[str, tuple[Stage, ...]] = {
+    "auto": (
+        Stage("linalg", "pith-to-linalg"),
+        Stage("vector", "linalg-to-vector"),
+        Stage("llvm", "vector-to-llvm"),
+    ),
+    "sparsifier": (
+        Stage("linalg", "pith-to-linalg,convert-pith-to-sparse-tensor"),
+        Stage("vector", "linalg-to-vector"),
+        Stage("llvm", "vector-to-llvm"),
+    ),
+    "loops": (
+        Stage("linalg", "pith-to-linalg"),
+        Stage("vector", "convert-pith-to-loops,linalg-to-vector"),
+        Stage("llvm", "vector-to-llvm"),
+    ),
+}
+
+
+def stages(path: str) -> tuple[Stage, ...]:
+    """Stages of a path: ``auto``, ``sparsifier`` (upstream wherever it can) or ``loops`` (never upstream)."""
+    if path not in PATHS:
+        raise UnsupportedError(f"unknown path {path!r}", hint="one of " + ", ".join(PATHS))
+    return PATHS[path]
+
+
+def run_stage(module: ir.Module, stage: Stage) -> None:
+    """Lower ``module`` in place by one stage."""
+    run_pipeline(module, f"builtin.module({stage.pipeline})")

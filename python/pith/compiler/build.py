@@ -1,0 +1,151 @@
+"""Build a native object from pith-level IR, through the cache; the only module here that needs MLIR."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping
+
+from pith._mlir import ir
+from pith.dialect import encoding_of, make_context, shape_of, verify_module
+from pith.lowering.cpu import run_stage, stages
+
+from ..errors import IRError, UnsupportedError
+from ..runtime import MemRefSpec, ScalarSpec, Signature, compile_object
+from ..runtime.artifact import Artifact
+from .params import Param
+
+
+def parse(text: str) -> ir.Module:
+    """Parse and verify MLIR text in a context of its own.
+
+    Errors: :class:`pith.IRError` with MLIR's own message.
+    """
+    context = make_context()
+    with context:
+        try:
+            module = ir.Module.parse(text)
+        except ir.MLIRError as e:
+            raise IRError(f"the IR does not parse or verify: {e}") from e
+        if not verify_module(module):
+            raise IRError("the IR does not verify", hint="run pith-opt on it to see the diagnostics")
+    return module
+
+
+def build(text: str, entry: str, path: str = "auto") -> Artifact:
+    """Compile the function ``entry`` of a pith-level module to an object.
+
+    The artefact's ``meta`` holds the parameters (:class:`Param`) as JSON.
+    Errors: :class:`pith.IRError`, :class:`pith.PassError`, :class:`pith.UnsupportedError`.
+    """
+    module = parse(text)
+    with module.context, ir.Location.unknown():
+        function = _function(module, entry)
+        function.attributes["llvm.emit_c_interface"] = ir.UnitAttr.get()
+        params = _params(function)
+        signature = None
+        for stage in stages(path):
+            if stage.level == "llvm":
+                signature = _signature(_function(module, entry), params)
+            run_stage(module, stage)
+        obj = compile_object(module, [entry])
+    return Artifact(obj, (signature,), {"params": [p.to_json() for p in params]})
+
+
+def lower_to(text: str, path: str = "auto") -> Mapping[str, str]:
+    """IR text of every level from ``pith`` down to ``llvm``."""
+    module = parse(text)
+    levels = {"pith": str(module)}
+    with module.context, ir.Location.unknown():
+        for stage in stages(path):
+            run_stage(module, stage)
+            levels[stage.level] = str(module)
+    return levels
+
+
+def emit_assembly(llvm_text: str) -> str:
+    """Assembly of llvm-dialect IR for this machine."""
+    from pith.cli.emit import emit
+
+    module = parse(llvm_text)
+    with module.context:
+        return emit(module, "asm")
+
+
+def write_levels(levels: Mapping[str, str], directory: str | os.PathLike[str]) -> pathlib.Path:
+    """Write one file per level, numbered in order; returns the directory."""
+    target = pathlib.Path(directory)
+    target.mkdir(parents=True, exist_ok=True)
+    for number, (level, text) in enumerate(levels.items()):
+        suffix = {"ptx": "ptx", "asm": "s"}.get(level, "mlir")
+        (target / f"{number}-{level}.{suffix}").write_text(text)
+    return target
+
+
+def _function(module: ir.Module, entry: str) -> ir.OpView:
+    functions = [op for op in module.body.operations if op.operation.name == "func.func"]
+    for op in functions:
+        if op.sym_name.value == entry:
+            return op
+    names = ", ".join(op.sym_name.value for op in functions) or "none"
+    raise IRError(f"no function named {entry!r}", hint=f"the module defines: {names}")
+
+
+def entry_name(text: str) -> str:
+    """Name of the only public function with a body.
+
+    Errors: :class:`pith.IRError` when there is none or more than one.
+    """
+    module = parse(text)
+    functions = [op for op in module.body.operations if op.operation.name == "func.func"]
+    public = [op.sym_name.value for op in functions if not op.is_external and _is_public(op)]
+    if len(public) != 1:
+        raise IRError(
+            f"expects one public function, found {', '.join(public) or 'none'}",
+            hint="name it: pith.compile(..., entry=)",
+        )
+    return public[0]
+
+
+def _is_public(op: ir.OpView) -> bool:
+    visibility = op.operation.attributes.get("sym_visibility") if "sym_visibility" in op.operation.attributes else None
+    return visibility is None or visibility.value == "public"
+
+
+def _params(function: ir.OpView) -> list[Param]:
+    attrs = list(function.arg_attrs) if "arg_attrs" in function.operation.attributes else []
+    out = []
+    for number, type_ in enumerate(function.type.inputs):
+        named = ir.DictAttr(attrs[number]) if attrs else {}
+        name = named["pith.name"].value if "pith.name" in named else f"arg{number}"
+        if not isinstance(type_, (ir.RankedTensorType, ir.MemRefType)):
+            out.append(Param(name, "number", str(type_)))
+            continue
+        fmt = encoding_of(type_)
+        kind = "dense" if fmt is None else "encoded"
+        out.append(Param(name, kind, element_name(type_.element_type), shape_of(type_), fmt))
+    return out
+
+
+def element_name(type_: ir.Type) -> str:
+    """``f32``, ``i8``, ``index``, ...: the runtime's name of an element type."""
+    text = str(type_)
+    return {"complex<f32>": "complex64", "complex<f64>": "complex128"}.get(text, text)
+
+
+def _signature(function: ir.OpView, params: list[Param]) -> Signature:
+    """The native signature, read off the bufferized function; parameters give the names."""
+    names = [p.name for p in params for _ in range(p.native_count)]
+    outs = {p.name for p in params if p.name == "out"}
+    args = [_spec(t, n, n in outs) for t, n in zip(function.type.inputs, names, strict=True)]
+    results = [_spec(t, f"result {i}", False) for i, t in enumerate(function.type.results)]
+    return Signature(function.sym_name.value, tuple(args), tuple(results))
+
+
+def _spec(type_: ir.Type, name: str, writable: bool) -> MemRefSpec | ScalarSpec:
+    if not isinstance(type_, ir.MemRefType):
+        if isinstance(type_, ir.RankedTensorType):
+            raise UnsupportedError(f"{name}: {type_} was not bufferized")
+        return ScalarSpec(str(type_), name)
+    layout = "identity" if "strided" not in str(type_) else "strided"
+    return MemRefSpec(element_name(type_.element_type), shape_of(type_), name, writable=writable, layout=layout)

@@ -1,0 +1,172 @@
+"""``pith.compile``: PyTorch modules and functions, MLIR modules and MLIR text to kernels."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import Error, FormatError, UnsupportedError
+from ..sparse import SparseTensor, compress
+from .kernel import Kernel, compile_source
+
+
+def compile(
+    program: Any,
+    args: Sequence[Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    target: str = "cpu",
+    sparsity: Mapping[str, object] | None = None,
+    dynamic_shapes: Any = None,
+    entry: str | None = None,
+    path: str = "auto",
+) -> Any:
+    """Compile a program to a kernel.
+
+    Args:
+        program: a ``torch.nn.Module`` or a function on tensors (needs ``args``); MLIR text, a path to a
+            ``.mlir`` file, or an MLIR module (then ``args`` and ``sparsity`` do not apply).
+        args, kwargs: example arguments, as for ``torch.export``.
+        target: ``cpu``, or a GPU architecture such as ``sm_90``; then the kernel holds PTX and a launch
+            description and cannot be called.
+        sparsity: name pattern -> format, see :func:`pith.torch.import_program`. Parameters are packed
+            now; they must obey their format already (:func:`pith.prune` makes them).
+        dynamic_shapes: as for ``torch.export``.
+        entry: the function to call, for MLIR with several.
+        path: ``auto``, ``sparsifier`` (upstream's code generator wherever it can) or ``loops``.
+
+    Returns: a :class:`pith.Kernel`, for modules called like the module itself.
+    Errors: :class:`pith.ImportProgramError`, :class:`pith.IRError`, :class:`pith.FormatError`,
+        :class:`pith.PassError`, :class:`pith.UnsupportedError`.
+
+    Example:
+        >>> k = compile('''
+        ... func.func @double(%x: tensor<?xf32>) -> tensor<?xf32> {
+        ...   %y = arith.addf %x, %x : tensor<?xf32>
+        ...   return %y : tensor<?xf32>
+        ... }''')
+        >>> import numpy as np
+        >>> k(np.arange(3, dtype=np.float32))
+        array([0., 2., 4.], dtype=float32)
+    """
+    source = _source(program)
+    if source is not None:
+        if args is not None or kwargs is not None or sparsity is not None:
+            raise UnsupportedError("args, kwargs and sparsity do not apply to MLIR", hint="put formats into the types")
+        return _compile_mlir(source, entry, target, path)
+    if args is None:
+        raise Error("expects example arguments for a PyTorch program", where="pith.compile", hint="pass args=(...)")
+    return _compile_torch(program, args, kwargs, target, sparsity, dynamic_shapes, path)
+
+
+def _source(program: Any) -> str | None:
+    """MLIR text of ``program``, or None when it is a PyTorch program."""
+    if isinstance(program, pathlib.Path) or (isinstance(program, str) and program.endswith(".mlir")):
+        try:
+            return pathlib.Path(program).read_text()
+        except OSError as e:
+            raise Error(f"cannot read it: {e.strerror}", where=str(program)) from e
+    if isinstance(program, str):
+        return program
+    if type(program).__name__ == "Module" and hasattr(program, "operation"):
+        return str(program)
+    if not callable(program):
+        raise UnsupportedError(
+            f"cannot compile a {type(program).__name__}",
+            hint="pass a torch.nn.Module, a function on tensors, or MLIR (text, path or module)",
+        )
+    return None
+
+
+def _compile_mlir(source: str, entry: str | None, target: str, path: str) -> Any:
+    if target != "cpu":
+        from .gpu import compile_gpu
+
+        return compile_gpu(source, target)
+    if entry is None:
+        from .build import entry_name
+
+        entry = entry_name(source)
+    return compile_source(source, entry, path=path)
+
+
+def _compile_torch(program, args, kwargs, target: str, sparsity, dynamic_shapes, path: str) -> Any:
+    import torch
+
+    from ..torch import import_program
+
+    module = program if isinstance(program, torch.nn.Module) else _as_module(program)
+    imported = import_program(module, args, kwargs, sparsity=sparsity, dynamic_shapes=dynamic_shapes)
+    source = str(imported.module)
+    if target != "cpu":
+        return _compile_mlir(source, None, target, path)
+    bound = {p.position: _packed(p.tensor, p.format, p.name) for p in imported.parameters}
+    return ModuleKernel(compile_source(source, imported.func_name, path=path, bound=bound), imported)
+
+
+def _as_module(function: Any) -> Any:
+    import torch
+
+    class Function(torch.nn.Module):
+        forward = staticmethod(function)
+
+    return Function()
+
+
+def _packed(tensor: Any, fmt: Any, name: str) -> Any:
+    """A parameter as the kernel takes it."""
+    tensor = tensor.detach()
+    if fmt is None:
+        return tensor.contiguous()
+    try:
+        return compress(tensor, fmt)
+    except FormatError as e:
+        raise FormatError(e.message, where=name, hint="prune it first: pith.prune(w, fmt)") from e
+
+
+class ModuleKernel:
+    """A compiled PyTorch program; call it like the module it came from.
+
+    Attributes:
+        kernel: the :class:`pith.Kernel` underneath (``ir``, ``explain``, ``dump``).
+        program: the :class:`pith.torch.ImportedProgram`.
+    """
+
+    def __init__(self, kernel: Kernel, program: Any):
+        self.kernel = kernel
+        self.program = program
+
+    def __repr__(self) -> str:
+        return f"<pith module kernel {self.kernel.name}({', '.join(i.name for i in self.program.inputs)})>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        tensors = self.program.flatten(*args, **kwargs)
+        values = [_input(t, spec) for t, spec in zip(tensors, self.program.inputs)]
+        result = self.kernel(*values)
+        return self.program.unflatten(list(result) if isinstance(result, tuple) else [result])
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the bound parameters as stored."""
+        return sum(_nbytes(buffer) for values in self.kernel.bound.values() for buffer in values)
+
+    def ir(self, level: str) -> str:
+        """See :meth:`pith.Kernel.ir`."""
+        return self.kernel.ir(level)
+
+    def explain(self) -> str:
+        """See :meth:`pith.Kernel.explain`."""
+        return self.kernel.explain()
+
+    def dump(self, directory: str) -> None:
+        """See :meth:`pith.Kernel.dump`."""
+        self.kernel.dump(directory)
+
+
+def _nbytes(buffer: Any) -> int:
+    return buffer.nbytes if hasattr(buffer, "nbytes") else 0
+
+
+def _input(tensor: Any, spec: Any) -> Any:
+    return tensor.detach() if spec.format is None else SparseTensor.from_torch(tensor, spec.format)

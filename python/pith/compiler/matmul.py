@@ -1,0 +1,206 @@
+"""``pith.matmul``: products with a sparse operand, through kernels cached per format and element type."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import Any
+
+import numpy as np
+
+from ..errors import DTypeError, ShapeError
+from ..formats import Format
+from ..formats.attribute import format_attribute
+from ..formats.pack_buffers import aligned_empty
+from ..runtime import dtype_name
+from ..sparse import SparseTensor
+from .kernel import Kernel, compile_source
+
+#: Element type of the operands -> element type the sum is kept in and the result has.
+ACCUMULATORS = {
+    "f16": "f32",
+    "bf16": "f32",
+    "f32": "f32",
+    "f64": "f64",
+    "i8": "i32",
+    "i16": "i32",
+    "i32": "i32",
+    "i64": "i64",
+}
+
+#: Element type of the result, where it is not the accumulator's.
+RESULTS = {"f16": "f16", "bf16": "bf16"}
+
+
+def matmul(a: Any, b: Any, *, out: Any = None) -> Any:
+    """Matrix product in which one or both operands are sparse.
+
+    Shapes: as ``numpy.matmul`` for operands of rank 1 and 2; the dense operand may also have leading
+        batch dimensions, ``(..., K) @ (K, N)`` and ``(M, K) @ (..., K, N)``.
+    Semantics: elements that are not stored count as exact zeros, whatever they meet. f16 and bf16
+        accumulate in f32; i8 and i16 give i32. The kernel depends on the format and the element type
+        alone: new patterns and new shapes never recompile. Two sparse operands: the second is
+        unpacked first. Two dense operands: NumPy's (torch's) own product.
+    Args:
+        a, b: :class:`pith.SparseTensor`, NumPy array, torch CPU tensor, or anything with DLPack.
+        out: a C-contiguous array (tensor) for the result; its content is overwritten.
+    Returns: a NumPy array, or a torch tensor when the dense operand is one.
+    Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.DeviceError`.
+
+    Example:
+        >>> import numpy as np
+        >>> A = pith.compress(np.eye(4, dtype=np.float32)[[1, 0, 3, 2]], "csr")
+        >>> pith.matmul(A, np.arange(8, dtype=np.float32).reshape(4, 2))
+        array([[2., 3.],
+               [0., 1.],
+               [6., 7.],
+               [4., 5.]], dtype=float32)
+    """
+    if isinstance(a, SparseTensor):
+        dense = b.to_dense() if isinstance(b, SparseTensor) else b
+        return _sparse_dense(a, dense, out)
+    if isinstance(b, SparseTensor):
+        return _dense_sparse(a, b, out)
+    return np.matmul(a, b) if out is None else np.matmul(a, b, out=out)
+
+
+def _sparse_dense(a: SparseTensor, x: Any, out: Any) -> Any:
+    shape = _shape(x)
+    if len(shape) == 2:
+        return _run(a, x, out, False, (a.shape[0], shape[1]), shape[0], a.shape[1])
+    if len(shape) == 1:
+        column = None if out is None else out.reshape(-1, 1)
+        return _sparse_dense(a, x.reshape(-1, 1), column).reshape(-1)
+    _require_rank(shape)
+    flat = x.reshape(-1, *shape[-2:])
+    result = _stack([_sparse_dense(a, flat[i], None) for i in range(flat.shape[0])], x)
+    return _deliver(result.reshape(*shape[:-2], a.shape[0], shape[-1]), out)
+
+
+def _dense_sparse(x: Any, a: SparseTensor, out: Any) -> Any:
+    shape = _shape(x)
+    if len(shape) == 2:
+        return _run(a, x, out, True, (shape[0], a.shape[1]), shape[1], a.shape[0])
+    _require_rank(shape)
+    rows = None if out is None else out.reshape(-1, a.shape[1])
+    return _dense_sparse(x.reshape(-1, shape[-1]), a, rows).reshape(*shape[:-1], a.shape[1])
+
+
+def _run(a: SparseTensor, x: Any, out: Any, right: bool, shape: tuple[int, int], got: int, want: int) -> Any:
+    if got != want:
+        left_shape, right_shape = (_shape(x), a.shape) if right else (a.shape, _shape(x))
+        raise ShapeError(f"cannot multiply {left_shape} by {right_shape}: inner sizes differ", where="pith.matmul")
+    kernel, result_dtype = _kernel(a.format, a.values.dtype, right)
+    result = aligned_empty(shape[0] * shape[1], result_dtype).reshape(shape) if out is None else out
+    kernel.native(*a.buffers, *a.shape, x, result)
+    if out is not None:
+        return out
+    return _as_kind_of(result, x)
+
+
+@functools.cache
+def _kernel(fmt: Format, dtype: np.dtype, right: bool) -> tuple[Kernel, np.dtype]:
+    """The kernel for sparse operands of a format, and the dtype of its result."""
+    from ..runtime import numpy_dtype
+
+    element = dtype_name(dtype)
+    if element not in ACCUMULATORS:
+        raise DTypeError(
+            f"no matmul kernel for {dtype}",
+            where="pith.matmul",
+            hint="A.astype(...) to one of " + ", ".join(ACCUMULATORS),
+        )
+    kernel = compile_source(matmul_source(fmt, element, right), "matmul")
+    return kernel, numpy_dtype(RESULTS.get(element, ACCUMULATORS[element]))
+
+
+def matmul_source(fmt: Format, element: str, right: bool) -> str:
+    """Pith-level IR of ``out = A @ x`` (``right``: ``out = x @ A``) with dynamic shapes."""
+    acc = ACCUMULATORS[element]
+    result = RESULTS.get(element, acc)
+    dense, encoded = f"tensor<?x?x{element}>", f"tensor<?x?x{element}, #fmt>"
+    sums, outs, buffer = f"tensor<?x?x{acc}>", f"tensor<?x?x{result}>", f"memref<?x?x{result}>"
+    maps = ("(k, j)", "(i, k)") if right else ("(i, k)", "(k, j)")
+    mul, add, zero = ("mulf", "addf", "0.0") if acc.startswith("f") else ("muli", "addi", "0")
+    into, allocate = ("dst", "") if acc == result else ("wide", _EMPTY.format(sums=sums, outs=outs))
+    product, narrow = ("y", "") if acc == result else ("sum", _NARROW.format(**locals()))
+    v, w, widen = ("v", "w", "") if element == acc else ("v1", "w1", _widen(element, acc))
+    return f"""#fmt = {format_attribute(fmt)}
+#a = affine_map<(i, j, k) -> {maps[0]}>
+#x = affine_map<(i, j, k) -> {maps[1]}>
+#y = affine_map<(i, j, k) -> (i, j)>
+#id = affine_map<(i, j) -> (i, j)>
+func.func @matmul(%a: {encoded} {{pith.name = "a"}},
+                  %x: {dense} {{pith.name = "x"}},
+                  %out: {buffer} {{pith.name = "out"}}) {{
+  %zero = arith.constant {zero} : {acc}
+  %dst = bufferization.to_tensor %out restrict writable : {buffer} to {outs}
+{allocate}  %init = linalg.fill ins(%zero : {acc}) outs(%{into} : {sums}) -> {sums}
+  %{product} = linalg.generic {{indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}}
+      ins(%a, %x : {encoded}, {dense}) outs(%init : {sums}) {{
+  ^bb0(%v: {element}, %w: {element}, %s: {acc}):
+{widen}    %p = arith.{mul} %{v}, %{w} : {acc}
+    %t = arith.{add} %s, %p : {acc}
+    linalg.yield %t : {acc}
+  }} -> {sums}
+{narrow}  bufferization.materialize_in_destination %y in restrict writable %out : ({outs}, {buffer}) -> ()
+  return
+}}
+"""
+
+
+_EMPTY = """  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %m = tensor.dim %dst, %c0 : {outs}
+  %n = tensor.dim %dst, %c1 : {outs}
+  %wide = tensor.empty(%m, %n) : {sums}
+"""
+
+_NARROW = """  %y = linalg.generic {{indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}}
+      ins(%sum : {sums}) outs(%dst : {outs}) {{
+  ^bb0(%s: {acc}, %o: {result}):
+    %r = arith.truncf %s : {acc} to {result}
+    linalg.yield %r : {result}
+  }} -> {outs}
+"""
+
+
+def _widen(element: str, acc: str) -> str:
+    extend = "extf" if acc.startswith("f") else "extsi"
+    return "".join(f"    %{x}1 = arith.{extend} %{x} : {element} to {acc}\n" for x in "vw")
+
+
+def _shape(x: Any) -> tuple[int, ...]:
+    shape = getattr(x, "shape", None)
+    return tuple(np.shape(x) if shape is None else shape)
+
+
+def _require_rank(shape: tuple[int, ...]) -> None:
+    if not shape:
+        raise ShapeError("cannot multiply by a scalar", where="pith.matmul", hint="use * on A.values")
+
+
+def _as_kind_of(result: np.ndarray, x: Any) -> Any:
+    """A torch tensor over ``result`` when ``x`` is one."""
+    if "torch" not in sys.modules or type(x).__module__.partition(".")[0] != "torch":
+        return result
+    import torch
+
+    if result.dtype.name == "bfloat16":
+        return torch.from_numpy(result.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(result)
+
+
+def _stack(parts: list[Any], x: Any) -> Any:
+    if isinstance(x, np.ndarray):
+        return np.stack(parts)
+    import torch
+
+    return torch.stack(parts)
+
+
+def _deliver(result: Any, out: Any) -> Any:
+    if out is None:
+        return result
+    out[...] = result
+    return out

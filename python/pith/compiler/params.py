@@ -1,0 +1,88 @@
+"""What a compiled function takes, as the user sees it: dense arrays, sparse tensors, numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import FormatError, ShapeError
+from ..formats import DYNAMIC, HSS, Format, buffer_specs
+from ..formats.parse import parse_format
+from ..sparse import SparseTensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Param:
+    """One parameter at the pith level.
+
+    Attributes:
+        name: what errors call it.
+        kind: ``dense``, ``encoded`` or ``number``.
+        dtype: element type (``f32``, ``index``, ...).
+        shape: sizes, -1 where dynamic.
+        format: storage of an encoded parameter.
+    """
+
+    name: str
+    kind: str
+    dtype: str
+    shape: tuple[int, ...] = ()
+    format: Format | None = None
+
+    @property
+    def native_count(self) -> int:
+        """Native arguments it expands into: buffers, values, one size per dynamic dimension."""
+        if self.format is None:
+            return 1
+        return len(buffer_specs(self.format)) + 1 + self.shape.count(DYNAMIC)
+
+    def flatten(self, value: Any, where: str) -> list[Any]:
+        """The native arguments for ``value``; dense values pass through unchecked (the call checks them)."""
+        if self.format is None:
+            if isinstance(value, SparseTensor):
+                raise FormatError("expects a dense array, got a SparseTensor", where=where, hint="pass A.to_dense()")
+            return [value]
+        tensor = self._sparse(value, where)
+        sizes = [n for n, s in zip(tensor.shape, self.shape) if s == DYNAMIC]
+        return [*tensor.buffers, *sizes]
+
+    def _sparse(self, value: Any, where: str) -> SparseTensor:
+        if not isinstance(value, SparseTensor):
+            raise FormatError(
+                f"expects a pith.SparseTensor in the format {self.format}, got {type(value).__name__}",
+                where=where,
+                hint="pack it first: pith.compress(w, fmt)",
+            )
+        if value.format != self.format:
+            raise FormatError(
+                f"expects the format {self.format}, got {value.format}", where=where, hint="convert it: A.to(fmt)"
+            )
+        if len(value.shape) != len(self.shape) or any(s not in (DYNAMIC, n) for s, n in zip(self.shape, value.shape)):
+            expected = "x".join("?" if s == DYNAMIC else str(s) for s in self.shape)
+            raise ShapeError(f"expects shape {expected}, got {'x'.join(map(str, value.shape))}", where=where)
+        return value
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for caches and bundles; the format as its text."""
+        fmt = self.format
+        stored = None if fmt is None else {"levels": str(fmt), "widths": [fmt.pos_width, fmt.crd_width, fmt.nm_width]}
+        return {"name": self.name, "kind": self.kind, "dtype": self.dtype, "shape": self.shape, "format": stored}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Param:
+        """Inverse of :meth:`to_json`."""
+        fmt = data["format"]
+        if fmt is not None:
+            pos, crd, nm = fmt["widths"]
+            parsed = parse_format(fmt["levels"])
+            fmt = (parsed.to_format() if isinstance(parsed, HSS) else parsed).with_widths(pos, crd, nm)
+        return cls(data["name"], data["kind"], data["dtype"], tuple(data["shape"]), fmt)
+
+
+def flatten(params: Sequence[Param], args: Sequence[Any], name: str) -> list[Any]:
+    """Native arguments for user arguments."""
+    out: list[Any] = []
+    for param, value in zip(params, args):
+        out += param.flatten(value, f"{name}: argument {param.name!r}")
+    return out
