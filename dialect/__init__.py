@@ -1,6 +1,7 @@
 """The pith dialect: attributes, types, ops and verifiers. No rewriting code lives or is imported here."""
 
 from pith._mlir import ir
+from pith.errors import IRError
 
 from .buffer import Buffer, BufferAttr
 from .dialect import Pith
@@ -50,8 +51,13 @@ __all__ = [
 
 
 def load(context: ir.Context | None = None) -> None:
-    """Make the pith dialect known to ``context`` (default: the current one); any number of times."""
+    """Make the pith dialect known to ``context`` (default: the current one); any number of times.
+
+    Errors: :class:`pith.IRError` when no context is given and none is current.
+    """
     context = context or ir.Context.current
+    if context is None:
+        raise IRError("no MLIR context to load pith into", hint="pass one, or call it inside `with context:`")
     with context:
         if not context.is_dialect_loaded(Pith.DIALECT_NAMESPACE):
             Pith.load()

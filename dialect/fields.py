@@ -17,12 +17,14 @@ class I64Array(ir.Attribute):
     """Constraint of an ``array<i64: ...>`` field (the bindings give dense arrays no name to constrain by)."""
 
     attr_name = "builtin.dense_array"
+    names_only = True
 
 
 class Bool(ir.Attribute):
     """Constraint of a ``bool`` field; the bindings give it no name either. Verifiers call :func:`read_bool`."""
 
     attr_name = "builtin.integer"
+    names_only = True
 
 
 def i64_array(values: Iterable[int]) -> ir.Attribute:

@@ -140,9 +140,9 @@ class AssembleOp(Pith.Operation, name="assemble", traits=[ext.Pure]):
     Semantics: no data moves. The buffers must obey the storage contract; that is not checked.
         Operands are grouped by role because operands of one group have one type;
         ``AssembleOp.build`` and ``buffers`` speak storage order.
-    Errors: "expects operandSegmentSizes", "expects result with a #pith.format encoding", "expects
-        N positions buffers" (coordinates, packed), "expects positions to be" (coordinates, packed,
-        values), "expects one size per dynamic dimension", "expects one storage width".
+    Errors: "expects result with a #pith.format encoding", "expects N positions buffers"
+        (coordinates, packed), "expects positions to be" (coordinates, packed, values), "expects
+        one size per dynamic dimension", "expects one storage width".
     Source: the storage contract of ``pith.formats.format``; ``sparse_tensor.assemble`` upstream.
     Example:
         ``%1 = "pith.assemble"(%pos, %crd, %values) {operandSegmentSizes = array<i32: 1, 1, 0, 1, 0>}
@@ -178,10 +178,6 @@ class AssembleOp(Pith.Operation, name="assemble", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
-        require(
-            "operandSegmentSizes" in self.operation.attributes,
-            "expects operandSegmentSizes = [positions, coordinates, packed, 1, sizes]",
-        )
         result = self.operation.results[0].type
         encoded_format(result, "result")
         require_buffers(result, self.positions, self.coordinates, self.packed, self.values)
@@ -198,7 +194,7 @@ class DisassembleOp(Pith.Operation, name="disassemble", traits=[ext.Pure]):
     Shapes: source: a ranked tensor with a ``#pith.format`` encoding; results: its positions,
         coordinates, packed coordinates and values, typed and grouped as the operands of ``assemble``.
     Semantics: no data moves; the inverse of ``assemble``. ``buffers`` gives them in storage order.
-    Errors: "expects resultSegmentSizes", "expects source with a #pith.format encoding", "expects N
+    Errors: "expects source with a #pith.format encoding", "expects N
         positions buffers" (coordinates, packed), "expects positions to be" (coordinates, packed,
         values), "expects one storage width".
     Source: the storage contract of ``pith.formats.format``; ``sparse_tensor.disassemble`` upstream.
@@ -228,10 +224,6 @@ class DisassembleOp(Pith.Operation, name="disassemble", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
-        require(
-            "resultSegmentSizes" in self.operation.attributes,
-            "expects resultSegmentSizes = [positions, coordinates, packed, 1]",
-        )
         source = self.operation.operands[0].type
         encoded_format(source, "source")
         require_buffers(source, self.positions, self.coordinates, self.packed, self.values)

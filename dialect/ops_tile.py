@@ -70,11 +70,11 @@ class PitTileOp(Pith.Operation, name="pit_tile", traits=[ext.Pure]):
         not, receives several tiles at one place (row sets that differ per K-block), so the op
         must accumulate, unless that other axis has a single micro-tile. If no pattern axis
         indexes the init, its tile is carried along the reduction and needs no accumulation.
-    Errors: one message per rule above, see ``dialect/tiling.py``: "expects operandSegmentSizes",
-        "expects one indexing map per operand", "expects iterator_types of", "expects every parallel
-        dimension to index init", "expects axis d to be permutation-invariant", "expects one packed
-        axis at most", "expects micro_tile i to divide", "expects accumulate = true", "expects block
-        argument i to be the operand's tile", "expects pith.yield", ...
+    Errors: one message per rule above, see ``dialect/tiling.py``: "expects one indexing map per
+        operand", "expects iterator_types of", "expects every parallel dimension to index init",
+        "expects axis d to be permutation-invariant", "expects one packed axis at most", "expects
+        micro_tile i to divide", "expects accumulate = true", "expects block argument i to be the
+        operand's tile", "expects pith.yield", ...
     Source: Zheng et al., PIT, SOSP 2023.
     Example (rows of A that the pattern names, times B):
         ``%c = "pith.pit_tile"(%p, %a, %b, %init) ({

@@ -98,7 +98,6 @@ def tile_type(type_: ir.RankedTensorType, map_: ir.AffineMap, tile: Sequence[int
 
 def require_tiling(op: ir.OpView) -> None:
     """Everything about a ``pit_tile`` except its body; raises :class:`Misuse`."""
-    require("operandSegmentSizes" in op.operation.attributes, "expects operandSegmentSizes = [1, inputs (8), 1]")
     tiling = tiling_of(op)
     operands = [*op.inputs, op.init]
     names = [*(f"input {i}" for i in range(len(op.inputs))), "init"]

@@ -5,6 +5,7 @@ import gc
 import pytest
 from pith import dialect
 from pith._mlir import ext, ir
+from pith.errors import IRError
 
 PROGRAM = """
 #nm = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>,
@@ -53,6 +54,11 @@ def test_load_uses_the_current_context():
     with ir.Context() as context:
         dialect.load()
         assert context.is_dialect_loaded("pith")
+
+
+def test_load_needs_a_context():
+    with pytest.raises(IRError, match="no MLIR context"):
+        dialect.load()
 
 
 def test_the_hosts_load_refuses_a_second_time(context):

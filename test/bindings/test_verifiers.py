@@ -37,6 +37,14 @@ def test_an_exception_passes_through(context):
         ir.Module.parse('"raises.op"() : () -> ()')
 
 
+def test_python_verifiers_run_before_irdl(context):
+    seen = []
+    define("runs_first", lambda op: bool(seen.append(len(op.operation.results))) or True).load()
+    with pytest.raises(ir.MLIRError, match="expects exactly 0 results, but got 1"):
+        ir.Module.parse('%0 = "runs_first.op"() : () -> index')
+    assert seen and set(seen) == {1}
+
+
 def test_a_diagnostic_is_at_the_op(context):
     text = """func.func @f(%a: tensor<8xf32>) {
       %0 = "pith.compress"(%a) : (tensor<8xf32>) -> tensor<8xf32>

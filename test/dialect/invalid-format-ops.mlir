@@ -106,7 +106,7 @@ func.func @f(%a: tensor<8x16xf32, #nm>) {
 
 #csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 32, 32, 0>
 func.func @f(%p: tensor<?xi32>, %c: tensor<?xi32>, %v: tensor<?xf32>, %n: index, %b: tensor<?xi8>, %w: tensor<?xi16>) {
-  // expected-error @below {{'pith.assemble' op expects operandSegmentSizes = [positions, coordinates, packed, 1, sizes]}}
+  // expected-error @below {{'operandSegmentSizes' attribute is expected but not provided}}
   %0 = "pith.assemble"(%p, %c, %v) : (tensor<?xi32>, tensor<?xi32>, tensor<?xf32>) -> tensor<8x16xf32, #csr>
   return
 }
@@ -187,7 +187,7 @@ func.func @f(%p: tensor<?xi32>, %c: tensor<?xi32>, %v: tensor<?xf32>, %n: index,
 
 #csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 32, 32, 0>
 func.func @f(%a: tensor<8x16xf32, #csr>) {
-  // expected-error @below {{'pith.disassemble' op expects resultSegmentSizes = [positions, coordinates, packed, 1]}}
+  // expected-error @below {{'resultSegmentSizes' attribute is expected but not provided}}
   %0:3 = "pith.disassemble"(%a) : (tensor<8x16xf32, #csr>) -> (tensor<?xi32>, tensor<?xi32>, tensor<?xf32>)
   return
 }

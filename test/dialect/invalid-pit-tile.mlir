@@ -1,25 +1,6 @@
 // Every verifier message of pit_tile and yield.
 // RUN: pith-opt %s --split-input-file --verify-diagnostics
 
-// --- pit_tile, yield ---------------------------------------------------------------------------
-
-#mk = affine_map<(m, n, k) -> (m, k)>
-#kn = affine_map<(m, n, k) -> (k, n)>
-#mn = affine_map<(m, n, k) -> (m, n)>
-func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<256x512xf32>, %c: tensor<128x512xf32>) {
-  // expected-error @below {{'pith.pit_tile' op expects operandSegmentSizes = [1, inputs (8), 1]}}
-  %r = "pith.pit_tile"(%p, %a, %b, %c) ({
-  ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
-    %x = tensor.empty() : tensor<32x32xf32>
-    "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
-      axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>, accumulate = false}
-      : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
-  return
-}
-
-// -----
-
 #mk = affine_map<(m, n, k) -> (m, k)>
 #kn = affine_map<(m, n, k) -> (k, n)>
 #mn = affine_map<(m, n, k) -> (m, n)>

@@ -1,0 +1,64 @@
+"""Does an op have the operands, attributes, results and regions its definition declares?
+
+MLIR runs the verifiers written in Python before IRDL's structural ones, so a Python verifier may
+meet an op that lacks what it is about to read. Such ops are left to IRDL, which names what is wrong.
+"""
+
+from typing import Any
+
+from pith._mlir import ir
+
+
+def is_well_formed(op: ir.OpView) -> bool:
+    """True when counts, segment sizes and kinds are those ``op``'s class declares."""
+    fields: dict[str, list[Any]] = {kind: [] for kind in ("OperandDef", "ResultDef", "AttributeDef", "RegionDef")}
+    for field in type(op)._fields:
+        fields[type(field).__name__].append(field)
+    operation = op.operation
+    return (
+        _counts_fit(fields["OperandDef"], len(operation.operands), _segments(operation, "operandSegmentSizes"))
+        and _counts_fit(fields["ResultDef"], len(operation.results), _segments(operation, "resultSegmentSizes"))
+        and len(operation.regions) == len(fields["RegionDef"])
+        and all(_has(operation, field) for field in fields["AttributeDef"])
+        and all(_is_kind(v.type, c) for v, c in zip(operation.operands, _single_constraints(fields["OperandDef"])))
+    )
+
+
+def _segments(operation: ir.Operation, name: str) -> list[int] | None:
+    if name not in operation.attributes:
+        return None
+    attr = operation.attributes[name]
+    return list(attr) if isinstance(attr, ir.DenseI32ArrayAttr) else []
+
+
+def _counts_fit(fields: list[Any], count: int, segments: list[int] | None) -> bool:
+    """The number of values, cut into ``segments`` where groups vary, fits the fields."""
+    limits = {"single": (1, 1), "optional": (0, 1), "variadic": (0, count)}
+    bounds = [limits[f.variadicity.name] for f in fields]
+    if all(low == high == 1 for low, high in bounds):
+        return count == len(fields)
+    return (
+        segments is not None
+        and len(segments) == len(fields)
+        and sum(segments) == count
+        and all(low <= n <= high for n, (low, high) in zip(segments, bounds))
+    )
+
+
+def _has(operation: ir.Operation, field: Any) -> bool:
+    return field.name in operation.attributes and _is_kind(operation.attributes[field.name], field.constraint)
+
+
+def _single_constraints(fields: list[Any]) -> list[Any]:
+    """Constraints of the leading operands that are neither optional nor variadic."""
+    out = []
+    for field in fields:
+        if field.variadicity.name != "single":
+            break
+        out.append(field.constraint)
+    return out
+
+
+def _is_kind(value: ir.Type | ir.Attribute, constraint: Any) -> bool:
+    """Constraints made for a name only (dense arrays, bool) tell nothing: the readers check those."""
+    return getattr(constraint, "names_only", False) or isinstance(value, constraint)
