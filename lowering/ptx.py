@@ -19,11 +19,7 @@ from .targets import GpuTarget
 
 TRIPLE = "nvptx64-nvidia-cuda"
 
-#: Function and parameter attributes LLVM 22 does not know. They only license optimisations, so
-#: dropping them keeps the meaning.
-UNKNOWN_ATTRIBUTES: tuple[str, ...] = ()
-
-#: (pattern, replacement) on whole lines.
+#: (pattern, replacement) per construct.
 _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
     # `gpu.dynamic_shared_memory` becomes a defined, internal array of no elements. NVPTX gives that
     # one byte of static shared memory; dynamic shared memory is an external array of unknown size.
@@ -31,6 +27,9 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"^(@__dynamic_shmem__\d+) = internal (addrspace\(3\) global \[0 x i8\]) undef", re.MULTILINE),
         r"\1 = external \2",
     ),
+    # Attributes of intrinsics belong to the LLVM that reads them: it adds its own to every intrinsic
+    # it knows, so those of a newer LLVM (which it may not know) are not needed.
+    (re.compile(r"^(declare [^\n]*@llvm\.[^\n]*\)) #\d+$", re.MULTILINE), r"\1"),
 )
 
 _LOCK = threading.Lock()
@@ -42,34 +41,44 @@ def to_llvm22(text: str) -> str:
     >>> print(to_llvm22("@__dynamic_shmem__0 = internal addrspace(3) global [0 x i8] undef, align 16"))
     @__dynamic_shmem__0 = external addrspace(3) global [0 x i8], align 16
     """
-    for name in UNKNOWN_ATTRIBUTES:
-        text = re.sub(rf" {name}\b", "", text)
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
-    return text
+    used = set(re.findall(r" (#\d+)(?! =)\b", re.sub(r"^attributes .*$", "", text, flags=re.MULTILINE)))
+    lines = text.splitlines()
+    return "\n".join(x for x in lines if not x.startswith("attributes #") or x.split()[1] in used)
 
 
 def llvm_ir(op: ir.Operation | ir.OpView) -> str:
     """LLVM IR text of a module or ``gpu.module`` whose content is in the ``llvm`` dialect.
 
-    Errors: :class:`pith.PassError` when something in it is not.
+    Errors: :class:`pith.PassError` naming the first op that is not.
     """
     operation = op.operation
+    _require_llvm(operation)
     with operation.context, operation.location:
-        diagnostics: list[str] = []
-        handler = operation.context.attach_diagnostic_handler(lambda d: bool(diagnostics.append(d.message)) or True)
         try:
-            text = llvm.translate_module_to_llvmir(operation)
+            return llvm.translate_module_to_llvmir(operation)
         except Exception as e:
-            reason = "; ".join(diagnostics) or str(e)
-            raise PassError(
-                f"cannot be translated to LLVM IR: {reason}",
-                where=operation.name,
-                hint="lower it first: pith-to-nvvm or gpu-to-nvvm for GPU modules, a cpu pipeline for others",
-            ) from e
-        finally:
-            handler.detach()
-    return text
+            raise PassError(f"cannot be translated to LLVM IR: {e}", where=operation.name, hint=_LOWER_FIRST) from e
+
+
+_LOWER_FIRST = "lower it first: pith-to-nvvm or gpu-to-nvvm for GPU modules, a cpu pipeline for others"
+
+
+def _require_llvm(root: ir.Operation) -> None:
+    """The translation crashes on some ops it does not know, so they are refused before it sees them."""
+    foreign: list[ir.Operation] = []
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name in ("builtin.module", "gpu.module") or op.name.partition(".")[0] in ("llvm", "nvvm"):
+            return ir.WalkResult.ADVANCE
+        foreign.append(op)
+        return ir.WalkResult.INTERRUPT
+
+    root.walk(visit, ir.WalkOrder.PRE_ORDER)
+    if foreign:
+        message = f"cannot be translated to LLVM IR: holds a {foreign[0].name!r} op"
+        raise PassError(message, where=str(foreign[0].location), hint=_LOWER_FIRST)
 
 
 def compile_ptx_text(llvm_text: str, target: GpuTarget, opt_level: int = 3) -> str:
@@ -110,6 +119,7 @@ def _parse(llvm_text: str, where: str) -> Any:
     try:
         module = _llvmlite().parse_assembly(to_llvm22(llvm_text))
         module.verify()
+        _check_intrinsics(module)
     except RuntimeError as e:
         raise ToolError(
             f"the code generator does not parse this LLVM IR: {e}",
@@ -117,6 +127,16 @@ def _parse(llvm_text: str, where: str) -> Any:
             hint="a construct of a newer LLVM needs an entry in pith.lowering.ptx.to_llvm22",
         ) from e
     return module
+
+
+def _check_intrinsics(module: Any) -> None:
+    """Refuse intrinsics this LLVM does not know: code generation would abort the process.
+
+    :func:`to_llvm22` took their attributes away and the parser gave the known ones theirs back.
+    """
+    for function in module.functions:
+        if function.is_declaration and function.name.startswith("llvm.") and not list(function.attributes):
+            raise RuntimeError(f"unknown intrinsic {function.name}")
 
 
 @functools.lru_cache(maxsize=1)

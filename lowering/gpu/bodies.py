@@ -19,7 +19,10 @@ WARP = 32
 class Body(Protocol):
     """What the kernel generator asks of a body."""
 
-    threads: int
+    @property
+    def threads(self) -> int:
+        """Threads of a block."""
+        ...
 
     def layout(self, element: ir.Type) -> tuple[TileShape, TileShape]:
         """Shared tiles of lhs (m x k) and rhs (k x n)."""
@@ -104,7 +107,7 @@ class MmaBody:
     warps: tuple[int, int]
 
     @property
-    def threads(self) -> int:  # type: ignore[override]
+    def threads(self) -> int:
         return WARP * self.warps[0] * self.warps[1]
 
     @property

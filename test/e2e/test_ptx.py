@@ -1,0 +1,199 @@
+"""pith -> PTX: both chips assemble, levels re-enter the pipelines, and the LLVM text step holds. No GPU is needed."""
+
+import json
+
+import gpu_programs
+import pytest
+from pith import dialect
+from pith._mlir import ir
+from pith.cli.emit import emit
+from pith.errors import PassError, ToolError, UnsupportedError
+from pith.lowering import ptx
+from pith.lowering.gpu import Extent, LaunchDescription, compile_ptx
+from pith.lowering.targets import CHIPS, CpuTarget, GpuTarget
+from pith.passes.pipeline import run_pipeline
+from pith.tools import ptxas
+
+needs_ptxas = pytest.mark.skipif(ptxas.find_ptxas() is None, reason="ptxas is neither on PATH nor in a wheel")
+
+PROGRAMS = {
+    "pit_m_f32": gpu_programs.pit_matmul("m", tile=(64, 64, 16)),
+    "pit_n_f32": gpu_programs.pit_matmul("n", tile=(32, 32, 16), granularity=4),
+    "pit_k_f32_atomic": gpu_programs.pit_matmul("k", tile=(32, 64, 32), accumulate=True),
+    "pit_m_f16": gpu_programs.pit_matmul("m", element="f16", out="f32", tile=(64, 64, 32)),
+    "pit_k_f16": gpu_programs.pit_matmul("k", element="f16", out="f16", tile=(32, 32, 64), granularity=16),
+    "hss_f32": lambda: gpu_programs.hss_matmul("C1(3:4)->C0(2:4)", (64, 128)),
+    "hss_f16": lambda: gpu_programs.hss_matmul("V(16)C1(2:8)->C0(2:4)", (64, 128), element="f16", transposed=True),
+    "hss_deep": lambda: gpu_programs.hss_matmul("C2(1:2)->C1(2:3)->C0(5:7)", (30, 84), element="f16", out="f16"),
+}
+
+
+@pytest.fixture(autouse=True)
+def context():
+    with dialect.make_context(), ir.Location.unknown():
+        yield
+
+
+def program(name):
+    source = PROGRAMS[name]
+    return ir.Module.parse(source if isinstance(source, str) else source())
+
+
+@needs_ptxas
+@pytest.mark.parametrize("chip", ["sm_80", "sm_90"])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_ptxas_assembles(name, chip):
+    artifact = compile_ptx(program(name), GpuTarget(chip))
+    assert f".target {chip}" in artifact.ptx
+    if "f16" in name:
+        assert "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32" in artifact.ptx
+    assembled = ptxas.assemble(artifact.ptx, chip)
+    assert assembled.cubin[:4] == b"\x7fELF"
+    kernels = {launch.kernel for launch in artifact.launches}
+    assert set(assembled.registers) == kernels
+    # ptxas (CUDA 13.0) spills up to 16 bytes of some kernels to stay below 80 registers; accumulators never fit there.
+    assert max(assembled.spill_bytes.values()) <= 32
+
+
+@needs_ptxas
+@pytest.mark.parametrize("chip", CHIPS)
+def test_every_chip_assembles(chip):
+    assert ptxas.assemble(compile_ptx(program("pit_m_f16"), GpuTarget(chip)).ptx, chip).registers
+
+
+def test_every_level_reenters_the_pipelines():
+    """Stop at a level, print, parse, go on: the same PTX comes out."""
+    artifact = compile_ptx(program("hss_f16"), GpuTarget("sm_90"))
+    assert list(artifact.levels) == ["pith", "gpu", "nvvm", "llvm", "ptx"]
+    rest = {"pith": "pith-to-nvvm", "gpu": "gpu-to-nvvm", "nvvm": ""}
+    for level, pipeline in rest.items():
+        module = ir.Module.parse(artifact.levels[level])
+        run_pipeline(module, f"builtin.module({pipeline})")
+        assert emit(module, "llvm") == artifact.levels["llvm"]
+        assert emit(module, "ptx") == emit(module, "asm") == artifact.ptx
+        run_pipeline(module, "builtin.module(pith-gpu-module-to-binary)")
+        assert emit(ir.Module.parse(str(module)), "ptx") == artifact.ptx
+
+
+def test_compile_leaves_the_module_alone():
+    module = program("pit_m_f32")
+    before = str(module)
+    compile_ptx(module, GpuTarget("sm_80"))
+    assert str(module) == before
+
+
+def test_launch_description():
+    artifact = compile_ptx(program("hss_f32"), GpuTarget("sm_80"))
+    fill, product = artifact.launches
+    assert (fill.kernel, product.kernel) == ("hss_fill_0", "hss_matmul_1")
+    assert [str(e) for e in product.grid] == ["1", "ceildiv(arg4.dim1, 64)", "1"]
+    assert product.block == (256, 1, 1) and fill.block == (256, 1, 1)
+    # 64 x (16 + 1) words of the lhs tile, 16 x 64 of the rhs tile.
+    assert product.dynamic_shared_bytes == 4 * (64 * 17 + 16 * 64)
+    sources = ["0.coordinates[2]", "0.coordinates[3]", "0.values", "1.values", "result0"]
+    assert [a.source for a in product.arguments] == sources
+    assert [(a.kind, a.dtype, a.rank) for a in product.arguments] == [
+        ("memref", "i8", 1),
+        ("memref", "i8", 1),
+        ("memref", "f32", 1),
+        ("memref", "f32", 2),
+        ("memref", "f32", 2),
+    ]
+    entry = artifact.ptx.split(f".visible .entry {product.kernel}(")[1].split(")")[0]
+    assert entry.count(".param") == sum(a.parameters for a in product.arguments)
+    assert product.target == "sm_80"
+
+
+def test_launch_description_json_round_trip():
+    for launch in compile_ptx(program("pit_m_f16"), GpuTarget("sm_90")).launches:
+        assert LaunchDescription.from_dict(json.loads(launch.to_json())) == launch
+
+
+def test_grid_holds_partial_micro_tiles():
+    """33 elements in micro-tiles of 4 are 9 micro-tiles: 36 positions, 2 tiles of 32."""
+    (launch,) = compile_ptx(program("pit_n_f32"), GpuTarget("sm_90")).launches
+    assert launch.grid[1] == Extent(3, 1, add=3, divisor=32)
+    assert launch.grid[1].evaluate([(), (), (), (5, 33)]) == 2
+
+
+def test_dynamic_shared_memory_becomes_external():
+    artifact = compile_ptx(program("pit_m_f32"), GpuTarget("sm_90"))
+    assert "@__dynamic_shmem__0 = internal addrspace(3) global [0 x i8] undef" in artifact.levels["llvm"]
+    assert "@__dynamic_shmem__0 = external addrspace(3) global [0 x i8]," in ptx.to_llvm22(artifact.levels["llvm"])
+    assert ".extern .shared .align 16 .b8 __dynamic_shmem__0[]" in artifact.ptx
+
+
+#: One function per construct the lowering emits: everything else passes to LLVM 22 unchanged.
+CONSTRUCTS = {
+    "ranged intrinsic result": "nvvm.read.ptx.sreg.tid.x : i32",
+    "barrier": "nvvm.barrier",
+    "fma": "llvm.intr.fma(%f, %f, %f) : (f32, f32, f32) -> f32",
+    "atomic add": "llvm.atomicrmw fadd %p, %f acq_rel : !llvm.ptr, f32",
+    "unsigned minimum": "llvm.intr.umin(%i, %i) : (i64, i64) -> i64",
+    "zero extension": "llvm.trunc %i : i64 to i8",
+    "half": "llvm.fptrunc %f : f32 to f16",
+}
+
+
+@pytest.mark.parametrize("construct", CONSTRUCTS)
+def test_construct_passes_to_llvm22(construct):
+    op = CONSTRUCTS[construct]
+    result = "" if op == "nvvm.barrier" else "%r = "
+    module = ir.Module.parse(f"""gpu.module @k {{
+      llvm.func @f(%p: !llvm.ptr, %f: f32, %i: i64) attributes {{nvvm.kernel}} {{ {result}{op} llvm.return }}
+    }}""")
+    text = ptx.compile_ptx_text(emit(module, "llvm"), GpuTarget("sm_80"), opt_level=0)
+    assert ".visible .entry f(" in text
+
+
+def test_attributes_of_a_newer_llvm_on_intrinsics_are_dropped():
+    text = """define float @f(float %a) #0 { %r = call float @llvm.sqrt.f32(float %a)  ret float %r }
+declare float @llvm.sqrt.f32(float) #1
+attributes #0 = { nounwind }
+attributes #1 = { not_known_to_llvm22 nounwind }"""
+    assert "not_known_to_llvm22" not in ptx.to_llvm22(text)
+    assert "attributes #0 = { nounwind }" in ptx.to_llvm22(text)
+    assert "sqrt.rn.f32" in ptx.compile_ptx_text(text, GpuTarget("sm_80"))
+
+
+def test_an_unknown_intrinsic_is_a_tool_error_not_a_crash():
+    text = "define void @f() { call void @llvm.nvvm.of.tomorrow()  ret void }\ndeclare void @llvm.nvvm.of.tomorrow() #0"
+    with pytest.raises(ToolError, match=r"unknown intrinsic llvm\.nvvm\.of\.tomorrow"):
+        ptx.compile_ptx_text(text + "\nattributes #0 = { nounwind }", GpuTarget("sm_80"))
+
+
+def test_text_llvm22_does_not_parse_is_a_tool_error():
+    with pytest.raises(ToolError, match="does not parse"):
+        ptx.compile_ptx_text("define void @f() { frobnicate }", GpuTarget("sm_80"))
+
+
+def test_cpu_has_no_ptx():
+    with pytest.raises(UnsupportedError, match="'cpu' has no PTX"):
+        compile_ptx(program("pit_m_f32"), CpuTarget())
+
+
+def test_emit_says_what_is_missing():
+    with pytest.raises(UnsupportedError, match="no GPU code"):
+        emit(ir.Module.parse("module {}"), "ptx")
+    with pytest.raises(UnsupportedError, match="cannot emit 'elf'"):
+        emit(ir.Module.parse("module {}"), "elf")
+    with pytest.raises(PassError, match=r"holds a 'func\.func'"):
+        emit(program("pit_m_f32"), "llvm")
+
+
+def test_host_assembly():
+    module = ir.Module.parse("llvm.func @twice(%a: i32) -> i32 { %0 = llvm.add %a, %a : i32 llvm.return %0 : i32 }")
+    assert "twice:" in emit(module, "asm")
+
+
+@needs_ptxas
+def test_ptxas_refusal_is_typed():
+    with pytest.raises(ToolError, match="ptxas refused") as e:
+        ptxas.assemble(".version 7.0\n.target sm_80\n.address_size 64\nnonsense", "sm_80")
+    assert "nonsense" in str(e.value)
+
+
+def test_missing_ptxas_is_typed(monkeypatch):
+    monkeypatch.setattr(ptxas, "find_ptxas", lambda: None)
+    with pytest.raises(ToolError, match="not found"):
+        ptxas.assemble("", "sm_80")
