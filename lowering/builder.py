@@ -7,7 +7,7 @@ Sizes and offsets are ``int`` while they are known and become SSA values only wh
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pith._mlir import arith, ir, memref, scf, tensor
+from pith._mlir import arith, func, ir, memref, scf, tensor
 
 #: An index that is known now, or an SSA value of ``index`` type.
 Index = int | ir.Value
@@ -120,8 +120,13 @@ def for_loop(
     return list(loop.results)
 
 
-def parallel_loop(extents: Sequence[Index], body: Callable[..., Any]) -> None:
-    """``scf.parallel`` over ``[0, extent)`` per dimension; ``body(*ivs)`` must write disjoint memory."""
+def parallel_loop(extents: Sequence[Index], body: Callable[..., Any], work: Index) -> None:
+    """``scf.parallel`` over ``[0, extent)`` per dimension; ``body(*ivs)`` must write disjoint memory.
+
+    ``work`` is about how many scalar operations the whole loop does. The runtime reads it when the
+    loop starts: waking threads costs microseconds, so small loops run on the calling thread.
+    """
+    _expect_work(work)
     zero, one = value(0), value(1)
     n = len(extents)
     loop = scf.ParallelOp([], [zero] * n, [value(e) for e in extents], [one] * n, [])
@@ -129,6 +134,22 @@ def parallel_loop(extents: Sequence[Index], body: Callable[..., Any]) -> None:
     with ir.InsertionPoint(block):
         body(*block.arguments)
         scf.ReduceOp([], 0)
+
+
+def _expect_work(work: Index) -> None:
+    """Call ``pith_expect_work`` of the runtime library, declaring it in the module if need be."""
+    op = ir.InsertionPoint.current.block.owner
+    while op.operation.name != "builtin.module":
+        op = op.operation.parent
+    module_body = op.regions[0].blocks[0]
+    type_ = ir.FunctionType.get([ir.IndexType.get()], [])
+    if not any(o.operation.name == "func.func" and o.sym_name.value == _EXPECT_WORK for o in module_body.operations):
+        with ir.InsertionPoint(module_body):
+            func.FuncOp(_EXPECT_WORK, type_, visibility="private")
+    func.call([], _EXPECT_WORK, [value(work)])
+
+
+_EXPECT_WORK = "pith_expect_work"
 
 
 def if_else(
@@ -145,6 +166,14 @@ def if_else(
         with ir.InsertionPoint(op.else_block):
             scf.yield_(list(otherwise() or ()))
     return list(op.results)
+
+
+def product(factors: Sequence[Index]) -> Index:
+    """The product of sizes."""
+    out: Index = 1
+    for f in factors:
+        out = mul(out, f)
+    return out
 
 
 def zero_of(type_: ir.Type) -> ir.Value:

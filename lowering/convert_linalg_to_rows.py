@@ -27,15 +27,13 @@ class ConvertLinalgToParallelRowsPass(Pass):
     Innermost reduction dimensions carry their result in a register, and their combiner may be
     reassociated (as ``linalg`` leaves the order of a reduction open), so LLVM can vectorise them.
     Upstream offers all loops serial or all loops parallel; the first leaves cores idle, the second
-    turns every element into a task with divisions. Ops on fewer than ``grain`` elements stay serial.
+    turns every element into a task with divisions. Small ops stay on one thread, decided at run time.
 
     Requires: bufferized ``linalg.generic`` (run ``linalg-generalize-named-ops``). Preserves: other
     ops, and ops on tensors. Cost: linear.
     """
 
     name: ClassVar[str] = "convert-linalg-to-parallel-rows"
-    #: Elements below which forking threads costs more (about 5 us) than it saves at 1 element a ns.
-    grain: int = 16384
 
     def run(self, module: ir.Module) -> None:
         found: list[ir.Operation] = []
@@ -65,7 +63,7 @@ class ConvertLinalgToParallelRowsPass(Pass):
         def leaf() -> None:
             _reduce(op, maps, views, sizes, point, list(range(split, len(iterators))))
 
-        if not dims or iterators[0] != "parallel" or sizes[0] == 1 or not self._is_large(sizes):
+        if not dims or iterators[0] != "parallel" or sizes[0] == 1:
             free_loops(dims, sizes, point, leaf)
             return
 
@@ -73,15 +71,8 @@ class ConvertLinalgToParallelRowsPass(Pass):
             point[0] = iv
             free_loops(dims[1:], sizes, point, leaf)
 
-        b.parallel_loop([sizes[0]], row)
-
-    def _is_large(self, sizes: list[Index]) -> bool:
-        total = 1
-        for s in sizes:
-            if not isinstance(s, int):
-                return True
-            total *= s
-        return total >= self.grain
+        operations = len(list(op.regions[0].blocks[0].operations))
+        b.parallel_loop([sizes[0]], row, work=b.mul(b.product(sizes), operations))
 
 
 def _first_inner_reduction(iterators: tuple[str, ...]) -> int:

@@ -31,6 +31,9 @@ PANEL_BYTES = 256
 #: Rows per parallel task: a 64 x 256-byte tile is 16 KiB, half of a 32 KiB L1.
 CHUNK_ROWS = 64
 
+#: Multiply-adds that take about as long as one scalar operation (one AVX2 register of f32).
+VECTOR_OPERATIONS = 8
+
 
 @dataclasses.dataclass(frozen=True)
 class _Emitter:
@@ -94,13 +97,14 @@ def emit_panel(m: Matmul, storage: Storage) -> ir.Value:
     source = bufferization.to_buffer(_memref(dense.type), dense, read_only=True)
     out = bufferization.to_buffer(_memref(init.type), destination)
     panels = _alloc(e, [e.blocks, e.reds, lanes])
-    b.parallel_loop([e.blocks], lambda block: _pack(e, source, panels, block))
+    b.parallel_loop([e.blocks], lambda block: _pack(e, source, panels, block), work=b.mul(e.reds, e.cols))
+    work = b.div(b.mul(b.dim_size(storage.values, 0), e.cols), VECTOR_OPERATIONS)
     units = e.chunk_units
     if units is None:
-        b.parallel_loop([e.blocks], lambda block: _task(e, panels, out, block, 0, None))
+        b.parallel_loop([e.blocks], lambda block: _task(e, panels, out, block, 0, None), work=work)
     else:
         chunks = b.ceildiv(storage.level_sizes[0], units)
-        b.parallel_loop([e.blocks, chunks], lambda block, c: _task(e, panels, out, block, c, units))
+        b.parallel_loop([e.blocks, chunks], lambda block, c: _task(e, panels, out, block, c, units), work=work)
     return bufferization.to_tensor(init.type, out, restrict=True, writable=True)
 
 

@@ -43,7 +43,8 @@ def emit_scalar(g: SparseGeneric, storage: Storage) -> ir.Value:
     top = start(storage.format)
     if storage.format.levels[0].kind == "dense" and sparse_dims[first.dim] in g.dims(len(g.maps) - 1):
         size = storage.level_sizes[0]
-        b.parallel_loop([size], lambda c: walk(storage, descend(storage, top, c, c), leaf))
+        work = b.product([b.dim_size(storage.values, 0), *(sizes[d] for d in free)])
+        b.parallel_loop([size], lambda c: walk(storage, descend(storage, top, c, c), leaf), work=b.mul(work, 4))
     else:
         walk(storage, top, leaf)
     return bufferization.to_tensor(g.init.type, views[-1], restrict=True, writable=True)
