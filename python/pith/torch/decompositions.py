@@ -18,8 +18,12 @@ _KEPT = (_aten.linear, _aten.addmm, _aten.matmul, _aten.layer_norm, _aten.native
 
 def decomposition_table() -> dict[Any, Callable]:
     """Op -> its decomposition, as ``ExportedProgram.run_decompositions`` takes it (a fresh dict)."""
-    table = {k: v for k, v in fx_importer().get_decomposition_table().items() if k._overloadpacket not in _KEPT}
+    everything = fx_importer().get_decomposition_table()
+    table: dict[Any, Callable] = {
+        op: rule for op, rule in everything.items() if getattr(op, "_overloadpacket", None) not in _KEPT
+    }
     table[_aten.layer_norm.default] = layer_norm
+    table[_aten._sparse_addmm.default] = sparse_addmm
     return table
 
 
@@ -43,3 +47,16 @@ def layer_norm(
     if weight is not None:
         out = out * weight
     return out if bias is None else out + bias
+
+
+def sparse_addmm(
+    base: torch.Tensor, a: torch.Tensor, b: torch.Tensor, *, beta: float = 1, alpha: float = 1
+) -> torch.Tensor:
+    """``torch.sparse.mm`` and its kin as the dense product they compute; the format of ``a`` says the rest.
+
+    >>> a, b = torch.eye(3), torch.ones(3, 2)
+    >>> torch.equal(sparse_addmm(b, a, b, beta=0, alpha=2), 2 * b)
+    True
+    """
+    product = a @ b if alpha == 1 else (a @ b) * alpha
+    return product if beta == 0 else base * beta + product

@@ -7,7 +7,7 @@ import dataclasses
 import inspect
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind, TensorArgument
@@ -103,7 +103,8 @@ def export(
     graph = program.graph_module.graph
     resolve_views(graph)
     keep_model_frames(graph)
-    return Exported(program, placeholders, unused, constants, in_spec, program.call_spec.out_spec)
+    out_spec = cast(pytree.TreeSpec, program.call_spec.out_spec)
+    return Exported(program, placeholders, unused, constants, in_spec, out_spec)
 
 
 def _argument_names(module: torch.nn.Module, args: Sequence[Any]) -> dict[str, Any]:

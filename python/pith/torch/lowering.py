@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 
@@ -171,7 +171,7 @@ def _collapsed(type_: ir.RankedTensorType, groups: list[list[int]]) -> ir.Ranked
     return ir.RankedTensorType.get(sizes, type_.element_type)
 
 
-def _product(sizes) -> int:
+def _product(sizes: Iterable[int]) -> int:
     """Product of sizes; DYNAMIC when one of them is."""
     out = 1
     for size in sizes:

@@ -1,0 +1,77 @@
+"""Name patterns, as ``pith.torch.import_program(sparsity=...)`` reads them. Needs neither torch nor MLIR."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pith
+import pytest
+from pith.torch.names import as_format, assign_formats
+
+SHAPES = {
+    "layer.0.up.weight": (32, 16),
+    "layer.0.up.bias": (32,),
+    "layer.1.up.weight": (32, 16),
+    "x": (-1, 16),
+    "args.0": (8, 8),
+}
+FMT = pith.HSS.parse("C1(3:4)->C0(2:4)").to_format()
+
+
+def test_names_need_neither_torch_nor_mlir():
+    code = "import sys, pith.torch.names; print('torch' in sys.modules, 'torch_mlir' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split() == ["False"] * 2
+
+
+def test_a_pattern_names_every_operand_it_matches():
+    operands = assign_formats({"*.up.weight": "C1(3:4)->C0(2:4)"}, SHAPES).operands
+    assert operands == {"layer.0.up.weight": FMT, "layer.1.up.weight": FMT}
+
+
+def test_inputs_have_names_too_and_dynamic_sizes_fit():
+    assert assign_formats({"x": FMT, "args.?": pith.Format.bsr(4, 4)}, SHAPES).operands["x"] == FMT
+
+
+def test_submodules_are_asked_only_when_no_operand_matches():
+    found = assign_formats({"*.up*": pith.Format.dense(1), "*.act": "csr"}, {"0.up": (4,)}, ["0.up", "0.act"])
+    assert list(found.operands) == ["0.up"] and found.activations == {"0.act": pith.Format.csr()}
+
+
+def test_two_patterns_that_agree_are_no_conflict():
+    assert len(assign_formats({"*.0.up.weight": FMT, "*.up.weight": FMT}, SHAPES).operands) == 2
+
+
+def test_two_patterns_that_disagree_name_both():
+    with pytest.raises(pith.ImportProgramError, match=r"'\*\.weight' and '\*\.0\.up\.\*' give layer\.0\.up\.weight"):
+        assign_formats({"*.weight": FMT, "*.0.up.*": "csr"}, SHAPES)
+
+
+@pytest.mark.parametrize("pattern", ["layer.0.up.wieght", "*.upp.weight", "up.weight"])
+def test_a_pattern_that_names_nothing_lists_close_names(pattern):
+    with pytest.raises(pith.ImportProgramError, match=r"close names: .*layer\.\d\.up\.weight") as e:
+        assign_formats({pattern: FMT}, SHAPES)
+    assert e.value.where == f"sparsity[{pattern!r}]"
+
+
+def test_a_format_of_another_rank_or_size_names_the_operand():
+    with pytest.raises(pith.ShapeError, match=r"layer\.0\.up\.bias \(sparsity\['\*bias'\]\): .*rank 2"):
+        assign_formats({"*bias": FMT}, SHAPES)
+    with pytest.raises(pith.ShapeError, match=r"args\.0 .*16 does not divide"):
+        assign_formats({"args.0": FMT}, SHAPES)
+
+
+@pytest.mark.parametrize("value", [3, "2:4", "nonsense", None])
+def test_what_is_no_format_is_refused_with_its_place(value):
+    with pytest.raises(pith.FormatError) as e:
+        as_format(value, "sparsity['x']")
+    assert e.value.where == "sparsity['x']" and e.value.hint
+
+
+def test_without_torch_the_error_says_what_to_install(monkeypatch):
+    import pith.torch
+
+    monkeypatch.delitem(pith.torch.__dict__, "import_program", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(pith.ToolError, match=r"pip install 'pith-mlir\[torch\]'"):
+        _ = pith.torch.import_program
