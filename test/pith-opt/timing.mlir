@@ -5,6 +5,7 @@
 // CHECK: Total Execution Time: {{[0-9.]+}} seconds
 // CHECK: ----Wall Time----  ----Name----
 // CHECK: ({{.*}}%)  Parser
+// CHECK: ({{.*}}%)  Pipeline
 // CHECK: ({{.*}}%)  pith-assemble-arguments
 // CHECK: ({{.*}}%)  cse
 // CHECK: ({{.*}}%)  Output

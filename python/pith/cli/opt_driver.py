@@ -84,13 +84,10 @@ class _Chunk:
             output = self._render(module)
             self._phase("Output")
             return output
-        except ir.MLIRError as e:
+        except (IRError, PassError, ir.MLIRError) as e:
             if printer.errors == before:
-                printer.report(str(e))
-        except (IRError, PassError) as e:
-            if printer.errors == before:
-                printer.report(str(e))
-            elif e.hint:
+                printer.report(e)
+            elif isinstance(e, Error) and e.hint:
                 printer.hint(e.hint)
         return None
 
@@ -109,6 +106,7 @@ class _Chunk:
         if flags.run_reproducer:
             text, verify = read_reproducer(self.source if isinstance(self.source, str) else "", self.name)
         pipeline = parse_pipeline(text, context)
+        self._phase("Pipeline")
         if flags.dump_pass_pipeline:
             sys.stderr.write(f"{pipeline}\n")
         instruments = self._instruments()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import linecache
+import re
 import sys
 from typing import TextIO
 
 from pith._mlir import ir
+from pith.errors import Error
 from pith.passes.pipeline_diagnostics import Diagnostic
+
+_FILE_LOCATION = re.compile(r'loc\("([^"]*)":(\d+):(\d+)\)')
 
 #: The file name MLIR gives to text that was parsed from memory.
 IN_MEMORY = "-"
@@ -44,10 +48,17 @@ class DiagnosticPrinter:
         for note in diagnostic.notes:
             stream.write(self.format(note))
 
-    def report(self, message: str) -> None:
-        """Print an error that no diagnostic told."""
-        self.errors += 1
-        (self.stream or sys.stderr).write(f"{self.name}: error: {message}\n")
+    def report(self, error: Exception) -> None:
+        """Print an error that no diagnostic told, at its position where it has one."""
+        where = _FILE_LOCATION.fullmatch(getattr(error, "where", None) or "")
+        if where and isinstance(error, Error):
+            self.emit(Diagnostic("error", error.message, where[1], int(where[2]), int(where[3])))
+        elif isinstance(error, Error):
+            self.emit(Diagnostic("error", f"{error.where}: {error.message}" if error.where else error.message))
+        else:
+            self.emit(Diagnostic("error", str(error)))
+        if isinstance(error, Error) and error.hint:
+            self.hint(error.hint)
 
     def hint(self, text: str) -> None:
         """Print what to do about the errors so far."""

@@ -65,10 +65,6 @@ class DiagnosticVerifier(DiagnosticPrinter):
         for each in (diagnostic, *diagnostic.notes):
             self._match(each)
 
-    def report(self, message: str) -> None:
-        """Match an error that has no position."""
-        self.emit(Diagnostic("error", message))
-
     def hint(self, text: str) -> None:
         """Hints are not diagnostics."""
 
