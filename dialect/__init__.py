@@ -4,12 +4,12 @@ from pith._mlir import ir
 from pith.errors import IRError
 
 from .buffer import Buffer, BufferAttr
-from .dialect import Pith
 from .formats import FormatAttr, LevelAttr, NmAttr, encoded_type, encoding_of, shape_of
 from .ops_format import AssembleOp, CompressOp, DecompressOp, DisassembleOp, PruneOp, ValidateOp
 from .ops_pattern import DetectOp, SReadOp, SWriteOp, gathered_type
 from .ops_tile import PitTileOp, YieldOp
 from .pattern import PatternShape, PatternType
+from .pith import Pith
 from .storage import buffer_types, storage_groups
 from .tiling import Tiling, tile_type, tiling_of
 from .verify import verify_module

@@ -5,7 +5,7 @@ import dataclasses
 from pith._mlir import ir
 from pith.errors import FormatError
 
-from .dialect import Pith
+from .pith import Pith
 
 #: What happens to elements past the capacity.
 OVERFLOWS = ("stream", "spill", "grow", "error")

@@ -20,10 +20,14 @@ def fail(op: ir.OpView | ir.Operation, message: str) -> bool:
     return False
 
 
-def require(condition: bool, message: str) -> None:
-    """Raise :class:`Misuse` with ``message`` (it starts with ``expects``) unless ``condition`` holds."""
+def require(condition: bool, message: str, *values: object) -> None:
+    """Raise :class:`Misuse` with ``message`` (it starts with ``expects``) unless ``condition`` holds.
+
+    ``values`` fill the ``{}`` of the message, only when it is raised: printing a type costs more
+    than all checks of an op together.
+    """
     if not condition:
-        raise Misuse(message)
+        raise Misuse(message.format(*values))
 
 
 def verifier(check: Callable[[ir.OpView], None]) -> Callable[[ir.OpView], bool]:

@@ -46,14 +46,14 @@ def as_field(attr: ir.Attribute) -> ir.Attribute:
 def read_i64s(op: ir.OpView, field: str) -> tuple[int, ...]:
     """Elements of the ``array<i64>`` attribute ``field`` of ``op``."""
     attr = op.operation.attributes[field]
-    require(isinstance(attr, ir.DenseI64ArrayAttr), f"expects {field} to be array<i64: ...>, got {attr}")
+    require(isinstance(attr, ir.DenseI64ArrayAttr), "expects {} to be array<i64: ...>, got {}", field, attr)
     return tuple(attr)
 
 
 def read_bool(op: ir.OpView, field: str) -> bool:
     """Value of the ``bool`` attribute ``field`` of ``op``."""
     attr = op.operation.attributes[field]
-    require(isinstance(attr, ir.BoolAttr), f"expects {field} to be true or false, got {attr}")
+    require(isinstance(attr, ir.BoolAttr), "expects {} to be true or false, got {}", field, attr)
     return attr.value
 
 
@@ -67,16 +67,14 @@ def read_ints(attr: ir.Attribute, what: str) -> tuple[int, ...]:
 
 
 def dense_type(type_: ir.Type, what: str) -> ir.RankedTensorType:
-    """``type_`` when it is a ranked tensor without an encoding."""
-    require(isinstance(type_, ir.RankedTensorType), f"expects a ranked tensor as {what}, got {type_}")
+    """The ranked tensor type ``type_`` when it has no encoding."""
     tensor = ir.RankedTensorType(type_)
-    require(tensor.encoding is None, f"expects {what} without an encoding, got {type_}")
+    require(tensor.encoding is None, "expects {} without an encoding, got {}", what, type_)
     return tensor
 
 
 def encoded_format(type_: ir.Type, what: str) -> Format:
-    """The format of ``type_`` when it is a ranked tensor with a legal pith encoding."""
-    require(isinstance(type_, ir.RankedTensorType), f"expects a ranked tensor as {what}, got {type_}")
+    """The format of the ranked tensor type ``type_`` when it has a legal pith encoding."""
     try:
         fmt = encoding_of(type_)
     except Error as e:
@@ -100,5 +98,5 @@ def format_field(op: ir.OpView, shape: Sequence[int]) -> Format:
 def require_distinct_dims(dims: Sequence[int], rank: int, what: str, field: str) -> None:
     """Every entry of ``dims`` is a dimension of a rank-``rank`` tensor, none twice."""
     for d in dims:
-        require(0 <= d < rank, f"expects {field} to be dimensions of {what} (0 to {rank - 1}), got {d}")
-    require(len(set(dims)) == len(dims), f"expects distinct {field}, got {list(dims)}")
+        require(0 <= d < rank, "expects {} to be dimensions of {} (0 to {}), got {}", field, what, rank - 1, d)
+    require(len(set(dims)) == len(dims), "expects distinct {}, got {}", field, list(dims))

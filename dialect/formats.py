@@ -9,7 +9,7 @@ from pith._mlir import ir
 from pith.errors import FormatError
 from pith.formats import Format, Level, LevelExpr
 
-from .dialect import Pith
+from .pith import Pith
 
 
 class LevelAttr(Pith.Attribute, name="level"):

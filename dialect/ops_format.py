@@ -6,9 +6,9 @@ from pith._mlir import ext, ir
 from pith.formats import DYNAMIC, Format
 
 from .diagnostics import require, verifier
-from .dialect import Pith
 from .fields import dense_type, encoded_format, format_field
 from .formats import FormatAttr, encoded_type, shape_of
+from .pith import Pith
 from .storage import buffer_types, grouped, in_storage_order, require_buffers, storage_groups
 
 
@@ -42,7 +42,7 @@ class PruneOp(Pith.Operation, name="prune", traits=[ext.Pure]):
         type_ = dense_type(self.source.type, "source")
         format_field(self, shape_of(type_))
         result = self.operation.results[0].type
-        require(result == type_, f"expects the result type of its source, {type_}, got {result}")
+        require(result == type_, "expects the result type of its source, {}, got {}", type_, result)
 
 
 class ValidateOp(Pith.Operation, name="validate", traits=[ext.Pure]):
@@ -184,7 +184,9 @@ class AssembleOp(Pith.Operation, name="assemble", traits=[ext.Pure]):
         dynamic = shape_of(result).count(DYNAMIC)
         require(
             len(self.sizes) == dynamic,
-            f"expects one size per dynamic dimension of the result ({dynamic}), got {len(self.sizes)}",
+            "expects one size per dynamic dimension of the result ({}), got {}",
+            dynamic,
+            len(self.sizes),
         )
 
 
@@ -231,4 +233,4 @@ class DisassembleOp(Pith.Operation, name="disassemble", traits=[ext.Pure]):
 
 def _require_same_tensor(source: ir.RankedTensorType, result: ir.RankedTensorType) -> None:
     agree = shape_of(source) == shape_of(result) and source.element_type == result.element_type
-    require(agree, f"expects source and result to agree in shape and element type, got {source} and {result}")
+    require(agree, "expects source and result to agree in shape and element type, got {} and {}", source, result)

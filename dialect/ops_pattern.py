@@ -7,10 +7,10 @@ from pith._mlir import ext, ir
 from pith.formats import DYNAMIC
 
 from .diagnostics import require, verifier
-from .dialect import Pith
 from .fields import Bool, I64Array, bool_attr, dense_type, i64_array, read_bool, read_i64s, require_distinct_dims
 from .formats import shape_of
 from .pattern import PatternShape, PatternType
+from .pith import Pith
 
 #: In ``dims``: the pattern's axis does not index this tensor.
 UNUSED = -1
@@ -61,21 +61,23 @@ class DetectOp(Pith.Operation, name="detect", traits=[ext.Pure]):
     def verify_invariants(self) -> None:
         source = dense_type(self.source.type, "source")
         numeric = isinstance(source.element_type, (ir.FloatType, ir.IntegerType))
-        require(numeric, f"expects float or integer elements, got {source.element_type}")
+        require(numeric, "expects float or integer elements, got {}", source.element_type)
         axes, granularity = read_i64s(self, "axes"), read_i64s(self, "granularity")
         require(bool(axes), "expects at least one axis")
         require_distinct_dims(axes, source.rank, "source", "axes")
         require(
             len(granularity) == len(axes),
-            f"expects one granularity per axis, got {len(granularity)} for {len(axes)}",
+            "expects one granularity per axis, got {} for {}",
+            len(granularity),
+            len(axes),
         )
-        require(min(granularity) >= 1, f"expects a granularity >= 1, got {list(granularity)}")
-        require(self.threshold.type == ir.F64Type.get(), f"expects threshold to be an f64, got {self.threshold}")
+        require(min(granularity) >= 1, "expects a granularity >= 1, got {}", list(granularity))
+        require(self.threshold.type == ir.F64Type.get(), "expects threshold to be an f64, got {}", self.threshold)
         limit = self.threshold.value
-        require(not math.isnan(limit) and limit >= 0, f"expects threshold >= 0, got {limit}")
+        require(not math.isnan(limit) and limit >= 0, "expects threshold >= 0, got {}", limit)
         want = PatternType.from_shape([shape_of(source)[a] for a in axes], granularity)
         got = self.operation.results[0].type
-        require(got == want, f"expects result type {want}, got {got}")
+        require(got == want, "expects result type {}, got {}", want, got)
 
 
 class SReadOp(Pith.Operation, name="sread", traits=[ext.Pure]):
@@ -116,7 +118,7 @@ class SReadOp(Pith.Operation, name="sread", traits=[ext.Pure]):
         dims = read_i64s(self, "dims")
         _require_indexed(source, pattern, dims, "source")
         want, got = gathered_type(source, pattern, dims), self.operation.results[0].type
-        require(got == want, f"expects result type {want}, got {got}")
+        require(got == want, "expects result type {}, got {}", want, got)
 
 
 class SWriteOp(Pith.Operation, name="swrite", traits=[ext.Pure]):
@@ -166,12 +168,13 @@ class SWriteOp(Pith.Operation, name="swrite", traits=[ext.Pure]):
         dims, accumulate = read_i64s(self, "dims"), read_bool(self, "accumulate")
         _require_indexed(dest, pattern, dims, "dest")
         want, tile, result = gathered_type(dest, pattern, dims), self.tile.type, self.operation.results[0].type
-        require(tile == want, f"expects tile type {want}, got {tile}")
-        require(result == dest, f"expects the result type of dest, {dest}, got {result}")
+        require(tile == want, "expects tile type {}, got {}", want, tile)
+        require(result == dest, "expects the result type of dest, {}, got {}", dest, result)
         meeting = collision_axis(pattern, [i for i, d in enumerate(dims) if d != UNUSED])
         require(
             accumulate or meeting is None,
-            f"expects accumulate = true: pattern axis {meeting} does not index dest, so micro-tiles may meet",
+            "expects accumulate = true: pattern axis {} does not index dest, so micro-tiles may meet",
+            meeting,
         )
 
 
@@ -199,10 +202,12 @@ def collision_axis(pattern: PatternShape, used: Sequence[int]) -> int | None:
 def _require_indexed(type_: ir.RankedTensorType, pattern: PatternShape, dims: Sequence[int], what: str) -> None:
     require(
         len(dims) == pattern.rank,
-        f"expects one entry of dims per pattern axis ({pattern.rank}), got {len(dims)}",
+        "expects one entry of dims per pattern axis ({}), got {}",
+        pattern.rank,
+        len(dims),
     )
     used = [d for d in dims if d != UNUSED]
-    require(bool(used), f"expects at least one pattern axis to index {what}")
+    require(bool(used), "expects at least one pattern axis to index {}", what)
     require_distinct_dims(used, type_.rank, what, "dims")
     shape = shape_of(type_)
     for axis, dim in enumerate(dims):
@@ -210,6 +215,10 @@ def _require_indexed(type_: ir.RankedTensorType, pattern: PatternShape, dims: Se
             continue
         require(
             shape[dim] == pattern.sizes[axis],
-            f"expects dimension {dim} of {what} to have the size of pattern axis {axis}, "
-            f"{pattern.sizes[axis]}, got {shape[dim]}",
+            "expects dimension {} of {} to have the size of pattern axis {}, {}, got {}",
+            dim,
+            what,
+            axis,
+            pattern.sizes[axis],
+            shape[dim],
         )

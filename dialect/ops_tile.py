@@ -6,9 +6,9 @@ from pith._mlir import ext, ir
 from pith.errors import ShapeError
 
 from .diagnostics import require, verifier
-from .dialect import Pith
 from .fields import Bool, I64Array, as_field, bool_attr, i64_array
 from .pattern import PatternType
+from .pith import Pith
 from .tiling import require_body, require_tiling, tile_type
 
 

@@ -7,8 +7,8 @@ from pith._mlir import ir
 from pith.errors import FormatError
 from pith.formats import DYNAMIC
 
-from .dialect import Pith
 from .fields import read_ints
+from .pith import Pith
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The flat buffers of an encoded tensor type, as ``assemble`` and ``disassemble`` see them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pith._mlir import ir
 from pith.formats import BufferSpec, Format, buffer_specs
@@ -49,7 +49,7 @@ def grouped(groups: Sequence[str], items: Sequence) -> list[list]:
 
 def in_storage_order(fmt: Format, *groups_then_values) -> list[ir.Value]:
     *groups, values = groups_then_values
-    left = dict(zip(GROUPS, (iter(g) for g in groups)))
+    left: dict[str, Iterator[ir.Value]] = dict(zip(GROUPS, (iter(g) for g in groups)))
     return [*(next(left[name]) for name in storage_groups(fmt)), values]
 
 
@@ -59,11 +59,13 @@ def require_buffers(tensor: ir.RankedTensorType, *groups_then_values) -> None:
     *metadata, values_type = buffer_types(tensor)
     wanted = grouped(storage_groups(encoded_format(tensor, "tensor")), metadata)
     for name, want, got in zip(GROUPS, wanted, groups):
-        require(len(got) == len(want), f"expects {len(want)} {name} buffers for {tensor}, got {len(got)}")
+        require(len(got) == len(want), "expects {} {} buffers for {}, got {}", len(want), name, tensor, len(got))
         require(
             len(set(want)) <= 1,
-            f"expects one storage width for all {name} buffers of {tensor}; set nmWidth in the format",
+            "expects one storage width for all {} buffers; set nmWidth in the format of {}",
+            name,
+            tensor,
         )
         for value, type_ in zip(got, want):
-            require(value.type == type_, f"expects {name} to be {type_}, got {value.type}")
-    require(values.type == values_type, f"expects values to be {values_type}, got {values.type}")
+            require(value.type == type_, "expects {} to be {}, got {}", name, type_, value.type)
+    require(values.type == values_type, "expects values to be {}, got {}", values_type, values.type)

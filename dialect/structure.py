@@ -4,6 +4,7 @@ MLIR runs the verifiers written in Python before IRDL's structural ones, so a Py
 meet an op that lacks what it is about to read. Such ops are left to IRDL, which names what is wrong.
 """
 
+import functools
 from typing import Any
 
 from pith._mlir import ir
@@ -11,9 +12,7 @@ from pith._mlir import ir
 
 def is_well_formed(op: ir.OpView) -> bool:
     """True when counts, segment sizes and kinds are those ``op``'s class declares."""
-    fields: dict[str, list[Any]] = {kind: [] for kind in ("OperandDef", "ResultDef", "AttributeDef", "RegionDef")}
-    for field in type(op)._fields:
-        fields[type(field).__name__].append(field)
+    fields = _fields(type(op))
     operation = op.operation
     return (
         _counts_fit(fields["OperandDef"], len(operation.operands), _segments(operation, "operandSegmentSizes"))
@@ -22,6 +21,15 @@ def is_well_formed(op: ir.OpView) -> bool:
         and all(_has(operation, field) for field in fields["AttributeDef"])
         and all(_is_kind(v.type, c) for v, c in zip(operation.operands, _single_constraints(fields["OperandDef"])))
     )
+
+
+@functools.cache
+def _fields(cls: Any) -> dict[str, list[Any]]:
+    """Fields of an op class by kind."""
+    out: dict[str, list[Any]] = {kind: [] for kind in ("OperandDef", "ResultDef", "AttributeDef", "RegionDef")}
+    for field in cls._fields:
+        out[type(field).__name__].append(field)
+    return out
 
 
 def _segments(operation: ir.Operation, name: str) -> list[int] | None:

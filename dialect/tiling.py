@@ -55,11 +55,11 @@ def tiling_of(op: ir.OpView) -> Tiling:
     """Read the fields of a ``pit_tile``; only their kinds are checked."""
     maps, iterators = [], []
     for attr in ir.ArrayAttr(op.operation.attributes["indexing_maps"]):
-        require(isinstance(attr, ir.AffineMapAttr), f"expects affine maps in indexing_maps, got {attr}")
+        require(isinstance(attr, ir.AffineMapAttr), "expects affine maps in indexing_maps, got {}", attr)
         maps.append(ir.AffineMapAttr(attr).value)
     for attr in ir.ArrayAttr(op.operation.attributes["iterator_types"]):
         known = isinstance(attr, ir.StringAttr) and ir.StringAttr(attr).value in (PARALLEL, REDUCTION)
-        require(known, f'expects iterator_types of "parallel" or "reduction", got {attr}')
+        require(known, 'expects iterator_types of "parallel" or "reduction", got {}', attr)
         iterators.append(ir.StringAttr(attr).value)
     return Tiling(
         PatternType(op.operation.operands[0].type).to_shape(),
@@ -108,23 +108,31 @@ def require_tiling(op: ir.OpView) -> None:
     _require_tile(tiling, names)
     _require_init(tiling)
     got = op.operation.results[0].type
-    require(got == types[-1], f"expects the result type of its init, {types[-1]}, got {got}")
+    require(got == types[-1], "expects the result type of its init, {}, got {}", types[-1], got)
 
 
 def _require_maps(tiling: Tiling, types: Sequence[ir.RankedTensorType], names: Sequence[str]) -> None:
     require(
         len(tiling.maps) == len(types),
-        f"expects one indexing map per operand ({len(types)}), got {len(tiling.maps)}",
+        "expects one indexing map per operand ({}), got {}",
+        len(types),
+        len(tiling.maps),
     )
     rank = len(tiling.iterators)
     for map_, type_, name in zip(tiling.maps, types, names):
         require(
             map_.n_dims == rank and map_.n_symbols == 0,
-            f"expects the map of {name} to have one dimension per iterator ({rank}) and no symbols, got {map_}",
+            "expects the map of {} to have one dimension per iterator ({}) and no symbols, got {}",
+            name,
+            rank,
+            map_,
         )
         require(
             len(map_.results) == type_.rank,
-            f"expects the map of {name} to have one result per dimension of {type_}, got {map_}",
+            "expects the map of {} to have one result per dimension of {}, got {}",
+            name,
+            type_,
+            map_,
         )
 
 
@@ -142,14 +150,21 @@ def _require_sizes(tiling: Tiling, types: Sequence[ir.RankedTensorType], names: 
             want, by = known.setdefault(dim, (size, name))
             require(
                 size == want,
-                f"expects iteration dimension {dim} to have one size, got {want} by {by} and {size} by {name}",
+                "expects iteration dimension {} to have one size, got {} by {} and {} by {}",
+                dim,
+                want,
+                by,
+                size,
+                name,
             )
 
 
 def _require_invariant_axes(tiling: Tiling, names: Sequence[str]) -> None:
     require(
         len(tiling.axes) == tiling.pattern.rank,
-        f"expects one entry of axes per pattern axis ({tiling.pattern.rank}), got {len(tiling.axes)}",
+        "expects one entry of axes per pattern axis ({}), got {}",
+        tiling.pattern.rank,
+        len(tiling.axes),
     )
     require_distinct_dims(tiling.axes, len(tiling.iterators), "the iteration space", "axes")
     for d in tiling.axes:
@@ -160,35 +175,48 @@ def _require_invariant_axes(tiling: Tiling, names: Sequence[str]) -> None:
             legal = len(mentions) <= 1 and all(bare_dim(e) == d for e in mentions)
             require(
                 legal,
-                f"expects axis d{d} to be permutation-invariant: in the map of {name} it must be a bare result, "
-                f"at most once, got {map_}",
+                "expects axis d{} to be permutation-invariant: in the map of {} it must be a bare "
+                "result, at most once, got {}",
+                d,
+                name,
+                map_,
             )
-        require(uses > 0, f"expects axis d{d} to index at least one operand")
+        require(uses > 0, "expects axis d{} to index at least one operand", d)
 
 
 def _require_tile(tiling: Tiling, names: Sequence[str]) -> None:
     rank = len(tiling.iterators)
     require(
-        len(tiling.tile) == rank, f"expects one entry of tile per iteration dimension ({rank}), got {len(tiling.tile)}"
+        len(tiling.tile) == rank,
+        "expects one entry of tile per iteration dimension ({}), got {}",
+        rank,
+        len(tiling.tile),
     )
     for d, extent in enumerate(tiling.tile):
-        require(extent >= 0, f"expects tile >= 0 (0: the whole dimension), got {extent} for d{d}")
+        require(extent >= 0, "expects tile >= 0 (0: the whole dimension), got {} for d{}", extent, d)
     require(
         len(tiling.micro_tile) == len(tiling.axes),
-        f"expects one entry of micro_tile per axis ({len(tiling.axes)}), got {len(tiling.micro_tile)}",
+        "expects one entry of micro_tile per axis ({}), got {}",
+        len(tiling.axes),
+        len(tiling.micro_tile),
     )
     for i, (d, micro, gran) in enumerate(zip(tiling.axes, tiling.micro_tile, tiling.pattern.granularity)):
         extent = tiling.tile[d]
-        require(extent > 0, f"expects a tile >= 1 along axis d{d}, got {extent}")
+        require(extent > 0, "expects a tile >= 1 along axis d{}, got {}", d, extent)
         require(
             micro >= 1 and extent % micro == 0 and gran % micro == 0,
-            f"expects micro_tile {i} to divide the tile {extent} of d{d} and the pattern's granularity {gran}, "
-            f"got {micro}",
+            "expects micro_tile {} to divide the tile {} of d{} and the pattern's granularity {}, got {}",
+            i,
+            extent,
+            d,
+            gran,
+            micro,
         )
     packed = [d for i, d in enumerate(tiling.axes) if tiling.tile[d] > tiling.micro_tile[i]]
     require(
         len(packed) <= 1,
-        f"expects one packed axis at most (tile larger than micro_tile), got {', '.join(f'd{d}' for d in packed)}",
+        "expects one packed axis at most (tile larger than micro_tile), got {}",
+        ", ".join(f"d{d}" for d in packed),
     )
     for map_, name in zip(tiling.maps, names):
         for expr in map_.results:
@@ -204,12 +232,12 @@ def _require_init(tiling: Tiling) -> None:
     """The init's map says what is written where; see "the accumulate rule" of the op."""
     map_ = tiling.maps[-1]
     used = {bare_dim(e) for e in map_.results}
-    require(None not in used, f"expects bare dimensions in the map of init, got {map_}")
+    require(None not in used, "expects bare dimensions in the map of init, got {}", map_)
     for d, iterator in enumerate(tiling.iterators):
         if iterator == PARALLEL:
-            require(d in used, f"expects every parallel dimension to index init, d{d} does not")
+            require(d in used, "expects every parallel dimension to index init, d{} does not", d)
         else:
-            require(d not in used, f"expects no reduction dimension to index init, d{d} does")
+            require(d not in used, "expects no reduction dimension to index init, d{} does", d)
     indexing = [i for i, d in enumerate(tiling.axes) if d in used]
     if not indexing or tiling.accumulate:
         return
@@ -224,18 +252,18 @@ def _require_init(tiling: Tiling) -> None:
 def require_body(op: ir.OpView) -> None:
     """The body's arguments and terminator fit the tiles; raises :class:`Misuse`."""
     blocks = list(op.operation.regions[0].blocks)
-    require(len(blocks) == 1, f"expects a body of one block, got {len(blocks)}")
+    require(len(blocks) == 1, "expects a body of one block, got {}", len(blocks))
     block, tiling = blocks[0], tiling_of(op)
     operands = [*op.inputs, op.init]
     want = [tile_type(v.type, m, tiling.tile) for v, m in zip(operands, tiling.maps)]
     got = [a.type for a in block.arguments]
-    require(len(got) == len(want), f"expects one block argument per operand ({len(want)}), got {len(got)}")
+    require(len(got) == len(want), "expects one block argument per operand ({}), got {}", len(want), len(got))
     for i, (w, g) in enumerate(zip(want, got)):
-        require(w == g, f"expects block argument {i} to be the operand's tile, {w}, got {g}")
+        require(w == g, "expects block argument {} to be the operand's tile, {}, got {}", i, w, g)
     ops = list(block.operations)
     require(bool(ops) and ops[-1].operation.name == "pith.yield", "expects pith.yield at the end of its body")
     yielded = ops[-1].operation.operands[0].type
-    require(yielded == want[-1], f"expects pith.yield of the init's tile, {want[-1]}, got {yielded}")
+    require(yielded == want[-1], "expects pith.yield of the init's tile, {}, got {}", want[-1], yielded)
     _require_position_free(op)
 
 

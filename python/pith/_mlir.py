@@ -73,6 +73,13 @@ def __getattr__(name: str) -> Any:
     return module
 
 
+def add_dialect_prefix(package: str) -> None:
+    """Make the bindings look for the modules of dialects in ``package`` too."""
+    from torch_mlir._mlir_libs import _mlir
+
+    _mlir.globals.append_dialect_search_prefix(package)
+
+
 def execution_engine() -> type:
     """The host's ``ExecutionEngine`` class (imported on first use: it costs 10 ms)."""
     from torch_mlir.execution_engine import ExecutionEngine

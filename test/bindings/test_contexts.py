@@ -1,6 +1,7 @@
 """Contexts: any number of them, loading twice, and what each knows."""
 
 import gc
+import sys
 
 import pytest
 from pith import dialect
@@ -15,6 +16,16 @@ func.func @f(%a: tensor<8x16xf32, #nm>) -> tensor<8x16xf32> {
   return %0 : tensor<8x16xf32>
 }
 """
+
+
+class Recorder:
+    """A finder that finds nothing and notes what was asked for."""
+
+    def __init__(self, attempts: list[str]):
+        self.attempts = attempts
+
+    def find_spec(self, name, path=None, target=None):
+        self.attempts.append(name)
 
 
 def first_op(module: ir.Module) -> ir.OpView:
@@ -81,3 +92,13 @@ def test_ops_defined_after_load_are_unknown(context):
     assert Early().operation.verify()
     with pytest.raises(ir.MLIRError, match=r"unregistered operation 'late\.too_late'"):
         ir.Module.parse('"late.too_late"() : () -> ()')
+
+
+def test_the_bindings_find_the_module_of_the_dialect(context, monkeypatch):
+    """While they do not, every cast of a pith type repeats a failing import."""
+    attempts = []
+    monkeypatch.setattr(sys, "meta_path", [Recorder(attempts), *sys.meta_path])
+    module = ir.Module.parse(PROGRAM)
+    assert isinstance(first_op(module), dialect.DecompressOp)
+    assert dialect.verify_module(module)
+    assert attempts == []

@@ -108,7 +108,7 @@ func.func @f(%a: tensor<8x16xf32, #pith.format<affine_map<(d0, d1) -> (d0, d1 fl
 
 // -----
 
-// expected-error @below {{'func.func' op expects a legal pith type or attribute as block argument 0: format of rank 2 on a tensor of rank 1}}
+// expected-error @below {{'func.func' op expects a legal pith type or attribute as block argument 0: format of rank 2 on a tensor of rank 1: tensor<8xf32,}}
 func.func @f(%a: tensor<8xf32, #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"dense">], 0, 0, 0>>) { return }
 
 // -----
