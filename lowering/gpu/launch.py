@@ -158,8 +158,11 @@ def _symbol(op: ir.Operation | ir.OpView) -> str | None:
 
 
 def _extent(op: ir.OpView, value: ir.Value) -> Extent:
+    where = str(op.operation.location)
     owner = None if isinstance(value.owner, ir.Block) else value.owner
-    name = owner.name if owner else "an argument"
+    if owner is None:
+        raise UnsupportedError("a launch depends on a scalar argument", where=where, hint="use sizes")
+    name = owner.name
     if name == "arith.constant":
         return Extent(add=ir.IntegerAttr(owner.attributes["value"]).value)
     if name == "memref.dim" and isinstance(owner.operands[0].owner, ir.Block):
@@ -172,9 +175,7 @@ def _extent(op: ir.OpView, value: ir.Value) -> Extent:
             if name == "arith.addi":
                 return dataclasses.replace(base, add=base.add + by)
             return dataclasses.replace(base, divisor=by)
-    raise UnsupportedError(
-        f"a launch depends on {name}", where=str(op.operation.location), hint="use sizes and constants"
-    )
+    raise UnsupportedError(f"a launch depends on {name}", where=where, hint="use sizes and constants")
 
 
 def _argument(op: ir.OpView, value: ir.Value) -> LaunchArgument:

@@ -68,10 +68,10 @@ def _match_linalg(op: ir.OpView) -> Product:
     if maps is None or len(op.operands) != 3 or len(maps) != 3:
         pass_error(op, "has no GPU lowering: expects a product of two operands", "only matrix products lower to gpu")
     _check_body(op)
-    dims = [_dims(op, ir.AffineMapAttr(a).value if isinstance(a, ir.AffineMapAttr) else a) for a in maps]
+    dims = [_dims(op, ir.AffineMapAttr(m).value) for m in maps]
     roles = _roles(op, *dims)
-    views = [View(v, (roles[d[0]], roles[d[1]])) for v, d in zip(op.operands, dims)]
-    return Product(op, *views)
+    lhs, rhs, out = (View(v, (roles[d[0]], roles[d[1]])) for v, d in zip(op.operands, dims))
+    return Product(op, lhs, rhs, out)
 
 
 def _match_pit(op: ir.OpView) -> Product:

@@ -4,12 +4,12 @@ import dataclasses
 from typing import NoReturn
 
 from pith._mlir import ir
-from pith.dialect import encoding_of
+from pith.dialect import encoding_of, shape_of
 from pith.passes.core import pass_error
 
 from ..targets import GpuTarget
 from .bodies import Body, FmaBody, MmaBody
-from .match import Product
+from .match import Product, View
 from .staging import unsupported_level
 
 #: Accumulators (32-bit registers) one thread may hold; 255 is the hardware's limit for everything.
@@ -52,7 +52,7 @@ def plan_product(product: Product, target: GpuTarget) -> Plan:
 
 
 def check_storage(product: Product) -> None:
-    """Refuse formats and patterns on operands that the loaders cannot read."""
+    """Refuse formats that the loaders cannot read (the verifier keeps patterns off encoded operands)."""
     if encoding_of(product.out.value.type) is not None:
         _refuse(product, "expects a dense output")
     for view in (product.lhs, product.rhs):
@@ -62,8 +62,14 @@ def check_storage(product: Product) -> None:
         level = unsupported_level(fmt)
         if level:
             _refuse(product, f"expects formats of dense and nm levels, got level {level}")
-        if product.axis in view.roles:
-            _refuse(product, "expects the operands the pattern indexes to be dense")
+    if all(_hides_depth(view) for view in (product.lhs, product.rhs)):
+        _refuse(product, "expects a dense operand or a static size along the contracted dimension")
+
+
+def _hides_depth(view: View) -> bool:
+    """True when neither the type nor a buffer of ``view`` tells the size of the contracted dimension."""
+    type_ = view.value.type
+    return encoding_of(type_) is not None and shape_of(type_)[view.roles.index("k")] < 0
 
 
 def _fma_body(product: Product, tile: dict[str, int]) -> FmaBody:

@@ -195,3 +195,27 @@ def test_the_interpreter_notices_missing_barriers():
     entries, _ = pattern_list(rng, 32, 1, 1.0)
     gpu_interp.run_module(module, [entries, a, b, c])
     assert not error_of(c, a.astype("f8") @ b) < 1e-3
+
+
+def test_hss_matmul_of_dynamic_shape_and_two_encoded_operands():
+    """Sizes come from the dense operands at run time; either side, or both, may be encoded."""
+    rng = np.random.default_rng(5)
+    fmt = pith.HSS.parse("C1(1:2)->C0(2:4)")
+    attr = dialect.FormatAttr.from_format(fmt.to_format())
+    w = pith.prune(rng.standard_normal((21, 40)).astype("f4"), fmt)
+    x = rng.standard_normal((40, 9)).astype("f4")
+    out = np.zeros((21, 9), "f4")
+    dense = "tensor<?x?xf32>"
+    body = "linalg.matmul ins(%a, %b : {0}, {1}) outs(%c : {2}) -> {2}"
+    source = "func.func @f(%a: {0}, %b: {1}, %c: {2}) -> {2} {{ %r = " + body + " return %r : {2} }}"
+    sizes = [np.array(n) for n in w.shape]
+    dynamic = source.format(f"tensor<?x?xf32, {attr}>", dense, dense)
+    gpu_interp.run_module(lower(dynamic), [*pith.compress(w, fmt).buffers, *sizes, x, out])
+    assert error_of(out, w.astype("f8") @ x) < TOLERANCE["f32"]
+
+    v = pith.prune(rng.standard_normal((40, 16)).astype("f4"), fmt)
+    out = np.zeros((21, 16), "f4")
+    both = source.format(f"tensor<21x40xf32, {attr}>", f"tensor<40x16xf32, {attr}>", "tensor<21x16xf32>")
+    buffers = [*pith.compress(w, fmt).buffers, *pith.compress(v, fmt).buffers]
+    gpu_interp.run_module(lower(both), [*buffers, out])
+    assert error_of(out, w.astype("f8") @ v) < TOLERANCE["f32"]

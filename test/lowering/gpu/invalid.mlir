@@ -219,3 +219,21 @@ func.func @f(%a: tensor<8x8xf32>) -> tensor<8x8xf32> {
   %e = math.exp %a : tensor<8x8xf32>
   return %e : tensor<8x8xf32>
 }
+
+// -----
+
+#hss = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>, [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
+func.func @f(%a: tensor<?x?xf32, #hss>, %b: tensor<?x?xf32, #hss>, %c: tensor<?x?xf32>) -> tensor<?x?xf32> {
+  // expected-error @+1 {{expects a dense operand or a static size along the contracted dimension}}
+  %r = linalg.matmul ins(%a, %b : tensor<?x?xf32, #hss>, tensor<?x?xf32, #hss>) outs(%c : tensor<?x?xf32>) -> tensor<?x?xf32>
+  return %r : tensor<?x?xf32>
+}
+
+// -----
+
+#hss = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>, [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
+func.func @f(%a: tensor<?x?xf32>, %b: tensor<?x?xf32>, %c: tensor<8x8xf32, #hss>) -> tensor<8x8xf32, #hss> {
+  %r = linalg.matmul ins(%a, %b : tensor<?x?xf32>, tensor<?x?xf32>) outs(%c : tensor<8x8xf32, #hss>) -> tensor<8x8xf32, #hss>
+  // expected-error @+1 {{'pith.disassemble' op has no GPU lowering}}
+  return %r : tensor<8x8xf32, #hss>
+}
