@@ -144,10 +144,7 @@ class PitTileOp(Pith.Operation, name="pit_tile", traits=[ext.Pure]):
             loc=loc,
             ip=ip,
         )
-        types = [tile_type(v.type, m, tile) for v, m in zip((*inputs, init), indexing_maps)]
-        block = op.body.blocks.append(*types, arg_locs=[op.location] * len(types))
-        with ir.InsertionPoint(block), op.location:
-            YieldOp.build(body(*block.arguments))
+        _fill(op, [tile_type(v.type, m, tile) for v, m in zip((*inputs, init), indexing_maps)], body)
         return op
 
     @property
@@ -162,3 +159,10 @@ class PitTileOp(Pith.Operation, name="pit_tile", traits=[ext.Pure]):
     @verifier
     def verify_region_invariants(self) -> None:
         require_body(self)
+
+
+def _fill(op: PitTileOp, types: Sequence[ir.Type], body: Callable[..., ir.Value]) -> None:
+    """Give ``op`` a block with arguments of ``types``, filled by ``body``."""
+    block = op.body.blocks.append(*types, arg_locs=[op.location] * len(types))
+    with ir.InsertionPoint(block), op.location:
+        YieldOp.build(body(*block.arguments))

@@ -105,7 +105,8 @@ def require_tiling(op: ir.OpView) -> None:
     _require_maps(tiling, types, names)
     _require_sizes(tiling, types, names)
     _require_invariant_axes(tiling, names)
-    _require_tile(tiling, names)
+    _require_tile(tiling)
+    _require_whole(tiling, names)
     _require_init(tiling)
     got = op.operation.results[0].type
     require(got == types[-1], "expects the result type of its init, {}, got {}", types[-1], got)
@@ -184,7 +185,7 @@ def _require_invariant_axes(tiling: Tiling, names: Sequence[str]) -> None:
         require(uses > 0, "expects axis d{} to index at least one operand", d)
 
 
-def _require_tile(tiling: Tiling, names: Sequence[str]) -> None:
+def _require_tile(tiling: Tiling) -> None:
     rank = len(tiling.iterators)
     require(
         len(tiling.tile) == rank,
@@ -218,13 +219,19 @@ def _require_tile(tiling: Tiling, names: Sequence[str]) -> None:
         "expects one packed axis at most (tile larger than micro_tile), got {}",
         ", ".join(f"d{d}" for d in packed),
     )
+
+
+def _require_whole(tiling: Tiling, names: Sequence[str]) -> None:
+    """Dimensions inside compound map results (``d0 + d1``) are not tiled."""
     for map_, name in zip(tiling.maps, names):
         for expr in map_.results:
-            cut = [d for d in dims_of(expr) if bare_dim(expr) is None and tiling.tile[d]]
+            cut = [f"d{d}" for d in dims_of(expr) if bare_dim(expr) is None and tiling.tile[d]]
             require(
                 not cut,
-                f"expects tile 0 for every dimension of {expr} in the map of {name}, got one for "
-                + ", ".join(f"d{d}" for d in cut),
+                "expects tile 0 for every dimension of {} in the map of {}, got one for {}",
+                expr,
+                name,
+                ", ".join(cut),
             )
 
 
