@@ -17,10 +17,12 @@ PASSES: dict[str, str] = {
 
 #: name of a pipeline -> its text.
 PIPELINES: dict[str, str] = {
-    # Tensor level: copies folded into maps, dense neighbours fused, formats settled, boundaries flat.
+    # Tensor level: dense neighbours fused, copies folded into maps, formats settled, boundaries flat.
+    # Fusion comes first, while contractions are named ops: it would pull an elementwise producer into
+    # a generic contraction and recompute it for every multiply-add.
     "pith-to-linalg": (
-        "func.func(linalg-generalize-named-ops),pith-fold-copies,func.func(linalg-fuse-elementwise-ops),"
-        "pith-collapse-batch,pith-propagate-encodings,convert-pith-patterns-to-linalg,pith-approximate-math,"
+        "func.func(linalg-fuse-elementwise-ops,linalg-generalize-named-ops),pith-fold-copies,pith-collapse-batch,"
+        "pith-propagate-encodings,convert-pith-patterns-to-linalg,pith-approximate-math,"
         "pith-assemble-arguments,cse"
     ),
     # The panel template where it applies (it is faster), upstream's sparsifier for the formats it
