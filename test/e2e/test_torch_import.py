@@ -286,6 +286,29 @@ def test_an_unsupported_op_is_named_with_the_line_of_the_model(tmp_path):
         pith.torch.import_program(model, (torch.eye(4),))
 
 
+def test_an_op_that_lowers_to_a_dialect_pith_cannot_run_is_named_too():
+    class Running(torch.nn.Module):
+        def forward(self, x):
+            return x.cumsum(0)
+
+    with pytest.raises(pith.ImportProgramError, match=r"test_torch_import\.py:\d+: aten\.cumsum is not supported"):
+        pith.torch.import_program(Running(), (torch.randn(4, 4),))
+
+
+def test_variadic_arguments_can_be_dynamic():
+    class Attention(torch.nn.Module):
+        def forward(self, *args):
+            return torch.nn.functional.scaled_dot_product_attention(*args)
+
+    def example(batch, seq):
+        return tuple(torch.randn(batch, 3, seq, 8) for _ in range(3))
+
+    dims = {0: "batch", 2: "seq"}
+    program = pith.torch.import_program(Attention(), example(2, 5), dynamic_shapes={"args": [dims] * 3})
+    args = example(3, 7)
+    assert relative_error(call(program, *args), Attention()(*args).numpy()) < 1e-6
+
+
 def test_control_flow_on_values_is_refused_with_the_line_of_the_model(tmp_path):
     model = _load(
         tmp_path,

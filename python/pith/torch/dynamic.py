@@ -49,7 +49,9 @@ def shapes_by_argument(
             raise ImportProgramError(
                 f"no argument {name!r} was passed; there are {close}", where=f"dynamic_shapes[{name!r}]"
             )
-    return {name: dynamic_shapes.get(name) for name in passed}
+    variadic = {p.name for p in parameters if p.kind is p.VAR_POSITIONAL}
+    found = {name: dynamic_shapes.get(name) for name in passed}
+    return {name: tuple(s) if name in variadic and s is not None else s for name, s in found.items()}
 
 
 def export_dims(shapes: Any) -> Any:

@@ -35,6 +35,17 @@ def _model_trace(node: torch.fx.Node) -> str:
     return "\n".join(f'File "{file}", line {line}, in forward' for file, line in frames if is_model_file(file))
 
 
+def ops_at(graph: torch.fx.Graph, line: str | None) -> list[str]:
+    """Distinct PyTorch ops whose innermost model frame is ``line`` (``file:line``), in order."""
+    ops: dict[str, None] = {}
+    for node in graph.nodes:
+        frames = _FRAME.findall(node.meta.get("stack_trace") or "")
+        name = str(node.target).removesuffix(".default")
+        if name.startswith(("aten.", "prims.")) and "sym_" not in name and frames and ":".join(frames[-1]) == line:
+            ops.setdefault(name)
+    return list(ops)
+
+
 def is_model_file(file: str) -> bool:
     """True for files that are neither PyTorch's nor pith's."""
     return not file.startswith((_TORCH, _PITH, "torch" + os.sep, "<"))

@@ -13,13 +13,13 @@ from ..dialect import make_context, shape_of
 from ..dialect.ops_format import CompressOp, DecompressOp
 from ..errors import ImportProgramError
 from ..formats import DYNAMIC, Format
-from .locations import line_of
+from .locations import line_of, ops_at
 from .names import check_fits
 
 _TO_BACKEND = "torchdynamo-export-to-torch-backend-pipeline"
 
 #: ``torch-backend-to-linalg-on-tensors-backend-pipeline`` of the pinned wheel less its last pass,
-#: which refuses every dialect it does not know; :func:`_check_lowered` stands in for it.
+#: which refuses every dialect it does not know; :func:`_left_over` stands in for it.
 _TO_LINALG = (
     "func.func(torch-restructure-non-constant-axes,torch-fuse-quantized-ops,convert-torch-to-tmtensor,canonicalize,"
     "convert-torch-to-linalg,canonicalize,convert-torch-to-scf,convert-torch-to-arith,convert-torch-to-tensor),"
@@ -27,8 +27,11 @@ _TO_LINALG = (
     "torch-func-backend-type-conversion,func.func(canonicalize,torch-finalizing-backend-type-conversion)"
 )
 
+#: What went wrong, and the model's source line.
+Failure = tuple[str, str | None]
+
 #: Dialects a lowered program may hold.
-_LEGAL = frozenset({"arith", "builtin", "cf", "complex", "func", "linalg", "math", "pith", "scf", "tensor"})
+_LEGAL = frozenset({"affine", "arith", "builtin", "cf", "complex", "func", "linalg", "math", "pith", "scf", "tensor"})
 
 
 def import_graph(graph: torch.fx.Graph, func_name: str, activations: Mapping[str, Format]) -> ir.Module:
@@ -54,9 +57,9 @@ def import_graph(graph: torch.fx.Graph, func_name: str, activations: Mapping[str
     with context:
         _load_cast_dialect(context)
         _expand_pith_ops(module, activations)
-        _run(module, _TO_BACKEND)
-        _run(module, _TO_LINALG)
-        _check_lowered(module)
+        found = _run(module, _TO_BACKEND) or _run(module, _TO_LINALG) or _left_over(module)
+    if found is not None:
+        raise _unsupported(*found, graph)
     return module
 
 
@@ -66,10 +69,10 @@ def _load_cast_dialect(context: ir.Context) -> None:
         PassManager.parse("builtin.module(torch-func-backend-type-conversion)").run(ir.Module.create().operation)
 
 
-def _run(module: ir.Module, passes: str) -> None:
-    """Run ``passes``; the first "failed to legalize" becomes the error."""
+def _run(module: ir.Module, passes: str) -> Failure | None:
+    """Run ``passes``; on failure the first "failed to legalize", else the first error."""
     context = module.context
-    found: list[tuple[str, str | None]] = []
+    found: list[Failure] = []
 
     def collect(diagnostic: ir.Diagnostic) -> bool:
         if diagnostic.severity == ir.DiagnosticSeverity.ERROR:
@@ -81,28 +84,35 @@ def _run(module: ir.Module, passes: str) -> None:
     try:
         PassManager.parse(f"builtin.module({passes})", context).run(module.operation)
     except ir.MLIRError as e:
-        message, where = next((f for f in found if "legalize" in f[0]), (found or [(str(e), None)])[0])
-        raise _unsupported(message, where) from e
+        return next((f for f in found if "legalize" in f[0]), (found or [(str(e), None)])[0])
     finally:
         context.emit_error_diagnostics = False
         handler.detach()
+    return None
 
 
-def _check_lowered(module: ir.Module) -> None:
+def _left_over(module: ir.Module) -> Failure | None:
+    """The first op that lowering has left in a dialect it should not use."""
+    found: list[Failure] = []
+
     def visit(op: ir.Operation) -> ir.WalkResult:
         if op.name.split(".")[0] not in _LEGAL:
-            raise _unsupported(f"'{op.name}' is left after lowering", line_of(op.location))
+            found.append((f"'{op.name}' is left after lowering", line_of(op.location)))
         return ir.WalkResult.ADVANCE
 
     module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+    return next((f for f in found if f[1] is not None), found[0] if found else None)
 
 
-def _unsupported(message: str, where: str | None) -> ImportProgramError:
-    match = re.search(r'name = "torch\.([\w.]+)"', message) or re.search(r"'(?:torch\.)?([\w.]+)'", message)
-    if match is None:
+def _unsupported(message: str, where: str | None, graph: torch.fx.Graph) -> ImportProgramError:
+    """The error for a diagnostic: it names the PyTorch op, or the ops on the line, that caused it."""
+    match = re.search(r'name = "torch\.([\w.]+)"', message) or re.search(r"'torch\.(\w+\.[\w.]+)'", message)
+    ops = [match[1]] if match else ops_at(graph, where)
+    if not ops:
         return ImportProgramError(f"lowering to linalg failed: {message.splitlines()[0][:300]}", where=where)
+    subject = ops[0] if len(ops) == 1 else f"one of {', '.join(ops)}"
     return ImportProgramError(
-        f"{match[1]} is not supported",
+        f"{subject} is not supported",
         where=where,
         hint="rewrite it with other ops, or keep that part of the model in PyTorch",
     )
