@@ -171,3 +171,36 @@ def test_large_groups_are_filled_in_several_chunks(monkeypatch):
     x = prune_array(random_tensor(np.random.default_rng(0), (9, 64), "float32", 0.1), fmt)
     for found, expected in zip(buffers_as_entries(pack(x, fmt), fmt), reference_buffers(x, fmt), strict=True):
         assert found[: len(expected)] == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(formats_and_tensors(dtypes=("float32",), max_rank=3))
+def test_slabs_give_what_one_part_gives(case):
+    fmt, x = case
+    x = np.concatenate([x] * 9)  # slabs are multiples of 8 coordinates
+    pruned = prune_array(x, fmt)
+    buffers = pack(pruned, fmt)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pith.formats.pack_digits._SLAB", 1)
+        np.testing.assert_array_equal(prune_array(x, fmt), pruned)
+        for a, b in zip(pack(pruned, fmt), buffers, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_errors_in_later_slabs_name_the_place_in_the_tensor(monkeypatch):
+    monkeypatch.setattr("pith.formats.pack_digits._SLAB", 1)
+    fmt = HSS.parse("C0(2:4)").to_format()
+    x = np.zeros((40, 8))
+    x[33, 4:8] = 1
+    with pytest.raises(pith.FormatError, match=r"element \[33, 6\].*group at \[33, 4\]"):
+        pack(x, fmt)
+    x[35, 7] = np.nan
+    with pytest.raises(pith.FormatError, match=r"element \[35, 7\].*NaN"):
+        prune_array(x, fmt)
+
+
+def test_the_last_level_may_repeat_coordinates():
+    fmt = Format.make(1, (0, "compressed(nonunique)"))
+    buffers = [np.array([0, 3]), np.array([1, 1, 2]), np.array([2.0, 3.0, 4.0])]
+    check_storage(buffers, fmt, (4,))
+    assert unpack(buffers, fmt, (4,)).tolist() == [0, 5, 4, 0]

@@ -50,13 +50,13 @@ def test_blocks_are_kept_or_dropped_whole():
     assert pith.prune(x, "B(2x2)C0(1:2)").tolist() == [[1, 1, 0, 0], [1, 1, 0, 0]]
 
 
-@pytest.mark.parametrize("h", [4, 16])  # by comparing pairs, by sorting
+@pytest.mark.parametrize("h", [4, 64])  # by comparing pairs, by sorting
 def test_ties_keep_the_lower_coordinate(h):
     out = pith.prune(np.full((2, h), -1.0), f"C0(2:{h})")
     assert out.tolist() == [[-1.0, -1.0] + [0.0] * (h - 2)] * 2
 
 
-@pytest.mark.parametrize("h", [4, 16])
+@pytest.mark.parametrize("h", [4, 64])
 def test_infinities_are_the_largest(h):
     x = np.arange(1.0, h + 1)[None].astype(np.float32)
     x[0, 1] = -np.inf

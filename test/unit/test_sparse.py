@@ -170,6 +170,18 @@ def test_loose_levels_may_have_gaps():
     assert tensor.to(pith.CSR).values.tolist() == [4, 1, 2]
 
 
+def test_unordered_levels_may_be_in_any_order_but_not_repeat():
+    fmt = Format.make(2, (0, "dense"), (1, "compressed(nonordered)"), pos_width=32, crd_width=32)
+    for coordinates, repeats in (([2, 0, 1, 0], False), ([2, 0, 2, 0], True)):
+        arrays = (np.array([0, 3, 4], np.int32), np.array(coordinates, np.int32), np.ones(4, np.float32))
+        tensor = pith.SparseTensor((2, 3), fmt, arrays)
+        if repeats:
+            with pytest.raises(pith.FormatError, match=r"must be distinct(.|\n)*entry 2"):
+                tensor.validate()
+        else:
+            assert tensor.validate().to_dense().tolist() == [[1, 1, 1], [1, 0, 0]]
+
+
 @settings(max_examples=300, deadline=None)
 @given(formats_and_tensors(dtypes=("float32",), max_rank=3), st.data())
 def test_buffers_that_validate_can_be_read(case, data):

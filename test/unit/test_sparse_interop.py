@@ -49,6 +49,8 @@ def test_scipy_matrices_that_are_not_canonical_are_put_in_order():
     assert matrix.indices.tolist() == [2, 0, 2, 1], "the input is untouched"
     coo = sp.coo_array((data, ([1, 0, 1, 0], [2, 0, 2, 1])), shape=(2, 3))
     assert pith.SparseTensor.from_scipy(coo).validate().to_dense().tolist() == [[2, 4, 0], [0, 0, 4]]
+    repeated = sp.coo_array((data, ([0, 0, 1, 1], [1, 1, 0, 2])), shape=(2, 3))
+    assert pith.SparseTensor.from_scipy(repeated).validate().to_dense().tolist() == [[0, 3, 0], [3, 0, 4]]
 
 
 def test_formats_scipy_does_not_know():

@@ -45,6 +45,8 @@ class Level:
         if self.kind == "nm":
             if not 1 <= self.g <= self.h:
                 raise FormatError(f"nm level expects 1 <= G <= H, got {self.g}:{self.h}")
+            if self.h > 2**31:
+                raise FormatError(f"nm level expects H <= 2^31, got {self.h}", hint="use a compressed level")
         elif self.g or self.h:
             raise FormatError(f"level {self.kind!r} takes no G:H")
         if self.kind in ("dense", "bitmask", "nm") and not (self.unique and self.ordered):

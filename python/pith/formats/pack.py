@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
-from ..errors import DTypeError, ShapeError
+from ..errors import DTypeError, FormatError, ShapeError
+from .buffers import buffer_specs
 from .format import Format
 from .levels import Level
-from .pack_buffers import aligned_empty, aligned_zeros, check_memory, narrow
-from .pack_digits import differs, entry_end, level_coordinates, level_sorting, level_view
+from .pack_buffers import aligned_empty, aligned_zeros, check_memory, metadata_dtype, narrow
+from .pack_digits import differs, entry_end, level_coordinates, level_sorting, level_view, slabs
 from .pack_read import unpack
-from .validate import find_violation
+from .validate import find_violation, first_violation
 
 __all__ = ["check_coordinates", "pack", "pack_coordinates", "unpack"]
 
@@ -42,6 +44,32 @@ def pack(dense: np.ndarray, fmt: Format) -> list[np.ndarray]:
         ([0, 1, 3], [1, 0, 1], [5, 6, 7])
     """
     fmt.check_shape(dense.shape)
+    if not fmt.is_static:
+        return _pack_slab(dense, fmt)
+    out = [aligned_empty(words, metadata_dtype(bits)) for words, bits in _static_words(fmt, dense.shape)]
+    out.append(aligned_empty(prod(fmt.packed_shapes(dense.shape)["values"]), dense.dtype))
+    ends = [0] * len(out)
+    for slab in slabs(fmt, dense.shape):
+        try:
+            parts = _pack_slab(dense[slab], fmt)
+        except FormatError:
+            if (violation := first_violation(dense, fmt)) is not None:
+                raise violation.error(fmt) from None
+            raise
+        for i, part in enumerate(parts):
+            out[i][ends[i] : ends[i] + part.size] = part
+            ends[i] += part.size
+    return out
+
+
+def _static_words(fmt: Format, shape: Sequence[int]) -> list[tuple[int, int]]:
+    """(Allocated elements, entry bits) of every metadata buffer of a static format."""
+    shapes = fmt.packed_shapes(shape)
+    return [(b.words(prod(shapes[f"coordinates[{b.level}]"])), b.bits) for b in buffer_specs(fmt)]
+
+
+def _pack_slab(dense: np.ndarray, fmt: Format) -> list[np.ndarray]:
+    """:func:`pack` of a tensor, or of a part that the format treats independently."""
     flat = level_view(dense, fmt).reshape(-1)
     at = np.flatnonzero(flat)
     sizes = fmt.level_sizes(dense.shape)
