@@ -51,13 +51,17 @@ def _is_encoded(op: func.FuncOp) -> bool:
 
 
 def _check_calls(module: ir.Module, changed: set[str]) -> None:
+    calls: list[ir.Operation] = []
+
     def visit(op: ir.Operation) -> ir.WalkResult:
         if op.name == "func.call" and op.attributes["callee"].value in changed:
-            pass_error(op, "calls a function with an encoded signature", "run `inline` first")
+            calls.append(op)
         return ir.WalkResult.ADVANCE
 
     if changed:
         module.operation.walk(visit)
+    for op in calls:
+        pass_error(op, "calls a function with an encoded signature", "run `inline` first")
 
 
 def storage_types(type_: ir.RankedTensorType, fmt: Format) -> list[tuple[str, ir.Type]]:

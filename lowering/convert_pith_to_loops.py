@@ -42,9 +42,8 @@ class ConvertPithToLoopsPass(Pass):
     def run(self, module: ir.Module) -> None:
         if self.templates not in ("all", "panel"):
             pass_error(module.operation, f"expects templates to be all or panel, got {self.templates!r}")
-        for op in _ops_with_encodings(module):
-            if op.name.startswith("linalg."):
-                _lower_linalg(op, panel_only=self.templates == "panel")
+        for op in _ops_with_encodings(module, ("linalg.",)):
+            _lower_linalg(op, panel_only=self.templates == "panel")
         if self.templates == "all":
             _lower_the_rest(module)
         _erase_unused(module)
@@ -53,13 +52,13 @@ class ConvertPithToLoopsPass(Pass):
 
 
 def _lower_the_rest(module: ir.Module) -> None:
-    for op in _ops_with_encodings(module):
+    for op in _ops_with_encodings(module, ("pith.",)):
         if op.name == "pith.decompress":
             _lower_decompress(op)
 
 
 def _erase_unused(module: ir.Module) -> None:
-    for op in reversed(_ops_with_encodings(module)):
+    for op in reversed(_ops_with_encodings(module, ("pith.",))):
         if op.name == "pith.assemble" and not _is_used(op):
             op.erase()
 
@@ -73,11 +72,12 @@ def _require_none_left(module: ir.Module) -> None:
         )
 
 
-def _ops_with_encodings(module: ir.Module) -> list[ir.Operation]:
+def _ops_with_encodings(module: ir.Module, dialects: tuple[str, ...] = ("",)) -> list[ir.Operation]:
+    """Ops of some dialects (prefixes of their names) that read or make encoded tensors, in program order."""
     out: list[ir.Operation] = []
 
     def visit(op: ir.Operation) -> ir.WalkResult:
-        if any(encoding_of(v.type) is not None for v in (*op.operands, *op.results)):
+        if op.name.startswith(dialects) and any(encoding_of(v.type) for v in (*op.operands, *op.results)):
             out.append(op)
         return ir.WalkResult.ADVANCE
 
