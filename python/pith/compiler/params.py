@@ -54,7 +54,7 @@ class Param:
                 where=where,
                 hint="pack it first: pith.compress(w, fmt)",
             )
-        if value.format != self.format:
+        if value.format is not self.format and value.format != self.format:
             raise FormatError(
                 f"expects the format {self.format}, got {value.format}", where=where, hint="convert it: A.to(fmt)"
             )
