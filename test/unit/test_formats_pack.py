@@ -199,8 +199,12 @@ def test_errors_in_later_slabs_name_the_place_in_the_tensor(monkeypatch):
         prune_array(x, fmt)
 
 
-def test_the_last_level_may_repeat_coordinates():
+def test_elements_that_are_stored_twice_are_added_up():
     fmt = Format.make(1, (0, "compressed(nonunique)"))
     buffers = [np.array([0, 3]), np.array([1, 1, 2]), np.array([2.0, 3.0, 4.0])]
     check_storage(buffers, fmt, (4,))
     assert unpack(buffers, fmt, (4,)).tolist() == [0, 5, 4, 0]
+    rows = Format.make(2, (0, "compressed(nonunique)"), (1, "dense"))
+    buffers = [np.array([0, 2]), np.array([1, 1]), np.array([1, 2, 3, 4])]
+    check_storage(buffers, rows, (2, 2))
+    assert unpack(buffers, rows, (2, 2)).tolist() == [[0, 0], [4, 6]]

@@ -105,6 +105,16 @@ def entry_end(fmt: Format, head: int) -> int:
     return end
 
 
+def may_repeat(fmt: Format) -> bool:
+    """True when the format allows an element to be stored more than once (its values then add up).
+
+    >>> may_repeat(Format.coo()), may_repeat(Format.make(1, (0, "compressed(nonunique)")))
+    (False, True)
+    """
+    heads = (i for i, level in enumerate(fmt.levels) if level.kind in _HEADS)
+    return any(not fmt.levels[entry_end(fmt, i)].unique for i in heads)
+
+
 def slot_limits(fmt: Format) -> dict[int, int]:
     """Levels that hold a limited number of coordinates per parent -> that number.
 

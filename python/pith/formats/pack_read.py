@@ -10,7 +10,7 @@ import numpy as np
 from .buffers import buffer_specs
 from .format import Format
 from .pack_buffers import aligned_zeros, unpack_bits
-from .pack_digits import dense_view
+from .pack_digits import dense_view, may_repeat
 
 _Numbers = list[np.ndarray]
 
@@ -35,10 +35,10 @@ def unpack(
     weights = [e.div * strides[e.dim] for e in fmt.exprs]
     slots, (linear,) = walk(buffers, fmt, shape, [weights])
     out = aligned_zeros(math.prod(shape), values.dtype)
-    if fmt.levels[-1].unique:
-        out[linear] = values[slots]
-    else:
+    if may_repeat(fmt):
         np.add.at(out, linear, values[slots])
+    else:
+        out[linear] = values[slots]
     return out.reshape(shape)
 
 
