@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from pith._mlir import ir, linalg
+from pith._mlir import ir, linalg, tensor
 from pith.dialect import encoding_of
 from pith.formats import Format
 
@@ -160,14 +160,24 @@ def match_matmul(g: SparseGeneric) -> Matmul | None:
 
 
 def zero_filled(v: ir.Value) -> ir.Value | None:
-    """The tensor that ``v`` is a zero-filled version of (named or generic fill), or None."""
+    """The tensor that ``v`` is a zero-filled version of (through reshapes), or None.
+
+    Reshapes between the fill and ``v`` are repeated on its destination, at the insertion point.
+    """
     op = None if isinstance(v.owner, ir.Block) else v.owner
-    if op is None or op.name not in ("linalg.fill", "linalg.generic") or len(op.operands) > 2:
+    if op is None:
         return None
-    terminator = list(op.regions[0].blocks[0].operations)[-1]
-    if op.name == "linalg.generic" and len(list(op.regions[0].blocks[0].operations)) > 1:
+    if op.name == "tensor.collapse_shape":
+        inner = zero_filled(op.operands[0])
+        if inner is None:
+            return None
+        return tensor.collapse_shape(v.type, inner, op.attributes["reassociation"])
+    if op.name not in ("linalg.fill", "linalg.generic") or len(op.operands) > 2:
         return None
-    filled = op.operands[0] if op.name == "linalg.fill" else _forwarded(op, terminator.operands[0])
+    body = list(op.regions[0].blocks[0].operations)
+    if op.name == "linalg.generic" and len(body) > 1:
+        return None
+    filled = op.operands[0] if op.name == "linalg.fill" else _forwarded(op, body[-1].operands[0])
     return op.operands[len(op.operands) - 1] if filled is not None and _is_zero(filled) else None
 
 

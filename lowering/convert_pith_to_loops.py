@@ -106,10 +106,25 @@ def _lower_linalg(op: ir.Operation, panel_only: bool) -> None:
         storage = _storage(view.operands[driver])
         result = emit_panel(matmul, storage) if matmul else emit_scalar(generic, storage)
     op.results[0].replace_all_uses_with(result)
-    init = generic.init.owner
+    init = generic.init
     op.erase()
-    if isinstance(init, ir.Operation) and init.name.startswith("linalg.") and not _is_used(init):
-        init.erase()
+    _erase_dead(init)
+
+
+def _erase_dead(v: ir.Value) -> None:
+    """Erase the fill (and reshapes of it) that made ``v`` when nothing reads it any more."""
+    op = None if isinstance(v.owner, ir.Block) else v.owner
+    if op is None or not op.name.startswith(("linalg.", "tensor.collapse_shape")):
+        return
+    inputs = list(op.operands)
+    if op.name != "tensor.collapse_shape":
+        for user in [use.owner for use in op.results[0].uses]:
+            if user.name == "tensor.dim":
+                user.operands[0] = inputs[-1]  # a destination has the size of its result
+    if _is_used(op):
+        return
+    op.erase()
+    _erase_dead(inputs[-1])
 
 
 def _is_used(op: ir.Operation) -> bool:

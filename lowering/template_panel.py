@@ -94,7 +94,9 @@ def emit_panel(m: Matmul, storage: Storage) -> ir.Value:
     """Emit the kernel at the insertion point; returns the result tensor."""
     g = m.generic
     dense, init = g.inputs[m.dense], g.init
-    destination = zero_filled(init) or init
+    destination = zero_filled(init)
+    fresh = destination is not None
+    destination = destination if fresh else init
     element = init.type.element_type
     lanes = PANEL_BYTES // (8 if isinstance(element, ir.F64Type) else 4)
     e = _Emitter(
@@ -105,7 +107,7 @@ def emit_panel(m: Matmul, storage: Storage) -> ir.Value:
         reds=b.dim_size(dense, 1 if m.dense_transposed else 0),
         lanes=lanes,
         element=element,
-        fresh=destination is not init,
+        fresh=fresh,
     )
     source = bufferization.to_buffer(_memref(dense.type), dense, read_only=True)
     out = bufferization.to_buffer(_memref(init.type), destination)
