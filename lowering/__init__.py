@@ -33,7 +33,8 @@ PIPELINES: dict[str, str] = {
         "sparsification-and-bufferization{vl=16 parallelization-strategy=dense-outer-loop},"
         "canonicalize,cse,"
         "ownership-based-buffer-deallocation,canonicalize,buffer-deallocation-simplification,"
-        "bufferization-lower-deallocations,func.func(linalg-generalize-named-ops),"
+        "bufferization-lower-deallocations,convert-bufferization-to-memref,"
+        "func.func(linalg-generalize-named-ops),"
         "convert-linalg-to-parallel-rows,canonicalize,cse"
     ),
     # scf.parallel becomes OpenMP before memrefs are lowered: its alloca scopes must still be structured.

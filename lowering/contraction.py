@@ -5,6 +5,7 @@ import dataclasses
 from pith._mlir import ir, linalg, tensor
 from pith.dialect import encoding_of
 from pith.formats import Format
+from pith.formats.pack_digits import may_repeat
 
 _ZERO_PRESERVING = ("arith.mulf", "arith.muli", "arith.andi")
 _ZERO_UNARY = (
@@ -20,6 +21,8 @@ _ZERO_UNARY = (
     "arith.fptoui",
 )
 _ACCUMULATE = ("arith.addf", "arith.addi")
+#: Ops f with f(a + b) = f(a) + f(b) in each operand, and what may follow them.
+_LINEAR = ("arith.mulf", "arith.muli", "arith.extf", "arith.extsi", "arith.negf", *_ACCUMULATE, "linalg.yield")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +85,32 @@ def why_not_sparse(op: ir.OpView, sparse: int) -> str | None:
         return "its map of the sparse operand is not a projected permutation"
     if any(o.operation.name == "linalg.index" for o in op.regions[0].blocks[0].operations):
         return "its body uses linalg.index"
-    return None if _zero_behaviour(op, sparse) else "its result does not vanish where the sparse operand is zero"
+    behaviour = _zero_behaviour(op, sparse)
+    if behaviour is None:
+        return "its result does not vanish where the sparse operand is zero"
+    if behaviour == "vanishes" and (_reads_output(op) or "reduction" in iterator_types(op)):
+        return "its result vanishes with the sparse operand but depends on the output it overwrites"
+    fmt = encoding_of(op.operands[sparse].type)
+    if may_repeat(fmt) and not (behaviour == "accumulates" and _is_linear(op, sparse)):
+        return "the format may store an element in several parts, and the op on parts is not the op on their sum"
+    return None
+
+
+def _reads_output(op: ir.OpView) -> bool:
+    arguments = op.regions[0].blocks[0].arguments
+    return any(True for _ in arguments[len(arguments) - 1].uses)
+
+
+def _is_linear(op: ir.OpView, sparse: int) -> bool:
+    """True when nothing but products with other values and sums touches the sparse operand."""
+    block = op.regions[0].blocks[0]
+    parts = [block.arguments[sparse]]
+    for inner in block.operations:
+        taken = [v for v in inner.operands if v in parts]
+        if taken and (len(taken) > 1 or inner.operation.name not in _LINEAR):
+            return False
+        parts += inner.results if taken else []
+    return True
 
 
 def analyse(op: ir.OpView, sparse: int) -> SparseGeneric:

@@ -4,9 +4,11 @@ import dataclasses
 from typing import ClassVar
 
 from pith._mlir import bufferization, ir, sparse_tensor, tensor
-from pith.dialect import FormatAttr, encoding_of, shape_of
+from pith.dialect import DecompressOp, FormatAttr, encoding_of, shape_of
 from pith.formats import DYNAMIC, Format, Level, buffer_specs
 from pith.passes.core import Pass
+
+from .contraction import encoded_operands, why_not_sparse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,9 +25,10 @@ class ConvertPithToSparseTensorPass(Pass):
 
     ``pith.compress`` and ``pith.decompress`` become ``sparse_tensor.convert``, ``pith.disassemble``
     becomes ``sparse_tensor.positions/coordinates/values``. Linalg ops keep their form: the
-    sparsifier takes them.
+    sparsifier takes them. Operands of ops it does not (zeros may not be skipped, or another operand
+    stays pith's) are decompressed first.
 
-    Requires: nothing. Preserves: formats upstream refuses (``nm`` above another sparse level or with
+    Requires: ``linalg.generic`` only (named ops convert, but unchecked). Preserves: formats upstream refuses (``nm`` above another sparse level or with
     packed sub-byte coordinates, ``bitmask``) and dynamic shapes (upstream's ``assemble`` is static): :class:`ConvertPithToLoopsPass` takes those.
     Cost: one walk; each value's type is rewritten once.
     """
@@ -33,6 +36,7 @@ class ConvertPithToSparseTensorPass(Pass):
     name: ClassVar[str] = "convert-pith-to-sparse-tensor"
 
     def run(self, module: ir.Module) -> None:
+        _unpack_what_upstream_cannot_iterate(module)
         ops: list[ir.Operation] = []
 
         def collect(op: ir.Operation) -> ir.WalkResult:
@@ -117,6 +121,29 @@ def _convert_types(op: ir.Operation) -> None:
         type_ = op.opview.type
         inputs, results = ([_converted(t) for t in types] for types in (type_.inputs, type_.results))
         op.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(inputs, results))
+
+
+def _unpack_what_upstream_cannot_iterate(module: ir.Module) -> None:
+    """Decompress operands that will be upstream's in ops its sparsifier fails on or miscompiles.
+
+    These are ops in which zeros may not be skipped, and ops with another operand that stays pith's.
+    """
+    found: list[ir.Operation] = []
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name == "linalg.generic" and encoded_operands(op.opview):
+            found.append(op)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit)
+    for op in found:
+        encoded = [i for i in encoded_operands(op.opview) if i < len(op.operands) - len(op.results)]
+        mixed = any(_converted(op.operands[i].type) is op.operands[i].type for i in encoded)
+        for i in encoded:
+            v = op.operands[i]
+            if _converted(v.type) is not v.type and (mixed or why_not_sparse(op.opview, i) is not None):
+                with ir.InsertionPoint(op), op.location:
+                    op.operands[i] = DecompressOp.build(v).result
 
 
 def _is_upstream(v: ir.Value) -> bool:

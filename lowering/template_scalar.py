@@ -128,10 +128,21 @@ def compute_point(
             scalars[inner.results[0]] = b.value(point[ir.IntegerAttr(inner.operation.attributes["dim"]).value])
             continue
         clone = inner.operation.clone()
-        for i, v in enumerate(inner.operands):
-            clone.operands[i] = scalars.get(v, v)
+        _substitute(clone, scalars)
         scalars.update(zip(inner.results, clone.results))
     return [scalars.get(v, v) for v in terminator.operands]
+
+
+def _substitute(op: ir.Operation, scalars: dict[ir.Value, ir.Value]) -> None:
+    """Replace operands of ``op``, and of the ops in its regions, that ``scalars`` has values for."""
+
+    def visit(inner: ir.Operation) -> ir.WalkResult:
+        for i, v in enumerate(inner.operands):
+            if v in scalars:
+                inner.operands[i] = scalars[v]
+        return ir.WalkResult.ADVANCE
+
+    op.walk(visit)
 
 
 def _indices(exprs: Sequence[ir.AffineExpr], point: Sequence[Index]) -> list[ir.Value]:
