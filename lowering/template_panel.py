@@ -24,6 +24,7 @@ from . import builder as b
 from .builder import Index
 from .contraction import Matmul, zero_filled
 from .levels import Cursor, Storage, descend, load_value, start, walk, walk_range
+from .transpose import copy_transposed
 
 #: Bytes of one panel row. 256 = 8 AVX2 or 4 AVX-512 registers of accumulators: enough independent
 #: FMA chains (latency 4, two a cycle) and room for the broadcast among 16 AVX2 registers.
@@ -129,18 +130,27 @@ def _pack(e: _Emitter, source: ir.Value, panels: ir.Value, block: ir.Value) -> N
     width = b.minimum(e.lanes, b.sub(e.cols, first))
 
     def copy(k: Index, j: Index) -> None:
-        col = b.add(first, j)
-        at = [b.value(col), b.value(k)] if e.m.dense_transposed else [b.value(k), b.value(col)]
-        memref.store(memref.load(source, at), panels, [block, b.value(k), b.value(j)])
+        value = memref.load(source, [b.value(k), b.value(b.add(first, j))])
+        memref.store(value, panels, [block, b.value(k), b.value(j)])
 
     def clear(k: Index, j: Index) -> None:
         memref.store(b.zero_of(e.element), panels, [block, b.value(k), b.value(j)])
 
     def row(k: Index) -> None:
-        b.for_loop(0, width, lambda j: copy(k, j))
+        if not e.m.dense_transposed:
+            b.for_loop(0, width, lambda j: copy(k, j))
         b.for_loop(width, e.lanes, lambda j: clear(k, j))
 
     b.for_loop(0, e.reds, row)
+    if e.m.dense_transposed:
+        copy_transposed(
+            source,
+            lambda j, k: [b.value(b.add(first, j)), b.value(k)],
+            panels,
+            lambda k, j: [block, b.value(k), b.value(j)],
+            rows=width,
+            cols=e.reds,
+        )
 
 
 def _task(e: _Emitter, panels: ir.Value, out: ir.Value, block: ir.Value, chunk: Index, units: int | None) -> None:
@@ -213,16 +223,23 @@ def _write_back(e: _Emitter, tile: ir.Value, out: ir.Value, block: ir.Value, fir
     first_col = b.mul(block, e.lanes)
     width = b.minimum(e.lanes, b.sub(e.cols, first_col))
 
-    def element(r: Index, j: Index) -> None:
+    def tile_at(r: Index, j: Index) -> list[ir.Value]:
+        return [b.value(r), b.value(j)]
+
+    def out_at(r: Index, j: Index) -> list[ir.Value]:
         row, col = b.value(b.add(first_row, r)), b.value(b.add(first_col, j))
-        at = [col, row] if e.m.out_transposed else [row, col]
-        computed = memref.load(tile, [b.value(r), b.value(j)])
-        memref.store(computed if e.fresh else arith.addf(memref.load(out, at), computed), out, at)
+        return [col, row] if e.m.out_transposed else [row, col]
 
     if e.m.out_transposed:
-        b.for_loop(0, width, lambda j: b.for_loop(0, count, lambda r: element(r, j)) and None)
-    else:
-        b.for_loop(0, count, lambda r: b.for_loop(0, width, lambda j: element(r, j)) and None)
+        copy_transposed(tile, tile_at, out, lambda j, r: out_at(r, j), count, width, accumulate=not e.fresh)
+        return
+
+    def element(r: Index, j: Index) -> None:
+        computed = memref.load(tile, tile_at(r, j))
+        at = out_at(r, j)
+        memref.store(computed if e.fresh else arith.addf(memref.load(out, at), computed), out, at)
+
+    b.for_loop(0, count, lambda r: b.for_loop(0, width, lambda j: element(r, j)) and None)
 
 
 def _tile(e: _Emitter, rows: Index) -> ir.Value:
