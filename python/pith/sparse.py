@@ -170,6 +170,15 @@ class SparseTensor:
 
     # -- conversions ----------------------------------------------------------------
 
+    @property
+    def T(self) -> SparseTensor:
+        """The transposed tensor on the same buffers; nothing is copied.
+
+        >>> compress(np.array([[0.0, 5.0]]), "csr").T
+        SparseTensor(2x1 float64, csc, 1 stored, 20 bytes)
+        """
+        return SparseTensor(self.shape[::-1], self.format.transposed(), self.buffers)
+
     def to_dense(self) -> np.ndarray:
         """The tensor as a new row-major NumPy array."""
         return unpack(self.buffers, self.format, self.shape)
@@ -200,6 +209,23 @@ class SparseTensor:
     def to_torch(self) -> Any:
         """A torch tensor of layout CSR, CSC, COO or BSR on the same buffers (COO indices are copied)."""
         return to_torch(self)
+
+    # -- products -------------------------------------------------------------------
+
+    #: NumPy leaves ``array @ tensor`` to :meth:`__rmatmul__` instead of converting the tensor.
+    __array_ufunc__ = None
+
+    def __matmul__(self, other: Any) -> Any:
+        """``A @ x``: :func:`pith.matmul`."""
+        from .compiler.matmul import matmul
+
+        return matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        """``x @ A``: :func:`pith.matmul`."""
+        from .compiler.matmul import matmul
+
+        return matmul(other, self)
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self.shape))

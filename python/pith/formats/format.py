@@ -221,6 +221,15 @@ class Format:
             nm_width=self.nm_width if nm is None else nm,
         )
 
+    def transposed(self) -> Format:
+        """The format of the transposed tensor over the same buffers (dimensions in reverse order).
+
+        >>> Format.csr().transposed() == Format.csc()
+        True
+        """
+        exprs = tuple(dataclasses.replace(e, dim=self.rank - 1 - e.dim) for e in self.exprs)
+        return dataclasses.replace(self, exprs=exprs)
+
     def __str__(self) -> str:
         return ", ".join(f"{e} : {level}" for e, level in zip(self.exprs, self.levels))
 
