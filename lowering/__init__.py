@@ -12,6 +12,7 @@ PASSES: dict[str, str] = {
     "convert-pith-to-loops": "pith.lowering.convert_pith_to_loops:ConvertPithToLoopsPass",
     "convert-pith-to-sparse-tensor": "pith.lowering.convert_pith_to_sparse_tensor:ConvertPithToSparseTensorPass",
     "pith-assemble-arguments": "pith.lowering.assemble_arguments:AssembleArgumentsPass",
+    "pith-protect-arguments": "pith.lowering.protect_arguments:ProtectArgumentsPass",
     "pith-gpu-module-to-binary": "pith.lowering.gpu_module_to_binary:GpuModuleToBinaryPass",
 }
 
@@ -21,13 +22,14 @@ PIPELINES: dict[str, str] = {
     # Fusion comes first, while contractions are named ops: it would pull an elementwise producer into
     # a generic contraction and recompute it for every multiply-add.
     "pith-to-linalg": (
-        "func.func(linalg-fuse-elementwise-ops,linalg-generalize-named-ops),pith-fold-copies,pith-collapse-batch,"
+        "pith-guard-asserts,func.func(linalg-fuse-elementwise-ops,linalg-generalize-named-ops),pith-fold-copies,pith-collapse-batch,"
         "pith-propagate-encodings,convert-pith-patterns-to-linalg,pith-approximate-math,"
         "pith-assemble-arguments,cse"
     ),
     # The panel template where it applies (it is faster), upstream's sparsifier for the formats it
     # knows, loops over levels for the rest; then memrefs.
     "linalg-to-vector": (
+        "pith-protect-arguments,"
         "func.func(linalg-generalize-named-ops),eliminate-empty-tensors,convert-pith-to-loops{templates=panel},"
         "convert-pith-to-sparse-tensor,convert-pith-to-loops,"
         "sparsification-and-bufferization{vl=16 parallelization-strategy=dense-outer-loop},"

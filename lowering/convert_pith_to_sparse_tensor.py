@@ -8,7 +8,7 @@ from pith.dialect import DecompressOp, FormatAttr, encoding_of, shape_of
 from pith.formats import DYNAMIC, Format, Level, buffer_specs
 from pith.passes.core import Pass
 
-from .contraction import encoded_operands, why_not_sparse
+from .contraction import encoded_operands, indexing_maps, why_not_sparse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,11 +25,12 @@ class ConvertPithToSparseTensorPass(Pass):
 
     ``pith.compress`` and ``pith.decompress`` become ``sparse_tensor.convert``, ``pith.disassemble``
     becomes ``sparse_tensor.positions/coordinates/values``. Linalg ops keep their form: the
-    sparsifier takes them. Operands of ops it does not (zeros may not be skipped, or another operand
-    stays pith's) are decompressed first.
+    sparsifier takes them. Operands it cannot iterate over are decompressed first: where zeros may
+    not be skipped, beside an operand that stays pith's, or stored in an order no loop nest shares.
 
-    Requires: ``linalg.generic`` only (named ops convert, but unchecked). Preserves: formats upstream refuses (``nm`` above another sparse level or with
-    packed sub-byte coordinates, ``bitmask``) and dynamic shapes (upstream's ``assemble`` is static): :class:`ConvertPithToLoopsPass` takes those.
+    Requires: ``linalg.generic`` only (named ops convert, but unchecked). Preserves: formats upstream
+    refuses (``nm`` above another sparse level or with packed sub-byte coordinates, ``bitmask``) and
+    dynamic shapes (upstream's ``assemble`` is static): :class:`ConvertPithToLoopsPass` takes those.
     Cost: one walk; each value's type is rewritten once.
     """
 
@@ -102,12 +103,17 @@ def _level(level: Level) -> str:
     return level.kind + (f"({', '.join(flags)})" if flags else "")
 
 
+def _is_convertible(type_: ir.Type) -> bool:
+    """True for pith encodings upstream can say, on static shapes."""
+    fmt = encoding_of(type_)
+    return fmt is not None and DYNAMIC not in shape_of(type_) and sparse_tensor_encoding(fmt) is not None
+
+
 def _converted(type_: ir.Type) -> ir.Type:
     """The type with upstream's encoding; itself when that cannot say its format (or its dynamic shape)."""
-    fmt = encoding_of(type_)
-    text = None if fmt is None or DYNAMIC in shape_of(type_) else sparse_tensor_encoding(fmt)
-    if text is None:
+    if not _is_convertible(type_):
         return type_
+    text = sparse_tensor_encoding(encoding_of(type_))
     return ir.RankedTensorType.get(type_.shape, type_.element_type, ir.Attribute.parse(text, type_.context))
 
 
@@ -126,7 +132,8 @@ def _convert_types(op: ir.Operation) -> None:
 def _unpack_what_upstream_cannot_iterate(module: ir.Module) -> None:
     """Decompress operands that will be upstream's in ops its sparsifier fails on or miscompiles.
 
-    These are ops in which zeros may not be skipped, and ops with another operand that stays pith's.
+    These are ops in which zeros may not be skipped, ops with another operand that stays pith's, and
+    all operands but one when no order of the loops suits the storage of every operand.
     """
     found: list[ir.Operation] = []
 
@@ -137,13 +144,37 @@ def _unpack_what_upstream_cannot_iterate(module: ir.Module) -> None:
 
     module.operation.walk(visit)
     for op in found:
-        encoded = [i for i in encoded_operands(op.opview) if i < len(op.operands) - len(op.results)]
-        mixed = any(_converted(op.operands[i].type) is op.operands[i].type for i in encoded)
-        for i in encoded:
-            v = op.operands[i]
-            if _converted(v.type) is not v.type and (mixed or why_not_sparse(op.opview, i) is not None):
-                with ir.InsertionPoint(op), op.location:
-                    op.operands[i] = DecompressOp.build(v).result
+        inputs = [i for i in encoded_operands(op.opview) if i < len(op.operands) - len(op.results)]
+        upstream = [i for i in inputs if _is_convertible(op.operands[i].type)]
+        kept = [i for i in upstream if why_not_sparse(op.opview, i) is None]
+        if len(upstream) < len(inputs):
+            kept = []
+        elif not _has_common_order(op.opview, kept):
+            kept = kept[:1]
+        with ir.InsertionPoint(op), op.location:
+            for i in upstream:
+                if i not in kept:
+                    op.operands[i] = DecompressOp.build(op.operands[i]).result
+
+
+def _has_common_order(op: ir.OpView, operands: list[int]) -> bool:
+    """True when one loop order visits every operand in its storage order (blocked ones only alone)."""
+    if len(operands) < 2:
+        return True
+    maps = indexing_maps(op)
+    orders: list[list[int]] = []
+    for i in operands:
+        exprs = encoding_of(op.operands[i].type).exprs
+        if any(e.div != 1 or e.mod for e in exprs):
+            return False
+        orders.append([maps[i][e.dim].position for e in exprs])
+    while any(orders):
+        inner = {d for order in orders for d in order[1:]}
+        free = next((order[0] for order in orders if order and order[0] not in inner), None)
+        if free is None:
+            return False
+        orders = [order[1:] if order[:1] == [free] else order for order in orders]
+    return True
 
 
 def _is_upstream(v: ir.Value) -> bool:
