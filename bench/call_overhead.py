@@ -21,9 +21,6 @@ PIPELINE = (
     "builtin.module(finalize-memref-to-llvm{use-generic-functions=true},"
     "convert-func-to-llvm,reconcile-unrealized-casts)"
 )
-    "builtin.module(finalize-memref-to-llvm{use-generic-functions=true},"
-    "convert-func-to-llvm,reconcile-unrealized-casts)"
-)
 
 
 def build() -> dict[str, NativeFunction]:

@@ -31,10 +31,11 @@ PIPELINE = (
 ENTRY = "attributes {llvm.emit_c_interface}"
 
 
-def build(text: str, *signatures: Signature) -> list[NativeFunction]:
+def build(text: str, *signatures: Signature, before: str = "") -> list[NativeFunction]:
+    """Functions of a module; ``before``: passes to run ahead of the pipeline, each followed by a comma."""
     with ir.Context(), ir.Location.unknown():
         module = ir.Module.parse(text)
-        PassManager.parse(PIPELINE).run(module.operation)
+        PassManager.parse(PIPELINE.replace("(", f"({before}", 1)).run(module.operation)
         library = Library.from_object(compile_object(module, [s.name for s in signatures]))
     return [NativeFunction(library, s) for s in signatures]
 

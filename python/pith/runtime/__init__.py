@@ -10,7 +10,7 @@ from .cache import CacheStats, KernelCache, kernel_cache
 from .call import NativeFunction
 from .jit import compile_object
 from .library import Library
-from .native import library_path, live_bytes, num_threads, openmp_path, set_num_threads, trim
+from .native import library_path, live_bytes, num_threads, openmp_path, set_num_threads, take_failure, trim
 from .signature import MemRefSpec, ScalarSpec, Signature, accepted_dtypes, dtype_name, numpy_dtype
 
 __all__ = [
@@ -32,5 +32,6 @@ __all__ = [
     "numpy_dtype",
     "openmp_path",
     "set_num_threads",
+    "take_failure",
     "trim",
 ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import hashlib
 import importlib.util
 import pathlib
 import platform
+
+from .native import lib
 
 #: The packages whose code decides what a kernel looks like.
 _COMPILER = ("pith.dialect", "pith.passes", "pith.lowering")
@@ -14,26 +17,15 @@ _COMPILER = ("pith.dialect", "pith.passes", "pith.lowering")
 
 @functools.cache
 def host_cpu() -> str:
-    """Identifies the processor's instruction set: machine, vendor, model and a hash of its features.
+    """Identifies the processor's model and usable instructions.
 
     Example:
         >>> host_cpu().startswith(platform.machine())
         True
     """
-    fields = _cpuinfo()
-    features = " ".join(sorted(fields.get("flags", platform.processor()).split()))
-    model = "-".join(fields.get(name, "") for name in ("vendor_id", "cpu family", "model"))
-    return f"{platform.machine()}-{model}-{hashlib.sha256(features.encode()).hexdigest()[:16]}"
-
-
-def _cpuinfo() -> dict[str, str]:
-    """The first processor of ``/proc/cpuinfo``; empty where there is none."""
-    try:
-        text = pathlib.Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return {}
-    lines = (line.partition(":") for line in text.split("\n\n", 1)[0].splitlines())
-    return {name.strip(): value.strip() for name, _, value in lines}
+    text = ctypes.create_string_buffer(512)
+    lib().pith_cpu_identity(text, len(text))
+    return f"{platform.machine()}-{text.value.decode()}"
 
 
 @functools.cache

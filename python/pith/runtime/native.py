@@ -21,6 +21,8 @@ _PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
     "pith_set_num_threads": (None, (ctypes.c_int,)),
     "pith_get_num_threads": (ctypes.c_int, ()),
     "pith_openmp_path": (ctypes.c_char_p, ()),
+    "pith_take_failure": (ctypes.c_int64, ()),
+    "pith_cpu_identity": (None, (ctypes.c_char_p, ctypes.c_size_t)),
     "pith_object_load": (ctypes.c_void_p, (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t)),
     "pith_object_symbol": (ctypes.c_void_p, (ctypes.c_void_p, ctypes.c_char_p)),
     "pith_object_unload": (None, (ctypes.c_void_p,)),
@@ -98,6 +100,11 @@ def set_num_threads(threads: int) -> None:
     if not 0 <= threads <= 1024:
         raise ValueError(f"expected 0 to 1024 threads, got {threads}")
     lib().pith_set_num_threads(threads)
+
+
+def take_failure() -> int:
+    """Id of a run-time check that failed since the last call, or 0."""
+    return lib().pith_take_failure()
 
 
 def openmp_path() -> str:
