@@ -22,7 +22,8 @@ PIPELINES: dict[str, str] = {
     # Fusion comes first, while contractions are named ops: it would pull an elementwise producer into
     # a generic contraction and recompute it for every multiply-add.
     "pith-to-linalg": (
-        "pith-guard-asserts,func.func(linalg-fuse-elementwise-ops,linalg-generalize-named-ops),pith-fold-copies,pith-collapse-batch,"
+        "pith-guard-asserts,func.func(linalg-fuse-elementwise-ops,linalg-generalize-named-ops),"
+        "pith-fold-copies,pith-collapse-batch,"
         "pith-propagate-encodings,convert-pith-patterns-to-linalg,pith-approximate-math,"
         "pith-assemble-arguments,cse"
     ),

@@ -15,6 +15,7 @@ _EXPORTS = {
     "Format": "formats",
     "Kernel": "compiler.kernel",
     "compile": "compiler.compile",
+    "load": "compiler.bundle",
     "matmul": "compiler.matmul",
     "HSS": "formats",
     "Level": "formats",
@@ -24,6 +25,7 @@ _EXPORTS = {
         (
             "ArgumentError",
             "CacheError",
+            "CheckError",
             "DTypeError",
             "DeviceError",
             "Error",

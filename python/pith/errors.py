@@ -80,3 +80,7 @@ class ToolError(Error, RuntimeError):
 
 class CacheError(Error, OSError):
     """The kernel cache directory cannot be used."""
+
+
+class CheckError(Error, IndexError):
+    """A check inside a compiled program failed (an index out of range, ...); its results are void."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pith._mlir import ir
 from pith.dialect import encoding_of, make_context, shape_of, verify_module
 from pith.lowering.cpu import run_stage, stages
+from pith.passes.guard_asserts import CHECKS_ATTRIBUTE
 
 from ..errors import IRError, UnsupportedError
 from ..runtime import MemRefSpec, ScalarSpec, Signature, compile_object
@@ -48,8 +49,17 @@ def build(text: str, entry: str, path: str = "auto") -> Artifact:
             if stage.level == "llvm":
                 signature = _signature(_function(module, entry), params)
             run_stage(module, stage)
+        checks = _checks(module)
         obj = compile_object(module, [entry])
-    return Artifact(obj, (signature,), {"params": [p.to_json() for p in params]})
+    return Artifact(obj, (signature,), {"params": [p.to_json() for p in params], "checks": checks})
+
+
+def _checks(module: ir.Module) -> dict[str, str]:
+    """Messages of the module's run-time checks by id."""
+    attributes = module.operation.attributes
+    if CHECKS_ATTRIBUTE not in attributes:
+        return {}
+    return {named.name: ir.StringAttr(named.attr).value for named in ir.DictAttr(attributes[CHECKS_ATTRIBUTE])}
 
 
 def lower_to(text: str, path: str = "auto") -> Mapping[str, str]:
