@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import sys
 from typing import Any
 
@@ -13,6 +14,7 @@ from ..formats import Format
 from ..formats.attribute import format_attribute
 from ..formats.pack_buffers import aligned_empty
 from ..runtime import dtype_name
+from ..runtime.arrays import as_array
 from ..sparse import SparseTensor
 from .kernel import Kernel, compile_source
 
@@ -45,7 +47,8 @@ def matmul(a: Any, b: Any, *, out: Any = None) -> Any:
         a, b: :class:`pith.SparseTensor`, NumPy array, torch CPU tensor, or anything with DLPack.
         out: a C-contiguous array (tensor) for the result; its content is overwritten.
     Returns: a NumPy array, or a torch tensor when the dense operand is one.
-    Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.DeviceError`.
+    Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.DeviceError`,
+        :class:`pith.ArgumentError` (read-only ``out``, not an array); nothing is written then.
 
     Example:
         >>> import numpy as np
@@ -57,45 +60,83 @@ def matmul(a: Any, b: Any, *, out: Any = None) -> Any:
                [4., 5.]], dtype=float32)
     """
     if isinstance(a, SparseTensor):
-        dense = b.to_dense() if isinstance(b, SparseTensor) else b
-        return _sparse_dense(a, dense, out)
+        return _multiply(a, b.to_dense() if isinstance(b, SparseTensor) else b, out, right=False)
     if isinstance(b, SparseTensor):
-        return _dense_sparse(a, b, out)
+        return _multiply(b, a, out, right=True)
     return np.matmul(a, b) if out is None else np.matmul(a, b, out=out)
 
 
-def _sparse_dense(a: SparseTensor, x: Any, out: Any) -> Any:
-    shape = _shape(x)
-    if len(shape) == 2:
-        return _run(a, x, out, False, (a.shape[0], shape[1]), shape[0], a.shape[1])
+def _multiply(a: SparseTensor, x: Any, out: Any, right: bool) -> Any:
+    """``a @ x``, or ``x @ a`` when ``right``, of any rank of ``x``."""
+    x = _array(x, "the dense operand")
+    shape, result_shape = _result_shape(a, tuple(x.shape), right)
+    kernel, dtype = _kernel(a.format, a.values.dtype, right)
+    if out is None:
+        result = aligned_empty(math.prod(result_shape), dtype).reshape(result_shape)
+    else:
+        result = _array(out, "out")
+        x = _destination(result, result_shape, x)
+    if len(shape) == 2 == len(result_shape):
+        kernel.native(*a.buffers, *a.shape, x, result)
+    else:
+        _run_batch(kernel, a, x.reshape(shape), result.reshape(_flat_shape(result_shape, shape, right)))
+    return _as_kind_of(result, x) if out is None else out
+
+
+def _result_shape(a: SparseTensor, shape: tuple[int, ...], right: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The dense operand's shape as kernels see it (rank 2, or 3 with a batch), and the result's shape."""
+    if len(a.shape) != 2:
+        raise ShapeError(f"expects a sparse matrix, got shape {a.shape}", where="pith.matmul")
+    if not shape:
+        raise ShapeError("cannot multiply by a scalar", where="pith.matmul", hint="use * on A.values")
+    inner, outer = a.shape if right else a.shape[::-1]
+    if shape[-1 if right or len(shape) == 1 else -2] != inner:
+        left, other = (shape, a.shape) if right else (a.shape, shape)
+        raise ShapeError(f"cannot multiply {left} by {other}: inner sizes differ", where="pith.matmul")
+    if right:
+        return (math.prod(shape[:-1]), inner), (*shape[:-1], outer)
     if len(shape) == 1:
-        column = None if out is None else out.reshape(-1, 1)
-        return _sparse_dense(a, x.reshape(-1, 1), column).reshape(-1)
-    _require_rank(shape)
-    flat = x.reshape(-1, *shape[-2:])
-    result = _stack([_sparse_dense(a, flat[i], None) for i in range(flat.shape[0])], x)
-    return _deliver(result.reshape(*shape[:-2], a.shape[0], shape[-1]), out)
+        return (inner, 1), (outer,)
+    flat = shape if len(shape) == 2 else (math.prod(shape[:-2]), *shape[-2:])
+    return flat, (*shape[:-2], outer, shape[-1])
 
 
-def _dense_sparse(x: Any, a: SparseTensor, out: Any) -> Any:
-    shape = _shape(x)
-    if len(shape) == 2:
-        return _run(a, x, out, True, (shape[0], a.shape[1]), shape[1], a.shape[0])
-    _require_rank(shape)
-    rows = None if out is None else out.reshape(-1, a.shape[1])
-    return _dense_sparse(x.reshape(-1, shape[-1]), a, rows).reshape(*shape[:-1], a.shape[1])
+def _flat_shape(result: tuple[int, ...], x: tuple[int, ...], right: bool) -> tuple[int, ...]:
+    """The result's shape as kernels see it."""
+    if right:
+        return x[0], result[-1]
+    return (result[0], 1) if len(x) == 2 else (x[0], *result[-2:])
 
 
-def _run(a: SparseTensor, x: Any, out: Any, right: bool, shape: tuple[int, int], got: int, want: int) -> Any:
-    if got != want:
-        left_shape, right_shape = (_shape(x), a.shape) if right else (a.shape, _shape(x))
-        raise ShapeError(f"cannot multiply {left_shape} by {right_shape}: inner sizes differ", where="pith.matmul")
-    kernel, result_dtype = _kernel(a.format, a.values.dtype, right)
-    result = aligned_empty(shape[0] * shape[1], result_dtype).reshape(shape) if out is None else out
-    kernel.native(*a.buffers, *a.shape, x, result)
-    if out is not None:
-        return out
-    return _as_kind_of(result, x)
+def _run_batch(kernel: Kernel, a: SparseTensor, x: Any, result: Any) -> None:
+    """One call, or one per matrix of a batch."""
+    if len(x.shape) == 2:
+        kernel.native(*a.buffers, *a.shape, x, result)
+        return
+    for i in range(x.shape[0]):
+        kernel.native(*a.buffers, *a.shape, x[i], result[i])
+
+
+def _array(value: Any, name: str) -> Any:
+    """A NumPy array or torch tensor as it is; a view of anything else that is an array."""
+    if isinstance(value, np.ndarray) or type(value).__module__.partition(".")[0] == "torch":
+        return value
+    return as_array(value, f"pith.matmul: {name}")
+
+
+def _destination(out: Any, shape: tuple[int, ...], x: Any) -> Any:
+    """Check ``out`` against the shape of the result; returns ``x``, copied when the two share memory."""
+    if tuple(out.shape) != shape:
+        raise ShapeError(f"the result has shape {shape}, got {tuple(out.shape)}", where="pith.matmul: out")
+    view = as_array(out, "pith.matmul: out")
+    if not view.flags.c_contiguous:
+        raise ShapeError(
+            f"expects row-major storage, got strides of {view.strides} bytes",
+            where="pith.matmul: out",
+            hint="pass a contiguous array and copy the result into place",
+        )
+    operand = as_array(x, "pith.matmul: the dense operand")
+    return operand.copy() if np.may_share_memory(operand, view) else x
 
 
 @functools.cache
@@ -170,16 +211,6 @@ def _widen(element: str, acc: str) -> str:
     return "".join(f"    %{x}1 = arith.{extend} %{x} : {element} to {acc}\n" for x in "vw")
 
 
-def _shape(x: Any) -> tuple[int, ...]:
-    shape = getattr(x, "shape", None)
-    return tuple(np.shape(x) if shape is None else shape)
-
-
-def _require_rank(shape: tuple[int, ...]) -> None:
-    if not shape:
-        raise ShapeError("cannot multiply by a scalar", where="pith.matmul", hint="use * on A.values")
-
-
 def _as_kind_of(result: np.ndarray, x: Any) -> Any:
     """A torch tensor over ``result`` when ``x`` is one."""
     if "torch" not in sys.modules or type(x).__module__.partition(".")[0] != "torch":
@@ -189,18 +220,3 @@ def _as_kind_of(result: np.ndarray, x: Any) -> Any:
     if result.dtype.name == "bfloat16":
         return torch.from_numpy(result.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(result)
-
-
-def _stack(parts: list[Any], x: Any) -> Any:
-    if isinstance(x, np.ndarray):
-        return np.stack(parts)
-    import torch
-
-    return torch.stack(parts)
-
-
-def _deliver(result: Any, out: Any) -> Any:
-    if out is None:
-        return result
-    out[...] = result
-    return out
