@@ -8,6 +8,7 @@ pipelines, each a textual pipeline over pith's and upstream's passes.
 PASSES: dict[str, str] = {
     "convert-pith-patterns-to-linalg": "pith.lowering.convert_pith_patterns:ConvertPithPatternsPass",
     "convert-linalg-to-parallel-rows": "pith.lowering.convert_linalg_to_rows:ConvertLinalgToParallelRowsPass",
+    "convert-pith-storage-to-loops": "pith.lowering.convert_pith_storage:ConvertPithStoragePass",
     "convert-pith-to-gpu": "pith.lowering.convert_pith_to_gpu:ConvertPithToGpuPass",
     "convert-pith-to-loops": "pith.lowering.convert_pith_to_loops:ConvertPithToLoopsPass",
     "convert-pith-to-sparse-tensor": "pith.lowering.convert_pith_to_sparse_tensor:ConvertPithToSparseTensorPass",
@@ -22,7 +23,8 @@ PIPELINES: dict[str, str] = {
     # Fusion comes first, while contractions are named ops: it would pull an elementwise producer into
     # a generic contraction and recompute it for every multiply-add.
     "pith-to-linalg": (
-        "pith-guard-asserts,func.func(linalg-fuse-elementwise-ops,linalg-generalize-named-ops),"
+        "pith-guard-asserts,func.func(convert-elementwise-to-linalg,linalg-fuse-elementwise-ops,"
+        "linalg-generalize-named-ops),"
         "pith-fold-copies,pith-collapse-batch,"
         "pith-propagate-encodings,convert-pith-patterns-to-linalg,pith-approximate-math,"
         "pith-assemble-arguments,cse"
@@ -31,8 +33,8 @@ PIPELINES: dict[str, str] = {
     # knows, loops over levels for the rest; then memrefs.
     "linalg-to-vector": (
         "pith-protect-arguments,"
-        "func.func(linalg-generalize-named-ops),eliminate-empty-tensors,convert-pith-to-loops{templates=panel},"
-        "convert-pith-to-sparse-tensor,convert-pith-to-loops,"
+        "func.func(linalg-generalize-named-ops),eliminate-empty-tensors,convert-pith-storage-to-loops,"
+        "convert-pith-to-loops{templates=panel},convert-pith-to-sparse-tensor,convert-pith-to-loops,"
         "sparsification-and-bufferization{vl=16 parallelization-strategy=dense-outer-loop},"
         "canonicalize,cse,"
         "ownership-based-buffer-deallocation,canonicalize,buffer-deallocation-simplification,"
@@ -51,7 +53,7 @@ PIPELINES: dict[str, str] = {
     "pith-to-llvm": "pith-to-linalg,linalg-to-vector,vector-to-llvm",
     # Path (a) for all that upstream can say, whatever templates exist; and path (b) for everything.
     "pith-to-llvm-by-sparsifier": "pith-to-linalg,convert-pith-to-sparse-tensor,linalg-to-vector,vector-to-llvm",
-    "pith-to-llvm-by-loops": "pith-to-linalg,convert-pith-to-loops,linalg-to-vector,vector-to-llvm",
+    "pith-to-llvm-by-loops": "pith-to-linalg,convert-pith-storage-to-loops,convert-pith-to-loops,linalg-to-vector,vector-to-llvm",
     # The default chip is sm_90; name the passes one by one to give convert-pith-to-gpu another target.
     "pith-to-gpu": "pith-assemble-arguments,convert-pith-to-gpu,canonicalize,cse",
     "gpu-to-nvvm": (

@@ -29,7 +29,7 @@ PATHS: dict[str, tuple[Stage, ...]] = {
     ),
     "loops": (
         Stage("linalg", "pith-to-linalg"),
-        Stage("vector", "convert-pith-to-loops,linalg-to-vector"),
+        Stage("vector", "convert-pith-storage-to-loops,convert-pith-to-loops,linalg-to-vector"),
         Stage("llvm", "vector-to-llvm"),
     ),
 }

@@ -1,0 +1,129 @@
+"""``convert-pith-storage-to-loops``: packing, pruning and checking dense tensors, as loops."""
+
+import dataclasses
+from typing import ClassVar
+
+from pith._mlir import bufferization, ir
+from pith.dialect import encoding_of
+from pith.passes.core import Pass, pass_error
+
+from .builder import value
+from .convert_pith_storage_compress import emit_compress
+from .convert_pith_storage_prune import emit_prune
+from .convert_pith_storage_tree import tree_of
+from .convert_pith_storage_validate import emit_validate
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertPithStoragePass(Pass):
+    """Lower ``pith.compress``, ``pith.prune`` and ``pith.validate`` to loops over the dense tensor.
+
+    Before::
+
+        %p = "pith.prune"(%w) {format = #hss} : (tensor<64x32xf32>) -> tensor<64x32xf32>
+        %e = "pith.compress"(%p) : (tensor<64x32xf32>) -> tensor<64x32xf32, #hss>
+        %crd, %v = "pith.disassemble"(%e) : ...
+
+    After: ``scf`` loops on memrefs that write freshly allocated buffers. A packed tensor is the
+    ``pith.assemble`` of its buffers, which is what the other lowerings read;
+    ``pith.disassemble`` and ``tensor.dim`` of a ``pith.assemble`` fold away.
+
+    All formats take the same walk over their levels (:mod:`pith.lowering.convert_pith_storage_walk`),
+    with the semantics of ``pith.formats``. The first level runs in parallel where it is dense.
+
+    Requires: dense operands of floats, integers or ``index``. Preserves: ``pith.decompress`` and
+    linalg (:class:`ConvertPithToLoopsPass` lowers them). Does not: refuse tensors that break the
+    format (``pith.validate`` finds them); entries that do not fit their width, and dynamic sizes
+    that the format's groups do not divide, stop the program. Cost: linear in the module; code
+    linear in the number of levels, one more time for formats whose storage must be counted first.
+    At run time ``pith.prune`` and ``pith.validate`` read every element once, ``pith.compress`` once
+    per level that chooses coordinates.
+    """
+
+    name: ClassVar[str] = "convert-pith-storage-to-loops"
+
+    def run(self, module: ir.Module) -> None:
+        for op in _find(module, *_LOWER):
+            with ir.InsertionPoint(op), op.location:
+                _replace(op, _LOWER[op.name](op))
+        for op in _find(module, "pith.disassemble", "tensor.dim"):
+            _fold(op)
+        for op in _find(module, "pith.assemble"):
+            if not _is_used(op):
+                op.erase()
+
+
+def _find(module: ir.Module, *names: str) -> list[ir.Operation]:
+    out: list[ir.Operation] = []
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name in names:
+            out.append(op)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+    return out
+
+
+def _compress(op: ir.Operation) -> ir.Value:
+    type_ = op.results[0].type
+    _require_numbers(op)
+    return emit_compress(tree_of(op.operands[0], encoding_of(type_)), type_)
+
+
+def _prune(op: ir.Operation) -> ir.Value:
+    _require_numbers(op)
+    dense = op.operands[0]
+    pruned = emit_prune(tree_of(dense, op.opview.format.to_format()))
+    return dense if pruned is None else bufferization.to_tensor(dense.type, pruned, restrict=True, writable=True)
+
+
+def _validate(op: ir.Operation) -> ir.Value:
+    _require_numbers(op)
+    return emit_validate(tree_of(op.operands[0], op.opview.format.to_format()))
+
+
+_LOWER = {"pith.compress": _compress, "pith.prune": _prune, "pith.validate": _validate}
+
+
+def _require_numbers(op: ir.Operation) -> None:
+    element = op.operands[0].type.element_type
+    if not isinstance(element, (ir.FloatType, ir.IntegerType, ir.IndexType)):
+        pass_error(op, f"has elements of type {element}, which has no lowering to loops", "use floats or integers")
+
+
+def _fold(op: ir.Operation) -> None:
+    """``pith.disassemble`` and ``tensor.dim`` of a ``pith.assemble``."""
+    source = op.operands[0]
+    maker = None if isinstance(source.owner, ir.Block) else source.owner
+    if maker is None or maker.name != "pith.assemble":
+        return
+    if op.name == "pith.disassemble":
+        for result, buffer in zip(op.opview.buffers, maker.opview.buffers):
+            result.replace_all_uses_with(buffer)
+        op.erase()
+        return
+    dim = _constant(op.operands[1])
+    if dim is not None:
+        with ir.InsertionPoint(op), op.location:
+            _replace(op, _size(source.type, dim, list(maker.opview.sizes)))
+
+
+def _constant(v: ir.Value) -> int | None:
+    owner = None if isinstance(v.owner, ir.Block) else v.owner
+    return ir.IntegerAttr(owner.attributes["value"]).value if owner and owner.name == "arith.constant" else None
+
+
+def _size(type_: ir.RankedTensorType, dim: int, dynamic: list[ir.Value]) -> ir.Value:
+    if not type_.is_dynamic_dim(dim):
+        return value(type_.get_dim_size(dim))
+    return dynamic[sum(type_.is_dynamic_dim(d) for d in range(dim))]
+
+
+def _replace(op: ir.Operation, new: ir.Value) -> None:
+    op.results[0].replace_all_uses_with(new)
+    op.erase()
+
+
+def _is_used(op: ir.Operation) -> bool:
+    return any(True for result in op.results for _ in result.uses)
