@@ -134,21 +134,21 @@ def _exp(x: ir.Value) -> ir.Value:
     n = math.roundeven(arith.mulf(clamped, _constant(_LOG2_E, x)))
     r = math.fma(n, _constant(-_LN2_HIGH, x), clamped)
     r = math.fma(n, _constant(-_LN2_LOW, x), r)
-    # 2^n as 2^(n-1) * 2: the largest n, 128, has no f32 of its own.
-    scale = _power_of_two(arith.subf(n, _constant(1.0, x)))
-    result = arith.mulf(arith.mulf(_horner(_EXP_P, r), scale), _constant(2.0, x))
+    result = _scale(_horner(_EXP_P, r), n)
     below = arith.cmpf(arith.CmpFPredicate.OLT, x, low)
     above = arith.cmpf(arith.CmpFPredicate.OGT, x, high)
+    nan = arith.cmpf(arith.CmpFPredicate.UNO, x, x)
     result = arith.select(below, _constant(0.0, x), result)
-    return arith.select(above, _constant(float("inf"), x), result)
+    result = arith.select(above, _constant(float("inf"), x), result)
+    return arith.select(nan, x, result)
 
 
-def _power_of_two(n: ir.Value) -> ir.Value:
-    """2^n for an integral f32 n in the normal range, by writing the exponent field."""
+def _scale(p: ir.Value, n: ir.Value) -> ir.Value:
+    """p * 2^n for an integral f32 n and p near 1, by adding n to the exponent field of p."""
     i32 = ir.IntegerType.get_signless(32)
     int_type = ir.VectorType.get(n.type.shape, i32) if isinstance(n.type, ir.VectorType) else i32
-    biased = arith.fptosi(int_type, arith.addf(n, _constant(127.0, n)))
-    return arith.bitcast(n.type, arith.shli(biased, _int_constant(23, int_type)))
+    exponent = arith.shli(arith.fptosi(int_type, n), _int_constant(23, int_type))
+    return arith.bitcast(p.type, arith.addi(arith.bitcast(int_type, p), exponent))
 
 
 def _int_constant(x: int, type_: ir.Type) -> ir.Value:
