@@ -69,7 +69,7 @@ class Format:
         pos_width: bits of a position: 8, 16, 32, 64, or 0 for the native index (64).
         crd_width: bits of a coordinate of compressed and singleton levels, as ``pos_width``.
         nm_width: bits of a coordinate of ``nm`` levels; 0 packs them into the fewest of
-            1, 2, 4, 8, 16 bits that hold H.
+            1, 2, 4, 8, 16, 32 bits that hold H (all levels into 16 or 32 once one needs more than 8).
 
     Example:
         >>> f = Format.csr()
@@ -156,8 +156,13 @@ class Format:
         if lvl.kind == "bitmask":
             return 1
         if lvl.kind == "nm":
-            return self.nm_width or next(w for w in (1, 2, 4, 8, 16, 32) if 2**w >= lvl.h)
+            return self.nm_width or self._fewest_bits(lvl.h)
         return self.crd_width or 64
+
+    def _fewest_bits(self, h: int) -> int:
+        """Bits for a coordinate below ``h``. One buffer wider than a byte makes all ``nm`` levels as wide."""
+        widest = max(level.h for level in self.levels if level.kind == "nm" and not level.is_dense)
+        return next(w for w in (1, 2, 4, 8, 16, 32) if 2**w >= (widest if widest > 2**8 else h))
 
     @property
     def pos_bits(self) -> int:
