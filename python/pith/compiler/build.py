@@ -44,10 +44,11 @@ def build(text: str, entry: str, path: str = "auto") -> Artifact:
         function = _function(module, entry)
         function.attributes["llvm.emit_c_interface"] = ir.UnitAttr.get()
         params = _params(function)
+        written = [isinstance(t, ir.MemRefType) for t in function.type.inputs]
         signature = None
         for stage in stages(path):
             if stage.level == "llvm":
-                signature = _signature(_function(module, entry), params)
+                signature = _signature(_function(module, entry), params, written)
             run_stage(module, stage)
         checks = _checks(module)
         obj = compile_object(module, [entry])
@@ -143,11 +144,13 @@ def element_name(type_: ir.Type) -> str:
     return {"complex<f32>": "complex64", "complex<f64>": "complex128"}.get(text, text)
 
 
-def _signature(function: ir.OpView, params: list[Param]) -> Signature:
-    """The native signature, read off the bufferized function; parameters give the names."""
-    names = [p.name for p in params for _ in range(p.native_count)]
-    outs = {p.name for p in params if p.name == "out"}
-    args = [_spec(t, n, n in outs) for t, n in zip(function.type.inputs, names, strict=True)]
+def _signature(function: ir.OpView, params: list[Param], written: list[bool]) -> Signature:
+    """The native signature, read off the bufferized function; parameters give the names.
+
+    A kernel may write to what was a memref in the source; tensors are protected.
+    """
+    names = [(p.name, w) for p, w in zip(params, written) for _ in range(p.native_count)]
+    args = [_spec(t, name, w) for t, (name, w) in zip(function.type.inputs, names, strict=True)]
     results = [_spec(t, f"result {i}", False) for i, t in enumerate(function.type.results)]
     return Signature(function.sym_name.value, tuple(args), tuple(results))
 
