@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import functools
 import re
+import struct
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from pith._mlir import ir, llvm
@@ -19,8 +21,52 @@ from .targets import GpuTarget
 
 TRIPLE = "nvptx64-nvidia-cuda"
 
+
+def _old_floats(line: re.Match[str]) -> str:
+    """The constants of a line in the bits LLVM 22 reads: ``0xH...`` f16, ``0xR...`` bf16, ``0x...`` f32 (as f64)."""
+    kind = "double"
+
+    def old(match: re.Match[str]) -> str:
+        nonlocal kind
+        if match["type"]:
+            kind = match["type"]
+        elif match["bits"]:
+            return _bits_of(kind, bytes.fromhex(match["bits"]))
+        elif kind != "double":
+            return _bits_of(kind, _encoded(kind, float(match["decimal"])))
+        return match[0]
+
+    return _FLOAT_TOKEN.sub(old, line[0])
+
+
+#: A float type, or a constant of the float type named last before it.
+_FLOAT_TOKEN = re.compile(
+    r"\b(?P<type>half|bfloat|float|double)\b|\bf0x(?P<bits>[0-9A-Fa-f]+)\b|(?<![\w.%@$\"])(?P<decimal>-?\d+\.\d+e[+-]\d+)\b"
+)
+
+
+def _encoded(kind: str, value: float) -> bytes:
+    """Big-endian bits of a value, rounded to ``kind``."""
+    if kind == "half":
+        return struct.pack(">e", value)
+    bits = struct.pack(">f", value)
+    if kind == "float":
+        return bits
+    word = int.from_bytes(bits, "big")
+    return ((word + 0x7FFF + (word >> 16 & 1)) >> 16).to_bytes(2, "big")
+
+
+def _bits_of(kind: str, bits: bytes) -> str:
+    if kind == "float":
+        bits = struct.pack(">d", *struct.unpack(">f", bits))
+    return {"half": "0xH", "bfloat": "0xR"}.get(kind, "0x") + bits.hex().upper()
+
+
 #: (pattern, replacement) per construct.
-_REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
+_REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    # Floats are printed as the shortest decimal that rounds to them, or as `f0x` and their bits;
+    # LLVM 22 refuses decimals that are not exact.
+    (re.compile(r"^.*(?:\bf0x|\de[+-]\d).*$", re.MULTILINE), _old_floats),
     # `gpu.dynamic_shared_memory` becomes a defined, internal array of no elements. NVPTX gives that
     # one byte of static shared memory; dynamic shared memory is an external array of unknown size.
     (
@@ -40,6 +86,10 @@ def to_llvm22(text: str) -> str:
 
     >>> print(to_llvm22("@__dynamic_shmem__0 = internal addrspace(3) global [0 x i8] undef, align 16"))
     @__dynamic_shmem__0 = external addrspace(3) global [0 x i8], align 16
+    >>> to_llvm22("%1 = fadd float %0, f0x2B8CBCCC"), to_llvm22("store half 3.920000e+00, ptr %p")
+    ('%1 = fadd float %0, 0x3D71979980000000', 'store half 0xH43D7, ptr %p')
+    >>> to_llvm22("store bfloat 1.000000e-01, ptr %p")
+    'store bfloat 0xR3DCD, ptr %p'
     """
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
@@ -70,7 +120,7 @@ def _require_llvm(root: ir.Operation) -> None:
     foreign: list[ir.Operation] = []
 
     def visit(op: ir.Operation) -> ir.WalkResult:
-        if op.name in ("builtin.module", "gpu.module") or op.name.partition(".")[0] in ("llvm", "nvvm"):
+        if op.name in ("builtin.module", "gpu.module") or op.name.partition(".")[0] in ("llvm", "nvvm", "omp"):
             return ir.WalkResult.ADVANCE
         foreign.append(op)
         return ir.WalkResult.INTERRUPT
