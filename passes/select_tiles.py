@@ -1,0 +1,199 @@
+"""``pith-select-tiles``: choose axis, micro-tile and dense tile of every op, or keep it dense."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import ClassVar
+
+from pith._mlir import ir
+from pith.dialect import shape_of
+from pith.errors import Error
+
+from .analysis.machine_cost import Machine, Workload, dense_candidate, machine, packed_candidate, tile_choices
+from .analysis.pit_axes import PitAxis, structure_of
+from .analysis.tile_cost import Candidate, Decision, LatencyTable, covered_sparsity, decide, tile_name
+from .core import Pass, pass_error
+from .infer_pit_axes import axes_of
+
+#: The decision on an op: a dictionary (see :class:`SelectTilesPass`).
+ATTRIBUTE = "pith.tile_decision"
+#: On an op, instead of the pass's option: the share of its first input's elements that are zero.
+SPARSITY = "pith.sparsity"
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectTilesPass(Pass):
+    """Choose by predicted cost which axis of an op to pack, with which tiles, or to stay dense.
+
+    Before: an op with ``pith.pit_axes``. After: the same op with ``pith.tile_decision = {choice = "d2:4x1",
+    sparsity = 0.99, candidates = [{name = "d2:4x1", axis = 2, micro_tile = array<i64: 4, 1>,
+    tile = array<i64: 4, 64, 32>, cost_ns = 214898, covered = 0.96}, ..., {name = "dense", ...}]}``: all that
+    competed, cheapest (the choice) first, each with its predicted nanoseconds and the share of
+    micro-tiles it expects to skip. Dense is always among them.
+
+    Options: ``target`` (cpu, sm_80, sm_90); ``sparsity``, the expected share of zeros in the first
+    input, in blocks of ``block`` elements (single ones where the input has another rank); a ``pith.sparsity`` attribute on an op
+    overrides it, and without either nothing is known and dense wins. ``table``, a file as of
+    :meth:`LatencyTable.load` whose measurements, scaled to the op's size, replace the model.
+
+    Requires: ``pith-infer-pit-axes``. Preserves: everything but the attribute. Does not do: rewrite
+    the op, nor touch ops with encoded operands: their format decides.
+    Dynamic sizes are costed as ``dynamic-size`` elements. Cost: about 0.5 ms an op.
+    """
+
+    name: ClassVar[str] = "pith-select-tiles"
+    target: str = "cpu"
+    sparsity: float = -1.0
+    block: tuple[int, ...] = ()
+    table: str = ""
+    dynamic_size: int = 512
+
+    def run(self, module: ir.Module) -> None:
+        try:
+            target = machine(self.target)
+            table = LatencyTable.load(self.table) if self.table else None
+        except Error as error:
+            pass_error(module.operation, f"cannot select tiles: {error.message}", error.hint)
+
+        def visit(op: ir.Operation) -> ir.WalkResult:
+            axes = axes_of(op)
+            if axes and not _encoded(op):
+                self._select(op, axes, target, table)
+            return ir.WalkResult.ADVANCE
+
+        with module.context, ir.Location.unknown():
+            module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+
+    def _select(self, op: ir.Operation, axes: tuple[PitAxis, ...], target: Machine, table: LatencyTable | None) -> None:
+        sparsity = self._sparsity_of(op)
+        work = workload_of(op, max(sparsity, 0.0), self.block, self.dynamic_size)
+        if work is None:
+            return
+        packable = [a.axis for a in axes if a.axis in work.operands[work.sparse_operand]] if sparsity > 0 else []
+        if table is not None:
+            decision = _from_table(table, work, packable)
+        else:
+            packed = [packed_candidate(work, target, a, t) for a in packable for t in tile_choices(work, a)]
+            decision = decide([dense_candidate(work, target), *packed])
+        op.attributes[ATTRIBUTE] = decision_attribute(decision, sparsity)
+
+    def _sparsity_of(self, op: ir.Operation) -> float:
+        value = self.sparsity
+        if SPARSITY in op.attributes:
+            attr = op.attributes[SPARSITY]
+            if not isinstance(attr, ir.FloatAttr):
+                pass_error(op, f"expects {SPARSITY} to be a float, got {attr}")
+            value = attr.value
+            if not 0.0 <= value <= 1.0:
+                pass_error(op, f"expects {SPARSITY} between 0 and 1, got {value}")
+        elif value > 1.0:
+            pass_error(op, f"expects the option sparsity between 0 and 1, got {value}")
+        return value
+
+
+def workload_of(op: ir.Operation, sparsity: float, block: tuple[int, ...], dynamic_size: int) -> Workload | None:
+    """The op as the cost model sees it; None when an operand is no tensor or an extent cannot be told."""
+    structure = structure_of(op)
+    if structure is None or structure.n_inputs == 0:
+        return None
+    types = [v.type for v in op.operands]
+    if not all(isinstance(t, ir.RankedTensorType) for t in types) or not types[0].rank:
+        return None
+    operands = tuple(
+        tuple(e.position if isinstance(e, ir.AffineDimExpr) else None for e in m.results) for m in structure.maps
+    )
+    extents: dict[int, int] = {}
+    for type_, dims in zip(types, operands):
+        for size, d in zip(shape_of(type_), dims):
+            if d is not None and extents.get(d, -1) < 0:
+                extents[d] = size
+    if len(extents) != len(structure.kinds):
+        return None
+    return Workload(
+        extents=tuple(n if n >= 0 else dynamic_size for _, n in sorted(extents.items())),
+        operands=operands,
+        element_bytes=tuple(_bytes(t.element_type) for t in types),
+        sparse_operand=0,
+        sparsity=sparsity,
+        block=block if len(block) == types[0].rank else (1,) * types[0].rank,
+        flops=max(sum(1 for o in structure.body.operations if o.operation.name != "linalg.yield"), 1),
+    )
+
+
+def decision_attribute(decision: Decision, sparsity: float) -> ir.DictAttr:
+    """The decision as an attribute of the current context; costs in nanoseconds."""
+    entry: dict[str, ir.Attribute] = {"choice": ir.StringAttr.get(decision.chosen.name)}
+    if sparsity >= 0:
+        entry["sparsity"] = _f64(sparsity)
+    entry["candidates"] = ir.ArrayAttr.get([ir.DictAttr.get(_candidate_attribute(c)) for c in decision.candidates])
+    return ir.DictAttr.get(entry)
+
+
+def decision_of(op: ir.Operation) -> Decision | None:
+    """The decision noted on ``op`` (its ``explain()`` says why), None when there is none."""
+    if ATTRIBUTE not in op.attributes:
+        return None
+    entries = ir.ArrayAttr(ir.DictAttr(op.attributes[ATTRIBUTE])["candidates"])
+    return Decision(tuple(_candidate_from(ir.DictAttr(e)) for e in entries))
+
+
+def _from_table(table: LatencyTable, work: Workload, packable: list[int]) -> Decision:
+    """Measured rows instead of the model; a row's micro-tile packs the axis along which it is 1 long."""
+    scale = math.prod(work.extents) / math.prod(table.extents) if table.extents else 1.0
+    dims = work.operands[work.sparse_operand]
+    candidates = [Candidate("dense", table.dense * scale)]
+    for micro in table.rows:
+        for at, axis in enumerate(dims):
+            if axis not in packable or len(micro) != len(dims) or micro[at] != 1:
+                continue
+            tile = [32 if d == axis else 64 for d in range(len(work.extents))]
+            for d, extent in zip(dims, micro):
+                if d is not None and d != axis:
+                    tile[d] = extent
+            covered = covered_sparsity(work.sparsity, micro, work.block)
+            cost = table.latency(micro, covered) * scale
+            candidates.append(Candidate(f"d{axis}:{tile_name(micro)}", cost, covered, axis, micro, tuple(tile)))
+    return decide(candidates)
+
+
+def _candidate_attribute(candidate: Candidate) -> dict[str, ir.Attribute]:
+    entry: dict[str, ir.Attribute] = {
+        "name": ir.StringAttr.get(candidate.name),
+        "cost_ns": _i64(round(candidate.cost * 1e9)),
+        "covered": _f64(round(candidate.covered, 6)),
+    }
+    if candidate.axis is not None:
+        entry["axis"] = _i64(candidate.axis)
+        entry["micro_tile"] = ir.DenseI64ArrayAttr.get(list(candidate.micro_tile))
+        entry["tile"] = ir.DenseI64ArrayAttr.get(list(candidate.tile))
+    return entry
+
+
+def _candidate_from(entry: ir.DictAttr) -> Candidate:
+    packed = "axis" in entry
+    return Candidate(
+        name=ir.StringAttr(entry["name"]).value,
+        cost=ir.IntegerAttr(entry["cost_ns"]).value * 1e-9,
+        covered=ir.FloatAttr(entry["covered"]).value,
+        axis=ir.IntegerAttr(entry["axis"]).value if packed else None,
+        micro_tile=tuple(ir.DenseI64ArrayAttr(entry["micro_tile"])) if packed else (),
+        tile=tuple(ir.DenseI64ArrayAttr(entry["tile"])) if packed else (),
+    )
+
+
+def _encoded(op: ir.Operation) -> bool:
+    return any(isinstance(v.type, ir.RankedTensorType) and v.type.encoding is not None for v in op.operands)
+
+
+def _bytes(element: ir.Type) -> int:
+    width = getattr(element, "width", 64)
+    return max(width // 8, 1)
+
+
+def _i64(value: int) -> ir.IntegerAttr:
+    return ir.IntegerAttr.get(ir.IntegerType.get_signless(64), value)
+
+
+def _f64(value: float) -> ir.FloatAttr:
+    return ir.FloatAttr.get(ir.F64Type.get(), value)

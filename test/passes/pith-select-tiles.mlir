@@ -1,0 +1,60 @@
+// What to pack, chosen by predicted cost; dense always competes.
+// RUN: pith-opt %s --pith-infer-pit-axes --pith-select-tiles=target=cpu | filecheck %s --check-prefix=UNKNOWN
+// RUN: pith-opt %s --pith-infer-pit-axes '--pith-select-tiles=target=cpu sparsity=0.5' | filecheck %s --check-prefix=HALF
+// RUN: pith-opt %s --pith-infer-pit-axes '--pith-select-tiles=target=cpu sparsity=0.99' | filecheck %s --check-prefix=HIGH
+// RUN: pith-opt %s --pith-infer-pit-axes '--pith-select-tiles=target=cpu sparsity=0.9 block=32,1' | filecheck %s --check-prefix=BLOCKS
+// RUN: pith-opt %s --pith-infer-pit-axes '--pith-select-tiles=target=cpu sparsity=0.95 block=4,1 table=%S/Inputs/pit-4096.json' | filecheck %s --check-prefix=TABLE
+// RUN: pith-opt %s --pith-select-tiles=sparsity=0.99 | filecheck %s --check-prefix=NOAXES
+// RUN: not pith-opt %s --pith-select-tiles=target=abacus 2>&1 | filecheck %s --check-prefix=TARGET
+// RUN: not pith-opt %s --pith-infer-pit-axes --pith-select-tiles=sparsity=1.5 2>&1 | filecheck %s --check-prefix=RANGE
+// RUN: not pith-opt %s --pith-select-tiles=table=%s 2>&1 | filecheck %s --check-prefix=NOTABLE
+
+// Nothing is known about the operand: only dense competes.
+// UNKNOWN-LABEL: func.func @matmul
+// UNKNOWN: pith.tile_decision = {candidates = [{cost_ns = {{[0-9]+}} : i64, covered = 0.000000e+00 : f64, name = "dense"}], choice = "dense"}
+
+// Half empty is not empty enough.
+// HALF-LABEL: func.func @matmul
+// HALF: candidates = [{cost_ns = {{[0-9]+}} : i64, covered = 0.000000e+00 : f64, name = "dense"}, {axis = {{.*}} choice = "dense", sparsity = 5.000000e-01 : f64}
+
+// The k axis, one element at a time; the m axis (it scatters its results) comes later, dense last.
+// HIGH-LABEL: func.func @matmul
+// HIGH: candidates = [{axis = 2 : i64, {{.*}}micro_tile = array<i64: 1, 1>, name = "d2:1x1", tile = array<i64: 1, 64, 32>},
+// HIGH-SAME: name = "d0:1x1"
+// HIGH-SAME: name = "dense"}], choice = "d2:1x1"
+
+// Blocks of 32x1: a micro-tile of that height covers nothing but zeros' own blocks.
+// BLOCKS-LABEL: func.func @matmul
+// BLOCKS: candidates = [{axis = 2 : i64, {{.*}}covered = 9.000000e-01 : f64, micro_tile = array<i64: 32, 1>, name = "d2:32x1"
+// BLOCKS-SAME: choice = "d2:32x1"
+
+// Measured latencies instead of the model: the stored decision of PIT's table.
+// TABLE-LABEL: func.func @matmul
+// TABLE: choice = "d2:16x1"
+
+// NOAXES-NOT: pith.tile_decision
+// TARGET: error: 'builtin.module' op cannot select tiles: no cost model for target 'abacus'
+// RANGE: error: 'linalg.matmul' op expects the option sparsity between 0 and 1, got 1.5
+// NOTABLE: error: 'builtin.module' op cannot select tiles: not a latency table
+func.func @matmul(%a: tensor<4096x4096xf32>, %b: tensor<4096x4096xf32>, %c: tensor<4096x4096xf32>) -> tensor<4096x4096xf32> {
+  %0 = linalg.matmul ins(%a, %b : tensor<4096x4096xf32>, tensor<4096x4096xf32>) outs(%c : tensor<4096x4096xf32>) -> tensor<4096x4096xf32>
+  return %0 : tensor<4096x4096xf32>
+}
+
+// What is known of one op stands on it.
+// UNKNOWN-LABEL: func.func @annotated
+// UNKNOWN: choice = "d2:
+func.func @annotated(%a: tensor<512x?xf32>, %b: tensor<?x512xf32>, %c: tensor<512x512xf32>) -> tensor<512x512xf32> {
+  %0 = linalg.matmul {pith.sparsity = 0.99 : f64} ins(%a, %b : tensor<512x?xf32>, tensor<?x512xf32>) outs(%c : tensor<512x512xf32>) -> tensor<512x512xf32>
+  return %0 : tensor<512x512xf32>
+}
+
+#CSR = #sparse_tensor.encoding<{map = (d0, d1) -> (d0 : dense, d1 : compressed)}>
+
+// An encoded operand's format decides how it runs.
+// HIGH-LABEL: func.func @encoded
+// HIGH-NOT: pith.tile_decision
+func.func @encoded(%a: tensor<64x64xf32, #CSR>, %b: tensor<64x64xf32>, %c: tensor<64x64xf32>) -> tensor<64x64xf32> {
+  %0 = linalg.matmul ins(%a, %b : tensor<64x64xf32, #CSR>, tensor<64x64xf32>) outs(%c : tensor<64x64xf32>) -> tensor<64x64xf32>
+  return %0 : tensor<64x64xf32>
+}
