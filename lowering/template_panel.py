@@ -23,6 +23,7 @@ from pith._mlir import arith, bufferization, ir, memref, vector
 from . import builder as b
 from .builder import Index
 from .contraction import Matmul, zero_filled
+from .destination import buffer_to_overwrite, is_exclusive
 from .levels import Cursor, Storage, descend, load_value, start, walk, walk_range
 from .transpose import copy_transposed
 
@@ -95,6 +96,7 @@ def emit_panel(m: Matmul, storage: Storage) -> ir.Value:
     """Emit the kernel at the insertion point; returns the result tensor."""
     g = m.generic
     dense, init = g.inputs[m.dense], g.init
+    exclusive = is_exclusive(init)
     destination = zero_filled(init)
     fresh = destination is not None
     destination = destination if fresh else init
@@ -111,7 +113,7 @@ def emit_panel(m: Matmul, storage: Storage) -> ir.Value:
         fresh=fresh,
     )
     source = bufferization.to_buffer(_memref(dense.type), dense, read_only=True)
-    out = bufferization.to_buffer(_memref(init.type), destination)
+    out = buffer_to_overwrite(destination, exclusive or not fresh)
     panels = _alloc(e, [e.blocks, e.reds, lanes])
     b.parallel_loop([e.blocks], lambda block: _pack(e, source, panels, block), work=b.mul(e.reds, e.cols))
     work = b.div(b.mul(b.dim_size(storage.values, 0), e.cols), VECTOR_OPERATIONS)
