@@ -6,9 +6,9 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import Error, FormatError, UnsupportedError
-from ..sparse import SparseTensor, compress
-from .kernel import Kernel, compile_source
+from ..errors import Error, UnsupportedError
+from .kernel import compile_source
+from .module import ModuleKernel, structure_of
 
 
 def compile(
@@ -101,8 +101,8 @@ def _compile_torch(program, args, kwargs, target: str, sparsity, dynamic_shapes,
     source = str(imported.module)
     if target != "cpu":
         return _compile_mlir(source, None, target, path)
-    bound = {p.position: _packed(p.tensor, p.format, p.name) for p in imported.parameters}
-    return ModuleKernel(compile_source(source, imported.func_name, path=path, bound=bound), imported)
+    kernel = compile_source(source, imported.func_name, path=path)
+    return ModuleKernel(kernel, imported, structure_of(module))
 
 
 def _as_module(function: Any) -> Any:
@@ -112,61 +112,3 @@ def _as_module(function: Any) -> Any:
         forward = staticmethod(function)
 
     return Function()
-
-
-def _packed(tensor: Any, fmt: Any, name: str) -> Any:
-    """A parameter as the kernel takes it."""
-    tensor = tensor.detach()
-    if fmt is None:
-        return tensor.contiguous()
-    try:
-        return compress(tensor, fmt)
-    except FormatError as e:
-        raise FormatError(e.message, where=name, hint="prune it first: pith.prune(w, fmt)") from e
-
-
-class ModuleKernel:
-    """A compiled PyTorch program; call it like the module it came from.
-
-    Attributes:
-        kernel: the :class:`pith.Kernel` underneath (``ir``, ``explain``, ``dump``).
-        program: the :class:`pith.torch.ImportedProgram`.
-    """
-
-    def __init__(self, kernel: Kernel, program: Any):
-        self.kernel = kernel
-        self.program = program
-
-    def __repr__(self) -> str:
-        return f"<pith module kernel {self.kernel.name}({', '.join(i.name for i in self.program.inputs)})>"
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        tensors = self.program.flatten(*args, **kwargs)
-        values = [_input(t, spec) for t, spec in zip(tensors, self.program.inputs)]
-        result = self.kernel(*values)
-        return self.program.unflatten(list(result) if isinstance(result, tuple) else [result])
-
-    @property
-    def weight_bytes(self) -> int:
-        """Bytes of the bound parameters as stored."""
-        return sum(_nbytes(buffer) for values in self.kernel.bound.values() for buffer in values)
-
-    def ir(self, level: str) -> str:
-        """See :meth:`pith.Kernel.ir`."""
-        return self.kernel.ir(level)
-
-    def explain(self) -> str:
-        """See :meth:`pith.Kernel.explain`."""
-        return self.kernel.explain()
-
-    def dump(self, directory: str) -> None:
-        """See :meth:`pith.Kernel.dump`."""
-        self.kernel.dump(directory)
-
-
-def _nbytes(buffer: Any) -> int:
-    return buffer.nbytes if hasattr(buffer, "nbytes") else 0
-
-
-def _input(tensor: Any, spec: Any) -> Any:
-    return tensor.detach() if spec.format is None else SparseTensor.from_torch(tensor, spec.format)

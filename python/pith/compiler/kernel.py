@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import ArgumentError, UnsupportedError
-from ..runtime import Signature
+import numpy as np
+
+from ..errors import ArgumentError, CheckError, UnsupportedError
+from ..runtime import Signature, take_failure
 from ..runtime.artifact import Artifact
 from ..runtime.cache import kernel_cache
 from .params import Param, flatten
+from .sizes import SizeRules, check_sizes
 
 #: Levels of the CPU path, highest first.
 LEVELS = ("pith", "linalg", "vector", "llvm", "asm")
@@ -27,6 +32,7 @@ class Kernel:
         name: the entry function.
         params: what it takes, bound parameters included.
         bound: native arguments of the parameters bound at compile time, by position.
+        sizes: what a call's dynamic sizes must obey (:mod:`pith.compiler.sizes`).
         native: the native function, on flat buffers.
 
     Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.DeviceError` and
@@ -39,8 +45,8 @@ class Kernel:
         entry: str,
         path: str,
         artifact: Artifact,
-        bound: Mapping[int, Any] | None = None,
-        unflatten: Callable[[Sequence[Any]], Any] | None = None,
+        bound: Mapping[int, list[Any]] | None = None,
+        sizes: SizeRules | None = None,
     ):
         self.name = entry
         self.source = source
@@ -48,9 +54,10 @@ class Kernel:
         self.artifact = artifact
         self.params = tuple(Param.from_json(p) for p in artifact.meta["params"])
         self.native = artifact.function(entry)
-        self._unflatten = unflatten
+        self._checks = artifact.meta.get("checks", {})
+        self.bound = dict(bound or {})
+        self.sizes = dict(sizes or {})
         self._levels: dict[str, str] = {"pith": source}
-        self.bound = {i: self._flatten_bound(i, value) for i, value in (bound or {}).items()}
         self._free = tuple(p for i, p in enumerate(self.params) if i not in self.bound)
 
     @property
@@ -66,16 +73,50 @@ class Kernel:
         if len(args) != len(self._free):
             names = ", ".join(p.name for p in self._free)
             raise ArgumentError(f"expects {len(self._free)} arguments ({names}), got {len(args)}", where=self.name)
+        if self.sizes:
+            free = [i for i in range(len(self.params)) if i not in self.bound]
+            check_sizes(self.sizes, dict(zip(free, args)), self.params, self.name)
         result = self.native(*self._flatten(args))
-        if "torch" in sys.modules and any(_is_torch(a) for a in args):
+        if self._checks and (failure := take_failure()):
+            raise CheckError(self._checks.get(str(failure), "a check in another kernel failed"), where=self.name)
+        if "torch" in sys.modules and any(is_torch(a) for a in args):
             result = _to_torch(result)
-        if self._unflatten is not None:
-            result = self._unflatten(result if isinstance(result, tuple) else (result,))
         return result
 
-    def _flatten_bound(self, number: int, value: Any) -> list[Any]:
-        param = self.params[number]
-        return param.flatten(value, f"{self.name}: {param.name!r}")
+    @property
+    def free(self) -> tuple[Param, ...]:
+        """The parameters a call takes: those that are not bound, in order."""
+        return self._free
+
+    def bind(self, values: Mapping[int, Any]) -> Kernel:
+        """This kernel with parameters fixed, by position; the code is shared and nothing is compiled.
+
+        Errors: :class:`pith.FormatError` and :class:`pith.ShapeError` for sparse tensors that do not
+            fit; dense arrays are checked by every call.
+
+        Example:
+            >>> import numpy as np, pith
+            >>> k = pith.compile('''func.func @sub(%x: tensor<?xf32>, %y: tensor<?xf32>) -> tensor<?xf32> {
+            ...   %z = arith.subf %x, %y : tensor<?xf32>
+            ...   return %z : tensor<?xf32>
+            ... }''')
+            >>> k.bind({1: np.ones(2, np.float32)})(np.array([3.0, 4.0], np.float32))
+            array([2., 3.], dtype=float32)
+        """
+        bound = dict(self.bound)
+        for i, value in values.items():
+            param = self.params[i]
+            bound[i] = param.flatten(value, f"{self.name}: {param.name!r}")
+        return Kernel(self.source, self.name, self.path, self.artifact, bound, self.sizes)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write code and bound parameters to one file; :func:`pith.load` runs it without a compiler.
+
+        Errors: those of the operating system; a file that was there is replaced only by a whole one.
+        """
+        from .bundle import save
+
+        save(self, path)
 
     def _flatten(self, args: Sequence[Any]) -> list[Any]:
         if not self.bound:
@@ -111,11 +152,14 @@ class Kernel:
 
         return explain_source(self.source, self.path)
 
-    def dump(self, directory: str) -> None:
-        """Write the IR of every level below ``directory``, one numbered file each."""
+    def dump(self, directory: str | os.PathLike[str], levels: Sequence[str] = LEVELS[:-1]) -> pathlib.Path:
+        """Write the IR of ``levels`` below ``directory``, one numbered file each; returns the directory.
+
+        Errors: :class:`pith.UnsupportedError` for an unknown level; those of the operating system.
+        """
         from .build import write_levels
 
-        write_levels({level: self.ir(level) for level in LEVELS if level != "asm"}, directory)
+        return write_levels({level: self.ir(level) for level in levels}, directory)
 
 
 def compile_source(
@@ -123,8 +167,6 @@ def compile_source(
     entry: str,
     *,
     path: str = "auto",
-    bound: Mapping[int, Any] | None = None,
-    unflatten: Callable[[Sequence[Any]], Any] | None = None,
 ) -> Kernel:
     """Compile pith-level IR text, or take it from the cache."""
 
@@ -134,16 +176,24 @@ def compile_source(
         return build(source, entry, path)
 
     artifact = kernel_cache().get_or_build({"source": source, "entry": entry, "path": path, "target": "cpu"}, make)
-    return Kernel(source, entry, path, artifact, bound, unflatten)
+    return Kernel(source, entry, path, artifact)
 
 
-def _is_torch(value: Any) -> bool:
+def is_torch(value: Any) -> bool:
+    """True for torch tensors; does not load torch."""
     return type(value).__module__.partition(".")[0] == "torch"
 
 
 def _to_torch(result: Any) -> Any:
+    if isinstance(result, tuple):
+        return tuple(as_torch(r) if isinstance(r, np.ndarray) else r for r in result)
+    return as_torch(result) if isinstance(result, np.ndarray) else result
+
+
+def as_torch(array: np.ndarray) -> Any:
+    """A torch tensor over an array; NumPy has no bfloat16 of its own that torch would take."""
     import torch
 
-    if isinstance(result, tuple):
-        return tuple(torch.from_numpy(r) if hasattr(r, "shape") else r for r in result)
-    return torch.from_numpy(result) if hasattr(result, "shape") else result
+    if array.dtype.name == "bfloat16":
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)

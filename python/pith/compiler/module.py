@@ -1,0 +1,144 @@
+"""Kernels of PyTorch programs: weights bound, called like the module they came from."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import ArgumentError, FormatError
+from ..sparse import SparseTensor, compress
+from .kernel import LEVELS, Kernel
+from .sizes import SizeRules
+
+
+def structure_of(module: Any) -> tuple[str, tuple[bool, ...]]:
+    """What two modules must agree on for one kernel to serve both: layers, hyperparameters, modes."""
+    return repr(module), tuple(m.training for m in module.modules())
+
+
+class ModuleKernel:
+    """A compiled PyTorch program; call it like the module it came from.
+
+    Attributes:
+        kernel: the :class:`pith.Kernel` underneath (``ir``, ``explain``, ``dump``), its parameters bound.
+        program: the :class:`pith.torch.ImportedProgram`.
+    """
+
+    def __init__(self, kernel: Kernel, program: Any, structure: tuple[str, tuple[bool, ...]]):
+        self.kernel = kernel.bind({p.position: _packed(p.tensor, p.format, p.name) for p in program.parameters})
+        self.program = program
+        self._structure = structure
+
+    def __repr__(self) -> str:
+        return f"<pith module kernel {self.kernel.name}({', '.join(i.name for i in self.program.inputs)})>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        tensors = self.program.flatten(*args, **kwargs)
+        values = [_input(t, spec) for t, spec in zip(tensors, self.program.inputs)]
+        result = self.kernel(*values)
+        return self.program.unflatten(list(result) if isinstance(result, tuple) else [result])
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the bound parameters as stored."""
+        return sum(_nbytes(buffer) for values in self.kernel.bound.values() for buffer in values)
+
+    def rebind(self, module: Any) -> ModuleKernel:
+        """The same code with the parameters of another module: nothing is exported or compiled.
+
+        For the repeated layers of a model. The other module must compute the same function of its
+        parameters and inputs; layers, their printed hyperparameters, modes, and names, shapes and
+        dtypes of parameters are compared, other Python attributes are the caller's promise.
+        Errors: :class:`pith.ArgumentError` naming the first difference; :class:`pith.FormatError`
+            when a parameter does not obey its format.
+
+        Example:
+            >>> import pith, torch
+            >>> first, second = (torch.nn.Linear(8, 4).eval() for _ in range(2))
+            >>> x = torch.ones(3, 8)
+            >>> k = pith.compile(first, (x,)).rebind(second)
+            >>> torch.allclose(k(x), second(x), atol=1e-5)
+            True
+        """
+        self._require_twin(module)
+        tensors = {
+            **dict(module.named_parameters(remove_duplicate=False)),
+            **dict(module.named_buffers(remove_duplicate=False)),
+        }
+        parameters = []
+        for p in self.program.parameters:
+            tensor = tensors.get(p.name) if p.kind != "constant" else p.tensor
+            if tensor is None or tensor.shape != p.tensor.shape or tensor.dtype != p.tensor.dtype:
+                found = "it has none" if tensor is None else f"got {tuple(tensor.shape)} of {tensor.dtype}"
+                raise ArgumentError(
+                    f"expects a {p.kind} of shape {tuple(p.tensor.shape)} and {p.tensor.dtype}, {found}", where=p.name
+                )
+            parameters.append(dataclasses.replace(p, tensor=tensor))
+        program = dataclasses.replace(self.program, parameters=tuple(parameters))
+        return ModuleKernel(self.kernel, program, self._structure)
+
+    def _require_twin(self, module: Any) -> None:
+        mine, other = self._structure[0].splitlines(), structure_of(module)[0].splitlines()
+        for i, line in enumerate(mine):
+            if i >= len(other) or line != other[i]:
+                found = other[i].strip() if i < len(other) else "nothing"
+                raise ArgumentError(
+                    f"expects a module like the compiled one: {line.strip()!r} there, {found!r} here",
+                    where=type(module).__name__,
+                    hint="compile it: pith.compile(module, args)",
+                )
+        if self._structure != structure_of(module):
+            raise ArgumentError(
+                "expects a module like the compiled one, also in which layers are in training mode",
+                where=type(module).__name__,
+                hint="call module.eval(), or compile it: pith.compile(module, args)",
+            )
+
+    def ir(self, level: str) -> str:
+        """See :meth:`pith.Kernel.ir`."""
+        return self.kernel.ir(level)
+
+    def explain(self) -> str:
+        """See :meth:`pith.Kernel.explain`."""
+        return self.kernel.explain()
+
+    def dump(self, directory: str | os.PathLike[str], levels: Sequence[str] = LEVELS[:-1]) -> pathlib.Path:
+        """See :meth:`pith.Kernel.dump`."""
+        return self.kernel.dump(directory, levels)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write code and weights to one file; see :func:`pith.load`.
+
+        The loaded kernel takes the tensors of a call one by one, in the order of ``program.inputs``,
+        and returns its tensors one by one: the structure of containers and constants among the
+        results are PyTorch's and stay behind.
+        """
+        from .bundle import save
+
+        save(self.kernel, path, self._size_rules())
+
+    def _size_rules(self) -> SizeRules:
+        inputs = self.program.inputs
+        return {i.position: {d: (dim.symbol, dim.low, dim.high) for d, dim in i.dims.items()} for i in inputs if i.dims}
+
+
+def _packed(tensor: Any, fmt: Any, name: str) -> Any:
+    """A parameter as the kernel takes it."""
+    tensor = tensor.detach()
+    if fmt is None:
+        return tensor.contiguous()
+    try:
+        return compress(tensor, fmt)
+    except FormatError as e:
+        raise FormatError(e.message, where=name, hint="prune it first: pith.prune(w, fmt)") from e
+
+
+def _nbytes(buffer: Any) -> int:
+    return buffer.nbytes if hasattr(buffer, "nbytes") else 0
+
+
+def _input(tensor: Any, spec: Any) -> Any:
+    return tensor.detach() if spec.format is None else SparseTensor.from_torch(tensor, spec.format)
