@@ -1,0 +1,1 @@
+"""The demo: a sentence encoder whose pruned feed-forward blocks run through pith (``pith demo``)."""
