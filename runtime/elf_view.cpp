@@ -76,7 +76,8 @@ void ElfView::readSymbols(const Elf64_Shdr &table) {
     fail("the symbol names are malformed");
   names_ = contents(names);
   symbols.resize(table.sh_size / sizeof(Elf64_Sym));
-  std::memcpy(symbols.data(), contents(table), symbols.size() * sizeof(Elf64_Sym));
+  if (!symbols.empty())
+    std::memcpy(symbols.data(), contents(table), symbols.size() * sizeof(Elf64_Sym));
   for (const Elf64_Sym &symbol : symbols)
     checkSymbol(symbol, names.sh_size);
 }

@@ -7,7 +7,6 @@
 //
 // Unwind tables (.eh_frame) are not registered: nothing unwinds through a kernel, and registered frames slow
 // down every C++ exception of the process.
-#include "elf_view.h"
 #include "export.h"
 #include "image.h"
 #include <cstdio>
@@ -128,8 +127,6 @@ private:
   }
 
   void resolveSymbols() {
-    if (!elf_.symbols.empty())
-      bindStub(0, 0);
     for (std::size_t i = 1; i < elf_.symbols.size(); ++i) {
       const Elf64_Sym &symbol = elf_.symbols[i];
       int binding = ELF64_ST_BIND(symbol.st_info), type = ELF64_ST_TYPE(symbol.st_info);

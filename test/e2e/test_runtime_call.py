@@ -183,7 +183,15 @@ def test_numbers_go_in_and_come_out():
             assert identity[t](value) == value
     assert identity["i8"](255) == -1 and identity["i64"](2**64 - 1) == -1
     assert identity["f64"](0.1) == 0.1 and identity["f32"](0.1) == np.float32(0.1)
-    for t, value in (("i8", 256), ("i1", 2), ("i64", 2**64), ("i32", 1.5), ("f32", "x"), ("f64", None)):
+    for t, value in (
+        ("i8", 256),
+        ("i1", 2),
+        ("i64", 2**64),
+        ("i32", 1.5),
+        ("f32", "x"),
+        ("f64", None),
+        ("f64", 10**400),
+    ):
         with pytest.raises(pith.ArgumentError, match=f"id_{t}: argument 'x'"):
             identity[t](value)
 

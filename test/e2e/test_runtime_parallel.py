@@ -158,6 +158,29 @@ def test_critical_single_master_and_nested_regions(threads):
     np.testing.assert_array_equal(x, [100 * threads, 100, 100, threads])
 
 
+def test_regions_under_a_condition(threads):
+    text = f"""
+    func.func @count(%wide: i1, %x: memref<1xi64>) {ENTRY} {{
+      %c0 = arith.constant 0 : index
+      %one = arith.constant 1 : i64
+      omp.parallel if(%wide) {{
+        omp.critical {{
+          %v = memref.load %x[%c0] : memref<1xi64>
+          %w = arith.addi %v, %one : i64
+          memref.store %w, %x[%c0] : memref<1xi64>
+          omp.terminator
+        }}
+        omp.terminator
+      }}
+      return
+    }}"""
+    (f,) = build(text, Signature("count", (ScalarSpec("i1", "wide"), MemRefSpec("i64", (1,), "x", writable=True))))
+    for wide, members in ((True, threads), (False, 1), (np.True_, threads)):
+        x = np.zeros(1, np.int64)
+        f(wide, x)
+        assert x[0] == members
+
+
 def test_regions_from_several_threads_at_once():
     function = reduction("addi")
     wrong: list[int] = []

@@ -8,6 +8,8 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..errors import ArgumentError
 from .arrays import conform, descriptor
 from .fast import fast_function
@@ -36,7 +38,9 @@ class NativeFunction:
         self._entry = _prototype(signature, self._layout)(library.address(f"_mlir_ciface_{signature.name}"))
         self._memrefs = [i for i, spec in enumerate(signature.args) if isinstance(spec, MemRefSpec)]
         self._addresses = struct.Struct(f"{len(self._memrefs)}q")
-        self._fast = _fast_entry(library, signature, self._layout) or _declined
+        self._bfloat16 = [i for i in self._memrefs if signature.args[i].dtype == "bf16"]
+        self._fast = self._fast_entry()
+        self._fast_bits = self._fast_entry(bfloat16_as_bits=True) if self._bfloat16 else self._fast
 
     def __repr__(self) -> str:
         return f"<pith native function {self.signature}>"
@@ -55,6 +59,11 @@ class NativeFunction:
         addresses = self._addresses.unpack_from(result, layout.size)
         return layout.unpack(result, zip(addresses, [args[i] for i in self._memrefs]))
 
+    def _fast_entry(self, **options: Any) -> Callable[..., Any]:
+        packed = self.library.find(f"_mlir__mlir_ciface_{self.signature.name}")
+        size = self._layout.size if self._layout else 0
+        return (packed and fast_function(packed, self.signature, size, **options)) or _declined
+
     def _convert_and_call(self, args: Sequence[Any]) -> Any:
         """The general path: converts what can be converted, and says what is wrong with the rest."""
         specs = self.signature.args
@@ -62,15 +71,18 @@ class NativeFunction:
             raise ArgumentError(
                 f"expects {len(specs)} arguments, got {len(args)}", where=self.signature.name, hint=str(self.signature)
             )
-        converted = [
+        converted: list[Any] = [
             conform(value, spec, where) if isinstance(spec, MemRefSpec) else _number(value, spec, where)
             for value, spec, where in zip(args, specs, self._where)
         ]
-        result = self._fast(*converted)
+        native: list[Any] = list(converted)
+        for i in self._bfloat16:
+            native[i] = native[i].view(np.uint16)
+        result = self._fast_bits(*native)
         return self._call_foreign(converted) if result is NotImplemented else self._unpack(result, converted)
 
     def _call_foreign(self, args: Sequence[Any]) -> Any:
-        """Call through ctypes: for signatures and element types (bfloat16) the fast path has no part in."""
+        """Call through ctypes: for signatures that are too long for the fast path, and other interpreters."""
         blocks = {}
         native = list(args)
         for i in self._memrefs:
@@ -86,11 +98,6 @@ class NativeFunction:
 def _declined(*args: Any) -> Any:
     """Stands in for the fast path where there is none."""
     return NotImplemented
-
-
-def _fast_entry(library: Library, signature: Signature, layout: ResultLayout | None) -> Callable[..., Any] | None:
-    packed = library.find(f"_mlir__mlir_ciface_{signature.name}")
-    return fast_function(packed, signature, layout.size if layout else 0) if packed else None
 
 
 def _prototype(signature: Signature, layout: ResultLayout | None) -> Any:
@@ -113,8 +120,10 @@ def _result_layout(signature: Signature) -> ResultLayout | None:
 def _number(value: Any, spec: ScalarSpec, where: str) -> int | float:
     """A number of the spec's type. Integers may be given signed or unsigned."""
     try:
+        if isinstance(value, np.bool_):  # the one NumPy integer that is not an index
+            value = bool(value)
         number = float(value) if spec.dtype in ("f32", "f64") else operator.index(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ArgumentError(f"expected a number ({spec}), got {type(value).__name__}", where=where) from error
     if isinstance(number, float):
         return number

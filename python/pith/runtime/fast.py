@@ -26,26 +26,31 @@ def _entries() -> ctypes.PyDLL | None:
     return library
 
 
-def fast_function(entry: int, signature: Signature, result_bytes: int) -> Callable[..., Any] | None:
+def fast_function(
+    entry: int, signature: Signature, result_bytes: int, bfloat16_as_bits: bool = False
+) -> Callable[..., Any] | None:
     """A builtin that calls the packed wrapper at ``entry``; None when the signature does not allow it.
 
     It returns ``NotImplemented``, without having run anything, for arguments it does not take as
     they are. With ``result_bytes`` it returns bytes: the result struct, then the address of every
-    memref argument as 64-bit words.
+    memref argument as 64-bit words. ``bfloat16_as_bits``: take 16-bit integers for bfloat16, since
+    NumPy's arrays of the latter have no buffer protocol.
     """
     library = _entries()
     if library is None:
         return None
-    words = [word for spec in signature.args for word in _spec_words(spec)]
+    kinds = {"bf16": "i" if bfloat16_as_bits else "b", "i1": "?"}
+    words = [word for spec in signature.args for word in _spec_words(spec, kinds)]
     by_value = signature.results and not result_bytes
-    words += _spec_words(signature.results[0]) if by_value else _NO_RESULT
+    words += _spec_words(signature.results[0], kinds) if by_value else _NO_RESULT
     array = (ctypes.c_int64 * len(words))(*words)
     return library.pith_fast_function(entry, array, len(signature.args), result_bytes)
 
 
-def _spec_words(spec: Spec) -> tuple[int, ...]:
+def _spec_words(spec: Spec, kinds: dict[str, str]) -> tuple[int, ...]:
+    """What ``readSpec`` reads; ``kinds``: element type -> kind, where it is not NumPy's."""
     dtype = numpy_dtype(spec.dtype)
-    kind = {"bf16": "b", "i1": "?"}.get(spec.dtype, dtype.kind)
+    kind = kinds.get(spec.dtype, dtype.kind)
     if isinstance(spec, ScalarSpec):
         return (0, ord(kind), dtype.itemsize, 0, 0, 0)
     return (1, ord(kind), dtype.itemsize, int(spec.writable), int(spec.layout == "strided"), spec.rank, *spec.shape)
