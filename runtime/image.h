@@ -7,7 +7,8 @@ namespace pith {
 
 enum Part { kCode, kConstants, kData, kParts };
 
-/// One per symbol, at the end of the code: `jmp *2(%rip)` and, at +8, the address it jumps to. Calls that cannot reach the symbol go to the jump; GOT references read the address.
+/// One per symbol, at the end of the code: `jmp *2(%rip)` and, at +8, the address it jumps to. Calls that
+/// cannot reach the symbol go to the jump; GOT references read the address.
 struct Stub {
   unsigned char jump[8] = {0xff, 0x25, 0x02, 0, 0, 0, 0x0f, 0x0b};
   std::uint64_t address = 0;
