@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import sys
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from ..formats.pack_buffers import aligned_empty
 from ..runtime import dtype_name
 from ..runtime.arrays import as_array
 from ..sparse import SparseTensor
-from .kernel import Kernel, compile_source
+from .kernel import Kernel, as_torch, compile_source, is_torch
 
 #: Element type of the operands -> element type the sum is kept in and the result has.
 ACCUMULATORS = {
@@ -52,6 +51,7 @@ def matmul(a: Any, b: Any, *, out: Any = None) -> Any:
 
     Example:
         >>> import numpy as np
+        >>> import pith
         >>> A = pith.compress(np.eye(4, dtype=np.float32)[[1, 0, 3, 2]], "csr")
         >>> pith.matmul(A, np.arange(8, dtype=np.float32).reshape(4, 2))
         array([[2., 3.],
@@ -119,7 +119,7 @@ def _run_batch(kernel: Kernel, a: SparseTensor, x: Any, result: Any) -> None:
 
 def _array(value: Any, name: str) -> Any:
     """A NumPy array or torch tensor as it is; a view of anything else that is an array."""
-    if isinstance(value, np.ndarray) or type(value).__module__.partition(".")[0] == "torch":
+    if isinstance(value, np.ndarray) or is_torch(value):
         return value
     return as_array(value, f"pith.matmul: {name}")
 
@@ -213,10 +213,4 @@ def _widen(element: str, acc: str) -> str:
 
 def _as_kind_of(result: np.ndarray, x: Any) -> Any:
     """A torch tensor over ``result`` when ``x`` is one."""
-    if "torch" not in sys.modules or type(x).__module__.partition(".")[0] != "torch":
-        return result
-    import torch
-
-    if result.dtype.name == "bfloat16":
-        return torch.from_numpy(result.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(result)
+    return as_torch(result) if is_torch(x) else result
