@@ -12,6 +12,7 @@ Source: Wu et al., HighLight, MICRO 2023; row sharing as in VENOM (V:N:M), SC 20
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -70,10 +71,12 @@ class HSS:
             if min(r.v, *r.block) < 1:
                 raise FormatError(f"rank {name}: V and block sizes must be positive")
             if r.block != (1, 1) and i + 1 < len(self.ranks):
-                raise FormatError(f"rank {name}: B is allowed on the last rank only", hint="share rows with V(h) instead")
+                raise FormatError(
+                    f"rank {name}: B is allowed on the last rank only", hint="share rows with V(h) instead"
+                )
             shares.append(r.v)
         shares[-1] = math.lcm(shares[-1], self.ranks[-1].block[0])
-        for outer, inner in zip(shares, shares[1:]):
+        for outer, inner in itertools.pairwise(shares):
             if outer != 1 and outer % inner:
                 raise FormatError(
                     f"row sharing V({outer}) of an outer rank must be a multiple of the inner rank's {inner}",
@@ -130,8 +133,9 @@ class HSS:
     def to_format(self, nm_width: int = 0) -> Format:
         """The general :class:`Format` this notation stands for.
 
-        >>> print(HSS.parse("V(4)C1(1:2)->C0(2:4)").to_format())
-        d0 floordiv 4 : dense, d1 floordiv 8 : dense, (d1 floordiv 4) mod 2 : nm(1:2), d0 mod 4 : dense, d1 mod 4 : nm(2:4)
+        >>> print(HSS.parse("V(4)C1(1:2)->C0(2:4)").to_format())  # one line
+        d0 floordiv 4 : dense, d1 floordiv 8 : dense, (d1 floordiv 4) mod 2 : nm(1:2),
+        d0 mod 4 : dense, d1 mod 4 : nm(2:4)
         """
         rows, cols = self.group
         bh, bw = self.ranks[-1].block
@@ -141,7 +145,8 @@ class HSS:
         ]
         for r, share, below in zip(self.ranks, self.shares, (*self.shares[1:], bh)):
             cols //= r.h
-            pairs.append((LevelExpr(1, cols, r.h), Level.nm(r.g, r.h)))
+            if r.h > 1:  # a group of one leaves no choice, and no level
+                pairs.append((LevelExpr(1, cols, r.h), Level.nm(r.g, r.h)))
             if share != below:
                 pairs.append((LevelExpr(0, below, share // below), "dense"))
         if bh > 1:
