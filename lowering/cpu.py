@@ -3,7 +3,7 @@
 import dataclasses
 
 from pith._mlir import ir
-from pith.errors import UnsupportedError
+from pith.errors import PassError, UnsupportedError
 from pith.passes.pipeline import run_pipeline
 
 
@@ -23,7 +23,7 @@ PATHS: dict[str, tuple[Stage, ...]] = {
         Stage("llvm", "vector-to-llvm"),
     ),
     "sparsifier": (
-        Stage("linalg", "pith-to-linalg,convert-pith-to-sparse-tensor"),
+        Stage("linalg", "pith-to-linalg,convert-pith-storage-to-loops,convert-pith-to-sparse-tensor"),
         Stage("vector", "linalg-to-vector"),
         Stage("llvm", "vector-to-llvm"),
     ),
@@ -43,6 +43,12 @@ def stages(path: str) -> tuple[Stage, ...]:
 
 
 def run_stage(module: ir.Module, stage: Stage) -> None:
-    """Lower ``module`` in place by one stage; verified once, at its end (half the time of a stage is verifying)."""
+    """Lower ``module`` in place by one stage; verified once, at its end (half the time of a stage is verifying).
+
+    Errors: :class:`pith.PassError` with the diagnostics.
+    """
     run_pipeline(module, f"builtin.module({stage.pipeline})", verify=False)
-    module.operation.verify()
+    try:
+        module.operation.verify()
+    except ir.MLIRError as e:
+        raise PassError(f"lowering to {stage.level} made IR that does not verify: {e}") from e
