@@ -4,7 +4,7 @@ from pith._mlir import ir
 from pith.errors import IRError
 
 from .buffer import Buffer, BufferAttr
-from .formats import FormatAttr, LevelAttr, NmAttr, encoded_type, encoding_of, shape_of
+from .formats import FormatAttr, LevelAttr, NmAttr, encoded_type, encoding_of, format_of, shape_of
 from .ops_format import AssembleOp, CompressOp, DecompressOp, DisassembleOp, PruneOp, ValidateOp
 from .ops_pattern import DetectOp, SReadOp, SWriteOp, gathered_type
 from .ops_tile import PitTileOp, YieldOp
@@ -39,6 +39,7 @@ __all__ = [
     "dump_irdl",
     "encoded_type",
     "encoding_of",
+    "format_of",
     "gathered_type",
     "load",
     "make_context",

@@ -103,6 +103,17 @@ def encoding_of(type_: ir.Type) -> Format | None:
     return fmt
 
 
+def format_of(type_: ir.Type) -> Format:
+    """The pith format of a type known to be encoded.
+
+    Errors: :class:`pith.FormatError` when it has no pith encoding; else as :func:`encoding_of`.
+    """
+    fmt = encoding_of(type_)
+    if fmt is None:
+        raise FormatError(f"expects a tensor with a pith encoding, got {type_}")
+    return fmt
+
+
 def shape_of(type_: ir.Type) -> tuple[int, ...]:
     """Shape of a shaped type with :data:`pith.formats.DYNAMIC` (-1) for dynamic sizes."""
     return tuple(-1 if type_.is_dynamic_dim(i) else type_.get_dim_size(i) for i in range(type_.rank))

@@ -7,7 +7,7 @@ fails they try again at every single cast (0.1 to 0.2 ms each, most of the cost 
 
 from pith._mlir import add_dialect_prefix, ext
 
-add_dialect_prefix(__package__)
+add_dialect_prefix(__name__.rpartition(".")[0])
 
 
 class Pith(ext.Dialect, name="pith"):

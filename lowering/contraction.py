@@ -3,7 +3,7 @@
 import dataclasses
 
 from pith._mlir import ir, linalg, tensor
-from pith.dialect import encoding_of
+from pith.dialect import encoding_of, format_of
 from pith.formats import Format
 from pith.formats.pack_digits import may_repeat
 
@@ -56,6 +56,11 @@ class SparseGeneric:
         """The output operand."""
         return self.op.operands[len(self.maps) - 1]
 
+    @property
+    def sparse_dims(self) -> tuple[int, ...]:
+        """Iteration dimension per dimension of the sparse operand, whose map is a projected permutation."""
+        return tuple(e.position for e in self.maps[self.sparse])
+
     def dims(self, operand: int) -> tuple[int | None, ...]:
         """Iteration dimension per operand dimension; None where the map is not a bare dimension."""
         return tuple(e.position if isinstance(e, ir.AffineDimExpr) else None for e in self.maps[operand])
@@ -90,7 +95,7 @@ def why_not_sparse(op: ir.OpView, sparse: int) -> str | None:
         return "its result does not vanish where the sparse operand is zero"
     if behaviour == "vanishes" and (_reads_output(op) or "reduction" in iterator_types(op)):
         return "its result vanishes with the sparse operand but depends on the output it overwrites"
-    fmt = encoding_of(op.operands[sparse].type)
+    fmt = format_of(op.operands[sparse].type)
     if may_repeat(fmt) and not (behaviour == "accumulates" and _is_linear(op, sparse)):
         return "the format may store an element in several parts, and the op on parts is not the op on their sum"
     return None
@@ -115,7 +120,7 @@ def _is_linear(op: ir.OpView, sparse: int) -> bool:
 
 def analyse(op: ir.OpView, sparse: int) -> SparseGeneric:
     """The :class:`SparseGeneric` of ``op``; requires ``why_not_sparse(op, sparse) is None``."""
-    fmt = encoding_of(op.operands[sparse].type)
+    fmt = format_of(op.operands[sparse].type)
     behaviour = _zero_behaviour(op, sparse)
     return SparseGeneric(op, sparse, fmt, indexing_maps(op), iterator_types(op), behaviour == "accumulates")
 

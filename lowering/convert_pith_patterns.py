@@ -80,7 +80,7 @@ class ConvertPithPatternsPass(Pass):
         entries = IndexList(item.pattern_value, _sizes(item), item.shape.granularity)
         if self.check:
             assert_distinct_in_range(op, entries)
-        if name == "pith.pit_tile":
+        if item.tiling is not None:
             return lower_pit_tile(op, item.tiling, entries)
         return [_lower_sread(op, entries) if name == "pith.sread" else _lower_swrite(op, entries)]
 

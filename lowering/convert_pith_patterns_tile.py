@@ -158,9 +158,10 @@ def read_tile(source: ir.Value, map_: ir.AffineMap, placed: dict[int, Place]) ->
     places = _places(map_, placed, source)
     spans, packed = _spans(places)
     if packed is None:
-        if all(p.full for p in places):
-            return _slice(source, places)
-        return _padded(source, places)
+        pieces = [p for p in places if isinstance(p, Piece)]
+        if all(p.full for p in pieces):
+            return _slice(source, pieces)
+        return _padded(source, pieces)
     dim, place = packed
     tile = zeros([p.extent for p in places], source.type.element_type)
 
@@ -220,8 +221,11 @@ def _places(map_: ir.AffineMap, placed: dict[int, Place], operand: ir.Value) -> 
     places: list[Place] = []
     for at, expr in enumerate(map_.results):
         dim = bare_dim(expr)
-        size = dim_size(operand, at) if dim is None else None
-        places.append(Piece(0, size, size) if size is not None else placed[dim])
+        if dim is None:
+            size = dim_size(operand, at)
+            places.append(Piece(0, size, size))
+        else:
+            places.append(placed[dim])
     return places
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 from pith._mlir import arith, bufferization, ir, linalg, memref
-from pith.dialect import DecompressOp, encoding_of
+from pith.dialect import DecompressOp, encoding_of, format_of
 from pith.passes.core import Pass, pass_error
 
 from . import builder as b
@@ -140,7 +140,7 @@ def _storage(v: ir.Value) -> Storage:
     view = producer.opview
     sizes = iter(view.sizes)
     shape = [next(sizes) if v.type.is_dynamic_dim(d) else v.type.get_dim_size(d) for d in range(v.type.rank)]
-    return storage_of(encoding_of(v.type), shape, view.buffers)
+    return storage_of(format_of(v.type), shape, view.buffers)
 
 
 def _lower_decompress(op: ir.Operation) -> None:

@@ -4,8 +4,9 @@ import dataclasses
 from typing import ClassVar
 
 from pith._mlir import bufferization, ir, sparse_tensor, tensor
-from pith.dialect import DecompressOp, FormatAttr, encoding_of, shape_of
+from pith.dialect import DecompressOp, FormatAttr, encoding_of, format_of, shape_of
 from pith.formats import DYNAMIC, Format, Level, buffer_specs
+from pith.formats.pack_digits import may_repeat
 from pith.passes.core import Pass
 
 from .contraction import encoded_operands, indexing_maps, why_not_sparse
@@ -72,6 +73,8 @@ def sparse_tensor_encoding(fmt: Format) -> str | None:
     structured = [i for i, level in enumerate(fmt.levels) if level.kind == "nm" and not level.is_dense]
     if fmt.is_dense or any(level.kind == "bitmask" for level in fmt.levels) or not _splits_are_legal(fmt):
         return None
+    if may_repeat(fmt):  # the sparsifier would read the first of the elements stored at one place only
+        return None
     if structured and not _structured_is_legal(fmt, structured):
         return None
     dims = ", ".join(f"d{i}" for i in range(fmt.rank))
@@ -82,8 +85,9 @@ def sparse_tensor_encoding(fmt: Format) -> str | None:
 
 
 def _splits_are_legal(fmt: Format) -> bool:
-    """Upstream inverts permutations and one block split per dimension."""
-    return all(sum(e.dim == d for e in fmt.exprs) <= 2 for d in range(fmt.rank))
+    """Upstream inverts permutations and one block split per dimension, blocks before what is inside them."""
+    divs = [[e.div for e in fmt.exprs if e.dim == d] for d in range(fmt.rank)]
+    return all(len(d) == 1 or (len(d) == 2 and d[0] > d[1]) for d in divs)
 
 
 def _structured_is_legal(fmt: Format, structured: list[int]) -> bool:
@@ -113,7 +117,7 @@ def _converted(type_: ir.Type) -> ir.Type:
     """The type with upstream's encoding; itself when that cannot say its format (or its dynamic shape)."""
     if not _is_convertible(type_):
         return type_
-    text = sparse_tensor_encoding(encoding_of(type_))
+    text = sparse_tensor_encoding(format_of(type_))
     return ir.RankedTensorType.get(type_.shape, type_.element_type, ir.Attribute.parse(text, type_.context))
 
 
@@ -164,7 +168,7 @@ def _has_common_order(op: ir.OpView, operands: list[int]) -> bool:
     maps = indexing_maps(op)
     orders: list[list[int]] = []
     for i in operands:
-        exprs = encoding_of(op.operands[i].type).exprs
+        exprs = format_of(op.operands[i].type).exprs
         if any(e.div != 1 or e.mod for e in exprs):
             return False
         orders.append([maps[i][e.dim].position for e in exprs])
@@ -208,7 +212,7 @@ def _decompress(op: ir.Operation) -> None:
 def _components(op: ir.Operation) -> tuple[list[tuple[str, int]], list[ir.Value]]:
     """``(role, level)`` of each buffer in storage order, and the results that hold them."""
     view = op.opview
-    specs = buffer_specs(encoding_of(view.source.type))
+    specs = buffer_specs(format_of(view.source.type))
     return [*((s.role, s.level) for s in specs), ("values", -1)], view.buffers
 
 

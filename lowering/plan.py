@@ -3,7 +3,7 @@
 import dataclasses
 
 from pith._mlir import ir
-from pith.dialect import encoding_of, shape_of
+from pith.dialect import format_of, shape_of
 from pith.formats import DYNAMIC, Format
 
 from .contraction import analyse, encoded_operands, match_matmul, why_not_sparse
@@ -46,7 +46,7 @@ def _plan(op: ir.OpView, path: str) -> OpPlan:
     encoded = encoded_operands(op)
     driver = next((i for i in encoded if why_not_sparse(op, i) is None), None)
     operand = op.operands[encoded[0] if driver is None else driver]
-    fmt = encoding_of(operand.type)
+    fmt = format_of(operand.type)
     choice, reason = _choose(op, encoded, driver, path)
     shape = shape_of(operand.type)
     return OpPlan(str(op.location), shape, str(operand.type.element_type), fmt, choice, reason)
@@ -54,7 +54,7 @@ def _plan(op: ir.OpView, path: str) -> OpPlan:
 
 def _choose(op: ir.OpView, encoded: list[int], driver: int | None, path: str) -> tuple[str, str]:
     type_ = op.operands[encoded[0] if driver is None else driver].type
-    upstream = sparse_tensor_encoding(encoding_of(type_)) is not None and DYNAMIC not in shape_of(type_)
+    upstream = sparse_tensor_encoding(format_of(type_)) is not None and DYNAMIC not in shape_of(type_)
     if path == "sparsifier" and upstream:
         return "sparsifier", "sparse_tensor can say the format, and path 'sparsifier' asks for it"
     if driver is None:

@@ -45,11 +45,11 @@ def build(text: str, entry: str, path: str = "auto") -> Artifact:
         function.attributes["llvm.emit_c_interface"] = ir.UnitAttr.get()
         params = _params(function)
         written = [isinstance(t, ir.MemRefType) for t in function.type.inputs]
-        signature = None
-        for stage in stages(path):
-            if stage.level == "llvm":
-                signature = _signature(_function(module, entry), params, written)
+        *above, last = stages(path)
+        for stage in above:
             run_stage(module, stage)
+        signature = _signature(_function(module, entry), params, written)
+        run_stage(module, last)
         checks = _checks(module)
         obj = compile_object(module, [entry])
     return Artifact(obj, (signature,), {"params": [p.to_json() for p in params], "checks": checks})

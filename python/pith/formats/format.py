@@ -27,6 +27,7 @@ bytes: entry ``i`` of width ``w`` sits in byte ``i*w // 8`` at bit ``i*w % 8``.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -213,9 +214,7 @@ class Format:
     def metadata_bits(self, shape: Sequence[int]) -> int:
         """Bits of coordinates stored for a static format and ``shape``."""
         shapes = self.packed_shapes(shape)
-        return sum(
-            math.prod(s) * self.coord_bits(int(k[12:-1])) for k, s in shapes.items() if k != "values"
-        )
+        return sum(math.prod(s) * self.coord_bits(int(k[12:-1])) for k, s in shapes.items() if k != "values")
 
     def with_widths(self, pos: int | None = None, crd: int | None = None, nm: int | None = None) -> Format:
         """The same format with other widths (None keeps the present one)."""
@@ -275,7 +274,7 @@ def _check_dim_partition(fmt: Format, dim: int) -> None:
         raise FormatError(f"dimension d{dim} is stored by no level")
     if parts[0].mod:
         raise FormatError(f"dimension d{dim}: its outermost level {parts[0]} must not have a mod")
-    for outer, inner in zip(parts, parts[1:]):
+    for outer, inner in itertools.pairwise(parts):
         if not inner.mod or inner.div * inner.mod != outer.div:
             raise FormatError(
                 f"dimension d{dim}: levels {outer} and {inner} do not cut it into consecutive digits",

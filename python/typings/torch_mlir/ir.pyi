@@ -1,0 +1,4 @@
+# The wheel has no types for its native modules: every name is Any.
+from typing import Any
+
+def __getattr__(name: str) -> Any: ...
