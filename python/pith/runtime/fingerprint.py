@@ -12,7 +12,7 @@ import platform
 from .native import lib
 
 #: The packages whose code decides what a kernel looks like.
-_COMPILER = ("pith.dialect", "pith.passes", "pith.lowering")
+_COMPILER = ("pith.dialect", "pith.passes", "pith.lowering", "pith.compiler", "pith.formats")
 
 
 @functools.cache
