@@ -1,0 +1,204 @@
+"""What only a fresh process can measure: imports, first compiles, peaks of memory.
+
+``python -m bench.fresh <probe> [argument]`` prints one JSON object. This file and the package's
+``__init__`` import nothing heavy, so that a probe decides what is loaded when.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+_ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+#: Storage of the weights in the model probes; the demo's.
+FORMAT = "C1(3:4)->C0(2:4)"
+
+
+class ProbeFailed(Exception):
+    """A probe's process did not end well; the message is the end of what it said."""
+
+
+def run_probe(probe: str, argument: str = "", cache: str | os.PathLike[str] | None = None) -> dict[str, Any]:
+    """Run a probe in a process of its own, from the repository's root.
+
+    Args:
+        cache: ``PITH_CACHE_DIR`` of that process.
+
+    Errors: :class:`ProbeFailed`.
+    """
+    env = {**os.environ, **({"PITH_CACHE_DIR": str(cache)} if cache else {})}
+    command = [sys.executable, "-W", "ignore", "-m", "bench.fresh", probe, *([argument] if argument else [])]
+    done = subprocess.run(command, cwd=_ROOT, env=env, capture_output=True, text=True)
+    if done.returncode:
+        raise ProbeFailed(f"{probe}: " + "; ".join(done.stderr.strip().splitlines()[-2:]))
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def import_pith() -> dict[str, Any]:
+    """``import pith``, and the heavy modules it pulled in (none, one hopes)."""
+    start = time.perf_counter()
+    importlib.import_module("pith")
+    return {"import_ms": _ms_since(start), "loaded": _loaded("torch", "torch_mlir", "numpy")}
+
+
+def matmul() -> dict[str, Any]:
+    """The first ``pith.matmul`` with everything imported before: a compile when the cache is empty."""
+    start = time.perf_counter()
+    _import_compiler()
+    imports = _ms_since(start)
+    return {"imports_ms": imports, **_first_matmul()}
+
+
+def matmul_lazy() -> dict[str, Any]:
+    """The first ``pith.matmul`` after ``import pith, numpy``: imports what it needs, as users see it."""
+    start = time.perf_counter()
+    importlib.import_module("numpy")
+    importlib.import_module("pith")
+    imports = _ms_since(start)
+    return {"imports_ms": imports, **_first_matmul()}
+
+
+def _first_matmul() -> dict[str, Any]:
+    import numpy as np
+    import pith
+
+    a = pith.compress(np.eye(16, dtype=np.float32), FORMAT)
+    x = np.ones((16, 4), np.float32)
+    start = time.perf_counter()
+    y = pith.matmul(a, x)
+    first = _ms_since(start)
+    if not np.array_equal(y, x):
+        raise ProbeFailed("the kernel's result is wrong")
+    return {"first_ms": first, "loaded": _loaded("torch", "torch_mlir")}
+
+
+def _import_compiler() -> None:
+    """Import the compiler and every module it would import on first use."""
+    from pith import _mlir, lowering, passes
+
+    for table in (passes.PASSES, lowering.PASSES):
+        for path in table.values():
+            importlib.import_module(path.partition(":")[0])
+    for name in _mlir.__all__:
+        getattr(_mlir, name)
+    _mlir.execution_engine()
+
+
+def feed_forward() -> dict[str, Any]:
+    """Import and compile the feed-forward block of MiniLM's first layer, its weights hierarchical."""
+    imports, layer = _pruned_layer()
+    from pith.demo.model import block_of
+
+    return {"imports_ms": imports, **_compile(block_of(layer))}
+
+
+def encoder_layer() -> dict[str, Any]:
+    """Import and compile MiniLM's whole first layer, its feed-forward weights hierarchical."""
+    imports, layer = _pruned_layer()
+    import torch
+
+    class Layer(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out = self.layer(x)
+            return out[0] if isinstance(out, tuple) else out
+
+    return {"imports_ms": imports, **_compile(Layer().eval(), only="*intermediate.dense.weight")}
+
+
+def _pruned_layer() -> tuple[float, Any]:
+    """Milliseconds to import torch and transformers, and the first layer with pruned weights."""
+    start = time.perf_counter()
+    for name in ("torch", "transformers", "pith.demo.model"):
+        importlib.import_module(name)
+    imports = _ms_since(start)
+    from pith.demo.model import load_encoder, prune_blocks
+
+    return imports, prune_blocks(load_encoder(["a sentence"]), 1, FORMAT).layers[0]
+
+
+def _compile(module: Any, only: str = "*.dense.weight") -> dict[str, Any]:
+    """``pith.compile`` of a module on (8, 64, 384), the compiler's own imports included; checked against torch."""
+    import pith
+    import torch
+
+    x = torch.randn(8, 64, 384)
+    start = time.perf_counter()
+    kernel = pith.compile(module, (x,), sparsity={only: FORMAT})
+    compiled = _ms_since(start)
+    with torch.inference_mode():
+        expected, got = module(x), kernel(x)
+    error = float((got - expected).norm() / expected.norm())
+    if not error < 1e-4:
+        raise ProbeFailed(f"the kernel is off by {error:.3g}")
+    return {"compile_ms": compiled, "error": error}
+
+
+def memory(megabytes: str) -> dict[str, Any]:
+    """Peak memory of ``pith.compile`` on a stack of linear layers that holds ``megabytes`` of weights.
+
+    Everything is imported and one small kernel compiled before; then ``before`` is what the process
+    holds with the model in place, and ``peak`` the most it held while compiling.
+    """
+    import pith
+    import torch
+
+    def stack(width: int, depth: int) -> Any:
+        layers = [m for _ in range(depth) for m in (torch.nn.Linear(width, width, bias=False), torch.nn.ReLU())]
+        return torch.nn.Sequential(*layers).eval()
+
+    _import_compiler()
+    pith.compile(stack(16, 1), (torch.ones(4, 16),))
+    empty = _resident()["VmRSS"]
+    width = 2048
+    model = stack(width, int(megabytes) // 16)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(pith.prune(parameter.detach(), FORMAT))
+    weights = sum(p.nbytes for p in model.parameters())
+    before = _resident()["VmRSS"]
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
+    kernel = pith.compile(model, (torch.ones(4, width),), sparsity={"*.weight": FORMAT})
+    after = _resident()
+    return {
+        "weights": weights,
+        "stored": kernel.weight_bytes,
+        "model_resident": before - empty,
+        "peak_growth": after["VmHWM"] - before,
+        "left_growth": after["VmRSS"] - before,
+        "peak_total": after["VmHWM"] - empty,
+    }
+
+
+def _resident() -> dict[str, int]:
+    """Bytes this process holds now (``VmRSS``) and held at most (``VmHWM``)."""
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    fields = (line.split() for line in lines if line.startswith(("VmRSS", "VmHWM")))
+    return {name.rstrip(":"): int(kib) * 1024 for name, kib, _ in fields}
+
+
+def _ms_since(start: float) -> float:
+    return (time.perf_counter() - start) * 1e3
+
+
+def _loaded(*names: str) -> list[str]:
+    return [name for name in names if name in sys.modules]
+
+
+PROBES: dict[str, Callable[..., dict[str, Any]]] = {
+    f.__name__: f for f in (import_pith, matmul, matmul_lazy, feed_forward, encoder_layer, memory)
+}
+
+if __name__ == "__main__":
+    print(json.dumps(PROBES[sys.argv[1]](*sys.argv[2:])))

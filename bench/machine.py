@@ -1,0 +1,93 @@
+"""What numbers were taken on: processor, caches, software, load."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import pathlib
+import platform
+import subprocess
+from typing import Any
+
+#: Instruction sets that decide how fast sparse kernels can be.
+FEATURES = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "asimd", "sve")
+
+PACKAGES = ("pith-mlir", "torch", "torch-mlir", "numpy", "scipy")
+
+_ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def machine_facts() -> dict[str, Any]:
+    """JSON data about this machine, now."""
+    info = _cpuinfo()
+    flags = info.get("flags", info.get("Features", "")).split()
+    return {
+        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "cpu": info.get("model name", platform.processor() or platform.machine()),
+        "features": [f for f in FEATURES if f in flags],
+        "cores": len(os.sched_getaffinity(0)),
+        "caches": _caches(),
+        "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
+        "system": f"{platform.system()} {platform.release()}",
+        "load_average": [round(x, 2) for x in os.getloadavg()],
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in PACKAGES},
+        "commit": _commit(),
+    }
+
+
+def one_line(facts: dict[str, Any]) -> str:
+    """The facts that matter most, for the head of a report."""
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items() if version)
+    features = " ".join(facts["features"])
+    caches = ", ".join(f"{name} {size}" for name, size in facts["caches"].items())
+    load = " ".join(map(str, facts["load_average"]))
+    return (
+        f"{facts['date'][:16]}, {facts['cpu']} ({features}; {caches}), {facts['cores']} cores, "
+        f"load {load}; commit {facts['commit'] or 'unknown'}, Python {facts['python']}, {versions}"
+    )
+
+
+def _cpuinfo() -> dict[str, str]:
+    """The first processor's entry of /proc/cpuinfo."""
+    try:
+        text = pathlib.Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return {}
+    lines = (line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
+    return {key.strip(): value.strip() for key, value in lines}
+
+
+def _caches() -> dict[str, str]:
+    found = {}
+    for index in sorted(pathlib.Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        try:
+            level, kind, size = ((index / name).read_text().strip() for name in ("level", "type", "size"))
+        except OSError:
+            continue
+        if kind != "Instruction":
+            found[f"L{level}"] = size
+    return found
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The checkout's commit, with ``+`` when the product's files differ from it."""
+    try:
+        commit = _git("rev-parse", "--short=10", "HEAD")
+        changed = _git("status", "--porcelain", "--", "python", "dialect", "passes", "lowering", "runtime")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+" if changed else "")
+
+
+def _git(*args: str) -> str:
+    done = subprocess.run(["git", *args], cwd=_ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()

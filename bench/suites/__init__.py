@@ -1,0 +1,26 @@
+"""The suites, by name, in the order they run."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+from bench.records import Options, Progress, Report
+
+#: name -> module with ``run(options, progress) -> Report``. Loaded when it is run: suites need torch, MLIR, ...
+SUITES: dict[str, str] = {
+    "spmm": "bench.suites.spmm",
+    "hss": "bench.suites.hss",
+    "overhead": "bench.suites.overhead",
+    "compile": "bench.suites.compiling",
+    "demo": "bench.suites.demo",
+    "matrices": "bench.suites.matrices",
+}
+
+#: Suites that run when none is named; ``matrices`` joins when there is data for it.
+DEFAULT = ("spmm", "hss", "overhead", "compile", "demo")
+
+
+def load(name: str) -> Callable[[Options, Progress], Report]:
+    """The function that runs a suite."""
+    return importlib.import_module(SUITES[name]).run
