@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 from pith._mlir import arith, ir, tensor
 from pith._mlir import math as math_dialect
 from pith.dialect.fields import read_i64s
@@ -30,9 +31,11 @@ def lower_detect(op: ir.OpView) -> ir.Value:
 
 def presence_test(element: ir.Type, threshold: float) -> Callable[[ir.Value], ir.Value]:
     """``x -> i1``: the magnitude of x is not below or equal to ``threshold`` (true for NaN)."""
+    if isinstance(element, ir.F64Type):
+        return _above(arith.constant(element, threshold))
     if isinstance(element, ir.FloatType):
-        limit = arith.constant(element, threshold)
-        return lambda x: arith.cmpf(arith.CmpFPredicate.UGT, math_dialect.absf(x), limit)
+        above = _above(arith.constant(ir.F32Type.get(), _round_down(threshold)))
+        return lambda x: above(x if element.width == 32 else arith.extf(ir.F32Type.get(), x))
     # The magnitude of the smallest integer is only right as an unsigned number.
     largest = (1 << element.width) - 1
     whole = int(min(math.floor(min(threshold, 2.0**element.width)), largest))
@@ -41,6 +44,17 @@ def presence_test(element: ir.Type, threshold: float) -> Callable[[ir.Value], ir
     if element.width == 1:
         return lambda x: arith.cmpi(arith.CmpIPredicate.ugt, x, bound)
     return lambda x: arith.cmpi(arith.CmpIPredicate.ugt, math_dialect.absi(x), bound)
+
+
+def _above(limit: ir.Value) -> Callable[[ir.Value], ir.Value]:
+    return lambda x: arith.cmpf(arith.CmpFPredicate.UGT, math_dialect.absf(x), limit)
+
+
+def _round_down(threshold: float) -> float:
+    """The largest float32 up to ``threshold``: a float32 lies above the one exactly when it lies above the other."""
+    with np.errstate(over="ignore"):
+        rounded = np.float32(threshold)
+    return float(np.nextafter(rounded, np.float32(-np.inf)) if float(rounded) > threshold else rounded)
 
 
 def _flag(

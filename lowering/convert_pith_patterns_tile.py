@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from pith._mlir import ir
+from pith._mlir import arith, ir, tensor
 from pith.dialect.tiling import PARALLEL, Tiling, bare_dim
 
-from .builder import Index, add, ceildiv, dim_size, div, for_loop, minimum, mul, sub
-from .convert_pith_patterns_lists import Groups, IndexList, clipped, group_by_other_axes, micro_span, split_chunk
+from .builder import Index, add, ceildiv, dim_size, div, for_loop, if_else, minimum, mul, sub, value
+from .convert_pith_patterns_lists import IndexList, clipped, group_by_other_axes, micro_span, split_chunk
 from .convert_pith_patterns_slices import Span, cut, store, zeros
 
 
@@ -44,11 +45,12 @@ class Packed:
 
 
 Place = Piece | Packed
+_Body = Callable[[dict[int, Place], ir.Value], ir.Value]
 
 
 def lower_pit_tile(op: ir.OpView, tiling: Tiling, entries: IndexList) -> list[ir.Value]:
-    """Emit the nest at the current insertion point and move the body into it; the new values of the inits."""
-    return _Nest(op, tiling, entries).emit()
+    """Emit the nest at the current insertion point and move the body into it; the new value of the init."""
+    return [_Nest(op, tiling, entries).emit()]
 
 
 class _Nest:
@@ -56,9 +58,9 @@ class _Nest:
 
     def __init__(self, op: ir.OpView, tiling: Tiling, entries: IndexList):
         self.tiling, self.entries = tiling, entries
-        self.inputs, self.inits = list(op.inputs), [op.init]
+        self.inputs, self.init, self.init_map = list(op.inputs), op.init, tiling.maps[-1]
         self.block = op.operation.regions[0].blocks[0]
-        self.sizes = _extents([*self.inputs, *self.inits], tiling, entries)
+        self.sizes = _extents([*self.inputs, self.init], tiling, entries)
         packed = tiling.packed_axis
         self.packed = entries.rank - 1 if packed is None else packed
         cells = [d for a, d in enumerate(tiling.axes) if a != self.packed]
@@ -66,87 +68,90 @@ class _Nest:
         self.parallel = [d for d in dims if tiling.iterators[d] == PARALLEL]
         self.reduction = [d for d in dims if tiling.iterators[d] != PARALLEL]
         self.whole = {d: Piece(0, n, n) for d, n in enumerate(self.sizes) if not tiling.tile[d]}
+        self.groups = group_by_other_axes(entries, self.packed)
 
-    def emit(self) -> list[ir.Value]:
-        groups = group_by_other_axes(self.entries, self.packed)
+    def emit(self) -> ir.Value:
         others = [a for a in range(self.entries.rank) if a != self.packed]
-        return self._cells(others, 0, dict(self.whole), groups, self.inits)
+        return self._cells(others, 0, dict(self.whole), self.init)
 
-    def _cells(self, others: Sequence[int], group: Index, placed: dict, groups: Groups, inits) -> list[ir.Value]:
-        """One loop per pattern axis that is not packed, over the micro-tiles of its grid."""
+    def _cells(self, others: Sequence[int], group: Index, placed: dict[int, Place], init: ir.Value) -> ir.Value:
+        """One loop per pattern axis that is not packed, over the micro-tiles of its grid; empty groups do nothing."""
         if not others:
-            return self._outer(self.parallel, placed, {}, groups.range(group), groups, inits)
+            first, last = self.groups.range(group)
+            if self.groups.bounds is None:
+                return self._outer(self.parallel, placed, {}, (first, last), init)
+            listed = arith.cmpi(arith.CmpIPredicate.ult, value(first), value(last))
+            visit_group = partial(self._outer, self.parallel, placed, {}, (first, last), init)
+            return if_else(listed, lambda: [visit_group()], lambda: [init], [init.type])[0]
         axis, *rest = others
         micro = self.tiling.micro_tile[axis]
         per_block = self.entries.granularity[axis] // micro
 
-        def visit(m: Index, *inits: ir.Value) -> list[ir.Value]:
+        def visit(m: Index, init: ir.Value) -> list[ir.Value]:
             span = clipped(mul(m, micro), micro, self.sizes[self.tiling.axes[axis]])
             cell = add(mul(group, self.entries.grid[axis]), div(m, per_block))
             here = {**placed, self.tiling.axes[axis]: Piece(span.offset, span.size, micro)}
-            return self._cells(rest, cell, here, groups, inits)
+            return [self._cells(rest, cell, here, init)]
 
-        return for_loop(0, ceildiv(self.entries.sizes[axis], micro), visit, inits)
+        return for_loop(0, ceildiv(self.entries.sizes[axis], micro), visit, [init])[0]
 
-    def _outer(self, dims, placed: dict, tiles: dict, group, groups: Groups, inits) -> list[ir.Value]:
-        """The loops over parallel dimensions, then the tiles of the inits around the reductions."""
+    def _outer(self, dims, placed: dict[int, Place], tiles: dict, group: tuple[Index, Index], init) -> ir.Value:
+        """The loops over parallel dimensions, then the tile of the init around the reductions."""
         tiles = self._read_inputs(placed, tiles)
         if dims:
             return self._loop(
-                dims[0], group, groups, inits, lambda p, *c: self._outer(dims[1:], placed | p, tiles, group, groups, c)
+                dims[0], group, init, lambda p, init: self._outer(dims[1:], placed | p, tiles, group, init)
             )
-        maps = self.tiling.maps[len(self.inputs) :]
-        args = self.block.arguments[len(self.inputs) :]
-        accumulate = self.tiling.accumulate
-        old = [
-            zeros(_extent(m, placed, v), a.type.element_type) if accumulate else read_tile(v, m, placed)
-            for v, m, a in zip(inits, maps, args)
-        ]
-        new = self._inner(self.reduction, placed, tiles, group, groups, old)
-        return [write_tile(t, v, m, placed, accumulate) for t, v, m in zip(new, inits, maps)]
+        if self.tiling.accumulate:
+            old = zeros([p.extent for p in _places(self.init_map, placed, init)], init.type.element_type)
+        else:
+            old = read_tile(init, self.init_map, placed)
+        old = _cast(old, self.block.arguments[len(self.inputs)].type)
+        new = self._inner(self.reduction, placed, tiles, group, old)
+        return write_tile(new, init, self.init_map, placed, self.tiling.accumulate)
 
-    def _inner(self, dims, placed: dict, tiles: dict, group, groups: Groups, inits) -> list[ir.Value]:
-        """The loops over reductions, then the body."""
+    def _inner(self, dims, placed: dict[int, Place], tiles: dict, group: tuple[Index, Index], tile) -> ir.Value:
+        """The loops over reductions, carrying the init's tile, then the body."""
         tiles = self._read_inputs(placed, tiles)
         if dims:
             return self._loop(
-                dims[0], group, groups, inits, lambda p, *c: self._inner(dims[1:], placed | p, tiles, group, groups, c)
+                dims[0], group, tile, lambda p, tile: self._inner(dims[1:], placed | p, tiles, group, tile)
             )
-        return inline_body(self.block, [tiles[i] for i in range(len(self.inputs))] + list(inits))
+        return inline_body(self.block, [*(tiles[i] for i in range(len(self.inputs))), tile])
 
-    def _loop(self, dim: int, group, groups: Groups, carried, body) -> list[ir.Value]:
-        """A loop over the tiles of ``dim``; ``body({dim: place}, *carried)``."""
+    def _loop(self, dim: int, group: tuple[Index, Index], carried: ir.Value, body: _Body) -> ir.Value:
+        """A loop over the tiles of ``dim``; ``body({dim: place}, carried)`` gives the next carried value."""
         extent = self.tiling.tile[dim]
         if dim != self.tiling.axes[self.packed]:
             size = self.sizes[dim]
 
-            def dense(start: Index, *carried: ir.Value) -> list[ir.Value]:
+            def dense(start: Index, carried: ir.Value) -> list[ir.Value]:
                 divides = isinstance(size, int) and size % extent == 0
                 valid = extent if divides else minimum(extent, sub(size, start))
-                return body({dim: Piece(start, valid, extent)}, *carried)
+                return [body({dim: Piece(start, valid, extent)}, carried)]
 
-            return for_loop(0, size, dense, carried, extent)
+            return for_loop(0, size, dense, [carried], extent)[0]
 
         micro = self.tiling.micro_tile[self.packed]
         per_block, per_tile = self.entries.granularity[self.packed] // micro, extent // micro
         first, last = group
         total = mul(sub(last, first), per_block)
 
-        def packed(start: Index, *carried: ir.Value) -> list[ir.Value]:
+        def packed(start: Index, carried: ir.Value) -> list[ir.Value]:
             def span(q: Index) -> Span:
                 entry, sub_tile = split_chunk(add(start, q), per_block)
-                coordinate = groups.coordinate(add(first, entry))
+                coordinate = self.groups.coordinate(add(first, entry))
                 return micro_span(coordinate, sub_tile, self.entries, self.packed, micro)
 
             chunks = minimum(per_tile, sub(total, start))
-            return body({dim: Packed(extent, micro, chunks, span)}, *carried)
+            return [body({dim: Packed(extent, micro, chunks, span)}, carried)]
 
-        return for_loop(0, total, packed, carried, per_tile)
+        return for_loop(0, total, packed, [carried], per_tile)[0]
 
-    def _read_inputs(self, placed: dict, tiles: dict) -> dict:
+    def _read_inputs(self, placed: dict[int, Place], tiles: dict) -> dict:
         """``tiles`` and those inputs whose dimensions are all placed now."""
         ready = {
-            i: read_tile(v, m, placed)
+            i: _cast(read_tile(v, m, placed), self.block.arguments[i].type)
             for i, (v, m) in enumerate(zip(self.inputs, self.tiling.maps))
             if i not in tiles and all(bare_dim(e) is None or bare_dim(e) in placed for e in m.results)
         }
@@ -191,12 +196,12 @@ def write_tile(
     return for_loop(0, place.chunks, scatter, [dest])[0]
 
 
-def inline_body(block: ir.Block, tiles: Sequence[ir.Value]) -> list[ir.Value]:
+def inline_body(block: ir.Block, tiles: Sequence[ir.Value]) -> ir.Value:
     """Move the ops of ``block`` to the insertion point with its arguments replaced; what it yields."""
     for argument, tile in zip(block.arguments, tiles):
         argument.replace_all_uses_with(tile)
     *body, terminator = list(block.operations)
-    yielded = list(terminator.operation.operands)
+    yielded = terminator.operation.operands[0]
     here = ir.InsertionPoint.current
     for op in body:
         here.insert(op.operation.detach_from_parent())
@@ -229,10 +234,6 @@ def _places(map_: ir.AffineMap, placed: dict[int, Place], operand: ir.Value) -> 
     return places
 
 
-def _extent(map_: ir.AffineMap, placed: dict[int, Place], operand: ir.Value) -> list[Index]:
-    return [p.extent for p in _places(map_, placed, operand)]
-
-
 def _spans(places: Sequence[Place]) -> tuple[list[Span], tuple[int, Packed] | None]:
     """Where the places lie in the operand, and the packed one (whose span depends on the chunk)."""
     packed = next(((i, p) for i, p in enumerate(places) if isinstance(p, Packed)), None)
@@ -260,3 +261,8 @@ def _slice(source: ir.Value, places: Sequence[Piece]) -> ir.Value:
 def _padded(source: ir.Value, places: Sequence[Piece]) -> ir.Value:
     tile = zeros([p.extent for p in places], source.type.element_type)
     return store(cut(source, [Span(p.offset, p.valid) for p in places]), tile, _inner_spans(places))
+
+
+def _cast(tile: ir.Value, type_: ir.Type) -> ir.Value:
+    """``tile`` as the body wants it: a size only another operand's type tells may be dynamic there."""
+    return tile if tile.type == type_ else tensor.cast(type_, tile)

@@ -33,9 +33,10 @@ class SelectTilesPass(Pass):
     micro-tiles it expects to skip. Dense is always among them.
 
     Options: ``target`` (cpu, sm_80, sm_90); ``sparsity``, the expected share of zeros in the first
-    input, in blocks of ``block`` elements (single ones where the input has another rank); a ``pith.sparsity`` attribute on an op
-    overrides it, and without either nothing is known and dense wins. ``table``, a file as of
-    :meth:`LatencyTable.load` whose measurements, scaled to the op's size, replace the model.
+    input, in blocks of ``block`` elements (single ones where the input has another rank). A
+    ``pith.sparsity`` attribute on an op overrides it; without either nothing is known and dense wins.
+    ``table`` is a file as of :meth:`LatencyTable.load` whose measurements, scaled to the op's size,
+    replace the model.
 
     Requires: ``pith-infer-pit-axes``. Preserves: everything but the attribute. Does not do: rewrite
     the op, nor touch ops with encoded operands: their format decides.
