@@ -30,8 +30,24 @@ def emit(module: Any, kind: str) -> str:
         raise UnsupportedError("the module has no GPU code to emit as PTX", hint="lower it with pith-to-nvvm")
     from pith.lowering import ptx
 
-    text = ptx.llvm_ir(module.operation)
+    text = ptx.llvm_ir(_without_pith_attributes(module.operation))
     return text if kind == "llvm" else ptx.host_assembly(text)
+
+
+def _without_pith_attributes(module: Any) -> Any:
+    """A copy whose arguments carry no ``pith.*`` attributes: LLVM IR has no place for them, and MLIR would warn."""
+    from pith._mlir import ir
+
+    copy = module.clone()
+    for op in copy.regions[0].blocks[0].operations:
+        if op.operation.name != "llvm.func" or "arg_attrs" not in op.attributes:
+            continue
+        kept = [
+            ir.DictAttr.get({a.name: a.attr for a in ir.DictAttr(attrs) if not a.name.startswith("pith.")}, op.context)
+            for attrs in ir.ArrayAttr(op.attributes["arg_attrs"])
+        ]
+        op.attributes["arg_attrs"] = ir.ArrayAttr.get(kept, op.context)
+    return copy
 
 
 def _emit_kernels(op: Any, kind: str) -> str:
