@@ -1,0 +1,79 @@
+"""``pith``: the demo, the compiler, kernels as files, and questions about matrices and this machine."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from pith.errors import Error
+
+#: Subcommand -> one line about it; each is a module of this package with ``configure`` and ``run``.
+COMMANDS = {
+    "demo": "run a pruned sentence encoder through pith and compare it with torch",
+    "compile": "compile an MLIR file to a kernel file, PTX, or the IR of a level",
+    "run": "run a kernel file or an MLIR file on arrays",
+    "explain": "say what each op on sparse data becomes, and why",
+    "inspect": "describe a sparse matrix and what storing it in each format costs",
+    "cache": "show or clear the kernel cache",
+    "doctor": "check this installation",
+}
+
+_EPILOG = """exit status: 0 on success, 1 after an error or a failed check, 2 for a wrong command line.
+PITH_DEBUG=1 shows the traceback of an error."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command ``pith``; returns its exit status."""
+    args = _parser().parse_args(argv)
+    try:
+        status = importlib.import_module(f".{args.command}", __package__).run(args)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except Exception as e:
+        if os.environ.get("PITH_DEBUG"):
+            raise
+        sys.stderr.write(f"pith: error: {_message(e)}\n")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    from pith import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="pith",
+        description="A compiler for sparse tensors.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"pith {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, line in COMMANDS.items():
+        module = importlib.import_module(f".{name}", __package__)
+        sub = commands.add_parser(
+            name, help=line, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        module.configure(sub)
+    return parser
+
+
+def _message(error: Exception) -> str:
+    """What to tell the user: pith's and the system's errors in their own words, others as a bug."""
+    if isinstance(error, Error):
+        return str(error)
+    if isinstance(error, OSError):
+        reason = str(error.strerror or error)
+        return f"{reason}: {error.filename}" if error.filename else reason
+    hint = "PITH_DEBUG=1 shows the traceback; please report it"
+    return f"internal error: {type(error).__name__}: {error}\n  hint: {hint}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
