@@ -34,6 +34,7 @@ PIPELINES: dict[str, str] = {
     "linalg-to-vector": (
         "pith-protect-arguments,"
         "func.func(linalg-generalize-named-ops),eliminate-empty-tensors,convert-pith-storage-to-loops,"
+        "pith-guard-asserts,"
         "convert-pith-to-loops{templates=panel},convert-pith-to-sparse-tensor,convert-pith-to-loops,"
         "sparsification-and-bufferization{vl=16 parallelization-strategy=dense-outer-loop},"
         "canonicalize,cse,"
@@ -52,8 +53,12 @@ PIPELINES: dict[str, str] = {
     ),
     "pith-to-llvm": "pith-to-linalg,linalg-to-vector,vector-to-llvm",
     # Path (a) for all that upstream can say, whatever templates exist; and path (b) for everything.
-    "pith-to-llvm-by-sparsifier": "pith-to-linalg,convert-pith-to-sparse-tensor,linalg-to-vector,vector-to-llvm",
-    "pith-to-llvm-by-loops": "pith-to-linalg,convert-pith-storage-to-loops,convert-pith-to-loops,linalg-to-vector,vector-to-llvm",
+    "pith-to-llvm-by-sparsifier": (
+        "pith-to-linalg,convert-pith-storage-to-loops,convert-pith-to-sparse-tensor,linalg-to-vector,vector-to-llvm"
+    ),
+    "pith-to-llvm-by-loops": (
+        "pith-to-linalg,convert-pith-storage-to-loops,convert-pith-to-loops,linalg-to-vector,vector-to-llvm"
+    ),
     # The default chip is sm_90; name the passes one by one to give convert-pith-to-gpu another target.
     "pith-to-gpu": "pith-assemble-arguments,convert-pith-to-gpu,canonicalize,cse",
     "gpu-to-nvvm": (

@@ -1,10 +1,11 @@
 """``convert-pith-storage-to-loops``: packing, pruning and checking dense tensors, as loops."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import ClassVar
 
 from pith._mlir import bufferization, ir
-from pith.dialect import encoding_of
+from pith.dialect import AssembleOp, encoding_of
 from pith.passes.core import Pass, pass_error
 
 from .builder import value
@@ -26,7 +27,7 @@ class ConvertPithStoragePass(Pass):
 
     After: ``scf`` loops on memrefs that write freshly allocated buffers. A packed tensor is the
     ``pith.assemble`` of its buffers, which is what the other lowerings read;
-    ``pith.disassemble`` and ``tensor.dim`` of a ``pith.assemble`` fold away.
+    ``pith.disassemble``, ``tensor.cast`` and ``tensor.dim`` of a ``pith.assemble`` fold away.
 
     All formats take the same walk over their levels (:mod:`pith.lowering.convert_pith_storage_walk`),
     with the semantics of ``pith.formats``. The first level runs in parallel where it is dense.
@@ -34,7 +35,7 @@ class ConvertPithStoragePass(Pass):
     Requires: dense operands of floats, integers or ``index``. Preserves: ``pith.decompress`` and
     linalg (:class:`ConvertPithToLoopsPass` lowers them). Does not: refuse tensors that break the
     format (``pith.validate`` finds them); entries that do not fit their width, and dynamic sizes
-    that the format's groups do not divide, stop the program. Cost: linear in the module; code
+    that the format's groups do not divide, fail a ``cf.assert``. Cost: linear in the module; code
     linear in the number of levels, one more time for formats whose storage must be counted first.
     At run time ``pith.prune`` and ``pith.validate`` read every element once, ``pith.compress`` once
     per level that chooses coordinates.
@@ -45,10 +46,10 @@ class ConvertPithStoragePass(Pass):
     def run(self, module: ir.Module) -> None:
         for op in _find(module, *_LOWER):
             with ir.InsertionPoint(op), op.location:
-                _replace(op, _LOWER[op.name](op))
-        for op in _find(module, "pith.disassemble", "tensor.dim"):
+                _replace(op, op.results, [_LOWER[op.name](op)])
+        for op in _find(module, "pith.disassemble", "tensor.cast", "tensor.dim"):
             _fold(op)
-        for op in _find(module, "pith.assemble"):
+        for op in reversed(_find(module, "pith.assemble")):
             if not _is_used(op):
                 op.erase()
 
@@ -93,20 +94,21 @@ def _require_numbers(op: ir.Operation) -> None:
 
 
 def _fold(op: ir.Operation) -> None:
-    """``pith.disassemble`` and ``tensor.dim`` of a ``pith.assemble``."""
+    """``pith.disassemble``, ``tensor.cast`` and ``tensor.dim`` of a ``pith.assemble``."""
     source = op.operands[0]
     maker = None if isinstance(source.owner, ir.Block) else source.owner
     if maker is None or maker.name != "pith.assemble":
         return
-    if op.name == "pith.disassemble":
-        for result, buffer in zip(op.opview.buffers, maker.opview.buffers):
-            result.replace_all_uses_with(buffer)
-        op.erase()
-        return
-    dim = _constant(op.operands[1])
-    if dim is not None:
-        with ir.InsertionPoint(op), op.location:
-            _replace(op, _size(source.type, dim, list(maker.opview.sizes)))
+    whole = maker.opview
+    with ir.InsertionPoint(op), op.location:
+        if op.name == "pith.disassemble":
+            _replace(op, op.opview.buffers, whole.buffers)
+        elif op.name == "tensor.cast":
+            type_ = op.results[0].type
+            sizes = [_size(whole, d) for d in range(type_.rank) if type_.is_dynamic_dim(d)]
+            _replace(op, op.results, [AssembleOp.build(type_, whole.buffers, sizes).result])
+        elif (dim := _constant(op.operands[1])) is not None:
+            _replace(op, op.results, [_size(whole, dim)])
 
 
 def _constant(v: ir.Value) -> int | None:
@@ -114,14 +116,17 @@ def _constant(v: ir.Value) -> int | None:
     return ir.IntegerAttr(owner.attributes["value"]).value if owner and owner.name == "arith.constant" else None
 
 
-def _size(type_: ir.RankedTensorType, dim: int, dynamic: list[ir.Value]) -> ir.Value:
+def _size(whole: AssembleOp, dim: int) -> ir.Value:
+    """Size of a dimension of an assembled tensor."""
+    type_ = whole.operation.results[0].type
     if not type_.is_dynamic_dim(dim):
         return value(type_.get_dim_size(dim))
-    return dynamic[sum(type_.is_dynamic_dim(d) for d in range(dim))]
+    return list(whole.sizes)[sum(type_.is_dynamic_dim(d) for d in range(dim))]
 
 
-def _replace(op: ir.Operation, new: ir.Value) -> None:
-    op.results[0].replace_all_uses_with(new)
+def _replace(op: ir.Operation, results: Sequence[ir.Value], new: Sequence[ir.Value]) -> None:
+    for old, v in zip(results, new):
+        old.replace_all_uses_with(v)
     op.erase()
 
 

@@ -33,13 +33,18 @@ def emit_compress(tree: Tree, type_: ir.RankedTensorType) -> ir.Value:
         parts.visit(part, lambda node, inner: store_walk(tree, sink, node, inner), counters)
 
     parts.run(fill, work=4)
+    _assert_widths(tree, totals)
     return _assembled(tree, type_, storage)
 
 
 def _parts(tree: Tree) -> Parts:
     """Parts that share no byte: packed coordinates of 8 groups fill whole bytes, unless counts come before them."""
     fmt = tree.format
-    packed = [i for i, level in enumerate(fmt.levels) if level.kind == "nm" and fmt.coord_bits(i) < 8]
+    packed = [
+        i
+        for i, level in enumerate(fmt.levels)
+        if level.kind == "nm" and level.has_coordinates and fmt.coord_bits(i) < 8
+    ]
     if packed and any(h < max(packed) for h in heads(fmt)):
         return Parts(tree, None)
     return cut(tree, 8 if packed else 1)
@@ -85,12 +90,10 @@ def _allocate(tree: Tree, type_: ir.RankedTensorType, totals: dict[int, ir.Value
         loose = fmt.levels[level].kind == "loose_compressed"
         if spec.role == "positions":
             size = b.mul(above, 2) if loose else b.add(above, 1)
-            _require_fits(below, spec.bits, "positions")
         elif spec.role == "bits":
             size = b.mul(above, b.ceildiv(tree.level_sizes[level], 8))
         else:
             size = b.ceildiv(below, spec.per_word)
-            _require_fits(b.sub(tree.level_sizes[level], 1), spec.bits, "coordinates")
         buffer = _alloc(size, buffer_type.element_type)
         if spec.role == "bits" or spec.bits < 8:
             linalg.fill(b.zero_of(buffer_type.element_type), outs=[buffer])
@@ -119,13 +122,18 @@ def _alloc(size: Index, element: ir.Type) -> ir.Value:
     return memref.alloc(type_, [b.value(size)], [], alignment=64)
 
 
-def _require_fits(largest: Index, bits: int, what: str) -> None:
-    """Stop the program when a number does not fit its entry (32 bits and more are signed)."""
-    limit = 2**bits - 1 if bits < 32 else 2 ** (bits - 1) - 1
-    if bits >= 64 or (isinstance(largest, int) and largest <= limit):
-        return
-    fits = arith.cmpi(arith.CmpIPredicate.sle, b.value(largest), b.value(limit))
-    cf.assert_(fits, f"pith.compress: {what} of {bits} bits cannot hold the tensor; use a wider format")
+def _assert_widths(tree: Tree, totals: dict[int, ir.Value]) -> None:
+    """Assert that what was written fits the width of its entries.
+
+    Only afterwards: narrow entries misplace nothing, and sizes of buffers must not depend on an assert.
+    """
+    for spec in buffer_specs(tree.format):
+        largest = totals[spec.level] if spec.role == "positions" else b.sub(tree.level_sizes[spec.level], 1)
+        limit = 2**spec.bits - 1 if spec.bits < 32 else 2 ** (spec.bits - 1) - 1  # as formats.metadata_dtype
+        if spec.role == "bits" or spec.bits >= 64 or (isinstance(largest, int) and largest <= limit):
+            continue
+        fits = arith.cmpi(arith.CmpIPredicate.sle, b.value(largest), b.value(limit))
+        cf.assert_(fits, f"pith.compress: {spec.role} of {spec.bits} bits cannot hold the tensor; use a wider format")
 
 
 def _assembled(tree: Tree, type_: ir.RankedTensorType, storage: Storage) -> ir.Value:

@@ -118,7 +118,7 @@ def _block(tree: Tree, level: int) -> list[tuple[int, int, Index]]:
 def tree_of(dense: ir.Value, fmt: Format) -> Tree:
     """View a dense tensor through a format.
 
-    A dynamic dimension that the format's groups do not divide stops the program.
+    Asserts that the format's groups divide its dynamic dimensions.
     """
     type_ = ir.MemRefType.get(dense.type.shape, dense.type.element_type)
     source = bufferization.to_buffer(type_, dense, read_only=True)

@@ -108,9 +108,11 @@ def _level(level: Level) -> str:
 
 
 def _is_convertible(type_: ir.Type) -> bool:
-    """True for pith encodings upstream can say, on static shapes."""
+    """True for pith encodings upstream can say, on static shapes and elements its runtime library stores."""
     fmt = encoding_of(type_)
-    return fmt is not None and DYNAMIC not in shape_of(type_) and sparse_tensor_encoding(fmt) is not None
+    if fmt is None or DYNAMIC in shape_of(type_) or str(type_.element_type) in ("i1", "index"):
+        return False
+    return sparse_tensor_encoding(fmt) is not None
 
 
 def _converted(type_: ir.Type) -> ir.Type:

@@ -33,7 +33,7 @@ class GuardAssertsPass(Pass):
     The runtime remembers the id of a check that fails; a compiled kernel raises
     :class:`pith.CheckError` with the message when it returns. Upstream lowers ``cf.assert`` to
     ``abort``. The values that later ops of the same block read instead are those compared by the
-    condition; asserts on other conditions are only recorded.
+    condition; asserts on other conditions are only recorded. May run several times.
 
     Requires: nothing. Preserves: everything but asserts. Cost: one call per evaluation of a check.
     """
@@ -51,18 +51,27 @@ class GuardAssertsPass(Pass):
         module.operation.walk(visit)
         if not asserts:
             return
-        with ir.InsertionPoint.at_block_begin(module.body):
-            types = [ir.IntegerType.get_signless(1), ir.IntegerType.get_signless(64)]
-            func.FuncOp(CHECK_FUNCTION, ir.FunctionType.get(types, []), visibility="private")
-        checks: dict[int, str] = {}
+        _declare(module)
+        checks: dict[str, ir.Attribute] = {}
         safe: dict[ir.Value, ir.Value] = {}
         for op in asserts:
             message = op.attributes["msg"].value
-            checks[_check_id(message)] = message
+            checks[str(_check_id(message))] = ir.StringAttr.get(message)
             _guard(op, _check_id(message), safe)
-        module.operation.attributes[CHECKS_ATTRIBUTE] = ir.DictAttr.get(
-            {str(number): ir.StringAttr.get(message) for number, message in checks.items()}
-        )
+        if CHECKS_ATTRIBUTE in module.operation.attributes:
+            checks |= {n.name: n.attr for n in ir.DictAttr(module.operation.attributes[CHECKS_ATTRIBUTE])}
+        module.operation.attributes[CHECKS_ATTRIBUTE] = ir.DictAttr.get(checks)
+
+
+def _declare(module: ir.Module) -> None:
+    """Declare the check function, once."""
+    declared = any(
+        o.operation.name == "func.func" and o.sym_name.value == CHECK_FUNCTION for o in module.body.operations
+    )
+    if not declared:
+        with ir.InsertionPoint.at_block_begin(module.body):
+            types = [ir.IntegerType.get_signless(1), ir.IntegerType.get_signless(64)]
+            func.FuncOp(CHECK_FUNCTION, ir.FunctionType.get(types, []), visibility="private")
 
 
 def _check_id(message: str) -> int:

@@ -14,7 +14,7 @@ from .core import Pass
 from .structured import Structured, dim_positions, erase_if_unused, structured_ops
 
 #: Ops outside ``linalg`` and ``pith`` that may hold a value with an encoding.
-_TRANSPARENT = ("func.return", "func.call", "tensor.dim")
+_TRANSPARENT = ("func.return", "func.call", "tensor.cast", "tensor.dim")
 
 _PRODUCTS = ("arith.mulf", "arith.muli", "arith.andi")
 _SUMS = ("arith.addf", "arith.addi")
@@ -40,8 +40,8 @@ class PropagateEncodingsPass(Pass):
     An op takes the encoded tensor when zeros of it cannot matter: a ``linalg.generic`` or named
     contraction that reads it through bare, distinct loops, only multiplies by it, and yields the
     product or adds it to the output. ``linalg`` ops
-    that have an encoded operand already are left as they are; so are ``pith`` ops, calls, returns
-    and ``tensor.dim``. Any other use gets a ``pith.decompress`` (one per value and op), so the
+    that have an encoded operand already are left as they are; so are ``pith`` ops, calls, returns,
+    ``tensor.cast`` and ``tensor.dim``. Any other use gets a ``pith.decompress`` (one per value and op), so the
     program means the same whatever its author forgot. With ``explain=true`` each of those is
     reported on stderr as a remark.
 
