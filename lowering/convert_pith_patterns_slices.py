@@ -25,9 +25,13 @@ class Span:
 def cut(source: ir.Value, spans: Sequence[Span]) -> ir.Value:
     """``tensor.extract_slice`` of ``source``; sizes known now stay in the type."""
     offsets, sizes = _split([s.offset for s in spans]), _split([s.size for s in spans])
-    type_ = ir.RankedTensorType.get(sizes[0], source.type.element_type)
     ones = [1] * len(spans)
-    return tensor.extract_slice(type_, source, offsets[1], sizes[1], [], offsets[0], sizes[0], ones)
+    return tensor.extract_slice(piece_type(source, spans), source, offsets[1], sizes[1], [], offsets[0], sizes[0], ones)
+
+
+def piece_type(source: ir.Value, spans: Sequence[Span]) -> ir.RankedTensorType:
+    """Type of the piece ``spans`` of ``source``."""
+    return ir.RankedTensorType.get(_split([s.size for s in spans])[0], source.type.element_type)
 
 
 def paste(part: ir.Value, dest: ir.Value, spans: Sequence[Span]) -> ir.Value:

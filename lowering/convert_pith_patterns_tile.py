@@ -17,7 +17,7 @@ from pith.dialect.tiling import PARALLEL, Tiling, bare_dim
 
 from .builder import Index, add, ceildiv, dim_size, div, for_loop, if_else, minimum, mul, sub, value
 from .convert_pith_patterns_lists import IndexList, clipped, group_by_other_axes, micro_span, split_chunk
-from .convert_pith_patterns_slices import Span, cut, store, zeros
+from .convert_pith_patterns_slices import Span, cut, paste, piece_type, store, zeros
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,6 +185,8 @@ def write_tile(
     places = _places(map_, placed, dest)
     spans, packed = _spans(places)
     if packed is None:
+        if not accumulate and all(p.full for p in places if isinstance(p, Piece)):
+            return tile if tile.type == dest.type else paste(_cast(tile, piece_type(dest, spans)), dest, spans)
         return store(cut(tile, _inner_spans(places)), dest, spans, accumulate)
     dim, place = packed
 

@@ -57,10 +57,12 @@ def test_matmul_with_run_time_sizes(axis):
         assert error(out, program.reference(entries, a, b, c)) < TOLERANCE, sizes
 
 
-def test_sizes_only_some_operands_tell():
+@pytest.mark.parametrize("tile_m", [4, 37])
+def test_sizes_only_some_operands_tell(tile_m):
     """The whole of n is 29 by one operand's type and dynamic by the others': the body's types follow its operands."""
-    program = MatmulProgram(SIZES, (K,), (1,), (1,), (4, 0, 8), False)
-    text = program.text().replace("tensor<37x29xf32>", "tensor<?x?xf32>").replace("tensor<4x29xf32>", "tensor<4x?xf32>")
+    program = MatmulProgram(SIZES, (K,), (1,), (1,), (tile_m, 0, 8), False)
+    text = program.text().replace("tensor<37x29xf32>", "tensor<37x?xf32>")
+    text = text.replace(f"tensor<{tile_m}x29xf32>", f"tensor<{tile_m}x?xf32>")
     rng = np.random.default_rng(13)
     a, b, c = operands(rng)
     entries = rng.permutation(SIZES[K])[:20].astype(np.int32)
