@@ -4,6 +4,7 @@
 // RUN: pith-opt %s --pith-infer-pit-axes '--pith-select-tiles=target=cpu sparsity=0.99' | filecheck %s --check-prefix=HIGH
 // RUN: pith-opt %s --pith-infer-pit-axes '--pith-select-tiles=target=cpu sparsity=0.9 block=32,1' | filecheck %s --check-prefix=BLOCKS
 // RUN: pith-opt %s --pith-infer-pit-axes '--pith-select-tiles=target=cpu sparsity=0.95 block=4,1 table=%S/Inputs/pit-4096.json' | filecheck %s --check-prefix=TABLE
+// RUN: pith-opt %s --pass-pipeline='builtin.module(pith-infer-pit-axes,pith-select-tiles{target=cpu},func.func(canonicalize),sparsifier{vl=16})' | filecheck %s --check-prefix=LLVM
 // RUN: pith-opt %s --pith-select-tiles=sparsity=0.99 | filecheck %s --check-prefix=NOAXES
 // RUN: not pith-opt %s --pith-select-tiles=target=abacus 2>&1 | filecheck %s --check-prefix=TARGET
 // RUN: not pith-opt %s --pith-infer-pit-axes --pith-select-tiles=sparsity=1.5 2>&1 | filecheck %s --check-prefix=RANGE
@@ -31,6 +32,12 @@
 // Measured latencies instead of the model: the stored decision of PIT's table.
 // TABLE-LABEL: func.func @matmul
 // TABLE: choice = "d2:16x1"
+
+// The annotations do not disturb what comes after, sparse operands included.
+// LLVM: llvm.func @matmul
+// LLVM: llvm.func @encoded
+// LLVM-NOT: linalg.
+// LLVM-NOT: sparse_tensor.
 
 // NOAXES-NOT: pith.tile_decision
 // TARGET: error: 'builtin.module' op cannot select tiles: no cost model for target 'abacus'
