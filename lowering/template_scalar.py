@@ -18,17 +18,18 @@ from pith._mlir import bufferization, ir, linalg, memref
 from . import builder as b
 from .builder import Index
 from .contraction import SparseGeneric
+from .destination import buffer_to_overwrite, is_exclusive
 from .levels import Cursor, Storage, descend, load_value, start, walk
 
 
 def emit_scalar(g: SparseGeneric, storage: Storage) -> ir.Value:
     """Emit the kernel at the insertion point; returns the result tensor."""
     views = [None if i == g.sparse else _view(v, True) for i, v in enumerate(g.inputs)]
-    views.append(_view(g.init, False))
+    views.append(_view(g.init, False) if g.accumulates else buffer_to_overwrite(g.init, is_exclusive(g.init)))
     sizes = _iteration_sizes(g, storage)
     if not g.accumulates:
         linalg.fill(b.zero_of(g.init.type.element_type), outs=[views[-1]])
-    sparse_dims = g.dims(g.sparse)
+    sparse_dims = g.sparse_dims
     free = [d for d in range(len(g.iterators)) if d not in sparse_dims]
 
     def leaf(at: Cursor, carried: list[ir.Value]) -> list[ir.Value]:
