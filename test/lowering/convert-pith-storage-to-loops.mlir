@@ -1,0 +1,143 @@
+// RUN: pith-opt --pith-assemble-arguments --convert-pith-storage-to-loops --canonicalize --cse %s | filecheck %s
+
+// Packing, pruning and checking a dense tensor. Each op walks the tree of its format's levels: for
+// #nm that is a row, a group of 4 columns, a column.
+
+#nm = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>,
+                   [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
+#csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 32, 32, 0>
+#bits = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"bitmask">], 64, 0, 0>
+
+// A static format: every position is known, so the buffers are filled in one pass. Coordinates of 2 bits are
+// packed into bytes, 4 in each; a thread takes 8 rows, which always are whole bytes.
+
+// CHECK-LABEL: func.func @pack_static
+// CHECK-SAME:    (%[[w:.*]]: tensor<64x32xf32>) -> (tensor<?xi8>, tensor<?xf32>)
+// CHECK:         %[[crd:.*]] = memref.alloc() {{.*}} : memref<256xi8>
+// CHECK:         linalg.fill ins(%{{.*}} : i8) outs(%[[crd]]
+// CHECK:         %[[values:.*]] = memref.alloc() {{.*}} : memref<1024xf32>
+// CHECK:         scf.parallel (%{{.*}}) = (%c0) to (%c8)
+// CHECK:           scf.for %[[row:.*]] =
+// CHECK:             scf.for %[[group:.*]] = %c0 to %c8
+// The columns of the group that hold something become the bits of a word ...
+// CHECK:               %[[held:.*]] = scf.for {{.*}} = %c0 to %c4 {{.*}} iter_args(%{{.*}} = %c0_i64) -> (i64)
+// CHECK:                 arith.cmpf une
+// CHECK:                 arith.shli
+// ... which is filled up with the lowest others until it has 2 ...
+// CHECK:               %[[full:.*]] = scf.for {{.*}} = %c0 to %c2 {{.*}} iter_args(%{{.*}} = %[[held]]) -> (i64)
+// CHECK:                 math.ctpop
+// ... and taken apart, lowest bit first: a coordinate and a value each.
+// CHECK:               scf.for {{.*}} = %c0 to %c2 {{.*}} iter_args(%{{.*}} = %[[full]]) -> (i64)
+// CHECK:                 math.cttz
+// CHECK:                 memref.store %{{.*}}, %[[crd]]
+// CHECK:                 memref.store %{{.*}}, %[[values]]
+// CHECK-NOT:     pith.
+func.func @pack_static(%w: tensor<64x32xf32>) -> tensor<64x32xf32, #nm> {
+  %e = "pith.compress"(%w) : (tensor<64x32xf32>) -> tensor<64x32xf32, #nm>
+  return %e : tensor<64x32xf32, #nm>
+}
+
+// Where positions depend on the data, the same walk runs twice: it counts the entries of every row, the counts
+// are added up, and then it writes. A number that does not fit its 32 bits fails an assert.
+
+// CHECK-LABEL: func.func @pack_counted
+// CHECK-SAME:    (%[[w:.*]]: tensor<?x32xf32>) -> (tensor<?xi32>, tensor<?xi32>, tensor<?xf32>, index)
+// CHECK:         %[[rows:.*]] = tensor.dim %[[w]], %c0
+// CHECK:         %[[bounds:.*]] = memref.alloc(%{{.*}}) {{.*}} : memref<?xindex>
+// CHECK:         scf.parallel (%{{.*}}) = (%c0) to (%[[rows]])
+// CHECK:           %[[count:.*]] = scf.for {{.*}} = %c0 to %c32
+// CHECK:           memref.store %[[count]], %[[bounds]]
+// CHECK:         scf.for {{.*}} = %c0 to %[[rows]]
+// CHECK:           arith.addi
+// CHECK:           memref.store %{{.*}}, %[[bounds]]
+// CHECK:         %[[total:.*]] = memref.load %[[bounds]][%[[rows]]]
+// CHECK:         %[[pos:.*]] = memref.alloc(%{{.*}}) {{.*}} : memref<?xi32>
+// CHECK:         %[[crd:.*]] = memref.alloc(%[[total]]) {{.*}} : memref<?xi32>
+// CHECK:         %[[values:.*]] = memref.alloc(%[[total]]) {{.*}} : memref<?xf32>
+// CHECK:         scf.parallel (%[[row:.*]]) = (%c0) to (%[[rows]])
+// CHECK:           %[[begin:.*]] = memref.load %[[bounds]][%[[row]]]
+// CHECK:           %[[end:.*]] = scf.for {{.*}} = %c0 to %c32 {{.*}} iter_args(%{{.*}} = %[[begin]])
+// CHECK:             memref.store %{{.*}}, %[[crd]]
+// CHECK:             memref.store %{{.*}}, %[[values]]
+// CHECK:           %[[entry:.*]] = arith.index_cast %[[end]] : index to i32
+// CHECK:           memref.store %[[entry]], %[[pos]]
+// CHECK:         cf.assert %{{.*}}, "pith.compress: positions of 32 bits cannot hold the tensor; use a wider format"
+func.func @pack_counted(%w: tensor<?x32xf32>) -> tensor<?x32xf32, #csr> {
+  %e = "pith.compress"(%w) : (tensor<?x32xf32>) -> tensor<?x32xf32, #csr>
+  return %e : tensor<?x32xf32, #csr>
+}
+
+// A bitmask level counts in the same way, and sets a bit per entry.
+
+// CHECK-LABEL: func.func @pack_bits
+// CHECK:         %[[bits:.*]] = memref.alloc() {{.*}} : memref<256xi8>
+// CHECK:         linalg.fill ins(%{{.*}} : i8) outs(%[[bits]]
+// CHECK:         %[[word:.*]] = memref.load %[[bits]]
+// CHECK:         arith.ori %[[word]]
+// CHECK-NOT:     cf.assert
+func.func @pack_bits(%w: tensor<64x32xi8>) -> tensor<64x32xi8, #bits> {
+  %e = "pith.compress"(%w) : (tensor<64x32xi8>) -> tensor<64x32xi8, #bits>
+  return %e : tensor<64x32xi8, #bits>
+}
+
+// Pruning keeps the scores of one group at hand, finds the second largest, and zeroes what is smaller; of equal
+// ones the lower columns stay.
+
+// CHECK-LABEL: func.func @prune
+// CHECK-SAME:    (%[[w:.*]]: tensor<64x32xf32>)
+// CHECK:         %[[out:.*]] = memref.alloc() {{.*}} : memref<64x32xf32>
+// CHECK:         scf.parallel (%{{.*}}) = (%c0) to (%c64)
+// CHECK:           %[[scores:.*]] = memref.alloca() : memref<4xf64>
+// CHECK:           scf.for {{.*}} = %c0 to %c8
+// CHECK:             scf.for {{.*}} = %c0 to %c4
+// CHECK:               math.absf
+// CHECK:               memref.store %{{.*}}, %[[scores]]
+// CHECK:             %[[bound:.*]] = scf.for {{.*}} = %c0 to %c4 {{.*}} -> (i64)
+// CHECK:             scf.for {{.*}} = %c0 to %c4 {{.*}} -> (index, f64)
+// CHECK:               arith.cmpi ugt, %{{.*}}, %[[bound]]
+// CHECK:               arith.cmpi eq, %{{.*}}, %[[bound]]
+// CHECK:               %[[kept:.*]] = arith.select %{{.*}}, %{{.*}}, %cst
+// CHECK:               memref.store %[[kept]], %[[out]]
+func.func @prune(%w: tensor<64x32xf32>) -> tensor<64x32xf32> {
+  %p = "pith.prune"(%w) {format = #nm} : (tensor<64x32xf32>) -> tensor<64x32xf32>
+  return %p : tensor<64x32xf32>
+}
+
+// A format without limits keeps everything.
+
+// CHECK-LABEL: func.func @prune_nothing
+// CHECK-SAME:    (%[[w:.*]]: tensor<64x32xf32>)
+// CHECK-NEXT:    return %[[w]]
+func.func @prune_nothing(%w: tensor<64x32xf32>) -> tensor<64x32xf32> {
+  %p = "pith.prune"(%w) {format = #csr} : (tensor<64x32xf32>) -> tensor<64x32xf32>
+  return %p : tensor<64x32xf32>
+}
+
+// Checking carries, per group, the first non-zero, the first without room, and how many columns hold something.
+// A size that is known only at run time must be whole groups.
+
+// CHECK-LABEL: func.func @validate
+// CHECK:         cf.assert %{{.*}}, "pith: 4 must divide dimension 1 of a tensor in the format {{.*}}"
+// CHECK:         %[[worst:.*]] = memref.alloc(%{{.*}}) : memref<?xindex>
+// CHECK:         scf.parallel
+// CHECK:           %[[row:.*]]:2 = scf.for
+// CHECK:             scf.for {{.*}} = %c0 to %c4 {{.*}} -> (index, index, index)
+// CHECK:           memref.store %[[row]]#1, %[[worst]]
+// CHECK:         %[[first:.*]] = scf.for
+// CHECK:         %[[found:.*]] = arith.cmpi ne, %[[first]]
+// CHECK:         arith.select %[[found]], %[[first]], %c-1
+func.func @validate(%w: tensor<?x?xf32>) -> index {
+  %i = "pith.validate"(%w) {format = #nm} : (tensor<?x?xf32>) -> index
+  return %i : index
+}
+
+// Buffers, casts and sizes of an assembled tensor are known without touching it.
+
+// CHECK-LABEL: func.func @through
+// CHECK-SAME:    (%[[crd:.*]]: tensor<?xi8> {{.*}}, %[[values:.*]]: tensor<?xf32> {{.*}}, %[[rows:.*]]: index
+// CHECK-NEXT:    return %[[crd]], %[[values]], %[[rows]]
+func.func @through(%a: tensor<?x32xf32, #nm>) -> (tensor<?x32xf32, #nm>) {
+  %s = tensor.cast %a : tensor<?x32xf32, #nm> to tensor<?x?xf32, #nm>
+  %d = tensor.cast %s : tensor<?x?xf32, #nm> to tensor<?x32xf32, #nm>
+  return %d : tensor<?x32xf32, #nm>
+}
