@@ -14,6 +14,7 @@ PASSES: dict[str, str] = {
     "convert-pith-to-sparse-tensor": "pith.lowering.convert_pith_to_sparse_tensor:ConvertPithToSparseTensorPass",
     "pith-assemble-arguments": "pith.lowering.assemble_arguments:AssembleArgumentsPass",
     "pith-protect-arguments": "pith.lowering.protect_arguments:ProtectArgumentsPass",
+    "pith-sparsify": "pith.lowering.sparsify:SparsifyPass",
     "pith-gpu-module-to-binary": "pith.lowering.gpu_module_to_binary:GpuModuleToBinaryPass",
 }
 
@@ -36,7 +37,7 @@ PIPELINES: dict[str, str] = {
         "func.func(linalg-generalize-named-ops),eliminate-empty-tensors,convert-pith-storage-to-loops,"
         "pith-guard-asserts,"
         "convert-pith-to-loops{templates=panel},convert-pith-to-sparse-tensor,convert-pith-to-loops,"
-        "sparsification-and-bufferization{vl=16 parallelization-strategy=dense-outer-loop},"
+        "pith-sparsify{vl=16},"
         "canonicalize,cse,"
         "ownership-based-buffer-deallocation,canonicalize,buffer-deallocation-simplification,"
         "bufferization-lower-deallocations,convert-bufferization-to-memref,"
