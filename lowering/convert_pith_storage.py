@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from pith._mlir import bufferization, ir
-from pith.dialect import AssembleOp, encoding_of
+from pith.dialect import AssembleOp, DecompressOp, encoding_of
 from pith.passes.core import Pass, pass_error
 
 from .builder import value
@@ -103,8 +103,9 @@ def _fold(op: ir.Operation) -> None:
     with ir.InsertionPoint(op), op.location:
         if op.name == "pith.disassemble":
             _replace(op, op.opview.buffers, whole.buffers)
+        elif op.name == "tensor.cast" and encoding_of(type_ := op.results[0].type) is None:
+            _replace(op, op.results, [DecompressOp.build(source).result])  # an identity op, canonicalized
         elif op.name == "tensor.cast":
-            type_ = op.results[0].type
             sizes = [_size(whole, d) for d in range(type_.rank) if type_.is_dynamic_dim(d)]
             _replace(op, op.results, [AssembleOp.build(type_, whole.buffers, sizes).result])
         elif (dim := _constant(op.operands[1])) is not None:
