@@ -4,6 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 from pith._mlir import ir
+from pith.dialect.tiling import dims_of
 from pith.passes.core import Pass, pass_error
 
 from . import builder as b
@@ -27,7 +28,8 @@ class ConvertLinalgToParallelRowsPass(Pass):
     Innermost reduction dimensions carry their result in a register, and their combiner may be
     reassociated (as ``linalg`` leaves the order of a reduction open), so LLVM can vectorise them.
     Upstream offers all loops serial or all loops parallel; the first leaves cores idle, the second
-    turns every element into a task with divisions. Small ops stay on one thread, decided at run time.
+    turns every element into a task with divisions. Small ops stay on one thread, decided at run
+    time; ops inside other loops are serial.
 
     Requires: bufferized ``linalg.generic`` (run ``linalg-generalize-named-ops``). Preserves: other
     ops, and ops on tensors. Cost: linear.
@@ -56,23 +58,49 @@ class ConvertLinalgToParallelRowsPass(Pass):
         sizes = _sizes(op, maps, len(iterators))
         point: list[Index] = [0] * len(iterators)
         views = list(op.operands)
-        split = _first_inner_reduction(iterators)
-        dims = list(range(split))
+        outer, inner = _loop_order(maps, iterators)
         _reassociate(op)
 
         def leaf() -> None:
-            _reduce(op, maps, views, sizes, point, list(range(split, len(iterators))))
+            _reduce(op, maps, views, sizes, point, inner)
 
-        if not dims or iterators[0] != "parallel" or sizes[0] == 1:
-            free_loops(dims, sizes, point, leaf)
+        nested = op.operation.parent.name != "func.func"
+        if nested or not outer or iterators[outer[0]] != "parallel" or sizes[outer[0]] == 1:
+            free_loops(outer, sizes, point, leaf)
             return
 
         def row(iv: ir.Value) -> None:
-            point[0] = iv
-            free_loops(dims[1:], sizes, point, leaf)
+            point[outer[0]] = iv
+            free_loops(outer[1:], sizes, point, leaf)
 
         operations = len(list(op.regions[0].blocks[0].operations))
-        b.parallel_loop([sizes[0]], row, work=b.mul(b.product(sizes), operations))
+        b.parallel_loop([sizes[outer[0]]], row, work=b.mul(b.product(sizes), operations))
+
+
+def _loop_order(maps, iterators: tuple[str, ...]) -> tuple[list[int], list[int]]:
+    """Iteration dimensions outside in, and the reductions inside them whose result stays in a register.
+
+    Innermost goes the dimension that is contiguous wherever it occurs, when there is one (a matrix
+    product of row-major operands: the columns); else the reductions, in a register.
+    """
+    dims = list(range(len(iterators)))
+    lane = _contiguous_dim(maps, iterators)
+    if lane is None:
+        split = _first_inner_reduction(iterators)
+        return dims[:split], dims[split:]
+    parallel = [d for d in dims if iterators[d] == "parallel" and d != lane]
+    return [*parallel, *(d for d in dims if iterators[d] == "reduction"), lane], []
+
+
+def _contiguous_dim(maps, iterators: tuple[str, ...]) -> int | None:
+    """A parallel dimension that is last wherever it occurs, in a reduction of some input that has it."""
+    *inputs, out = maps
+    if "reduction" not in iterators or not out or not isinstance(out[-1], ir.AffineDimExpr):
+        return None
+    lane = out[-1].position
+    places = [(m, i, e) for m in inputs for i, e in enumerate(m) if lane in dims_of(e)]
+    contiguous = all(i == len(m) - 1 and isinstance(e, ir.AffineDimExpr) for m, i, e in places)
+    return lane if iterators[lane] == "parallel" and places and contiguous else None
 
 
 def _first_inner_reduction(iterators: tuple[str, ...]) -> int:
