@@ -52,20 +52,26 @@ class Product:
     Attributes:
         sparse: ``w`` as pith stores it.
         x: the dense operand.
-        dense: ``w`` unpacked.
+        dense: ``w`` unpacked; None where it would be too large.
         reference: the result in float64.
     """
 
     sparse: pith.SparseTensor
     x: np.ndarray
-    dense: np.ndarray
+    dense: np.ndarray | None
     reference: np.ndarray
 
     @classmethod
     def of(cls, w: np.ndarray, columns: int, fmt: Any) -> Product:
         """The product of ``w``, stored in ``fmt``, with a random matrix of that many columns."""
-        x = aligned(np.random.default_rng(2).standard_normal((w.shape[1], columns), np.float32))
+        x = _random(w.shape[1], columns)
         return cls(pith.compress(w, fmt), x, aligned(w), w.astype(np.float64) @ x.astype(np.float64))
+
+    @classmethod
+    def of_csr(cls, csr: pith.SparseTensor, columns: int) -> Product:
+        """The product of a CSR matrix with a random one of that many columns; nothing is unpacked."""
+        x = _random(csr.shape[1], columns)
+        return cls(csr, x, None, csr.astype(np.float64).to_scipy() @ x.astype(np.float64))
 
     @property
     def flops(self) -> float:
@@ -79,9 +85,12 @@ class Product:
 
     def csr(self) -> pith.SparseTensor:
         """The sparse operand as CSR with aligned buffers."""
-        fmt = pith.CSR
-        stored = self.sparse if self.sparse.format == fmt else pith.compress(self.dense, fmt)
+        stored = self.sparse if self.dense is None else pith.compress(self.dense, pith.CSR)
         return dataclasses.replace(stored, buffers=tuple(map(aligned, stored.buffers)))
+
+
+def _random(rows: int, columns: int) -> np.ndarray:
+    return aligned(np.random.default_rng(2).standard_normal((rows, columns), np.float32))
 
 
 def torch_dense(product: Product) -> Any:
