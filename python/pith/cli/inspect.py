@@ -88,7 +88,7 @@ def _formats(tensor: SparseTensor, extra: str | None) -> Iterator[str]:
     dense = math.prod(tensor.shape) * tensor.dtype.itemsize
     yield f"{'format':<20} {'bytes':>14} {'of dense':>9}   stored elements that are not zero"
     yield f"{'dense':<20} {dense:>14} {1:>9.2%}   {tensor.density:.2%}"
-    for name in (*FORMATS, *([extra] if extra else [])):
+    for name in dict.fromkeys((*FORMATS, *([extra] if extra else []))):
         try:
             stored = tensor.to(name)
         except (FormatError, ShapeError) as e:

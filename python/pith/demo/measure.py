@@ -15,11 +15,15 @@ import numpy as np
 
 from ..compiler.compile import compile
 from ..compiler.kernel import LEVELS
-from ..errors import ArgumentError
+from ..errors import ArgumentError, FormatError
+from ..formats import Format
 from ..runtime.cache import default_directory, kernel_cache
 from ..runtime.cpu import cpu_name
 from ..sparse import as_format
 from .model import Encoder, block_of, block_weights, load_encoder, prune_blocks, require, sentences, with_blocks
+
+#: Layers of the model.
+LAYERS = 6
 
 #: What the embeddings must agree to with the same pruned model in torch.
 REQUIRED_COSINE = 0.9999
@@ -95,6 +99,7 @@ def run(options: Options, progress: Progress = lambda text: None) -> Result:
         for options out of range.
     """
     fmt = as_format(options.format)[0]
+    _check(options, fmt)
     torch = require("torch")
     threads = options.threads or len(os.sched_getaffinity(0))
     before = torch.get_num_threads()
@@ -102,7 +107,6 @@ def run(options: Options, progress: Progress = lambda text: None) -> Result:
     try:
         progress("loading the model")
         dense = load_encoder(_pick(options.sentences))
-        _check(options, dense)
         progress(f"pruning {options.layers} layers to {options.format}")
         pruned = prune_blocks(dense, options.layers, options.format)
         compiled = _compile(pruned, options, progress)
@@ -197,18 +201,25 @@ def _time(variants: dict[str, Encoder], rounds: int, progress: Progress) -> dict
 
 
 def _pick(count: int) -> list[str]:
-    """``count`` sentences, evenly over the file; it is sorted roughly by length."""
+    """``count`` sentences, evenly over the file, which is sorted roughly by length."""
     texts = sentences()
-    if not 1 <= count <= len(texts):
-        raise ArgumentError(f"expects 1 to {len(texts)} sentences, got {count}", where="pith demo")
     return [texts[i * len(texts) // count] for i in range(count)]
 
 
-def _check(options: Options, encoder: Encoder) -> None:
-    if not 1 <= options.layers <= len(encoder.layers):
-        raise ArgumentError(f"expects 1 to {len(encoder.layers)} layers, got {options.layers}", where="pith demo")
+def _check(options: Options, fmt: Format) -> None:
+    for value, most, what in ((options.layers, LAYERS, "layers"), (options.sentences, len(sentences()), "sentences")):
+        if not 1 <= value <= most:
+            raise ArgumentError(f"expects 1 to {most} {what}, got {value}", where="pith demo")
     if options.rounds < 1:
         raise ArgumentError(f"expects at least one timing round, got {options.rounds}", where="pith demo")
+    if options.threads < 0:
+        raise ArgumentError(f"expects a positive number of threads, got {options.threads}", where="pith demo")
+    if not fmt.is_static or fmt.is_dense:
+        raise FormatError(
+            "expects a structured format, which weights can be pruned to",
+            where=options.format,
+            hint="e.g. C1(3:4)->C0(2:4) or C0(1:4)",
+        )
 
 
 def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
