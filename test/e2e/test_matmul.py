@@ -1,0 +1,264 @@
+"""``pith.matmul`` as users call it: arrays of every kind, shapes, ``out=``, errors, caching, threads."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pith
+import pytest
+import torch
+from cpu_programs import DTYPES, check, poisoned, random_dense, random_sparse, wide
+from pith.formats import HSS, Format
+from pith.runtime import kernel_cache, num_threads, set_num_threads
+
+RNG = np.random.default_rng(7)
+HSS_FORMAT = HSS.parse("C1(3:4)->C0(2:4)").to_format()
+
+
+def matrix(shape=(6, 16), element="f32", fmt=HSS_FORMAT):
+    w = random_sparse(RNG, shape, element, fmt)
+    return w, pith.compress(w, fmt)
+
+
+class OnlyDLPack:
+    """An array that offers nothing but DLPack."""
+
+    def __init__(self, array, device=None):
+        self._array, self._device = array, device
+
+    def __dlpack__(self, **options):
+        return self._array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self._device or self._array.__dlpack_device__()
+
+
+# -- shapes ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(16,), (16, 1), (16, 70), (16, 0), (2, 16, 3), (2, 3, 16, 3), (0, 16, 3)])
+def test_sparse_times_dense_shapes(shape):
+    w, stored = matrix()
+    x = random_dense(RNG, shape, "f32")
+    ref = wide(w) @ wide(x)
+    check(pith.matmul(stored, x), ref, "f32")
+    check(stored @ x, ref, "f32")
+    out = poisoned(ref.shape, "f32")
+    assert pith.matmul(stored, x, out=out) is out
+    check(out, ref, "f32")
+
+
+@pytest.mark.parametrize("shape", [(6,), (1, 6), (70, 6), (0, 6), (2, 3, 6), (2, 3, 4, 6), (0, 3, 6)])
+def test_dense_times_sparse_shapes(shape):
+    w, stored = matrix()
+    x = random_dense(RNG, shape, "f32")
+    ref = wide(x) @ wide(w)
+    check(pith.matmul(x, stored), ref, "f32")
+    check(x @ stored, ref, "f32")
+    out = poisoned(ref.shape, "f32")
+    assert pith.matmul(x, stored, out=out) is out
+    check(out, ref, "f32")
+
+
+@pytest.mark.parametrize("m, k", [(0, 16), (6, 0), (0, 0), (1, 16)])
+def test_matrices_without_rows_or_columns(m, k):
+    w, stored = matrix((m, k))
+    for x in (random_dense(RNG, (k, 3), "f32"), random_dense(RNG, (k,), "f32")):
+        check(pith.matmul(stored, x), wide(w) @ wide(x), "f32")
+    x = random_dense(RNG, (2, m), "f32")
+    check(pith.matmul(x, stored), wide(x) @ wide(w), "f32")
+
+
+@pytest.mark.parametrize("element", DTYPES)
+def test_element_types(element):
+    """f16 and bf16 are summed in f32 and rounded once; i8 and i16 give i32."""
+    w, stored = matrix(element=element)
+    x = random_dense(RNG, (16, 5), element)
+    out = pith.matmul(stored, x)
+    assert out.dtype == {"i8": np.int32, "i16": np.int32}.get(element, DTYPES[element])
+    check(out, wide(w) @ wide(x), element)
+
+
+def test_small_integers_do_not_wrap():
+    stored = pith.compress(np.full((1, 512), 100, np.int8), "csr")
+    assert pith.matmul(stored, np.full((512, 1), 100, np.int8)).tolist() == [[512 * 10_000]]
+
+
+def test_two_sparse_operands():
+    (v, a), (w, b) = matrix(), matrix((16, 8), fmt=Format.csr())
+    check(pith.matmul(a, b), wide(v) @ wide(w), "f32")
+    check(a @ b, wide(v) @ wide(w), "f32")
+
+
+def test_two_dense_operands_are_numpys():
+    v, w = random_dense(RNG, (3, 4), "f64"), random_dense(RNG, (4, 2), "f64")
+    np.testing.assert_array_equal(pith.matmul(v, w), v @ w)
+
+
+# -- kinds of arrays ------------------------------------------------------------------
+
+
+def test_torch_in_torch_out():
+    w, stored = matrix()
+    for shape in ((16,), (16, 3), (2, 16, 3)):
+        x = torch.from_numpy(random_dense(RNG, shape, "f32"))
+        out = pith.matmul(stored, x)
+        assert isinstance(out, torch.Tensor)
+        check(out.numpy(), wide(w) @ wide(x.numpy()), "f32")
+    out = torch.full((6, 3), torch.nan)
+    x = torch.from_numpy(random_dense(RNG, (16, 3), "f32"))
+    address = out.data_ptr()
+    assert pith.matmul(stored, x, out=out) is out
+    assert out.data_ptr() == address
+    check(out.numpy(), wide(w) @ wide(x.numpy()), "f32")
+
+
+def test_torch_bfloat16():
+    w, stored = matrix(element="bf16")
+    x = torch.from_numpy(random_dense(RNG, (16, 3), "f32")).bfloat16()
+    out = pith.matmul(stored, x)
+    assert out.dtype is torch.bfloat16
+    check(out.float().numpy(), wide(w) @ wide(x.float().numpy()), "bf16")
+
+
+@pytest.mark.parametrize("view", ["transposed", "strided", "reversed", "broadcast", "dlpack"])
+def test_views_of_every_kind(view):
+    w, stored = matrix()
+    base = random_dense(RNG, (48, 48), "f32")
+    x = {
+        "transposed": base[:3, :16].T,
+        "strided": base[:32:2, ::7],
+        "reversed": base[15::-1, :3],
+        "broadcast": np.broadcast_to(base[:16, :1], (16, 3)),
+        "dlpack": base[:16, :3].copy(),
+    }[view]
+    before = x.copy()
+    out = pith.matmul(stored, OnlyDLPack(x) if view == "dlpack" else x)
+    check(out, wide(w) @ wide(before), "f32")
+    np.testing.assert_array_equal(x, before)
+
+
+def test_out_is_written_in_place_and_may_be_the_operand():
+    w, stored = matrix((16, 16))
+    buffer = poisoned((3, 16, 16), "f32")
+    x = random_dense(RNG, (16, 16), "f32")
+    pith.matmul(stored, x, out=buffer[1])
+    check(buffer[1], wide(w) @ wide(x), "f32")
+    assert np.isnan(buffer[[0, 2]]).all()
+    for element in ("f32", "i32"):  # the panel template copies its operand first, the scalar one does not
+        w, stored = matrix((16, 16), element)
+        x = random_dense(RNG, (16, 16), element)
+        ref = wide(w) @ wide(x)
+        pith.matmul(stored, x, out=x)
+        check(x, ref, element)
+
+
+# -- errors ---------------------------------------------------------------------------
+
+
+def _frozen(array):
+    array.flags.writeable = False
+    return array
+
+
+#: what -> (dense operand or call options, error class, words the message has)
+BAD = {
+    "inner size": (dict(x=np.ones((15, 3), "f4")), pith.ShapeError, r"\(6, 16\) by \(15, 3\)"),
+    "inner size of a vector": (dict(x=np.ones(15, "f4")), pith.ShapeError, r"\(6, 16\) by \(15,\)"),
+    "inner size of a batch": (dict(x=np.ones((2, 15, 3), "f4")), pith.ShapeError, r"\(2, 15, 3\)"),
+    "rank 0": (dict(x=np.float32(3)), pith.ShapeError, "scalar"),
+    "a number": (dict(x=3.0), pith.ArgumentError, "expected an array, got float"),
+    "a list": (dict(x=[1.0] * 16), pith.ArgumentError, "expected an array, got list"),
+    "nothing": (dict(x=None), pith.ArgumentError, "NoneType"),
+    "another float": (dict(x=np.ones((16, 3))), pith.DTypeError, "float64"),
+    "an integer": (dict(x=np.ones((16, 3), "i4")), pith.DTypeError, "int32"),
+    "objects": (dict(x=np.ones((16, 3), object)), pith.DTypeError, "object"),
+    "a GPU array": (dict(x=OnlyDLPack(np.ones((16, 3), "f4"), (2, 0))), pith.DeviceError, "CPU"),
+    "a meta tensor": (dict(x=torch.ones(16, 3, device="meta")), pith.DeviceError, "meta"),
+    "a sparse tensor of torch": (dict(x=torch.ones(16, 3).to_sparse()), pith.ArgumentError, "layout"),
+    "a gradient": (dict(x=torch.ones(16, 3, requires_grad=True)), pith.ArgumentError, "gradient"),
+    "out of another shape": (dict(out=np.ones((7, 3), "f4")), pith.ShapeError, r"\(6, 3\), got \(7, 3\)"),
+    "out of another rank": (dict(out=np.ones(18, "f4")), pith.ShapeError, r"\(6, 3\), got \(18,\)"),
+    "out of another type": (dict(out=np.ones((6, 3))), pith.DTypeError, "out.*float64"),
+    "read-only out": (dict(out=_frozen(np.ones((6, 3), "f4"))), pith.ArgumentError, "read-only"),
+    "out by columns": (dict(out=np.ones((3, 6), "f4").T), pith.ShapeError, "row-major"),
+    "a list as out": (dict(out=[[0.0] * 3] * 6), pith.ArgumentError, "list"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_calls_say_what_is_wrong(what):
+    options, error, words = BAD[what]
+    _, stored = matrix()
+    call = {"x": np.ones((16, 3), "f4"), "out": None} | options
+    with pytest.raises(error, match=words) as caught:
+        pith.matmul(stored, call["x"], out=call["out"])
+    assert isinstance(caught.value, pith.Error)
+    if isinstance(call["out"], np.ndarray):
+        assert (call["out"] == 1).all()
+
+
+def test_bad_sparse_operands():
+    x = np.ones((16, 3), np.complex64)
+    with pytest.raises(pith.DTypeError, match="complex64"):
+        pith.matmul(pith.compress(np.ones((6, 16), np.complex64), "csr"), x)
+    for shape, fmt in (((16,), "d0 : compressed"), ((2, 3, 16), "d0 : dense, d1 : dense, d2 : compressed")):
+        with pytest.raises(pith.ShapeError, match="expects a sparse matrix"):
+            pith.matmul(pith.compress(np.ones(shape, np.float32), fmt), x)
+
+
+# -- caching, threads, determinism ----------------------------------------------------
+
+
+def test_patterns_and_shapes_never_recompile():
+    fmt = Format.csr(width=16)
+    pith.matmul(matrix(fmt=fmt)[1], np.ones((16, 2), np.float32))
+    compiled = kernel_cache().stats.compiled
+    for m, k, n, density in ((1, 1, 1, 1.0), (5, 7, 3, 0.5), (100, 50, 70, 0.1), (9, 30, 2, 0.0)):
+        w = random_sparse(RNG, (m, k), "f32", fmt, density)
+        x = random_dense(RNG, (k, n), "f32")
+        check(pith.matmul(pith.compress(w, fmt), x), wide(w) @ wide(x), "f32")
+    assert kernel_cache().stats.compiled == compiled
+
+
+def test_many_threads_at_once():
+    """The first calls race to compile; every result is right."""
+    fmt = HSS.parse("C1(2:3)->C0(1:2)").to_format()
+    cases = [(matrix((12 * i, 36), fmt=fmt), random_dense(RNG, (36, 5 * i), "f32")) for i in range(1, 9)]
+    failures = []
+
+    def work(number: int) -> None:
+        (w, stored), x = cases[number]
+        try:
+            for _ in range(20):
+                check(pith.matmul(stored, x), wide(w) @ wide(x), "f32")
+        except BaseException as e:
+            failures.append(e)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(cases))]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not failures
+
+
+@pytest.mark.parametrize(
+    "fmt", [HSS_FORMAT, Format.csr(), Format.csc(), Format.coo()], ids=["hss", "csr", "csc", "coo"]
+)
+def test_bitwise_the_same_whatever_the_threads(fmt):
+    """Large enough for several tasks: the order of every sum is fixed by the format."""
+    w, stored = matrix((512, 256), fmt=fmt)
+    x = random_dense(RNG, (256, 200), "f32")
+    threads = num_threads()
+    try:
+        results = []
+        for count in (1, 2, 2):
+            set_num_threads(count)
+            results.append(pith.matmul(stored, x))
+    finally:
+        set_num_threads(threads)
+    check(results[0], wide(w) @ wide(x), "f32")
+    for other in results[1:]:
+        np.testing.assert_array_equal(results[0].view(np.int32), other.view(np.int32))
