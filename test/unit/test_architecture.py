@@ -1,0 +1,119 @@
+"""The rules of docs/architecture.md: who imports whom, how long files are, what has a test."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+LAYERS = ("dialect", "passes", "lowering", "python/pith")
+MAX_LINES = 300
+
+#: What the modules of a layer must not import.
+FORBIDDEN = {
+    "dialect": ("pith.passes", "pith.lowering", "pith.compiler", "pith.runtime", "pith.torch"),
+    "passes": ("pith.lowering", "pith.compiler", "pith.runtime", "pith.torch"),
+    "lowering": ("pith.compiler", "pith.runtime", "pith.torch"),
+    "python/pith/formats": ("pith._mlir", "pith.dialect", "pith.passes", "pith.lowering"),
+    "python/pith/runtime": ("pith.dialect", "pith.passes", "pith.lowering"),
+}
+
+#: Imports that break a rule on purpose, and why.
+ALLOWED: dict[tuple[str, str], str] = {}
+
+
+def sources(folder):
+    return sorted(p for p in (ROOT / folder).rglob("*.py") if "__pycache__" not in p.parts)
+
+
+def module_of(path):
+    """The dotted name ``path`` is imported by."""
+    relative = path.relative_to(ROOT)
+    parts = relative.parts[2:] if relative.parts[:2] == ("python", "pith") else relative.parts
+    return ".".join(["pith", *parts]).removesuffix(".py").removesuffix(".__init__")
+
+
+def imports(path):
+    """(line, absolute module name) of every import in ``path``, those inside functions included."""
+    package = module_of(path).split(".")
+    if path.name != "__init__.py":
+        package = package[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            yield node.lineno, module
+            yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
+
+
+def offences(folder, forbidden):
+    for path in sources(folder):
+        name = str(path.relative_to(ROOT))
+        for line, module in imports(path):
+            for rule in forbidden:
+                if (module == rule or module.startswith(rule + ".")) and (name, rule) not in ALLOWED:
+                    yield f"{name}:{line} imports {module}"
+
+
+@pytest.mark.parametrize("folder", FORBIDDEN)
+def test_layers_import_downwards_only(folder):
+    assert not list(offences(folder, FORBIDDEN[folder]))
+
+
+def test_exceptions_to_the_rules_exist():
+    for name, rule in ALLOWED:
+        assert any(module == rule or module.startswith(rule + ".") for _, module in imports(ROOT / name)), (name, rule)
+
+
+def test_one_module_imports_the_host():
+    importers = {
+        str(path.relative_to(ROOT))
+        for folder in LAYERS
+        for path in sources(folder)
+        for _, module in imports(path)
+        if module.split(".")[0] == "torch_mlir"
+    }
+    assert importers == {"python/pith/_mlir.py"}
+
+
+def test_imports_are_resolved():
+    here = ROOT / "lowering" / "gpu" / "compile.py"
+    found = {module for _, module in imports(here)}
+    assert any(m.startswith("pith.lowering.") for m in found), "relative imports become absolute names"
+    assert module_of(ROOT / "python/pith/io/__init__.py") == "pith.io"
+
+
+def test_files_are_short():
+    folders = (*LAYERS, "bench", "examples", "test", "runtime")
+    suffixes = (".py", ".cpp", ".h")
+    files = [p for f in folders for p in (ROOT / f).rglob("*") if p.suffix in suffixes and "__pycache__" not in p.parts]
+    lengths = {str(p.relative_to(ROOT)): len(p.read_text(encoding="utf-8").splitlines()) for p in files}
+    too_long = {name: n for name, n in lengths.items() if n > MAX_LINES}
+    assert len(lengths) > 150 and not too_long
+
+
+def pass_names():
+    from pith.lowering import PASSES as CONVERSIONS
+    from pith.passes import PASSES
+
+    return [*(("passes", n) for n in PASSES), *(("lowering", n) for n in CONVERSIONS)]
+
+
+@pytest.mark.parametrize(("folder", "name"), pass_names(), ids=lambda value: value)
+def test_every_pass_has_a_lit_file_of_its_name(folder, name):
+    files = [p for p in (ROOT / "test" / folder).rglob("*.mlir") if p.stem == name or p.stem.startswith(f"{name}-")]
+    assert files, f"test/{folder}/{name}.mlir is missing"
+    assert any(run_line_names(p, name) for p in files), f"no RUN line of {files[0].name} runs {name}"
+
+
+def run_line_names(path, name):
+    """True when a RUN line of a lit file names the pass, or a pipeline that holds it."""
+    from pith.lowering import PIPELINES
+
+    names = {name}
+    while wider := {p for p, text in PIPELINES.items() if p not in names and any(n in text for n in names)}:
+        names |= wider
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if "RUN:" in line]
+    return any(n in line for line in lines for n in names)
