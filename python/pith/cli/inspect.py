@@ -88,7 +88,8 @@ def _formats(tensor: SparseTensor, extra: str | None) -> Iterator[str]:
     dense = math.prod(tensor.shape) * tensor.dtype.itemsize
     yield f"{'format':<20} {'bytes':>14} {'of dense':>9}   stored elements that are not zero"
     yield f"{'dense':<20} {dense:>14} {1:>9.2%}   {tensor.density:.2%}"
-    for name in dict.fromkeys((*FORMATS, *([extra] if extra else []))):
+    names = [*FORMATS, extra] if extra and extra not in FORMATS else FORMATS
+    for name in names:
         try:
             stored = tensor.to(name)
         except (FormatError, ShapeError) as e:
@@ -122,7 +123,7 @@ def _levels(tensor: SparseTensor, name: str) -> Iterator[str]:
     sizes = fmt.level_sizes(tensor.shape)
     yield f"levels of {name}: coordinates with non-zeros below them, of those below a coordinate that has some"
     positions, prefix = 1, np.zeros(coords.shape[1], np.int64)
-    for i, (own, size) in enumerate(zip(level_coordinates(coords, fmt), sizes)):
+    for i, (own, size) in enumerate(zip(level_coordinates(list(coords), fmt), sizes)):
         distinct, prefix = np.unique(prefix * size + own, return_inverse=True)
         share = len(distinct) / (positions * size) if positions * size else 0.0
         yield f"  {fmt.exprs[i]!s:<28} {fmt.levels[i]!s:<12} {len(distinct):>12} {share:>9.2%}"
