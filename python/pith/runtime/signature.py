@@ -70,7 +70,7 @@ def dtype_name(dtype: np.dtype | str | type) -> str:
         ('f32', 'i8', 'i64')
     """
     dtype = np.dtype(dtype)
-    for name in ("bf16", *_NUMPY_NAMES):
+    for name in (*_NUMPY_NAMES, "bf16"):  # bf16 last: it alone needs ml_dtypes, 6 ms to import
         if name != "index" and dtype in accepted_dtypes(name):
             return name
     raise DTypeError(f"arrays of {dtype} cannot be passed to kernels")
