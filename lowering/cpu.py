@@ -42,6 +42,24 @@ def stages(path: str) -> tuple[Stage, ...]:
     return PATHS[path]
 
 
+def stages_of(module: ir.Module, path: str) -> tuple[Stage, ...]:
+    """Stages that ``module`` still has before it.
+
+    All of the path; the last alone for a module at the vector level. That is told by
+    ``memref.dealloc``: above it, inserting those is bufferization's part, and it refuses others'.
+    """
+    all_ = stages(path)
+    frees = False
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        nonlocal frees
+        frees = frees or op.name == "memref.dealloc"
+        return ir.WalkResult.INTERRUPT if frees else ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit)
+    return all_[-1:] if frees else all_
+
+
 def run_stage(module: ir.Module, stage: Stage) -> None:
     """Lower ``module`` in place by one stage; verified once, at its end (half the time of a stage is verifying).
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from pith._mlir import ir
 from pith.dialect import encoding_of, make_context, shape_of, verify_module
-from pith.lowering.cpu import run_stage, stages
+from pith.lowering.cpu import run_stage, stages_of
 from pith.passes.guard_asserts import CHECKS_ATTRIBUTE
 
 from ..errors import IRError, UnsupportedError
@@ -34,7 +34,7 @@ def parse(text: str) -> ir.Module:
 
 
 def build(text: str, entry: str, path: str = "auto") -> Artifact:
-    """Compile the function ``entry`` of a pith-level module to an object.
+    """Compile the function ``entry`` of a module at the pith, linalg or vector level to an object.
 
     The artefact's ``meta`` holds the parameters (:class:`Param`) as JSON.
     Errors: :class:`pith.IRError`, :class:`pith.PassError`, :class:`pith.UnsupportedError`.
@@ -45,7 +45,7 @@ def build(text: str, entry: str, path: str = "auto") -> Artifact:
         function.attributes["llvm.emit_c_interface"] = ir.UnitAttr.get()
         params = _params(function)
         written = [isinstance(t, ir.MemRefType) for t in function.type.inputs]
-        *above, last = stages(path)
+        *above, last = stages_of(module, path)
         for stage in above:
             run_stage(module, stage)
         signature = _signature(_function(module, entry), params, written)
@@ -68,7 +68,7 @@ def lower_to(text: str, path: str = "auto") -> Mapping[str, str]:
     module = parse(text)
     levels = {"pith": str(module)}
     with module.context, ir.Location.unknown():
-        for stage in stages(path):
+        for stage in stages_of(module, path):
             run_stage(module, stage)
             levels[stage.level] = str(module)
     return levels

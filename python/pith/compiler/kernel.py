@@ -131,7 +131,8 @@ class Kernel:
     def ir(self, level: str) -> str:
         """The IR at a level: ``pith``, ``linalg``, ``vector``, ``llvm`` (MLIR text) or ``asm``.
 
-        Every MLIR level can be edited and fed back to ``pith-opt`` or :func:`pith.compile`. It is
+        Every MLIR level can be edited and fed back to ``pith-opt``, those above ``llvm`` also to
+        :func:`pith.compile`; from ``linalg`` on, sparse tensors are their flat buffers. It is
         recomputed from the source on first use, not kept from compilation.
         Errors: :class:`pith.UnsupportedError` for an unknown level.
         """
