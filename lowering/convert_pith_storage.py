@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from pith._mlir import bufferization, ir
-from pith.dialect import AssembleOp, DecompressOp, encoding_of
+from pith.dialect import AssembleOp, DecompressOp, encoded_type, encoding_of, format_of
 from pith.passes.core import Pass, pass_error
 
 from .builder import value
@@ -69,7 +69,7 @@ def _find(module: ir.Module, *names: str) -> list[ir.Operation]:
 def _compress(op: ir.Operation) -> ir.Value:
     type_ = op.results[0].type
     _require_numbers(op)
-    return emit_compress(tree_of(op.operands[0], encoding_of(type_)), type_)
+    return emit_compress(tree_of(op.operands[0], format_of(type_)), type_)
 
 
 def _prune(op: ir.Operation) -> ir.Value:
@@ -103,13 +103,21 @@ def _fold(op: ir.Operation) -> None:
     with ir.InsertionPoint(op), op.location:
         if op.name == "pith.disassemble":
             _replace(op, op.opview.buffers, whole.buffers)
-        elif op.name == "tensor.cast" and encoding_of(type_ := op.results[0].type) is None:
-            _replace(op, op.results, [DecompressOp.build(source).result])  # an identity op, canonicalized
         elif op.name == "tensor.cast":
-            sizes = [_size(whole, d) for d in range(type_.rank) if type_.is_dynamic_dim(d)]
-            _replace(op, op.results, [AssembleOp.build(type_, whole.buffers, sizes).result])
+            _replace(op, op.results, [_cast(whole, op.results[0].type)])
         elif (dim := _constant(op.operands[1])) is not None:
             _replace(op, op.results, [_size(whole, dim)])
+
+
+def _cast(whole: AssembleOp, type_: ir.RankedTensorType) -> ir.Value:
+    """The assembled tensor with other sizes known; unpacked, where the cast drops the encoding.
+
+    (Canonicalization folds operations that copy a tensor into such casts.)
+    """
+    encoded = encoded_type(type_, format_of(whole.operation.results[0].type))
+    sizes = [_size(whole, d) for d in range(type_.rank) if type_.is_dynamic_dim(d)]
+    result = AssembleOp.build(encoded, whole.buffers, sizes).result
+    return DecompressOp.build(result).result if encoding_of(type_) is None else result
 
 
 def _constant(v: ir.Value) -> int | None:

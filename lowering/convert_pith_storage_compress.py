@@ -71,10 +71,10 @@ def _count(tree: Tree, parts: Parts, bounds: dict[int, ir.Value]) -> None:
 
     def add_up(part: Index, *sums: ir.Value) -> list[ir.Value]:
         at = [b.value(b.add(part, 1))]
-        sums = [arith.addi(so_far, memref.load(buffer, at)) for so_far, buffer in zip(sums, bounds.values())]
-        for buffer, so_far in zip(bounds.values(), sums):
-            memref.store(so_far, buffer, at)
-        return sums
+        ends = [arith.addi(so_far, memref.load(buffer, at)) for so_far, buffer in zip(sums, bounds.values())]
+        for buffer, end in zip(bounds.values(), ends):
+            memref.store(end, buffer, at)
+        return ends
 
     b.for_loop(0, parts.count, add_up, [b.value(0)] * len(bounds))
 

@@ -141,3 +141,14 @@ func.func @through(%a: tensor<?x32xf32, #nm>) -> (tensor<?x32xf32, #nm>) {
   %d = tensor.cast %s : tensor<?x?xf32, #nm> to tensor<?x32xf32, #nm>
   return %d : tensor<?x32xf32, #nm>
 }
+
+// A cast that drops the encoding unpacks.
+
+// CHECK-LABEL: func.func @unpack
+// CHECK:         %[[a:.*]] = "pith.assemble"
+// CHECK:         %[[d:.*]] = "pith.decompress"(%[[a]]) : {{.*}} -> tensor<16x32xf32>
+// CHECK-NEXT:    return %[[d]]
+func.func @unpack(%a: tensor<?x32xf32, #nm>) -> tensor<16x32xf32> {
+  %d = tensor.cast %a : tensor<?x32xf32, #nm> to tensor<16x32xf32>
+  return %d : tensor<16x32xf32>
+}
