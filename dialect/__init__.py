@@ -1,5 +1,7 @@
 """The pith dialect: attributes, types, ops and verifiers. No rewriting code lives or is imported here."""
 
+import threading
+
 from pith._mlir import ir
 from pith.errors import IRError
 
@@ -51,6 +53,10 @@ __all__ = [
 ]
 
 
+#: The bindings keep the module they load a dialect from in one place for all threads.
+_LOADING = threading.Lock()
+
+
 def load(context: ir.Context | None = None) -> None:
     """Make the pith dialect known to ``context`` (default: the current one); any number of times.
 
@@ -59,7 +65,7 @@ def load(context: ir.Context | None = None) -> None:
     context = context or ir.Context.current
     if context is None:
         raise IRError("no MLIR context to load pith into", hint="pass one, or call it inside `with context:`")
-    with context:
+    with context, _LOADING:
         if not context.is_dialect_loaded(Pith.DIALECT_NAMESPACE):
             Pith.load()
 
