@@ -35,6 +35,7 @@ def run_probe(probe: str, argument: str = "", cache: str | os.PathLike[str] | No
     Errors: :class:`ProbeFailed`.
     """
     env = {**os.environ, **({"PITH_CACHE_DIR": str(cache)} if cache else {})}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # an installation has its bytecode
     command = [sys.executable, "-W", "ignore", "-m", "bench.fresh", probe, *([argument] if argument else [])]
     done = subprocess.run(command, cwd=_ROOT, env=env, capture_output=True, text=True)
     if done.returncode:
@@ -46,13 +47,22 @@ def import_pith() -> dict[str, Any]:
     """``import pith``, and the heavy modules it pulled in (none, one hopes)."""
     start = time.perf_counter()
     importlib.import_module("pith")
-    return {"import_ms": _ms_since(start), "loaded": _loaded("torch", "torch_mlir", "numpy")}
+    return {"imports_ms": _ms_since(start), "loaded": _loaded("torch", "torch_mlir", "numpy")}
 
 
 def matmul() -> dict[str, Any]:
     """The first ``pith.matmul`` with everything imported before: a compile when the cache is empty."""
     start = time.perf_counter()
     _import_compiler()
+    imports = _ms_since(start)
+    return {"imports_ms": imports, **_first_matmul()}
+
+
+def matmul_runtime() -> dict[str, Any]:
+    """The first ``pith.matmul`` with the runtime imported before, the compiler not: for the disk cache."""
+    start = time.perf_counter()
+    for name in ("numpy", "pith.compiler.matmul", "pith.runtime.jit", "pith.runtime.fast"):
+        importlib.import_module(name)
     imports = _ms_since(start)
     return {"imports_ms": imports, **_first_matmul()}
 
@@ -72,12 +82,12 @@ def _first_matmul() -> dict[str, Any]:
 
     a = pith.compress(np.eye(16, dtype=np.float32), FORMAT)
     x = np.ones((16, 4), np.float32)
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     y = pith.matmul(a, x)
-    first = _ms_since(start)
+    first, cpu = _ms_since(start), (time.process_time() - cpu) * 1e3
     if not np.array_equal(y, x):
         raise ProbeFailed("the kernel's result is wrong")
-    return {"first_ms": first, "loaded": _loaded("torch", "torch_mlir")}
+    return {"first_ms": first, "cpu_ms": cpu, "loaded": _loaded("torch", "torch_mlir")}
 
 
 def _import_compiler() -> None:
@@ -100,10 +110,16 @@ def feed_forward() -> dict[str, Any]:
     return {"imports_ms": imports, **_compile(block_of(layer))}
 
 
-def encoder_layer() -> dict[str, Any]:
-    """Import and compile MiniLM's whole first layer, its feed-forward weights hierarchical."""
-    imports, layer = _pruned_layer()
+def encoder_layer(preload: str = "") -> dict[str, Any]:
+    """Import and compile MiniLM's whole first layer, its feed-forward weights hierarchical.
+
+    With ``preload``, what ``pith.compile`` imports on first use is imported before.
+    """
+    imports, layer = _pruned_layer(*(_EXPORTER if preload else ()))
     import torch
+
+    if preload:
+        _import_compiler()
 
     class Layer(torch.nn.Module):
         def __init__(self) -> None:
@@ -117,10 +133,20 @@ def encoder_layer() -> dict[str, Any]:
     return {"imports_ms": imports, **_compile(Layer().eval(), "layer.")}
 
 
-def _pruned_layer() -> tuple[float, Any]:
-    """Milliseconds to import torch and transformers, and the first layer with pruned weights."""
+#: What ``torch.export`` and torch-mlir's importer load on first use.
+_EXPORTER = (
+    "torch._dynamo",
+    "torch.export._trace",
+    "torch._export.non_strict_utils",
+    "torch_mlir.fx",
+    "pith.torch.importer",
+)
+
+
+def _pruned_layer(*preload: str) -> tuple[float, Any]:
+    """Milliseconds to import torch, transformers and ``preload``, and the first layer with pruned weights."""
     start = time.perf_counter()
-    for name in ("torch", "transformers", "pith.demo.model"):
+    for name in ("torch", "transformers", "pith.demo.model", *preload):
         importlib.import_module(name)
     imports = _ms_since(start)
     from pith.demo.model import load_encoder, prune_blocks
@@ -135,15 +161,15 @@ def _compile(module: Any, prefix: str = "") -> dict[str, Any]:
 
     x = torch.randn(8, 64, 384)
     sparsity = {f"{prefix}{part}.dense.weight": FORMAT for part in ("intermediate", "output")}
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     kernel = pith.compile(module, (x,), sparsity=sparsity, dynamic_shapes={"x": {0: "batch", 1: "tokens"}})
-    compiled = _ms_since(start)
+    first, cpu = _ms_since(start), (time.process_time() - cpu) * 1e3
     with torch.inference_mode():
         expected, got = module(x), kernel(x)
     error = float((got - expected).norm() / expected.norm())
     if not error < 1e-4:
         raise ProbeFailed(f"the kernel is off by {error:.3g}")
-    return {"compile_ms": compiled, "error": error}
+    return {"first_ms": first, "cpu_ms": cpu, "error": error}
 
 
 def memory(megabytes: str) -> dict[str, Any]:
@@ -152,6 +178,7 @@ def memory(megabytes: str) -> dict[str, Any]:
     Everything is imported and one small kernel compiled before; then ``before`` is what the process
     holds with the model in place, and ``peak`` the most it held while compiling.
     """
+    depth, width = int(megabytes) // 16, 2048  # 16 MiB a layer
     import pith
     import torch
 
@@ -162,8 +189,7 @@ def memory(megabytes: str) -> dict[str, Any]:
     _import_compiler()
     pith.compile(stack(16, 1), (torch.ones(4, 16),))
     empty = _resident()["VmRSS"]
-    width = 2048
-    model = stack(width, int(megabytes) // 16)
+    model = stack(width, depth)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(pith.prune(parameter.detach(), FORMAT))
@@ -211,7 +237,7 @@ def _loaded(*names: str) -> list[str]:
 
 
 PROBES: dict[str, Callable[..., dict[str, Any]]] = {
-    f.__name__: f for f in (import_pith, matmul, matmul_lazy, feed_forward, encoder_layer, memory)
+    f.__name__: f for f in (import_pith, matmul, matmul_runtime, matmul_lazy, feed_forward, encoder_layer, memory)
 }
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from typing import Any
 
 from bench.records import Options, Progress, Report, Requirement, Table
 
+_QUICK = ("--sentences", "8", "--layers", "1", "--rounds", "2")
+
 #: Fields of the demo's JSON that the table shows, where present.
 SHOWN = (
     "ms_torch_dense",
@@ -31,7 +33,12 @@ def run(options: Options, progress: Progress) -> Report:
     """Run the suite; when there is no demo to run, the report says why."""
     report = Report("demo", "MiniLM with hierarchical feed-forward weights")
     progress("demo: pith demo --json")
-    command = [str(pathlib.Path(sys.executable).with_name("pith")), "demo", "--json"]
+    command = [
+        str(pathlib.Path(sys.executable).with_name("pith")),
+        "demo",
+        "--json",
+        *(_QUICK if options.quick else ()),
+    ]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         result: dict[str, Any] = json.loads(done.stdout)
