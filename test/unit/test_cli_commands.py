@@ -125,6 +125,12 @@ def test_the_report_says_who_is_faster():
     assert "pith is slower than dense torch here: it takes 50 % more time." in to_text(result(ms_pith=150.0))
 
 
+def test_the_report_says_how_noisy_the_times_are():
+    assert "differ by 0 %." in to_text(result())
+    assert "differ by 30 %; less than that says nothing." in to_text(result(ms_torch_pruned=130.0))
+    assert "differ by 10 %." in to_text(result(ms_torch_pruned=110.0))
+
+
 def test_the_report_says_when_results_are_wrong():
     assert to_text(result()).count("ok, must be above 0.9999") == 1
     wrong = result(cosine_vs_torch_pruned_min=float("nan"))

@@ -8,7 +8,7 @@ import pathlib
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -115,6 +115,18 @@ def run(options: Options, progress: Progress = lambda text: None) -> Result:
         times = _time(variants, options.rounds, progress)
     finally:
         torch.set_num_threads(before)
+    return _result(options, threads, fmt, dense, compiled, embeddings, times)
+
+
+def _result(
+    options: Options,
+    threads: int,
+    fmt: Format,
+    dense: Encoder,
+    compiled: _Compiled,
+    embeddings: Mapping[str, np.ndarray],
+    times: Mapping[str, float],
+) -> Result:
     return Result(
         cosine_vs_torch_pruned_min=float(_cosines(embeddings["pith"], embeddings["pruned"]).min()),
         cosine_vs_dense_mean=float(_cosines(embeddings["pith"], embeddings["dense"]).mean()),
@@ -124,7 +136,7 @@ def run(options: Options, progress: Progress = lambda text: None) -> Result:
         weight_bytes_dense=sum(w.nbytes for layer in dense.layers[: options.layers] for w in block_weights(layer)),
         weight_bytes_pith=sum(_encoded_bytes(block) for block in compiled.blocks),
         ir_dir=str(compiled.ir_dir),
-        ir_files=sorted(p.name for p in compiled.ir_dir.iterdir() if p.name[0].isdigit()),
+        ir_files=[p.name for i, level in enumerate(LEVELS) for p in compiled.ir_dir.glob(f"{i}-{level}.*")],
         layers=options.layers,
         format=options.format,
         density=fmt.density,

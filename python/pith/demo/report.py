@@ -52,7 +52,7 @@ def _times(r: Result) -> list[str]:
     rows = (("torch, dense", r.ms_torch_dense), ("torch, pruned", r.ms_torch_pruned), ("pith, pruned", r.ms_pith))
     lines = [f"Time for all sentences, median of {r.rounds} interleaved rounds"]
     lines += [f"  {name:<14} {ms:9.1f} ms   {r.ms_torch_dense / ms:.2f}x dense torch" for name, ms in rows]
-    return [*lines, f"  {_speed(r)}"]
+    return [*lines, f"  {_speed(r)}", f"  {_noise(r)}"]
 
 
 def _speed(r: Result) -> str:
@@ -61,6 +61,13 @@ def _speed(r: Result) -> str:
     if ratio > 1:
         return f"pith is slower than dense torch here: it takes {100 * (ratio - 1):.0f} % more time."
     return f"pith takes {100 * (1 - ratio):.0f} % less time than dense torch; attention, the same in both, is included."
+
+
+def _noise(r: Result) -> str:
+    """Dense and pruned torch run the same code on as many numbers: what they differ by, they differ by chance."""
+    spread = max(r.ms_torch_dense, r.ms_torch_pruned) / min(r.ms_torch_dense, r.ms_torch_pruned) - 1
+    verdict = "; less than that says nothing" if abs(r.ms_pith / r.ms_torch_dense - 1) < spread else ""
+    return f"Noise: torch's two runs do the same work and differ by {100 * spread:.0f} %{verdict}."
 
 
 def _weights(r: Result) -> list[str]:
