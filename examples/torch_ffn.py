@@ -14,8 +14,9 @@ def main():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(256, 1024), nn.GELU(), nn.Linear(1024, 256)).eval()
     with torch.no_grad():
-        for layer in (model[0], model[2]):
-            layer.weight.copy_(pith.prune(layer.weight, FORMAT))
+        for name, parameter in model.named_parameters():
+            if name.endswith("weight"):
+                parameter.copy_(pith.prune(parameter, FORMAT))
 
     x = torch.randn(8, 256)
     kernel = pith.compile(model, (x,), sparsity={"*.weight": FORMAT}, dynamic_shapes=({0: "batch"},))

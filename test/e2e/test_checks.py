@@ -1,8 +1,7 @@
 """Asserts of imported programs become errors of the caller, and memory stays safe."""
 
-import pytest
-
 import pith
+import pytest
 
 torch = pytest.importorskip("torch")
 
