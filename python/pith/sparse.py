@@ -13,12 +13,13 @@ from .errors import DTypeError, FormatError, ShapeError
 from .formats.buffers import buffer_specs
 from .formats.format import DYNAMIC, Format
 from .formats.hss import HSS, Rank
-from .formats.pack import pack, pack_coordinates
+from .formats.pack import pack_coordinates
 from .formats.pack_buffers import metadata_dtype
 from .formats.pack_check import check_storage
 from .formats.pack_read import coordinates_of, unpack
 from .formats.parse import format_name, parse_format
-from .formats.prune import keep_mask, prune_array
+from .formats.prune import keep_mask
+from .packing import pack, prune_array
 from .sparse_interop import from_scipy, from_torch, is_torch, numpy_of, to_scipy, to_torch
 
 #: Formats as users type them: ``A.to(pith.CSR)``. Positions and coordinates are int32.
@@ -180,7 +181,7 @@ class SparseTensor:
         return SparseTensor(self.shape[::-1], self.format.transposed(), self.buffers)
 
     def to_dense(self) -> np.ndarray:
-        """The tensor as a new row-major NumPy array."""
+        """The tensor as a new row-major array."""
         return unpack(self.buffers, self.format, self.shape)
 
     def to(self, fmt: FormatLike) -> SparseTensor:
@@ -209,8 +210,6 @@ class SparseTensor:
     def to_torch(self) -> Any:
         """A torch tensor of layout CSR, CSC, COO or BSR on the same buffers (COO indices are copied)."""
         return to_torch(self)
-
-    # -- products -------------------------------------------------------------------
 
     #: NumPy leaves ``array @ tensor`` to :meth:`__rmatmul__` instead of converting the tensor.
     __array_ufunc__ = None
@@ -294,5 +293,7 @@ def prune(w: Any, fmt: FormatLike) -> Any:
         return prune_array(array, form)
     import torch
 
+    if w.device.type == "cpu" and w.dtype in (torch.float32, torch.float64):
+        return torch.from_numpy(prune_array(array, form))
     keep = torch.from_numpy(np.ascontiguousarray(keep_mask(array, form))).to(w.device)
     return w.masked_fill(~keep, 0)

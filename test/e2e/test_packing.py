@@ -1,0 +1,54 @@
+"""Large tensors are packed and pruned by compiled kernels; the result is NumPy's, bit for bit."""
+
+import numpy as np
+import pith
+import pytest
+from pith.formats.pack import pack as pack_numpy
+from pith.formats.prune import prune_array as prune_numpy
+from pith.packing import WORTH_A_KERNEL, pack, prune_array
+from pith.runtime import kernel_cache
+
+FORMATS = ["C1(3:4)->C0(2:4)", "V(4)C1(1:2)->C0(2:4)", "B(4x4)C0(1:2)"]
+
+
+def weights(fmt: str, dtype=np.float32) -> np.ndarray:
+    rng = np.random.default_rng(len(fmt))
+    w = rng.standard_normal((2064, 2048)).astype(dtype)
+    w[rng.random(w.shape) < 0.2] = 0
+    w[5, 7], w[6, 8] = np.inf, -0.0
+    assert w.size >= WORTH_A_KERNEL
+    return w
+
+
+@pytest.mark.parametrize("text", FORMATS)
+def test_same_as_numpy(text):
+    fmt = pith.HSS.parse(text).to_format()
+    w = weights(text)
+    before = w.copy()
+    lookups = kernel_cache().stats.hits + kernel_cache().stats.misses
+    pruned = prune_array(w, fmt)
+    np.testing.assert_array_equal(pruned, prune_numpy(w, fmt))
+    for got, want in zip(pack(pruned, fmt), pack_numpy(pruned, fmt), strict=True):
+        assert got.dtype == want.dtype
+        np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(w, before)
+    assert kernel_cache().stats.hits + kernel_cache().stats.misses == lookups + 2
+
+
+def test_torch_in_torch_out():
+    torch = pytest.importorskip("torch")
+    w = torch.from_numpy(weights(FORMATS[0], np.float64))
+    pruned = pith.prune(w, FORMATS[0])
+    assert pruned.dtype == torch.float64
+    np.testing.assert_array_equal(pruned.numpy(), prune_numpy(w.numpy(), pith.HSS.parse(FORMATS[0]).to_format()))
+
+
+def test_errors_name_the_element():
+    w = np.ones((2064, 2048), np.float32)
+    with pytest.raises(pith.FormatError, match="level"):
+        pith.compress(w, FORMATS[0])
+    w[3, 4] = np.nan
+    with pytest.raises(pith.FormatError, match="NaN"):
+        pith.prune(w, FORMATS[0])
+    with pytest.raises(pith.ShapeError, match="2047"):
+        pith.prune(np.ones((2064, 2047), np.float32), FORMATS[0])
