@@ -3,7 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
-from pith._mlir import bufferization, ir, sparse_tensor, tensor
+from pith._mlir import bufferization, ir, sparse_tensor
 from pith.dialect import DecompressOp, FormatAttr, encoding_of, format_of, shape_of
 from pith.formats import DYNAMIC, Format, Level, buffer_specs
 from pith.formats.pack_digits import may_repeat
@@ -230,16 +230,15 @@ def _disassemble(op: ir.Operation, roles: list[tuple[str, int]], results: list[i
 
 def _component(source: ir.Value, type_: ir.RankedTensorType, component: tuple[str, int]) -> ir.Value:
     role, level = component
-    dynamic = ir.MemRefType.get([ir.ShapedType.get_dynamic_size()], type_.element_type)
+    types = [ir.MemRefType.get(type_.shape, type_.element_type)]
+    number = ir.IntegerAttr.get(ir.IndexType.get(), level)
     if role == "values":
-        buffer = sparse_tensor.values(dynamic, source)
+        buffer = sparse_tensor.values(source, results=types)
     elif role == "positions":
-        buffer = sparse_tensor.positions(dynamic, source, level)
+        buffer = sparse_tensor.positions(source, number, results=types)
     else:
-        buffer = sparse_tensor.coordinates(dynamic, source, level)
-    flat = ir.RankedTensorType.get([ir.ShapedType.get_dynamic_size()], type_.element_type)
-    whole = bufferization.to_tensor(flat, buffer, restrict=True)
-    return whole if flat == type_ else tensor.cast(type_, whole)
+        buffer = sparse_tensor.coordinates(source, number, results=types)
+    return bufferization.to_tensor(type_, buffer, restrict=True)
 
 
 def _replace(op: ir.Operation, values: list[ir.Value]) -> None:
