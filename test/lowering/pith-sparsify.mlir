@@ -1,0 +1,49 @@
+// RUN: pith-opt --split-input-file --pith-sparsify %s | filecheck %s
+// RUN: pith-opt --split-input-file --pith-sparsify=vl=0 %s | filecheck %s --check-prefix=SCALAR
+
+// y = A x with A stored by rows: rows are the outermost loop, each writes elements of its own.
+
+#csr = #sparse_tensor.encoding<{map = (d0, d1) -> (d0 : dense, d1 : compressed)}>
+#a = affine_map<(i, k) -> (i, k)>
+#x = affine_map<(i, k) -> (k)>
+#y = affine_map<(i, k) -> (i)>
+
+// CHECK-LABEL:  func.func @rows
+// CHECK:          scf.parallel
+// CHECK:            vector.gather
+// SCALAR-LABEL: func.func @rows
+// SCALAR:         scf.parallel
+// SCALAR-NOT:       vector
+func.func @rows(%A: tensor<6x16xf32, #csr>, %x: tensor<16xf32>, %y: tensor<6xf32>) -> tensor<6xf32> {
+  %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "reduction"]}
+      ins(%A, %x : tensor<6x16xf32, #csr>, tensor<16xf32>) outs(%y : tensor<6xf32>) {
+  ^bb0(%v: f32, %w: f32, %s: f32):
+    %p = arith.mulf %v, %w : f32
+    %t = arith.addf %s, %p : f32
+    linalg.yield %t : f32
+  } -> tensor<6xf32>
+  return %r : tensor<6xf32>
+}
+
+// -----
+
+// Stored by columns, the outermost loop is the reduction: every iteration adds to all of y, so it is serial.
+
+#csc = #sparse_tensor.encoding<{map = (d0, d1) -> (d1 : dense, d0 : compressed)}>
+#a = affine_map<(i, k) -> (i, k)>
+#x = affine_map<(i, k) -> (k)>
+#y = affine_map<(i, k) -> (i)>
+
+// CHECK-LABEL:  func.func @columns
+// CHECK-NOT:      scf.parallel
+// CHECK:          scf.for
+func.func @columns(%A: tensor<6x16xf32, #csc>, %x: tensor<16xf32>, %y: tensor<6xf32>) -> tensor<6xf32> {
+  %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "reduction"]}
+      ins(%A, %x : tensor<6x16xf32, #csc>, tensor<16xf32>) outs(%y : tensor<6xf32>) {
+  ^bb0(%v: f32, %w: f32, %s: f32):
+    %p = arith.mulf %v, %w : f32
+    %t = arith.addf %s, %p : f32
+    linalg.yield %t : f32
+  } -> tensor<6xf32>
+  return %r : tensor<6xf32>
+}
