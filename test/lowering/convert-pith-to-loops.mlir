@@ -1,0 +1,185 @@
+// RUN: pith-opt --split-input-file --convert-pith-to-loops --cse %s | filecheck %s
+// RUN: pith-opt --split-input-file --convert-pith-to-loops=templates=panel %s | filecheck %s --check-prefix=PANEL
+
+// A matrix product of f32: the dense operand is packed into panels of 64 columns (256 bytes); every
+// task multiplies a chunk of rows with one panel, a row's 64 sums in registers. nm levels are unrolled:
+// G = 1 of 2 blocks, then 2 of 4 elements. The coordinates are 1 and 2 bits wide, packed into bytes.
+
+#hss = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 8, (d1 floordiv 4) mod 2, d1 mod 4)>,
+                    [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<1, 2>, #pith.nm<2, 4>], 0, 0, 0>
+#a = affine_map<(i, j, k) -> (i, k)>
+#x = affine_map<(i, j, k) -> (k, j)>
+#y = affine_map<(i, j, k) -> (i, j)>
+
+// CHECK-LABEL: func.func @panel
+// CHECK-SAME:    (%[[c1:[a-z0-9]+]]: tensor<?xi8>, %[[c0:[a-z0-9]+]]: tensor<?xi8>, %[[val:[a-z0-9]+]]: tensor<?xf32>,
+// CHECK-DAG:     %[[C1:.*]] = bufferization.to_buffer %[[c1]] read_only
+// CHECK-DAG:     %[[C0:.*]] = bufferization.to_buffer %[[c0]] read_only
+// CHECK-DAG:     %[[VAL:.*]] = bufferization.to_buffer %[[val]] read_only
+// CHECK:         %[[panels:.*]] = memref.alloc({{.*}}) {alignment = 64 : i64} : memref<?x16x64xf32>
+// Pack:
+// CHECK:         call @pith_expect_work
+// CHECK:         scf.parallel
+// CHECK:         scf.reduce
+// Multiply: one task per panel and chunk of 64 rows.
+// CHECK:         call @pith_expect_work
+// CHECK:         scf.parallel (%[[block:[a-z0-9]+]], %{{.*}}) =
+// CHECK:           memref.alloca() {alignment = 64 : i64} : memref<64x64xf32>
+// CHECK:           memref.load %[[C1]]
+// CHECK:           arith.andi
+// CHECK:           memref.load %[[C0]]
+// CHECK:           %[[v:.*]] = memref.load %[[VAL]]
+// CHECK:           %[[b:.*]] = vector.broadcast %[[v]] : f32 to vector<64xf32>
+// CHECK:           %[[row:.*]] = vector.load %[[panels]][%[[block]], %{{.*}}, %{{.*}}]
+// CHECK:           vector.fma %[[b]], %[[row]], %{{.*}} : vector<64xf32>
+// CHECK:           vector.fma
+// CHECK-NOT:       vector.fma
+// CHECK:         bufferization.to_tensor
+// CHECK-NOT:     pith.
+
+// PANEL-LABEL: func.func @panel
+// PANEL:         vector.fma
+func.func @panel(%c1: tensor<?xi8>, %c0: tensor<?xi8>, %val: tensor<?xf32>, %rows: index,
+                 %x: tensor<16x?xf32>, %y: tensor<?x?xf32>) -> tensor<?x?xf32> {
+  %A = "pith.assemble"(%c1, %c0, %val, %rows) {operandSegmentSizes = array<i32: 0, 0, 2, 1, 1>}
+      : (tensor<?xi8>, tensor<?xi8>, tensor<?xf32>, index) -> tensor<?x16xf32, #hss>
+  %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%A, %x : tensor<?x16xf32, #hss>, tensor<16x?xf32>) outs(%y : tensor<?x?xf32>) {
+  ^bb0(%v: f32, %w: f32, %s: f32):
+    %p = arith.mulf %v, %w : f32
+    %t = arith.addf %s, %p : f32
+    linalg.yield %t : f32
+  } -> tensor<?x?xf32>
+  return %r : tensor<?x?xf32>
+}
+
+// -----
+
+// Everything else takes the scalar template: a walk over the levels, the other loops inside, the body
+// once. Here a matrix-vector product of integers over a bitmask: rows in parallel, a counter of the
+// stored elements carried along the columns, and a test per bit.
+
+#bits = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"bitmask">], 32, 0, 0>
+#a = affine_map<(i, k) -> (i, k)>
+#x = affine_map<(i, k) -> (k)>
+#y = affine_map<(i, k) -> (i)>
+
+// CHECK-LABEL: func.func @scalar
+// CHECK:         scf.parallel (%[[i:[a-z0-9]+]]) =
+// CHECK:           scf.for %[[k:[a-z0-9]+]] = {{.*}} iter_args(%[[q:[a-z0-9]+]] =
+// CHECK:             %[[bit:.*]] = arith.cmpi ne
+// CHECK:             scf.if %[[bit]]
+// CHECK:               arith.addi %[[q]],
+// CHECK:               memref.load %{{.*}}[%[[q]]]
+// CHECK:               memref.load %{{.*}}[%[[k]]]
+// CHECK:               memref.load %{{.*}}[%[[i]]]
+// CHECK:               arith.muli
+// CHECK:               arith.addi
+// CHECK:               memref.store %{{.*}}[%[[i]]]
+
+// With templates=panel such ops are left for others.
+
+// PANEL-LABEL: func.func @scalar
+// PANEL:         "pith.assemble"
+// PANEL:         linalg.generic
+func.func @scalar(%pos: tensor<?xi32>, %bits: tensor<?xi8>, %val: tensor<?xi32>,
+                  %x: tensor<16xi32>, %y: tensor<8xi32>) -> tensor<8xi32> {
+  %A = "pith.assemble"(%pos, %bits, %val) {operandSegmentSizes = array<i32: 1, 0, 1, 1, 0>}
+      : (tensor<?xi32>, tensor<?xi8>, tensor<?xi32>) -> tensor<8x16xi32, #bits>
+  %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "reduction"]}
+      ins(%A, %x : tensor<8x16xi32, #bits>, tensor<16xi32>) outs(%y : tensor<8xi32>) {
+  ^bb0(%v: i32, %w: i32, %s: i32):
+    %p = arith.muli %v, %w : i32
+    %t = arith.addi %s, %p : i32
+    linalg.yield %t : i32
+  } -> tensor<8xi32>
+  return %r : tensor<8xi32>
+}
+
+// -----
+
+// Columns first: they cannot run in parallel, for each adds to all rows.
+
+#csc = #pith.format<affine_map<(d0, d1) -> (d1, d0)>, [#pith.level<"dense">, #pith.level<"compressed">], 0, 0, 0>
+#a = affine_map<(i, k) -> (i, k)>
+#x = affine_map<(i, k) -> (k)>
+#y = affine_map<(i, k) -> (i)>
+
+// CHECK-LABEL: func.func @serial
+// CHECK-NOT:     scf.parallel
+// CHECK:         scf.for %[[k:[a-z0-9]+]] =
+// CHECK:           scf.for
+func.func @serial(%pos: tensor<?xindex>, %crd: tensor<?xindex>, %val: tensor<?xi32>,
+                  %x: tensor<16xi32>, %y: tensor<8xi32>) -> tensor<8xi32> {
+  %A = "pith.assemble"(%pos, %crd, %val) {operandSegmentSizes = array<i32: 1, 1, 0, 1, 0>}
+      : (tensor<?xindex>, tensor<?xindex>, tensor<?xi32>) -> tensor<8x16xi32, #csc>
+  %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "reduction"]}
+      ins(%A, %x : tensor<8x16xi32, #csc>, tensor<16xi32>) outs(%y : tensor<8xi32>) {
+  ^bb0(%v: i32, %w: i32, %s: i32):
+    %p = arith.muli %v, %w : i32
+    %t = arith.addi %s, %p : i32
+    linalg.yield %t : i32
+  } -> tensor<8xi32>
+  return %r : tensor<8xi32>
+}
+
+// -----
+
+// An op that zeros count in reads an unpacked copy: a zero fill, and a walk that adds what is stored.
+
+#csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 0, 0, 0>
+#id = affine_map<(i, j) -> (i, j)>
+
+// CHECK-LABEL: func.func @zeros_count
+// CHECK:         %[[copy:.*]] = memref.alloc() {alignment = 64 : i64} : memref<8x16xf32>
+// CHECK:         linalg.fill
+// CHECK-SAME:      outs(%[[copy]] :
+// CHECK:         memref.store %{{.*}}, %[[copy]]
+// CHECK:         %[[dense:.*]] = bufferization.to_tensor %[[copy]]
+// CHECK:         linalg.generic
+// CHECK-SAME:      ins(%[[dense]] : tensor<8x16xf32>)
+// CHECK:           math.exp
+func.func @zeros_count(%pos: tensor<?xindex>, %crd: tensor<?xindex>, %val: tensor<?xf32>,
+                       %y: tensor<8x16xf32>) -> tensor<8x16xf32> {
+  %A = "pith.assemble"(%pos, %crd, %val) {operandSegmentSizes = array<i32: 1, 1, 0, 1, 0>}
+      : (tensor<?xindex>, tensor<?xindex>, tensor<?xf32>) -> tensor<8x16xf32, #csr>
+  %r = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%A : tensor<8x16xf32, #csr>) outs(%y : tensor<8x16xf32>) {
+  ^bb0(%v: f32, %s: f32):
+    %e = math.exp %v : f32
+    linalg.yield %e : f32
+  } -> tensor<8x16xf32>
+  return %r : tensor<8x16xf32>
+}
+
+// -----
+
+// Two ops that overwrite one undefined tensor get a buffer each: nothing else would keep them apart.
+
+#csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 0, 0, 0>
+#id = affine_map<(i, j) -> (i, j)>
+
+// CHECK-LABEL: func.func @shared_destination
+// CHECK:         %[[first:.*]] = memref.alloc() {alignment = 64 : i64} : memref<8x16xf32>
+// CHECK:         linalg.fill {{.*}} outs(%[[first]]
+// CHECK:         %[[second:.*]] = memref.alloc() {alignment = 64 : i64} : memref<8x16xf32>
+// CHECK:         linalg.fill {{.*}} outs(%[[second]]
+func.func @shared_destination(%pos: tensor<?xindex>, %crd: tensor<?xindex>, %val: tensor<?xf32>)
+    -> (tensor<8x16xf32>, tensor<8x16xf32>) {
+  %A = "pith.assemble"(%pos, %crd, %val) {operandSegmentSizes = array<i32: 1, 1, 0, 1, 0>}
+      : (tensor<?xindex>, tensor<?xindex>, tensor<?xf32>) -> tensor<8x16xf32, #csr>
+  %e = tensor.empty() : tensor<8x16xf32>
+  %0 = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%A : tensor<8x16xf32, #csr>) outs(%e : tensor<8x16xf32>) {
+  ^bb0(%v: f32, %s: f32):
+    %n = arith.negf %v : f32
+    linalg.yield %n : f32
+  } -> tensor<8x16xf32>
+  %1 = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%A : tensor<8x16xf32, #csr>) outs(%e : tensor<8x16xf32>) {
+  ^bb0(%v: f32, %s: f32):
+    %n = arith.mulf %v, %v : f32
+    linalg.yield %n : f32
+  } -> tensor<8x16xf32>
+  return %0, %1 : tensor<8x16xf32>, tensor<8x16xf32>
+}
