@@ -49,7 +49,7 @@ typing: setup ## pyright over the package
 	$(BIN)/pyright
 
 lit: setup ## IR tests: pith-opt and filecheck
-	$(BIN)/lit --quiet --order=lexical test && echo "lit: all tests passed"
+	$(BIN)/lit -sv --no-progress-bar --order=lexical test
 
 pytest: setup ## unit tests, doctests, bindings, end-to-end
 	$(BIN)/python -m pytest

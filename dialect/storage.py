@@ -62,9 +62,10 @@ def require_buffers(tensor: ir.RankedTensorType, *groups_then_values) -> None:
         require(len(got) == len(want), "expects {} {} buffers for {}, got {}", len(want), name, tensor, len(got))
         require(
             len(set(want)) <= 1,
-            "expects one storage width for all {} buffers; set nmWidth in the format of {}",
+            "expects one storage width for all {} buffers of {}, got {}",
             name,
             tensor,
+            " and ".join(sorted({str(t.element_type) for t in want})),
         )
         for value, type_ in zip(got, want):
             require(value.type == type_, "expects {} to be {}, got {}", name, type_, value.type)

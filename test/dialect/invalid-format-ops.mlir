@@ -176,10 +176,11 @@ func.func @f(%p: tensor<?xi32>, %c: tensor<?xi32>, %v: tensor<?xf32>, %n: index,
 
 // -----
 
-#deep = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 1024, (d1 floordiv 2) mod 512, d1 mod 2)>, [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<4, 512>, #pith.nm<1, 2>], 0, 0, 0>
+// nm coordinates below 512 take 16 bits, the words of a bitmask 8.
+#deep = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 512, d1 mod 512)>, [#pith.level<"dense">, #pith.level<"bitmask">, #pith.nm<4, 512>], 32, 0, 0>
 func.func @f(%p: tensor<?xi32>, %c: tensor<?xi32>, %v: tensor<?xf32>, %n: index, %b: tensor<?xi8>, %w: tensor<?xi16>) {
-  // expected-error @below {{'pith.assemble' op expects one storage width for all packed buffers; set nmWidth in the format of tensor<8x1024xf32,}}
-  %0 = "pith.assemble"(%b, %b, %v) {operandSegmentSizes = array<i32: 0, 0, 2, 1, 0>} : (tensor<?xi8>, tensor<?xi8>, tensor<?xf32>) -> tensor<8x1024xf32, #deep>
+  // expected-error @below {{'pith.assemble' op expects one storage width for all packed buffers of tensor<8x1024xf32,}}
+  %0 = "pith.assemble"(%p, %b, %b, %v) {operandSegmentSizes = array<i32: 1, 0, 2, 1, 0>} : (tensor<?xi32>, tensor<?xi8>, tensor<?xi8>, tensor<?xf32>) -> tensor<8x1024xf32, #deep>
   return
 }
 
