@@ -107,7 +107,7 @@ def _level(level: Level) -> str:
     return level.kind + (f"({', '.join(flags)})" if flags else "")
 
 
-def _is_convertible(type_: ir.Type) -> bool:
+def is_convertible(type_: ir.Type) -> bool:
     """True for pith encodings upstream can say, on static shapes and elements its runtime library stores."""
     fmt = encoding_of(type_)
     if fmt is None or DYNAMIC in shape_of(type_) or str(type_.element_type) in ("i1", "index"):
@@ -117,7 +117,7 @@ def _is_convertible(type_: ir.Type) -> bool:
 
 def _converted(type_: ir.Type) -> ir.Type:
     """The type with upstream's encoding; itself when that cannot say its format (or its dynamic shape)."""
-    if not _is_convertible(type_):
+    if not is_convertible(type_):
         return type_
     text = sparse_tensor_encoding(format_of(type_))
     return ir.RankedTensorType.get(type_.shape, type_.element_type, ir.Attribute.parse(text, type_.context))
@@ -151,7 +151,7 @@ def _unpack_what_upstream_cannot_iterate(module: ir.Module) -> None:
     module.operation.walk(visit)
     for op in found:
         inputs = [i for i in encoded_operands(op.opview) if i < len(op.operands) - len(op.results)]
-        upstream = [i for i in inputs if _is_convertible(op.operands[i].type)]
+        upstream = [i for i in inputs if is_convertible(op.operands[i].type)]
         kept = [i for i in upstream if why_not_sparse(op.opview, i) is None]
         if len(upstream) < len(inputs):
             kept = []

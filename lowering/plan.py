@@ -4,10 +4,10 @@ import dataclasses
 
 from pith._mlir import ir
 from pith.dialect import format_of, shape_of
-from pith.formats import DYNAMIC, Format
+from pith.formats import Format
 
 from .contraction import analyse, encoded_operands, match_matmul, why_not_sparse
-from .convert_pith_to_sparse_tensor import sparse_tensor_encoding
+from .convert_pith_to_sparse_tensor import is_convertible
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,23 +44,30 @@ def plan_module(module: ir.Module, path: str) -> list[OpPlan]:
 
 def _plan(op: ir.OpView, path: str) -> OpPlan:
     encoded = encoded_operands(op)
-    driver = next((i for i in encoded if why_not_sparse(op, i) is None), None)
+    own = [i for i in encoded if not is_convertible(op.operands[i].type)]
+    # Beside an operand that only pith can store, those upstream could iterate over are unpacked.
+    iterable = own if own and path != "loops" else encoded
+    driver = next((i for i in iterable if why_not_sparse(op, i) is None), None)
     operand = op.operands[encoded[0] if driver is None else driver]
-    fmt = format_of(operand.type)
-    choice, reason = _choose(op, encoded, driver, path)
-    shape = shape_of(operand.type)
-    return OpPlan(str(op.location), shape, str(operand.type.element_type), fmt, choice, reason)
+    choice, reason = _choose(op, encoded, own, driver, path)
+    return OpPlan(
+        str(op.location),
+        shape_of(operand.type),
+        str(operand.type.element_type),
+        format_of(operand.type),
+        choice,
+        reason,
+    )
 
 
-def _choose(op: ir.OpView, encoded: list[int], driver: int | None, path: str) -> tuple[str, str]:
-    type_ = op.operands[encoded[0] if driver is None else driver].type
-    upstream = sparse_tensor_encoding(format_of(type_)) is not None and DYNAMIC not in shape_of(type_)
-    if path == "sparsifier" and upstream:
-        return "sparsifier", "sparse_tensor can say the format, and path 'sparsifier' asks for it"
+def _choose(op: ir.OpView, encoded: list[int], own: list[int], driver: int | None, path: str) -> tuple[str, str]:
     if driver is None:
-        return "dense", f"zeros cannot be skipped: {why_not_sparse(op, encoded[0])}"
-    if match_matmul(analyse(op, driver)) and (len(encoded) == 1 or path == "loops"):
+        return "dense", f"zeros cannot be skipped: {why_not_sparse(op, (own or encoded)[0])}"
+    if path == "sparsifier" and not own:
+        return "sparsifier", "sparse_tensor can say the format, and path 'sparsifier' asks for it"
+    alone = len(encoded) == 1 or path == "loops" or bool(own)
+    if alone and match_matmul(analyse(op, driver)):
         return "panel", "a matrix product of f32 or f64: packed panels, accumulators in registers"
-    if upstream and path != "loops":
+    if not own and path != "loops":
         return "sparsifier", "no template of its own, and sparse_tensor can say the format"
     return "scalar", "not a 2-D product of f32 or f64, and sparse_tensor cannot say the format or the dynamic shape"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -167,6 +168,13 @@ def test_explain_says_what_became_of_each_op():
     a, b = Operand((6, 16), "f32", "i, j", HSS_FORMAT), Operand((6, 16), "f32", "i, j")
     add = generic("i, j", "pp", (a, b), b, "%p = arith.addf %b0, %b1 : f32\n    linalg.yield %p : f32")
     assert "zeros cannot be skipped" in pith.compile(add).explain()
+    csr = dataclasses.replace(a, format=Format.csr())
+    larger = generic("i, j", "pp", (csr, b), b, "%p = arith.maximumf %b0, %b1 : f32\n    linalg.yield %p : f32")
+    for path in PATHS:
+        assert pith.compile(larger, path=path).explain().startswith("[0] dense:")
+    both = generic("i, j", "pp", (csr, a), b, "%p = arith.mulf %b0, %b1 : f32\n    linalg.yield %p : f32")
+    assert pith.compile(both).explain().startswith("[0] scalar:")
+    assert "nm(3:4)" in pith.compile(both).explain()
     dense = generic("i, j", "pp", (b,), b, "linalg.yield %b0 : f32")
     assert "everything runs dense" in pith.compile(dense).explain()
 
