@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-from .machine import machine_facts
+from .machine import OtherLoad, machine_facts
 from .records import Options, Report
 from .report import format_table, markdown, requirement_table, write
 from .suites import DEFAULT, SUITES, load
@@ -34,13 +34,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(name: str, options: Options, directory: pathlib.Path | None) -> Report | None:
     """Run one suite and publish its report; None when it failed."""
-    facts = machine_facts()
+    facts, others = machine_facts(), OtherLoad()
     try:
         report = load(name)(options, _progress)
     except Exception as error:  # one suite's failure must not cost the others' results
         _progress("")
         print(f"bench {name}: {type(error).__name__}: {error}", file=sys.stderr)
         return None
+    facts["busy_with_others"] = others.cores()
     _progress("")
     print(markdown(report, facts, options))
     if directory is not None:

@@ -8,6 +8,7 @@ import os
 import pathlib
 import platform
 import subprocess
+import time
 from typing import Any
 
 #: Instruction sets that decide how fast sparse kernels can be.
@@ -37,6 +38,32 @@ def machine_facts() -> dict[str, Any]:
     }
 
 
+class OtherLoad:
+    """How many cores other processes kept busy since this was made: what disturbs timings."""
+
+    def __init__(self) -> None:
+        self._start = self._now()
+
+    @staticmethod
+    def _now() -> tuple[float, float, float] | None:
+        """Seconds: of the clock, of all processors' work (stolen time too), of this process and its children."""
+        try:
+            ticks = [int(t) for t in pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+        except (OSError, ValueError):
+            return None
+        user, nice, system, _idle, _iowait, irq, softirq, steal = ticks
+        busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+        return time.perf_counter(), busy, sum(os.times()[:4])
+
+    def cores(self) -> float | None:
+        """Mean over the time since; None where the system does not say."""
+        now = self._now()
+        if self._start is None or now is None:
+            return None
+        elapsed, busy, own = (b - a for a, b in zip(self._start, now))
+        return round(max(0.0, busy - own) / max(elapsed, 1e-9), 2)
+
+
 def one_line(facts: dict[str, Any]) -> str:
     """The facts that matter most, for the head of a report."""
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items() if version)
@@ -45,7 +72,7 @@ def one_line(facts: dict[str, Any]) -> str:
     load = " ".join(map(str, facts["load_average"]))
     return (
         f"{facts['date'][:16]}, {facts['cpu']} ({features}; {caches}), {facts['cores']} cores, "
-        f"load {load}; commit {facts['commit'] or 'unknown'}, Python {facts['python']}, {versions}"
+        f"load before {load}; commit {facts['commit'] or 'unknown'}, Python {facts['python']}, {versions}"
     )
 
 

@@ -14,6 +14,9 @@ from .records import Options, Report, Requirement, Table
 #: Version of the JSON files' schema.
 SCHEMA = 1
 
+#: Reports warn when others used more than this share of the cores during a suite.
+DISTURBED = 0.1
+
 
 def speed_table(title: str, outcomes: Iterable[Outcome]) -> Table:
     """One row per case: milliseconds and speed-up over the baseline of every contestant."""
@@ -70,7 +73,9 @@ def markdown(report: Report, facts: dict[str, Any], options: Options) -> str:
     parts = [f"# {report.title}", one_line(facts)]
     if options.quick:
         parts.append("A quick run: few cases and rounds, not for quoting.")
-    parts += [f"- {note}" for note in report.notes]
+    if (busy := facts.get("busy_with_others") or 0) > DISTURBED * facts["cores"]:
+        parts.append(f"**The machine was busy**: other processes used {busy:.1f} of {facts['cores']} cores meanwhile.")
+    parts += ["", *(f"- {note}" for note in report.notes)]
     for table in report.tables:
         parts += [f"\n## {table.title}\n", format_table(table)]
     if report.requirements:

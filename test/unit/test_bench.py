@@ -16,7 +16,7 @@ sys.path.append(str(ROOT))  # appended: the root's folders must not shadow insta
 from bench import cli  # noqa: E402
 from bench.fresh import PROBES, ProbeFailed, run_probe  # noqa: E402
 from bench.harness import Contest, WrongResult, hold, relative_error  # noqa: E402
-from bench.machine import machine_facts  # noqa: E402
+from bench.machine import OtherLoad, machine_facts  # noqa: E402
 from bench.records import Options, Report, Requirement, Table  # noqa: E402
 from bench.report import SCHEMA, format_table, markdown, speed_table, write  # noqa: E402
 from bench.suites import DEFAULT, SUITES  # noqa: E402
@@ -136,6 +136,20 @@ def test_written_files(tmp_path):
 
 def test_quick_reports_say_so():
     assert "not for quoting" in markdown(Report("s", "t"), machine_facts(), Options(quick=True))
+
+
+def test_busy_machines_are_told():
+    facts = {**machine_facts(), "cores": 2}
+    assert "machine was busy" not in markdown(Report("s", "t"), {**facts, "busy_with_others": 0.1}, Options())
+    assert "used 1.5 of 2 cores" in markdown(Report("s", "t"), {**facts, "busy_with_others": 1.5}, Options())
+
+
+def test_own_work_is_not_the_others():
+    others = OtherLoad()
+    assert others.cores() is not None
+    others._start = (0.0, 10.0, 8.0)
+    others._now = lambda: (10.0, 25.0, 18.0)
+    assert others.cores() == pytest.approx(0.5)
 
 
 def test_machine_facts():
