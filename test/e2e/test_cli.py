@@ -77,7 +77,7 @@ def test_compile_emits_levels(level, found, capsys):
 
 @pytest.mark.usefixtures("work")
 def test_compile_for_a_gpu():
-    source = pathlib.Path(__file__).parents[1] / "lowering" / "gpu" / "hss-f32.mlir"
+    source = pathlib.Path(__file__).parents[1] / "lowering" / "gpu" / "convert-pith-to-gpu.mlir"
     assert main(["compile", str(source), "--target", "sm_90", "-o", "k.ptx"]) == 0
     assert ".target sm_90" in pathlib.Path("k.ptx").read_text()
 
