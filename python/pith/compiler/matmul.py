@@ -38,10 +38,11 @@ def matmul(a: Any, b: Any, *, out: Any = None) -> Any:
 
     Shapes: as ``numpy.matmul`` for operands of rank 1 and 2; the dense operand may also have leading
         batch dimensions, ``(..., K) @ (K, N)`` and ``(M, K) @ (..., K, N)``.
-    Semantics: elements that are not stored count as exact zeros, whatever they meet. f16 and bf16
+    Semantics: elements that are not stored count as exact zeros, whatever they meet; zeros that fill
+        up groups and blocks are stored, so NaN and infinities they meet give NaN. f16 and bf16
         accumulate in f32; i8 and i16 give i32. The kernel depends on the format and the element type
         alone: new patterns and new shapes never recompile. Two sparse operands: the second is
-        unpacked first. Two dense operands: NumPy's (torch's) own product.
+        unpacked first. Two dense operands: NumPy's (torch's) own product, with its errors.
     Args:
         a, b: :class:`pith.SparseTensor`, NumPy array, torch CPU tensor, or anything with DLPack.
         out: a C-contiguous array (tensor) for the result; its content is overwritten.
