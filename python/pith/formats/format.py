@@ -90,6 +90,18 @@ class Format:
     def __post_init__(self) -> None:
         check_format(self)
 
+    def __hash__(self) -> int:
+        """Kept once computed: a format is the key of every kernel look-up."""
+        kept = self.__dict__.get("_hash")
+        if kept is None:
+            kept = hash((self.exprs, self.levels, self.pos_width, self.crd_width, self.nm_width))
+            object.__setattr__(self, "_hash", kept)
+        return kept
+
+    def __getstate__(self) -> dict[str, object]:
+        """Without the hash: that of strings differs between processes."""
+        return {name: value for name, value in self.__dict__.items() if name != "_hash"}
+
     # -- constructors ---------------------------------------------------------------
 
     @classmethod
