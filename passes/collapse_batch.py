@@ -10,9 +10,9 @@ from pith._mlir import arith, ir, tensor
 from pith.dialect import shape_of
 from pith.formats import DYNAMIC
 
+from .analysis.structured import Structured, dim_positions, structured_ops
 from .core import Pass
 from .fold_copies import reads_encoded
-from .structured import Structured, dim_positions, structured_ops
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import ClassVar
 from pith._mlir import ir, linalg
 from pith.dialect import encoding_of
 
+from .analysis.structured import Structured, dim_positions, erase_if_unused, structured_ops
 from .core import Pass
-from .structured import Structured, dim_positions, erase_if_unused, structured_ops
 
 
 @dataclasses.dataclass(frozen=True)

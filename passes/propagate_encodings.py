@@ -10,8 +10,8 @@ from pith._mlir import ir
 from pith.dialect import encoding_of
 from pith.dialect.ops_format import DecompressOp
 
+from .analysis.structured import Structured, dim_positions, erase_if_unused, structured_ops
 from .core import Pass
-from .structured import Structured, dim_positions, erase_if_unused, structured_ops
 
 #: Ops outside ``linalg`` and ``pith`` that may hold a value with an encoding.
 _TRANSPARENT = ("func.return", "func.call", "tensor.cast", "tensor.dim")

@@ -60,7 +60,11 @@ def test_pins_hold(package):
 
 @pytest.mark.parametrize(
     ("package", "file"),
-    [("pith.passes", "upstream_passes.txt"), ("pith.demo", "sentences.txt"), ("pith.runtime", "libpith_runtime.so")],
+    [
+        ("pith.passes.pipeline", "upstream_passes.txt"),
+        ("pith.demo", "sentences.txt"),
+        ("pith.runtime", "libpith_runtime.so"),
+    ],
 )
 def test_data_files_are_installed(package, file):
     assert (importlib.resources.files(package) / file).is_file()

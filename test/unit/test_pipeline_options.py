@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 import pytest
 from pith.errors import FormatError, PipelineError
 from pith.passes.core import Pass
-from pith.passes.pipeline_options import build_pass, format_pass
-from pith.passes.pipeline_syntax import Source, parse_syntax
+from pith.passes.pipeline.options import build_pass, format_pass
+from pith.passes.pipeline.syntax import Source, parse_syntax
 
 
 @dataclasses.dataclass(frozen=True)

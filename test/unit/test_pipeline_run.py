@@ -13,8 +13,8 @@ from pith._mlir import ir
 from pith.errors import FormatError, PassError, PipelineError
 from pith.passes.core import Pass, pass_error
 from pith.passes.pipeline import Pipeline, UpstreamStep, parse_pipeline, run_pipeline
-from pith.passes.pipeline_instruments import Instrument, IRPrinter, Timing, pass_names
-from pith.passes.pipeline_reproducer import Reproducer, read_reproducer
+from pith.passes.pipeline.instruments import Instrument, IRPrinter, Timing, pass_names
+from pith.passes.pipeline.reproducer import Reproducer, read_reproducer
 
 FOLDABLE = """
 func.func @f() -> i32 {
@@ -250,7 +250,7 @@ def test_a_reproducer_survives_a_crash_of_the_process(tmp_path):
         from pith._mlir import ir
         from pith.passes.core import Pass
         from pith.passes.pipeline import Pipeline
-        from pith.passes.pipeline_reproducer import Reproducer
+        from pith.passes.pipeline.reproducer import Reproducer
         class Crash(Pass):
             name = "test-crash"
             def run(self, module):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pith.errors import PipelineError
 from pith.passes.pipeline import parse_pipeline
-from pith.passes.pipeline_syntax import Source, parse_syntax, split_options
+from pith.passes.pipeline.syntax import Source, parse_syntax, split_options
 
 
 @pytest.mark.parametrize(

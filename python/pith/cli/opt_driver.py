@@ -9,10 +9,10 @@ from pith import dialect
 from pith._mlir import ir
 from pith.errors import Error, IRError, PassError, PipelineError
 from pith.passes.pipeline import parse_pipeline
-from pith.passes.pipeline_instruments import Instrument, IRPrinter, Timing
-from pith.passes.pipeline_registry import is_known, suggest
-from pith.passes.pipeline_reproducer import Reproducer, read_reproducer
-from pith.passes.pipeline_upstream import implicit_anchor
+from pith.passes.pipeline.instruments import Instrument, IRPrinter, Timing
+from pith.passes.pipeline.registry import is_known, suggest
+from pith.passes.pipeline.reproducer import Reproducer, read_reproducer
+from pith.passes.pipeline.upstream import implicit_anchor
 
 from .opt_args import CommandLine
 from .source_diagnostics import DiagnosticPrinter

@@ -25,7 +25,7 @@ def version() -> str:
 
 def list_passes() -> str:
     """Both worlds: pith's passes with summaries, pith's pipelines with their text, upstream's passes."""
-    from pith.passes.pipeline_registry import load_pass, pith_passes, pith_pipelines, summary, upstream_passes
+    from pith.passes.pipeline.registry import load_pass, pith_passes, pith_pipelines, summary, upstream_passes
 
     sections = [
         ("Passes of pith", {name: summary(load_pass(name)) for name in sorted(pith_passes())}),

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from pith._mlir import ir
 from pith.errors import Error
-from pith.passes.pipeline_diagnostics import Diagnostic
+from pith.passes.pipeline.diagnostics import Diagnostic
 
 _FILE_LOCATION = re.compile(r'loc\("([^"]*)":(\d+):(\d+)\)')
 

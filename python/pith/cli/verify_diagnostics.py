@@ -18,7 +18,7 @@ import re
 import sys
 from collections.abc import Iterator
 
-from pith.passes.pipeline_diagnostics import Diagnostic
+from pith.passes.pipeline.diagnostics import Diagnostic
 
 from .source_diagnostics import IN_MEMORY, DiagnosticPrinter, is_reproducer_warning
 

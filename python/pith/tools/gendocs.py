@@ -203,19 +203,19 @@ def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def _passes(table: dict[str, str]) -> list[str]:
-    from pith.passes.pipeline_registry import load_pass
+    from pith.passes.pipeline.registry import load_pass
 
     return [_pass(name, load_pass(name)) for name in table]
 
 
 def _default(value: Any) -> str:
-    from pith.passes.pipeline_options import format_value
+    from pith.passes.pipeline.options import format_value
 
     return f"`{text}`" if (text := format_value(value)) else "empty"
 
 
 def _pass(name: str, cls: Any) -> str:
-    from pith.passes.pipeline_options import describe_type, option_types
+    from pith.passes.pipeline.options import describe_type, option_types
 
     defaults = {f.name: f.default for f in dataclasses.fields(cls)}
     rows = [

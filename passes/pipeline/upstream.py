@@ -11,8 +11,8 @@ from typing import NoReturn
 
 from pith._mlir import PassManager, ir
 
-from .pipeline_registry import pith_passes, pith_pipelines, suggest
-from .pipeline_syntax import NestNode, Node, Option, PassNode, Source, split_options
+from .registry import pith_passes, pith_pipelines, suggest
+from .syntax import NestNode, Node, Option, PassNode, Source, split_options
 
 _RESTRICTED = re.compile(r"restricted to '([^']+)'")
 _UNREGISTERED = "does not refer to a registered pass"

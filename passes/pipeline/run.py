@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from pith._mlir import PassManager, ir
 from pith.errors import Error, IRError, PassError, PipelineError
 
-from .pipeline import Pipeline, PithStep, Step, UpstreamStep
-from .pipeline_diagnostics import Diagnostic, collect
-from .pipeline_instruments import Instrument
-from .pipeline_syntax import NestNode, parse_syntax
+from . import Pipeline, PithStep, Step, UpstreamStep
+from .diagnostics import Diagnostic, collect
+from .instruments import Instrument
+from .syntax import NestNode, parse_syntax
 
 
 def run_steps(

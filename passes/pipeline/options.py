@@ -11,8 +11,8 @@ from typing import Any
 
 from pith.errors import Error
 
-from .core import Pass
-from .pipeline_syntax import Option, PassNode, Source, split_options, unquote
+from ..core import Pass
+from .syntax import Option, PassNode, Source, split_options, unquote
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _KIND = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}

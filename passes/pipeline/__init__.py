@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING
 from pith._mlir import ir
 from pith.errors import PipelineError
 
-from .core import Pass
-from .pipeline_options import build_pass, format_pass
-from .pipeline_registry import load_pass, pith_passes, pith_pipelines
-from .pipeline_syntax import NestNode, Node, PassNode, Source, parse_syntax
-from .pipeline_upstream import explain_refusal, upstream_refusal
+from ..core import Pass
+from .options import build_pass, format_pass
+from .registry import load_pass, pith_passes, pith_pipelines
+from .syntax import NestNode, Node, PassNode, Source, parse_syntax
+from .upstream import explain_refusal, upstream_refusal
 
 if TYPE_CHECKING:
-    from .pipeline_instruments import Instrument
+    from .instruments import Instrument
 
 _MODULE_ANCHORS = ("builtin.module", "any")
 
@@ -85,8 +85,8 @@ class Pipeline:
         return cls("builtin.module", tuple(PithStep(p, format_pass(p)) for p in passes))
 
     def run(self, module: ir.Module, *instruments: Instrument, verify: bool = True, forward: bool = False) -> None:
-        """Run on ``module`` in place; see :func:`pith.passes.pipeline_run.run_steps`."""
-        from .pipeline_run import run_steps
+        """Run on ``module`` in place; see :func:`pith.passes.pipeline.run.run_steps`."""
+        from .run import run_steps
 
         run_steps(self, module, instruments, verify=verify, forward=forward)
 
@@ -127,7 +127,7 @@ def run_pipeline(
 
     Errors: :class:`pith.PipelineError` for the text, :class:`pith.PassError` for a pass that fails.
     """
-    from .pipeline_instruments import IRPrinter
+    from .instruments import IRPrinter
 
     pipeline = parse_pipeline(text, module.context)
     instruments = [IRPrinter(after=True, tree_dir=os.fspath(dump_dir))] if dump_dir is not None else []

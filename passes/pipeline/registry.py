@@ -9,7 +9,7 @@ import pathlib
 
 from pith.errors import PipelineError
 
-from .core import Pass
+from ..core import Pass
 
 _UPSTREAM = pathlib.Path(__file__).with_name("upstream_passes.txt")
 
@@ -33,7 +33,7 @@ def upstream_passes() -> dict[str, str]:
     """Name -> one-line summary (may be empty) of the passes of the pinned MLIR wheel.
 
     MLIR can look a pass up but not list its registry from Python, so the list is a file,
-    made by ``python -m pith.passes.pipeline_listing`` and checked by ``test/unit/test_pipeline_listing.py``.
+    made by ``python -m pith.passes.pipeline.listing`` and checked by ``test/unit/test_pipeline_listing.py``.
     """
     lines = (line.partition("\t") for line in _UPSTREAM.read_text().splitlines() if not line.startswith("#"))
     return {name: summary for name, _, summary in lines}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pith._mlir import ir
 
 if TYPE_CHECKING:
-    from .pipeline import Pipeline, Step
+    from . import Pipeline, Step
 
 
 class Instrument:

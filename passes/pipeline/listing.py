@@ -1,6 +1,6 @@
 """Make ``upstream_passes.txt`` when the wheel's pin moves.
 
-``python -m pith.passes.pipeline_listing [Passes.td ...] > new.txt && mv new.txt passes/upstream_passes.txt``
+``python -m pith.passes.pipeline.listing [Passes.td ...] > new.txt && mv new.txt passes/pipeline/upstream_passes.txt``
 
 MLIR's pass registry can be asked about a name but not listed from Python. So: every string in
 the wheel's library that looks like a pass name is asked about (25,000 strings, 10 s). Summaries
@@ -17,8 +17,8 @@ from importlib import metadata
 
 from pith._mlir import ir, library_dir
 
-from .pipeline_registry import upstream_passes
-from .pipeline_upstream import upstream_refusal
+from .registry import upstream_passes
+from .upstream import upstream_refusal
 
 _NAME = re.compile(rb"[a-z][a-z0-9]*(?:-[a-z0-9]+)*(?=\0)")
 _DEFINITION = re.compile(r'Pass<\s*"([\w-]+)"[^{]*\{\s*let summary\s*=\s*([^;]*);')

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 from pith._mlir import ir
 from pith.errors import PipelineError
 
-from .pipeline_instruments import Instrument
+from .instruments import Instrument
 
 if TYPE_CHECKING:
-    from .pipeline import Pipeline, Step
+    from . import Pipeline, Step
 
 _SECTION = """\
   external_resources: {{
