@@ -100,7 +100,7 @@ template <class T, class S> void dispatchInit(int schedule, T lower, T upper, S 
   me.chunk = chunk < 1 ? 1 : static_cast<std::uint64_t>(chunk);
   me.guided = scheduleKind(schedule) == kGuided;
   while (currentLoop(me).owner.load(std::memory_order_acquire) != me.loops)
-    __builtin_ia32_pause(); // a slow member is still in the loop that used this slot before
+    asm volatile("pause"); // a slow member is still in the loop that used this slot before
 }
 
 /// Takes the next chunk [begin, begin + count) of the current loop; false when none is left.

@@ -91,7 +91,7 @@ void Gate::waitPast(std::uint32_t seen) {
     for (int spin = 0; spin < 8; ++spin) {
       if (epoch() != seen)
         return;
-      __builtin_ia32_pause();
+      asm volatile("pause");
     }
   std::unique_lock<std::mutex> lock(mutex_);
   sleepers_.fetch_add(1);
