@@ -14,6 +14,7 @@ from ..errors import ArgumentError, CheckError, UnsupportedError
 from ..runtime import Signature, take_failure
 from ..runtime.artifact import Artifact
 from ..runtime.cache import kernel_cache
+from ..sparse import SparseTensor
 from .params import Param, flatten
 from .sizes import SizeRules, check_sizes
 
@@ -59,6 +60,8 @@ class Kernel:
         self.sizes = dict(sizes or {})
         self._levels: dict[str, str] = {"pith": source}
         self._free = tuple(p for i, p in enumerate(self.params) if i not in self.bound)
+        # Nothing to flatten or to check: arguments go to the native function as they come.
+        self._direct = not (self.bound or self.sizes or any(p.format is not None for p in self.params))
 
     @property
     def signature(self) -> Signature:
@@ -76,10 +79,14 @@ class Kernel:
         if self.sizes:
             free = [i for i in range(len(self.params)) if i not in self.bound]
             check_sizes(self.sizes, dict(zip(free, args)), self.params, self.name)
-        result = self.native(*self._flatten(args))
+        if self._direct and not any(isinstance(a, SparseTensor) for a in args):
+            result = self.native(*args)
+        else:
+            result = self.native(*self._flatten(args))
         if self._checks and (failure := take_failure()):
             raise CheckError(self._checks.get(str(failure), "a check in another kernel failed"), where=self.name)
-        if "torch" in sys.modules and any(is_torch(a) for a in args):
+        torch = sys.modules.get("torch")
+        if torch is not None and result is not None and any(isinstance(a, torch.Tensor) for a in args):
             result = _to_torch(result)
         return result
 

@@ -36,9 +36,9 @@ class Owned:
 
     __slots__ = ("__array_interface__", "_address", "_free")
 
-    def __init__(self, address: int, interface: dict[str, Any]):
+    def __init__(self, address: int, interface: dict[str, Any], free: Any):
         self._address = address
-        self._free = lib().pith_free
+        self._free = free  # held here: at interpreter exit modules go before the last arrays
         self.__array_interface__ = interface
 
     def __del__(self) -> None:
@@ -93,6 +93,7 @@ class _ArrayField:
         self.dtype = numpy_dtype(spec.dtype)
         self.itemsize = self.dtype.itemsize
         self.rank = spec.rank
+        self.free = lib().pith_free
         self.has_typestr = self.dtype.kind != "V"  # bfloat16 has none
         self.typestr = self.dtype.str if self.has_typestr else f"<u{self.itemsize}"
 
@@ -112,5 +113,5 @@ class _ArrayField:
         elif allocated in owners:
             array = np.asarray(Borrowed(owners[allocated], interface))
         else:
-            array = owners[allocated] = np.asarray(Owned(allocated, interface))
+            array = owners[allocated] = np.asarray(Owned(allocated, interface, self.free))
         return array if self.has_typestr else array.view(self.dtype)
