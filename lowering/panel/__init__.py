@@ -1,0 +1,1 @@
+"""The matrix-product generator: packed panels, index stream, register tiles."""

@@ -1,0 +1,1 @@
+"""Which variant of a kernel runs: features, predicted times, calibration."""
