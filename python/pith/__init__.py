@@ -19,7 +19,8 @@ _EXPORTS = {
     "matmul": "compiler.matmul",
     "HSS": "formats",
     "Level": "formats",
-    **dict.fromkeys(("BSR", "COO", "CSC", "CSR", "NM", "SparseTensor", "compress", "prune"), "sparse"),
+    **dict.fromkeys(("BSR", "COO", "CSC", "CSR", "NM", "SparseTensor", "compress"), "sparse"),
+    "prune": "pruning",
     **dict.fromkeys(("read", "write"), "io"),
     **dict.fromkeys(
         (

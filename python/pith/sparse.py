@@ -18,9 +18,8 @@ from .formats.pack_buffers import metadata_dtype
 from .formats.pack_check import check_storage
 from .formats.pack_read import coordinates_of, unpack
 from .formats.parse import format_name, parse_format
-from .formats.prune import keep_mask
-from .packing import pack, prune_array
-from .sparse_interop import from_scipy, from_torch, is_torch, numpy_of, to_scipy, to_torch
+from .packing import pack
+from .sparse_interop import from_scipy, from_torch, numpy_of, to_scipy, to_torch
 
 #: Formats as users type them: ``A.to(pith.CSR)``. Positions and coordinates are int32.
 CSR = Format.csr()
@@ -271,29 +270,3 @@ def compress(w: Any, fmt: FormatLike) -> SparseTensor:
         array([1, 2], dtype=int8)
     """
     return w.to(fmt) if isinstance(w, SparseTensor) else SparseTensor.from_dense(w, fmt)
-
-
-def prune(w: Any, fmt: FormatLike) -> Any:
-    """Zero what a format cannot keep, rank by rank, lowest first, keeping the largest magnitudes.
-
-    Shapes:  w: NumPy array or torch tensor; result: the same kind, shape, dtype and device. ``w`` is untouched.
-    Semantics: every group of a rank keeps its G coordinates with the largest sum of magnitudes still
-        kept below them; ties go to the lower coordinate. Infinities are the largest magnitudes.
-    Errors:  :class:`pith.FormatError` naming the first NaN; else as :func:`compress`.
-    Source:  Wu et al., HighLight, MICRO 2023.
-
-    Example:
-        >>> prune(np.array([[1.0, -4.0, 3.0, 2.0]]), "C0(2:4)")
-        array([[ 0., -4.,  3.,  0.]])
-    """
-    form, _ = as_format(fmt)
-    array = numpy_of(w)
-    check_dtype(array)
-    if not is_torch(w):
-        return prune_array(array, form)
-    import torch
-
-    if w.device.type == "cpu" and w.dtype in (torch.float32, torch.float64):
-        return torch.from_numpy(prune_array(array, form))
-    keep = torch.from_numpy(np.ascontiguousarray(keep_mask(array, form))).to(w.device)
-    return w.masked_fill(~keep, 0)

@@ -135,7 +135,7 @@ def _pruning(tensor: SparseTensor, name: str) -> Iterator[str]:
     """What pruning would keep, when the matrix does not fit and is small enough to be made dense."""
     import numpy as np
 
-    from ..sparse import prune
+    from ..pruning import prune
 
     try:
         tensor.to(name)

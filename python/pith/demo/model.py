@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ToolError
-from ..sparse import FormatLike, prune
+from ..pruning import prune
+from ..sparse import FormatLike
 
 if TYPE_CHECKING:
     import torch
