@@ -2,11 +2,11 @@
 
 >>> parse_target("sm_90").max_shared_bytes
 232448
->>> parse_target("sm_9O")
+>>> parse_target("sm_9O")  # doctest: +ELLIPSIS
 Traceback (most recent call last):
     ...
 pith.errors.UnsupportedError: unknown target 'sm_9O'
-  hint: did you mean sm_90, sm_89, sm_90a? known: cpu, sm_100, sm_120, sm_80, sm_86, sm_87, sm_89, sm_90, sm_90a
+  hint: did you mean sm_90, sm_89, sm_90a? known: cpu, cpu:ISA, emulate:ISA, ...
 """
 
 from __future__ import annotations
@@ -15,9 +15,13 @@ import dataclasses
 import difflib
 import hashlib
 import json
-from typing import Any, ClassVar
+from typing import Any
 
 from pith.errors import UnsupportedError
+
+from .isa import EMULATE, ISAS, Isa, host_isa, parse_isa
+
+__all__ = ["CHIPS", "ISAS", "Chip", "CpuTarget", "GpuTarget", "Isa", "Target", "host_isa", "parse_isa", "parse_target"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,24 +71,33 @@ class _Hashed:
 
 @dataclasses.dataclass(frozen=True)
 class CpuTarget(_Hashed):
-    """The host CPU.
+    """A CPU by its instruction set.
 
     Attributes:
-        vector_bits: width of the vectors the lowering aims for.
+        isa: name of the instruction set; what the host has by default. ``emulate:`` before the name
+            makes kernels for it that run anywhere.
 
-    Errors: :class:`pith.UnsupportedError` when the width is not 128, 256 or 512.
+    Errors: :class:`pith.UnsupportedError` for an unknown instruction set.
 
     Example:
-        >>> CpuTarget().to_json()
-        '{"kind":"CpuTarget","vector_bits":512}'
+        >>> CpuTarget("avx2").to_json(), CpuTarget("avx512").features.vector_bytes
+        ('{"isa":"avx2","kind":"CpuTarget"}', 64)
     """
 
-    name: ClassVar[str] = "cpu"
-    vector_bits: int = 512
+    isa: str = dataclasses.field(default_factory=lambda: host_isa().name)
 
     def __post_init__(self) -> None:
-        if self.vector_bits not in (128, 256, 512):
-            raise UnsupportedError(f"cpu target expects vectors of 128, 256 or 512 bits, got {self.vector_bits}")
+        parse_isa(self.isa)
+
+    @property
+    def name(self) -> str:
+        """What :func:`parse_target` turns back into this target."""
+        return self.isa if self.features.emulated else f"cpu:{self.isa}"
+
+    @property
+    def features(self) -> Isa:
+        """The instruction set."""
+        return parse_isa(self.isa)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,15 +146,19 @@ Target = CpuTarget | GpuTarget
 
 
 def parse_target(text: str) -> Target:
-    """``"cpu"`` or a chip such as ``"sm_90"``.
+    """``cpu`` (the host), ``cpu:avx2``, ``emulate:amx``, or a chip such as ``sm_90``.
 
     Errors: :class:`pith.UnsupportedError` naming the close matches.
     """
     if text == "cpu":
         return CpuTarget()
+    if text.startswith(EMULATE):
+        return CpuTarget(text)
+    if text.startswith("cpu:"):
+        return CpuTarget(text.removeprefix("cpu:"))
     if text in CHIPS:
         return GpuTarget(text)
-    raise _unknown("target", text, ["cpu", *sorted(CHIPS)])
+    raise _unknown("target", text, ["cpu", "cpu:ISA", "emulate:ISA", *sorted(CHIPS)])
 
 
 def _unknown(what: str, text: str, known: list[str]) -> UnsupportedError:

@@ -5,10 +5,20 @@ import json
 
 import pytest
 from pith.errors import Error, UnsupportedError
-from pith.lowering.targets import CHIPS, CpuTarget, GpuTarget, parse_target
+from pith.lowering import isa
+from pith.lowering.targets import CHIPS, ISAS, CpuTarget, GpuTarget, host_isa, parse_isa, parse_target
+
+AVX2 = frozenset({"sse2", "avx2", "fma", "f16c"})
 
 
-@pytest.mark.parametrize("text", ["cpu", *CHIPS])
+@pytest.fixture
+def avx2_host(monkeypatch):
+    """A processor with AVX2 and nothing more."""
+    monkeypatch.setattr(isa, "cpu_features", lambda: AVX2)
+    monkeypatch.delenv("PITH_ISA", raising=False)
+
+
+@pytest.mark.parametrize("text", ["cpu:avx2", "emulate:amx", *CHIPS])
 def test_parse_is_the_inverse_of_name(text):
     assert parse_target(text).name == text
 
@@ -25,9 +35,51 @@ def test_chips_without_m16n8k16_are_refused():
         GpuTarget("sm_75")
 
 
-def test_vector_width_is_checked():
-    with pytest.raises(UnsupportedError, match="got 100"):
-        CpuTarget(vector_bits=100)
+@pytest.mark.parametrize("text", ["avx513", "", "emulate:", "emulate:host", "emulate:sm_90", "AVX2"])
+def test_unknown_instruction_sets_are_refused(text):
+    with pytest.raises(UnsupportedError, match=f"unknown instruction set '{text}'"):
+        CpuTarget(text)
+
+
+def test_larger_instruction_sets_stand_later():
+    names = list(ISAS)
+    for larger in names:
+        smaller = [n for n in names if set(ISAS[n].features) < set(ISAS[larger].features)]
+        assert all(names.index(n) < names.index(larger) for n in smaller)
+        assert all(getattr(ISAS[larger], f.name) >= getattr(ISAS[n], f.name) for n in smaller for f in _offers())
+
+
+def _offers():
+    return [f for f in dataclasses.fields(isa.Isa) if f.name not in ("name", "features", "emulated")]
+
+
+def test_host_is_the_largest_instruction_set_of_the_processor(avx2_host, monkeypatch):
+    assert host_isa() is ISAS["avx2"] is parse_isa("host")
+    assert parse_target("cpu") == CpuTarget("avx2") == CpuTarget()
+    monkeypatch.setattr(isa, "cpu_features", lambda: frozenset())
+    assert host_isa() is ISAS["generic"]
+    monkeypatch.setattr(isa, "cpu_features", lambda: AVX2 | set(ISAS["amx"].features) | {"avx_vnni"})
+    assert host_isa() is ISAS["amx"]
+
+
+def test_environment_makes_the_host_smaller(avx2_host, monkeypatch):
+    monkeypatch.setenv("PITH_ISA", "sse")
+    assert host_isa() is ISAS["sse"]
+    monkeypatch.setenv("PITH_ISA", "emulate:amx")
+    assert host_isa().amx_int8 and host_isa().emulated
+    monkeypatch.setenv("PITH_ISA", "amx")
+    with pytest.raises(UnsupportedError, match=r"(?s)PITH_ISA.*lacks amx_bf16.*PITH_ISA=emulate:amx") as e:
+        host_isa()
+    assert isinstance(e.value, Error)
+    monkeypatch.setenv("PITH_ISA", "amd")
+    with pytest.raises(UnsupportedError, match="did you mean"):
+        host_isa()
+
+
+def test_emulation_offers_what_the_real_thing_does():
+    emulated, real = parse_isa("emulate:amx"), parse_isa("amx")
+    assert dataclasses.replace(emulated, name="amx", emulated=False) == real
+    assert emulated.runs_on(()) and not real.runs_on(AVX2)
 
 
 def test_digest_depends_on_every_field_and_nothing_else():

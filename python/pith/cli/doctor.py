@@ -72,13 +72,16 @@ def _versions() -> Iterator[Finding]:
 
 
 def _processor() -> Iterator[Finding]:
-    from ..runtime.cpu import cpu_features, cpu_name
+    from ..lowering.isa import ISA_VARIABLE, host_isa
+    from ..runtime.cpu import cpu_name
 
-    widest = [
-        name for name in ("avx2", "fma", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16") if name in cpu_features()
-    ]
+    isa = host_isa()
+    products = [name for name in ("vnni", "avx512_bf16", "amx_bf16", "amx_int8") if getattr(isa, name)]
+    text = f"{isa.name}: {isa.vector_registers} registers of {isa.vector_bytes} bytes"
     yield Finding("processor", "ok", f"{cpu_name()}, {len(os.sched_getaffinity(0))} usable")
-    yield Finding("instructions", "ok" if widest else "note", " ".join(widest) or "none of AVX2, AVX-512, AMX")
+    yield Finding("instructions", "ok", ", ".join([text, *products]))
+    if ISA_VARIABLE in os.environ:
+        yield Finding(ISA_VARIABLE, "note", f"kernels are made for {isa.name}, whatever else the processor has")
 
 
 def _runtime() -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, CheckError, UnsupportedError
+from ..lowering.targets import CpuTarget
 from ..runtime import Signature, take_failure
 from ..runtime.artifact import Artifact
 from ..runtime.cache import kernel_cache
@@ -184,7 +185,8 @@ def compile_source(
 
         return build(source, entry, path)
 
-    artifact = kernel_cache().get_or_build({"source": source, "entry": entry, "path": path, "target": "cpu"}, make)
+    key = {"source": source, "entry": entry, "path": path, "target": CpuTarget().name}
+    artifact = kernel_cache().get_or_build(key, make)
     return Kernel(source, entry, path, artifact)
 
 

@@ -1,0 +1,139 @@
+"""Instruction sets of CPUs, as far as the lowering chooses by them. No MLIR is needed.
+
+>>> [isa.name for isa in ISAS.values() if isa.amx_bf16]
+['amx']
+>>> parse_isa("avx51")
+Traceback (most recent call last):
+    ...
+pith.errors.UnsupportedError: unknown instruction set 'avx51'
+  hint: did you mean avx512? known: generic, sse, avx2, avx2-vnni, avx512, avx512-vnni, avx512-bf16, amx
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Iterable
+
+from pith.errors import UnsupportedError
+from pith.runtime.cpu import cpu_features
+
+#: Prefix of an instruction set whose tile and dot instructions are replaced by plain code.
+EMULATE = "emulate:"
+
+#: Environment variable that makes the host count as a smaller machine.
+ISA_VARIABLE = "PITH_ISA"
+
+
+@dataclasses.dataclass(frozen=True)
+class Isa:
+    """What one instruction set offers the lowering.
+
+    Attributes:
+        name: what :func:`parse_isa` turns back into this.
+        vector_bytes: width of one vector register.
+        vector_registers: how many there are.
+        fma: fused multiply-add of f32 and f64 vectors.
+        f16c: conversions between f16 and f32 vectors.
+        vnni: four-element int8 dot products into i32 lanes (AVX-VNNI or AVX512-VNNI).
+        avx512_bf16: two-element bf16 dot products into f32 lanes (``vdpbf16ps``).
+        amx_bf16, amx_int8: tile products ``tdpbf16ps`` and ``tdpbssd``.
+        features: the flags of ``/proc/cpuinfo`` a processor must have, all of them.
+        emulated: plain code stands for the tile and dot instructions, so any processor runs the kernel.
+    """
+
+    name: str
+    vector_bytes: int
+    vector_registers: int
+    fma: bool = False
+    f16c: bool = False
+    vnni: bool = False
+    avx512_bf16: bool = False
+    amx_bf16: bool = False
+    amx_int8: bool = False
+    features: tuple[str, ...] = ()
+    emulated: bool = False
+
+    def runs_on(self, features: Iterable[str]) -> bool:
+        """True when a processor with these flags executes the instruction set.
+
+        Example:
+            >>> ISAS["avx512"].runs_on({"avx2", "fma", "f16c"}), parse_isa("emulate:amx").runs_on(())
+            (False, True)
+        """
+        return self.emulated or set(self.features) <= set(features)
+
+
+_AVX2 = ("avx2", "fma", "f16c")
+_AVX512 = (*_AVX2, "avx512f", "avx512bw", "avx512dq", "avx512vl")
+_BF16 = (*_AVX512, "avx512_vnni", "avx512_bf16")
+
+#: Every instruction set by name, the smallest first: a host is the last one that it executes.
+ISAS: dict[str, Isa] = {
+    isa.name: isa
+    for isa in (
+        Isa("generic", 16, 16),
+        Isa("sse", 16, 16, features=("sse2",)),
+        Isa("avx2", 32, 16, fma=True, f16c=True, features=_AVX2),
+        Isa("avx2-vnni", 32, 16, fma=True, f16c=True, vnni=True, features=(*_AVX2, "avx_vnni")),
+        Isa("avx512", 64, 32, fma=True, f16c=True, features=_AVX512),
+        Isa("avx512-vnni", 64, 32, fma=True, f16c=True, vnni=True, features=(*_AVX512, "avx512_vnni")),
+        Isa("avx512-bf16", 64, 32, fma=True, f16c=True, vnni=True, avx512_bf16=True, features=_BF16),
+        Isa(
+            "amx",
+            64,
+            32,
+            fma=True,
+            f16c=True,
+            vnni=True,
+            avx512_bf16=True,
+            amx_bf16=True,
+            amx_int8=True,
+            features=(*_BF16, "amx_tile", "amx_bf16", "amx_int8"),
+        ),
+    )
+}
+
+
+def parse_isa(text: str) -> Isa:
+    """An instruction set by name; ``host``; or ``emulate:`` and a name, which runs anywhere, slowly.
+
+    Errors: :class:`pith.UnsupportedError` naming the close matches.
+
+    Example:
+        >>> parse_isa("emulate:amx").amx_bf16, parse_isa("amx").emulated
+        (True, False)
+    """
+    if text == "host":
+        return host_isa()
+    name = text.removeprefix(EMULATE)
+    if name not in ISAS:
+        close = difflib.get_close_matches(name, ISAS, n=3, cutoff=0.5)
+        hint = f"did you mean {', '.join(close)}? " if close else ""
+        raise UnsupportedError(f"unknown instruction set {text!r}", hint=f"{hint}known: {', '.join(ISAS)}")
+    return ISAS[name] if name == text else dataclasses.replace(ISAS[name], name=text, emulated=True)
+
+
+def host_isa() -> Isa:
+    """The largest instruction set of this processor, or the one ``PITH_ISA`` names.
+
+    Errors: :class:`pith.UnsupportedError` when ``PITH_ISA`` is unknown or more than the processor has.
+
+    Example:
+        >>> host_isa().runs_on(cpu_features())
+        True
+    """
+    features = cpu_features()
+    wanted = os.environ.get(ISA_VARIABLE)
+    if not wanted or wanted == "host":
+        return [isa for isa in ISAS.values() if isa.runs_on(features)][-1]
+    isa = parse_isa(wanted)
+    if not isa.runs_on(features):
+        missing = ", ".join(sorted(set(isa.features) - features))
+        raise UnsupportedError(
+            f"this processor does not execute {wanted!r}: it lacks {missing}",
+            where=ISA_VARIABLE,
+            hint=f"unset it, or set {ISA_VARIABLE}={EMULATE}{wanted} to run such kernels slowly",
+        )
+    return isa
