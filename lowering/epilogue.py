@@ -1,0 +1,208 @@
+"""Analysis: elementwise ops on the result of a product that can be computed before the product stores it.
+
+:func:`match_epilogue` finds the chain (IR -> dataclass); :mod:`pith.lowering.epilogue_values` emits it.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+from pith._mlir import ir
+from pith.dialect import encoding_of
+
+from .contraction import indexing_maps, is_generic, iterator_types
+from .vectorize import is_vectorizable
+
+_RESHAPES = ("tensor.expand_shape", "tensor.collapse_shape")
+
+
+@dataclasses.dataclass(frozen=True)
+class Operand:
+    """An operand of the chain as a function of the product's element.
+
+    Attributes:
+        value: a tensor or a scalar.
+        groups: its dimensions, grouped into the ones below.
+        dims: dimension of the product's result that indexes each group; None: always index 0.
+    """
+
+    value: ir.Value
+    groups: tuple[tuple[int, ...], ...]
+    dims: tuple[int | None, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One ``linalg.generic`` of the chain: per block argument an operand, None where the value so far flows in."""
+
+    op: ir.OpView
+    operands: tuple[Operand | None, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Epilogue:
+    """What may be computed before a product's result is stored.
+
+    Attributes:
+        product: the op that makes the value the chain begins with, a matrix.
+        stages: the ops to compute, in order.
+        chain: every op that the kernel replaces after the product, reshapes included.
+        destination: where the last stage writes.
+        transposed: the destination holds the columns of the product's result as rows.
+        views: reshapes between the destination and the end of the chain.
+    """
+
+    product: ir.OpView
+    stages: tuple[Stage, ...]
+    chain: tuple[ir.OpView, ...]
+    destination: Operand
+    transposed: bool
+    views: tuple[ir.OpView, ...]
+
+    @property
+    def last(self) -> ir.OpView:
+        """The op whose result the kernel makes."""
+        return self.chain[-1]
+
+
+def match_epilogue(product: ir.OpView) -> Epilogue | None:
+    """The longest chain of ops behind ``product`` that can be computed on its result before that is stored.
+
+    ``product`` is a ``linalg.generic`` with one result of rank 2. The chain goes on while a value has one
+    reader, that reader is an all-parallel ``linalg.generic`` on arithmetic (or a reshape that keeps the
+    product's dimensions apart), and every operand is a function of the product's row, column, both or neither.
+    """
+    chain = _Chain(product)
+    while chain.extend():
+        pass
+    return chain.found
+
+
+class _Chain:
+    """The state of the search: where it stands, and the best answer so far."""
+
+    def __init__(self, product: ir.OpView):
+        self.product = product
+        self.value: ir.Value = product.results[0]
+        init = product.operands[len(product.operands) - 1]
+        #: Dimension of the product's result per dimension of ``value``.
+        self.owners: tuple[int, ...] = (0, 1)
+        self.destination = Operand(init, ((0,), (1,)), (0, 1))
+        self.stages: list[Stage] = []
+        self.chain: list[ir.OpView] = []
+        self.views: list[ir.OpView] = []
+        self.found: Epilogue | None = None
+
+    def extend(self) -> bool:
+        """Take the next op; False when there is none to take."""
+        users = {use.owner.operation for use in self.value.uses if not self._asks_size(use.owner)}
+        if len(users) != 1 or encoding_of(self.value.type) is not None:
+            return False
+        user = next(iter(users)).opview
+        if user.operation.parent != self.product.operation.parent:
+            return False
+        if user.operation.name in _RESHAPES:
+            return self._reshape(user)
+        return is_generic(user) and self._compute(user)
+
+    def _asks_size(self, user: ir.OpView) -> bool:
+        """A use that the destination can serve instead: the size of a computed value, not of a view."""
+        return user.name == "tensor.dim" and not self.views
+
+    def _reshape(self, op: ir.OpView) -> bool:
+        if op.operands[0] != self.value:
+            return False
+        groups = [[int(d) for d in group] for group in op.operation.attributes["reassociation"]]
+        if op.operation.name == "tensor.expand_shape":
+            owners = tuple(self.owners[d] for d, group in enumerate(groups) for _ in group)
+        else:
+            if any(len({self.owners[d] for d in group}) != 1 for group in groups):
+                return False
+            owners = tuple(self.owners[group[0]] for group in groups)
+        self.owners = owners
+        self.views.append(op)
+        self.chain.append(op)
+        self.value = op.results[0]
+        return True
+
+    def _compute(self, op: ir.OpView) -> bool:
+        if len(op.results) != 1 or set(iterator_types(op)) != {"parallel"}:
+            return False
+        block, maps = op.regions[0].blocks[0], indexing_maps(op)
+        carried = [i for i, v in enumerate(op.operands) if v == self.value]
+        loops = self._loops(maps[carried[0]])
+        out_argument = block.arguments[len(block.arguments) - 1]
+        if loops is None or any(maps[i] != maps[carried[0]] for i in carried) or not is_vectorizable(block):
+            return False
+        if any(True for _ in out_argument.uses) and len(maps) - 1 not in carried:
+            return False
+        operands = [None if i in carried else _operand(v, maps[i], loops) for i, v in enumerate(op.operands)]
+        if any(o is None and i not in carried for i, o in enumerate(operands)):
+            return False
+        if not self._write(op, operands[-1], maps, loops):
+            return False
+        self.stages.append(Stage(op, tuple(operands)))
+        self._keep(op)
+        return True
+
+    def _loops(self, exprs: Sequence[ir.AffineExpr]) -> dict[int, tuple[int, int]] | None:
+        """Loop -> (dimension of the product, number within it), when ``exprs`` is a permutation of the loops."""
+        if any(not isinstance(e, ir.AffineDimExpr) for e in exprs):
+            return None
+        seen: dict[int, tuple[int, int]] = {}
+        for position, e in enumerate(exprs):
+            seen[e.position] = (self.owners[position], self.owners[:position].count(self.owners[position]))
+        return seen if len(seen) == len(exprs) else None
+
+    def _write(self, op: ir.OpView, out: Operand | None, maps, loops: dict[int, tuple[int, int]]) -> bool:
+        """Note where ``op`` writes: into its own destination, or over the value itself."""
+        if len(loops) != len(iterator_types(op)):
+            return False
+        if out is None:
+            before = self.value.type.element_type
+            return op.results[0].type.element_type == before
+        if sorted(d for d in out.dims if d is not None) != [0, 1] or None in out.dims:
+            return False
+        self.destination, self.views = out, []
+        self.owners = tuple(loops[e.position][0] for e in maps[-1])
+        return True
+
+    def _keep(self, op: ir.OpView) -> None:
+        self.chain.append(op)
+        self.value = op.results[0]
+        self.found = Epilogue(
+            self.product,
+            tuple(self.stages),
+            tuple(self.chain),
+            self.destination,
+            self.destination.dims == (1, 0),
+            tuple(self.views),
+        )
+
+
+def _operand(value: ir.Value, exprs: Sequence[ir.AffineExpr], loops: dict[int, tuple[int, int]]) -> Operand | None:
+    """``value`` as a function of the product's dimensions, or None when it is none."""
+    if encoding_of(value.type) is not None:
+        return None
+    totals = [sum(owner == d for owner, _ in loops.values()) for d in (0, 1)]
+    groups: list[list[int]] = []
+    dims: list[int | None] = []
+    position = 0
+    while position < len(exprs):
+        e = exprs[position]
+        if isinstance(e, ir.AffineConstantExpr) and e.value == 0:
+            groups.append([position])
+            dims.append(None)
+            position += 1
+            continue
+        if not isinstance(e, ir.AffineDimExpr):
+            return None
+        owner = loops[e.position][0]
+        run = exprs[position : position + totals[owner]]
+        if [loops.get(x.position) if isinstance(x, ir.AffineDimExpr) else None for x in run] != [
+            (owner, n) for n in range(totals[owner])
+        ]:
+            return None
+        groups.append(list(range(position, position + totals[owner])))
+        dims.append(owner)
+        position += totals[owner]
+    return Operand(value, tuple(map(tuple, groups)), tuple(dims))
