@@ -25,8 +25,10 @@ def prune(w: Any, fmt: FormatLike) -> Any:
         >>> prune(np.array([[1.0, -4.0, 3.0, 2.0]]), "C0(2:4)")
         array([[ 0., -4.,  3.,  0.]])
     """
-    form, _ = as_format(fmt)
+    form, hss = as_format(fmt)
     array = numpy_of(w)
+    if hss is not None and (flat := hss.flat_shape(array.shape)) != array.shape:
+        return prune(w.reshape(flat), form).reshape(w.shape)
     check_dtype(array)
     if not is_torch(w):
         return prune_array(array, form)

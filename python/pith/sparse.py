@@ -12,46 +12,28 @@ import numpy as np
 from .errors import DTypeError, FormatError, ShapeError
 from .formats.buffers import buffer_specs
 from .formats.format import DYNAMIC, Format
-from .formats.hss import HSS, Rank
+from .formats.hss import HSS
 from .formats.pack import pack_coordinates
 from .formats.pack_buffers import metadata_dtype
 from .formats.pack_check import check_storage
 from .formats.pack_read import coordinates_of, unpack
-from .formats.parse import format_name, parse_format
+from .formats.parse import format_name
+from .named_formats import BSR, COO, CSC, CSR, NM, FormatLike, as_format
 from .packing import pack
 from .sparse_interop import from_scipy, from_torch, numpy_of, to_scipy, to_torch
 
-#: Formats as users type them: ``A.to(pith.CSR)``. Positions and coordinates are int32.
-CSR = Format.csr()
-CSC = Format.csc()
-COO = Format.coo()
-
-
-def BSR(rows: int, columns: int) -> Format:
-    """Compressed rows of dense ``rows x columns`` blocks."""
-    return Format.bsr(rows, columns)
-
-
-def NM(g: int, h: int) -> HSS:
-    """At most ``g`` non-zeros in every ``h`` consecutive columns: ``C0(g:h)``."""
-    return HSS((Rank(g, h),))
-
-
-#: Anything that names a format: an object, ``"C1(3:4)->C0(2:4)"``, ``"csr"``, ...
-FormatLike = Format | HSS | str
-
-
-def as_format(fmt: FormatLike) -> tuple[Format, HSS | None]:
-    """The :class:`Format` that ``fmt`` names, and its :class:`HSS` when it is one.
-
-    Errors: :class:`pith.FormatError` when the text does not parse or ``fmt`` is something else.
-    """
-    named = parse_format(fmt) if isinstance(fmt, str) else fmt
-    if isinstance(named, HSS):
-        return named.to_format(), named
-    if isinstance(named, Format):
-        return named, None
-    raise FormatError(f"expects a format, got {type(fmt).__name__}", hint='e.g. pith.CSR, "C1(3:4)->C0(2:4)"')
+__all__ = [
+    "BSR",
+    "COO",
+    "CSC",
+    "CSR",
+    "NM",
+    "FormatLike",
+    "SparseTensor",
+    "as_format",
+    "check_dtype",
+    "compress",
+]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -63,6 +45,7 @@ class SparseTensor:
         format: how it is stored.
         buffers: metadata buffers (:func:`pith.formats.buffer_specs`), then the values; 1-D and contiguous.
         hss: the hierarchical notation of ``format`` when it was given in it (used for printing).
+        dense_shape: shape of the dense tensor when ``hss`` flattens some of its dimensions into one of ``shape``.
 
     Semantics: never changes after construction; arrays taken over from SciPy, torch or the caller
         are shared, not copied. :meth:`validate` checks buffers of unknown origin.
@@ -80,9 +63,12 @@ class SparseTensor:
     format: Format
     buffers: tuple[np.ndarray, ...]
     hss: HSS | None = None
+    dense_shape: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(s) for s in self.shape))
+        if self.dense_shape is not None and math.prod(self.dense_shape) != math.prod(self.shape):
+            raise ShapeError(f"a tensor of shape {self.shape} does not unfold to {self.dense_shape}")
         object.__setattr__(self, "buffers", tuple(self.buffers))
         if DYNAMIC in self.shape:
             raise ShapeError(f"a stored tensor has sizes, got shape {self.shape}")
@@ -97,7 +83,9 @@ class SparseTensor:
         array = numpy_of(dense)
         check_dtype(array)
         form, hss = as_format(fmt)
-        return cls(array.shape, form, tuple(pack(array, form)), hss)
+        shape = array.shape if hss is None else hss.flat_shape(array.shape)
+        unfolded = None if shape == array.shape else array.shape
+        return cls(shape, form, tuple(pack(array.reshape(shape), form)), hss, unfolded)
 
     @classmethod
     def from_coordinates(
@@ -180,8 +168,9 @@ class SparseTensor:
         return SparseTensor(self.shape[::-1], self.format.transposed(), self.buffers)
 
     def to_dense(self) -> np.ndarray:
-        """The tensor as a new row-major array."""
-        return unpack(self.buffers, self.format, self.shape)
+        """The tensor as a new row-major array, of ``dense_shape`` where there is one."""
+        dense = unpack(self.buffers, self.format, self.shape)
+        return dense if self.dense_shape is None else dense.reshape(self.dense_shape)
 
     def to(self, fmt: FormatLike) -> SparseTensor:
         """The same tensor in another format, through coordinates: no dense tensor is made.
@@ -196,7 +185,8 @@ class SparseTensor:
         keep = np.flatnonzero(values)
         if keep.size != values.size:
             coords, values = coords[:, keep], values[keep]
-        return SparseTensor(self.shape, form, tuple(pack_coordinates(coords, values, self.shape, form)), hss)
+        buffers = tuple(pack_coordinates(coords, values, self.shape, form))
+        return dataclasses.replace(self, format=form, buffers=buffers, hss=hss)
 
     def astype(self, dtype: Any) -> SparseTensor:
         """The same tensor with values of another element type."""
@@ -224,6 +214,12 @@ class SparseTensor:
         from .compiler.matmul import matmul
 
         return matmul(other, self)
+
+    def explain(self, x: Any, *, variant: str = "auto") -> str:
+        """What ``self @ x`` runs, and why: :func:`pith.explain`."""
+        from .tuning.report import explain
+
+        return explain(self, x, variant=variant)
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self.shape))

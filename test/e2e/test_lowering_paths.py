@@ -25,8 +25,7 @@ from cpu_programs import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pith.formats import HSS, Format, LevelExpr
-from pith.formats.hss import Rank
+from pith.formats import HSS, Format, LevelExpr, Rank
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "unit"))
 from format_strategies import formats

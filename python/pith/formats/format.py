@@ -27,11 +27,11 @@ bytes: entry ``i`` of width ``w`` sits in byte ``i*w // 8`` at bit ``i*w % 8``.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Sequence
 
 from ..errors import FormatError, ShapeError
+from .format_check import check_format
 from .levels import Level
 
 #: Marks a dimension whose size is known only at run time.
@@ -71,6 +71,7 @@ class Format:
         crd_width: bits of a coordinate of compressed and singleton levels, as ``pos_width``.
         nm_width: bits of a coordinate of ``nm`` levels; 0 packs them into the fewest of
             1, 2, 4, 8, 16, 32 bits that hold H (all levels into 16 or 32 once one needs more than 8).
+        padded: sizes that the format's groups do not divide are stored rounded up, with zeros beyond the edge.
 
     Example:
         >>> f = Format.csr()
@@ -86,6 +87,7 @@ class Format:
     pos_width: int = 0
     crd_width: int = 0
     nm_width: int = 0
+    padded: bool = False
 
     def __post_init__(self) -> None:
         check_format(self)
@@ -94,7 +96,7 @@ class Format:
         """Kept once computed: a format is the key of every kernel look-up."""
         kept = self.__dict__.get("_hash")
         if kept is None:
-            kept = hash((self.exprs, self.levels, self.pos_width, self.crd_width, self.nm_width))
+            kept = hash((self.exprs, self.levels, self.pos_width, self.crd_width, self.nm_width, self.padded))
             object.__setattr__(self, "_hash", kept)
         return kept
 
@@ -105,11 +107,13 @@ class Format:
     # -- constructors ---------------------------------------------------------------
 
     @classmethod
-    def make(cls, rank: int, *levels: tuple[LevelExpr | int, Level | str], **widths: int) -> Format:
+    def make(
+        cls, rank: int, *levels: tuple[LevelExpr | int, Level | str], padded: bool = False, **widths: int
+    ) -> Format:
         """Build from ``(expr or dim, level or its text)`` pairs."""
         exprs = tuple(LevelExpr(e) if isinstance(e, int) else e for e, _ in levels)
         lvls = tuple(Level.parse(v) if isinstance(v, str) else v for _, v in levels)
-        return cls(rank, exprs, lvls, **widths)
+        return cls(rank, exprs, lvls, **widths, padded=padded)
 
     @classmethod
     def dense(cls, rank: int = 2) -> Format:
@@ -197,14 +201,25 @@ class Format:
         """Raise :class:`ShapeError` unless a tensor of ``shape`` can be stored."""
         if len(shape) != self.rank:
             raise ShapeError(f"format {self} is for rank {self.rank}, got shape {tuple(shape)}")
+        if self.padded:
+            return
         for d, (size, div) in enumerate(zip(shape, self.divisors())):
             if size != DYNAMIC and size % div:
                 up = -(-size // div) * div
                 raise ShapeError(
                     f"dimension {d} of shape {tuple(shape)} has size {size}, which {div} does not divide "
                     f"(format {self})",
-                    hint=f"pad dimension {d} with zeros to {up}, or choose a format whose group divides it",
+                    hint=f"pad dimension {d} with zeros to {up}, let the format do so (' pad' after its text, "
+                    "fmt.with_padding()), or choose a format whose group divides it",
                 )
+
+    def padded_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """``shape`` rounded up to what the format's groups divide: the shape that is stored.
+
+        >>> Format.bsr(4, 4).with_padding().padded_shape((5, 8))
+        (8, 8)
+        """
+        return tuple(s if s == DYNAMIC else -(-s // div) * div for s, div in zip(shape, self.divisors()))
 
     def packed_shapes(self, shape: Sequence[int]) -> dict[str, tuple[int, ...]]:
         """Shapes of the stored buffers, ``{"values": ..., "coordinates[l]": ...}``.
@@ -237,6 +252,14 @@ class Format:
             nm_width=self.nm_width if nm is None else nm,
         )
 
+    def with_padding(self, padded: bool = True) -> Format:
+        """The same format for shapes its groups need not divide (or the other way round).
+
+        >>> str(Format.bsr(4, 4).with_padding()).endswith("d1 mod 4 : dense pad")
+        True
+        """
+        return dataclasses.replace(self, padded=padded)
+
     def transposed(self) -> Format:
         """The format of the transposed tensor over the same buffers (dimensions in reverse order).
 
@@ -247,50 +270,4 @@ class Format:
         return dataclasses.replace(self, exprs=exprs)
 
     def __str__(self) -> str:
-        return ", ".join(f"{e} : {level}" for e, level in zip(self.exprs, self.levels))
-
-
-def check_format(fmt: Format) -> None:
-    """Raise :class:`FormatError` unless ``fmt`` is a legal format."""
-    if len(fmt.exprs) != len(fmt.levels) or not fmt.levels:
-        raise FormatError(f"format expects one level per map result, got {len(fmt.levels)} for {len(fmt.exprs)}")
-    for name, width in (("posWidth", fmt.pos_width), ("crdWidth", fmt.crd_width)):
-        if width not in (0, 8, 16, 32, 64):
-            raise FormatError(f"{name} expects 0, 8, 16, 32 or 64, got {width}")
-    if fmt.nm_width not in (0, 1, 2, 4, 8, 16, 32, 64):
-        raise FormatError(f"nmWidth expects 0, 1, 2, 4, 8, 16, 32 or 64, got {fmt.nm_width}")
-    for i, (e, level) in enumerate(zip(fmt.exprs, fmt.levels)):
-        if not 0 <= e.dim < fmt.rank:
-            raise FormatError(f"level {i} uses dimension d{e.dim} of a rank-{fmt.rank} tensor")
-        if e.div < 1 or e.mod < 0:
-            raise FormatError(f"level {i} has expression {e}; expects positive constants")
-        if level.kind == "nm" and e.mod != level.h:
-            raise FormatError(
-                f"level {i} is nm({level.g}:{level.h}) but its expression {e} has "
-                + (f"{e.mod} coordinates" if e.mod else "no fixed size"),
-                hint=f"use (d{e.dim} floordiv c) mod {level.h}",
-            )
-        if level.kind == "nm" and fmt.nm_width and 2**fmt.nm_width < level.h:
-            raise FormatError(f"nmWidth {fmt.nm_width} cannot hold coordinates of nm({level.g}:{level.h})")
-        above = fmt.levels[i - 1].kind if i else None
-        if level.kind == "singleton" and above not in ("compressed", "loose_compressed", "singleton"):
-            raise FormatError(f"level {i} is singleton; the level above must be compressed or singleton, got {above}")
-    for d in range(fmt.rank):
-        _check_dim_partition(fmt, d)
-
-
-def _check_dim_partition(fmt: Format, dim: int) -> None:
-    """The expressions of a dimension must cut it into consecutive digits, each used once."""
-    parts = sorted((e for e in fmt.exprs if e.dim == dim), key=lambda e: (-e.div, e.mod == 1))
-    if not parts:
-        raise FormatError(f"dimension d{dim} is stored by no level")
-    if parts[0].mod:
-        raise FormatError(f"dimension d{dim}: its outermost level {parts[0]} must not have a mod")
-    for outer, inner in itertools.pairwise(parts):
-        if not inner.mod or inner.div * inner.mod != outer.div:
-            raise FormatError(
-                f"dimension d{dim}: levels {outer} and {inner} do not cut it into consecutive digits",
-                hint=f"below {outer} expects an expression with div * mod = {outer.div}",
-            )
-    if parts[-1].div != 1:
-        raise FormatError(f"dimension d{dim}: its innermost level {parts[-1]} must reach single elements")
+        return ", ".join(f"{e} : {level}" for e, level in zip(self.exprs, self.levels)) + " pad" * self.padded

@@ -2,9 +2,29 @@
 
 ``C1(3:4)->C0(2:4)`` reads outermost rank first. ``C`` is the contracted dimension of an
 ``out x in`` weight (its columns), split by the rules from the inside out: C0 are single
-elements in groups of its H, C1 are those groups in groups of *its* H, and so on. The rows
-are dense. ``V(16)`` before a rank: 16 consecutive rows share that rank's choice.
-``B(4x1)`` before the last rank: its elements are 4x1 blocks.
+elements in groups of its H, C1 are those groups in groups of *its* H, and so on. ``M`` are
+its rows. A rank is
+
+=================  ==========================================================================
+``C0(2:4)``        at most 2 of every 4 coordinates hold anything
+``C1``             dense, as many coordinates as there are (HighLight writes it so)
+``C0(8)``          dense, 8 coordinates; ``C0(8:8)`` keeps as much, as a G:H that leaves no choice
+``C1(*)``          unstructured: any coordinates; ``C1(unconstrained)`` says the same
+``C0(*:32)``       unstructured, 32 coordinates
+``C1(bitmask)``    unstructured, one bit per coordinate; ``C0(bitmask:32)`` has 32
+=================  ==========================================================================
+
+The outermost rank of a dimension may be open (take its size from the tensor), all others need
+a size. A dimension whose outermost rank has a size gets a dense open one: rows outermost of all,
+other dimensions in front of their first rank. Ranks of different dimensions may stand in any
+order: ``M1->C1(*)->M0(4)->C0(4)`` is BSR. So may those of one dimension, whose numbers then tell
+which digit they are: ``C2->C0(8)->C1(1:4)`` keeps one of 4 elements that stand 8 apart.
+
+Shorthands: ``V(16)`` before a rank: 16 consecutive rows share that rank's choice. ``B(4x1)`` before
+the last rank: its elements are 4x1 blocks. `` pad`` at the end: shapes are rounded up.
+
+Other tensors name their dimensions: ``MCRS: RS->C1->C0(2:4)`` is over a convolution's weight.
+Letters that stand together are flattened: ``MCRS: CRS1(2:4)->CRS0(2:4)``.
 
 Source: Wu et al., HighLight, MICRO 2023; row sharing as in VENOM (V:N:M), SC 2023.
 """
@@ -12,102 +32,122 @@ Source: Wu et al., HighLight, MICRO 2023; row sharing as in VENOM (V:N:M), SC 20
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 import re
 from collections.abc import Sequence
 
-from ..errors import FormatError
-from .format import Format, LevelExpr
-from .levels import Level
+from ..errors import FormatError, ShapeError
+from .format import Format
+from .hss_check import check_hss
+from .hss_levels import levels_of, ranks_of
+from .rank import Rank, parse_rank, usual_numbers, without_usual_numbers
 
-_RANK = re.compile(
-    r"""\s*(?:V\(\s*(?P<v>\d+)\s*\)\s*)?(?:B\(\s*(?P<bh>\d+)\s*x\s*(?P<bw>\d+)\s*\)\s*)?
-        (?P<dim>[A-Z])(?P<idx>\d+)\s*\(\s*(?P<g>\d+)\s*:\s*(?P<h>\d+)\s*\)\s*$""",
-    re.VERBOSE,
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class Rank:
-    """One rank of a hierarchical format: at most ``g`` of ``h``, shared by ``v`` rows."""
-
-    g: int
-    h: int
-    v: int = 1
-    block: tuple[int, int] = (1, 1)
+_DIMS = re.compile(r"\s*(?P<dims>[A-Z]+)\s*:\s*(?=[A-Z])")
+_PAD = re.compile(r"\s+pad\s*$")
 
 
 @dataclasses.dataclass(frozen=True)
 class HSS:
-    """A hierarchical structured sparsity format for an ``out x in`` matrix.
+    """A hierarchical structured sparsity format, by default of an ``out x in`` matrix.
 
     Attributes:
         ranks: outermost first.
+        dims: one letter per dimension of the tensor, outermost first; all but B and V.
+        padded: shapes that the format does not divide are stored rounded up.
 
     Errors: :class:`pith.FormatError` when the text is not a format; shapes that the format
     does not divide raise :class:`pith.ShapeError` when a tensor is packed.
 
     Example:
         >>> fmt = HSS.parse("C1(3:4)->C0(2:4)")
-        >>> fmt.density
-        0.375
+        >>> fmt.density, fmt.degree
+        (0.375, 0.625)
         >>> fmt.packed_shapes((8, 32))["values"]
         (8, 2, 3, 2)
         >>> str(fmt)
         'C1(3:4)->C0(2:4)'
+        >>> HSS.parse("B(16x32)C0(*)").to_format() == Format.bsr(16, 32)
+        True
     """
 
     ranks: tuple[Rank, ...]
+    dims: str = "MC"
+    padded: bool = False
 
     def __post_init__(self) -> None:
-        if not self.ranks:
-            raise FormatError("an HSS format expects at least one rank", hint="e.g. C0(2:4)")
-        shares = []
-        for i, r in enumerate(self.ranks):
-            name = f"C{len(self.ranks) - 1 - i}"
-            if r.g < 1 or r.g > r.h:
-                raise FormatError(f"rank {name}({r.g}:{r.h}) expects 1 <= G <= H")
-            if min(r.v, *r.block) < 1:
-                raise FormatError(f"rank {name}: V and block sizes must be positive")
-            if r.block != (1, 1) and i + 1 < len(self.ranks):
-                raise FormatError(
-                    f"rank {name}: B is allowed on the last rank only", hint="share rows with V(h) instead"
-                )
-            shares.append(r.v)
-        shares[-1] = math.lcm(shares[-1], self.ranks[-1].block[0])
-        for outer, inner in itertools.pairwise(shares):
-            if outer != 1 and outer % inner:
-                raise FormatError(
-                    f"row sharing V({outer}) of an outer rank must be a multiple of the inner rank's {inner}",
-                    hint="rows that share an inner choice must share all outer choices",
-                )
+        object.__setattr__(self, "ranks", without_usual_numbers(self.ranks))
+        check_hss(self)
+
+    # -- text -----------------------------------------------------------------------
 
     @classmethod
-    def parse(cls, text: str) -> HSS:
-        """Parse the literature's notation; ``str()`` gives it back."""
-        parts = text.split("->")
-        ranks = []
-        for i, part in enumerate(parts):
-            match = _RANK.match(part)
-            if not match:
-                raise FormatError(
-                    f"cannot parse rank {part.strip()!r} of format {text!r}",
-                    hint="write [V(rows)][B(hxw)]C<i>(G:H) per rank, joined by '->', e.g. C1(3:4)->C0(2:4)",
-                )
-            if match["dim"] != "C":
-                raise FormatError(
-                    f"rank {part.strip()!r} of format {text!r}: only C, the contracted dimension, can be split",
-                    hint="other dimensions are dense; write C",
-                )
-            if int(match["idx"]) != len(parts) - 1 - i:
-                raise FormatError(
-                    f"rank {part.strip()!r} of format {text!r} should be C{len(parts) - 1 - i}",
-                    hint="ranks are numbered from the inside out and written outermost first",
-                )
-            block = (int(match["bh"] or 1), int(match["bw"] or 1))
-            ranks.append(Rank(int(match["g"]), int(match["h"]), int(match["v"] or 1), block))
-        return cls(tuple(ranks))
+    def parse(cls, text: str, dims: str | None = None) -> HSS:
+        """Parse the literature's notation; ``str()`` gives it back.
+
+        ``dims`` names the dimensions of the tensor when the text does not (``MC`` when neither does).
+
+        >>> str(HSS.parse("C(unconstrained)->R->S", dims="MCRS"))
+        'MCRS: C0(*)->R0->S0'
+        """
+        named = _DIMS.match(text)
+        if named and dims and named["dims"] != dims:
+            raise FormatError(f"format {text!r} is over the dimensions {named['dims']}, not {dims}")
+        body = text[named.end() :] if named else text
+        unpadded = _PAD.sub("", body)
+        ranks = [parse_rank(part, text) for part in unpadded.split("->")]
+        for rank in ranks:
+            if rank.number < 0 and sum(r.dim == rank.dim for r in ranks) > 1:
+                raise FormatError(f"rank {rank} of format {text!r} has no number", hint=f"write {rank.dim}0, ...")
+        return cls(tuple(ranks), named["dims"] if named else dims or "MC", unpadded != body)
+
+    @classmethod
+    def from_format(cls, fmt: Format, dims: str | None = None) -> HSS:
+        """The ranks that say ``fmt``, one per level.
+
+        Errors: :class:`pith.FormatError` for levels without a word (``singleton``, ``loose_compressed``, ...).
+
+        >>> print(HSS.from_format(Format.bsr(4, 2)))
+        M1->C1(*)->M0(4)->C0(2)
+        """
+        return cls(*ranks_of(fmt, dims), fmt.padded)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Which digit of its dimension every rank is."""
+        usual = usual_numbers(self.ranks)
+        return tuple(n if r.number < 0 else r.number for r, n in zip(self.ranks, usual))
+
+    def __str__(self) -> str:
+        parts = (r.text(str(n)) for r, n in zip(self.ranks, self.numbers))
+        dims = "" if self.dims == "MC" else f"{self.dims}: "
+        return dims + "->".join(parts) + (" pad" if self.padded else "")
+
+    # -- queries --------------------------------------------------------------------
+
+    @property
+    def storage_dims(self) -> tuple[str, ...]:
+        """Letters of each dimension as stored: flattened ones are one.
+
+        >>> HSS.parse("MCRS: CRS1(2:4)->CRS0(2:4)").storage_dims
+        ('M', 'CRS')
+        """
+        flat = {letter: r.dim for r in self.ranks for letter in r.dim}
+        return tuple(dict.fromkeys(flat.get(letter, letter) for letter in self.dims))
+
+    def flat_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The shape a tensor of ``shape`` is stored with: flattened dimensions are multiplied out.
+
+        Errors: :class:`pith.ShapeError` for another number of dimensions.
+
+        >>> HSS.parse("MCRS: CRS1(2:4)->CRS0(2:4)").flat_shape((8, 16, 3, 3))
+        (8, 144)
+        """
+        if len(shape) == len(self.storage_dims):
+            return tuple(shape)
+        if len(shape) != len(self.dims):
+            raise ShapeError(f"format {self} is for the dimensions {self.dims}, got shape {tuple(shape)}")
+        size = dict(zip(self.dims, shape))
+        return tuple(math.prod(size[letter] for letter in letters) for letters in self.storage_dims)
 
     @property
     def shares(self) -> tuple[int, ...]:
@@ -121,14 +161,18 @@ class HSS:
 
     @property
     def density(self) -> float:
-        """Share of elements kept: the product of G/H over the ranks."""
-        return math.prod(r.g / r.h for r in self.ranks)
+        """Largest share of elements kept: the product of G/H over the ranks (1 for unstructured ones)."""
+        return math.prod(r.level.density for r in self.ranks)
 
     @property
-    def group(self) -> tuple[int, int]:
-        """Rows and columns a shape must be a multiple of."""
-        bw = self.ranks[-1].block[1]
-        return self.shares[0], bw * math.prod(r.h for r in self.ranks)
+    def degree(self) -> float:
+        """The sparsity degree, ``1 - density``: the share of elements that are certainly zero."""
+        return 1 - self.density
+
+    @property
+    def group(self) -> tuple[int, ...]:
+        """What each stored dimension of a shape must be a multiple of (unless the format is padded)."""
+        return self.to_format().divisors()
 
     def to_format(self, nm_width: int = 0) -> Format:
         """The general :class:`Format` this notation stands for.
@@ -137,32 +181,33 @@ class HSS:
         d0 floordiv 4 : dense, d1 floordiv 8 : dense, (d1 floordiv 4) mod 2 : nm(1:2),
         d0 mod 4 : dense, d1 mod 4 : nm(2:4)
         """
-        rows, cols = self.group
-        bh, bw = self.ranks[-1].block
-        pairs: list[tuple[LevelExpr | int, Level | str]] = [
-            (LevelExpr(0, rows), "dense"),
-            (LevelExpr(1, cols), "dense"),
-        ]
-        for r, share, below in zip(self.ranks, self.shares, (*self.shares[1:], bh)):
-            cols //= r.h
-            if r.h > 1:  # a group of one leaves no choice, and no level
-                pairs.append((LevelExpr(1, cols, r.h), Level.nm(r.g, r.h)))
-            if share != below:
-                pairs.append((LevelExpr(0, below, share // below), "dense"))
-        if bh > 1:
-            pairs.append((LevelExpr(0, 1, bh), "dense"))
-        if bw > 1:
-            pairs.append((LevelExpr(1, 1, bw), "dense"))
-        return Format.make(2, *pairs, nm_width=nm_width)
+        return levels_of(
+            self.ranks, self.numbers, self.shares, self.storage_dims, padded=self.padded, nm_width=nm_width
+        )
 
     def packed_shapes(self, shape: Sequence[int]) -> dict[str, tuple[int, ...]]:
-        """Shapes of the stored buffers for an ``out x in`` matrix (see :meth:`Format.packed_shapes`)."""
-        return self.to_format().packed_shapes(shape)
+        """Shapes of the stored buffers for a tensor of ``shape`` (see :meth:`Format.packed_shapes`)."""
+        return self.to_format().packed_shapes(self.flat_shape(shape))
 
-    def __str__(self) -> str:
-        out = []
-        for i, r in enumerate(self.ranks):
-            v = f"V({r.v})" if r.v != 1 else ""
-            b = f"B({r.block[0]}x{r.block[1]})" if r.block != (1, 1) else ""
-            out.append(f"{v}{b}C{len(self.ranks) - 1 - i}({r.g}:{r.h})")
-        return "->".join(out)
+    def metadata_bits(self, shape: Sequence[int]) -> int:
+        """Bits of coordinates stored for a tensor of ``shape``; static formats only.
+
+        >>> HSS.parse("C1(3:4)->C0(2:4)").metadata_bits((8, 32))
+        288
+        """
+        return self.to_format().metadata_bits(self.flat_shape(shape))
+
+    def explain(self) -> str:
+        """What each rank keeps and what is stored for it, as a table.
+
+        >>> print(HSS.parse("C0(2:4)").explain())
+        C0(2:4): at most 50 % of the elements are kept, 50 % sparse
+          level                   keeps                     metadata
+          d0 : dense              all                       none
+          d1 floordiv 4 : dense   all                       none
+          d1 mod 4 : nm(2:4)      2 of 4 elements           2 bits per value
+          metadata: 2 bits per value; shapes: multiples of 1 x 4
+        """
+        from .explain import explain
+
+        return explain(self)

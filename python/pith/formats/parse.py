@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 from ..errors import FormatError
 from .format import Format, LevelExpr
-from .hss import HSS, Rank
+from .hss import HSS
 from .levels import Level
+from .rank import Rank
 
 _NAMES = {"dense": Format.dense, "csr": Format.csr, "csc": Format.csc, "coo": Format.coo}
 _SIZED = re.compile(r"(?P<name>bsr|nm)\(\s*(?P<a>\d+)\s*[x,:]\s*(?P<b>\d+)\s*\)$")
+_PAD = re.compile(r"\s+pad$")
 _LEVEL = re.compile(r"(?P<expr>[^:,]+):\s*(?P<level>\w+\s*(?:\([^()]*\))?)\s*(?:,|$)")
 _EXPR = re.compile(
     r"(?:d(?P<dim>\d+)|\(\s*d(?P<dim2>\d+)\s+floordiv\s+(?P<div2>\d+)\s*\))"
@@ -22,7 +25,8 @@ def parse_format(text: str) -> HSS | Format:
     """Parse any text that names a format.
 
     Semantics: ``C1(3:4)->C0(2:4)`` gives an :class:`HSS`; ``dense``, ``csr``, ``csc``, ``coo``, ``bsr(4x4)``
-        and ``d0 : dense, d1 : compressed`` give a :class:`Format`; ``nm(2:4)`` is ``C0(2:4)``.
+        and ``d0 : dense, d1 : compressed`` give a :class:`Format`; ``nm(2:4)`` is ``C0(2:4)``. `` pad`` at the end
+        of any of them stores shapes rounded up.
     Errors: :class:`pith.FormatError` that names the part that does not parse.
 
     Example:
@@ -32,8 +36,8 @@ def parse_format(text: str) -> HSS | Format:
         'compressed'
     """
     text = text.strip()
-    if re.match(r"(?:[VB]\(|C\d)", text):
-        return HSS.parse(text)
+    if (unpadded := _PAD.sub("", text)) != text:
+        return _padded(parse_format(unpadded))
     if (make := _NAMES.get(text.lower())) is not None:
         return make()
     if (sized := _SIZED.match(text.lower())) is not None:
@@ -43,7 +47,13 @@ def parse_format(text: str) -> HSS | Format:
         if not a or not b:
             raise FormatError(f"cannot parse format {text!r}: block sizes must be positive")
         return Format.bsr(a, b)
+    if re.match(r"[A-Z]", text):
+        return HSS.parse(text)
     return _parse_levels(text)
+
+
+def _padded(fmt: HSS | Format) -> HSS | Format:
+    return dataclasses.replace(fmt, padded=True)
 
 
 def format_name(fmt: Format) -> str:
@@ -52,6 +62,8 @@ def format_name(fmt: Format) -> str:
     >>> format_name(Format.bsr(4, 2)), format_name(Format.dense(1))
     ('bsr(4x2)', 'd0 : dense')
     """
+    if fmt.padded:
+        return f"{format_name(fmt.with_padding(False))} pad"
     text = str(fmt)
     if fmt.rank != 2:
         return text

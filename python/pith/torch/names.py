@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import FormatError, ImportProgramError, ShapeError
 from ..formats import HSS, Format
-
-_NAMED = {"csr": Format.csr, "csc": Format.csc, "coo": Format.coo}
+from ..formats.parse import parse_format
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,10 +48,9 @@ def as_format(value: object, where: str) -> Format:
             where=where,
             hint="e.g. pith.HSS.parse('C1(3:4)->C0(2:4)') or pith.Format.csr()",
         )
-    if value.lower() in _NAMED:
-        return _NAMED[value.lower()]()
     try:
-        return HSS.parse(value).to_format()
+        named = parse_format(value)
+        return named.to_format() if isinstance(named, HSS) else named
     except FormatError as e:
         raise FormatError(e.message, where=where, hint=e.hint) from e
 

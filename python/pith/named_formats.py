@@ -1,0 +1,39 @@
+"""Formats as users name them."""
+
+from __future__ import annotations
+
+from .errors import FormatError
+from .formats import HSS, Format, Rank
+from .formats.parse import parse_format
+
+#: Formats as users type them: ``A.to(pith.CSR)``. Positions and coordinates are int32.
+CSR = Format.csr()
+CSC = Format.csc()
+COO = Format.coo()
+
+
+def BSR(rows: int, columns: int) -> Format:
+    """Compressed rows of dense ``rows x columns`` blocks."""
+    return Format.bsr(rows, columns)
+
+
+def NM(g: int, h: int) -> HSS:
+    """At most ``g`` non-zeros in every ``h`` consecutive columns: ``C0(g:h)``."""
+    return HSS((Rank(g, h),))
+
+
+#: Anything that names a format: an object, ``"C1(3:4)->C0(2:4)"``, ``"csr"``, ...
+FormatLike = Format | HSS | str
+
+
+def as_format(fmt: FormatLike) -> tuple[Format, HSS | None]:
+    """The :class:`Format` that ``fmt`` names, and its :class:`HSS` when it is one.
+
+    Errors: :class:`pith.FormatError` when the text does not parse or ``fmt`` is something else.
+    """
+    named = parse_format(fmt) if isinstance(fmt, str) else fmt
+    if isinstance(named, HSS):
+        return named.to_format(), named
+    if isinstance(named, Format):
+        return named, None
+    raise FormatError(f"expects a format, got {type(fmt).__name__}", hint='e.g. pith.CSR, "C1(3:4)->C0(2:4)"')
