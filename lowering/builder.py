@@ -107,16 +107,23 @@ def dim_size(shaped: ir.Value, dim: int) -> Index:
 def for_loop(
     lo: Index,
     hi: Index,
-    body: Callable[..., Sequence[ir.Value] | None],
+    body: Callable[..., Any],
     carried: Sequence[ir.Value] = (),
     step: Index = 1,
 ) -> list[ir.Value]:
-    """``scf.for``; ``body(iv, *carried)`` returns the next carried values. Trips of 0 or 1 need no loop."""
+    """``scf.for``; ``body(iv, *carried)`` returns the next carried values, when there are any.
+
+    Trips of 0 or 1 need no loop.
+    """
     if isinstance(lo, int) and isinstance(hi, int) and isinstance(step, int) and hi - lo <= step:
-        return list(body(lo, *carried) or ()) if hi > lo else list(carried)
+        if hi > lo:
+            made = body(lo, *carried)
+            return list(made or ()) if carried else []
+        return list(carried)
     loop = scf.ForOp(value(lo), value(hi), value(step), list(carried))
     with ir.InsertionPoint(loop.body):
-        scf.yield_(list(body(loop.induction_variable, *loop.inner_iter_args) or ()))
+        made = body(loop.induction_variable, *loop.inner_iter_args)
+        scf.yield_(list(made or ()) if carried else [])
     return list(loop.results)
 
 

@@ -69,6 +69,11 @@ def walk(
     def below(child: Cursor, inner: list[ir.Value]) -> list[ir.Value]:
         return walk(storage, child, leaf, inner, until)
 
+    return visit_level(storage, cursor, below, carried)
+
+
+def visit_level(storage: Storage, cursor: Cursor, below: Step, carried: list[ir.Value]) -> list[ir.Value]:
+    """Emit the loop over the level of ``cursor`` alone; ``below`` gets the cursor one level down."""
     kind = storage.format.levels[cursor.level].kind
     return _LEVELS[kind](storage, cursor, below, carried)
 

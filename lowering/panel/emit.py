@@ -1,0 +1,252 @@
+"""The matrix-product template: packed panels of the dense operand, results in registers.
+
+Code it emits for ``out[row, col] += sparse[row, red] * dense[red, col]``::
+
+    scf.parallel (panel)            pack dense[:, panel*L : +L] into panels[panel][red][L], zero-filled
+    scf.parallel (panel, chunk)     tile[rows of the chunk][L] on the stack
+      for each strip of contracted coordinates that fits L1 (when a dense level cuts them)
+        for each R rows of the chunk
+          acc : R x vector<L>       the levels below the rows (stream.py):
+            acc[r] += value[r] * panels[panel][red][0:L]
+          tile[rows] = acc
+      out[rows, cols] += tile       (= tile when out is zero-filled: the fill then has no reader)
+
+L and R are the variant's (variant.py). The panel is where raggedness and orientation of the dense
+side end: ``dense`` and ``out`` may be stored either way, and no column count needs to divide L.
+Formats whose rows are not visited one by one keep all results of a chunk in the tile (scatter.py).
+"""
+
+import dataclasses
+import itertools
+import math
+
+from pith._mlir import arith, bufferization, ir, memref, vector
+
+from .. import builder as b
+from ..builder import Index
+from ..contraction import Matmul, zero_filled
+from ..destination import buffer_to_overwrite, is_exclusive
+from ..epilogue import Epilogue
+from ..epilogue_values import BoundEpilogue, bind
+from ..levels import Storage
+from ..isa import Isa, host_isa
+from ..transpose import tile_width
+from .pack import pack_panel
+from .scatter import scatter_rows
+from .tile import RegisterTile
+from .variant import CHUNK_ROWS, STRIP_BYTES, Roles, Variant, default_variant
+from .write import added_to, as_it_is, write_tile
+
+#: Attributes of a linalg op that the generator reads: the variant, and a divisor of the contracted size.
+VARIANT_ATTRIBUTE, MULTIPLE_ATTRIBUTE = "pith.variant", "pith.multiple"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Emitter:
+    """Everything the pieces of the template share."""
+
+    m: Matmul
+    storage: Storage
+    roles: Roles
+    tile: RegisterTile
+    rows: Index
+    cols: Index
+    reds: Index
+    fresh: bool
+    epilogue: BoundEpilogue | None
+
+    @property
+    def lanes(self) -> int:
+        return self.tile.variant.lanes
+
+    @property
+    def panels(self) -> Index:
+        return b.ceildiv(self.cols, self.lanes)
+
+    @property
+    def chunk_units(self) -> int | None:
+        """Coordinates of the first level per task, or None when it does not cut the rows."""
+        if not self.roles.unit:
+            return None
+        group = self.tile.group
+        return max(1, CHUNK_ROWS // (self.roles.unit * group)) * group
+
+    @property
+    def strip_units(self) -> int | None:
+        """Coordinates of the second level per strip, or None when that level cannot be cut."""
+        fmt = self.roles.format
+        if not self.roles.direct or 1 in self.roles.inner or len(fmt.levels) < 2 or not fmt.levels[1].is_dense:
+            return None
+        row_bytes = self.lanes * (8 if isinstance(self.tile.element, ir.F64Type) else 4)
+        block = self.tile.block
+        return max(1, STRIP_BYTES // (row_bytes * fmt.exprs[1].div * block)) * block
+
+
+#: How many register tiles ahead values are asked for. A strip of a row is too short for the hardware to
+#: see a stream in it: from the last-level cache its latency is as long as the work on it.
+AHEAD = 2
+
+
+def emit_panel(m: Matmul, storage: Storage, isa: Isa | None = None, epilogue: Epilogue | None = None) -> ir.Value:
+    """Emit the kernel at the insertion point; returns the result tensor, that of the epilogue when there is one."""
+    bound = bind(epilogue) if epilogue else None
+    g = m.generic
+    dense, init = g.inputs[m.dense], g.init
+    exclusive = is_exclusive(init)
+    destination = zero_filled(init)
+    fresh = destination is not None
+    destination = destination if fresh else init
+    roles = Roles.of(storage.format, m.row_dim)
+    shaped, transposed = (bound.out, m.out_transposed != bound.transposed) if bound else (destination, m.out_transposed)
+    cols = b.dim_size(shaped, 0 if transposed else 1)
+    e = _Emitter(
+        m,
+        storage,
+        roles,
+        _register_tile(g.op, storage, roles, cols, isa or host_isa()),
+        rows=b.dim_size(shaped, 1 if transposed else 0),
+        cols=cols,
+        reds=b.dim_size(dense, 1 if m.dense_transposed else 0),
+        fresh=fresh,
+        epilogue=bound,
+    )
+    source = bufferization.to_buffer(_memref(dense.type), dense, read_only=True)
+    out = bound.out if bound else buffer_to_overwrite(destination, exclusive or not fresh)
+    panels = _alloc(e, [e.panels, e.reds, e.lanes])
+
+    def pack(panel: ir.Value) -> None:
+        pack_panel(source, m.dense_transposed, panels, panel, e.reds, e.cols, e.lanes)
+
+    b.parallel_loop([e.panels], pack, work=b.mul(e.reds, e.cols))
+    work = b.div(b.mul(b.dim_size(storage.values, 0), e.cols), 8)  # one vector operation is as long as a scalar one
+    units = e.chunk_units
+    if units is None:
+        b.parallel_loop([e.panels], lambda panel: _task(e, panels, out, panel, 0, None), work=work)
+    else:
+        chunks = b.ceildiv(storage.level_sizes[0], units)
+        b.parallel_loop([e.panels, chunks], lambda panel, c: _task(e, panels, out, panel, c, units), work=work)
+    return bound.result() if bound else bufferization.to_tensor(init.type, out, restrict=True, writable=True)
+
+
+def _register_tile(op: ir.OpView, storage: Storage, roles: Roles, cols: Index, isa: Isa) -> RegisterTile:
+    element = storage.values.type.element_type
+    size = 8 if isinstance(element, ir.F64Type) else 4
+    attributes = op.operation.attributes
+    if VARIANT_ATTRIBUTE in attributes:
+        variant = Variant.parse(ir.StringAttr(attributes[VARIANT_ATTRIBUTE]).value)
+    else:
+        variant = default_variant(roles, cols if isinstance(cols, int) else None, size, isa)
+    multiple = ir.IntegerAttr(attributes[MULTIPLE_ATTRIBUTE]).value if MULTIPLE_ATTRIBUTE in attributes else 1
+    vectors = max(1, variant.lanes * size // isa.vector_bytes)
+    return RegisterTile(storage, roles, variant, multiple, vectors, element)
+
+
+def _task(e: _Emitter, panels: ir.Value, out: ir.Value, panel: ir.Value, chunk: Index, units: int | None) -> None:
+    """Multiply one chunk of rows with one panel and add the tile to the output."""
+    first_row, count = _row_range(e, chunk, units)
+    tile = _tile(e, e.rows if units is None else units * e.roles.unit)
+
+    def panel_row(red: Index, offset: int) -> ir.Value:
+        return vector.load(e.tile.type, panels, [panel, b.value(b.add(red, offset)), b.value(0)])
+
+    strip = e.strip_units
+    if strip is not None or not e.roles.direct:
+        zero = vector.broadcast(e.tile.type, b.zero_of(e.tile.element))
+        b.for_loop(0, count, lambda r: vector.store(zero, tile, [b.value(r), b.value(0)]))
+    if not e.roles.direct:
+        scatter_rows(e.storage, e.m, tile, e.tile.type, panel_row, first_row, chunk, units)
+    elif strip is None:
+        _rows(e, tile, panel_row, chunk, units, None)
+    else:
+        size = e.storage.level_sizes[1]
+
+        def one_strip(lo: Index) -> None:
+            _rows(e, tile, panel_row, chunk, units, (lo, b.minimum(b.add(lo, strip), size)))
+
+        b.for_loop(0, size, one_strip, step=strip)
+    first_col = b.mul(panel, e.lanes)
+    width = b.minimum(e.lanes, b.sub(e.cols, first_col))
+    _write(e, tile, out, (first_row, first_col), (count, width))
+
+
+def _write(
+    e: _Emitter, tile: ir.Value, out: ir.Value, corner: tuple[Index, Index], extent: tuple[Index, Index]
+) -> None:
+    """Write a finished tile, through the epilogue in steps of two machine vectors: its values stay in registers."""
+    if e.epilogue is None:
+        write_tile(tile, out, e.m.out_transposed, corner, extent, as_it_is if e.fresh else added_to(out), e.lanes)
+        return
+    transposed = e.m.out_transposed != e.epilogue.transposed
+    write_tile(tile, out, transposed, corner, extent, e.epilogue.apply, 2 * tile_width(e.tile.element))
+
+
+def _rows(e: _Emitter, tile: ir.Value, panel_row, chunk: Index, units: int, span: tuple[Index, Index] | None) -> None:
+    """Pass over all rows of a chunk, a register tile at a time."""
+    lo = b.mul(chunk, units)
+    last = b.sub(e.storage.level_sizes[0], 1)
+    local = b.minimum(units, b.sub(e.storage.level_sizes[0], lo))
+    partial = {i: w for i, w in e.tile.windows.items() if w < e.roles.format.exprs[i].mod}
+
+    def some_rows(u: Index) -> None:
+        if e.tile.group == 1:
+            members = [b.add(lo, u)]
+        else:  # past the last row, the last one again: its results land in tile rows that nobody reads
+            members = [b.minimum(b.add(b.add(lo, u), g), last) for g in range(e.tile.group)]
+        if span is not None:
+            e.tile.prefetch([b.add(unit, AHEAD * e.tile.group) for unit in members], span[0], e.strip_units)
+        _nest_windows(e, partial, lambda at: _register_rows(e, tile, panel_row, members, u, at, span))
+
+    b.for_loop(0, local, some_rows, step=e.tile.group)
+
+
+def _nest_windows(e: _Emitter, partial: dict[int, int], body) -> None:
+    """Loops over the windows of the row levels that the register tile holds only part of."""
+
+    def nest(levels: list[int], at: dict[int, Index]) -> None:
+        if not levels:
+            body(at)
+            return
+        level, *below = levels
+        count = e.roles.format.exprs[level].mod // partial[level]
+        b.for_loop(0, count, lambda w: nest(below, {**at, level: w}))
+
+    nest(list(partial), {})
+
+
+def _register_rows(e: _Emitter, tile: ir.Value, panel_row, members, u: Index, at: dict[int, Index], span) -> None:
+    first = b.mul(u, e.roles.unit)
+    for level, w in at.items():
+        first = b.add(first, b.mul(w, e.tile.windows[level] * e.roles.format.exprs[level].div))
+    where = [[b.value(b.add(first, o)), b.value(0)] for o in e.tile.row_offsets()]
+    if span is None:
+        accs = [vector.broadcast(e.tile.type, b.zero_of(e.tile.element))] * e.tile.rows
+    else:
+        accs = [vector.load(e.tile.type, tile, w) for w in where]
+    accs = e.tile.run(members, at, span, panel_row, accs)
+    for value, w in zip(accs, where):
+        vector.store(value, tile, w)
+
+
+def _row_range(e: _Emitter, chunk: Index, units: int | None) -> tuple[Index, Index]:
+    if units is None:
+        return 0, e.rows
+    step = units * e.roles.unit
+    first = b.mul(chunk, step)
+    return first, b.minimum(step, b.sub(e.rows, first))
+
+
+def _tile(e: _Emitter, rows: Index) -> ir.Value:
+    if isinstance(rows, int) and rows <= 2 * CHUNK_ROWS:
+        type_ = ir.MemRefType.get([rows, e.lanes], e.tile.element)
+        return memref.alloca(type_, [], [], alignment=64)
+    return _alloc(e, [rows, e.lanes])
+
+
+def _alloc(e: _Emitter, shape: list[Index]) -> ir.Value:
+    dynamic = ir.ShapedType.get_dynamic_size()
+    type_ = ir.MemRefType.get([s if isinstance(s, int) else dynamic for s in shape], e.tile.element)
+    return memref.alloc(type_, [s for s in shape if not isinstance(s, int)], [], alignment=64)
+
+
+def _memref(type_: ir.RankedTensorType) -> ir.MemRefType:
+    return ir.MemRefType.get(type_.shape, type_.element_type)

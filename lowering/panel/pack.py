@@ -1,0 +1,58 @@
+"""Packing of the dense operand into panels: ``lanes`` columns, one row per contracted coordinate."""
+
+from pith._mlir import arith, ir, memref, vector
+
+from .. import builder as b
+from ..builder import Index
+from ..transpose import copy_transposed
+
+
+def pack_panel(
+    source: ir.Value, transposed: bool, panels: ir.Value, panel: ir.Value, reds: Index, cols: Index, lanes: int
+) -> None:
+    """Copy one block of columns into ``panels[panel]``; columns past the edge become zero.
+
+    Shapes: source: ``(reds, cols)``, or ``(cols, reds)`` when ``transposed``; panels: ``(_, reds, lanes)``.
+    """
+    first = b.mul(panel, lanes)
+    width = b.minimum(lanes, b.sub(cols, first))
+    if not transposed:
+        _copy_rows(source, panels, panel, reds, first, width, lanes)
+        return
+    element = panels.type.element_type
+    b.for_loop(0, reds, lambda k: _clear(element, panels, panel, k, width, lanes))
+    copy_transposed(
+        source,
+        lambda j, k: [b.value(b.add(first, j)), b.value(k)],
+        panels,
+        lambda k, j: [panel, b.value(k), b.value(j)],
+        rows=width,
+        cols=reds,
+    )
+
+
+def _copy_rows(
+    source: ir.Value, panels: ir.Value, panel: ir.Value, reds: Index, first: Index, width: Index, lanes: int
+) -> None:
+    element = panels.type.element_type
+    type_ = ir.VectorType.get([lanes], element)
+
+    def whole(k: Index) -> None:
+        row = vector.load(type_, source, [b.value(k), b.value(first)])
+        vector.store(row, panels, [panel, b.value(k), b.value(0)])
+
+    def ragged(k: Index) -> None:
+        def copy(j: Index) -> None:
+            value = memref.load(source, [b.value(k), b.value(b.add(first, j))])
+            memref.store(value, panels, [panel, b.value(k), b.value(j)])
+
+        b.for_loop(0, width, copy)
+        _clear(element, panels, panel, k, width, lanes)
+
+    full = arith.cmpi(arith.CmpIPredicate.eq, b.value(width), b.value(lanes))
+    b.if_else(full, lambda: b.for_loop(0, reds, whole), lambda: b.for_loop(0, reds, ragged))
+
+
+def _clear(element: ir.Type, panels: ir.Value, panel: ir.Value, k: Index, width: Index, lanes: int) -> None:
+    zero = b.zero_of(element)
+    b.for_loop(width, lanes, lambda j: memref.store(zero, panels, [panel, b.value(k), b.value(j)]))

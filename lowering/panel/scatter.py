@@ -1,0 +1,43 @@
+"""Rows that are visited many times, or in no order: their results stay in the tile in memory."""
+
+from pith._mlir import ir, vector
+
+from .. import builder as b
+from ..builder import Index
+from ..contraction import Matmul
+from ..levels import Cursor, Storage, descend, load_value, start, walk
+
+
+def scatter_rows(
+    storage: Storage,
+    m: Matmul,
+    tile: ir.Value,
+    type_: ir.VectorType,
+    panel_row,
+    first_row: Index,
+    chunk: Index,
+    units: int | None,
+) -> None:
+    """Add every stored element's product with its panel row to the tile's row.
+
+    A row whose levels below are its own keeps its sum in a register while they last.
+    """
+    last_row_level = 1 + max(i for i, e in enumerate(storage.format.exprs) if e.dim == m.row_dim)
+
+    def leaf(at: Cursor, inner: list[ir.Value]) -> list[ir.Value]:
+        stored = vector.broadcast(type_, load_value(storage, at.position))
+        return [vector.fma(stored, panel_row(at.coords[m.red_dim], 0), inner[0])]
+
+    def at_row(at: Cursor, carried: list[ir.Value]) -> list[ir.Value]:
+        where = [b.value(b.sub(at.coords[m.row_dim], first_row)), b.value(0)]
+        acc = vector.load(type_, tile, where)
+        vector.store(walk(storage, at, leaf, [acc])[0], tile, where)
+        return carried
+
+    top = start(storage.format)
+    if units is None:
+        walk(storage, top, at_row, until=last_row_level)
+        return
+    lo = b.mul(chunk, units)
+    hi = b.minimum(b.add(lo, units), storage.level_sizes[0])
+    b.for_loop(lo, hi, lambda c: walk(storage, descend(storage, top, c, c), at_row, until=last_row_level))

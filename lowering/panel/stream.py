@@ -1,0 +1,301 @@
+"""The index stream of a product: visits stored elements and feeds them to a register tile.
+
+Like :func:`pith.lowering.levels.walk`, but for several rows at once and with the innermost levels
+unrolled: inside a block of groups every position is a constant away from the block's first, so
+packed coordinates are loaded a word at a time and cut out by constant shifts.
+"""
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+from pith._mlir import arith, ir, vector
+
+from .. import builder as b
+from ..builder import Index
+from ..levels import Cursor, Storage, load_coordinate, visit_level
+from .variant import MOST_GROUPS, Roles
+
+#: Vector multiply-adds in one unrolled block. 128 are 1 KiB of code, some of the 4 KiB of decoded
+#: instructions that Zen and Core keep, and enough to hide what a block does once.
+BLOCK_OPERATIONS = 128
+
+#: What a block may grow to so that its coordinates begin and end on bytes.
+MOST_OPERATIONS = 320
+
+
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """The position ``base * scale + offset``: ``base`` is known at run time, the rest now.
+
+    Attributes:
+        align: a number known to divide ``base``.
+        count: how many bases, from ``base`` on, the block around covers.
+    """
+
+    base: Index
+    align: int = 1
+    count: int = 1
+    scale: int = 1
+    offset: int = 0
+
+    @property
+    def value(self) -> Index:
+        """As an index."""
+        return b.add(b.mul(self.base, self.scale), self.offset)
+
+    def child(self, size: int, slot: int) -> "Position":
+        """Child number ``slot`` of ``size`` in the level below."""
+        return dataclasses.replace(self, scale=self.scale * size, offset=self.offset * size + slot)
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """One row of the register tile on its way down the levels.
+
+    Attributes:
+        row: its accumulators' place in the tile.
+        position: where it is in the level above.
+        red, red_offset: contracted coordinate, the part known at run time and the part known now.
+    """
+
+    row: int
+    position: Position
+    red: Index = 0
+    red_offset: int = 0
+
+    def at(self, position: Position, red: Index | None = None, step: int = 0) -> "Member":
+        """The same row further down."""
+        return Member(self.row, position, self.red if red is None else red, self.red_offset + step)
+
+
+#: ``leaf(members, accumulators) -> accumulators``: the stored elements reached together.
+Leaf = Callable[[Sequence[Member], list[ir.Value]], list[ir.Value]]
+
+
+@dataclasses.dataclass
+class Stream:
+    """Visits the levels of ``storage`` below its rows.
+
+    Attributes:
+        windows: per inner row level, how many of its coordinates are in the tile at once.
+        window_at: per inner row level that is visited in several windows, the window's number.
+        multiple: a number known to divide the size of the contracted dimension.
+        operations: vector multiply-adds per stored element.
+        leaf: what to do with elements.
+    """
+
+    storage: Storage
+    roles: Roles
+    windows: dict[int, int]
+    window_at: dict[int, Index]
+    multiple: int
+    operations: int
+    leaf: Leaf
+    #: Words loaded so far, each with the base it was loaded for: that keeps the base's identity its own.
+    _words: dict[object, tuple[ir.Value, Index]] = dataclasses.field(default_factory=dict)
+
+    def visit(self, level: int, members: Sequence[Member], accs: list[ir.Value]) -> list[ir.Value]:
+        """Visit everything below ``members``, which stand above ``level``."""
+        fmt = self.storage.format
+        if level == len(fmt.levels):
+            return self.leaf(members, accs)
+        if fmt.exprs[level].dim == self.roles.row_dim:
+            return self.visit(level + 1, self._rows(level, members), accs)
+        if fmt.levels[level].is_dense:
+            size = self.storage.level_sizes[level]
+            if isinstance(size, int) and size * self._weight(level + 1, len(members)) <= BLOCK_OPERATIONS:
+                return self._unrolled(level, members, accs, size)
+            return self.range(level, members, 0, size, accs)
+        if fmt.levels[level].kind == "nm":
+            return self._group(level, members, accs)
+        return self._dynamic(level, members, accs)
+
+    def range(self, level: int, members: Sequence[Member], lo: Index, hi: Index, accs: list[ir.Value]):
+        """Visit coordinates ``[lo, hi)`` of a dense level of the contracted dimension, some at a time."""
+        size, div = self.storage.level_sizes[level], self.storage.format.exprs[level].div
+        bases = [b.mul(m.position.value, size) for m in members]
+        block = self.block(level, len(members))
+
+        def some(count: int) -> Callable[..., list[ir.Value]]:
+            def body(c: Index, *inner: ir.Value) -> list[ir.Value]:
+                at, starts = b.mul(c, div), [b.add(base, c) for base in bases]
+                reds = _shared(members, lambda red: b.add(red, at))
+                accs = list(inner)
+                with self._own_words():
+                    for u in range(count):
+                        below = [
+                            m.at(Position(p, align=count, count=count, offset=u), red, u * div)
+                            for m, p, red in zip(members, starts, reds)
+                        ]
+                        accs = self.visit(level + 1, below, accs)
+                return accs
+
+            return body
+
+        if block == 1:
+            return b.for_loop(lo, hi, some(1), accs)
+        if self._cuts(level, block):
+            return b.for_loop(lo, hi, some(block), accs, step=block)
+        whole = b.add(lo, b.mul(b.div(b.sub(hi, lo), block), block))
+        accs = b.for_loop(lo, whole, some(block), accs, step=block)
+        return b.for_loop(whole, hi, some(1), accs)
+
+    def block(self, level: int, members: int) -> int:
+        """How many coordinates of a dense level are unrolled: what its coordinates' bytes ask for, and more."""
+        weight = self._weight(level + 1, members)
+        bits = self._bits_below(level, members)
+        bytes_ask = math.lcm(*(8 // math.gcd(8, n) for n in bits)) if bits else 1
+        if bits and not self._cuts(level, bytes_ask):
+            return 1  # groups of one row begin inside a byte: no constant shifts
+        block = bytes_ask if bytes_ask * weight <= MOST_OPERATIONS else 1
+        while 2 * block <= min(MOST_GROUPS, BLOCK_OPERATIONS // weight) and (not bits or self._cuts(level, 2 * block)):
+            block *= 2
+        return block
+
+    def _cuts(self, level: int, block: int) -> bool:
+        """True when ``block`` is known to divide the number of coordinates of ``level``."""
+        size = self.storage.level_sizes[level]
+        if isinstance(size, int):
+            return size % block == 0
+        return self.multiple % (self.storage.format.exprs[level].div * block) == 0
+
+    def _bits_below(self, level: int, members: int) -> list[int]:
+        """Bits of sub-byte coordinates per coordinate of ``level``, for each ``nm`` level the block unrolls."""
+        out, entries = [], 1
+        for i in range(level + 1, len(self.storage.format.levels)):
+            lvl, size = self.storage.format.levels[i], self.storage.level_sizes[i]
+            if not lvl.is_static or self.windows.get(i, size) != size:
+                break  # below, positions count from a base of their own
+            if lvl.is_dense and i not in self.windows and size * self._weight(i + 1, members) > BLOCK_OPERATIONS:
+                break
+            entries *= lvl.g if lvl.kind == "nm" else size
+            if lvl.has_coordinates and self.storage.format.coord_bits(i) < 8:
+                out.append(entries * self.storage.format.coord_bits(i))
+        return out
+
+    def _weight(self, level: int, members: int) -> int:
+        """Vector operations of everything from ``level`` down, loops over data counted once."""
+        out = members * self.operations
+        for i in range(level, len(self.storage.format.levels)):
+            lvl = self.storage.format.levels[i]
+            if lvl.is_static:
+                out *= lvl.g if lvl.kind == "nm" else self.windows.get(i, self.storage.level_sizes[i])
+        return out
+
+    def _rows(self, level: int, members: Sequence[Member]) -> list[Member]:
+        """Every member's rows under a dense level of the row dimension, those of the window."""
+        size, window = self.storage.level_sizes[level], self.windows[level]
+        out = []
+        for m in members:
+            position = m.position
+            if window < size:  # the window is the coordinate of a level of its own
+                position = Position(b.add(b.mul(position.value, size // window), self.window_at[level]))
+            for i in range(window):
+                out.append(dataclasses.replace(m, row=m.row * window + i, position=position.child(window, i)))
+        return out
+
+    def _unrolled(self, level: int, members: Sequence[Member], accs: list[ir.Value], size: int) -> list[ir.Value]:
+        div = self.storage.format.exprs[level].div
+        for c in range(size):
+            accs = self.visit(level + 1, [m.at(m.position.child(size, c), step=c * div) for m in members], accs)
+        return accs
+
+    def _group(self, level: int, members: Sequence[Member], accs: list[ir.Value]) -> list[ir.Value]:
+        g, div = self.storage.format.levels[level].g, self.storage.format.exprs[level].div
+        for slot in range(g):
+            below = []
+            for m in members:
+                position = m.position.child(g, slot)
+                below.append(m.at(position, b.add(m.red, b.mul(self._coordinate(level, position), div))))
+            accs = self.visit(level + 1, below, accs)
+        return accs
+
+    def _coordinate(self, level: int, at: Position) -> Index:
+        """The coordinate at a position: from a word of the block when it covers whole bytes."""
+        width = self.storage.format.coord_bits(level)
+        if width >= 8 or at.align * at.scale * width % 8 or at.count * at.scale * width % 8:
+            return load_coordinate(self.storage, level, at.value)
+        first, size = _piece(at.count * at.scale * width // 8, at.offset * width // 8)
+        key = (level, _identity(at.base), first)
+        if key not in self._words:
+            byte = b.add(b.div(b.mul(at.base, at.scale * width), 8), first)
+            self._words[key] = _load_word(self.storage.metadata[level, "coordinates"], byte, size), at.base
+        shift = at.offset * width - 8 * first
+        word, _ = self._words[key]
+        shifted = arith.shrui(word, b.value(shift)) if shift else word
+        return arith.andi(shifted, b.value(2**width - 1))
+
+    def _dynamic(self, level: int, members: Sequence[Member], accs: list[ir.Value]) -> list[ir.Value]:
+        """Levels whose extent the data decides: members one after the other, unless they share the position."""
+        for first, alike in _by_position(members):
+
+            def below(child: Cursor, inner: list[ir.Value]) -> list[ir.Value]:
+                with self._own_words():
+                    at, red = Position(child.position), child.coords[self.roles.red_dim]
+                    return self.visit(level + 1, [m.at(at, red) for m in alike], inner)
+
+            coords: list[Index] = [0, 0]
+            coords[self.roles.red_dim] = first.red
+            cursor = Cursor(level, first.position.value, tuple(coords))
+            accs = visit_level(self.storage, cursor, below, accs)
+        return accs
+
+    @contextlib.contextmanager
+    def _own_words(self) -> Iterator[None]:
+        """Words loaded inside a loop's body stay in it."""
+        outer, self._words = self._words, {}
+        yield
+        self._words = outer
+
+
+def _shared(members: Sequence[Member], make: Callable[[Index], Index]) -> list[Index]:
+    """``make(member.red)``, made once for members with one and the same coordinate."""
+    made: dict[object, Index] = {}
+    out = []
+    for m in members:
+        key = _identity(m.red)
+        if key not in made:
+            made[key] = make(m.red)
+        out.append(made[key])
+    return out
+
+
+def _by_position(members: Sequence[Member]) -> list[tuple[Member, list[Member]]]:
+    """Members grouped by position, in order of first appearance."""
+    groups: dict[object, list[Member]] = {}
+    for m in members:
+        p = m.position
+        groups.setdefault((_identity(p.base), p.scale, p.offset), []).append(m)
+    return [(g[0], g) for g in groups.values()]
+
+
+def _identity(x: Index) -> object:
+    """Equal for one and the same index only (SSA values compare by content of their wrapper)."""
+    return ("int", x) if isinstance(x, int) else ("value", id(x))
+
+
+def _piece(span: int, byte: int) -> tuple[int, int]:
+    """First byte and size of the word that holds ``byte`` when ``span`` bytes are cut into 8, 4, 2 and 1.
+
+    >>> [_piece(7, i) for i in (0, 3, 4, 6)]
+    [(0, 4), (0, 4), (4, 2), (6, 1)]
+    """
+    first = 0
+    while True:
+        size = next(s for s in (8, 4, 2, 1) if s <= span - first)
+        if byte < first + size:
+            return first, size
+        first += size
+
+
+def _load_word(buffer: ir.Value, byte: Index, size: int) -> ir.Value:
+    """``size`` bytes from ``byte`` on as an index, little-endian."""
+    if size == 1:
+        return b.load_index(buffer, byte)
+    i8 = ir.IntegerType.get_signless(8)
+    loaded = vector.load(ir.VectorType.get([size], i8), buffer, [b.value(byte)])
+    word = vector.bitcast(ir.VectorType.get([1], ir.IntegerType.get_signless(8 * size)), loaded)
+    element = vector.extract(word, [], [0])
+    return arith.index_castui(ir.IndexType.get(), element)

@@ -1,0 +1,145 @@
+"""The register tile: accumulators of some rows by some lanes, fed by an index stream."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+from pith._mlir import arith, ir, memref, vector
+
+from .. import builder as b
+from ..builder import Index
+from ..levels import Storage, load_value
+from .stream import Leaf, Member, Position, Stream
+from .variant import Roles, Variant
+
+#: Independent chains of multiply-adds that hide the latency of one (4 cycles, two a cycle).
+CHAINS = 8
+
+#: Bytes of a cache line.
+CACHE_LINE = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class RegisterTile:
+    """Shape of the accumulators, and how to fill them.
+
+    Attributes:
+        vectors: machine vectors per row of the tile.
+    """
+
+    storage: Storage
+    roles: Roles
+    variant: Variant
+    multiple: int
+    vectors: int
+    element: ir.Type
+
+    @property
+    def windows(self) -> dict[int, int]:
+        """Per inner row level, how many of its coordinates are in the tile."""
+        return self.roles.windows(self.variant.rows)
+
+    @property
+    def group(self) -> int:
+        """Units of the first level in the tile."""
+        return self.roles.group(self.variant.rows)
+
+    @property
+    def rows(self) -> int:
+        """Rows in the tile."""
+        return self.group * math.prod(self.windows.values())
+
+    @property
+    def chains(self) -> int:
+        """Partial sums kept per accumulator."""
+        return max(1, CHAINS // (self.rows * self.vectors))
+
+    @property
+    def type(self) -> ir.VectorType:
+        """Of one accumulator."""
+        return ir.VectorType.get([self.variant.lanes], self.element)
+
+    @property
+    def block(self) -> int:
+        """Coordinates of the second level that are unrolled together."""
+        return self._stream({}, lambda _, accs: accs).block(1, self.group)
+
+    def _stream(self, window_at: dict[int, Index], leaf: Leaf) -> Stream:
+        return Stream(self.storage, self.roles, self.windows, window_at, self.multiple, self.vectors, leaf)
+
+    def row_offsets(self) -> list[int]:
+        """Row of the output per row of the tile, counted from the tile's first."""
+        offsets = [g * self.roles.unit for g in range(self.group)]
+        for level, window in self.windows.items():
+            step = self.roles.format.exprs[level].div
+            offsets = [o + i * step for o in offsets for i in range(window)]
+        return offsets
+
+    def prefetch(self, units: Sequence[Index], lo: Index, count: int) -> None:
+        """Ask for the values of ``count`` coordinates of the second level from ``lo`` on, one unit's after another."""
+        fmt = self.roles.format
+        if not fmt.is_static:
+            return
+        below = (lvl.g if lvl.kind == "nm" else size for lvl, size in zip(fmt.levels[2:], self.storage.level_sizes[2:]))
+        entries = math.prod(below)
+        line = CACHE_LINE // (8 if isinstance(self.element, ir.F64Type) else 4)
+        for unit in units:
+            first = b.mul(b.add(b.mul(unit, self.storage.level_sizes[1]), lo), entries)
+            for at in range(0, count * entries, line):
+                memref.prefetch(self.storage.values, [b.value(b.add(first, at))], False, 3, True)
+
+    def run(
+        self,
+        units: Sequence[Index],
+        window_at: dict[int, Index],
+        span: tuple[Index, Index] | None,
+        panel_row,
+        accs: list[ir.Value],
+    ) -> list[ir.Value]:
+        """Add the products of the rows to ``accs``, one per row.
+
+        Args:
+            units: coordinates of the first level, one per member of the group.
+            window_at: which window of each inner row level that has several.
+            span: coordinates of the second level to visit, None for all levels' whole extent.
+            panel_row: ``panel_row(red, offset)`` loads the panel's row of a contracted coordinate.
+        """
+        zero = vector.broadcast(self.type, b.zero_of(self.element))
+        turn = _Turn(self.chains)
+
+        def leaf(members: Sequence[Member], at: list[ir.Value]) -> list[ir.Value]:
+            out, base, loaded = list(at), turn.next() * self.rows, {}
+            for m in members:
+                key = (m.red if isinstance(m.red, int) else id(m.red), m.red_offset)
+                if key not in loaded:
+                    loaded[key] = panel_row(m.red, m.red_offset)
+                stored = vector.broadcast(self.type, load_value(self.storage, m.position.value))
+                out[base + m.row] = vector.fma(stored, loaded[key], out[base + m.row])
+            return out
+
+        stream = self._stream(window_at, leaf)
+        members = [Member(i, Position(unit)) for i, unit in enumerate(units)]
+        sums = accs + [zero] * (self.rows * (self.chains - 1))
+        if span is None:
+            sums = stream.visit(1, members, sums)
+        else:
+            sums = stream.range(1, members, *span, sums)
+        return [self._fold(sums[i :: self.rows]) for i in range(self.rows)]
+
+    def _fold(self, parts: list[ir.Value]) -> ir.Value:
+        """The sum of partial sums, in pairs."""
+        while len(parts) > 1:
+            pairs = [arith.addf(x, y) for x, y in zip(parts[::2], parts[1::2])]
+            parts = pairs + parts[2 * len(pairs) :]
+        return parts[0]
+
+
+class _Turn:
+    """Which chain takes the next element."""
+
+    def __init__(self, chains: int) -> None:
+        self.chains, self.at = chains, -1
+
+    def next(self) -> int:
+        self.at = (self.at + 1) % self.chains
+        return self.at

@@ -1,0 +1,161 @@
+"""Shapes of the register tile and of the blocks around it: what one variant of the generator is.
+
+Needs no MLIR: the selector ranks variants before anything is compiled.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+
+from pith.errors import UnsupportedError
+from pith.formats import Format
+
+from ..isa import Isa
+
+#: Rows per parallel task. Its tile of results (64 rows of 256 bytes) is half of a 32 KiB L1.
+CHUNK_ROWS = 64
+
+#: Bytes of the strip of a panel that stays in L1 while the rows of a task pass over it. From L2 one
+#: core gets a third of L1's bandwidth.
+STRIP_BYTES = 24 * 1024
+
+#: Columns of one task: the panels that share a pass over the rows' values.
+BLOCK_COLUMNS = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One shape of the matrix-product kernel.
+
+    Attributes:
+        lanes: columns of the register tile, the width of a packed panel.
+        rows: rows of the register tile. Rows share each load of the panel when they share coordinates:
+            inside blocks, under row sharing V, and in dense formats.
+
+    Example:
+        >>> Variant.parse(str(Variant(lanes=64, rows=1)))
+        Variant(lanes=64, rows=1)
+    """
+
+    lanes: int
+    rows: int
+
+    def __post_init__(self) -> None:
+        if self.lanes < 1 or self.rows < 1:
+            raise UnsupportedError(f"variant {self} expects positive sizes")
+
+    @classmethod
+    def parse(cls, text: str) -> Variant:
+        """Read ``lanes=L,rows=R``."""
+        match = re.fullmatch(r"lanes=(\d+),rows=(\d+)", text.strip())
+        if not match:
+            raise UnsupportedError(f"cannot read variant {text!r}", hint="write lanes=64,rows=1")
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"lanes={self.lanes},rows={self.rows}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Roles:
+    """How the levels of a format serve a product that keeps ``row_dim`` and contracts ``red_dim``.
+
+    Attributes:
+        format, row_dim, red_dim: the operand.
+        unit: rows per coordinate of the first level, when that level is dense over rows; else 0.
+        inner: the levels of the row dimension below the first, outermost first.
+        direct: every row is visited once, by loops that know it: the first level cuts the rows and the
+            levels of ``inner`` are dense. Only then can a row's results stay in registers.
+    """
+
+    format: Format
+    row_dim: int
+    red_dim: int
+    unit: int
+    inner: tuple[int, ...]
+    direct: bool
+
+    @classmethod
+    def of(cls, fmt: Format, row_dim: int) -> Roles:
+        """Roles of the levels of a matrix format."""
+        first, level = fmt.exprs[0], fmt.levels[0]
+        unit = first.div if first.dim == row_dim and level.kind == "dense" and not first.mod else 0
+        inner = tuple(i for i, e in enumerate(fmt.exprs) if i and e.dim == row_dim)
+        direct = bool(unit) and all(fmt.levels[i].is_dense and fmt.exprs[i].mod for i in inner)
+        return cls(fmt, row_dim, 1 - row_dim, unit, inner, direct)
+
+    @property
+    def is_dense(self) -> bool:
+        """True when no coordinate depends on the data: all rows read the same panel rows."""
+        return self.format.is_dense
+
+    def windows(self, rows: int) -> dict[int, int]:
+        """Per inner row level, how many of its coordinates are in the register tile at once."""
+        out: dict[int, int] = {}
+        for i in reversed(self.inner):
+            size = self.format.exprs[i].mod
+            out[i] = next(w for w in range(min(size, rows), 0, -1) if size % w == 0)
+            rows //= out[i]
+        return out
+
+    def group(self, rows: int) -> int:
+        """How many units of the first level are in the register tile at once: 1 unless all are alike."""
+        return max(1, rows // self.unit) if self.is_dense else 1
+
+
+def default_variant(roles: Roles, columns: int | None, element_bytes: int, isa: Isa) -> Variant:
+    """The register tile that suits a format, for a number of columns (None: unknown, taken as many).
+
+    >>> from pith.lowering.targets import ISAS
+    >>> default_variant(Roles.of(Format.csr(), 0), 100, 4, ISAS["avx2"])
+    Variant(lanes=56, rows=1)
+    """
+    vector = max(1, isa.vector_bytes // element_bytes)
+    rows = _tile_rows(roles, isa)
+    # Accumulators that keep two FMA pipes of latency 4 busy and leave room for the operands.
+    most = vector * max(1, 8 // rows) * (2 if isa.vector_registers >= 32 and rows == 1 else 1)
+    if rows > 2:
+        most = vector * 2
+    return Variant(fitting_lanes(columns, vector, most), rows)
+
+
+def _tile_rows(roles: Roles, isa: Isa) -> int:
+    if not roles.direct:
+        return 1
+    most = 4 if isa.vector_registers <= 16 else 8
+    if roles.is_dense:
+        return most
+    inner = math.prod(roles.windows(most).values())
+    return inner
+
+
+def fitting_lanes(columns: int | None, vector: int, most: int) -> int:
+    """Panel width up to ``most`` that wastes the fewest columns: whole vectors, or a power of two below one.
+
+    >>> [fitting_lanes(n, 8, 64) for n in (1, 3, 8, 20, 64, 96, 100)]
+    [1, 4, 8, 24, 64, 48, 56]
+    """
+    if columns is None:
+        return most
+    if columns <= vector:
+        return 1 << max(0, columns - 1).bit_length()
+    widths = range(vector, most + 1, vector)
+    return min(widths, key=lambda w: (-(-columns // w) * w, -w))
+
+
+#: Groups of the second level in one unrolled block, at most.
+MOST_GROUPS = 16
+
+
+def size_class(roles: Roles, size: int) -> int:
+    """A divisor of the contracted size that the generated code makes use of: one of few, so kernels serve many sizes.
+
+    >>> [size_class(Roles.of(Format.csr(), 0), k) for k in (64, 100)]
+    [1, 1]
+    """
+    fmt = roles.format
+    if not roles.direct or len(fmt.levels) < 2 or not fmt.levels[1].is_dense or 1 in roles.inner:
+        return 1
+    return math.gcd(size, MOST_GROUPS * fmt.exprs[1].div)
