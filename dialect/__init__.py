@@ -7,7 +7,7 @@ from pith.errors import IRError
 
 from .buffer import Buffer, BufferAttr
 from .formats import FormatAttr, LevelAttr, NmAttr, encoded_type, encoding_of, format_of, shape_of
-from .ops_format import AssembleOp, CompressOp, DecompressOp, DisassembleOp, PruneOp, ValidateOp
+from .ops_format import AssembleOp, CompressOp, DecompressOp, DisassembleOp, PruneByOp, PruneOp, ValidateOp
 from .ops_pattern import DetectOp, SReadOp, SWriteOp, gathered_type
 from .ops_tile import PitTileOp, YieldOp
 from .pattern import PatternShape, PatternType
@@ -31,6 +31,7 @@ __all__ = [
     "PatternType",
     "PitTileOp",
     "Pith",
+    "PruneByOp",
     "PruneOp",
     "SReadOp",
     "SWriteOp",

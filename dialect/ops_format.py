@@ -45,6 +45,50 @@ class PruneOp(Pith.Operation, name="prune", traits=[ext.Pure]):
         require(result == type_, "expects the result type of its source, {}, got {}", type_, result)
 
 
+#: How ``pith.prune_by`` ranks elements, and blocks of them.
+SCORES = ("l1", "l2", "scaled", "value")
+
+
+class PruneByOp(Pith.Operation, name="prune_by", traits=[ext.Pure]):
+    """Set to zero what a format cannot keep, ranked by another tensor or another score.
+
+    Shapes: source, saliency and result: tensors of the same sizes, without an encoding; result has
+        the type of source. floor: an ``f64``. has_nan: whether saliency holds a NaN.
+    Semantics: as ``pith.prune`` (``score = "l1"``, saliency = source, floor = -inf), except for scores.
+        That of an element is its magnitude in saliency, or with ``"value"`` the number itself; elements
+        below ``floor`` are zeroed even where there is room. That of a block is, over the elements left
+        in it, the sum of their scores (``"l1"``, ``"value"``), of their squares (``"l2"``), or the mean
+        of their squares, zeros left out (``"scaled"``). Sums are taken in f64.
+    Errors: "expects source without an encoding", "expects saliency without an encoding", "expects a format
+        for its operand", "expects saliency of the shape of source", "expects the result type of its
+        source", "expects has_nan to be an i1", "expects score to be one of".
+    Source: rank-by-rank sparsification and scaled norms of HighLight, MICRO 2023.
+    Example:
+        ``%1, %nan = "pith.prune_by"(%0, %s, %floor) {format = #fmt, score = "value"}
+          : (tensor<8x16xf32>, tensor<8x16xf32>, f64) -> (tensor<8x16xf32>, i1)``
+    """
+
+    result: ext.Result[ir.RankedTensorType]
+    has_nan: ext.Result[ir.IntegerType]
+    source: ext.Operand[ir.RankedTensorType]
+    saliency: ext.Operand[ir.RankedTensorType]
+    floor: ext.Operand[ir.F64Type]
+    format: FormatAttr
+    score: ir.StringAttr
+
+    @verifier
+    def verify_invariants(self) -> None:
+        type_ = dense_type(self.source.type, "source")
+        saliency = dense_type(self.saliency.type, "saliency")
+        format_field(self, shape_of(type_))
+        result, has_nan = (r.type for r in self.operation.results)
+        require(shape_of(saliency) == shape_of(type_), "expects saliency of the shape of source, got {}", saliency)
+        require(result == type_, "expects the result type of its source, {}, got {}", type_, result)
+        require(ir.IntegerType(has_nan).width == 1, "expects has_nan to be an i1, got {}", has_nan)
+        score = ir.StringAttr(self.operation.attributes["score"]).value
+        require(score in SCORES, "expects score to be one of l1, l2, scaled, value, got {}", score)
+
+
 class ValidateOp(Pith.Operation, name="validate", traits=[ext.Pure]):
     """Find the first element that a dense tensor's format could not keep.
 

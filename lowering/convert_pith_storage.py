@@ -2,22 +2,25 @@
 
 import dataclasses
 from collections.abc import Sequence
+from math import inf
 from typing import ClassVar
 
 from pith._mlir import bufferization, ir
 from pith.dialect import AssembleOp, DecompressOp, encoded_type, encoding_of, format_of
+from pith.formats.pack_digits import slot_limits
 from pith.passes.core import Pass, pass_error
 
 from .builder import value
 from .convert_pith_storage_compress import emit_compress
-from .convert_pith_storage_prune import emit_prune
-from .convert_pith_storage_tree import tree_of
+from .convert_pith_storage_prune import Ranking, emit_prune
+from .convert_pith_storage_scores import Score
+from .convert_pith_storage_tree import buffer_of, tree_of
 from .convert_pith_storage_validate import emit_validate
 
 
 @dataclasses.dataclass(frozen=True)
 class ConvertPithStoragePass(Pass):
-    """Lower ``pith.compress``, ``pith.prune`` and ``pith.validate`` to loops over the dense tensor.
+    """Lower ``pith.compress``, ``pith.prune``, ``pith.prune_by`` and ``pith.validate`` to loops over the dense tensor.
 
     Before::
 
@@ -46,7 +49,8 @@ class ConvertPithStoragePass(Pass):
     def run(self, module: ir.Module) -> None:
         for op in _find(module, *_LOWER):
             with ir.InsertionPoint(op), op.location:
-                _replace(op, op.results, [_LOWER[op.name](op)])
+                new = _LOWER[op.name](op)
+                _replace(op, op.results, new if isinstance(new, list) else [new])
         for op in _find(module, "pith.disassemble", "tensor.cast", "tensor.dim"):
             _fold(op)
         for op in reversed(_find(module, "pith.assemble")):
@@ -74,9 +78,32 @@ def _compress(op: ir.Operation) -> ir.Value:
 
 def _prune(op: ir.Operation) -> ir.Value:
     _require_numbers(op)
-    dense = op.operands[0]
-    pruned = emit_prune(tree_of(dense, op.opview.format.to_format()))
-    return dense if pruned is None else bufferization.to_tensor(dense.type, pruned, restrict=True, writable=True)
+    tree = tree_of(op.operands[0], op.opview.format.to_format())
+    if not slot_limits(tree.format):
+        return op.operands[0]
+    return _tensor(op, emit_prune(tree, Ranking(Score("l1"), tree.source))[0])
+
+
+def _prune_by(op: ir.Operation) -> list[ir.Value]:
+    _require_numbers(op)
+    source, saliency, floor = op.operands
+    _require_numbers(op, saliency.type.element_type)
+    tree = tree_of(source, op.opview.format.to_format())
+    ranked = tree.source if saliency == source else buffer_of(saliency)
+    ranking = Ranking(Score(op.opview.score.value), ranked, None if _is_minus_infinity(floor) else floor)
+    pruned, has_nan = emit_prune(tree, ranking)
+    return [_tensor(op, pruned), has_nan]
+
+
+def _tensor(op: ir.Operation, buffer: ir.Value) -> ir.Value:
+    return bufferization.to_tensor(op.results[0].type, buffer, restrict=True, writable=True)
+
+
+def _is_minus_infinity(x: ir.Value) -> bool:
+    owner = None if isinstance(x.owner, ir.Block) else x.owner
+    return (
+        owner is not None and owner.name == "arith.constant" and ir.FloatAttr(owner.attributes["value"]).value == -inf
+    )
 
 
 def _validate(op: ir.Operation) -> ir.Value:
@@ -84,11 +111,16 @@ def _validate(op: ir.Operation) -> ir.Value:
     return emit_validate(tree_of(op.operands[0], op.opview.format.to_format()))
 
 
-_LOWER = {"pith.compress": _compress, "pith.prune": _prune, "pith.validate": _validate}
+_LOWER = {
+    "pith.compress": _compress,
+    "pith.prune": _prune,
+    "pith.prune_by": _prune_by,
+    "pith.validate": _validate,
+}
 
 
-def _require_numbers(op: ir.Operation) -> None:
-    element = op.operands[0].type.element_type
+def _require_numbers(op: ir.Operation, element: ir.Type | None = None) -> None:
+    element = element or op.operands[0].type.element_type
     if not isinstance(element, (ir.FloatType, ir.IntegerType, ir.IndexType)):
         pass_error(op, f"has elements of type {element}, which has no lowering to loops", "use floats or integers")
 

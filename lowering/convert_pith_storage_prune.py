@@ -1,176 +1,117 @@
-"""``pith.prune`` as one pass over the tensor: scores flow up the tree, zeros down.
+"""``pith.prune`` and ``pith.prune_by``: one pass over the tensor.
 
-Every element is copied and its magnitude becomes the score of its leaf. A node without a limit
-adds up its children. A node that keeps G of them puts their scores into a scratch buffer, finds
-the G-th largest, zeroes what is below the others, and adds up what is left. So when a rank is
-pruned, the ranks below it are already, which is the order of HighLight.
-
-Scores are compared by their bits: for numbers without a sign that is their order, and NaN is the
-largest, so no group ever keeps more than G.
+Groups that are small blocks go many at a time through vectors
+(:mod:`pith.lowering.convert_pith_storage_prune_lanes`). What is left of them at the end of a row, and every other
+format, goes one node at a time through :mod:`pith.lowering.convert_pith_storage_prune_walk`.
 """
 
 import dataclasses
 
-from pith._mlir import arith, ir, math, memref
+from pith._mlir import arith, ir, memref, vector
 from pith.formats.pack_digits import slot_limits
 
 from . import builder as b
+from .builder import Index
+from .convert_pith_storage_lanes import Lanes
+from .convert_pith_storage_prune_lanes import Groups, LanePruning
+from .convert_pith_storage_prune_walk import Walk, raise_flag, scratch_widths
+from .convert_pith_storage_scores import Score, element_of, is_nan
 from .convert_pith_storage_tree import Node, Tree, cut
 
-#: Bytes of scratch a thread may take from its stack; with more, one thread prunes, from the heap.
-_STACK = 1 << 15
-
-#: Groups up to this size find their G-th largest score among the scores (H*H comparisons), larger ones bit by bit
-#: (63*H).
-_PAIRWISE = 63
-
-
-def emit_prune(tree: Tree) -> ir.Value | None:
-    """Emit the pruning; returns the memref of the result, None when the format keeps everything."""
-    limits = slot_limits(tree.format)
-    if not limits:
-        return None
-    type_ = tree.source.type
-    sizes = [b.dim_size(tree.source, d) for d in range(type_.rank)]
-    out = memref.alloc(type_, [s for s in sizes if not isinstance(s, int)], [], alignment=64)
-    widths = {level: tree.level_sizes[level] for level in limits}
-    on_stack = all(isinstance(w, int) for w in widths.values()) and 8 * sum(widths.values()) <= _STACK
-    parts = cut(tree)
-    if not on_stack:
-        parts = dataclasses.replace(parts, step=None)
-
-    def body(part: b.Index) -> None:
-        scratch = {level: _scratch(width, on_stack) for level, width in widths.items()}
-        pruning = _Pruning(tree, limits, out, scratch)
-        parts.visit(part, lambda node, carried: [arith.addf(carried[0], pruning.score(node))], [_f64(0.0)])
-
-    parts.run(body, work=8)
-    return out
-
-
-def _scratch(width: b.Index, on_stack: bool) -> ir.Value:
-    if on_stack:
-        return memref.alloca(ir.MemRefType.get([width], ir.F64Type.get()), [], [])
-    return memref.alloc(ir.MemRefType.get([ir.ShapedType.get_dynamic_size()], ir.F64Type.get()), [b.value(width)], [])
+#: Vectors of groups that a thread takes at a time.
+_CHUNK = 32
 
 
 @dataclasses.dataclass(frozen=True)
-class _Pruning:
-    """Emits the code below one node after the other.
+class Ranking:
+    """What elements are ranked by.
 
     Attributes:
-        limits: levels that keep a limited number of coordinates -> that number.
-        out: memref of the result.
-        scratch: per limited level, a buffer for the scores of one group.
+        score: how they and blocks of them are scored.
+        saliency: memref of the tensor that is scored; the source itself for magnitudes.
+        floor: below this, an element is dropped in any case; None for no such bound.
     """
 
-    tree: Tree
-    limits: dict[int, int]
-    out: ir.Value
-    scratch: dict[int, ir.Value]
-
-    def score(self, node: Node) -> ir.Value:
-        """Write the pruned block below ``node``; returns the sum of the magnitudes left in it."""
-        if self.tree.is_leaf(node):
-            x = self.tree.load(node)
-            self._store(x, node)
-            return _magnitude(x)
-        if node.level not in self.limits:
-            return self.tree.for_children(
-                node, lambda c, child, carried: [arith.addf(carried[0], self.score(child))], [_f64(0.0)]
-            )[0]
-        return self._limited(node)
-
-    def _limited(self, node: Node) -> ir.Value:
-        scores, limit = self.scratch[node.level], self.limits[node.level]
-
-        def fill(c: b.Index, child: Node, carried: list[ir.Value]) -> list[ir.Value]:
-            memref.store(self.score(child), scores, [b.value(c)])
-            return []
-
-        self.tree.for_children(node, fill)
-        size = self.tree.level_sizes[node.level]
-        bound = _nth_largest(scores, size, limit)
-        larger = _count(scores, size, arith.CmpIPredicate.ugt, bound)
-        ties = arith.subi(b.value(limit), larger)
-
-        def select(c: b.Index, child: Node, carried: list[ir.Value]) -> list[ir.Value]:
-            ties, total = carried
-            kept, ties = _keep(_key(scores, c), bound, ties)
-            self._zero_unless(kept, child)
-            left = arith.select(kept, memref.load(scores, [b.value(c)]), _f64(0.0))
-            return [ties, arith.addf(total, left)]
-
-        return self.tree.for_children(node, select, [ties, _f64(0.0)])[1]
-
-    def _zero_unless(self, kept: ir.Value, node: Node) -> None:
-        zero = b.zero_of(self.tree.element_type)
-        if self.tree.is_leaf(node):
-            self._store(arith.select(kept, self.tree.load(node), zero), node)
-            return
-
-        def erase(leaf: Node, carried: list[ir.Value]) -> list[ir.Value]:
-            self._store(zero, leaf)
-            return []
-
-        b.if_else(kept, lambda: None, lambda: self.tree.for_leaves(node, erase))
-
-    def _store(self, x: ir.Value, leaf: Node) -> None:
-        memref.store(x, self.out, [b.value(d) for d in leaf.origin])
+    score: Score
+    saliency: ir.Value
+    floor: ir.Value | None = None
 
 
-def _nth_largest(scores: ir.Value, size: b.Index, n: int) -> ir.Value:
-    """Bits of the ``n``-th largest of the first ``size`` scores (0 when there are fewer)."""
-    among = isinstance(size, int) and size <= _PAIRWISE
-
-    def step(i: b.Index, best: ir.Value) -> list[ir.Value]:
-        if among:
-            candidate = _key(scores, i)
-        else:
-            bit = arith.index_cast(_i64(), b.value(b.sub(62, i)))
-            candidate = arith.ori(best, arith.shli(arith.constant(_i64(), 1), bit))
-        count = _count(scores, size, arith.CmpIPredicate.uge, candidate)
-        reached = arith.cmpi(arith.CmpIPredicate.uge, count, b.value(n))
-        return [arith.select(reached, arith.maxui(best, candidate), best)]
-
-    return b.for_loop(0, size if among else 63, step, [arith.constant(_i64(), 0)])[0]
-
-
-def _count(scores: ir.Value, size: b.Index, predicate: arith.CmpIPredicate, key: ir.Value) -> ir.Value:
-    """How many scores compare with ``key`` like that."""
-
-    def step(c: b.Index, so_far: ir.Value) -> list[ir.Value]:
-        holds = arith.cmpi(predicate, _key(scores, c), key)
-        return [arith.addi(so_far, arith.index_castui(ir.IndexType.get(), holds))]
-
-    return b.for_loop(0, size, step, [b.value(0)])[0]
+def emit_prune(tree: Tree, ranking: Ranking) -> tuple[ir.Value, ir.Value]:
+    """Emit the pruning; returns the memref of the result, and whether the saliency holds a NaN (``i1``)."""
+    limits = slot_limits(tree.format)
+    type_ = tree.source.type
+    sizes = [b.dim_size(tree.source, d) for d in range(type_.rank)]
+    out = memref.alloc(type_, [s for s in sizes if not isinstance(s, int)], [], alignment=64)
+    flag = memref.alloc(ir.MemRefType.get([1], ir.IntegerType.get_signless(8)), [], [])
+    memref.store(b.zero_of(flag.type.element_type), flag, [b.value(0)])
+    groups = Groups.of(tree.format, limits) if limits else None
+    lanes = Lanes.holding(type_.element_type, ranking.saliency.type.element_type)
+    walk = Walk(tree, limits, ranking.score, ranking.saliency, ranking.floor, out, flag)
+    if groups and lanes:
+        pruning = LanePruning(tree, groups, limits, lanes, ranking.score, ranking.saliency, ranking.floor, out)
+        _by_lanes(pruning, walk, flag, sizes)
+    else:
+        _by_nodes(walk)
+    found = memref.load(flag, [b.value(0)])
+    return out, arith.cmpi(arith.CmpIPredicate.ne, found, b.zero_of(found.type))
 
 
-def _keep(key: ir.Value, bound: ir.Value, ties: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """Whether a coordinate stays, and how many more that equal ``bound`` may: the lower ones go first."""
-    larger = arith.cmpi(arith.CmpIPredicate.ugt, key, bound)
-    equal = arith.cmpi(arith.CmpIPredicate.eq, key, bound)
-    tie = arith.andi(equal, arith.cmpi(arith.CmpIPredicate.sgt, ties, b.value(0)))
-    return arith.ori(larger, tie), arith.subi(ties, arith.index_castui(ir.IndexType.get(), tie))
+def _by_nodes(walk: Walk) -> None:
+    parts = cut(walk.tree)
+    on_stack = scratch_widths(walk.tree, walk.limits) is not None
+    if not on_stack:
+        parts = dataclasses.replace(parts, step=None)
+
+    def body(part: Index) -> None:
+        parts.visit(part, _visiting(walk.with_scratch(on_stack)))
+
+    parts.run(body, work=8)
 
 
-def _key(scores: ir.Value, at: b.Index) -> ir.Value:
-    return arith.bitcast(_i64(), memref.load(scores, [b.value(at)]))
+def _visiting(walk: Walk):
+    def visit(node: Node, carried: list[ir.Value]) -> list[ir.Value]:
+        walk.visit(node)
+        return carried
+
+    return visit
 
 
-def _magnitude(x: ir.Value) -> ir.Value:
-    """``|x|`` as f64: scores are summed in f64, as NumPy's reference does."""
-    f64 = ir.F64Type.get()
-    if isinstance(x.type, ir.IndexType):
-        x = arith.index_cast(_i64(), x)
-    if isinstance(x.type, ir.IntegerType):
-        x = arith.sitofp(f64, x)
-    return math.absf(x if x.type == f64 else arith.extf(f64, x))
+def _by_lanes(pruning: LanePruning, walk: Walk, flag: ir.Value, sizes: list[Index]) -> None:
+    """Chunks of vectors of groups, and after the last chunk of a row the groups that fill no vector."""
+    groups, lanes = pruning.groups, pruning.lanes.count
+    *outer, count = [b.div(size, extent) for size, extent in zip(sizes, groups.extents)]
+    vectors = b.div(count, lanes)
+    chunks = b.add(b.div(vectors, _CHUNK), 1)
+
+    def body(*at: Index) -> None:
+        *coords, chunk = at
+
+        def node(group: Index) -> Node:
+            origin = (b.mul(c, e) for c, e in zip((*coords, group), groups.extents))
+            return Node(groups.level, 0, tuple(origin))
+
+        lo = b.mul(chunk, _CHUNK)
+        hi = b.minimum(b.add(lo, _CHUNK), vectors)
+
+        def block(v: Index, nan: ir.Value) -> list[ir.Value]:
+            return [arith.maxsi(nan, pruning.visit(node(b.mul(v, lanes)))[0])]
+
+        nan = b.for_loop(lo, hi, block, [pruning.nothing()[0]])[0]
+        raise_flag(flag, _any_nan(nan, walk.saliency.type.element_type))
+        last = arith.cmpi(arith.CmpIPredicate.eq, b.value(chunk), b.value(b.sub(chunks, 1)))
+        rest = arith.select(last, b.value(b.mul(vectors, lanes)), b.value(count))
+        walker = walk.with_scratch(True)
+
+        def single(group: Index) -> None:
+            walker.visit(node(group))
+
+        b.for_loop(rest, count, single)
+
+    b.parallel_loop([*outer, chunks], body, work=b.mul(b.product(sizes), 4))
 
 
-def _i64() -> ir.Type:
-    return ir.IntegerType.get_signless(64)
-
-
-def _f64(x: float) -> ir.Value:
-    return arith.constant(ir.F64Type.get(), x)
+def _any_nan(magnitudes: ir.Value, element: ir.Type) -> ir.Value:
+    largest = vector.reduction(element_of(magnitudes.type), vector.CombiningKind.MAXSI, magnitudes)
+    wide = ir.F64Type.get() if largest.type.width == 64 else ir.F32Type.get()
+    return is_nan(largest, wide)

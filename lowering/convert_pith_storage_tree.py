@@ -115,13 +115,18 @@ def _block(tree: Tree, level: int) -> list[tuple[int, int, Index]]:
     return out
 
 
+def buffer_of(dense: ir.Value) -> ir.Value:
+    """A dense tensor as a memref to read from."""
+    type_ = ir.MemRefType.get(dense.type.shape, dense.type.element_type)
+    return bufferization.to_buffer(type_, dense, read_only=True)
+
+
 def tree_of(dense: ir.Value, fmt: Format) -> Tree:
     """View a dense tensor through a format.
 
     Asserts that the format's groups divide its dynamic dimensions.
     """
-    type_ = ir.MemRefType.get(dense.type.shape, dense.type.element_type)
-    source = bufferization.to_buffer(type_, dense, read_only=True)
+    source = buffer_of(dense)
     sizes = [b.dim_size(source, d) for d in range(fmt.rank)]
     for d, (size, divisor) in enumerate(zip(sizes, fmt.divisors())):
         if not isinstance(size, int) and divisor > 1:

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
+#include <sys/mman.h>
 #include <vector>
 
 namespace {
@@ -17,6 +18,7 @@ namespace {
 constexpr std::size_t kAlignment = 64;
 constexpr std::size_t kMinPooled = std::size_t{64} << 10;
 constexpr std::size_t kMaxPooled = std::size_t{64} << 20;
+constexpr std::size_t kMinHuge = std::size_t{4} << 20;
 constexpr std::int64_t kMaxCached = std::int64_t{256} << 20;
 constexpr int kNoBucket = -1;
 constexpr int kBuckets = 41; // capacities 64 KiB * {1, 1.25, 1.5, 1.75, 2, ...} up to 64 MiB
@@ -82,6 +84,19 @@ bool keepCached(Header *header) {
   return true;
 }
 
+/// Ask for huge pages in large blocks, as NumPy does. Pruning 64 MiB of f32 into a block of 4 KiB pages takes
+/// 43 ms, of 2 MiB pages 12 ms (virtual EPYC, November 2026): the rest is page faults and TLB misses.
+void adviseHugePages(void *block, std::size_t total) {
+#ifdef MADV_HUGEPAGE
+  if (total < kMinHuge)
+    return;
+  constexpr std::uintptr_t kPage = 4096;
+  auto begin = (reinterpret_cast<std::uintptr_t>(block) + kPage - 1) & ~(kPage - 1);
+  auto end = (reinterpret_cast<std::uintptr_t>(block) + total) & ~(kPage - 1);
+  madvise(reinterpret_cast<void *>(begin), end - begin, MADV_HUGEPAGE); // advice: failing costs speed only
+#endif
+}
+
 Header *newBlock(std::size_t capacity, std::size_t alignment) {
   std::size_t total = 0;
   if (__builtin_add_overflow(capacity, kAlignment + alignment, &total))
@@ -89,6 +104,7 @@ Header *newBlock(std::size_t capacity, std::size_t alignment) {
   void *block = std::malloc(total);
   if (!block)
     return nullptr;
+  adviseHugePages(block, total);
   auto data = (reinterpret_cast<std::uintptr_t>(block) + kAlignment + alignment - 1) & ~(alignment - 1);
   Header *header = headerOf(reinterpret_cast<void *>(data));
   header->capacity = capacity;

@@ -1,4 +1,4 @@
-// Every verifier message of prune, validate, compress, decompress, assemble and disassemble.
+// Every verifier message of prune, prune_by, validate, compress, decompress, assemble and disassemble.
 // RUN: pith-opt %s --split-input-file --verify-diagnostics
 
 // --- prune, validate ---------------------------------------------------------------------------
@@ -34,6 +34,53 @@ func.func @f(%a: tensor<8xf32>) {
 func.func @f(%a: tensor<8x16xf32>) {
   // expected-error @below {{'pith.prune' op expects the result type of its source, tensor<8x16xf32>, got tensor<8x16xf64>}}
   %0 = "pith.prune"(%a) {format = #nm} : (tensor<8x16xf32>) -> tensor<8x16xf64>
+  return
+}
+
+// -----
+
+// --- prune_by -----------------------------------------------------------------------------------
+
+#nm = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>, [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
+func.func @f(%a: tensor<8x16xf32>, %s: tensor<8x16xf32, #nm>, %floor: f64) {
+  // expected-error @below {{'pith.prune_by' op expects saliency without an encoding, got tensor<8x16xf32,}}
+  %0:2 = "pith.prune_by"(%a, %s, %floor) {format = #nm, score = "l1"} : (tensor<8x16xf32>, tensor<8x16xf32, #nm>, f64) -> (tensor<8x16xf32>, i1)
+  return
+}
+
+// -----
+
+#nm = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>, [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
+func.func @f(%a: tensor<8x16xf32>, %s: tensor<8x12xf32>, %floor: f64) {
+  // expected-error @below {{'pith.prune_by' op expects saliency of the shape of source, got tensor<8x12xf32>}}
+  %0:2 = "pith.prune_by"(%a, %s, %floor) {format = #nm, score = "l1"} : (tensor<8x16xf32>, tensor<8x12xf32>, f64) -> (tensor<8x16xf32>, i1)
+  return
+}
+
+// -----
+
+#nm = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>, [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
+func.func @f(%a: tensor<8x16xf32>, %s: tensor<8x16xf32>, %floor: f64) {
+  // expected-error @below {{'pith.prune_by' op expects the result type of its source, tensor<8x16xf32>, got tensor<8x16xf64>}}
+  %0:2 = "pith.prune_by"(%a, %s, %floor) {format = #nm, score = "l1"} : (tensor<8x16xf32>, tensor<8x16xf32>, f64) -> (tensor<8x16xf64>, i1)
+  return
+}
+
+// -----
+
+#nm = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>, [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
+func.func @f(%a: tensor<8x16xf32>, %s: tensor<8x16xf32>, %floor: f64) {
+  // expected-error @below {{'pith.prune_by' op expects has_nan to be an i1, got i8}}
+  %0:2 = "pith.prune_by"(%a, %s, %floor) {format = #nm, score = "l1"} : (tensor<8x16xf32>, tensor<8x16xf32>, f64) -> (tensor<8x16xf32>, i8)
+  return
+}
+
+// -----
+
+#nm = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>, [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
+func.func @f(%a: tensor<8x16xf32>, %s: tensor<8x16xf32>, %floor: f64) {
+  // expected-error @below {{'pith.prune_by' op expects score to be one of l1, l2, scaled, value, got l3}}
+  %0:2 = "pith.prune_by"(%a, %s, %floor) {format = #nm, score = "l3"} : (tensor<8x16xf32>, tensor<8x16xf32>, f64) -> (tensor<8x16xf32>, i1)
   return
 }
 

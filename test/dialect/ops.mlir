@@ -48,6 +48,10 @@ func.func private @pattern(!pith.pattern<[4096, -1], [1, 64]>)
 func.func @formats(%a: tensor<8x32xf32>) -> (tensor<8x32xf32>, index) {
   // CHECK: %[[P:.*]] = "pith.prune"(%{{.*}}) {format = #pith.format<#[[HSS]],
   %0 = "pith.prune"(%a) {format = #hss} : (tensor<8x32xf32>) -> tensor<8x32xf32>
+  %floor = arith.constant 0.0 : f64
+  // CHECK: "pith.prune_by"(%{{.*}}, %[[P]], %{{.*}}) {format = #pith.format<{{.*}}>, score = "scaled"}
+  %r:2 = "pith.prune_by"(%a, %0, %floor) {format = #hss, score = "scaled"}
+    : (tensor<8x32xf32>, tensor<8x32xf32>, f64) -> (tensor<8x32xf32>, i1)
   // CHECK: %[[C:.*]] = "pith.compress"(%[[P]]) : (tensor<8x32xf32>) -> tensor<8x32xf32, #pith.format<#[[HSS]],
   %1 = "pith.compress"(%0) : (tensor<8x32xf32>) -> tensor<8x32xf32, #hss>
   // CHECK: %[[B:.*]]:3 = "pith.disassemble"(%[[C]]) {resultSegmentSizes = array<i32: 0, 0, 2, 1>}

@@ -80,27 +80,69 @@ func.func @pack_bits(%w: tensor<64x32xi8>) -> tensor<64x32xi8, #bits> {
   return %e : tensor<64x32xi8, #bits>
 }
 
-// Pruning keeps the scores of one group at hand, finds the second largest, and zeroes what is smaller; of equal
-// ones the lower columns stay.
+// Pruning takes 8 groups of 4 columns at a time: each vector is loaded in blocks of 4, shuffled into one vector per
+// column of the groups, and back. A column stays when fewer than 2 of its group beat it: one comparison per pair.
 
 // CHECK-LABEL: func.func @prune
 // CHECK-SAME:    (%[[w:.*]]: tensor<64x32xf32>)
 // CHECK:         %[[out:.*]] = memref.alloc() {{.*}} : memref<64x32xf32>
-// CHECK:         scf.parallel (%{{.*}}) = (%c0) to (%c64)
-// CHECK:           %[[scores:.*]] = memref.alloca() : memref<4xf64>
-// CHECK:           scf.for {{.*}} = %c0 to %c8
+// CHECK:         scf.parallel (%[[row:.*]]) = (%c0) to (%c64)
+// CHECK-NOT:       scf.
+// CHECK-COUNT-8:   vector.load %{{.*}}[%[[row]], %{{.*}}] : memref<64x32xf32>, vector<4xf32>
+// CHECK-COUNT-4:   vector.shuffle %{{.*}} [{{[01]}}, {{[23]}}, {{[89]}}, {{10|11}},
+// CHECK-COUNT-4:   math.absf
+// CHECK-COUNT-6:   arith.cmpi sge, {{.*}} : vector<8xi32>
+// CHECK-COUNT-4:   arith.cmpi slt
+// CHECK-COUNT-4:   arith.select %{{.*}}, %{{.*}}, %{{.*}} : vector<8xi1>, vector<8xi32>
+// CHECK-COUNT-8:   vector.store %{{.*}}, %[[out]][%[[row]], %{{.*}}]
+func.func @prune(%w: tensor<64x32xf32>) -> tensor<64x32xf32> {
+  %p = "pith.prune"(%w) {format = #nm} : (tensor<64x32xf32>) -> tensor<64x32xf32>
+  return %p : tensor<64x32xf32>
+}
+
+// Groups that fill no vector go one by one: keys of one group are kept at hand, the second largest is found, and what
+// is smaller becomes zero; of equal ones the lower columns stay.
+
+// CHECK-LABEL: func.func @prune_few
+// CHECK:         %[[out:.*]] = memref.alloc() {{.*}} : memref<64x20xf32>
+// CHECK:         scf.parallel
+// CHECK:           %[[keys:.*]] = memref.alloca() : memref<4xi64>
+// CHECK:           scf.for {{.*}} = %c0 to %c5
 // CHECK:             scf.for {{.*}} = %c0 to %c4
 // CHECK:               math.absf
-// CHECK:               memref.store %{{.*}}, %[[scores]]
+// CHECK:               memref.store %{{.*}}, %[[keys]]
 // CHECK:             %[[bound:.*]] = scf.for {{.*}} = %c0 to %c4 {{.*}} -> (i64)
-// CHECK:             scf.for {{.*}} = %c0 to %c4 {{.*}} -> (index, f64)
+// CHECK:             scf.for {{.*}} = %c0 to %c4 {{.*}} -> (index)
 // CHECK:               arith.cmpi ugt, %{{.*}}, %[[bound]]
 // CHECK:               arith.cmpi eq, %{{.*}}, %[[bound]]
 // CHECK:               %[[kept:.*]] = arith.select %{{.*}}, %{{.*}}, %cst
 // CHECK:               memref.store %[[kept]], %[[out]]
-func.func @prune(%w: tensor<64x32xf32>) -> tensor<64x32xf32> {
-  %p = "pith.prune"(%w) {format = #nm} : (tensor<64x32xf32>) -> tensor<64x32xf32>
-  return %p : tensor<64x32xf32>
+func.func @prune_few(%w: tensor<64x20xf32>) -> tensor<64x20xf32> {
+  %p = "pith.prune"(%w) {format = #nm} : (tensor<64x20xf32>) -> tensor<64x20xf32>
+  return %p : tensor<64x20xf32>
+}
+
+// Ranked by another tensor: its numbers are compared, -0.0 as 0.0, those below the floor are dropped in any case, and
+// a NaN among them raises a flag.
+
+// CHECK-LABEL: func.func @prune_by
+// CHECK-SAME:    (%[[w:.*]]: tensor<64x32xbf16>, %[[s:.*]]: tensor<64x32xf32>, %[[floor:.*]]: f64)
+// CHECK:         %[[flag:.*]] = memref.alloc() : memref<1xi8>
+// CHECK:         vector.load %{{.*}} : memref<64x32xbf16>, vector<4xbf16>
+// CHECK:         arith.extui %{{.*}} : vector<4xi16> to vector<4xi32>
+// CHECK:         vector.load %{{.*}} : memref<64x32xf32>, vector<4xf32>
+// CHECK:         %[[bound:.*]] = vector.broadcast %[[floor]]
+// CHECK:         arith.cmpf oge, %{{.*}}, %[[bound]]
+// CHECK:         arith.shrsi
+// CHECK:         arith.cmpi sge, {{.*}} : vector<8xi32>
+// CHECK:         arith.trunci %{{.*}} : vector<4xi32> to vector<4xi16>
+// CHECK:         vector.reduction <maxsi>
+// CHECK:         scf.if
+// CHECK:           memref.store %c1_i8, %[[flag]]
+func.func @prune_by(%w: tensor<64x32xbf16>, %s: tensor<64x32xf32>, %floor: f64) -> (tensor<64x32xbf16>, i1) {
+  %p, %nan = "pith.prune_by"(%w, %s, %floor) {format = #nm, score = "value"}
+    : (tensor<64x32xbf16>, tensor<64x32xf32>, f64) -> (tensor<64x32xbf16>, i1)
+  return %p, %nan : tensor<64x32xbf16>, i1
 }
 
 // A format without limits keeps everything.
