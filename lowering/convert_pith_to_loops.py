@@ -9,9 +9,13 @@ from pith.passes.core import Pass, pass_error
 
 from . import builder as b
 from .contraction import analyse, encoded_operands, is_generic, match_matmul, why_not_sparse
+from .epilogue import Epilogue, match_epilogue
+from .isa import Isa
 from .levels import Storage, load_value, start, storage_of, walk
-from .template_panel import emit_panel
+from .module_isa import isa_of
+from .panel.emit import emit_panel
 from .template_scalar import emit_scalar
+from .template_sddmm import lower_encoded_result
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +47,7 @@ class ConvertPithToLoopsPass(Pass):
         if self.templates not in ("all", "panel"):
             pass_error(module.operation, f"expects templates to be all or panel, got {self.templates!r}")
         for op in _ops_with_encodings(module, ("linalg.",)):
-            _lower_linalg(op, panel_only=self.templates == "panel")
+            _lower_linalg(op, isa_of(module), panel_only=self.templates == "panel")
         if self.templates == "all":
             _lower_the_rest(module)
         _erase_unused(module)
@@ -85,30 +89,40 @@ def _ops_with_encodings(module: ir.Module, dialects: tuple[str, ...] = ("",)) ->
     return out
 
 
-def _lower_linalg(op: ir.Operation, panel_only: bool) -> None:
+def _lower_linalg(op: ir.Operation, isa: Isa, panel_only: bool) -> None:
     if not is_generic(op.opview):
         pass_error(op, "has an encoded operand but is not a linalg.generic", "run linalg-generalize-named-ops first")
     view = op.opview
     if any(encoding_of(r.type) is not None for r in view.results):
-        pass_error(op, "writes an encoded result", "compute densely and pith.compress the result")
+        lower_encoded_result(op, _storage)
+        return
     encoded = encoded_operands(view)
     driver = next((i for i in encoded if why_not_sparse(view, i) is None), None)
     generic = analyse(view, driver) if driver is not None else None
     matmul = match_matmul(generic) if generic else None
     if panel_only and (matmul is None or len(encoded) > 1):
         return
-    with ir.InsertionPoint(op), op.location:
+    epilogue = match_epilogue(view) if matmul else None
+    with ir.InsertionPoint(epilogue.last if epilogue else op), op.location:
         for i in encoded:
             if i != driver:
                 view.operands[i] = DecompressOp.build(view.operands[i]).result
         if generic is None:
             return
         storage = _storage(view.operands[driver])
-        result = emit_panel(matmul, storage) if matmul else emit_scalar(generic, storage)
-    op.results[0].replace_all_uses_with(result)
-    init = generic.init
-    op.erase()
-    _erase_dead(init)
+        result = emit_panel(matmul, storage, isa, epilogue) if matmul else emit_scalar(generic, storage)
+    _replace(op, epilogue, result)
+
+
+def _replace(op: ir.Operation, epilogue: Epilogue | None, result: ir.Value) -> None:
+    """Put ``result`` in the place of ``op``, or of the chain of ops that its kernel computed with it."""
+    replaced = [op, *(stage.operation for stage in epilogue.chain)] if epilogue else [op]
+    replaced[-1].results[0].replace_all_uses_with(result)
+    for old in reversed(replaced):
+        init = old.operands[len(old.operands) - 1]
+        _redirect_dims(old.results[0], init)
+        old.erase()
+        _erase_dead(init)
 
 
 def _erase_dead(v: ir.Value) -> None:
@@ -118,13 +132,18 @@ def _erase_dead(v: ir.Value) -> None:
         return
     inputs = list(op.operands)
     if op.name != "tensor.collapse_shape":
-        for user in [use.owner for use in op.results[0].uses]:
-            if user.name == "tensor.dim":
-                user.operands[0] = inputs[-1]  # a destination has the size of its result
+        _redirect_dims(op.results[0], inputs[-1])
     if _is_used(op):
         return
     op.erase()
     _erase_dead(inputs[-1])
+
+
+def _redirect_dims(v: ir.Value, init: ir.Value) -> None:
+    """Ask ``init`` for the sizes that ``v`` is asked for: a destination has the size of its result."""
+    for user in [use.owner for use in v.uses]:
+        if user.name == "tensor.dim":
+            user.operands[0] = init
 
 
 def _is_used(op: ir.Operation) -> bool:

@@ -29,7 +29,7 @@ from ..destination import buffer_to_overwrite, is_exclusive
 from ..epilogue import Epilogue
 from ..epilogue_values import BoundEpilogue, bind
 from ..levels import Storage
-from ..isa import Isa, host_isa
+from ..isa import Isa
 from ..transpose import tile_width
 from .pack import pack_panel
 from .scatter import scatter_rows
@@ -87,7 +87,7 @@ class _Emitter:
 AHEAD = 2
 
 
-def emit_panel(m: Matmul, storage: Storage, isa: Isa | None = None, epilogue: Epilogue | None = None) -> ir.Value:
+def emit_panel(m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None = None) -> ir.Value:
     """Emit the kernel at the insertion point; returns the result tensor, that of the epilogue when there is one."""
     bound = bind(epilogue) if epilogue else None
     g = m.generic
@@ -103,7 +103,7 @@ def emit_panel(m: Matmul, storage: Storage, isa: Isa | None = None, epilogue: Ep
         m,
         storage,
         roles,
-        _register_tile(g.op, storage, roles, cols, isa or host_isa()),
+        _register_tile(g.op, storage, roles, cols, isa),
         rows=b.dim_size(shaped, 1 if transposed else 0),
         cols=cols,
         reds=b.dim_size(dense, 1 if m.dense_transposed else 0),

@@ -211,15 +211,24 @@ def test_bad_sparse_operands():
 # -- caching, threads, determinism ----------------------------------------------------
 
 
-def test_patterns_and_shapes_never_recompile():
+def test_patterns_and_sizes_of_the_sparse_operand_never_recompile():
     fmt = Format.csr(width=16)
-    pith.matmul(matrix(fmt=fmt)[1], np.ones((16, 2), np.float32))
+    pith.matmul(matrix(fmt=fmt)[1], np.ones((16, 3), np.float32), variant="sparse")
     compiled = kernel_cache().stats.compiled
-    for m, k, n, density in ((1, 1, 1, 1.0), (5, 7, 3, 0.5), (100, 50, 70, 0.1), (9, 30, 2, 0.0)):
+    for m, k, n, density in ((1, 1, 3, 1.0), (5, 7, 4, 0.5), (100, 50, 3, 0.1), (9, 30, 4, 0.0)):
         w = random_sparse(RNG, (m, k), "f32", fmt, density)
         x = random_dense(RNG, (k, n), "f32")
-        check(pith.matmul(pith.compress(w, fmt), x), wide(w) @ wide(x), "f32")
+        check(pith.matmul(pith.compress(w, fmt), x, variant="sparse"), wide(w) @ wide(x), "f32")
     assert kernel_cache().stats.compiled == compiled
+
+
+def test_column_counts_share_few_kernels():
+    a = pith.compress(random_sparse(RNG, (24, 32), "f32", Format.csr(), 0.3), Format.csr(width=16))
+    compiled = kernel_cache().stats.compiled
+    for n in (1, 2, 3, 4, 5, 8, 20, 64, 65, 100, 128, 300, 1000):
+        x = random_dense(RNG, (32, n), "f32")
+        check(pith.matmul(a, x, variant="sparse"), wide(a.to_dense()) @ wide(x), "f32")
+    assert kernel_cache().stats.compiled - compiled <= 11  # a power of two below 8 columns, panels of whole vectors above
 
 
 def test_many_threads_at_once():
