@@ -1,0 +1,90 @@
+// RUN: pith-opt --split-input-file --convert-pith-to-loops --cse %s | filecheck %s
+
+// The matrix-product generator on a two-rank format, C1(1:2)->C0(2:4), for 256-bit vectors (pith.isa).
+
+#hss = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 8, (d1 floordiv 4) mod 2, d1 mod 4)>,
+                    [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<1, 2>, #pith.nm<2, 4>], 0, 0, 0>
+#a = affine_map<(i, j, k) -> (i, k)>
+#x = affine_map<(i, j, k) -> (k, j)>
+#y = affine_map<(i, j, k) -> (i, j)>
+
+// CHECK-LABEL: func.func @rows_of_their_own
+// CHECK-SAME:    (%[[c1:[a-z0-9]+]]: tensor<?xi8>, %[[c0:[a-z0-9]+]]: tensor<?xi8>, %[[val:[a-z0-9]+]]: tensor<?xf32>,
+// CHECK-DAG:     %[[C1:.*]] = bufferization.to_buffer %[[c1]] read_only
+// CHECK-DAG:     %[[C0:.*]] = bufferization.to_buffer %[[c0]] read_only
+// CHECK-DAG:     %[[VAL:.*]] = bufferization.to_buffer %[[val]] read_only
+
+// The dense operand is packed into panels of 64 columns: 8 registers of sums per row.
+// CHECK:         %[[panels:.*]] = memref.alloc({{.*}}) {alignment = 64 : i64} : memref<?x128x64xf32>
+// CHECK:         scf.parallel
+
+// One task per panel and chunk of 64 rows. Values of rows ahead are asked for.
+// CHECK:         scf.parallel (%[[panel:[a-z0-9]+]], %{{.*}}) =
+// CHECK:           memref.alloca() {alignment = 64 : i64} : memref<64x64xf32>
+// CHECK:           memref.prefetch %[[VAL]]
+
+// 8 groups of C1 are one block: their 8 coordinates of 1 bit are a byte of the outer rank, their 16 of
+// 2 bits an i32 of the inner one. The first non-zero: bit 0, and bits 0 and 1.
+// CHECK:           scf.for {{.*}} iter_args(%[[acc:.*]] = %{{.*}}) -> (vector<64xf32>)
+// CHECK:             %[[outer:.*]] = memref.load %[[C1]]
+// CHECK:             %[[word:.*]] = arith.index_castui %[[outer]] : i8 to index
+// CHECK:             arith.andi %[[word]], %c1
+// CHECK:             %[[bytes:.*]] = vector.load %[[C0]]{{.*}} vector<4xi8>
+// CHECK:             vector.bitcast %[[bytes]] : vector<4xi8> to vector<1xi32>
+// CHECK:             arith.andi %{{.*}}, %c3
+// CHECK:             %[[row:.*]] = vector.load %[[panels]][%[[panel]], %{{.*}}] : {{.*}}, vector<64xf32>
+// CHECK:             %[[v:.*]] = memref.load %[[VAL]]
+// CHECK:             %[[b:.*]] = vector.broadcast %[[v]] : f32 to vector<64xf32>
+// CHECK:             vector.fma %[[b]], %[[row]], %[[acc]] : vector<64xf32>
+// The second: bits 2 and 3 of the same word.
+// CHECK:             arith.shrui %{{.*}}, %c2
+// CHECK-COUNT-15:    vector.fma
+// CHECK-NOT:         vector.fma
+// CHECK:           scf.yield
+module attributes {pith.isa = "avx2"} {
+func.func @rows_of_their_own(%c1: tensor<?xi8>, %c0: tensor<?xi8>, %val: tensor<?xf32>, %rows: index,
+                             %x: tensor<128x?xf32>, %y: tensor<?x?xf32>) -> tensor<?x?xf32> {
+  %A = "pith.assemble"(%c1, %c0, %val, %rows) {operandSegmentSizes = array<i32: 0, 0, 2, 1, 1>}
+      : (tensor<?xi8>, tensor<?xi8>, tensor<?xf32>, index) -> tensor<?x128xf32, #hss>
+  %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%A, %x : tensor<?x128xf32, #hss>, tensor<128x?xf32>) outs(%y : tensor<?x?xf32>) {
+  ^bb0(%v: f32, %w: f32, %s: f32):
+    %p = arith.mulf %v, %w : f32
+    %t = arith.addf %s, %p : f32
+    linalg.yield %t : f32
+  } -> tensor<?x?xf32>
+  return %r : tensor<?x?xf32>
+}
+}
+
+// -----
+
+// Four rows that share their choice, V(4)C0(2:4), share every load of a panel row: the tile is 4 rows by
+// 16 columns, each coordinate is decoded once for all of them.
+
+#v4 = #pith.format<affine_map<(d0, d1) -> (d0 floordiv 4, d1 floordiv 4, d1 mod 4, d0 mod 4)>,
+                   [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>, #pith.level<"dense">], 0, 0, 0>
+#a = affine_map<(i, j, k) -> (i, k)>
+#x = affine_map<(i, j, k) -> (k, j)>
+#y = affine_map<(i, j, k) -> (i, j)>
+
+// CHECK-LABEL: func.func @shared_rows
+// CHECK:         vector.load %{{.*}} : memref<?x128x16xf32>, vector<16xf32>
+// CHECK-COUNT-4: vector.fma
+// CHECK:         vector.load %{{.*}} : memref<?x128x16xf32>, vector<16xf32>
+// CHECK-COUNT-4: vector.fma
+module attributes {pith.isa = "avx2"} {
+func.func @shared_rows(%c0: tensor<?xi8>, %val: tensor<?xf32>, %x: tensor<128x?xf32>, %y: tensor<64x?xf32>)
+    -> tensor<64x?xf32> {
+  %A = "pith.assemble"(%c0, %val) {operandSegmentSizes = array<i32: 0, 0, 1, 1, 0>}
+      : (tensor<?xi8>, tensor<?xf32>) -> tensor<64x128xf32, #v4>
+  %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%A, %x : tensor<64x128xf32, #v4>, tensor<128x?xf32>) outs(%y : tensor<64x?xf32>) {
+  ^bb0(%v: f32, %w: f32, %s: f32):
+    %p = arith.mulf %v, %w : f32
+    %t = arith.addf %s, %p : f32
+    linalg.yield %t : f32
+  } -> tensor<64x?xf32>
+  return %r : tensor<64x?xf32>
+}
+}
