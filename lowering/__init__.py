@@ -12,9 +12,11 @@ PASSES: dict[str, str] = {
     "convert-pith-to-gpu": "pith.lowering.convert_pith_to_gpu:ConvertPithToGpuPass",
     "convert-pith-to-loops": "pith.lowering.convert_pith_to_loops:ConvertPithToLoopsPass",
     "convert-pith-to-sparse-tensor": "pith.lowering.convert_pith_to_sparse_tensor:ConvertPithToSparseTensorPass",
+    "convert-x86-tiles-to-llvm": "pith.lowering.convert_x86_tiles_to_llvm:ConvertX86TilesToLLVMPass",
     "pith-assemble-arguments": "pith.lowering.assemble_arguments:AssembleArgumentsPass",
     "pith-protect-arguments": "pith.lowering.protect_arguments:ProtectArgumentsPass",
     "pith-sparsify": "pith.lowering.sparsify:SparsifyPass",
+    "pith-emulate-x86": "pith.lowering.emulate_x86:EmulateX86Pass",
     "pith-gpu-module-to-binary": "pith.lowering.gpu_module_to_binary:GpuModuleToBinaryPass",
 }
 
@@ -46,8 +48,10 @@ PIPELINES: dict[str, str] = {
     ),
     # scf.parallel becomes OpenMP before memrefs are lowered: its alloca scopes must still be structured.
     "vector-to-llvm": (
+        "pith-emulate-x86{when=asked},"
         "convert-vector-to-scf,lower-affine,convert-scf-to-openmp,expand-strided-metadata,lower-affine,"
-        "convert-vector-to-llvm,finalize-memref-to-llvm{use-generic-functions=true},convert-scf-to-cf,"
+        "convert-vector-to-llvm{enable-x86=true},convert-x86-tiles-to-llvm,"
+        "finalize-memref-to-llvm{use-generic-functions=true},convert-scf-to-cf,"
         "convert-openmp-to-llvm,convert-complex-to-standard,convert-math-to-llvm,convert-math-to-libm,"
         "convert-index-to-llvm,convert-ub-to-llvm,convert-arith-to-llvm,convert-func-to-llvm,convert-cf-to-llvm,"
         "reconcile-unrealized-casts"

@@ -22,6 +22,9 @@ from pith.runtime.cpu import cpu_features
 #: Prefix of an instruction set whose tile and dot instructions are replaced by plain code.
 EMULATE = "emulate:"
 
+#: The name that stands for whatever instruction set the host has.
+HOST = "host"
+
 #: Environment variable that makes the host count as a smaller machine.
 ISA_VARIABLE = "PITH_ISA"
 
@@ -39,6 +42,7 @@ class Isa:
         vnni: four-element int8 dot products into i32 lanes (AVX-VNNI or AVX512-VNNI).
         avx512_bf16: two-element bf16 dot products into f32 lanes (``vdpbf16ps``).
         amx_bf16, amx_int8: tile products ``tdpbf16ps`` and ``tdpbssd``.
+        llvm_cpu: a processor that has it, by LLVM's name.
         features: the flags of ``/proc/cpuinfo`` a processor must have, all of them.
         emulated: plain code stands for the tile and dot instructions, so any processor runs the kernel.
     """
@@ -52,6 +56,7 @@ class Isa:
     avx512_bf16: bool = False
     amx_bf16: bool = False
     amx_int8: bool = False
+    llvm_cpu: str = "generic"
     features: tuple[str, ...] = ()
     emulated: bool = False
 
@@ -74,12 +79,31 @@ ISAS: dict[str, Isa] = {
     isa.name: isa
     for isa in (
         Isa("generic", 16, 16),
-        Isa("sse", 16, 16, features=("sse2",)),
-        Isa("avx2", 32, 16, fma=True, f16c=True, features=_AVX2),
-        Isa("avx2-vnni", 32, 16, fma=True, f16c=True, vnni=True, features=(*_AVX2, "avx_vnni")),
-        Isa("avx512", 64, 32, fma=True, f16c=True, features=_AVX512),
-        Isa("avx512-vnni", 64, 32, fma=True, f16c=True, vnni=True, features=(*_AVX512, "avx512_vnni")),
-        Isa("avx512-bf16", 64, 32, fma=True, f16c=True, vnni=True, avx512_bf16=True, features=_BF16),
+        Isa("sse", 16, 16, llvm_cpu="x86-64", features=("sse2",)),
+        Isa("avx2", 32, 16, fma=True, f16c=True, llvm_cpu="x86-64-v3", features=_AVX2),
+        Isa("avx2-vnni", 32, 16, fma=True, f16c=True, vnni=True, llvm_cpu="alderlake", features=(*_AVX2, "avx_vnni")),
+        Isa("avx512", 64, 32, fma=True, f16c=True, llvm_cpu="x86-64-v4", features=_AVX512),
+        Isa(
+            "avx512-vnni",
+            64,
+            32,
+            fma=True,
+            f16c=True,
+            vnni=True,
+            llvm_cpu="cascadelake",
+            features=(*_AVX512, "avx512_vnni"),
+        ),
+        Isa(
+            "avx512-bf16",
+            64,
+            32,
+            fma=True,
+            f16c=True,
+            vnni=True,
+            avx512_bf16=True,
+            llvm_cpu="cooperlake",
+            features=_BF16,
+        ),
         Isa(
             "amx",
             64,
@@ -90,6 +114,7 @@ ISAS: dict[str, Isa] = {
             avx512_bf16=True,
             amx_bf16=True,
             amx_int8=True,
+            llvm_cpu="sapphirerapids",
             features=(*_BF16, "amx_tile", "amx_bf16", "amx_int8"),
         ),
     )
@@ -105,7 +130,7 @@ def parse_isa(text: str) -> Isa:
         >>> parse_isa("emulate:amx").amx_bf16, parse_isa("amx").emulated
         (True, False)
     """
-    if text == "host":
+    if text == HOST:
         return host_isa()
     name = text.removeprefix(EMULATE)
     if name not in ISAS:
@@ -126,7 +151,7 @@ def host_isa() -> Isa:
     """
     features = cpu_features()
     wanted = os.environ.get(ISA_VARIABLE)
-    if not wanted or wanted == "host":
+    if not wanted or wanted == HOST:
         return [isa for isa in ISAS.values() if isa.runs_on(features)][-1]
     isa = parse_isa(wanted)
     if not isa.runs_on(features):

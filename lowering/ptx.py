@@ -145,13 +145,16 @@ def compile_ptx_text(llvm_text: str, target: GpuTarget, opt_level: int = 3) -> s
         return machine.emit_assembly(module)
 
 
-def host_assembly(llvm_text: str, opt_level: int = 3) -> str:
-    """Assembly of LLVM IR text for the machine this runs on."""
+def cpu_assembly(llvm_text: str, cpu: str | None = None, opt_level: int = 3) -> str:
+    """Assembly of LLVM IR text for a processor by LLVM's name, by default for the machine this runs on.
+
+    Errors: :class:`pith.ToolError` when the code generator refuses the text.
+    """
     with _LOCK:
         binding = _llvmlite()
-        features = binding.get_host_cpu_features().flatten()
-        machine = _machine(binding.get_default_triple(), binding.get_host_cpu_name(), features, opt_level)
-        module = _parse(llvm_text, "for the host")
+        features = "" if cpu else binding.get_host_cpu_features().flatten()
+        machine = _machine(binding.get_default_triple(), cpu or binding.get_host_cpu_name(), features, opt_level)
+        module = _parse(llvm_text, f"for {cpu or 'the host'}")
         module.triple = binding.get_default_triple()
         module.data_layout = str(machine.target_data)
         _optimise(module, machine, opt_level)

@@ -19,7 +19,7 @@ from typing import Any
 
 from pith.errors import UnsupportedError
 
-from .isa import EMULATE, ISAS, Isa, host_isa, parse_isa
+from .isa import EMULATE, HOST, ISAS, Isa, host_isa, parse_isa
 
 __all__ = ["CHIPS", "ISAS", "Chip", "CpuTarget", "GpuTarget", "Isa", "Target", "host_isa", "parse_isa", "parse_target"]
 
@@ -74,8 +74,8 @@ class CpuTarget(_Hashed):
     """A CPU by its instruction set.
 
     Attributes:
-        isa: name of the instruction set; what the host has by default. ``emulate:`` before the name
-            makes kernels for it that run anywhere.
+        isa: name of the instruction set, by default ``host``: the largest that the host has.
+            ``emulate:`` before the name makes kernels for it that run anywhere.
 
     Errors: :class:`pith.UnsupportedError` for an unknown instruction set.
 
@@ -84,7 +84,7 @@ class CpuTarget(_Hashed):
         ('{"isa":"avx2","kind":"CpuTarget"}', 64)
     """
 
-    isa: str = dataclasses.field(default_factory=lambda: host_isa().name)
+    isa: str = HOST
 
     def __post_init__(self) -> None:
         parse_isa(self.isa)
@@ -92,7 +92,9 @@ class CpuTarget(_Hashed):
     @property
     def name(self) -> str:
         """What :func:`parse_target` turns back into this target."""
-        return self.isa if self.features.emulated else f"cpu:{self.isa}"
+        if self.isa == HOST:
+            return "cpu"
+        return self.isa if self.isa.startswith(EMULATE) else f"cpu:{self.isa}"
 
     @property
     def features(self) -> Isa:

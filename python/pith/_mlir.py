@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         sparse_tensor,
         tensor,
         vector,
+        x86,
     )
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "sparse_tensor",
     "tensor",
     "vector",
+    "x86",
 ]
 
 

@@ -181,7 +181,7 @@ def test_emit_says_what_is_missing():
         emit(program("pit_m_f32"), "llvm")
 
 
-def test_host_assembly():
+def test_cpu_assembly():
     module = ir.Module.parse("llvm.func @twice(%a: i32) -> i32 { %0 = llvm.add %a, %a : i32 llvm.return %0 : i32 }")
     assert "twice:" in emit(module, "asm")
 

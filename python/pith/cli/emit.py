@@ -16,7 +16,8 @@ def emit(module: Any, kind: str) -> str:
     Args:
         module: GPU modules at the ``llvm`` level or ``gpu.binary`` ops (then those are emitted), or
             host code in the ``llvm`` dialect.
-        kind: ``llvm``: LLVM IR text; ``ptx``: PTX; ``asm``: host assembly, for GPU modules their PTX.
+        kind: ``llvm``: LLVM IR text; ``ptx``: PTX; ``asm``: assembly for the host, or for a processor with
+            the instruction set that the module's ``pith.isa`` names; for GPU modules their PTX.
 
     Errors: :class:`pith.UnsupportedError` for an unknown kind or a kind the module has nothing for;
         :class:`pith.PassError` when the module is not lowered far enough.
@@ -31,7 +32,15 @@ def emit(module: Any, kind: str) -> str:
     from pith.lowering import ptx
 
     text = ptx.llvm_ir(_without_pith_attributes(module.operation))
-    return text if kind == "llvm" else ptx.host_assembly(text)
+    return text if kind == "llvm" else ptx.cpu_assembly(text, _cpu_of(module))
+
+
+def _cpu_of(module: Any) -> str | None:
+    """LLVM's name of the processor a module says it is for; None for the host."""
+    from pith.lowering.module_isa import ISA_ATTRIBUTE, isa_of
+
+    isa = isa_of(module) if ISA_ATTRIBUTE in module.operation.attributes else None
+    return None if isa is None or isa.emulated else isa.llvm_cpu
 
 
 def _without_pith_attributes(module: Any) -> Any:

@@ -9,16 +9,19 @@ from collections.abc import Mapping
 from pith._mlir import ir
 from pith.dialect import encoding_of, make_context, shape_of, verify_module
 from pith.lowering.cpu import run_stage, stages_of
+from pith.lowering.isa import HOST, Isa, parse_isa
+from pith.lowering.module_isa import ISA_ATTRIBUTE, isa_of, set_isa
 from pith.passes.guard_asserts import CHECKS_ATTRIBUTE
 
 from ..errors import IRError, UnsupportedError
 from ..runtime import MemRefSpec, ScalarSpec, Signature, compile_object
 from ..runtime.artifact import Artifact
+from ..runtime.cpu import cpu_features
 from .params import Param
 
 
-def parse(text: str) -> ir.Module:
-    """Parse and verify MLIR text in a context of its own.
+def parse(text: str, isa: str = HOST) -> ir.Module:
+    """Parse and verify MLIR text in a context of its own; ``isa`` is put down unless the text names one.
 
     Errors: :class:`pith.IRError` with MLIR's own message.
     """
@@ -30,16 +33,19 @@ def parse(text: str) -> ir.Module:
             raise IRError(f"the IR does not parse or verify: {e}") from e
         if not verify_module(module):
             raise IRError("the IR does not verify", hint="run pith-opt on it to see the diagnostics")
+        if isa != HOST and ISA_ATTRIBUTE not in module.operation.attributes:
+            set_isa(module, parse_isa(isa))
     return module
 
 
-def build(text: str, entry: str, path: str = "auto") -> Artifact:
+def build(text: str, entry: str, path: str = "auto", isa: str = HOST) -> Artifact:
     """Compile the function ``entry`` of a module at the pith, linalg or vector level to an object.
 
-    The artefact's ``meta`` holds the parameters (:class:`Param`) as JSON.
+    The artefact's ``meta`` holds the parameters (:class:`Param`) as JSON, and the instruction set.
     Errors: :class:`pith.IRError`, :class:`pith.PassError`, :class:`pith.UnsupportedError`.
     """
-    module = parse(text)
+    module = parse(text, isa)
+    _require_runnable(isa_of(module))
     with module.context, ir.Location.unknown():
         function = _function(module, entry)
         function.attributes["llvm.emit_c_interface"] = ir.UnitAttr.get()
@@ -50,9 +56,25 @@ def build(text: str, entry: str, path: str = "auto") -> Artifact:
             run_stage(module, stage)
         signature = _signature(_function(module, entry), params, written)
         run_stage(module, last)
-        checks = _checks(module)
+        meta = {"params": [p.to_json() for p in params], "checks": _checks(module), "isa": isa, "tiles": _tiles(module)}
         obj = compile_object(module, [entry])
-    return Artifact(obj, (signature,), {"params": [p.to_json() for p in params], "checks": checks})
+    return Artifact(obj, (signature,), meta)
+
+
+def _require_runnable(isa: Isa) -> None:
+    """Refuse what the host does not execute: its code generator could not even select the instructions."""
+    if not isa.runs_on(cpu_features()):
+        missing = ", ".join(sorted(set(isa.features) - cpu_features()))
+        raise UnsupportedError(
+            f"this processor does not execute {isa.name!r}: it lacks {missing}",
+            hint=f"target='emulate:{isa.name}' runs such kernels slowly; pith-opt --emit=asm shows their code",
+        )
+
+
+def _tiles(module: ir.Module) -> bool:
+    """True when a module in the llvm dialect uses AMX tiles."""
+    isa = isa_of(module)
+    return (isa.amx_bf16 or isa.amx_int8) and not isa.emulated and "llvm.x86.tile" in str(module)
 
 
 def _checks(module: ir.Module) -> dict[str, str]:
@@ -63,9 +85,9 @@ def _checks(module: ir.Module) -> dict[str, str]:
     return {named.name: ir.StringAttr(named.attr).value for named in ir.DictAttr(attributes[CHECKS_ATTRIBUTE])}
 
 
-def lower_to(text: str, path: str = "auto") -> Mapping[str, str]:
+def lower_to(text: str, path: str = "auto", isa: str = HOST) -> Mapping[str, str]:
     """IR text of every level from ``pith`` down to ``llvm``."""
-    module = parse(text)
+    module = parse(text, isa)
     levels = {"pith": str(module)}
     with module.context, ir.Location.unknown():
         for stage in stages_of(module, path):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import Error, UnsupportedError
+from ..lowering.targets import CpuTarget, parse_target
 from .kernel import compile_source
 from .module import ModuleKernel, structure_of
 
@@ -28,8 +29,9 @@ def compile(
         program: a ``torch.nn.Module`` or a function on tensors (needs ``args``); MLIR text, a path to a
             ``.mlir`` file, or an MLIR module (then ``args`` and ``sparsity`` do not apply).
         args, kwargs: example arguments, as for ``torch.export``.
-        target: ``cpu``, or a GPU architecture such as ``sm_90``; then the kernel holds PTX and a launch
-            description and cannot be called.
+        target: ``cpu``; ``cpu:avx2``, at most what the processor has; ``emulate:amx``, which runs code for
+            AMX anywhere, slowly; or a GPU architecture such as ``sm_90``: then the kernel holds PTX and a
+            launch description and cannot be called.
         sparsity: name pattern -> format, see :func:`pith.torch.import_program`. Parameters are packed
             now; they must obey their format already (:func:`pith.prune` makes them).
         dynamic_shapes: as for ``torch.export``.
@@ -80,7 +82,8 @@ def _source(program: Any) -> str | None:
 
 
 def _compile_mlir(source: str, entry: str | None, target: str, path: str) -> Any:
-    if target != "cpu":
+    parsed = parse_target(target)
+    if not isinstance(parsed, CpuTarget):
         from .gpu import compile_gpu
 
         return compile_gpu(source, target)
@@ -88,7 +91,7 @@ def _compile_mlir(source: str, entry: str | None, target: str, path: str) -> Any
         from .build import entry_name
 
         entry = entry_name(source)
-    return compile_source(source, entry, path=path)
+    return compile_source(source, entry, path=path, isa=parsed.isa)
 
 
 def _compile_torch(program, args, kwargs, target: str, sparsity, dynamic_shapes, path: str) -> Any:
@@ -99,9 +102,10 @@ def _compile_torch(program, args, kwargs, target: str, sparsity, dynamic_shapes,
     module = program if isinstance(program, torch.nn.Module) else _as_module(program)
     imported = import_program(module, args, kwargs, sparsity=sparsity, dynamic_shapes=dynamic_shapes)
     source = str(imported.module)
-    if target != "cpu":
+    parsed = parse_target(target)
+    if not isinstance(parsed, CpuTarget):
         return _compile_mlir(source, None, target, path)
-    kernel = compile_source(source, imported.func_name, path=path)
+    kernel = compile_source(source, imported.func_name, path=path, isa=parsed.isa)
     return ModuleKernel(kernel, imported, structure_of(module))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, CheckError, UnsupportedError
-from ..lowering.targets import CpuTarget
+from ..lowering.isa import HOST, parse_isa
 from ..runtime import Signature, take_failure
 from ..runtime.artifact import Artifact
 from ..runtime.cache import kernel_cache
@@ -64,6 +64,11 @@ class Kernel:
         self._free = tuple(p for i, p in enumerate(self.params) if i not in self.bound)
         # Nothing to flatten or to check: arguments go to the native function as they come.
         self._direct = not (self.bound or self.sizes or any(p.format is not None for p in self.params))
+
+    @property
+    def isa(self) -> str:
+        """The instruction set the kernel was compiled for: ``host``, a name, or ``emulate:`` and a name."""
+        return self.artifact.meta.get("isa", HOST)
 
     @property
     def signature(self) -> Signature:
@@ -151,7 +156,7 @@ class Kernel:
             from .build import emit_assembly, lower_to
 
             if "llvm" not in self._levels:
-                self._levels.update(lower_to(self.source, self.path))
+                self._levels.update(lower_to(self.source, self.path, self.isa))
             if level == "asm":
                 self._levels["asm"] = emit_assembly(self._levels["llvm"])
         return self._levels[level]
@@ -160,7 +165,7 @@ class Kernel:
         """Per op on sparse data: its operands' formats, what it was lowered to, and why."""
         from .explain import explain_source
 
-        return explain_source(self.source, self.path)
+        return explain_source(self.source, self.path, self.isa)
 
     def dump(self, directory: str | os.PathLike[str], levels: Sequence[str] = LEVELS[:-1]) -> pathlib.Path:
         """Write the IR of ``levels`` below ``directory``, one numbered file each; returns the directory.
@@ -177,15 +182,16 @@ def compile_source(
     entry: str,
     *,
     path: str = "auto",
+    isa: str = HOST,
 ) -> Kernel:
-    """Compile pith-level IR text, or take it from the cache."""
+    """Compile pith-level IR text for an instruction set of the host's, or take it from the cache."""
 
     def make() -> Artifact:
         from .build import build
 
-        return build(source, entry, path)
+        return build(source, entry, path, isa)
 
-    key = {"source": source, "entry": entry, "path": path, "target": CpuTarget().name}
+    key = {"source": source, "entry": entry, "path": path, "isa": isa, "features": parse_isa(isa).name}
     artifact = kernel_cache().get_or_build(key, make)
     return Kernel(source, entry, path, artifact)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import ArgumentError
 from .call import NativeFunction
+from .cpu import request_tiles
 from .library import Library
 from .signature import Signature
 
@@ -31,7 +32,7 @@ class Artifact:
     Attributes:
         object: relocatable object.
         signatures: one per entry function.
-        meta: plain JSON data (explanations, tile choices, ...).
+        meta: plain JSON data (explanations, tile choices, ...); ``tiles`` says that the code uses AMX tiles.
     """
 
     object: bytes
@@ -45,8 +46,10 @@ class Artifact:
     def functions(self) -> dict[str, NativeFunction]:
         """The entry functions by name; the object is loaded on first use.
 
-        Errors: :class:`~pith.RuntimeLibraryError` when the object cannot be loaded.
+        Errors: :class:`~pith.RuntimeLibraryError` when the object cannot be loaded, or uses tiles and may not.
         """
+        if self.meta.get("tiles"):
+            request_tiles()
         library = Library.from_object(self.object, self.signatures[0].name if self.signatures else "object")
         return {signature.name: NativeFunction(library, signature) for signature in self.signatures}
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import os
 import pathlib
 import platform
 import re
+
+from ..errors import RuntimeLibraryError
+
+#: Linux on x86-64: the system call ``arch_prctl``, its request for a feature of the processor state,
+#: and the number of the feature that holds the AMX tiles (Documentation/arch/x86/xstate.rst).
+_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XTILEDATA = 158, 0x1023, 18
 
 #: Flags of ``/proc/cpuinfo`` that say which instructions a compiler may use; the rest is for operating systems.
 _INSTRUCTIONS = re.compile(
@@ -40,3 +48,25 @@ def _cpuinfo() -> dict[str, str]:
         return {}
     lines = (line.partition(":") for line in text.split("\n\n", 1)[0].splitlines())
     return {name.strip(): value.strip() for name, _, value in lines}
+
+
+def cpu_class() -> str:
+    """What processors must agree on for times measured on one to hold on the other."""
+    info = _cpuinfo()
+    return f"{cpu_name()} (family {info.get('cpu family', '?')}, model {info.get('model', '?')})"
+
+
+@functools.cache
+def request_tiles() -> None:
+    """Ask the operating system, once per process, to let it use AMX tiles: without it they are a fault.
+
+    Errors: :class:`~pith.RuntimeLibraryError` when it refuses.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    request = [ctypes.c_long(x) for x in (_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XTILEDATA)]
+    if libc.syscall(*request) != 0:
+        raise RuntimeLibraryError(
+            f"the operating system does not grant AMX tiles: {os.strerror(ctypes.get_errno())}",
+            where="arch_prctl(ARCH_REQ_XCOMP_PERM)",
+            hint="it takes Linux 5.16 and a processor with AMX; set PITH_ISA=avx512-bf16 to do without tiles",
+        )

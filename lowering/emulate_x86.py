@@ -1,0 +1,186 @@
+"""``pith-emulate-x86``: AMX and dot-product instructions as plain code with their numerics."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import ClassVar
+
+from pith._mlir import ir, memref, vector
+from pith.passes.core import Pass, pass_error
+
+from . import builder as b
+from .emulate_x86_dot import Dot, accumulate, dot_lanes, finish, float_dot, start
+from .module_isa import isa_of
+from .x86_tiles import structured_tiles, tile_shape
+
+#: Bytes in the group of elements that one lane of a product consumes: a dword.
+GROUP_BYTES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class EmulateX86Pass(Pass):
+    """Replace x86 instructions that only some processors have by code that every one has.
+
+    Before::
+
+        %a = x86.amx.tile_load %A[%i, %k] : memref<?x?xbf16> into !x86.amx.tile<16x32xbf16>
+        %d = x86.amx.tile_mulf %a, %b, %c : ...
+
+    After: a tile is a ``vector<16x32xbf16>``; loads and stores go row by row; a product is two loops
+    over tiles in stack memory.
+
+    The numerics are those the processor's manual states (Intel SDM volume 2, ``TDPBF16PS``,
+    ``TDPBSSD``, ``VDPBF16PS``, ``VPDPBSSD``), bit for bit except for NaN payloads:
+
+    - ``x86.amx.tile_mulf`` of bf16: each element of the result has two f32 sums, one over even and one
+      over odd contracted coordinates, each by fused multiply-adds in ascending order from zero. The
+      two are added, then that is added to the accumulator.
+    - ``x86.avx512.dot`` of bf16: the odd element of a pair is multiplied and added first, then the even one.
+    - All of these round to nearest even, read denormals as zero and flush denormal results to zero.
+    - ``x86.amx.tile_muli``, ``x86.avx.dot.i8``, ``x86.avx10.dot.i8``: exact products, sums wrap modulo 2^32.
+
+    Requires: structured control flow (before ``convert-scf-to-cf``). Preserves: everything else.
+    Does not: emulate 8-bit floats and other ops of the ``x86`` dialect. Cost: linear; a product
+    becomes about 60 ops, and runs some 50 times slower than the instruction.
+    """
+
+    name: ClassVar[str] = "pith-emulate-x86"
+    #: ``always``, or ``asked``: only when the module or the host is to be emulated (``emulate:amx``).
+    when: str = "always"
+
+    def run(self, module: ir.Module) -> None:
+        if self.when not in ("always", "asked"):
+            pass_error(module.operation, f"expects when to be always or asked, got {self.when!r}")
+        if self.when == "asked" and not isa_of(module).emulated:
+            return
+        ops = _emulated_ops(module)
+        for carried in structured_tiles(module):
+            carried.set_type(_vector_of(carried.type))
+        for op in ops:
+            with ir.InsertionPoint(op), op.location:
+                result = _EMULATIONS[op.name](op)
+            if result is not None:
+                op.results[0].replace_all_uses_with(result)
+            op.erase()
+
+
+def _emulated_ops(module: ir.Module) -> list[ir.Operation]:
+    """Ops of the ``x86`` dialect, in program order: operands come before their uses."""
+    found: list[ir.Operation] = []
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name.startswith("x86."):
+            found.append(op)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+    for op in found:
+        if op.name not in _EMULATIONS:
+            pass_error(op, "has no emulation", "known: " + ", ".join(sorted(_EMULATIONS)))
+    return found
+
+
+def _vector_of(type_: ir.Type) -> ir.VectorType:
+    """The vector that stands for a tile, or the vector itself."""
+    shape = tile_shape(type_)
+    return type_ if shape is None else ir.VectorType.get(shape[:2], shape[2])  # pyright: ignore[reportReturnType]
+
+
+def _zero(op: ir.Operation) -> ir.Value:
+    type_ = _vector_of(op.results[0].type)
+    return vector.broadcast(type_, b.zero_of(type_.element_type))
+
+
+def _row_indices(indices: list[ir.Value], stride: ir.Value | None, row: int) -> list[ir.Value]:
+    """Where row ``row`` of a tile lies: ``stride`` elements apart, by default one row of the memref."""
+    if stride is not None:
+        return [*indices[:-1], b.value(b.add(indices[-1], b.mul(stride, row)))]
+    return [*indices[:-2], b.value(b.add(indices[-2], row)), indices[-1]]
+
+
+def _load(op: ir.Operation) -> ir.Value:
+    view, type_ = op.opview, _vector_of(op.results[0].type)
+    rows, row_type = type_.shape[0], ir.VectorType.get(type_.shape[1:], type_.element_type)
+    tile = vector.broadcast(type_, b.zero_of(type_.element_type))
+    for row in range(rows):
+        at = _row_indices(list(view.indices), view.stride, row)
+        tile = _insert_row(vector.load(row_type, view.base, at), tile, row)
+    return tile
+
+
+def _store(op: ir.Operation) -> None:
+    view = op.opview
+    for row in range(view.val.type.shape[0]):
+        at = _row_indices(list(view.indices), view.stride, row)
+        vector.store(_extract_row(view.val, row), view.base, at)
+
+
+def _insert_row(row: ir.Value, tile: ir.Value, at: int) -> ir.Value:
+    return vector.insert(row, tile, dynamic_position=[], static_position=[at])
+
+
+def _extract_row(tile: ir.Value, at: int) -> ir.Value:
+    return vector.extract(tile, dynamic_position=[], static_position=[at])
+
+
+def _stack(op: ir.Operation, type_: ir.VectorType) -> ir.Value:
+    """Stack memory for a tile, allocated where no loop of the kernel's repeats it."""
+    block = op.block
+    while block.owner.operation.name not in ("func.func", "scf.parallel"):
+        block = block.owner.operation.block
+    with ir.InsertionPoint.at_block_begin(block):
+        return memref.alloca(ir.MemRefType.get(type_.shape, type_.element_type), [], [], alignment=64)
+
+
+def _spill(op: ir.Operation, tile: ir.Value) -> ir.Value:
+    """The tile in stack memory, one row per row."""
+    buffer = _stack(op, tile.type)
+    for row in range(tile.type.shape[0]):
+        vector.store(_extract_row(tile, row), buffer, [b.value(row), b.value(0)])
+    return buffer
+
+
+def _product(op: ir.Operation) -> ir.Value:
+    """``acc + lhs * rhs`` of tiles."""
+    lhs, rhs, acc = op.operands
+    if op.name == "x86.amx.tile_mulf" and not isinstance(lhs.type.element_type, ir.BF16Type):
+        pass_error(op, f"has no emulation for elements of type {lhs.type.element_type}", "bf16 has one")
+    rows, lanes = acc.type.shape
+    dot = Dot(
+        lanes,
+        acc=acc.type.element_type,
+        group=GROUP_BYTES // (2 if isinstance(lhs.type.element_type, ir.BF16Type) else 1),
+        unsigned=("isZextLhs" in op.attributes, "isZextRhs" in op.attributes),
+    )
+    a, packed, sums = (_spill(op, v) for v in (lhs, rhs, acc))
+    b.for_loop(0, rows, lambda m: _product_row(dot, a, packed, sums, b.value(m), rhs.type.shape[0]))
+    row_type, tile = ir.VectorType.get([lanes], dot.acc), acc
+    for row in range(rows):
+        tile = _insert_row(vector.load(row_type, sums, [b.value(row), b.value(0)]), tile, row)
+    return tile
+
+
+def _product_row(dot: Dot, a: ir.Value, packed: ir.Value, sums: ir.Value, m: ir.Value, steps: int) -> None:
+    """One row of the result."""
+    zero = b.value(0)
+    row_type = ir.VectorType.get(packed.type.shape[1:], packed.type.element_type)
+
+    def step(k: ir.Value, *partial: ir.Value) -> list[ir.Value]:
+        first = b.mul(k, dot.group)
+        elements = [memref.load(a, [m, b.value(b.add(first, g))]) for g in range(dot.group)]
+        return accumulate(dot, elements, vector.load(row_type, packed, [b.value(k), zero]), list(partial))
+
+    partial = b.for_loop(0, steps, step, start(dot))
+    acc = vector.load(ir.VectorType.get([dot.lanes], dot.acc), sums, [m, zero])
+    vector.store(finish(dot, acc, partial), sums, [m, zero])
+
+
+_EMULATIONS: dict[str, Callable[[ir.Operation], ir.Value | None]] = {
+    "x86.amx.tile_zero": _zero,
+    "x86.amx.tile_load": _load,
+    "x86.amx.tile_store": _store,
+    "x86.amx.tile_mulf": _product,
+    "x86.amx.tile_muli": _product,
+    "x86.avx512.dot": float_dot,
+    "x86.avx.dot.i8": dot_lanes,
+    "x86.avx10.dot.i8": dot_lanes,
+}
