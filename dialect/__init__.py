@@ -6,7 +6,7 @@ from pith._mlir import ir
 from pith.errors import IRError
 
 from .buffer import Buffer, BufferAttr
-from .formats import FormatAttr, LevelAttr, NmAttr, encoded_type, encoding_of, format_of, shape_of
+from .formats import FormatAttr, LevelAttr, NmAttr, PaddedAttr, encoded_type, encoding_of, format_of, shape_of
 from .ops_format import AssembleOp, CompressOp, DecompressOp, DisassembleOp, PruneByOp, PruneOp, ValidateOp
 from .ops_pattern import DetectOp, SReadOp, SWriteOp, gathered_type
 from .ops_tile import PitTileOp, YieldOp
@@ -27,6 +27,7 @@ __all__ = [
     "FormatAttr",
     "LevelAttr",
     "NmAttr",
+    "PaddedAttr",
     "PatternShape",
     "PatternType",
     "PitTileOp",

@@ -10,7 +10,7 @@ from pith.errors import Error, FormatError
 from pith.formats import Format
 
 from .diagnostics import Misuse, one_line, require
-from .formats import FormatAttr, encoding_of
+from .formats import FormatAttr, PaddedAttr, encoding_of
 
 
 class I64Array(ir.Attribute):
@@ -88,7 +88,7 @@ def format_field(op: ir.OpView, shape: Sequence[int]) -> Format:
     """The op's ``format`` attribute, checked against the shape it is used on."""
     attr = op.operation.attributes["format"]
     try:
-        fmt = FormatAttr(attr).to_format()
+        fmt = (attr if isinstance(attr, PaddedAttr) else FormatAttr(attr)).to_format()
         fmt.check_shape(shape)
     except Error as e:
         raise Misuse(f"expects a format for its operand: {one_line(e)}") from e

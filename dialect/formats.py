@@ -1,9 +1,11 @@
-"""Format attributes: ``#pith.format``, ``#pith.level``, ``#pith.nm``.
+"""Format attributes: ``#pith.format``, ``#pith.padded``, ``#pith.level``, ``#pith.nm``.
 
 The attributes carry structure only (Python-defined attributes have no verifier); turning one
 into a :class:`pith.formats.Format` checks it, and :func:`encoding_of` is how everything else
 reads a tensor's encoding.
 """
+
+import functools
 
 from pith._mlir import ir
 from pith.errors import FormatError
@@ -71,8 +73,10 @@ class FormatAttr(Pith.Attribute, name="format"):
     nm_width: ir.IntegerAttr
 
     @classmethod
-    def from_format(cls, fmt: Format) -> "FormatAttr":
+    def from_format(cls, fmt: Format) -> "FormatAttr | PaddedAttr":
         """The attribute that says ``fmt`` (in the current context)."""
+        if fmt.padded:
+            return PaddedAttr.get(cls.from_format(fmt.with_padding(False)))
         results = [_affine_expr(e) for e in fmt.exprs]
         i64 = ir.IntegerType.get_signless(64)
         return cls.get(
@@ -86,6 +90,29 @@ class FormatAttr(Pith.Attribute, name="format"):
         return _parse_format(str(self), self)
 
 
+class PaddedAttr(Pith.Attribute, name="padded"):
+    """A format for sizes its groups need not divide: ``#pith.padded<#pith.format<...>>``.
+
+    Semantics: a tensor is stored as the one of its sizes rounded up would be, with zeros beyond the
+        edge. Coordinates beyond the edge may be stored (a group always stores G of them); what
+        reads them skips them.
+    Shapes: a tensor of the format's rank.
+    Errors: those of the format, but "does not divide".
+    Source: the padding of N:M kernels in libraries, made explicit in the type.
+    Example: ``#pith.padded<#fmt>`` on a ``tensor<5x7xf32>`` whose ``#fmt`` has groups of 4.
+    """
+
+    format: FormatAttr
+
+    def to_format(self) -> Format:
+        """The checked pure-Python format. Errors: :class:`pith.FormatError`."""
+        return _padded(FormatAttr(self.format).to_format())
+
+
+#: An attribute that says a format.
+AnyFormat = FormatAttr | PaddedAttr
+
+
 def encoding_of(type_: ir.Type) -> Format | None:
     """The pith format of a ranked tensor type, or None when it has no pith encoding.
 
@@ -94,7 +121,7 @@ def encoding_of(type_: ir.Type) -> Format | None:
     if not isinstance(type_, ir.RankedTensorType):
         return None
     enc = type_.encoding
-    if not isinstance(enc, FormatAttr):
+    if not isinstance(enc, (FormatAttr, PaddedAttr)):
         return None
     fmt = enc.to_format()
     if fmt.rank != type_.rank:
@@ -138,6 +165,11 @@ def _level_attr(level: Level) -> ir.Attribute:
         i64 = ir.IntegerType.get_signless(64)
         return NmAttr.get(ir.IntegerAttr.get(i64, level.g), ir.IntegerAttr.get(i64, level.h))
     return LevelAttr.get(ir.StringAttr.get(str(level)))
+
+
+@functools.cache
+def _padded(fmt: Format) -> Format:
+    return fmt.with_padding()
 
 
 _CACHE: dict[str, Format] = {}

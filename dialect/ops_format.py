@@ -7,7 +7,7 @@ from pith.formats import DYNAMIC, Format
 
 from .diagnostics import require, verifier
 from .fields import dense_type, encoded_format, format_field
-from .formats import FormatAttr, encoded_type, shape_of
+from .formats import AnyFormat, FormatAttr, encoded_type, shape_of
 from .pith import Pith
 from .storage import buffer_types, grouped, in_storage_order, require_buffers, storage_groups
 
@@ -30,7 +30,7 @@ class PruneOp(Pith.Operation, name="prune", traits=[ext.Pure]):
 
     result: ext.Result[ir.RankedTensorType]
     source: ext.Operand[ir.RankedTensorType]
-    format: FormatAttr
+    format: AnyFormat
 
     @classmethod
     def build(cls, source: ir.Value, fmt: Format, *, loc=None, ip=None) -> "PruneOp":
@@ -73,7 +73,7 @@ class PruneByOp(Pith.Operation, name="prune_by", traits=[ext.Pure]):
     source: ext.Operand[ir.RankedTensorType]
     saliency: ext.Operand[ir.RankedTensorType]
     floor: ext.Operand[ir.F64Type]
-    format: FormatAttr
+    format: AnyFormat
     score: ir.StringAttr
 
     @verifier
@@ -103,7 +103,7 @@ class ValidateOp(Pith.Operation, name="validate", traits=[ext.Pure]):
 
     result: ext.Result[ir.IndexType]
     source: ext.Operand[ir.RankedTensorType]
-    format: FormatAttr
+    format: AnyFormat
 
     @classmethod
     def build(cls, source: ir.Value, fmt: Format, *, loc=None, ip=None) -> "ValidateOp":

@@ -7,7 +7,7 @@ from pith.errors import Error
 
 from .buffer import BufferAttr
 from .diagnostics import one_line
-from .formats import FormatAttr, encoding_of
+from .formats import FormatAttr, PaddedAttr, encoding_of
 from .pattern import PatternType
 
 
@@ -43,7 +43,7 @@ def check_type(type_: ir.Type) -> None:
 
 def check_attribute(attr: ir.Attribute) -> None:
     """Raise :class:`pith.Error` when ``attr`` is, or is built of, a malformed pith attribute."""
-    if isinstance(attr, FormatAttr):
+    if isinstance(attr, (FormatAttr, PaddedAttr)):
         attr.to_format()
     elif isinstance(attr, BufferAttr):
         attr.to_buffer()

@@ -4,7 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 from pith._mlir import bufferization, ir, sparse_tensor
-from pith.dialect import DecompressOp, FormatAttr, encoding_of, format_of, shape_of
+from pith.dialect import DecompressOp, FormatAttr, PaddedAttr, encoding_of, format_of, shape_of
 from pith.formats import DYNAMIC, Format, Level, buffer_specs
 from pith.formats.pack_digits import may_repeat
 from pith.passes.core import Pass
@@ -71,7 +71,7 @@ def sparse_tensor_encoding(fmt: Format) -> str | None:
     True
     """
     structured = [i for i, level in enumerate(fmt.levels) if level.kind == "nm" and not level.is_dense]
-    if fmt.is_dense or any(level.kind == "bitmask" for level in fmt.levels) or not _splits_are_legal(fmt):
+    if fmt.padded or fmt.is_dense or any(level.kind == "bitmask" for level in fmt.levels) or not _splits_are_legal(fmt):
         return None
     if may_repeat(fmt):  # the sparsifier would read the first of the elements stored at one place only
         return None
@@ -185,7 +185,7 @@ def _has_common_order(op: ir.OpView, operands: list[int]) -> bool:
 
 def _is_upstream(v: ir.Value) -> bool:
     encoding = getattr(v.type, "encoding", None)
-    return encoding is not None and not isinstance(encoding, FormatAttr)
+    return encoding is not None and not isinstance(encoding, (FormatAttr, PaddedAttr))
 
 
 def _make(op: ir.Operation) -> None:

@@ -19,3 +19,12 @@ func.func @f(%a: tensor<8x16xf32, #nm>, %p: !pith.pattern<[8], [1]>) -> tensor<?
   %1 = "pith.sread"(%0, %p) {dims = array<i64: 0>} : (tensor<8x16xf32>, !pith.pattern<[8], [1]>) -> tensor<?x16xf32>
   return %1 : tensor<?x16xf32>
 }
+
+// CHECK-LABEL: func.func @padded(
+// CHECK-SAME: tensor<5x7xf32, #pith.padded<#pith.format<
+func.func @padded(%a: tensor<5x7xf32, #pith.padded<#nm>>) -> tensor<5x7xf32> {
+  // CHECK: "pith.prune"(%{{.*}}) {format = #pith.padded<#pith.format<
+  %0 = "pith.decompress"(%a) : (tensor<5x7xf32, #pith.padded<#nm>>) -> tensor<5x7xf32>
+  %1 = "pith.prune"(%0) {format = #pith.padded<#nm>} : (tensor<5x7xf32>) -> tensor<5x7xf32>
+  return %1 : tensor<5x7xf32>
+}

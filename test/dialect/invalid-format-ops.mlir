@@ -14,7 +14,7 @@ func.func @f(%a: tensor<8x16xf32, #nm>) {
 
 #nm = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>, [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
 func.func @f(%a: tensor<8x18xf32>) {
-  // expected-error @below {{'pith.prune' op expects a format for its operand: dimension 1 of shape (8, 18) has size 18, which 4 does not divide (format d0 : dense, d1 floordiv 4 : dense, d1 mod 4 : nm(2:4)); pad dimension 1 with zeros to 20, or choose a format whose group divides it}}
+  // expected-error @below {{'pith.prune' op expects a format for its operand: dimension 1 of shape (8, 18) has size 18, which 4 does not divide (format d0 : dense, d1 floordiv 4 : dense, d1 mod 4 : nm(2:4)); pad dimension 1 with zeros to 20, let the format do so (' pad' after its text, fmt.with_padding()), or choose a format whose group divides it}}
   %0 = "pith.prune"(%a) {format = #nm} : (tensor<8x18xf32>) -> tensor<8x18xf32>
   return
 }
@@ -254,5 +254,14 @@ func.func @f(%a: tensor<8x16xf32>) {
 func.func @f(%a: tensor<8x16xf32, #csr>) {
   // expected-error @below {{'pith.disassemble' op expects positions to be tensor<?xi32>, got tensor<?xindex>}}
   %0:3 = "pith.disassemble"(%a) {resultSegmentSizes = array<i32: 1, 1, 0, 1>} : (tensor<8x16xf32, #csr>) -> (tensor<?xindex>, tensor<?xi32>, tensor<?xf32>)
+  return
+}
+
+// -----
+
+#nm = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>, [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
+func.func @f(%a: tensor<8x18x2xf32>) {
+  // expected-error @below {{'pith.prune' op expects a format for its operand: format d0 : dense, d1 floordiv 4 : dense, d1 mod 4 : nm(2:4) pad is for rank 2, got shape (8, 18, 2)}}
+  %0 = "pith.prune"(%a) {format = #pith.padded<#nm>} : (tensor<8x18x2xf32>) -> tensor<8x18x2xf32>
   return
 }

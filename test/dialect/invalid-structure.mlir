@@ -26,7 +26,7 @@ func.func @f(%a: tensor<8xf32>) {
 // -----
 
 func.func @f(%a: tensor<8xf32>) {
-  // expected-error @below {{expected base attribute 'pith.format' but got 'builtin.integer'}}
+  // expected-error @below {{'1 : i64' does not satisfy the constraint}}
   %0 = "pith.prune"(%a) {format = 1} : (tensor<8xf32>) -> tensor<8xf32>
   return
 }

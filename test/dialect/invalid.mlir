@@ -187,3 +187,8 @@ func.func private @f() attributes {pith.buffer = #pith.buffer<64, "stream", "l3"
 
 // expected-error @below {{'func.func' op expects a legal pith type or attribute as attribute pith.buffer: buffer in space 'shared' cannot grow; only "global" buffers can}}
 func.func private @f() attributes {pith.buffer = #pith.buffer<64, "grow", "shared">}
+
+// -----
+
+// expected-error @below {{'func.func' op expects a legal pith type or attribute as block argument 0: level 1 is nm(2:4) but its expression d1 has no fixed size}}
+func.func @f(%a: tensor<8x5xf32, #pith.padded<#pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>>>) { return }

@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 from pith.formats import Format, Level, LevelExpr, buffer_specs
 from pith.formats.pack_digits import entry_end, level_coordinates, slot_limits
+from pith.formats.prune import prune_array
 
 DTYPES = ("float32", "float64", "float16", "bfloat16", "int8", "int32", "complex64", "bool")
 
@@ -52,6 +53,16 @@ def formats_and_tensors(draw, dtypes=DTYPES, **options):
     shape = tuple(div * draw(st.integers(0 if draw(st.integers(0, 9)) == 0 else 1, 3)) for div in fmt.divisors())
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     return fmt, random_tensor(rng, shape, draw(st.sampled_from(dtypes)), draw(st.sampled_from((0, 0.1, 0.5, 1))))
+
+
+@st.composite
+def padded_formats_and_tensors(draw, dtypes=("float32", "float64", "int32"), **options):
+    """A padded format and a tensor of any small shape that obeys it."""
+    fmt = draw(formats(**options)).with_padding()
+    shape = tuple(draw(st.integers(1, 3 * min(div, 6))) for div in fmt.divisors())
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    x = random_tensor(rng, shape, draw(st.sampled_from(dtypes)), draw(st.sampled_from((0, 0.1, 0.5, 1))))
+    return fmt, prune_array(x, fmt)
 
 
 def random_tensor(rng: np.random.Generator, shape, dtype: str, density: float) -> np.ndarray:

@@ -165,7 +165,7 @@ def test_text_that_is_no_format(text, message):
 def test_shapes_and_dims_that_do_not_fit():
     with pytest.raises(pith.ShapeError, match="which 4 does not divide"):
         HSS.parse("V(4)C0(2:4)").packed_shapes((6, 8))
-    with pytest.raises(pith.ShapeError, match="for the dimensions MCRS"):
+    with pytest.raises(pith.ShapeError, match="for rank 4, got shape"):
         HSS.parse("MCRS: CRS0(*)").flat_shape((4, 4, 4))
     with pytest.raises(pith.FormatError, match="over the dimensions MCRS, not MC"):
         HSS.parse("MCRS: C0(*)", dims="MC")

@@ -17,4 +17,5 @@ def format_attribute(fmt: Format) -> str:
         f"#pith.nm<{level.g}, {level.h}>" if level.kind == "nm" else f'#pith.level<"{level}">' for level in fmt.levels
     )
     widths = f"{fmt.pos_width}, {fmt.crd_width}, {fmt.nm_width}"
-    return f"#pith.format<affine_map<({dims}) -> ({exprs})>, [{levels}], {widths}>"
+    text = f"#pith.format<affine_map<({dims}) -> ({exprs})>, [{levels}], {widths}>"
+    return f"#pith.padded<{text}>" if fmt.padded else text

@@ -145,7 +145,10 @@ class HSS:
         if len(shape) == len(self.storage_dims):
             return tuple(shape)
         if len(shape) != len(self.dims):
-            raise ShapeError(f"format {self} is for the dimensions {self.dims}, got shape {tuple(shape)}")
+            raise ShapeError(
+                f"format {self} is for rank {len(self.dims)}, got shape {tuple(shape)}",
+                hint=f"its dimensions are {', '.join(self.dims)}",
+            )
         size = dict(zip(self.dims, shape))
         return tuple(math.prod(size[letter] for letter in letters) for letters in self.storage_dims)
 

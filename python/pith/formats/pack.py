@@ -21,7 +21,7 @@ from .buffers import buffer_specs
 from .format import Format
 from .levels import Level
 from .pack_buffers import aligned_empty, aligned_zeros, check_memory, metadata_dtype, narrow
-from .pack_digits import differs, entry_end, level_coordinates, level_sorting, level_view, slabs
+from .pack_digits import differs, entry_end, level_coordinates, level_sorting, level_view, rounded_up, slabs
 from .pack_read import unpack
 from .validate import find_violation, first_violation
 
@@ -34,7 +34,7 @@ _CHUNK = 1 << 22
 def pack(dense: np.ndarray, fmt: Format) -> list[np.ndarray]:
     """Buffers of ``dense`` stored in ``fmt``: metadata in the order of the storage contract, values last.
 
-    Shapes:  dense: any rank, sizes that ``fmt`` divides; buffers: 1-D, 64-byte aligned.
+    Shapes:  dense: any rank, sizes that ``fmt`` divides unless it is padded; buffers: 1-D, 64-byte aligned.
     Errors:  :class:`pith.FormatError` naming the first element that breaks the format, or a width that
         overflows; :class:`pith.ShapeError` when ``fmt`` does not divide the shape.
 
@@ -44,6 +44,7 @@ def pack(dense: np.ndarray, fmt: Format) -> list[np.ndarray]:
         ([0, 1, 3], [1, 0, 1], [5, 6, 7])
     """
     fmt.check_shape(dense.shape)
+    dense = rounded_up(dense, fmt)
     if not fmt.is_static:
         return _pack_slab(dense, fmt)
     out = [aligned_empty(words, metadata_dtype(bits)) for words, bits in _static_words(fmt, dense.shape)]

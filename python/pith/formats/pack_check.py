@@ -11,6 +11,7 @@ from .buffers import buffer_specs
 from .format import Format
 from .pack_buffers import unpack_bits
 from .pack_digits import differs
+from .pack_read import coordinates_of
 
 
 def check_storage(buffers: Sequence[np.ndarray], fmt: Format, shape: Sequence[int]) -> None:
@@ -39,6 +40,20 @@ def check_storage(buffers: Sequence[np.ndarray], fmt: Format, shape: Sequence[in
         count, repeats = check(own, count, size, fmt, i, repeats)
     if buffers[-1].size != count:
         raise FormatError(f"expects {count} values, one per position of the last level, got {buffers[-1].size}")
+    if fmt.padded and (whole := fmt.padded_shape(shape)) != tuple(shape):
+        _check_edge(buffers, fmt, shape, whole)
+
+
+def _check_edge(buffers: Sequence[np.ndarray], fmt: Format, shape: Sequence[int], whole: Sequence[int]) -> None:
+    """Entries beyond the edge of a padded tensor hold zeros."""
+    coords, values = coordinates_of(buffers, fmt, whole)
+    beyond = np.logical_or.reduce([c >= size for c, size in zip(coords, shape)]) & (values != 0)
+    if beyond.any():
+        at = int(np.argmax(beyond))
+        raise FormatError(
+            f"the value {values[at]} stands at {coords[:, at].tolist()}, beyond the edge of shape {tuple(shape)}",
+            hint=f"entry {at} in storage order; what pads a tensor must be zero",
+        )
 
 
 def _bad(fmt: Format, i: int, what: str, entries: np.ndarray, buffer: str) -> None:

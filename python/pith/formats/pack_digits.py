@@ -33,6 +33,19 @@ def level_view(dense, fmt: Format):
     return dense.reshape([sizes[i] for i in order]).transpose(axes)
 
 
+def rounded_up(dense: np.ndarray, fmt: Format) -> np.ndarray:
+    """``dense`` with zeros up to the next shape that ``fmt`` divides; itself when it does, or is not padded.
+
+    >>> rounded_up(np.ones((1, 3)), Format.bsr(2, 2).with_padding()).tolist()
+    [[1.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
+    """
+    if not fmt.padded or (shape := fmt.padded_shape(dense.shape)) == dense.shape:
+        return dense
+    out = np.zeros(shape, dense.dtype)
+    out[tuple(slice(s) for s in dense.shape)] = dense
+    return out
+
+
 def slabs(fmt: Format, shape: Sequence[int]) -> Iterator[tuple[slice, ...]]:
     """Cut a tensor into parts that a format treats independently, small enough to stay in cache.
 

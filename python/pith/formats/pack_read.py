@@ -28,6 +28,9 @@ def unpack(
         array([[0, 5],
                [6, 7]])
     """
+    if fmt.padded and (whole := fmt.padded_shape(shape)) != tuple(shape):
+        edge = tuple(slice(size) for size in shape)
+        return np.ascontiguousarray(unpack(buffers, fmt, whole, dtype)[edge])
     values = np.asarray(buffers[-1], dtype)
     if fmt.is_dense:
         return np.ascontiguousarray(dense_view(values.reshape(fmt.level_sizes(shape)), fmt, shape))
@@ -45,11 +48,17 @@ def unpack(
 def coordinates_of(buffers: Sequence[np.ndarray], fmt: Format, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Every stored element as (coordinates, values), stored zeros included, in storage order.
 
+    Entries of a padded format beyond the edge of the tensor are left out.
+
     Shapes:  coordinates: (rank, n) int64; values: (n,).
     """
     weights = [[e.div if e.dim == d else 0 for e in fmt.exprs] for d in range(fmt.rank)]
     slots, dims = walk(buffers, fmt, shape, weights)
     values = buffers[-1]
+    inside = [c < size for c, size in zip(dims, shape)] if fmt.padded else []
+    if not np.all(inside):
+        here = np.flatnonzero(np.logical_and.reduce(inside))
+        slots, dims = slots[here], [c[here] for c in dims]
     in_order = slots.size == values.size and np.array_equal(slots, np.arange(slots.size))
     return np.stack(dims), values if in_order else values[slots]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import FormatError
 from .format import Format
-from .pack_digits import dense_view, level_view, slabs, slot_limits
+from .pack_digits import dense_view, level_view, rounded_up, slabs, slot_limits
 
 #: Up to this many coordinates per group, ranks come from comparing all pairs; above, from a sort. On 2^18 float64
 #: in groups of 8, 16, 32 pairs take 1.9, 4.0, 7.6 ms of CPU and the sort 10 ms (2-core Xeon, 2026-11).
@@ -31,6 +31,8 @@ def keep_mask(dense: np.ndarray, fmt: Format) -> np.ndarray:
         [[False, True, True, False]]
     """
     fmt.check_shape(dense.shape)
+    if (whole := rounded_up(dense, fmt)) is not dense:
+        return keep_mask(whole, fmt)[tuple(slice(size) for size in dense.shape)]
     keep = np.ones(dense.shape, bool)
     if not slot_limits(fmt) or not dense.size:
         return keep

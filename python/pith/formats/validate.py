@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import FormatError
 from .format import Format
-from .pack_digits import differs, dim_coordinates, level_view, slot_limits
+from .pack_digits import differs, dim_coordinates, level_view, rounded_up, slot_limits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Violation:
 def first_violation(dense: np.ndarray, fmt: Format) -> Violation | None:
     """The first non-zero element of ``dense`` that breaks ``fmt``; None when it obeys.
 
-    Shapes:  dense: any rank, sizes that ``fmt`` divides.
+    Shapes:  dense: any rank, sizes that ``fmt`` divides unless it is padded.
     Semantics: NaN counts as non-zero, -0.0 as zero.
     Errors:  :class:`pith.ShapeError` when ``fmt`` does not divide the shape.
 
@@ -56,7 +56,7 @@ def first_violation(dense: np.ndarray, fmt: Format) -> Violation | None:
         ((0, 3), 3, 2)
     """
     fmt.check_shape(dense.shape)
-    levels = level_view(dense, fmt)
+    levels = level_view(rounded_up(dense, fmt), fmt)
     return find_violation(np.nonzero(levels), fmt, dense.shape)
 
 
