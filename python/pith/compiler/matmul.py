@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from typing import Any
@@ -10,30 +11,20 @@ import numpy as np
 
 from ..errors import DTypeError, ShapeError
 from ..formats import Format
-from ..formats.attribute import format_attribute
 from ..formats.pack_buffers import aligned_empty
-from ..runtime import dtype_name
+from ..runtime import dtype_name, num_threads
 from ..runtime.arrays import as_array
 from ..sparse import SparseTensor
+from .dense import dense_product, products_of
 from .kernel import Kernel, as_torch, compile_source, is_torch
+from .matmul_ir import ACCUMULATORS, RESULTS, matmul_source
 
-#: Element type of the operands -> element type the sum is kept in and the result has.
-ACCUMULATORS = {
-    "f16": "f32",
-    "bf16": "f32",
-    "f32": "f32",
-    "f64": "f64",
-    "i8": "i32",
-    "i16": "i32",
-    "i32": "i32",
-    "i64": "i64",
-}
-
-#: Element type of the result, where it is not the accumulator's.
-RESULTS = {"f16": "f16", "bf16": "bf16"}
+#: Numbers of columns above 64 are rounded to this many significant bits before a variant is chosen, so
+#: that a call with one more token decides nothing anew.
+_COLUMN_BITS = 4
 
 
-def matmul(a: Any, b: Any, *, out: Any = None) -> Any:
+def matmul(a: Any, b: Any, *, out: Any = None, variant: str = "auto") -> Any:
     """Matrix product in which one or both operands are sparse.
 
     Shapes: as ``numpy.matmul`` for operands of rank 1 and 2; the dense operand may also have leading
@@ -43,12 +34,17 @@ def matmul(a: Any, b: Any, *, out: Any = None) -> Any:
         accumulate in f32; i8 and i16 give i32. The kernel depends on the format and the element type
         alone: new patterns and new shapes never recompile. Two sparse operands: the second is
         unpacked first. Two dense operands: NumPy's (torch's) own product, with its errors.
+        What runs is decided by predicted time (:func:`pith.explain` shows it). Where that is the dense
+        product, the sparse operand is unpacked once and the copy kept with it.
     Args:
         a, b: :class:`pith.SparseTensor`, NumPy array, torch CPU tensor, or anything with DLPack.
         out: a C-contiguous array (tensor) for the result; its content is overwritten.
+        variant: ``auto``, ``dense`` (the library's product of an unpacked copy), ``sparse`` (pith's best
+            kernel), or the name of one variant. ``sparse`` is bitwise repeatable for any number of threads.
     Returns: a NumPy array, or a torch tensor when the dense operand is one.
     Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.DeviceError`,
-        :class:`pith.ArgumentError` (read-only ``out``, not an array); nothing is written then.
+        :class:`pith.ArgumentError` (read-only ``out``, not an array), :class:`pith.UnsupportedError` (no such
+        variant); nothing is written then.
 
     Example:
         >>> import numpy as np
@@ -61,30 +57,92 @@ def matmul(a: Any, b: Any, *, out: Any = None) -> Any:
                [4., 5.]], dtype=float32)
     """
     if isinstance(a, SparseTensor):
-        return _multiply(a, b.to_dense() if isinstance(b, SparseTensor) else b, out, right=False)
+        return _multiply(a, b.to_dense() if isinstance(b, SparseTensor) else b, out, False, variant)
     if isinstance(b, SparseTensor):
-        return _multiply(b, a, out, right=True)
+        return _multiply(b, a, out, True, variant)
     return np.matmul(a, b) if out is None else np.matmul(a, b, out=out)
 
 
-def _multiply(a: SparseTensor, x: Any, out: Any, right: bool) -> Any:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """What a product of one operand does.
+
+    Attributes:
+        kernel: on the stored operand; the fall-back of a dense product.
+        dtype: of the result.
+        computed: element type of the dense product, None for the kernel.
+    """
+
+    kernel: Kernel
+    dtype: np.dtype
+    computed: str | None
+
+    def run(self, a: SparseTensor, x: Any, result: Any, right: bool) -> None:
+        """Write the product of ``a`` and a matrix to ``result``."""
+        if self.computed is None or not dense_product(a, x, result, right, self.computed):
+            self.kernel.native(*a.buffers, *a.shape, x, result)
+
+
+def _multiply(a: SparseTensor, x: Any, out: Any, right: bool, variant: str) -> Any:
     """``a @ x``, or ``x @ a`` when ``right``, of any rank of ``x``."""
     x = _array(x, "the dense operand")
-    shape, result_shape = _result_shape(a, tuple(x.shape), right)
-    kernel, dtype = _kernel(a.format, a.values.dtype, right)
+    shape, full = result_shape(a, tuple(x.shape), right)
+    plan = _plan(a, shape[0] if right else shape[-1], right, variant)
     if out is None:
-        result = aligned_empty(math.prod(result_shape), dtype).reshape(result_shape)
+        result = aligned_empty(math.prod(full), plan.dtype).reshape(full)
     else:
         result = _array(out, "out")
-        x = _destination(result, result_shape, x)
-    if len(shape) == 2 == len(result_shape):
-        kernel.native(*a.buffers, *a.shape, x, result)
+        x = _destination(result, full, x)
+    if len(shape) == 2 == len(full):
+        if plan.computed is None:  # the common case, without another call
+            plan.kernel.native(*a.buffers, *a.shape, x, result)
+        else:
+            plan.run(a, x, result, right)
     else:
-        _run_batch(kernel, a, x.reshape(shape), result.reshape(_flat_shape(result_shape, shape, right)))
+        _run_batch(plan, a, x.reshape(shape), result.reshape(_flat_shape(full, shape, right)), right)
     return _as_kind_of(result, x) if out is None else out
 
 
-def _result_shape(a: SparseTensor, shape: tuple[int, ...], right: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _plan(a: SparseTensor, columns: int, right: bool, variant: str) -> Plan:
+    """The plan for a number of columns, decided once per tensor."""
+    columns = rounded_columns(columns) if columns > 64 else columns
+    plans = products_of(a).plans
+    key = (columns, right, variant, num_threads())
+    plan = plans.get(key)
+    if plan is None:
+        plan = plans[key] = _decide(a, columns, right, variant)
+    return plan
+
+
+def rounded_columns(columns: int) -> int:
+    """``columns`` with the last bits rounded away.
+
+    >>> [rounded_columns(n) for n in (9, 100, 101, 1000)]
+    [9, 104, 104, 1024]
+    """
+    unit = 1 << max(0, columns.bit_length() - _COLUMN_BITS)
+    return (columns + unit // 2) // unit * unit
+
+
+def _decide(a: SparseTensor, columns: int, right: bool, variant: str) -> Plan:
+    from pith.lowering.panel.variant import Roles, size_class
+
+    from ..tuning.problem import Problem
+    from ..tuning.select import choose
+
+    element = dtype_name(a.values.dtype)
+    if element not in ACCUMULATORS:
+        raise _no_kernel(a.values.dtype)
+    problem = Problem.of(a, columns, side="right" if right else "left")
+    chosen = choose(problem, variant).variant
+    own = choose(problem, "sparse").variant if chosen.is_dense else chosen
+    multiple = size_class(Roles.of(a.format, problem.kept_dim), problem.contracted)
+    kernel = _kernel(a.format, element, right, own.attribute, multiple)
+    computed = (chosen.family.partition(":")[2] or element) if chosen.is_dense else None
+    return Plan(kernel, result_dtype(a), computed)
+
+
+def result_shape(a: SparseTensor, shape: tuple[int, ...], right: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The dense operand's shape as kernels see it (rank 2, or 3 with a batch), and the result's shape."""
     if len(a.shape) != 2:
         raise ShapeError(f"expects a sparse matrix, got shape {a.shape}", where="pith.matmul")
@@ -109,13 +167,21 @@ def _flat_shape(result: tuple[int, ...], x: tuple[int, ...], right: bool) -> tup
     return (result[0], 1) if len(x) == 2 else (x[0], *result[-2:])
 
 
-def _run_batch(kernel: Kernel, a: SparseTensor, x: Any, result: Any) -> None:
+def result_dtype(a: SparseTensor) -> np.dtype:
+    """The dtype of a product with ``a``."""
+    from ..runtime import numpy_dtype
+
+    element = dtype_name(a.values.dtype)
+    return numpy_dtype(RESULTS.get(element, ACCUMULATORS[element]))
+
+
+def _run_batch(plan: Plan, a: SparseTensor, x: Any, result: Any, right: bool) -> None:
     """One call, or one per matrix of a batch."""
     if len(x.shape) == 2:
-        kernel.native(*a.buffers, *a.shape, x, result)
+        plan.run(a, x, result, right)
         return
     for i in range(x.shape[0]):
-        kernel.native(*a.buffers, *a.shape, x[i], result[i])
+        plan.run(a, x[i], result[i], right)
 
 
 def _array(value: Any, name: str) -> Any:
@@ -140,76 +206,18 @@ def _destination(out: Any, shape: tuple[int, ...], x: Any) -> Any:
     return operand.copy() if np.may_share_memory(operand, view) else x
 
 
+def _no_kernel(dtype: np.dtype) -> DTypeError:
+    return DTypeError(
+        f"no matmul kernel for {dtype}",
+        where="pith.matmul",
+        hint="A.astype(...) to one of " + ", ".join(ACCUMULATORS),
+    )
+
+
 @functools.cache
-def _kernel(fmt: Format, dtype: np.dtype, right: bool) -> tuple[Kernel, np.dtype]:
-    """The kernel for sparse operands of a format, and the dtype of its result."""
-    from ..runtime import numpy_dtype
-
-    element = dtype_name(dtype)
-    if element not in ACCUMULATORS:
-        raise DTypeError(
-            f"no matmul kernel for {dtype}",
-            where="pith.matmul",
-            hint="A.astype(...) to one of " + ", ".join(ACCUMULATORS),
-        )
-    kernel = compile_source(matmul_source(fmt, element, right), "matmul")
-    return kernel, numpy_dtype(RESULTS.get(element, ACCUMULATORS[element]))
-
-
-def matmul_source(fmt: Format, element: str, right: bool) -> str:
-    """Pith-level IR of ``out = A @ x`` (``right``: ``out = x @ A``) with dynamic shapes."""
-    acc = ACCUMULATORS[element]
-    result = RESULTS.get(element, acc)
-    dense, encoded = f"tensor<?x?x{element}>", f"tensor<?x?x{element}, #fmt>"
-    sums, outs, buffer = f"tensor<?x?x{acc}>", f"tensor<?x?x{result}>", f"memref<?x?x{result}>"
-    maps = ("(k, j)", "(i, k)") if right else ("(i, k)", "(k, j)")
-    mul, add, zero = ("mulf", "addf", "0.0") if acc.startswith("f") else ("muli", "addi", "0")
-    into, allocate = ("dst", "") if acc == result else ("wide", _EMPTY.format(sums=sums, outs=outs))
-    product, narrow = ("y", "") if acc == result else ("sum", _NARROW.format(**locals()))
-    v, w, widen = ("v", "w", "") if element == acc else ("v1", "w1", _widen(element, acc))
-    return f"""#fmt = {format_attribute(fmt)}
-#a = affine_map<(i, j, k) -> {maps[0]}>
-#x = affine_map<(i, j, k) -> {maps[1]}>
-#y = affine_map<(i, j, k) -> (i, j)>
-#id = affine_map<(i, j) -> (i, j)>
-func.func @matmul(%a: {encoded} {{pith.name = "a"}},
-                  %x: {dense} {{pith.name = "x"}},
-                  %out: {buffer} {{pith.name = "out"}}) {{
-  %zero = arith.constant {zero} : {acc}
-  %dst = bufferization.to_tensor %out restrict writable : {buffer} to {outs}
-{allocate}  %init = linalg.fill ins(%zero : {acc}) outs(%{into} : {sums}) -> {sums}
-  %{product} = linalg.generic {{indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}}
-      ins(%a, %x : {encoded}, {dense}) outs(%init : {sums}) {{
-  ^bb0(%v: {element}, %w: {element}, %s: {acc}):
-{widen}    %p = arith.{mul} %{v}, %{w} : {acc}
-    %t = arith.{add} %s, %p : {acc}
-    linalg.yield %t : {acc}
-  }} -> {sums}
-{narrow}  bufferization.materialize_in_destination %y in restrict writable %out : ({outs}, {buffer}) -> ()
-  return
-}}
-"""
-
-
-_EMPTY = """  %c0 = arith.constant 0 : index
-  %c1 = arith.constant 1 : index
-  %m = tensor.dim %dst, %c0 : {outs}
-  %n = tensor.dim %dst, %c1 : {outs}
-  %wide = tensor.empty(%m, %n) : {sums}
-"""
-
-_NARROW = """  %y = linalg.generic {{indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}}
-      ins(%sum : {sums}) outs(%dst : {outs}) {{
-  ^bb0(%s: {acc}, %o: {result}):
-    %r = arith.truncf %s : {acc} to {result}
-    linalg.yield %r : {result}
-  }} -> {outs}
-"""
-
-
-def _widen(element: str, acc: str) -> str:
-    extend = "extf" if acc.startswith("f") else "extsi"
-    return "".join(f"    %{x}1 = arith.{extend} %{x} : {element} to {acc}\n" for x in "vw")
+def _kernel(fmt: Format, element: str, right: bool, variant: str | None, multiple: int) -> Kernel:
+    """The kernel for sparse operands of a format."""
+    return compile_source(matmul_source(fmt, element, right, variant, multiple), "matmul")
 
 
 def _as_kind_of(result: np.ndarray, x: Any) -> Any:

@@ -1,0 +1,117 @@
+"""``pith.explain``: the candidates for a product, what they are predicted to take, and which one runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import ArgumentError
+from ..formats.parse import format_name
+from ..sparse import SparseTensor
+from .database import Calibration, calibration_for
+from .problem import Problem
+from .select import Candidate, choose, rank
+
+
+def explain(a: Any, b: Any, *, variant: str = "auto") -> str:
+    """What ``pith.matmul(a, b, variant=variant)`` runs, and why.
+
+    Args:
+        a, b: as for :func:`pith.matmul`; of the dense operand only the shape is looked at.
+    Returns: a table of the candidates: predicted times, how they compare, and what they are made of.
+    Errors: :class:`pith.ArgumentError` when neither operand is sparse, :class:`pith.ShapeError` when
+        they do not fit, :class:`pith.UnsupportedError` for a variant there is not.
+
+    Example:
+        >>> import numpy as np, pith
+        >>> A = pith.compress(np.eye(64, dtype=np.float32), "csr")
+        >>> print(pith.explain(A, np.ones((64, 8), np.float32)).splitlines()[0])
+        64x64 f32 as csr, 1.6 % stored, times 64x8
+    """
+    tensor, other, side = (a, b, "left") if isinstance(a, SparseTensor) else (b, a, "right")
+    if not isinstance(tensor, SparseTensor):
+        raise ArgumentError(
+            "expects a sparse operand", where="pith.explain", hint="dense products are NumPy's or torch's own"
+        )
+    problem = Problem.of(tensor, _columns(tensor, other, side), side=side)
+    return explain_problem(problem, variant, name=str(tensor.hss or format_name(tensor.format)))
+
+
+def explain_problem(
+    problem: Problem, variant: str = "auto", *, name: str | None = None, measured: Mapping[str, float] | None = None
+) -> str:
+    """The table for a problem; ``measured``: variant -> seconds, shown beside the predictions."""
+    ranked = rank(problem, variant)
+    chosen = choose(problem, variant)
+    calibration = calibration_for(problem.threads)
+    source = f"times from: {calibration.describe()}{_accuracy(calibration, problem, ranked)}"
+    table = _table(ranked, chosen, measured or {})
+    return "\n".join([_heading(problem, name), source, "", *table, "", verdict(ranked, chosen)])
+
+
+def verdict(ranked: Sequence[Candidate], chosen: Candidate) -> str:
+    """One sentence: what runs, and against what it won."""
+    rivals = [c for c in ranked if c.variant.is_dense != chosen.variant.is_dense and c.eligible]
+    if not rivals:
+        return f"runs {chosen.name}"
+    rival = rivals[0]
+    ratio = rival.seconds / chosen.seconds
+    if ratio < 1:
+        return f"runs {chosen.name}: {rival.name} is predicted to gain {1 / ratio - 1:.1%}, too little for a copy"
+    return f"runs {chosen.name}: predicted {ratio:.2f}x as fast as {rival.name}"
+
+
+def seconds_text(seconds: float) -> str:
+    """A time in a unit that suits it.
+
+    >>> seconds_text(3.2e-6), seconds_text(0.0123), seconds_text(2)
+    ('3.2 us', '12.3 ms', '2 s')
+    """
+    unit, scale = ("us", 1e6) if seconds < 1e-3 else ("ms", 1e3) if seconds < 1 else ("s", 1.0)
+    return f"{seconds * scale:.3g} {unit}"
+
+
+def _columns(tensor: SparseTensor, other: Any, side: str) -> int:
+    """The size of the dense operand's free dimension, as the kernel sees it."""
+    from ..compiler.matmul import result_shape
+
+    shape = getattr(other, "shape", None)
+    if shape is None:
+        raise ArgumentError(f"expects an array, got {type(other).__name__}", where="pith.explain")
+    flat, _ = result_shape(tensor, tuple(shape), side == "right")
+    return flat[0] if side == "right" else flat[-1]
+
+
+def _heading(problem: Problem, name: str | None) -> str:
+    rows, columns = problem.shape
+    stored = f"{name or format_name(problem.format)}, {100 * problem.density:.1f} % stored"
+    sparse = f"{rows}x{columns} {problem.element} as {stored}"
+    if problem.side == "left":
+        return f"{sparse}, times {columns}x{problem.columns}"
+    return f"{problem.columns}x{rows} times {sparse}"
+
+
+def _accuracy(calibration: Calibration, problem: Problem, ranked: Sequence[Candidate]) -> str:
+    """The error on held-out shapes of the models that were asked, the worst of them."""
+    names = {calibration.model(c.variant, problem.element)[1] for c in ranked}
+    known = [calibration.accuracy[n] for n in names if n in calibration.accuracy]
+    if not known:
+        return ""
+    worst = max(known, key=lambda a: a.median)
+    return f" (error on shapes held out: median {worst.median:.0%}, 90 % below {worst.p90:.0%})"
+
+
+def _table(ranked: Sequence[Candidate], chosen: Candidate, measured: Mapping[str, float]) -> list[str]:
+    columns = ["", "candidate", "predicted", "x", *(["measured"] if measured else []), "goes to"]
+    rows = [columns]
+    for c in ranked:
+        row = ["*" if c is chosen else "", c.name, seconds_text(c.seconds), f"{c.seconds / chosen.seconds:.2f}"]
+        if measured:
+            row.append(seconds_text(measured[c.name]) if c.name in measured else "-")
+        rows.append([*row, c.reason])
+    widths = [max(len(r[i]) for r in rows) for i in range(len(columns) - 1)]
+    return ["  ".join([*map(_aligned, range(len(widths)), row, widths), row[-1]]).rstrip() for row in rows]
+
+
+def _aligned(column: int, cell: str, width: int) -> str:
+    return f"{cell:<{width}}" if column < 2 else f"{cell:>{width}}"

@@ -1,0 +1,74 @@
+"""Times on a machine nobody has measured: what its instruction set allows, and how close kernels come to it.
+
+Absolute times may be off by the clock of the machine; choices depend on quotients, which carry over.
+"""
+
+from __future__ import annotations
+
+from pith.lowering.isa import Isa, parse_isa
+
+from .model import Model
+from .problem import ELEMENT_BYTES
+
+#: Cycles a second, assumed: most servers run vector code between 2.5 and 3.5 GHz.
+CLOCK = 3.0e9
+
+#: Multiply-adds of vectors a cycle; without an instruction for them, a multiplication and an addition.
+FMA_PER_CYCLE, WITHOUT_FMA = 2, 1
+
+#: Share of the peak that libraries reach: oneDNN and MKL 0.85 of AVX2's and AVX-512's (measured 2026-11).
+DENSE_SHARE = 0.85
+
+#: Multiply-adds a second of 16-bit floats on AMX: 1250 GF/s through torch (measured 2026-11).
+AMX_RATE = 625e9
+
+#: Multiply-adds a second of 16-bit floats as they are without AMX, and of wide integers: scalar code, 2 GF/s.
+SCALAR_RATE = 1e9
+
+#: Bytes a second one core reads from L2, and from memory beside other cores.
+L2_RATE, MEMORY_RATE = 40e9, 12e9
+
+#: Seconds of a call beyond its work; of a vector operation that waits for a coordinate; of a loop's end.
+CALL, DECODE, TRIP = 4e-6, 0.7e-9, 2e-9
+
+
+def roofline(isa: str, family: str, element: str) -> Model:
+    """The model of a family of variants (:class:`~pith.tuning.variants.Variant`) on an instruction set.
+
+    Example:
+        >>> wide, narrow = (roofline(isa, "dense", "f32").coefficients["multiply"] for isa in ("avx512", "avx2"))
+        >>> round(narrow / wide, 6)
+        2.0
+    """
+    computed = family.partition(":")[2] or ("f32" if ELEMENT_BYTES[element] < 4 else element)  # what sums are kept in
+    target = parse_isa(isa)
+    lanes = target.vector_bytes / ELEMENT_BYTES[computed]
+    rate = (FMA_PER_CYCLE if target.fma else WITHOUT_FMA) * CLOCK * lanes
+    if family.startswith("dense"):
+        return _dense(rate, target, family, element)
+    loads = 1 / (2 * CLOCK * target.vector_bytes)
+    slower = 1.0 if family == "panel" else 2.0
+    return Model(
+        {
+            "call": CALL,
+            "multiply": slower / (2 * rate),
+            "panel": slower * loads,
+            "far": 1 / (8 * L2_RATE),
+            "decode": DECODE,
+            "loop": TRIP,
+            "accumulate": loads,
+            "stored": 1 / L2_RATE,
+            "pack": 1 / MEMORY_RATE,
+            "result": 2 / MEMORY_RATE,
+        }
+    )
+
+
+def _dense(rate: float, isa: Isa, family: str, element: str) -> Model:
+    multiply = 1 / (DENSE_SHARE * rate)
+    if family == "dense" and element in ("f16", "bf16"):
+        multiply = 1 / (AMX_RATE if isa.amx_bf16 and element == "bf16" else SCALAR_RATE)
+    elif family == "dense" and element in ("i32", "i64"):
+        multiply = 1 / SCALAR_RATE
+    read = 1 / MEMORY_RATE
+    return Model({"call": CALL, "multiply": multiply, "weights": read, "operand": 2 * read, "result": 2 * read})

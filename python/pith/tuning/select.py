@@ -1,0 +1,97 @@
+"""Which variant runs: candidates in the order of their predicted times."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+
+from .database import Calibration, calibration_for
+from .features import features
+from .problem import Problem
+from .variants import Variant, named_variants
+
+#: A dense product is taken when it is predicted to be more than this much faster: the sparse operand is
+#: there already, an unpacked copy is not, and pith promises to be no more than 5 % slower than dense.
+DENSE_GAIN = 1.05
+
+#: Bytes of an unpacked copy that ``auto`` will make. A matrix that is larger was made sparse to fit.
+MOST_DENSE_BYTES = 1 << 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """One way to run a problem.
+
+    Attributes:
+        name: of the variant.
+        seconds: predicted.
+        reason: what the time is made of, and why the variant is out of the question if it is.
+        variant: what runs.
+        eligible: ``auto`` may take it.
+    """
+
+    name: str
+    seconds: float
+    reason: str
+    variant: Variant
+    eligible: bool = True
+
+
+@functools.lru_cache(maxsize=4096)
+def _rank(problem: Problem, among: str) -> tuple[Candidate, ...]:
+    calibration = calibration_for(problem.threads)
+    found = [_candidate(problem, variant, calibration, among) for variant in named_variants(problem, among)]
+    return tuple(sorted(found, key=lambda c: (not c.eligible, c.seconds)))
+
+
+def rank(problem: Problem, among: str = "auto") -> list[Candidate]:
+    """The candidates for a problem, fastest first, those that may not be taken last.
+
+    Args:
+        among: ``auto``, ``dense``, ``sparse`` or the name of one variant.
+    Errors: :class:`pith.UnsupportedError` for a variant there is not.
+
+    Example:
+        >>> from pith.formats import Format
+        >>> problem = Problem.of_format(Format.dense(), (512, 512), 64, "f32", threads=1)
+        >>> sorted(c.name for c in rank(problem))[0]
+        'dense'
+    """
+    return list(_rank(problem, among))
+
+
+def choose(problem: Problem, among: str = "auto") -> Candidate:
+    """The candidate to run: the fastest, or the fastest sparse one where dense gains less than 5 %."""
+    ranked = _rank(problem, among)
+    best = ranked[0]
+    own = next((c for c in ranked if not c.variant.is_dense), None)
+    if best.variant.is_dense and own is not None and own.seconds <= best.seconds * DENSE_GAIN:
+        return own
+    return best
+
+
+def forget_ranks() -> None:
+    """Decide anew: after a calibration."""
+    _rank.cache_clear()
+
+
+def dense_bytes(problem: Problem, variant: Variant) -> int:
+    """Bytes of the unpacked copy a dense variant multiplies."""
+    from .problem import ELEMENT_BYTES
+
+    element = variant.family.partition(":")[2] or problem.element
+    return math.prod(problem.shape) * ELEMENT_BYTES[element]
+
+
+def _candidate(problem: Problem, variant: Variant, calibration: Calibration, among: str) -> Candidate:
+    model, measured = calibration.model(variant, problem.element)
+    values = features(problem, variant)
+    shares = list(model.shares(values).items())[:3]
+    reason = ", ".join(f"{name} {share:.0%}" for name, share in shares if share >= 0.005)
+    if measured is None and calibration.origin != "roofline":
+        reason += "; never measured, by the roofline"
+    eligible = True
+    if variant.is_dense and among == "auto" and (size := dense_bytes(problem, variant)) > MOST_DENSE_BYTES:
+        reason, eligible = f"not taken: its copy of the operand is {size / 1e9:.1f} GB", False
+    return Candidate(variant.name, model.predict(values), reason, variant, eligible)

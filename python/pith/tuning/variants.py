@@ -1,0 +1,104 @@
+"""The ways to run a product: dense library products, and the shapes of pith's own kernels."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from pith.lowering.isa import parse_isa
+from pith.lowering.panel.variant import Roles, default_variant
+from pith.lowering.panel.variant import Variant as Tile
+
+from ..errors import UnsupportedError
+from ..runtime.cpu import cpu_features
+from .problem import Problem
+
+#: Element types of the panel generator; all others go through loops over scalars.
+PANEL_ELEMENTS = ("f32", "f64")
+
+#: Element type -> the wider one whose dense product is exact enough to stand in: f32 holds bf16 and f16 and
+#: sums of 1024 products of i8, f64 holds every sum of products of i16.
+WIDER = {"f16": "f32", "bf16": "f32", "i8": "f32", "i16": "f64"}
+
+#: Registers that a tile's accumulators may take, beside the operands: of 16 and of 32.
+_ACCUMULATORS = {16: 12, 32: 24}
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One way to run a product.
+
+    Attributes:
+        name: ``dense`` (the library's product of the unpacked operand), ``dense:f32`` (of operands widened
+            to f32), ``loops`` (over scalars), or a register tile of the panel generator, ``lanes=64,rows=1``:
+            the text of the attribute ``pith.variant``.
+        family: variants whose times one model can tell: ``dense``, ``dense:f32``, ``panel``, ``loops``.
+        lanes: columns computed at once.
+        rows: rows of the result computed at once.
+        lanes_fit: narrower problems are not padded to ``lanes``.
+    """
+
+    name: str
+    family: str
+    lanes: int = 1
+    rows: int = 1
+    lanes_fit: bool = False
+
+    @property
+    def is_dense(self) -> bool:
+        """True for the library's products."""
+        return self.family.startswith("dense")
+
+    @property
+    def attribute(self) -> str | None:
+        """The text of ``pith.variant``; None leaves the choice to the compiler."""
+        return self.name if "=" in self.name else None
+
+
+def dense_variants(problem: Problem) -> tuple[Variant, ...]:
+    """The library's products of a problem's element type, as it is and widened.
+
+    Semantics: 16-bit floats as they are need torch. 8-bit integers as they are need torch and VNNI:
+        without it oneDNN saturates sums of two products.
+    """
+    out = [f"dense:{WIDER[problem.element]}"] if problem.element in WIDER else []
+    if problem.element not in WIDER or (problem.torch and _has_native_product(problem.element)):
+        out.append("dense")
+    return tuple(Variant(name, name) for name in out)
+
+
+def sparse_variants(problem: Problem) -> tuple[Variant, ...]:
+    """Pith's own kernels for a problem, best guess first."""
+    if problem.element not in PANEL_ELEMENTS:
+        return (Variant("loops", "loops", lanes=1 << 30, lanes_fit=True),)
+    isa = parse_isa(problem.isa)
+    roles = Roles.of(problem.format, problem.kept_dim)
+    guess = default_variant(roles, problem.columns, problem.element_bytes, isa)
+    vector = max(1, isa.vector_bytes // problem.element_bytes)
+    widest = _ACCUMULATORS[isa.vector_registers] // guess.rows * vector
+    others = [vector * count for count in (1, 2, 4, 8) if vector * count <= min(widest, 2 * problem.columns)]
+    return tuple(_panel(lanes, guess.rows) for lanes in dict.fromkeys([guess.lanes, *others]))
+
+
+def _panel(lanes: int, rows: int) -> Variant:
+    return Variant(str(Tile(lanes, rows)), "panel", lanes, rows)
+
+
+def named_variants(problem: Problem, name: str) -> tuple[Variant, ...]:
+    """What a user's choice leaves to choose from: ``auto``, ``dense``, ``sparse``, or one variant by its name.
+
+    Errors: :class:`pith.UnsupportedError` naming those there are.
+    """
+    own, dense = sparse_variants(problem), dense_variants(problem)
+    groups = {"auto": (*dense, *own), "dense": dense, "sparse": own}
+    chosen = groups.get(name) or tuple(v for v in (*dense, *own) if v.name == name)
+    if not chosen and "=" in name and problem.element in PANEL_ELEMENTS:
+        tile = Tile.parse(name)
+        chosen = (_panel(tile.lanes, tile.rows),)
+    if chosen:
+        return chosen
+    names = ", ".join(dict.fromkeys([*groups, *(v.name for v in groups["auto"])]))
+    raise UnsupportedError(f"no variant {name!r} for {problem.element} in this format", hint=f"one of {names}")
+
+
+def _has_native_product(element: str) -> bool:
+    return element in ("f16", "bf16") or (element == "i8" and bool({"avx512_vnni", "avx_vnni"} & cpu_features()))
