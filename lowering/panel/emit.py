@@ -17,10 +17,8 @@ Formats whose rows are not visited one by one keep all results of a chunk in the
 """
 
 import dataclasses
-import itertools
-import math
 
-from pith._mlir import arith, bufferization, ir, memref, vector
+from pith._mlir import bufferization, ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
@@ -28,10 +26,11 @@ from ..contraction import Matmul, zero_filled
 from ..destination import buffer_to_overwrite, is_exclusive
 from ..epilogue import Epilogue
 from ..epilogue_values import BoundEpilogue, bind
-from ..levels import Storage
 from ..isa import Isa
+from ..levels import Storage
 from ..transpose import tile_width
-from .pack import pack_panel
+from .pack import Panel, pack_panel
+from .rows import visit_rows
 from .scatter import scatter_rows
 from .tile import RegisterTile
 from .variant import CHUNK_ROWS, STRIP_BYTES, Roles, Variant, default_variant
@@ -80,11 +79,6 @@ class _Emitter:
         row_bytes = self.lanes * (8 if isinstance(self.tile.element, ir.F64Type) else 4)
         block = self.tile.block
         return max(1, STRIP_BYTES // (row_bytes * fmt.exprs[1].div * block)) * block
-
-
-#: How many register tiles ahead values are asked for. A strip of a row is too short for the hardware to
-#: see a stream in it: from the last-level cache its latency is as long as the work on it.
-AHEAD = 2
 
 
 def emit_panel(m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None = None) -> ir.Value:
@@ -146,24 +140,14 @@ def _task(e: _Emitter, panels: ir.Value, out: ir.Value, panel: ir.Value, chunk: 
     first_row, count = _row_range(e, chunk, units)
     tile = _tile(e, e.rows if units is None else units * e.roles.unit)
 
-    def panel_row(red: Index, offset: int) -> ir.Value:
-        return vector.load(e.tile.type, panels, [panel, b.value(b.add(red, offset)), b.value(0)])
-
     strip = e.strip_units
     if strip is not None or not e.roles.direct:
         zero = vector.broadcast(e.tile.type, b.zero_of(e.tile.element))
         b.for_loop(0, count, lambda r: vector.store(zero, tile, [b.value(r), b.value(0)]))
     if not e.roles.direct:
-        scatter_rows(e.storage, e.m, tile, e.tile.type, panel_row, first_row, chunk, units)
-    elif strip is None:
-        _rows(e, tile, panel_row, chunk, units, None)
+        scatter_rows(e.storage, e.m, tile, e.tile.type, Panel(panels, panel), first_row, chunk, units)
     else:
-        size = e.storage.level_sizes[1]
-
-        def one_strip(lo: Index) -> None:
-            _rows(e, tile, panel_row, chunk, units, (lo, b.minimum(b.add(lo, strip), size)))
-
-        b.for_loop(0, size, one_strip, step=strip)
+        visit_rows(e.tile, Panel(panels, panel), tile, b.mul(chunk, units), units, strip)
     first_col = b.mul(panel, e.lanes)
     width = b.minimum(e.lanes, b.sub(e.cols, first_col))
     _write(e, tile, out, (first_row, first_col), (count, width))
@@ -178,53 +162,6 @@ def _write(
         return
     transposed = e.m.out_transposed != e.epilogue.transposed
     write_tile(tile, out, transposed, corner, extent, e.epilogue.apply, 2 * tile_width(e.tile.element))
-
-
-def _rows(e: _Emitter, tile: ir.Value, panel_row, chunk: Index, units: int, span: tuple[Index, Index] | None) -> None:
-    """Pass over all rows of a chunk, a register tile at a time."""
-    lo = b.mul(chunk, units)
-    last = b.sub(e.storage.level_sizes[0], 1)
-    local = b.minimum(units, b.sub(e.storage.level_sizes[0], lo))
-    partial = {i: w for i, w in e.tile.windows.items() if w < e.roles.format.exprs[i].mod}
-
-    def some_rows(u: Index) -> None:
-        if e.tile.group == 1:
-            members = [b.add(lo, u)]
-        else:  # past the last row, the last one again: its results land in tile rows that nobody reads
-            members = [b.minimum(b.add(b.add(lo, u), g), last) for g in range(e.tile.group)]
-        if span is not None:
-            e.tile.prefetch([b.add(unit, AHEAD * e.tile.group) for unit in members], span[0], e.strip_units)
-        _nest_windows(e, partial, lambda at: _register_rows(e, tile, panel_row, members, u, at, span))
-
-    b.for_loop(0, local, some_rows, step=e.tile.group)
-
-
-def _nest_windows(e: _Emitter, partial: dict[int, int], body) -> None:
-    """Loops over the windows of the row levels that the register tile holds only part of."""
-
-    def nest(levels: list[int], at: dict[int, Index]) -> None:
-        if not levels:
-            body(at)
-            return
-        level, *below = levels
-        count = e.roles.format.exprs[level].mod // partial[level]
-        b.for_loop(0, count, lambda w: nest(below, {**at, level: w}))
-
-    nest(list(partial), {})
-
-
-def _register_rows(e: _Emitter, tile: ir.Value, panel_row, members, u: Index, at: dict[int, Index], span) -> None:
-    first = b.mul(u, e.roles.unit)
-    for level, w in at.items():
-        first = b.add(first, b.mul(w, e.tile.windows[level] * e.roles.format.exprs[level].div))
-    where = [[b.value(b.add(first, o)), b.value(0)] for o in e.tile.row_offsets()]
-    if span is None:
-        accs = [vector.broadcast(e.tile.type, b.zero_of(e.tile.element))] * e.tile.rows
-    else:
-        accs = [vector.load(e.tile.type, tile, w) for w in where]
-    accs = e.tile.run(members, at, span, panel_row, accs)
-    for value, w in zip(accs, where):
-        vector.store(value, tile, w)
 
 
 def _row_range(e: _Emitter, chunk: Index, units: int | None) -> tuple[Index, Index]:

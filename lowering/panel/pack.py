@@ -1,10 +1,24 @@
 """Packing of the dense operand into panels: ``lanes`` columns, one row per contracted coordinate."""
 
+import dataclasses
+
 from pith._mlir import arith, ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
 from ..transpose import copy_transposed
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """One packed panel: ``panels[number]``, of shape ``(reds, lanes)``."""
+
+    panels: ir.Value
+    number: ir.Value
+
+    def row(self, type_: ir.VectorType, red: Index, offset: int = 0) -> ir.Value:
+        """The panel's row of contracted coordinate ``red + offset``."""
+        return vector.load(type_, self.panels, [self.number, b.value(b.add(red, offset)), b.value(0)])
 
 
 def pack_panel(

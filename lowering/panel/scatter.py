@@ -6,6 +6,7 @@ from .. import builder as b
 from ..builder import Index
 from ..contraction import Matmul
 from ..levels import Cursor, Storage, descend, load_value, start, walk
+from .pack import Panel
 
 
 def scatter_rows(
@@ -13,7 +14,7 @@ def scatter_rows(
     m: Matmul,
     tile: ir.Value,
     type_: ir.VectorType,
-    panel_row,
+    panel: Panel,
     first_row: Index,
     chunk: Index,
     units: int | None,
@@ -26,7 +27,7 @@ def scatter_rows(
 
     def leaf(at: Cursor, inner: list[ir.Value]) -> list[ir.Value]:
         stored = vector.broadcast(type_, load_value(storage, at.position))
-        return [vector.fma(stored, panel_row(at.coords[m.red_dim], 0), inner[0])]
+        return [vector.fma(stored, panel.row(type_, at.coords[m.red_dim]), inner[0])]
 
     def at_row(at: Cursor, carried: list[ir.Value]) -> list[ir.Value]:
         where = [b.value(b.sub(at.coords[m.row_dim], first_row)), b.value(0)]

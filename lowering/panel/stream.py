@@ -218,7 +218,7 @@ class Stream:
         if width >= 8 or at.align * at.scale * width % 8 or at.count * at.scale * width % 8:
             return load_coordinate(self.storage, level, at.value)
         first, size = _piece(at.count * at.scale * width // 8, at.offset * width // 8)
-        key = (level, _identity(at.base), first)
+        key = (level, identity(at.base), first)
         if key not in self._words:
             byte = b.add(b.div(b.mul(at.base, at.scale * width), 8), first)
             self._words[key] = _load_word(self.storage.metadata[level, "coordinates"], byte, size), at.base
@@ -255,7 +255,7 @@ def _shared(members: Sequence[Member], make: Callable[[Index], Index]) -> list[I
     made: dict[object, Index] = {}
     out = []
     for m in members:
-        key = _identity(m.red)
+        key = identity(m.red)
         if key not in made:
             made[key] = make(m.red)
         out.append(made[key])
@@ -267,11 +267,11 @@ def _by_position(members: Sequence[Member]) -> list[tuple[Member, list[Member]]]
     groups: dict[object, list[Member]] = {}
     for m in members:
         p = m.position
-        groups.setdefault((_identity(p.base), p.scale, p.offset), []).append(m)
+        groups.setdefault((identity(p.base), p.scale, p.offset), []).append(m)
     return [(g[0], g) for g in groups.values()]
 
 
-def _identity(x: Index) -> object:
+def identity(x: Index) -> object:
     """Equal for one and the same index only (SSA values compare by content of their wrapper)."""
     return ("int", x) if isinstance(x, int) else ("value", id(x))
 

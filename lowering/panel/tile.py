@@ -1,6 +1,7 @@
 """The register tile: accumulators of some rows by some lanes, fed by an index stream."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -9,7 +10,8 @@ from pith._mlir import arith, ir, memref, vector
 from .. import builder as b
 from ..builder import Index
 from ..levels import Storage, load_value
-from .stream import Leaf, Member, Position, Stream
+from .pack import Panel
+from .stream import Leaf, Member, Position, Stream, identity
 from .variant import Roles, Variant
 
 #: Independent chains of multiply-adds that hide the latency of one (4 cycles, two a cycle).
@@ -17,6 +19,22 @@ CHAINS = 8
 
 #: Bytes of a cache line.
 CACHE_LINE = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where one register tile works.
+
+    Attributes:
+        units: coordinates of the first level, one per member of the group.
+        first: row of ``results`` of the tile's first row.
+        results: the chunk's results, ``(rows, lanes)``.
+    """
+
+    units: Sequence[Index]
+    first: Index
+    panel: Panel
+    results: ir.Value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,43 +106,33 @@ class RegisterTile:
             for at in range(0, count * entries, line):
                 memref.prefetch(self.storage.values, [b.value(b.add(first, at))], False, 3, True)
 
-    def run(
-        self,
-        units: Sequence[Index],
-        window_at: dict[int, Index],
-        span: tuple[Index, Index] | None,
-        panel_row,
-        accs: list[ir.Value],
-    ) -> list[ir.Value]:
-        """Add the products of the rows to ``accs``, one per row.
+    def visit(self, at: Place, window_at: dict[int, Index], span: tuple[Index, Index] | None) -> None:
+        """Add the products of the tile's rows to their results, or store them when ``span`` is None.
 
         Args:
-            units: coordinates of the first level, one per member of the group.
+            at: where the rows, the panel and the results are.
             window_at: which window of each inner row level that has several.
             span: coordinates of the second level to visit, None for all levels' whole extent.
-            panel_row: ``panel_row(red, offset)`` loads the panel's row of a contracted coordinate.
         """
+        where = [[b.value(b.add(at.first, offset)), b.value(0)] for offset in self.row_offsets()]
         zero = vector.broadcast(self.type, b.zero_of(self.element))
-        turn = _Turn(self.chains)
+        accs = [zero] * self.rows if span is None else [vector.load(self.type, at.results, w) for w in where]
+        accs += [zero] * (self.rows * (self.chains - 1))
+        turn = itertools.cycle(range(self.chains))
 
-        def leaf(members: Sequence[Member], at: list[ir.Value]) -> list[ir.Value]:
-            out, base, loaded = list(at), turn.next() * self.rows, {}
+        def leaf(members: Sequence[Member], inner: list[ir.Value]) -> list[ir.Value]:
+            out, base, loaded = list(inner), next(turn) * self.rows, {}
             for m in members:
-                key = (m.red if isinstance(m.red, int) else id(m.red), m.red_offset)
+                key = (identity(m.red), m.red_offset)
                 if key not in loaded:
-                    loaded[key] = panel_row(m.red, m.red_offset)
+                    loaded[key] = at.panel.row(self.type, m.red, m.red_offset)
                 stored = vector.broadcast(self.type, load_value(self.storage, m.position.value))
                 out[base + m.row] = vector.fma(stored, loaded[key], out[base + m.row])
             return out
 
-        stream = self._stream(window_at, leaf)
-        members = [Member(i, Position(unit)) for i, unit in enumerate(units)]
-        sums = accs + [zero] * (self.rows * (self.chains - 1))
-        if span is None:
-            sums = stream.visit(1, members, sums)
-        else:
-            sums = stream.range(1, members, *span, sums)
-        return [self._fold(sums[i :: self.rows]) for i in range(self.rows)]
+        sums = run_stream(self._stream(window_at, leaf), at.units, span, accs)
+        for i, w in enumerate(where):
+            vector.store(self._fold(sums[i :: self.rows]), at.results, w)
 
     def _fold(self, parts: list[ir.Value]) -> ir.Value:
         """The sum of partial sums, in pairs."""
@@ -134,12 +142,9 @@ class RegisterTile:
         return parts[0]
 
 
-class _Turn:
-    """Which chain takes the next element."""
-
-    def __init__(self, chains: int) -> None:
-        self.chains, self.at = chains, -1
-
-    def next(self) -> int:
-        self.at = (self.at + 1) % self.chains
-        return self.at
+def run_stream(
+    stream: Stream, units: Sequence[Index], span: tuple[Index, Index] | None, accs: list[ir.Value]
+) -> list[ir.Value]:
+    """Visit the levels below the rows at ``units`` of the first level, ``span`` of the second when it is given."""
+    members = [Member(i, Position(unit)) for i, unit in enumerate(units)]
+    return stream.visit(1, members, accs) if span is None else stream.range(1, members, *span, accs)
