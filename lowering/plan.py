@@ -8,6 +8,8 @@ from pith.formats import Format
 
 from .contraction import analyse, encoded_operands, match_matmul, why_not_sparse
 from .convert_pith_to_sparse_tensor import is_convertible
+from .epilogue import match_epilogue
+from .epilogue_names import epilogue_steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +21,7 @@ class OpPlan:
         shape, dtype, format: of the operand that drives the iteration.
         choice: ``panel``, ``sparsifier``, ``scalar`` or ``dense`` (decompress, then the dense op).
         reason: why.
+        fused: what the kernel computes on each result before it is stored, in order.
     """
 
     location: str
@@ -27,6 +30,7 @@ class OpPlan:
     format: Format
     choice: str
     reason: str
+    fused: tuple[str, ...] = ()
 
 
 def plan_module(module: ir.Module, path: str) -> list[OpPlan]:
@@ -57,7 +61,13 @@ def _plan(op: ir.OpView, path: str) -> OpPlan:
         format_of(operand.type),
         choice,
         reason,
+        _fused(op) if choice == "panel" else (),
     )
+
+
+def _fused(op: ir.OpView) -> tuple[str, ...]:
+    epilogue = match_epilogue(op)
+    return epilogue_steps(epilogue) if epilogue else ()
 
 
 def _choose(op: ir.OpView, encoded: list[int], own: list[int], driver: int | None, path: str) -> tuple[str, str]:

@@ -1,8 +1,8 @@
 """Transposing copies between memrefs, through square tiles held in vector registers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from pith._mlir import arith, ir, memref, vector
+from pith._mlir import ir, memref, vector
 
 from . import builder as b
 from .builder import Index
@@ -10,17 +10,26 @@ from .builder import Index
 #: ``at(i, j)``: the memref indices of row ``i``, column ``j``.
 At = Callable[[Index, Index], list[ir.Value]]
 
+#: ``transform(value, at)``: what to store at target indices ``at``, given a scalar or a vector of source elements.
+Transform = Callable[[ir.Value, Sequence[Index]], ir.Value]
+
 #: Bytes of one row of a register tile: 8 x 8 f32 or 4 x 4 f64, 8 AVX2 registers.
 TILE_BYTES = 32
 
 
 def copy_transposed(
-    source: ir.Value, source_at: At, target: ir.Value, target_at: At, rows: Index, cols: Index, accumulate: bool = False
+    source: ir.Value,
+    source_at: At,
+    target: ir.Value,
+    target_at: At,
+    rows: Index,
+    cols: Index,
+    transform: Transform = lambda value, at: value,
 ) -> None:
-    """``target[j, i] = source[i, j]`` (or ``+=``) for ``i < rows`` and ``j < cols``.
+    """``target[j, i] = transform(source[i, j])`` for ``i < rows`` and ``j < cols``.
 
     Both memrefs are contiguous along their last index. What whole register tiles do not cover is
-    copied one element at a time.
+    copied one element at a time; ``transform`` sees vectors along the target's last index, and scalars.
     """
     element = source.type.element_type
     width = tile_width(element)
@@ -30,13 +39,11 @@ def copy_transposed(
         loaded = [vector.load(type_, source, source_at(b.add(i, r), j)) for r in range(width)]
         for c, column in enumerate(transpose_registers(loaded)):
             at = target_at(b.add(j, c), i)
-            value = arith.addf(vector.load(type_, target, at), column) if accumulate else column
-            vector.store(value, target, at)
+            vector.store(transform(column, at), target, at)
 
     def single(i: Index, j: Index) -> None:
-        value = memref.load(source, source_at(i, j))
         at = target_at(j, i)
-        memref.store(arith.addf(memref.load(target, at), value) if accumulate else value, target, at)
+        memref.store(transform(memref.load(source, source_at(i, j)), at), target, at)
 
     whole_rows, whole_cols = (b.mul(b.div(size, width), width) for size in (rows, cols))
     _nest(0, whole_rows, 0, whole_cols, width, tile)
