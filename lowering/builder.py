@@ -175,6 +175,14 @@ def if_else(
     return list(op.results)
 
 
+def only_if(condition: ir.Value | None, then: Callable[[], Any]) -> None:
+    """``scf.if`` without results; a condition of None always holds."""
+    if condition is None:
+        then()
+    else:
+        if_else(condition, then)
+
+
 def product(factors: Sequence[Index]) -> Index:
     """The product of sizes."""
     out: Index = 1

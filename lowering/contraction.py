@@ -3,7 +3,7 @@
 import dataclasses
 
 from pith._mlir import ir, linalg, tensor
-from pith.dialect import encoding_of, format_of
+from pith.dialect import encoding_of, format_of, shape_of
 from pith.formats import Format
 from pith.formats.pack_digits import may_repeat
 
@@ -168,13 +168,19 @@ class Matmul:
 
 def match_matmul(g: SparseGeneric) -> Matmul | None:
     """Recognise a matrix product of floats with one sparse operand, in any orientation."""
-    if len(g.maps) != 3 or sorted(g.iterators) != ["parallel", "parallel", "reduction"] or not g.accumulates:
-        return None
+    product = match_product(g)
+    if product is None or g.format.may_overhang(shape_of(g.op.operands[g.sparse].type)):
+        return None  # beyond the edge, the dense operand has nothing to read
     types = {v.type.element_type for v in g.op.operands}
-    if len(types) != 1 or not isinstance(next(iter(types)), (ir.F32Type, ir.F64Type)):
-        return None
     names = [o.operation.name for o in g.op.regions[0].blocks[0].operations]
-    if names != ["arith.mulf", "arith.addf", "linalg.yield"]:
+    if len(types) != 1 or not isinstance(next(iter(types)), (ir.F32Type, ir.F64Type)) or len(names) != 3:
+        return None
+    return product if names[0] == "arith.mulf" else None
+
+
+def match_product(g: SparseGeneric) -> Matmul | None:
+    """Recognise a matrix product of any element types, in any orientation: the operands may be widened first."""
+    if len(g.maps) != 3 or sorted(g.iterators) != ["parallel", "parallel", "reduction"] or not g.accumulates:
         return None
     dense = 1 - g.sparse
     a, b, c = g.dims(g.sparse), g.dims(dense), g.dims(2)

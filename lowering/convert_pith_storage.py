@@ -12,9 +12,10 @@ from pith.passes.core import Pass, pass_error
 
 from .builder import value
 from .convert_pith_storage_compress import emit_compress
+from .convert_pith_storage_edge import cropped, rounded_up
 from .convert_pith_storage_prune import Ranking, emit_prune
 from .convert_pith_storage_scores import Score
-from .convert_pith_storage_tree import buffer_of, tree_of
+from .convert_pith_storage_tree import Tree, buffer_of, tree_of
 from .convert_pith_storage_validate import emit_validate
 
 
@@ -89,13 +90,14 @@ def _prune_by(op: ir.Operation) -> list[ir.Value]:
     source, saliency, floor = op.operands
     _require_numbers(op, saliency.type.element_type)
     tree = tree_of(source, op.opview.format.to_format())
-    ranked = tree.source if saliency == source else buffer_of(saliency)
+    ranked = tree.source if saliency == source else rounded_up(buffer_of(saliency), tree.format)
     ranking = Ranking(Score(op.opview.score.value), ranked, None if _is_minus_infinity(floor) else floor)
     pruned, has_nan = emit_prune(tree, ranking)
-    return [_tensor(op, pruned), has_nan]
+    return [_tensor(op, tree, pruned), has_nan]
 
 
-def _tensor(op: ir.Operation, buffer: ir.Value) -> ir.Value:
+def _tensor(op: ir.Operation, tree: Tree, pruned: ir.Value) -> ir.Value:
+    buffer = cropped(pruned, tree.sizes)
     return bufferization.to_tensor(op.results[0].type, buffer, restrict=True, writable=True)
 
 

@@ -142,5 +142,5 @@ def _assembled(tree: Tree, type_: ir.RankedTensorType, storage: Storage) -> ir.V
         bufferization.to_tensor(t, buffer, restrict=True, writable=True)
         for t, buffer in zip(buffer_types(type_), buffers)
     ]
-    sizes = [b.dim_size(tree.source, d) for d in range(type_.rank) if type_.is_dynamic_dim(d)]
+    sizes = [tree.sizes[d] for d in range(type_.rank) if type_.is_dynamic_dim(d)]
     return AssembleOp.build(type_, tensors, sizes).result

@@ -13,6 +13,7 @@ from pith.formats import Format
 
 from . import builder as b
 from .builder import Index
+from .convert_pith_storage_edge import rounded_up
 
 #: ``visit(node, carried) -> carried``.
 Visit = Callable[["Node", list[ir.Value]], Sequence[ir.Value]]
@@ -29,11 +30,18 @@ class Node:
 
 @dataclasses.dataclass(frozen=True)
 class Tree:
-    """The dense tensor as a memref, its format, and the number of coordinates of every level."""
+    """A dense tensor seen through a format.
+
+    Attributes:
+        level_sizes: number of coordinates of every level.
+        source: the tensor as a memref; rounded up with zeros where the format is padded.
+        sizes: those of the tensor itself.
+    """
 
     format: Format
     level_sizes: tuple[Index, ...]
     source: ir.Value
+    sizes: tuple[Index, ...]
 
     @property
     def root(self) -> Node:
@@ -124,12 +132,13 @@ def buffer_of(dense: ir.Value) -> ir.Value:
 def tree_of(dense: ir.Value, fmt: Format) -> Tree:
     """View a dense tensor through a format.
 
-    Asserts that the format's groups divide its dynamic dimensions.
+    Asserts that the groups of a format that is not padded divide its dynamic dimensions.
     """
-    source = buffer_of(dense)
+    own = buffer_of(dense)
+    source = rounded_up(own, fmt)
     sizes = [b.dim_size(source, d) for d in range(fmt.rank)]
     for d, (size, divisor) in enumerate(zip(sizes, fmt.divisors())):
-        if not isinstance(size, int) and divisor > 1:
+        if not isinstance(size, int) and divisor > 1 and not fmt.padded:
             whole = arith.cmpi(arith.CmpIPredicate.eq, b.value(b.mod(size, divisor)), b.value(0))
             cf.assert_(whole, f"pith: {divisor} must divide dimension {d} of a tensor in the format {fmt}")
     level_sizes = tuple(e.mod or b.div(sizes[e.dim], e.div) for e in fmt.exprs)

@@ -79,5 +79,4 @@ def _is_some(linear: ir.Value) -> ir.Value:
 
 def _strides(tree: Tree) -> list[b.Index]:
     """Row-major strides of the tensor, in elements."""
-    sizes = [b.dim_size(tree.source, d) for d in range(tree.format.rank)]
-    return [b.product(sizes[d + 1 :]) for d in range(len(sizes))]
+    return [b.product(tree.sizes[d + 1 :]) for d in range(len(tree.sizes))]

@@ -8,10 +8,12 @@ from pith.dialect import DecompressOp, encoding_of, format_of
 from pith.passes.core import Pass, pass_error
 
 from . import builder as b
+from .amx.emit import emit_tiles
+from .amx.match import match_tiles
 from .contraction import analyse, encoded_operands, is_generic, match_matmul, why_not_sparse
-from .epilogue import Epilogue, match_epilogue
+from .epilogue import RESHAPES, Epilogue, match_epilogue
 from .isa import Isa
-from .levels import Storage, load_value, start, storage_of, walk
+from .levels import Storage, inside, load_value, start, storage_of, walk
 from .module_isa import isa_of
 from .panel.emit import emit_panel
 from .template_scalar import emit_scalar
@@ -173,7 +175,12 @@ def _lower_decompress(op: ir.Operation) -> None:
 
         def leaf(at, carried):
             where = [b.value(c) for c in at.coords]
-            memref.store(_sum(memref.load(out, where), load_value(storage, at.position)), out, where)
+
+
+            def add() -> None:
+                memref.store(_sum(memref.load(out, where), load_value(storage, at.position)), out, where)
+
+            b.only_if(inside(storage, at.coords), add)
             return carried
 
         walk(storage, start(storage.format), leaf)

@@ -7,6 +7,7 @@ depth, so any nesting of formats is one code path (see the storage contract in
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 from pith._mlir import arith, bufferization, ir, memref
@@ -24,6 +25,7 @@ class Storage:
     level_sizes: tuple[Index, ...]
     metadata: dict[tuple[int, str], ir.Value]
     values: ir.Value
+    sizes: tuple[Index, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +49,7 @@ def storage_of(fmt: Format, sizes: Sequence[Index], buffers: Sequence[ir.Value])
         memrefs.append(bufferization.to_buffer(type_, t, read_only=True))
     keys = [(s.level, s.role) for s in buffer_specs(fmt)]
     level_sizes = tuple(e.mod or b.ceildiv(sizes[e.dim], e.div) for e in fmt.exprs)
-    return Storage(fmt, level_sizes, dict(zip(keys, memrefs)), memrefs[-1])
+    return Storage(fmt, level_sizes, dict(zip(keys, memrefs)), memrefs[-1], tuple(sizes))
 
 
 def start(fmt: Format) -> Cursor:
@@ -193,6 +195,15 @@ def load_coordinate(storage: Storage, level: int, entry: Index) -> ir.Value:
 def _extract(word: ir.Value, shift: Index, width: int) -> ir.Value:
     shifted = word if isinstance(shift, int) and shift == 0 else arith.shrui(word, b.value(shift))
     return arith.andi(shifted, b.value(2**width - 1))
+
+
+def inside(storage: Storage, coords: Sequence[Index]) -> ir.Value | None:
+    """Whether an element is in the tensor, not beyond the edge of a padded one; None when it cannot be beyond."""
+    checks = []
+    for size, divisor, coord in zip(storage.sizes, storage.format.divisors(), coords):
+        if storage.format.padded and not (isinstance(size, int) and size % divisor == 0):
+            checks.append(arith.cmpi(arith.CmpIPredicate.ult, b.value(coord), b.value(size)))
+    return functools.reduce(arith.andi, checks) if checks else None
 
 
 def load_value(storage: Storage, position: Index) -> ir.Value:

@@ -19,7 +19,7 @@ from . import builder as b
 from .builder import Index
 from .contraction import SparseGeneric
 from .destination import buffer_to_overwrite, is_exclusive
-from .levels import Cursor, Storage, descend, load_value, start, walk
+from .levels import Cursor, Storage, descend, inside, load_value, start, walk
 
 
 def emit_scalar(g: SparseGeneric, storage: Storage) -> ir.Value:
@@ -36,8 +36,12 @@ def emit_scalar(g: SparseGeneric, storage: Storage) -> ir.Value:
         point: list[Index] = [0] * len(g.iterators)
         for dim, coord in zip(sparse_dims, at.coords):
             point[dim] = coord
-        stored = load_value(storage, at.position)
-        free_loops(free, sizes, point, lambda: update_point(g.op, g.maps, views, point, stored))
+
+        def update() -> None:
+            stored = load_value(storage, at.position)
+            free_loops(free, sizes, point, lambda: update_point(g.op, g.maps, views, point, stored))
+
+        b.only_if(inside(storage, at.coords), update)
         return carried
 
     first = storage.format.exprs[0]

@@ -62,6 +62,8 @@ def check_storage(product: Product) -> None:
         level = unsupported_level(fmt)
         if level:
             _refuse(product, f"expects formats of dense and nm levels, got level {level}")
+        if fmt.may_overhang(shape_of(view.value.type)):
+            _refuse(product, f"expects a shape that the padded format divides, got {view.value.type}")
     if all(_hides_depth(view) for view in (product.lhs, product.rhs)):
         _refuse(product, "expects a dense operand or a static size along the contracted dimension")
 

@@ -194,3 +194,18 @@ func.func @unpack(%a: tensor<?x32xf32, #nm>) -> tensor<16x32xf32> {
   %d = tensor.cast %a : tensor<?x32xf32, #nm> to tensor<16x32xf32>
   return %d : tensor<16x32xf32>
 }
+
+// A padded format packs a copy that is rounded up with zeros; what it keeps is cropped again.
+
+#pad = #pith.padded<#nm>
+
+// CHECK-LABEL: func.func @padded
+// CHECK:         %[[WHOLE:.*]] = memref.alloc() {alignment = 64 : i64} : memref<3x8xf32>
+// CHECK:         linalg.fill ins(%{{.*}} : f32) outs(%[[WHOLE]] : memref<3x8xf32>)
+// CHECK:         memref.alloc() {alignment = 64 : i64} : memref<3x8xf32>
+// CHECK:         %[[PART:.*]] = memref.alloc() {alignment = 64 : i64} : memref<3x6xf32>
+// CHECK:         bufferization.to_tensor %[[PART]]
+func.func @padded(%w: tensor<3x6xf32>) -> tensor<3x6xf32> {
+  %p = "pith.prune"(%w) {format = #pad} : (tensor<3x6xf32>) -> tensor<3x6xf32>
+  return %p : tensor<3x6xf32>
+}

@@ -169,3 +169,22 @@ func.func @shared_destination(%pos: tensor<?xindex>, %crd: tensor<?xindex>, %val
   } -> tensor<8x16xf32>
   return %0, %1 : tensor<8x16xf32>, tensor<8x16xf32>
 }
+
+// -----
+
+// A padded format stores a group of 4 at each end of a row of 6: entries beyond the edge are skipped.
+
+#pad = #pith.padded<#pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>,
+                                 [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>>
+
+// CHECK-LABEL: func.func @padded
+// CHECK-DAG:     %[[EDGE:.*]] = arith.constant 6 : index
+// CHECK:         %[[IN:.*]] = arith.cmpi ult, %{{.*}}, %[[EDGE]] : index
+// CHECK-NEXT:    scf.if %[[IN]] {
+// CHECK:           memref.store
+func.func @padded(%crd: tensor<?xi8>, %val: tensor<?xf32>) -> tensor<3x6xf32> {
+  %A = "pith.assemble"(%crd, %val) {operandSegmentSizes = array<i32: 0, 0, 1, 1, 0>}
+     : (tensor<?xi8>, tensor<?xf32>) -> tensor<3x6xf32, #pad>
+  %d = "pith.decompress"(%A) : (tensor<3x6xf32, #pad>) -> tensor<3x6xf32>
+  return %d : tensor<3x6xf32>
+}

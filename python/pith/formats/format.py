@@ -221,6 +221,15 @@ class Format:
         """
         return tuple(s if s == DYNAMIC else -(-s // div) * div for s, div in zip(shape, self.divisors()))
 
+    def may_overhang(self, shape: Sequence[int]) -> bool:
+        """True when a tensor of ``shape`` may be stored with entries beyond its edge: padded, and not known to divide.
+
+        >>> f = Format.bsr(4, 4).with_padding()
+        >>> f.may_overhang((4, 6)), f.may_overhang((4, DYNAMIC)), f.may_overhang((4, 8))
+        (True, True, False)
+        """
+        return self.padded and any(s == DYNAMIC or s % div for s, div in zip(shape, self.divisors()))
+
     def packed_shapes(self, shape: Sequence[int]) -> dict[str, tuple[int, ...]]:
         """Shapes of the stored buffers, ``{"values": ..., "coordinates[l]": ...}``.
 

@@ -177,6 +177,16 @@ func.func @f(%a: tensor<?x?xf32, #csr>, %b: tensor<?x?xf32>, %c: tensor<?x?xf32>
 
 // -----
 
+// Padded formats on shapes with an edge.
+#pad = #pith.padded<#pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>, [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>>
+func.func @f(%a: tensor<5x6xf32, #pad>, %b: tensor<6x?xf32>, %c: tensor<5x?xf32>) -> tensor<5x?xf32> {
+  // expected-error @+1 {{'linalg.matmul' op has no GPU lowering: expects a shape that the padded format divides, got tensor<5x6xf32, }}
+  %r = linalg.matmul ins(%a, %b : tensor<5x6xf32, #pad>, tensor<6x?xf32>) outs(%c : tensor<5x?xf32>) -> tensor<5x?xf32>
+  return %r : tensor<5x?xf32>
+}
+
+// -----
+
 // Other ops.
 func.func @f(%a: tensor<?x?xf32>, %b: tensor<?x?xf32>, %c: tensor<?x?xf32>) -> tensor<?x?xf32> {
   %r = linalg.matmul ins(%a, %b : tensor<?x?xf32>, tensor<?x?xf32>) outs(%c : tensor<?x?xf32>) -> tensor<?x?xf32>
