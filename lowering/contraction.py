@@ -189,13 +189,21 @@ def match_product(g: SparseGeneric) -> Matmul | None:
         return None
     row = a[1 - a.index(red)]
     col = b[1 - b.index(red)]
-    if row == col or {row, col} != set(c):
-        return None
-    block = g.op.regions[0].blocks[0]
-    product = next(iter(block.operations))
-    if {str(v) for v in product.operands} != {str(block.arguments[0]), str(block.arguments[1])}:
+    if row == col or {row, col} != set(c) or not _multiplies_inputs(g.op.regions[0].blocks[0]):
         return None
     return Matmul(g, a.index(row), a.index(red), dense, b.index(red) == 1, c.index(col) == 0)
+
+
+def _multiplies_inputs(block: ir.Block) -> bool:
+    """True for ``yield(out + widen(x) * widen(y))`` of the first two arguments, widened or not."""
+    body = list(block.operations)
+    names = [o.operation.name for o in body]
+    if len(names) < 3 or names[-3] not in ("arith.mulf", "arith.muli"):
+        return False
+    if not all(name in ("arith.extf", "arith.extsi", "arith.extui") for name in names[:-3]):
+        return False
+    factors = [v if isinstance(v.owner, ir.Block) else v.owner.operands[0] for v in body[-3].operands]
+    return {str(v) for v in factors} == {str(block.arguments[0]), str(block.arguments[1])}
 
 
 def zero_filled(v: ir.Value) -> ir.Value | None:

@@ -82,7 +82,7 @@ def _prune(op: ir.Operation) -> ir.Value:
     tree = tree_of(op.operands[0], op.opview.format.to_format())
     if not slot_limits(tree.format):
         return op.operands[0]
-    return _tensor(op, emit_prune(tree, Ranking(Score("l1"), tree.source))[0])
+    return _tensor(op, tree, emit_prune(tree, Ranking(Score("l1"), tree.source))[0])
 
 
 def _prune_by(op: ir.Operation) -> list[ir.Value]:

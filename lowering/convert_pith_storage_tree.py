@@ -142,7 +142,7 @@ def tree_of(dense: ir.Value, fmt: Format) -> Tree:
             whole = arith.cmpi(arith.CmpIPredicate.eq, b.value(b.mod(size, divisor)), b.value(0))
             cf.assert_(whole, f"pith: {divisor} must divide dimension {d} of a tensor in the format {fmt}")
     level_sizes = tuple(e.mod or b.div(sizes[e.dim], e.div) for e in fmt.exprs)
-    return Tree(fmt, level_sizes, source)
+    return Tree(fmt, level_sizes, source, tuple(b.dim_size(own, d) for d in range(fmt.rank)))
 
 
 @dataclasses.dataclass(frozen=True)
