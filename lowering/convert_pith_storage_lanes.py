@@ -119,7 +119,7 @@ class Lanes:
             return columns
         per = self._per_block
         if n % 2:
-            return [self._pick(columns, lambda i, v=v: divmod(v * per + i, n)[::-1]) for v in range(n)]
+            return [self._pick(columns, lambda i, v=v: ((v * per + i) % n, (v * per + i) // n)) for v in range(n)]
         half = per // 2
         out = []
         for e, o in zip(self._merge(columns[::2]), self._merge(columns[1::2])):

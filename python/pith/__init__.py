@@ -21,7 +21,7 @@ _EXPORTS = {
     "matmul": "compiler.matmul",
     **dict.fromkeys(("HIGHLIGHT", "HSS", "Level", "Rank", "highlight"), "formats"),
     **dict.fromkeys(("BSR", "COO", "CSC", "CSR", "NM", "SparseTensor", "compress"), "sparse"),
-    "prune": "pruning",
+    **dict.fromkeys(("PruneReport", "prune", "prune_mask", "prune_report"), "pruning"),
     **dict.fromkeys(("read", "write"), "io"),
     **dict.fromkeys(
         (

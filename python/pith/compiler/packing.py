@@ -1,4 +1,4 @@
-"""Packing and pruning of large tensors by kernels compiled from ``pith.compress`` and ``pith.prune``.
+"""Packing and pruning of large tensors by kernels compiled from ``pith.compress`` and ``pith.prune_by``.
 
 :mod:`pith.packing` decides when they are worth it. They use all threads and no memory beyond the
 result, where NumPy needs several times the input.
@@ -8,24 +8,35 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import math
 from typing import Any
 
 import numpy as np
 
 from ..formats import Format
 from ..formats.attribute import format_attribute
+from ..formats.prune import Ranking
 from ..runtime import dtype_name
 from .kernel import compile_source
 
+#: Element types with kernels; the others would have to be told apart from these (unsigned integers), or are rare.
+_PRUNED = ("float32", "float64", "float16", "bfloat16", "int8")
+_PACKED = ("float32", "float64")
 
-def applies(array: np.ndarray, fmt: Format) -> bool:
+
+def prunes(array: np.ndarray, ranked: np.ndarray) -> bool:
+    """True when the compiler is installed and knows the element types."""
+    return array.dtype.name in _PRUNED and ranked.dtype.name in _PRUNED and _compiler_is_installed()
+
+
+def packs(array: np.ndarray, fmt: Format) -> bool:
     """True for f32 and f64 in static formats, where the compiler is installed."""
-    return (
-        fmt.is_static
-        and array.ndim == fmt.rank
-        and array.dtype in (np.float32, np.float64)
-        and importlib.util.find_spec("torch_mlir") is not None
-    )
+    return fmt.is_static and array.ndim == fmt.rank and array.dtype.name in _PACKED and _compiler_is_installed()
+
+
+@functools.cache
+def _compiler_is_installed() -> bool:
+    return importlib.util.find_spec("torch_mlir") is not None
 
 
 def pack_compiled(array: np.ndarray, fmt: Format) -> list[np.ndarray] | None:
@@ -34,39 +45,55 @@ def pack_compiled(array: np.ndarray, fmt: Format) -> list[np.ndarray] | None:
     Errors: :class:`pith.ShapeError` when the format does not divide the shape.
     """
     fmt.check_shape(array.shape)
-    violation, *parts = _kernel(fmt, dtype_name(array.dtype), "pack").native(array)
+    violation, *parts = _pack_kernel(fmt, dtype_name(array.dtype)).native(array)
     if violation >= 0:
         return None
     *metadata, values = parts[: len(parts) - array.ndim]
     return [*(m.view(f"u{m.itemsize}") if m.itemsize < 4 else m for m in metadata), values]
 
 
-def prune_compiled(array: np.ndarray, fmt: Format) -> np.ndarray:
-    """``array`` pruned to a static format; it must be free of NaN."""
+def prune_compiled(
+    array: np.ndarray, fmt: Format, ranking: Ranking, saliency: np.ndarray | None = None
+) -> tuple[np.ndarray, bool]:
+    """``array`` pruned, and whether what was ranked holds a NaN: then the array means nothing."""
     fmt.check_shape(array.shape)
-    return _kernel(fmt, dtype_name(array.dtype), "prune").native(array)
+    bounded = ranking.floor != -math.inf
+    ranked = None if saliency is None else dtype_name(saliency.dtype)
+    kernel = _prune_kernel(fmt, dtype_name(array.dtype), ranked, ranking.score, bounded)
+    args = [array] if saliency is None else [array, saliency]
+    pruned, has_nan = kernel.native(*args, *([ranking.floor] if bounded else []))
+    return pruned, bool(has_nan)
 
 
 @functools.cache
-def _kernel(fmt: Format, element: str, entry: str) -> Any:
-    return compile_source(_source(fmt, element, entry), entry)
-
-
-def _source(fmt: Format, element: str, entry: str) -> str:
+def _pack_kernel(fmt: Format, element: str) -> Any:
     sizes = "x".join("?" * fmt.rank)
     dense, encoded = f"tensor<{sizes}x{element}>", f"tensor<{sizes}x{element}, #fmt>"
-    attribute = f"#fmt = {format_attribute(fmt)}\n"
-    if entry == "prune":
-        return f"""{attribute}
-func.func @prune(%w: {dense}) -> {dense} {{
-  %p = "pith.prune"(%w) {{format = #fmt}} : ({dense}) -> {dense}
-  return %p : {dense}
-}}
-"""
-    return f"""{attribute}
+    source = f"""#fmt = {format_attribute(fmt)}
+
 func.func @pack(%w: {dense}) -> (index, {encoded}) {{
   %violation = "pith.validate"(%w) {{format = #fmt}} : ({dense}) -> index
   %packed = "pith.compress"(%w) : ({dense}) -> {encoded}
   return %violation, %packed : index, {encoded}
 }}
 """
+    return compile_source(source, "pack")
+
+
+@functools.cache
+def _prune_kernel(fmt: Format, element: str, saliency: str | None, score: str, bounded: bool) -> Any:
+    """The kernel for a format; without a bound the floor is a constant and costs nothing."""
+    sizes = "x".join("?" * fmt.rank)
+    dense = f"tensor<{sizes}x{element}>"
+    ranked = dense if saliency is None else f"tensor<{sizes}x{saliency}>"
+    params = f"%w: {dense}" + (f", %s: {ranked}" if saliency else "") + (", %floor: f64" if bounded else "")
+    floor = "" if bounded else "  %floor = arith.constant 0xFFF0000000000000 : f64\n"
+    source = f"""#fmt = {format_attribute(fmt)}
+
+func.func @prune({params}) -> ({dense}, i1) {{
+{floor}  %p, %nan = "pith.prune_by"(%w, {"%s" if saliency else "%w"}, %floor) {{format = #fmt, score = "{score}"}}
+    : ({dense}, {ranked}, f64) -> ({dense}, i1)
+  return %p, %nan : {dense}, i1
+}}
+"""
+    return compile_source(source, "prune")

@@ -1,13 +1,16 @@
-"""Pruning: zero what a format cannot keep, rank by rank, lowest first, keeping the largest magnitudes.
+"""Pruning: zero what a format cannot keep, rank by rank, lowest first.
 
-Source: Wu et al., HighLight, MICRO 2023 (sparsify rank by rank from the lowest rank up).
+Source: Wu et al., HighLight, MICRO 2023 (sparsify rank by rank from the lowest rank up; scaled norms).
 """
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
 import numpy as np
 
-from ..errors import FormatError
+from ..errors import ArgumentError, FormatError
 from .format import Format
 from .pack_digits import dense_view, level_view, rounded_up, slabs, slot_limits
 
@@ -15,13 +18,45 @@ from .pack_digits import dense_view, level_view, rounded_up, slabs, slot_limits
 #: in groups of 8, 16, 32 pairs take 1.9, 4.0, 7.6 ms of CPU and the sort 10 ms (2-core Xeon, 2026-11).
 _PAIRWISE = 32
 
+#: How elements and blocks can be ranked; ``value`` is for a saliency tensor.
+SCORES = ("l1", "l2", "scaled", "value")
 
-def keep_mask(dense: np.ndarray, fmt: Format) -> np.ndarray:
-    """True where pruning ``dense`` to ``fmt`` keeps the element.
 
+@dataclasses.dataclass(frozen=True)
+class Ranking:
+    """What pruning keeps first.
+
+    Attributes:
+        score: elements are ranked by their magnitude, or with ``"value"`` by the number itself. Blocks by the sum
+            over what is kept in them of magnitudes (``"l1"``), numbers (``"value"``) or squares (``"l2"``), or
+            by the mean of the squares of what is kept and not zero (``"scaled"``).
+        floor: elements below it are dropped even where there is room.
+
+    Errors: :class:`pith.ArgumentError` for other scores and a floor that is NaN.
+    """
+
+    score: str = "l1"
+    floor: float = -math.inf
+
+    def __post_init__(self) -> None:
+        if self.score not in SCORES:
+            raise ArgumentError(f"no score {self.score!r}", hint="l1, l2, scaled; or give saliency=")
+        if math.isnan(self.floor):
+            raise ArgumentError("a threshold cannot be NaN")
+
+
+MAGNITUDE = Ranking()
+
+
+def keep_mask(
+    ranked: np.ndarray, fmt: Format, ranking: Ranking = MAGNITUDE, allowed: np.ndarray | None = None
+) -> np.ndarray:
+    """True where pruning a tensor to ``fmt`` keeps the element.
+
+    Shapes:  ranked: what is ranked by, the tensor itself or its saliency; allowed: the same, of booleans.
     Semantics: from the innermost limited level outwards, every group keeps the coordinates with the
-        largest sum of kept magnitudes below them; ties go to the lower coordinate. Infinities are the
-        largest magnitudes.
+        best score (:class:`Ranking`); ties go to the lower coordinate. Infinities are the largest
+        magnitudes. Elements that are not ``allowed`` are dropped before all others.
     Errors:  :class:`pith.FormatError` naming the first NaN; :class:`pith.ShapeError` when ``fmt`` does not
         divide the shape.
 
@@ -30,29 +65,51 @@ def keep_mask(dense: np.ndarray, fmt: Format) -> np.ndarray:
         >>> keep_mask(np.array([[1.0, -4.0, 3.0, 2.0]]), HSS.parse("C0(2:4)").to_format()).tolist()
         [[False, True, True, False]]
     """
-    fmt.check_shape(dense.shape)
-    if (whole := rounded_up(dense, fmt)) is not dense:
-        return keep_mask(whole, fmt)[tuple(slice(size) for size in dense.shape)]
-    keep = np.ones(dense.shape, bool)
-    if not slot_limits(fmt) or not dense.size:
+    fmt.check_shape(ranked.shape)
+    if fmt.padded and (padded := fmt.padded_shape(ranked.shape)) != ranked.shape:
+        inside = np.zeros(padded, bool)
+        part = tuple(slice(s) for s in ranked.shape)
+        inside[part] = True if allowed is None else allowed
+        return keep_mask(rounded_up(ranked, fmt), fmt, ranking, inside)[part]
+    keep = np.ones(ranked.shape, bool) if allowed is None else allowed.copy()
+    if not ranked.size or (not slot_limits(fmt) and ranking.floor == -math.inf):
         return keep
-    for slab in slabs(fmt, dense.shape):
-        keep[slab] = _keep(_magnitudes(dense[slab], [s.start or 0 for s in slab]), fmt)
+    for slab in slabs(fmt, ranked.shape):
+        elements = _elements(ranked[slab], ranking, [s.start or 0 for s in slab])
+        inside = keep[slab]
+        keep[slab] = _keep(np.where(inside, elements, -math.inf), fmt, ranking) & inside
     return keep
 
 
-def _keep(magnitudes: np.ndarray, fmt: Format) -> np.ndarray:
-    """:func:`keep_mask` of a part that the format treats independently."""
+def _keep(elements: np.ndarray, fmt: Format, ranking: Ranking) -> np.ndarray:
+    """:func:`keep_mask` of a part that the format treats independently; -inf marks what is not allowed."""
     limits = slot_limits(fmt)
-    scores = level_view(magnitudes, fmt)
-    sizes = scores.shape
-    keep = np.ones((1,) * len(sizes), bool)
+    keys = level_view(elements, fmt)
+    depth = keys.ndim
+    keep = (keys >= ranking.floor) & (keys > -math.inf)
+    sums = _sums(keys, keep, ranking.score)
     for level in sorted(limits, reverse=True):
-        scores = scores.sum(axis=tuple(range(level + 1, scores.ndim)), dtype=_accumulator(scores.dtype))
+        inner = tuple(range(level + 1, sums[0].ndim))
+        sums = [s.sum(axis=inner) for s in sums]
+        scores = keys if level == depth - 1 else _block_scores(sums)
         kept = _largest(scores, limits[level])
-        scores = np.where(kept, scores, 0)
-        keep = keep & kept.reshape(kept.shape + (1,) * (len(sizes) - level - 1))
-    return dense_view(np.broadcast_to(keep, sizes), fmt, magnitudes.shape)
+        sums = [np.where(kept, s, 0) for s in sums]
+        keep = keep & kept.reshape(kept.shape + (1,) * (depth - level - 1))
+    return dense_view(keep, fmt, elements.shape)
+
+
+def _sums(elements: np.ndarray, keep: np.ndarray, score: str) -> list[np.ndarray]:
+    """What elements add to the blocks around them. In float64: float32 sums would order near-ties by rounding."""
+    wide = np.where(keep, elements.astype(_accumulator(elements.dtype), copy=False), 0)
+    if score in ("l1", "value"):
+        return [wide]
+    with np.errstate(over="ignore", under="ignore"):
+        squares = wide * wide
+    return [squares] if score == "l2" else [squares, (wide != 0).astype(np.float64)]
+
+
+def _block_scores(sums: list[np.ndarray]) -> np.ndarray:
+    return sums[0] if len(sums) == 1 else sums[0] / np.maximum(sums[1], 1)
 
 
 def prune_array(dense: np.ndarray, fmt: Format) -> np.ndarray:
@@ -60,22 +117,28 @@ def prune_array(dense: np.ndarray, fmt: Format) -> np.ndarray:
     return np.where(keep_mask(dense, fmt), dense, dense.dtype.type(0))
 
 
-def _magnitudes(dense: np.ndarray, origin: list[int]) -> np.ndarray:
-    """Absolute values in a type that holds them all and compares fast; ``origin`` is where the part begins."""
-    kind = dense.dtype.kind
+def _elements(ranked: np.ndarray, ranking: Ranking, origin: list[int]) -> np.ndarray:
+    """What elements are ranked by, in a type that holds it and compares fast; ``origin`` is where the part begins."""
+    kind = ranked.dtype.kind
     if kind in "biu":
-        return np.abs(dense.astype(np.float32 if dense.dtype.itemsize <= 2 else np.float64))
-    wide = dense if kind == "c" or dense.dtype.itemsize > 2 else dense.astype(np.float32)
-    out = np.abs(wide)
+        out = ranked.astype(np.float32 if ranked.dtype.itemsize <= 2 else np.float64)
+    else:
+        out = ranked if kind == "c" or ranked.dtype.itemsize > 2 else ranked.astype(np.float32)
+    out = out if ranking.score == "value" else np.abs(out)
     nan = np.isnan(out)
     if nan.any():
-        where = [int(i) + o for i, o in zip(np.unravel_index(int(np.argmax(nan)), dense.shape), origin)]
-        raise FormatError("cannot prune by magnitude: NaN", where=f"element {where}", hint="replace NaN, e.g. by 0")
+        raise nan_error(nan, origin)
     return out
 
 
+def nan_error(nan: np.ndarray, origin: list[int] | None = None) -> FormatError:
+    """The error for a tensor that is NaN where ``nan`` is True; ``origin`` is where that part of it begins."""
+    first = np.unravel_index(int(np.argmax(nan)), nan.shape)
+    where = [int(i) + o for i, o in zip(first, origin or [0] * nan.ndim)]
+    return FormatError("cannot prune by magnitude: NaN", where=f"element {where}", hint="replace NaN, e.g. by 0")
+
+
 def _accumulator(dtype: np.dtype) -> np.dtype:
-    """Sums of magnitudes are taken in float64: float32 sums would order near-ties by their rounding."""
     return np.dtype(np.float64) if dtype != np.longdouble else dtype
 
 
