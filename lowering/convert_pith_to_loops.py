@@ -121,8 +121,12 @@ def _replace(op: ir.Operation, epilogue: Epilogue | None, result: ir.Value) -> N
     replaced = [op, *(stage.operation for stage in epilogue.chain)] if epilogue else [op]
     replaced[-1].results[0].replace_all_uses_with(result)
     for old in reversed(replaced):
+        if old.name in RESHAPES:
+            if not _is_used(old):  # else something asks for its size
+                old.erase()
+            continue
         init = old.operands[len(old.operands) - 1]
-        _redirect_dims(old.results[0], init)
+        _redirect_sizes(old.results[0], init)
         old.erase()
         _erase_dead(init)
 
@@ -134,18 +138,22 @@ def _erase_dead(v: ir.Value) -> None:
         return
     inputs = list(op.operands)
     if op.name != "tensor.collapse_shape":
-        _redirect_dims(op.results[0], inputs[-1])
+        _redirect_sizes(op.results[0], inputs[-1])
     if _is_used(op):
         return
     op.erase()
     _erase_dead(inputs[-1])
 
 
-def _redirect_dims(v: ir.Value, init: ir.Value) -> None:
-    """Ask ``init`` for the sizes that ``v`` is asked for: a destination has the size of its result."""
+def _redirect_sizes(v: ir.Value, init: ir.Value) -> None:
+    """Ask ``init`` for the sizes that ``v`` is asked for, reshaped or not: a destination has the size of its result."""
     for user in [use.owner for use in v.uses]:
-        if user.name == "tensor.dim":
+        if user.name == "tensor.dim" or (user.name in RESHAPES and _asks_only_size(user)):
             user.operands[0] = init
+
+
+def _asks_only_size(reshape: ir.OpView) -> bool:
+    return all(use.owner.name == "tensor.dim" for use in reshape.results[0].uses)
 
 
 def _is_used(op: ir.Operation) -> bool:

@@ -12,7 +12,8 @@ from pith.dialect import encoding_of
 from .contraction import indexing_maps, is_generic, iterator_types
 from .vectorize import is_vectorizable
 
-_RESHAPES = ("tensor.expand_shape", "tensor.collapse_shape")
+#: Ops that see the same elements under another shape.
+RESHAPES = ("tensor.expand_shape", "tensor.collapse_shape")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,19 +95,15 @@ class _Chain:
 
     def extend(self) -> bool:
         """Take the next op; False when there is none to take."""
-        users = {use.owner.operation for use in self.value.uses if not self._asks_size(use.owner)}
+        users = {use.owner.operation for use in self.value.uses if use.owner.name != "tensor.dim"}
         if len(users) != 1 or encoding_of(self.value.type) is not None:
             return False
         user = next(iter(users)).opview
         if user.operation.parent != self.product.operation.parent:
             return False
-        if user.operation.name in _RESHAPES:
+        if user.operation.name in RESHAPES:
             return self._reshape(user)
         return is_generic(user) and self._compute(user)
-
-    def _asks_size(self, user: ir.OpView) -> bool:
-        """A use that the destination can serve instead: the size of a computed value, not of a view."""
-        return user.name == "tensor.dim" and not self.views
 
     def _reshape(self, op: ir.OpView) -> bool:
         if op.operands[0] != self.value:

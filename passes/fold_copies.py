@@ -11,6 +11,8 @@ from pith.dialect import encoding_of
 from .analysis.structured import Structured, dim_positions, erase_if_unused, structured_ops
 from .core import Pass
 
+_RESHAPES = ("tensor.expand_shape", "tensor.collapse_shape")
+
 
 @dataclasses.dataclass(frozen=True)
 class FoldCopiesPass(Pass):
@@ -27,13 +29,14 @@ class FoldCopiesPass(Pass):
         %y = linalg.generic {maps = [(b, t, o, k) -> (b, t, k), (b, t, o, k) -> (o, k), (b, t, o, k) -> (b, t, o)]}
              ins(%x, %w) outs(%c) { mulf, addf }
 
-    Copies are ``linalg.transpose``, ``linalg.broadcast`` and any ``linalg.generic`` that yields its
-    only input. Readers are ``linalg.generic`` and named contractions; a named reader that changes
-    becomes a ``linalg.generic``. Copies without readers left are erased.
+    Copies are ``linalg.transpose``, ``linalg.broadcast``, any ``linalg.generic`` that yields its
+    only input, and reshapes that keep the shape. Readers are ``linalg.generic`` and named
+    contractions; a named reader that changes becomes a ``linalg.generic``. Copies without readers
+    left are erased.
 
     Options: ``only-encoded`` (default true) folds only what reads a tensor with a pith encoding,
     directly or through ``pith.decompress``; false folds every copy.
-    Requires: tensors, not buffers. Preserves: results bit by bit. Does not do: reshapes; a copy
+    Requires: tensors, not buffers. Preserves: results bit by bit. Does not do: other reshapes; a copy
     that is the only operand to tell the size of a loop stays. Cost: linear in the number of ops.
     """
 
@@ -86,6 +89,9 @@ def match_copy(value: ir.Value) -> Copy | None:
     if isinstance(view, linalg.BroadcastOp):
         added = set(ir.DenseI64ArrayAttr(producer.attributes["dimensions"]))
         return Copy(producer.operands[0], tuple(d for d in range(value.type.rank) if d not in added))
+    if producer.name in _RESHAPES and producer.operands[0].type.rank == value.type.rank:
+        # One dimension into one dimension: upstream's fusion makes these of an encoded operand, to drop its encoding.
+        return Copy(producer.operands[0], tuple(range(value.type.rank)))
     return _match_generic_copy(view) if isinstance(view, linalg.GenericOp) else None
 
 

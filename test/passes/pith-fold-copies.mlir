@@ -71,3 +71,23 @@ func.func @shared(%w: tensor<32x16xf32, #fmt>, %x: tensor<4x16xf32>, %c: tensor<
   %y = linalg.matmul ins(%x, %t : tensor<4x16xf32>, tensor<16x32xf32>) outs(%c : tensor<4x32xf32>) -> tensor<4x32xf32>
   return %y, %t : tensor<4x32xf32>, tensor<16x32xf32>
 }
+
+// A reshape that keeps the shape is a copy: upstream's fusion makes one to drop the encoding of an operand.
+
+// CHECK-LABEL: func.func @reshaped
+// CHECK-SAME:    %[[w:[a-z0-9]+]]: tensor<32x16xf32, #
+// CHECK-NOT:     tensor.expand_shape
+// CHECK:         linalg.generic {{.*}} ins(%{{.*}}, %[[w]] :
+func.func @reshaped(%w: tensor<32x16xf32, #fmt>, %x: tensor<4x16xf32>, %c: tensor<4x32xf32>) -> tensor<4x32xf32> {
+  %d = tensor.expand_shape %w [[0], [1]] output_shape [32, 16] : tensor<32x16xf32, #fmt> into tensor<32x16xf32>
+  %y = linalg.generic {indexing_maps = [affine_map<(i, j, k) -> (i, k)>, affine_map<(i, j, k) -> (j, k)>,
+                                        affine_map<(i, j, k) -> (i, j)>],
+                       iterator_types = ["parallel", "parallel", "reduction"]}
+       ins(%x, %d : tensor<4x16xf32>, tensor<32x16xf32>) outs(%c : tensor<4x32xf32>) {
+  ^bb0(%v: f32, %u: f32, %s: f32):
+    %m = arith.mulf %v, %u : f32
+    %t = arith.addf %s, %m : f32
+    linalg.yield %t : f32
+  } -> tensor<4x32xf32>
+  return %y : tensor<4x32xf32>
+}
