@@ -1,0 +1,80 @@
+"""``pith.linear``: every activation and element type against NumPy in float64, and its errors."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pith
+import pytest
+from cpu_programs import check, random_dense, random_sparse, wide
+from pith.formats import HSS, Format
+
+RNG = np.random.default_rng(2026)
+
+FORMATS = {"csr": Format.csr(), "hss": HSS.parse("C1(3:4)->C0(2:4)").to_format()}
+
+erf = np.vectorize(math.erf, otypes=[float])
+
+ACTIVATIONS = {
+    None: lambda z: z,
+    "relu": lambda z: np.maximum(z, 0),
+    "gelu": lambda z: 0.5 * z * (1 + erf(z / math.sqrt(2))),
+    "gelu_tanh": lambda z: 0.5 * z * (1 + np.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3))),
+    "silu": lambda z: z / (1 + np.exp(-z)),
+}
+
+
+@pytest.mark.parametrize("element", ["f32", "f64", "f16", "bf16"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("fmt", ["csr", "hss"])
+def test_linear(fmt: str, activation: str | None, element: str):
+    w = random_sparse(RNG, (52, 48), element, FORMATS[fmt])
+    a = pith.compress(w, FORMATS[fmt])
+    for shape in ((48,), (1, 48), (7, 48), (3, 23, 48), (130, 48)):
+        x = random_dense(RNG, shape, element)
+        bias, residual = random_dense(RNG, (52,), element), random_dense(RNG, (*shape[:-1], 52), element)
+        z = wide(x) @ wide(w).T
+        check(
+            pith.linear(x, a, bias, activation, residual), ACTIVATIONS[activation](z + wide(bias)) + residual, element
+        )
+        check(pith.linear(x, a, activation=activation), ACTIVATIONS[activation](z), element)
+
+
+def test_linear_is_torch_linear():
+    torch = pytest.importorskip("torch")
+    w = random_sparse(RNG, (20, 16), "f32", FORMATS["csr"])
+    x, bias = torch.randn(2, 5, 16), torch.randn(20)
+    out = pith.linear(x, pith.compress(w, "csr"), bias, "gelu")
+    assert isinstance(out, torch.Tensor)
+    torch.testing.assert_close(out, torch.nn.functional.gelu(torch.nn.functional.linear(x, torch.tensor(w), bias)))
+    transposed = torch.randn(16, 5).T  # not row-major
+    torch.testing.assert_close(pith.linear(transposed, pith.compress(w, "csr")), transposed @ torch.tensor(w).T)
+
+
+def test_nan_and_infinity_pass_through():
+    a = pith.compress(np.eye(8, dtype=np.float32), "csr")
+    x = np.zeros((3, 8), np.float32)
+    x[0, 1], x[1, 2], x[2, 3] = np.nan, np.inf, -np.inf
+    for activation, low in (("relu", 0.0), ("gelu", math.nan), (None, -math.inf)):
+        out = pith.linear(x, a, activation=activation)
+        assert np.isnan(out[0, 1]) and out[1, 2] == np.inf
+        np.testing.assert_equal(out[2, 3], np.float32(low))
+
+
+@pytest.mark.parametrize(
+    "arguments, error, message",
+    [
+        (dict(x=np.ones((2, 3), np.float32)), pith.ShapeError, r"expects x of shape \(\.\.\., 4\)"),
+        (dict(bias=np.ones(4, np.float32)), pith.ShapeError, r"expects bias of shape \(6,\)"),
+        (dict(residual=np.ones((2, 4), np.float32)), pith.ShapeError, r"expects residual of shape \(2, 6\)"),
+        (dict(activation="swish"), pith.ArgumentError, "unknown activation 'swish'"),
+        (dict(a=np.ones((6, 4), np.float32)), pith.ArgumentError, "expects a sparse matrix"),
+        (dict(bias=np.ones(6)), pith.DTypeError, "bias"),
+        (dict(a=pith.compress(np.ones((6, 4), np.int32), "csr")), pith.DTypeError, "no linear kernel for int32"),
+    ],
+)
+def test_linear_refuses(arguments: dict, error: type, message: str):
+    given = dict(x=np.ones((2, 4), np.float32), a=pith.compress(np.ones((6, 4), np.float32), "csr"))
+    with pytest.raises(error, match=message):
+        pith.linear(**(given | arguments))
