@@ -64,6 +64,7 @@ def test_pins_hold(package):
         ("pith.passes.pipeline", "upstream_passes.txt"),
         ("pith.demo", "sentences.txt"),
         ("pith.runtime", "libpith_runtime.so"),
+        ("pith.tuning", "data/amd-epyc-zen3-avx2.json"),
     ],
 )
 def test_data_files_are_installed(package, file):

@@ -17,6 +17,7 @@ COMMANDS = {
     "run": "run a kernel file or an MLIR file on arrays",
     "explain": "say what each op on sparse data becomes, and why",
     "inspect": "describe a sparse matrix and what storing it in each format costs",
+    "bench": "time a product beside its prediction, or calibrate the cost model",
     "cache": "show or clear the kernel cache",
     "doctor": "check this installation",
 }

@@ -202,13 +202,13 @@ def _some_tiles(problem: Problem, number: int) -> list[Variant]:
 def _groups(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
     """Samples by the name of the model they are for: their family's, and their own where there are enough."""
     families: dict[str, list[Sample]] = {}
-    names: dict[str, list[Sample]] = {}
+    own: dict[str, list[Sample]] = {}
     for sample in samples:
-        element = sample.problem.element
-        families.setdefault(f"{sample.variant.family}/{element}", []).append(sample)
-        names.setdefault(f"{sample.variant.name}/{element}", []).append(sample)
-    own = {name: group for name, group in names.items() if name not in families and len(group) >= ENOUGH}
-    return {**families, **own}
+        name, family = (f"{name}/{sample.problem.element}" for name in sample.variant.model_names)
+        families.setdefault(family, []).append(sample)
+        if sample.variant.attribute:
+            own.setdefault(name, []).append(sample)
+    return {**families, **{name: group for name, group in own.items() if len(group) >= ENOUGH}}
 
 
 def _fit(rows: Sequence[tuple[int, Mapping[str, float], float]]) -> Model:

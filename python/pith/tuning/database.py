@@ -35,7 +35,7 @@ class Calibration:
         cpu: :func:`pith.runtime.cpu.cpu_class` of the processor.
         isa: what its kernels were compiled for.
         threads: of the measured kernels.
-        models: ``family/element`` or ``variant/element`` -> model.
+        models: ``family/element`` or ``family variant/element`` -> model.
         accuracy: the same names -> error on shapes that were held out of the fit.
         origin: ``shipped``, ``own`` (the user's) or ``roofline`` (nothing was measured).
         facts: when and with what it was measured.
@@ -51,9 +51,9 @@ class Calibration:
 
     def model(self, variant: Variant, element: str) -> tuple[Model, str | None]:
         """The model of a variant and the name it was measured under; None: the roofline's."""
-        for name in (f"{variant.name}/{element}", f"{variant.family}/{element}"):
-            if name in self.models:
-                return self.models[name], name
+        for name in variant.model_names:
+            if (full := f"{name}/{element}") in self.models:
+                return self.models[full], full
         return roofline(self.isa, variant.family, element), None
 
     def describe(self) -> str:

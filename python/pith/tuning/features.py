@@ -5,13 +5,15 @@ Every feature is work one thread does, so ``threads`` divides what kernels share
 
 from __future__ import annotations
 
+from pith.lowering.isa import parse_isa
+
 from .problem import Problem
 from .variants import Variant
 
 #: Bytes a core can keep beside it: above, a feature counts what comes from further away.
 L1_BYTES, L2_BYTES = 32 << 10, 512 << 10
 
-#: Columns a dense kernel computes at once; a last block is padded to as many.
+#: Columns a dense kernel computes at once: a last block is padded to as many, and fewer are hardly less work.
 DENSE_COLUMNS = 16
 
 Features = dict[str, float]
@@ -20,7 +22,7 @@ Features = dict[str, float]
 def features(problem: Problem, variant: Variant) -> Features:
     """The features of running a problem by a variant.
 
-    Units: multiply-adds, loop trips, visits and bytes, per thread.
+    Units: operations, loop trips, visits and bytes, per thread.
     Semantics: of products without elements only the call is left.
     """
     if not problem.columns or not problem.rows:
@@ -33,19 +35,24 @@ def dense_features(problem: Problem) -> Features:
 
     ============  ==============================================================================
     call          one
-    multiply      multiply-adds, the last block of columns padded
-    weights       bytes of the unpacked operand: at few columns they bound the time
+    multiply      multiply-adds, the last block of columns padded; none for one column
+    vector        bytes of the unpacked operand, for one column: reading them is all there is
+    weights       those bytes for more columns: they are packed first
+    narrow        those bytes for fewer columns than a block: packing pays worst (sparse operand left)
     operand       bytes of the dense operand, packed (and widened) once
     result        bytes of the result, written (and narrowed) once
     ============  ==============================================================================
     """
     m, k, n, threads = problem.rows, problem.contracted, problem.columns, problem.threads
-    padded = -(-n // DENSE_COLUMNS) * DENSE_COLUMNS if n > 1 else 1
+    padded = -(-n // DENSE_COLUMNS) * DENSE_COLUMNS
     size = problem.element_bytes
+    matrix = m * k * size / threads
     return {
         "call": 1.0,
-        "multiply": m * k * padded / threads,
-        "weights": m * k * size / threads,
+        "multiply": m * k * padded / threads if n > 1 else 0.0,
+        "vector": matrix if n == 1 else 0.0,
+        "weights": matrix if n > 1 else 0.0,
+        "narrow": matrix if 1 < n < DENSE_COLUMNS and problem.side == "left" else 0.0,
         "operand": k * n * size / threads,
         "result": m * n * size / threads,
     }
@@ -56,12 +63,13 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
 
     ============  ==============================================================================
     call          one
-    multiply      multiply-adds of stored elements, columns padded to whole panels
-    panel         bytes of panel rows loaded: rows of a register tile share each load
-    far           those of them that L1 does not hold, counted again when L2 does not either
-    decode        stored elements, once per panel: finding the coordinate, broadcasting the value
-    loop          trips of loops over levels above the last
-    accumulate    bytes of accumulators begun and put away, once per visit of a row
+    multiply      multiply-adds of vectors, columns padded to whole panels
+    load          vectors of the panel loaded: rows of a register tile share each load
+    far           bytes of those loads that L1 does not hold, counted again when L2 does not either
+    broadcast     stored values, once per panel
+    coordinate    stored coordinates, once per panel
+    loop          trips of loops over levels above the last, once per panel
+    accumulate    vectors of accumulators begun and put away, once per visit of a row
     stored        bytes of values and metadata, read once per panel
     pack          bytes of the dense operand packed into panels
     result        bytes of the result written
@@ -70,20 +78,21 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
     n, k, threads, size = problem.columns, problem.contracted, problem.threads, problem.element_bytes
     lanes = min(variant.lanes, n) if variant.lanes_fit else variant.lanes
     panels = -(-n // lanes)
-    width = lanes * size
-    tile_rows = max(1, min(variant.rows, problem.shared_rows))
-    loads = problem.stored * panels * width / tile_rows
-    footprint = k * width
-    far = loads * ((footprint > L1_BYTES) + (footprint > L2_BYTES))
-    return {
-        "call": 1.0,
-        "multiply": problem.stored * panels * lanes / threads,
-        "panel": loads / threads,
-        "far": far / threads,
-        "decode": problem.stored * panels / threads,
-        "loop": problem.loop_trips * panels / threads,
-        "accumulate": problem.row_visits * panels * width / threads,
-        "stored": panels * (problem.stored * size + problem.metadata_bytes) / threads,
-        "pack": k * panels * width / threads,
-        "result": problem.rows * n * size / threads,
+    vectors = -(-lanes * size // parse_isa(problem.isa).vector_bytes)
+    multiply = problem.stored * panels * vectors
+    loads = multiply / max(1, min(variant.rows, problem.shared_rows))
+    footprint = k * lanes * size
+    far = loads / vectors * lanes * size * ((footprint > L1_BYTES) + (footprint > L2_BYTES))
+    counts = {
+        "multiply": multiply,
+        "load": loads,
+        "far": far,
+        "broadcast": problem.stored * panels,
+        "coordinate": problem.coordinates * panels,
+        "loop": problem.loop_trips * panels,
+        "accumulate": problem.row_visits * panels * vectors,
+        "stored": panels * (problem.stored * size + problem.metadata_bytes),
+        "pack": k * panels * lanes * size,
+        "result": problem.rows * n * size,
     }
+    return {"call": 1.0, **{name: count / threads for name, count in counts.items()}}

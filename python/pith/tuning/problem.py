@@ -136,6 +136,11 @@ class Problem:
         return ELEMENT_BYTES[self.element]
 
     @property
+    def coordinates(self) -> int:
+        """Stored coordinates, of all levels."""
+        return sum(n for n, level in zip(self.positions, self.format.levels) if level.has_coordinates)
+
+    @property
     def loop_trips(self) -> int:
         """Iterations of loops over coordinates above the last level."""
         pairs = zip(self.positions[:-1], self.format.levels[:-1])

@@ -28,8 +28,8 @@ SCALAR_RATE = 1e9
 #: Bytes a second one core reads from L2, and from memory beside other cores.
 L2_RATE, MEMORY_RATE = 40e9, 12e9
 
-#: Seconds of a call beyond its work; of a vector operation that waits for a coordinate; of a loop's end.
-CALL, DECODE, TRIP = 4e-6, 0.7e-9, 2e-9
+#: Seconds of a call beyond its work; of finding a coordinate; of a loop's end.
+CALL, COORDINATE, TRIP = 4e-6, 0.7e-9, 2e-9
 
 
 def roofline(isa: str, family: str, element: str) -> Model:
@@ -46,17 +46,18 @@ def roofline(isa: str, family: str, element: str) -> Model:
     rate = (FMA_PER_CYCLE if target.fma else WITHOUT_FMA) * CLOCK * lanes
     if family.startswith("dense"):
         return _dense(rate, target, family, element)
-    loads = 1 / (2 * CLOCK * target.vector_bytes)
+    issue = 1 / (2 * CLOCK)
     slower = 1.0 if family == "panel" else 2.0
     return Model(
         {
             "call": CALL,
-            "multiply": slower / (2 * rate),
-            "panel": slower * loads,
+            "multiply": slower * issue,
+            "load": slower * issue,
             "far": 1 / (8 * L2_RATE),
-            "decode": DECODE,
+            "broadcast": issue,
+            "coordinate": slower * COORDINATE,
             "loop": TRIP,
-            "accumulate": loads,
+            "accumulate": issue,
             "stored": 1 / L2_RATE,
             "pack": 1 / MEMORY_RATE,
             "result": 2 / MEMORY_RATE,
@@ -71,4 +72,14 @@ def _dense(rate: float, isa: Isa, family: str, element: str) -> Model:
     elif family == "dense" and element in ("i32", "i64"):
         multiply = 1 / SCALAR_RATE
     read = 1 / MEMORY_RATE
-    return Model({"call": CALL, "multiply": multiply, "weights": read, "operand": 2 * read, "result": 2 * read})
+    return Model(
+        {
+            "call": CALL,
+            "multiply": multiply,
+            "vector": read,
+            "weights": read,
+            "narrow": read,
+            "operand": 2 * read,
+            "result": 2 * read,
+        }
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..formats import Format
@@ -30,49 +30,43 @@ class Sample:
 
 
 def write_samples(samples: Sequence[Sample]) -> str:
-    """JSON text, one line per sample."""
-    lines = [json.dumps(_to_json(s), separators=(",", ":")) for s in samples]
+    """JSON text, one line per case: the problem, then its runs (threads, variant, seconds)."""
+    cases: dict[tuple[int, Problem], list[Any]] = {}
+    for s in samples:
+        run = [s.problem.threads, *dataclasses.astuple(s.variant), float(f"{s.seconds:.4g}")]
+        cases.setdefault((s.case, dataclasses.replace(s.problem, threads=0)), []).append(run)
+    lines = [json.dumps(_to_json(*key, runs), separators=(",", ":")) for key, runs in cases.items()]
     return "[\n" + ",\n".join(lines) + "\n]\n"
 
 
 def read_samples(text: str) -> list[Sample]:
-    """Inverse of :func:`write_samples`."""
-    return [_from_json(data) for data in json.loads(text)]
+    """Inverse of :func:`write_samples`, case by case."""
+    return [sample for data in json.loads(text) for sample in _from_json(data)]
 
 
-def _to_json(s: Sample) -> dict[str, Any]:
-    p, fmt = s.problem, s.problem.format
+def _to_json(case: int, p: Problem, runs: list[Any]) -> dict[str, Any]:
+    fmt = p.format
     return {
-        "case": s.case,
+        "case": case,
         "format": [str(fmt), fmt.pos_width, fmt.crd_width, fmt.nm_width],
         "shape": p.shape,
         "columns": p.columns,
         "element": p.element,
         "positions": p.positions,
-        "metadata": p.metadata_bytes,
+        "metadata_bytes": p.metadata_bytes,
         "side": p.side,
-        "threads": p.threads,
         "isa": p.isa,
         "torch": p.torch,
-        "variant": dataclasses.astuple(s.variant),
-        "seconds": float(f"{s.seconds:.5g}"),
+        "runs": runs,
     }
 
 
-def _from_json(data: dict[str, Any]) -> Sample:
+def _from_json(data: dict[str, Any]) -> Iterator[Sample]:
     text, *widths = data["format"]
     parsed = parse_format(text)
     fmt: Format = (parsed if isinstance(parsed, Format) else parsed.to_format()).with_widths(*widths)
-    problem = Problem(
-        fmt,
-        tuple(data["shape"]),
-        data["columns"],
-        data["element"],
-        tuple(data["positions"]),
-        data["metadata"],
-        data["side"],
-        data["threads"],
-        data["isa"],
-        data["torch"],
-    )
-    return Sample(data["case"], problem, Variant(*data["variant"]), data["seconds"])
+    names = ("columns", "element", "metadata_bytes", "side", "isa", "torch")
+    rest = {name: data[name] for name in names}
+    for threads, *variant, seconds in data["runs"]:
+        problem = Problem(fmt, tuple(data["shape"]), positions=tuple(data["positions"]), threads=threads, **rest)
+        yield Sample(data["case"], problem, Variant(*variant), seconds)

@@ -31,7 +31,8 @@ class Variant:
         name: ``dense`` (the library's product of the unpacked operand), ``dense:f32`` (of operands widened
             to f32), ``loops`` (over scalars), or a register tile of the panel generator, ``lanes=64,rows=1``:
             the text of the attribute ``pith.variant``.
-        family: variants whose times one model can tell: ``dense``, ``dense:f32``, ``panel``, ``loops``.
+        family: variants whose times one model can tell: ``dense``, ``dense:f32``, ``panel``, ``scatter``
+            (the panel generator where a row's results cannot stay in registers), ``loops``.
         lanes: columns computed at once.
         rows: rows of the result computed at once.
         lanes_fit: narrower problems are not padded to ``lanes``.
@@ -47,6 +48,11 @@ class Variant:
     def is_dense(self) -> bool:
         """True for the library's products."""
         return self.family.startswith("dense")
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """What a model of its time is called, the most specific first."""
+        return (f"{self.family} {self.name}", self.family)
 
     @property
     def attribute(self) -> str | None:
@@ -76,11 +82,12 @@ def sparse_variants(problem: Problem) -> tuple[Variant, ...]:
     vector = max(1, isa.vector_bytes // problem.element_bytes)
     widest = _ACCUMULATORS[isa.vector_registers] // guess.rows * vector
     others = [vector * count for count in (1, 2, 4, 8) if vector * count <= min(widest, 2 * problem.columns)]
-    return tuple(_panel(lanes, guess.rows) for lanes in dict.fromkeys([guess.lanes, *others]))
+    tiles = [Tile(lanes, guess.rows) for lanes in dict.fromkeys([guess.lanes, *others])]
+    return tuple(_panel(tile, roles) for tile in tiles)
 
 
-def _panel(lanes: int, rows: int) -> Variant:
-    return Variant(str(Tile(lanes, rows)), "panel", lanes, rows)
+def _panel(tile: Tile, roles: Roles) -> Variant:
+    return Variant(str(tile), "panel" if roles.direct else "scatter", tile.lanes, tile.rows)
 
 
 def named_variants(problem: Problem, name: str) -> tuple[Variant, ...]:
@@ -92,8 +99,7 @@ def named_variants(problem: Problem, name: str) -> tuple[Variant, ...]:
     groups = {"auto": (*dense, *own), "dense": dense, "sparse": own}
     chosen = groups.get(name) or tuple(v for v in (*dense, *own) if v.name == name)
     if not chosen and "=" in name and problem.element in PANEL_ELEMENTS:
-        tile = Tile.parse(name)
-        chosen = (_panel(tile.lanes, tile.rows),)
+        chosen = (_panel(Tile.parse(name), Roles.of(problem.format, problem.kept_dim)),)
     if chosen:
         return chosen
     names = ", ".join(dict.fromkeys([*groups, *(v.name for v in groups["auto"])]))
