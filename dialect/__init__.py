@@ -10,6 +10,7 @@ from .formats import FormatAttr, LevelAttr, NmAttr, PaddedAttr, encoded_type, en
 from .ops_format import AssembleOp, CompressOp, DecompressOp, DisassembleOp, PruneByOp, PruneOp, ValidateOp
 from .ops_pattern import DetectOp, SReadOp, SWriteOp, gathered_type
 from .ops_tile import PitTileOp, YieldOp
+from .ops_vector import PermuteOp
 from .pattern import PatternShape, PatternType
 from .pith import Pith
 from .storage import buffer_types, storage_groups
@@ -30,6 +31,7 @@ __all__ = [
     "PaddedAttr",
     "PatternShape",
     "PatternType",
+    "PermuteOp",
     "PitTileOp",
     "Pith",
     "PruneByOp",

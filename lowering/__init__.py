@@ -9,6 +9,7 @@ PASSES: dict[str, str] = {
     "convert-pith-patterns-to-linalg": "pith.lowering.convert_pith_patterns:ConvertPithPatternsPass",
     "convert-linalg-to-parallel-rows": "pith.lowering.convert_linalg_to_rows:ConvertLinalgToParallelRowsPass",
     "convert-pith-storage-to-loops": "pith.lowering.convert_pith_storage:ConvertPithStoragePass",
+    "convert-pith-permute-to-llvm": "pith.lowering.convert_pith_permute_to_llvm:ConvertPithPermuteToLLVMPass",
     "convert-pith-to-gpu": "pith.lowering.convert_pith_to_gpu:ConvertPithToGpuPass",
     "convert-pith-to-loops": "pith.lowering.convert_pith_to_loops:ConvertPithToLoopsPass",
     "convert-pith-to-sparse-tensor": "pith.lowering.convert_pith_to_sparse_tensor:ConvertPithToSparseTensorPass",
@@ -48,7 +49,7 @@ PIPELINES: dict[str, str] = {
     ),
     # scf.parallel becomes OpenMP before memrefs are lowered: its alloca scopes must still be structured.
     "vector-to-llvm": (
-        "pith-emulate-x86{when=asked},"
+        "pith-emulate-x86{when=asked},convert-pith-permute-to-llvm,"
         "convert-vector-to-scf,lower-affine,convert-scf-to-openmp,expand-strided-metadata,lower-affine,"
         "convert-vector-to-llvm{enable-x86=true},convert-x86-tiles-to-llvm,"
         "finalize-memref-to-llvm{use-generic-functions=true},convert-scf-to-cf,"
@@ -59,7 +60,8 @@ PIPELINES: dict[str, str] = {
     "pith-to-llvm": "pith-to-linalg,linalg-to-vector,vector-to-llvm",
     # Path (a) for all that upstream can say, whatever templates exist; and path (b) for everything.
     "pith-to-llvm-by-sparsifier": (
-        "pith-to-linalg,convert-pith-storage-to-loops,convert-pith-to-sparse-tensor,linalg-to-vector,vector-to-llvm"
+        "pith-to-linalg,convert-pith-storage-to-loops,convert-pith-to-loops{templates=sampled},"
+        "convert-pith-to-sparse-tensor,linalg-to-vector,vector-to-llvm"
     ),
     "pith-to-llvm-by-loops": (
         "pith-to-linalg,convert-pith-storage-to-loops,convert-pith-to-loops,linalg-to-vector,vector-to-llvm"

@@ -29,6 +29,7 @@ from ..epilogue_values import BoundEpilogue, bind
 from ..isa import Isa
 from ..levels import Storage
 from ..transpose import tile_width
+from .lanes import lane_tile
 from .pack import Panel, pack_panel
 from .rows import visit_rows
 from .scatter import scatter_rows
@@ -106,7 +107,7 @@ def emit_panel(m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None 
     )
     source = bufferization.to_buffer(_memref(dense.type), dense, read_only=True)
     out = bound.out if bound else buffer_to_overwrite(destination, exclusive or not fresh)
-    panels = _alloc(e, [e.panels, e.reds, e.lanes])
+    panels = _alloc(e, [e.panels, b.add(e.reds, e.tile.pad), e.lanes])
 
     def pack(panel: ir.Value) -> None:
         pack_panel(source, m.dense_transposed, panels, panel, e.reds, e.cols, e.lanes)
@@ -132,7 +133,7 @@ def _register_tile(op: ir.OpView, storage: Storage, roles: Roles, cols: Index, i
         variant = default_variant(roles, cols if isinstance(cols, int) else None, size, isa)
     multiple = ir.IntegerAttr(attributes[MULTIPLE_ATTRIBUTE]).value if MULTIPLE_ATTRIBUTE in attributes else 1
     vectors = max(1, variant.lanes * size // isa.vector_bytes)
-    return RegisterTile(storage, roles, variant, multiple, vectors, element)
+    return lane_tile(storage, roles, RegisterTile(storage, roles, variant, multiple, vectors, element), isa)
 
 
 def _task(e: _Emitter, panels: ir.Value, out: ir.Value, panel: ir.Value, chunk: Index, units: int | None) -> None:

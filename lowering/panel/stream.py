@@ -10,12 +10,13 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-from pith._mlir import arith, ir, vector
+from pith._mlir import arith, ir
 
 from .. import builder as b
 from ..builder import Index
 from ..levels import Cursor, Storage, load_coordinate, visit_level
 from .variant import MOST_GROUPS, Roles
+from .words import load_word, piece
 
 #: Vector multiply-adds in one unrolled block. 128 are 1 KiB of code, some of the 4 KiB of decoded
 #: instructions that Zen and Core keep, and enough to hide what a block does once.
@@ -217,11 +218,11 @@ class Stream:
         width = self.storage.format.coord_bits(level)
         if width >= 8 or at.align * at.scale * width % 8 or at.count * at.scale * width % 8:
             return load_coordinate(self.storage, level, at.value)
-        first, size = _piece(at.count * at.scale * width // 8, at.offset * width // 8)
+        first, size = piece(at.count * at.scale * width // 8, at.offset * width // 8)
         key = (level, identity(at.base), first)
         if key not in self._words:
             byte = b.add(b.div(b.mul(at.base, at.scale * width), 8), first)
-            self._words[key] = _load_word(self.storage.metadata[level, "coordinates"], byte, size), at.base
+            self._words[key] = load_word(self.storage.metadata[level, "coordinates"], byte, size), at.base
         shift = at.offset * width - 8 * first
         word, _ = self._words[key]
         shifted = arith.shrui(word, b.value(shift)) if shift else word
@@ -231,7 +232,7 @@ class Stream:
         """Levels whose extent the data decides: members one after the other, unless they share the position."""
         for first, alike in _by_position(members):
 
-            def below(child: Cursor, inner: list[ir.Value]) -> list[ir.Value]:
+            def below(child: Cursor, inner: list[ir.Value], alike: Sequence[Member] = alike) -> list[ir.Value]:
                 with self._own_words():
                     at, red = Position(child.position), child.coords[self.roles.red_dim]
                     return self.visit(level + 1, [m.at(at, red) for m in alike], inner)
@@ -274,28 +275,3 @@ def _by_position(members: Sequence[Member]) -> list[tuple[Member, list[Member]]]
 def identity(x: Index) -> object:
     """Equal for one and the same index only (SSA values compare by content of their wrapper)."""
     return ("int", x) if isinstance(x, int) else ("value", id(x))
-
-
-def _piece(span: int, byte: int) -> tuple[int, int]:
-    """First byte and size of the word that holds ``byte`` when ``span`` bytes are cut into 8, 4, 2 and 1.
-
-    >>> [_piece(7, i) for i in (0, 3, 4, 6)]
-    [(0, 4), (0, 4), (4, 2), (6, 1)]
-    """
-    first = 0
-    while True:
-        size = next(s for s in (8, 4, 2, 1) if s <= span - first)
-        if byte < first + size:
-            return first, size
-        first += size
-
-
-def _load_word(buffer: ir.Value, byte: Index, size: int) -> ir.Value:
-    """``size`` bytes from ``byte`` on as an index, little-endian."""
-    if size == 1:
-        return b.load_index(buffer, byte)
-    i8 = ir.IntegerType.get_signless(8)
-    loaded = vector.load(ir.VectorType.get([size], i8), buffer, [b.value(byte)])
-    word = vector.bitcast(ir.VectorType.get([1], ir.IntegerType.get_signless(8 * size)), loaded)
-    element = vector.extract(word, [], [0])
-    return arith.index_castui(ir.IndexType.get(), element)

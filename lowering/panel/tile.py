@@ -73,6 +73,11 @@ class RegisterTile:
         return max(1, CHAINS // (self.rows * self.vectors))
 
     @property
+    def pad(self) -> int:
+        """Rows of the panel that may be read past its end."""
+        return 0
+
+    @property
     def type(self) -> ir.VectorType:
         """Of one accumulator."""
         return ir.VectorType.get([self.variant.lanes], self.element)
@@ -96,8 +101,8 @@ class RegisterTile:
     def prefetch(self, units: Sequence[Index], lo: Index, count: int) -> None:
         """Ask for the values of ``count`` coordinates of the second level from ``lo`` on, one unit's after another."""
         fmt = self.roles.format
-        if not fmt.is_static:
-            return
+        if not fmt.is_static or self.variant.lanes == 1:
+            return  # one column: rows are read in one go, and the hardware sees the stream
         below = (lvl.g if lvl.kind == "nm" else size for lvl, size in zip(fmt.levels[2:], self.storage.level_sizes[2:]))
         entries = math.prod(below)
         line = CACHE_LINE // (8 if isinstance(self.element, ir.F64Type) else 4)

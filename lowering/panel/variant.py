@@ -114,6 +114,10 @@ def default_variant(roles: Roles, columns: int | None, element_bytes: int, isa: 
     """
     vector = max(1, isa.vector_bytes // element_bytes)
     rows = _tile_rows(roles, isa)
+    if columns == 1:  # the lanes of vectors are rows, or elements of one row (lanes.py)
+        return Variant(
+            1, math.prod(roles.windows(2 * vector).values()) if roles.direct and not roles.is_dense else rows
+        )
     # Accumulators that keep two FMA pipes of latency 4 busy and leave room for the operands.
     most = vector * max(1, 8 // rows) * (2 if isa.vector_registers >= 32 and rows == 1 else 1)
     if rows > 2:

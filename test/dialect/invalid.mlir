@@ -192,3 +192,19 @@ func.func private @f() attributes {pith.buffer = #pith.buffer<64, "grow", "share
 
 // expected-error @below {{'func.func' op expects a legal pith type or attribute as block argument 0: level 1 is nm(2:4) but its expression d1 has no fixed size}}
 func.func @f(%a: tensor<8x5xf32, #pith.padded<#pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>>>) { return }
+
+// -----
+
+func.func @f(%x: vector<2x4xf32>, %i: vector<2x4xi32>) {
+  // expected-error @below {{'pith.permute' op expects 1-D vectors of the same type}}
+  %0 = "pith.permute"(%x, %i) : (vector<2x4xf32>, vector<2x4xi32>) -> vector<2x4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: vector<8xf32>, %i: vector<8xi64>) {
+  // expected-error @below {{'pith.permute' op expects an i32 index per element}}
+  %0 = "pith.permute"(%x, %i) : (vector<8xf32>, vector<8xi64>) -> vector<8xf32>
+  return
+}

@@ -103,3 +103,10 @@ func.func @patterns(%x: tensor<100x?xf32>, %y: tensor<?x7xf32>) -> (tensor<100x?
     : (tensor<?x7xf32>, !pith.pattern<[100, -1], [1, 32]>, tensor<?x7xf32>) -> tensor<?x7xf32>
   return %w, %v : tensor<100x?xf32>, tensor<?x7xf32>
 }
+
+// CHECK-LABEL: func.func @vectors(
+func.func @vectors(%x: vector<8xf32>, %i: vector<8xi32>) -> vector<8xf32> {
+  // CHECK: "pith.permute"(%{{.*}}, %{{.*}}) : (vector<8xf32>, vector<8xi32>) -> vector<8xf32>
+  %r = "pith.permute"(%x, %i) : (vector<8xf32>, vector<8xi32>) -> vector<8xf32>
+  return %r : vector<8xf32>
+}

@@ -1,0 +1,252 @@
+"""Products with one column: the lanes of a vector run over stored elements instead of columns.
+
+Three cases, by the innermost level:
+
+- ``rows``: dense over rows (row sharing V): a vector of values per coordinate, one element of ``x`` for all;
+- ``dot``: dense over contracted coordinates (blocks): a vector of values, as many elements of ``x``;
+- ``gather``: groups ``G:H``: a vector of values from several groups. Every group's elements of ``x`` are in
+  a window no wider than a register, from which one permutation takes them for all lanes at once.
+
+Other formats keep scalars and several partial sums (tile.py).
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Sequence
+
+from pith._mlir import arith, ir, vector
+from pith.dialect import PermuteOp
+
+from .. import builder as b
+from ..builder import Index
+from ..convert_pith_permute_to_llvm import has_permute
+from ..isa import Isa
+from ..levels import Storage
+from .pack import Panel
+from .stream import BLOCK_OPERATIONS, Member, Position, Stream, identity
+from .tile import CHAINS, Place, RegisterTile, run_stream
+from .variant import Roles
+from .words import load_word
+
+
+def lane_kind(roles: Roles, element: ir.Type, isa: Isa) -> str | None:
+    """Which of the cases a format falls into, or None."""
+    fmt, last = roles.format, len(roles.format.levels) - 1
+    if not roles.direct or last == 0:
+        return None
+    level, size = fmt.levels[last], fmt.exprs[last].mod
+    if fmt.exprs[last].dim == roles.row_dim:
+        return "rows" if size >= 4 and size & (size - 1) == 0 else None
+    if level.is_dense:
+        return "dot" if size in (4, 8, 16) else None
+    plain = all(lvl.is_static for lvl in fmt.levels) and fmt.levels[1].is_dense and not roles.inner
+    lanes = isa.vector_bytes // 4
+    permutes = has_permute(str(element), lanes, isa.vector_bytes)
+    return "gather" if level.kind == "nm" and plain and level.h <= lanes and permutes else None
+
+
+@dataclasses.dataclass(frozen=True)
+class LaneTile(RegisterTile):
+    """Accumulators for one column of some rows."""
+
+    kind: str = "dot"
+    isa_lanes: int = 8
+
+    @property
+    def lanes(self) -> int:
+        """Elements of one accumulator."""
+        last = len(self.roles.format.levels) - 1
+        return {"rows": self.windows.get(last, 0), "dot": self.roles.format.exprs[last].mod}.get(
+            self.kind, self.isa_lanes
+        )
+
+    @property
+    def sums(self) -> int:
+        """Accumulators per chain."""
+        return self.rows // self.lanes if self.kind == "rows" else self.rows
+
+    @property
+    def chains(self) -> int:
+        """Partial sums kept per accumulator: half of a column tile's, for every step does other work too."""
+        return max(1, CHAINS // (2 * self.sums))
+
+    @property
+    def pad(self) -> int:
+        """Elements of the panel that may be read past its end."""
+        return self.isa_lanes if self.kind == "gather" else 0
+
+    @property
+    def fits(self) -> bool:
+        """True when unrolled blocks hold whole vectors."""
+        if self.kind != "gather":
+            return True
+        fmt = self.roles.format
+        entries = math.prod(lvl.g for lvl in fmt.levels[2:] if lvl.kind == "nm")
+        loops = any(lvl.is_dense for lvl in fmt.levels[2:])
+        block = self.block
+        return not loops and block * entries % self.lanes == 0 and block * entries <= BLOCK_OPERATIONS
+
+    def _across(self, total: ir.Value) -> ir.Value:
+        """The sum over the lanes, in any order."""
+        return vector.reduction(self.element, vector.CombiningKind.ADD, total, fastmath=arith.FastMathFlags.reassoc)
+
+    def visit(self, at: Place, window_at: dict[int, Index], span: tuple[Index, Index] | None) -> None:
+        """As :meth:`RegisterTile.visit`."""
+        type_ = ir.VectorType.get([self.lanes], self.element)
+        zero = vector.broadcast(type_, b.zero_of(self.element))
+        stream = _LaneStream(
+            self.storage,
+            self.roles,
+            self.windows,
+            window_at,
+            self.multiple,
+            1,
+            leaf=_no_leaf,
+            tile=self,
+            type=type_,
+            panel=at.panel,
+        )
+        sums = run_stream(stream, at.units, span, [zero] * (self.sums * self.chains))
+        step = self.lanes if self.kind == "rows" else 1
+        one = ir.VectorType.get([step], self.element)
+        for i, offset in enumerate(self.row_offsets()[::step]):
+            total = self._fold(sums[i :: self.sums])
+            if self.kind != "rows":
+                total = vector.broadcast(one, self._across(total))
+            where = [b.value(b.add(at.first, offset)), b.value(0)]
+            if span is not None:
+                total = arith.addf(vector.load(one, at.results, where), total)
+            vector.store(total, at.results, where)
+
+
+def _no_leaf(members: Sequence[Member], accs: list[ir.Value]) -> list[ir.Value]:
+    return accs
+
+
+@dataclasses.dataclass
+class _Slot:
+    """One lane of a gathering vector: a stored element, its coordinate still packed."""
+
+    position: Position
+    red: Index
+    red_offset: int
+
+
+@dataclasses.dataclass
+class _LaneStream(Stream):
+    """Visits the innermost level a vector at a time."""
+
+    tile: LaneTile | None = None
+    type: ir.VectorType | None = None
+    panel: Panel | None = None
+
+    def __post_init__(self) -> None:
+        self._pending: dict[int, list[_Slot]] = {}
+        self._turn = itertools.cycle(range(self.tile.chains))
+
+    def visit(self, level: int, members: Sequence[Member], accs: list[ir.Value]) -> list[ir.Value]:
+        if level < len(self.storage.format.levels) - 1:
+            return super().visit(level, members, accs)
+        if self.tile.kind == "gather":
+            return self._gather(level, members, accs)
+        out, base = list(accs), next(self._turn) * self.tile.sums
+        if self.tile.kind == "rows":
+            members = [dataclasses.replace(m, row=m.row // self.tile.lanes) for m in self._rows(level, members)]
+            members = members[:: self.tile.lanes]
+        for m in members:
+            if self.tile.kind == "rows":
+                x = vector.broadcast(self.type, self._element(m.red, m.red_offset))
+                position = m.position.value
+            else:
+                x = self.panel.row(self.type, m.red, m.red_offset)
+                position = m.position.child(self.tile.lanes, 0).value
+            out[base + m.row] = vector.fma(self._values(position), x, out[base + m.row])
+        return out
+
+    def _values(self, position: Index) -> ir.Value:
+        return vector.load(self.type, self.storage.values, [b.value(position)])
+
+    def _element(self, red: Index, offset: int) -> ir.Value:
+        one = self.panel.row(ir.VectorType.get([1], self.type.element_type), red, offset)
+        return vector.extract(one, [], [0])
+
+    def _gather(self, level: int, members: Sequence[Member], accs: list[ir.Value]) -> list[ir.Value]:
+        g = self.storage.format.levels[level].g
+        out = list(accs)
+        for m in members:
+            pending = self._pending.setdefault(m.row, [])
+            for slot in range(g):
+                pending.append(_Slot(m.position.child(g, slot), m.red, m.red_offset))
+                if len(pending) == self.tile.lanes:
+                    at = next(self._turn) * self.tile.sums + m.row
+                    out[at] = vector.fma(
+                        self._values(pending[0].position.value), self._permuted(level, pending), out[at]
+                    )
+                    pending.clear()
+        return out
+
+    def _permuted(self, level: int, slots: list[_Slot]) -> ir.Value:
+        """The elements of ``x`` at the slots' coordinates."""
+        windows = self._windows(slots, self.storage.format.levels[level].h)
+        shifts = [s.red_offset - start for _, start, lanes in windows for s in (slots[i] for i in lanes)]
+        index = self._coordinates(level, slots[0].position)
+        if any(shifts):
+            index = arith.addi(index, _constants(index.type, shifts))
+        out = None
+        for red, start, lanes in windows:
+            taken = PermuteOp.build(self.panel.row(self.type, red, start), index).result
+            n = len(slots)
+            out = taken if out is None else vector.shuffle(out, taken, [n + i if i in lanes else i for i in range(n)])
+        return out
+
+    def _windows(self, slots: list[_Slot], h: int) -> list[tuple[Index, int, list[int]]]:
+        """Ranges of ``x``, each no wider than a register, and the lanes whose groups lie in them."""
+        out: list[tuple[Index, int, list[int]]] = []
+        for lane, s in enumerate(slots):
+            if out:
+                red, start, lanes = out[-1]
+                if identity(red) == identity(s.red) and s.red_offset + h - start <= self.tile.lanes:
+                    lanes.append(lane)
+                    continue
+            out.append((s.red, s.red_offset, [lane]))
+        return out
+
+    def _coordinates(self, level: int, first: Position) -> ir.Value:
+        """Coordinates from ``first`` on, one per lane, as i32."""
+        lanes, width = self.tile.lanes, self.storage.format.coord_bits(level)
+        buffer = self.storage.metadata[level, "coordinates"]
+        i32 = ir.IntegerType.get_signless(32)
+        type_ = ir.VectorType.get([lanes], i32)
+        if width >= 8:
+            narrow = vector.load(ir.VectorType.get([lanes], buffer.type.element_type), buffer, [b.value(first.value)])
+            return narrow if width == 32 else arith.extui(type_, narrow)
+        byte = b.add(b.div(b.mul(first.base, first.scale * width), 8), first.offset * width // 8)
+        per_word = min(lanes, 32 // width)
+        words = []
+        for i in range(lanes // per_word):
+            size = per_word * width // 8
+            word = arith.index_cast(i32, load_word(buffer, b.add(byte, i * size), size))
+            words.append(vector.broadcast(type_, word))
+        word = (
+            words[0] if len(words) == 1 else vector.shuffle(*words, [i + lanes * (i // per_word) for i in range(lanes)])
+        )
+        shifted = arith.shrui(word, _constants(type_, [i % per_word * width for i in range(lanes)]))
+        return arith.andi(shifted, _constants(type_, [2**width - 1] * lanes))
+
+
+def _constants(type_: ir.VectorType, values: Sequence[int]) -> ir.Value:
+    elements = [ir.IntegerAttr.get(type_.element_type, v) for v in values]
+    return arith.constant(type_, ir.DenseElementsAttr.get(elements, type_))
+
+
+def lane_tile(storage: Storage, roles: Roles, tile: RegisterTile, isa: Isa) -> RegisterTile:
+    """The lane tile that computes what ``tile`` would, where one suits; else ``tile``."""
+    kind = lane_kind(roles, tile.element, isa) if tile.variant.lanes == 1 else None
+    if kind is None:
+        return tile
+    lanes = isa.vector_bytes // 4
+    made = LaneTile(storage, roles, tile.variant, tile.multiple, 1, tile.element, kind, lanes)
+    if kind == "rows" and made.lanes < 4:
+        return tile
+    return made if made.fits else tile

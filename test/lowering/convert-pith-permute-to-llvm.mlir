@@ -1,0 +1,42 @@
+// RUN: pith-opt --split-input-file --convert-pith-permute-to-llvm %s | filecheck %s
+
+// One instruction where the processor has it.
+
+module attributes {pith.isa = "avx2"} {
+// CHECK-LABEL: func.func @avx2
+// CHECK-SAME:    (%[[x:.*]]: vector<8xf32>, %[[i:.*]]: vector<8xi32>)
+// CHECK:         %[[r:.*]] = llvm.call_intrinsic "llvm.x86.avx2.permps"(%[[x]], %[[i]])
+// CHECK:         return %[[r]]
+func.func @avx2(%x: vector<8xf32>, %i: vector<8xi32>) -> vector<8xf32> {
+  %r = "pith.permute"(%x, %i) : (vector<8xf32>, vector<8xi32>) -> vector<8xf32>
+  return %r : vector<8xf32>
+}
+}
+
+// -----
+
+module attributes {pith.isa = "avx512"} {
+// CHECK-LABEL: func.func @avx512
+// CHECK:         llvm.call_intrinsic "llvm.x86.avx512.permvar.sf.512"
+func.func @avx512(%x: vector<16xf32>, %i: vector<16xi32>) -> vector<16xf32> {
+  %r = "pith.permute"(%x, %i) : (vector<16xf32>, vector<16xi32>) -> vector<16xf32>
+  return %r : vector<16xf32>
+}
+}
+
+// -----
+
+// Element by element where it does not.
+
+module attributes {pith.isa = "sse"} {
+// CHECK-LABEL: func.func @one_by_one
+// CHECK-SAME:    (%[[x:.*]]: vector<2xf64>, %[[i:.*]]: vector<2xi32>)
+// CHECK:         %[[i0:.*]] = vector.extract %[[i]][0]
+// CHECK:         %[[at:.*]] = arith.index_cast %[[i0]] : i32 to index
+// CHECK:         %[[e:.*]] = vector.extract %[[x]][%[[at]]]
+// CHECK:         vector.insert %[[e]], %[[x]] [0]
+func.func @one_by_one(%x: vector<2xf64>, %i: vector<2xi32>) -> vector<2xf64> {
+  %r = "pith.permute"(%x, %i) : (vector<2xf64>, vector<2xi32>) -> vector<2xf64>
+  return %r : vector<2xf64>
+}
+}
