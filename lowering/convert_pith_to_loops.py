@@ -32,23 +32,28 @@ class ConvertPithToLoopsPass(Pass):
     met by ``bufferization.to_buffer`` and ``to_tensor``, which one-shot bufferization resolves.
 
     A matrix product of f32 or f64 in any orientation takes the panel template, everything else the
-    scalar one. An op that zeros cannot be skipped in, and further encoded operands of one op, read
+    scalar one. A product of dense matrices whose *result* is encoded takes the template of sampled
+    products: the result has the pattern of the encoded tensor in ``outs``, and what that does not
+    store is not computed. An op that zeros cannot be skipped in, and further encoded operands of one op, read
     a decompressed copy. ``pith.decompress`` becomes a zero fill and a scatter.
 
     Requires: ``linalg.generic`` only (run ``linalg-generalize-named-ops``); encoded values come from
-    ``pith.assemble``. Preserves: everything without a pith encoding. Does not: store into encoded
-    results. Cost: linear in the module; the code emitted is linear in the number of levels, times
+    ``pith.assemble``. Preserves: everything without a pith encoding. Does not: compute the pattern
+    of a result. Cost: linear in the module; the code emitted is linear in the number of levels, times
     G per ``nm`` level, which is unrolled.
     """
 
     name: ClassVar[str] = "convert-pith-to-loops"
-    #: ``all``, or ``panel`` to lower only what the panel template takes and leave the rest as it is.
+    #: ``all``; ``panel`` to lower only matrix products that have a template and leave the rest as it is, or
+    #: ``sampled`` for those with encoded results alone.
     templates: str = "all"
 
     def run(self, module: ir.Module) -> None:
-        if self.templates not in ("all", "panel"):
-            pass_error(module.operation, f"expects templates to be all or panel, got {self.templates!r}")
+        if self.templates not in ("all", "panel", "sampled"):
+            pass_error(module.operation, f"expects templates to be all, panel or sampled, got {self.templates!r}")
         for op in _ops_with_encodings(module, ("linalg.",)):
+            if self.templates == "sampled" and not _writes_encoded(op):
+                continue
             _lower_linalg(op, isa_of(module), panel_only=self.templates == "panel")
         if self.templates == "all":
             _lower_the_rest(module)
@@ -95,7 +100,7 @@ def _lower_linalg(op: ir.Operation, isa: Isa, panel_only: bool) -> None:
     if not is_generic(op.opview):
         pass_error(op, "has an encoded operand but is not a linalg.generic", "run linalg-generalize-named-ops first")
     view = op.opview
-    if any(encoding_of(r.type) is not None for r in view.results):
+    if _writes_encoded(op):
         lower_encoded_result(op, _storage)
         return
     encoded = encoded_operands(view)
@@ -114,6 +119,10 @@ def _lower_linalg(op: ir.Operation, isa: Isa, panel_only: bool) -> None:
         storage = _storage(view.operands[driver])
         result = emit_panel(matmul, storage, isa, epilogue) if matmul else emit_scalar(generic, storage)
     _replace(op, epilogue, result)
+
+
+def _writes_encoded(op: ir.Operation) -> bool:
+    return any(encoding_of(r.type) is not None for r in op.results)
 
 
 def _replace(op: ir.Operation, epilogue: Epilogue | None, result: ir.Value) -> None:

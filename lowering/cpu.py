@@ -23,7 +23,11 @@ PATHS: dict[str, tuple[Stage, ...]] = {
         Stage("llvm", "vector-to-llvm"),
     ),
     "sparsifier": (
-        Stage("linalg", "pith-to-linalg,convert-pith-storage-to-loops,convert-pith-to-sparse-tensor"),
+        Stage(
+            "linalg",
+            "pith-to-linalg,convert-pith-storage-to-loops,convert-pith-to-loops{templates=sampled},"
+            "convert-pith-to-sparse-tensor",
+        ),
         Stage("vector", "linalg-to-vector"),
         Stage("llvm", "vector-to-llvm"),
     ),

@@ -3,7 +3,7 @@
 import dataclasses
 
 from pith._mlir import ir
-from pith.dialect import format_of, shape_of
+from pith.dialect import encoding_of, format_of, shape_of
 from pith.formats import Format
 
 from .contraction import analyse, encoded_operands, match_matmul, why_not_sparse
@@ -19,7 +19,7 @@ class OpPlan:
     Attributes:
         location: where the op comes from.
         shape, dtype, format: of the operand that drives the iteration.
-        choice: ``panel``, ``sparsifier``, ``scalar`` or ``dense`` (decompress, then the dense op).
+        choice: ``panel``, ``sampled``, ``sparsifier``, ``scalar`` or ``dense`` (decompress, then the dense op).
         reason: why.
         fused: what the kernel computes on each result before it is stored, in order.
     """
@@ -48,6 +48,8 @@ def plan_module(module: ir.Module, path: str) -> list[OpPlan]:
 
 def _plan(op: ir.OpView, path: str) -> OpPlan:
     encoded = encoded_operands(op)
+    if encoding_of(op.results[0].type) is not None:
+        return _sampled(op)
     own = [i for i in encoded if not is_convertible(op.operands[i].type)]
     # Beside an operand that only pith can store, those upstream could iterate over are unpacked.
     iterable = own if own and path != "loops" else encoded
@@ -63,6 +65,12 @@ def _plan(op: ir.OpView, path: str) -> OpPlan:
         reason,
         _fused(op) if choice == "panel" else (),
     )
+
+
+def _sampled(op: ir.OpView) -> OpPlan:
+    type_ = op.results[0].type
+    reason = "the result has the pattern it is added to: dot products of packed rows and columns, where it stores"
+    return OpPlan(str(op.location), shape_of(type_), str(type_.element_type), format_of(type_), "sampled", reason)
 
 
 def _fused(op: ir.OpView) -> tuple[str, ...]:

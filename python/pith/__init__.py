@@ -19,6 +19,7 @@ _EXPORTS = {
     "load": "compiler.bundle",
     "linear": "compiler.linear",
     "matmul": "compiler.matmul",
+    "sddmm": "compiler.sddmm",
     **dict.fromkeys(("HIGHLIGHT", "HSS", "Level", "Rank", "highlight"), "formats"),
     **dict.fromkeys(("BSR", "COO", "CSC", "CSR", "NM", "SparseTensor", "compress"), "sparse"),
     **dict.fromkeys(("PruneReport", "prune", "prune_mask", "prune_report"), "pruning"),

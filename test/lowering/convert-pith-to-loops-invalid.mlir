@@ -1,7 +1,7 @@
 // RUN: pith-opt --split-input-file --verify-diagnostics --convert-pith-to-loops %s
 // RUN: not pith-opt --split-input-file --convert-pith-to-loops=templates=fast %s 2>&1 | filecheck %s
 
-// CHECK: expects templates to be all or panel, got 'fast'
+// CHECK: expects templates to be all, panel or sampled, got 'fast'
 
 #csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 0, 0, 0>
 

@@ -1,0 +1,93 @@
+"""Analysis: products whose result is stored sparsely, ``out[i, j] += left[i, k] * right[k, j]`` where out stores."""
+
+import dataclasses
+
+from pith._mlir import ir
+from pith.dialect import encoding_of, format_of
+from pith.formats import Format
+
+from .contraction import indexing_maps, iterator_types
+
+
+@dataclasses.dataclass(frozen=True)
+class Factor:
+    """A dense operand: its value, and which of its two dimensions is contracted."""
+
+    value: ir.Value
+    contracted: int
+
+
+@dataclasses.dataclass(frozen=True)
+class SampledProduct:
+    """A product of two dense matrices, computed where its result has room: SDDMM.
+
+    Attributes:
+        op: the ``linalg.generic``; its result has the pattern of its encoded ``outs`` operand.
+        format: of the result.
+        outer: dimension of the result that its first level cuts (0: rows). Kernels iterate over it
+            first, so to them that dimension is the rows.
+        rows, cols: the factors indexed by dimension ``outer`` and by the other one.
+    """
+
+    op: ir.OpView
+    format: Format
+    outer: int
+    rows: Factor
+    cols: Factor
+
+    @property
+    def target(self) -> ir.Value:
+        """The encoded tensor the products are added to."""
+        return self.op.operands[2]
+
+    @property
+    def element(self) -> ir.Type:
+        """Element type of the sums."""
+        return self.target.type.element_type
+
+
+def match_sampled(op: ir.OpView) -> SampledProduct | None:
+    """Recognise a product of two dense float matrices that is added to an encoded tensor."""
+    if len(op.operands) != 3 or encoding_of(op.operands[2].type) is None:
+        return None
+    if any(encoding_of(op.operands[i].type) is not None for i in (0, 1)):
+        return None
+    if sorted(iterator_types(op)) != ["parallel", "parallel", "reduction"] or not _is_product_sum(op):
+        return None
+    dims = [[e.position if isinstance(e, ir.AffineDimExpr) else None for e in exprs] for exprs in indexing_maps(op)]
+    red = iterator_types(op).index("reduction")
+    if any(len(d) != 2 or None in d or len(set(d)) != 2 for d in dims) or red not in dims[0] or red not in dims[1]:
+        return None
+    factors = {d[1 - d.index(red)]: Factor(op.operands[i], d.index(red)) for i, d in enumerate(dims[:2])}
+    if set(factors) != set(dims[2]):
+        return None
+    fmt = format_of(op.operands[2].type)
+    outer = fmt.exprs[0].dim
+    return SampledProduct(op, fmt, outer, factors[dims[2][outer]], factors[dims[2][1 - outer]])
+
+
+def _is_product_sum(op: ir.OpView) -> bool:
+    """True for ``yield out + left * right`` in f32 or f64, the factors possibly widened by ``extf``."""
+    if not isinstance(op.operands[2].type.element_type, (ir.F32Type, ir.F64Type)):
+        return False
+    block = op.regions[0].blocks[0]
+    left, right, out = block.arguments
+    total = _defined_by(list(block.operations)[-1].operands[0], "arith.addf")
+    if total is None or out not in list(total.operands):
+        return False
+    product = _defined_by(next((v for v in total.operands if v != out), out), "arith.mulf")
+    if product is None:
+        return False
+    factors = [_narrow(v) for v in product.operands]
+    return factors in ([left, right], [right, left])
+
+
+def _defined_by(v: ir.Value, name: str) -> ir.Operation | None:
+    owner = None if isinstance(v.owner, ir.Block) else v.owner
+    return owner if owner is not None and owner.name == name else None
+
+
+def _narrow(v: ir.Value) -> ir.Value:
+    """What ``arith.extf`` widened into ``v``; itself when nothing did."""
+    extended = _defined_by(v, "arith.extf")
+    return v if extended is None else extended.operands[0]

@@ -1,0 +1,177 @@
+"""What a task of a sampled product computes: the entries of its part of the pattern, as flat lists."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from pith._mlir import arith, ir, memref
+
+from . import builder as b
+from .builder import Index
+from .levels import Cursor, Step, Storage, walk
+from .sampled_tile import Leaf, Tile, choose_tile, leaf_of
+
+#: Rows per parallel task: enough to use each block of columns several times while it is in L1.
+CHUNK_ROWS = 32
+
+#: Columns per block; with strips of 128 coordinates of f32 a block is 24 KiB of a 32 KiB L1.
+BLOCK = 96
+
+#: ``visit(step, carried, until) -> carried``: walk one chunk down to a level.
+Visit = Callable[[Step, Sequence[ir.Value], int], list[ir.Value]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What the pieces of the template share.
+
+    Attributes:
+        outer: dimension of the tensor that tasks cut: the kernel's rows.
+        head: number of leading levels that are dense and cut rows; their coordinates make a *run*.
+        shared: True when all row levels are in the head or the leaf: entries of a run share rows.
+        cut: True when the entries of a run also come in order of columns, so that blocks cut them.
+    """
+
+    storage: Storage
+    outer: int
+    head: int
+    leaf: Leaf
+    shared: bool
+    cut: bool
+    tile: Tile
+
+    @classmethod
+    def of(cls, storage: Storage, outer: int) -> "Plan":
+        fmt = storage.format
+        leaf = leaf_of(fmt, outer)
+        choosing = list(zip(fmt.exprs, fmt.levels))[: leaf.level]
+        head = 0
+        while head < leaf.level and choosing[head][0].dim == outer and choosing[head][1].is_dense:
+            head += 1
+        shared = head > 0 and all(e.dim != outer for e, _ in choosing[head:])
+        steps = [e.div for e, _ in choosing[head:]]
+        ordered = all(level.ordered for _, level in choosing[head:]) and steps == sorted(steps, reverse=True)
+        return cls(storage, outer, head, leaf, shared, shared and ordered, choose_tile(leaf, shared))
+
+    @property
+    def units(self) -> int:
+        """Coordinates of the first level per task, when it is dense."""
+        return max(1, CHUNK_ROWS // self.storage.format.exprs[0].div)
+
+    @property
+    def runs_per_unit(self) -> int:
+        """Runs below one coordinate of the first level."""
+        return int(b.product([e.mod for e in self.storage.format.exprs[1 : self.head]]))
+
+    def blocks(self, cols: Index) -> Index:
+        """Blocks that ``cols`` columns are cut into."""
+        return b.ceildiv(cols, BLOCK) if self.cut else 1
+
+    @property
+    def loose(self) -> bool:
+        """True when neighbouring entries may be apart in memory."""
+        return any(level.kind == "loose_compressed" for level in self.storage.format.levels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Entries:
+    """The entries of one task, in storage order: where each starts in the tensor and in the values.
+
+    Attributes:
+        count: how many.
+        loose: True when neighbours in the list may be apart in memory.
+    """
+
+    count: ir.Value
+    rows: ir.Value
+    cols: ir.Value
+    positions: ir.Value
+    loose: bool
+
+    @classmethod
+    def allocate(cls, count: ir.Value, loose: bool) -> "Entries":
+        """Room for ``count`` entries."""
+        type_ = ir.MemRefType.get([ir.ShapedType.get_dynamic_size()], ir.IndexType.get())
+        rows, cols, positions = (memref.alloc(type_, [count], []) for _ in range(3))
+        return cls(count, rows, cols, positions, loose)
+
+    def store(self, number: ir.Value, row: Index, col: Index, position: Index) -> None:
+        """Write entry ``number``."""
+        for value, to in ((row, self.rows), (col, self.cols), (position, self.positions)):
+            memref.store(b.value(value), to, [number])
+
+
+@dataclasses.dataclass(frozen=True)
+class Runs:
+    """Entries of one row (of the kernel) each, cut by blocks of columns.
+
+    Attributes:
+        count: how many runs the task has.
+        blocks: blocks per run.
+        starts: where each block of each run starts in the list of entries, and after them where the last one ends.
+    """
+
+    count: ir.Value
+    blocks: Index
+    starts: ir.Value
+
+    def for_each(self, body: Callable[[ir.Value, ir.Value], None]) -> None:
+        """Emit ``body`` for the entries ``[lo, hi)`` of every run, block by block."""
+
+        def run(block: Index, number: Index) -> None:
+            at = b.add(b.mul(number, self.blocks), block)
+            body(b.load_index(self.starts, at), b.load_index(self.starts, b.add(at, 1)))
+
+        b.for_loop(0, self.blocks, lambda block: b.for_loop(0, self.count, lambda n: run(block, n)) and None)
+
+
+def list_entries(plan: Plan, visit: Visit, blocks: Index) -> tuple[Entries, Runs | None]:
+    """Emit the lists of a chunk; without runs when its entries do not come row by row."""
+    level, zero = plan.leaf.level, b.value(0)
+    (count,) = visit(lambda at, carried: [b.value(b.add(carried[0], 1))], [zero], level)
+    entries = Entries.allocate(count, loose=plan.loose)
+
+    def entry(at: Cursor, carried: list[ir.Value]) -> list[ir.Value]:
+        entries.store(carried[0], at.coords[plan.outer], at.coords[1 - plan.outer], at.position)
+        return [b.value(b.add(carried[0], 1)), *carried[1:]]
+
+    if not plan.shared:
+        visit(entry, [zero], level)
+        return entries, None
+    size = b.add(b.mul(blocks, plan.units * plan.runs_per_unit), 1)
+    starts = memref.alloc(
+        ir.MemRefType.get([ir.ShapedType.get_dynamic_size()], ir.IndexType.get()), [b.value(size)], []
+    )
+
+    def run(at: Cursor, carried: list[ir.Value]) -> list[ir.Value]:
+        n, number = carried
+        first = b.mul(number, blocks)
+        n = _list_run(plan, at, entry, n, first, blocks, starts)
+        return [n, b.value(b.add(number, 1))]
+
+    n, number = visit(run, [zero, zero], plan.head)
+    memref.store(n, starts, [b.value(b.mul(number, blocks))])
+    return entries, Runs(number, blocks, starts)
+
+
+def _list_run(plan: Plan, at: Cursor, entry: Step, n: ir.Value, first: Index, blocks: Index, starts: ir.Value):
+    """List one run from number ``n`` on, and where its blocks start; returns the number after its last entry.
+
+    ``block`` is the next one whose start is unknown: columns only grow, so an entry starts all blocks up to its own.
+    """
+
+    def begin(block: ir.Value, last: Index, n: ir.Value) -> None:
+        b.for_loop(block, last, lambda i: memref.store(n, starts, [b.value(b.add(first, i))]) and None)
+
+    def cut(child: Cursor, carried: list[ir.Value]) -> list[ir.Value]:
+        n, block = carried
+        after = b.value(b.add(b.div(child.coords[1 - plan.outer], BLOCK), 1))
+        begin(block, after, n)
+        (n,) = entry(child, [n])
+        return [n, arith.maxui(block, after)]
+
+    if blocks == 1:
+        memref.store(n, starts, [b.value(first)])
+        return walk(plan.storage, at, entry, [n], plan.leaf.level)[0]
+    n, block = walk(plan.storage, at, cut, [n, b.value(0)], plan.leaf.level)
+    begin(block, blocks, n)
+    return n
