@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,13 +27,15 @@ class Products:
         plans: decided variants, by what they depend on.
         dense: element type -> the unpacked operand, made by the first dense product that needs it. It
             takes rows x columns x bytes of the type, and never goes stale: tensors do not change.
+        views: torch's views of those.
     """
 
-    __slots__ = ("dense", "plans")
+    __slots__ = ("dense", "plans", "views")
 
     def __init__(self) -> None:
         self.plans: dict[Any, Any] = {}
         self.dense: dict[str, np.ndarray] = {}
+        self.views: dict[str, Any] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Products, ()
@@ -45,6 +49,13 @@ class Products:
         if array is None:
             array = self.dense[element] = a.to_dense().astype(numpy_dtype(element), copy=False)
         return array
+
+    def unpacked_torch(self, a: SparseTensor, element: str) -> Any:
+        """The dense operand as a torch tensor."""
+        view = self.views.get(element)
+        if view is None:
+            view = self.views[element] = _torch_view(self.unpacked(a, element))
+        return view
 
 
 def products_of(a: SparseTensor) -> Products:
@@ -64,26 +75,31 @@ def dense_product(a: SparseTensor, x: Any, out: Any, right: bool, computed: str)
         the result, which is looked at), or an operand is of a kind the kernel converts or refuses. What
         ``out`` holds then is void.
     """
-    dtype = a.values.dtype
     if not out.shape[0] or not out.shape[-1]:
         return False
     torch = sys.modules.get("torch")
-    if torch is not None and isinstance(x, torch.Tensor):
-        if not _is_plain(torch, x) or (not isinstance(out, np.ndarray) and not _is_plain(torch, out)):
-            return False
-        if x.dtype != _torch_view(torch, np.empty(0, dtype)).dtype:
-            return False
-    elif type(x) is not np.ndarray or x.dtype != dtype:
+    target = out if type(out) is np.ndarray else _numpy_view(torch, out)
+    if target is None or not _fits(torch, x, a.values.dtype):
         return False
-    target = out if isinstance(out, np.ndarray) else _numpy_view(torch, out)
-    if not target.flags.writeable or target.dtype != _result_dtype(dtype):
+    if not target.flags.writeable or target.dtype != _result_dtype(a.values.dtype):
         return False
-    w = products_of(a).unpacked(a, computed)
     if torch is not None:
-        _multiply_torch(torch, w, x, target, right)
+        _multiply_torch(torch, products_of(a).unpacked_torch(a, computed), x, _torch_view(target), right)
     else:
-        _multiply_numpy(w, x, target, right)
+        _multiply_numpy(products_of(a).unpacked(a, computed), x, target, right)
     return _is_finite(target[:, 0] if right else target[0])
+
+
+def _fits(torch: Any, x: Any, dtype: np.dtype) -> bool:
+    """An operand of an element type that can be multiplied as it is."""
+    if type(x) is np.ndarray:
+        return x.dtype == dtype
+    return torch is not None and isinstance(x, torch.Tensor) and x.dtype is _torch_dtype(dtype) and _is_plain(torch, x)
+
+
+@functools.cache
+def _torch_dtype(dtype: np.dtype) -> Any:
+    return _torch_view(np.empty(1, dtype)).dtype
 
 
 def _result_dtype(dtype: np.dtype) -> np.dtype:
@@ -112,29 +128,28 @@ def _is_plain(torch: Any, tensor: Any) -> bool:
     )
 
 
-def _multiply_torch(torch: Any, w: np.ndarray, x: Any, out: np.ndarray, right: bool) -> None:
+def _multiply_torch(torch: Any, w: Any, x: Any, out: Any, right: bool) -> None:
     """torch's product; operands of another type than ``w`` are converted, and so is the result."""
-    wt, ot = _torch_view(torch, w), _torch_view(torch, out)
-    xt = _torch_view(torch, x) if isinstance(x, np.ndarray) else x.detach()
-    if xt.dtype == wt.dtype == ot.dtype:
+    x = _torch_view(x) if type(x) is np.ndarray else x.detach()
+    if x.dtype is w.dtype is out.dtype:
         if right:
-            torch.mm(xt, wt, out=ot)
-        elif xt.shape[1] == 1:
-            torch.mv(wt, xt[:, 0], out=ot[:, 0])
+            torch.mm(x, w, out=out)
+        elif x.shape[1] == 1:
+            torch.mv(w, x[:, 0], out=out[:, 0])
         else:
-            torch.mm(wt, xt, out=ot)
+            torch.mm(w, x, out=out)
         return
-    if xt.dtype == wt.dtype:  # integers as they are: sums are wider
-        ot.copy_(torch._int_mm(xt, wt) if right else torch._int_mm(wt, xt))
+    if x.dtype is w.dtype:  # integers as they are: sums are wider
+        out.copy_(torch._int_mm(x, w) if right else torch._int_mm(w, x))
         return
-    wide = xt.to(wt.dtype)
-    if ot.dtype.is_floating_point:
-        ot.copy_(wide @ wt if right else wt @ wide)
+    wide = x.to(w.dtype)
+    if out.dtype.is_floating_point:
+        out.copy_(wide @ w if right else w @ wide)
         return
-    ot.zero_()
-    for terms in _exact_slices(w, right):
-        part = wide[:, terms] @ wt[terms] if right else wt[:, terms] @ wide[terms]
-        ot += part.to(torch.int64).to(torch.int32)
+    out.zero_()
+    for terms in _exact_slices(w.shape, w.dtype is torch.float32, right):
+        part = wide[:, terms] @ w[terms] if right else w[:, terms] @ wide[terms]
+        out += part.to(torch.int64).to(torch.int32)
 
 
 def _multiply_numpy(w: np.ndarray, x: np.ndarray, out: np.ndarray, right: bool) -> None:
@@ -147,29 +162,33 @@ def _multiply_numpy(w: np.ndarray, x: np.ndarray, out: np.ndarray, right: bool) 
         out[...] = wide @ w if right else w @ wide
         return
     out[...] = 0
-    for terms in _exact_slices(w, right):
+    for terms in _exact_slices(w.shape, w.dtype == np.float32, right):
         part = wide[:, terms] @ w[terms] if right else w[:, terms] @ wide[terms]
         out += part.astype(np.int64).astype(np.int32)
 
 
-def _exact_slices(w: np.ndarray, right: bool) -> list[slice]:
-    """Parts of the contracted dimension whose sums the type of ``w`` holds exactly: all of it in f64."""
-    size = w.shape[0 if right else 1]
-    step = _EXACT_TERMS if w.dtype == np.float32 else max(1, size)
+def _exact_slices(shape: Sequence[int], single: bool, right: bool) -> list[slice]:
+    """Parts of the contracted dimension whose sums are exact in f32 (``single``); all of it in f64."""
+    size = shape[0 if right else 1]
+    step = _EXACT_TERMS if single else max(1, size)
     return [slice(k, min(k + step, size)) for k in range(0, size, step)]
 
 
-def _torch_view(torch: Any, array: np.ndarray) -> Any:
-    """A tensor over an array; a copy of one that torch cannot look at (read-only, odd strides)."""
+def _torch_view(array: np.ndarray) -> Any:
+    """A tensor over an array; over a copy of one that torch cannot look at (read-only, odd strides)."""
+    import torch
+
     if array.dtype.kind == "V":
-        array = array.view(_TORCH_BITS[array.dtype.name])
-        return _torch_view(torch, array).view(torch.bfloat16)
-    if not array.flags.writeable or any(stride < 0 or stride % array.itemsize for stride in array.strides):
-        array = array.copy()
-    return torch.from_numpy(array)
+        return _torch_view(array.view(_TORCH_BITS[array.dtype.name])).view(torch.bfloat16)
+    flags = array.flags
+    plain = flags.c_contiguous or all(stride > 0 and not stride % array.itemsize for stride in array.strides)
+    return torch.from_numpy(array if plain and flags.writeable else array.copy())
 
 
-def _numpy_view(torch: Any, tensor: Any) -> np.ndarray:
+def _numpy_view(torch: Any, tensor: Any) -> np.ndarray | None:
+    """An array over a tensor, None for one whose storage is not what it says."""
+    if torch is None or not isinstance(tensor, torch.Tensor) or not _is_plain(torch, tensor):
+        return None
     if tensor.dtype is torch.bfloat16:
         return tensor.detach().view(torch.int16).numpy().view(numpy_dtype("bf16"))
     return tensor.detach().numpy()

@@ -36,6 +36,9 @@ FEW = ("dense", "C0(2:4)", "C1(2:4)->C0(2:4)", "B(4x4)C0(1:2)", "csr", "bsr(4x4)
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16)
 COLUMNS = (1, 1, 4, 8, 16, 32, 48, 64, 100, 128, 192, 256, 512)
 
+#: Share of products so small that they take no longer than a call.
+TINY = 0.08
+
 #: Elements a pruned pattern has before it is repeated: pruning more takes longer than measuring.
 _PATTERN = 1 << 18
 
@@ -106,7 +109,8 @@ def draw(element: str, most_work: int, seed: int = 0) -> Iterator[Case]:
     rng = np.random.default_rng([seed, *element.encode()])
     formats = (*STATIC, *COUNTED) if element in PANEL_ELEMENTS else FEW
     while True:
-        rows, columns = (256 * int(rng.choice(SIZES)) for _ in range(2))
+        unit, sizes = (64, (1, 2)) if rng.random() < TINY else (256, SIZES)
+        rows, columns = (unit * int(rng.choice(sizes)) for _ in range(2))
         case = Case(
             formats[int(rng.integers(len(formats)))],
             (rows, columns),
