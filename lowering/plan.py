@@ -22,6 +22,8 @@ class OpPlan:
         choice: ``panel``, ``sampled``, ``sparsifier``, ``scalar`` or ``dense`` (decompress, then the dense op).
         reason: why.
         fused: what the kernel computes on each result before it is stored, in order.
+        row_dim, columns: of a product: which dimension of the operand the result has, and the size of the
+            dense operand's own (-1: dynamic); else None.
     """
 
     location: str
@@ -31,6 +33,8 @@ class OpPlan:
     choice: str
     reason: str
     fused: tuple[str, ...] = ()
+    row_dim: int | None = None
+    columns: int | None = None
 
 
 def plan_module(module: ir.Module, path: str) -> list[OpPlan]:
@@ -63,8 +67,17 @@ def _plan(op: ir.OpView, path: str) -> OpPlan:
         format_of(operand.type),
         choice,
         reason,
-        _fused(op) if choice == "panel" else (),
+        *(_product(op, driver) if choice == "panel" and driver is not None else ()),
     )
+
+
+def _product(op: ir.OpView, driver: int) -> tuple[tuple[str, ...], int | None, int | None]:
+    """Fused steps, row dimension and columns of a product."""
+    m = match_matmul(analyse(op, driver))
+    if m is None:
+        return (), None, None
+    columns = shape_of(op.operands[m.dense].type)[0 if m.dense_transposed else 1]
+    return _fused(op), m.row_dim, columns
 
 
 def _sampled(op: ir.OpView) -> OpPlan:

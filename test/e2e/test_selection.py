@@ -204,3 +204,28 @@ def test_explain_refuses_what_matmul_refuses():
         pith.explain(x, x)
     with pytest.raises(pith.ArgumentError, match="list"):
         pith.explain(a, [1.0])
+
+
+LAYER = """#fmt = #pith.format<affine_map<(i, j) -> (i, j floordiv 4, j mod 4)>,
+  [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<{g}, 4>], 0, 0, 0>
+func.func @layer(%w: tensor<512x256xf32, #fmt>, %x: tensor<256x{n}xf32>, %y: tensor<512x{n}xf32>) -> tensor<512x{n}xf32> {{
+  %0 = linalg.matmul ins(%w, %x : tensor<512x256xf32, #fmt>, tensor<256x{n}xf32>)
+                     outs(%y : tensor<512x{n}xf32>) -> tensor<512x{n}xf32>
+  return %0 : tensor<512x{n}xf32>
+}}
+"""
+
+
+@pytest.mark.parametrize("n, expected", [("96", ["at N = 96: "]), ("?", ["at N = 1: ", "at N = 32: ", "at N = 512: "])])
+def test_compiled_programs_are_explained_with_predicted_times(n, expected):
+    text = pith.compile(LAYER.format(g=1, n=n)).explain()
+    lines = [line.strip() for line in text.splitlines() if "predicted" in line]
+    assert [line.startswith(f"predicted {e}") for line, e in zip(lines, expected, strict=True)] == [True] * len(lines)
+    assert all(", dense " in line and line.endswith("x as fast as dense") for line in lines)
+
+
+def test_programs_whose_density_is_not_known_predict_nothing():
+    csr = '#pith.format<affine_map<(i, j) -> (i, j)>, [#pith.level<"dense">, #pith.level<"compressed">], 32, 32, 0>'
+    text = LAYER.format(g=1, n="8")
+    explained = pith.compile("#fmt = " + csr + text[text.index("\nfunc") :]).explain()
+    assert "panel" in explained and "predicted" not in explained

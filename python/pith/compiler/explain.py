@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+
 from pith._mlir import ir
 from pith.lowering.cpu import run_stage, stages
 from pith.lowering.isa import HOST
 from pith.lowering.plan import OpPlan, plan_module
 
 from ..formats import DYNAMIC
+from ..runtime import num_threads
 from .build import parse
+
+#: Numbers of columns that predictions are shown for where a program takes any.
+SAMPLE_COLUMNS = (1, 32, 512)
 
 
 def explain_source(source: str, path: str, isa: str = HOST) -> str:
@@ -30,5 +36,28 @@ def _describe(number: int, plan: OpPlan) -> str:
     return (
         f"[{number}] {plan.choice}: {plan.reason}\n{fused}"
         f"    operand {shape}x{plan.dtype} stored as {plan.format}\n"
-        f"    density {bound}; from {plan.location}"
+        f"    density {bound}; from {plan.location}{_predicted(plan)}"
     )
+
+
+def _predicted(plan: OpPlan) -> str:
+    """Predicted times of a product beside the dense one's, where what they depend on is known now."""
+    if plan.columns is None or DYNAMIC in plan.shape or not plan.format.is_static:
+        return ""
+    counts = SAMPLE_COLUMNS if plan.columns == DYNAMIC else (plan.columns,)
+    return "".join(f"\n    predicted {line}" for line in map(functools.partial(_compared, plan), counts))
+
+
+def _compared(plan: OpPlan, columns: int) -> str:
+    from ..tuning.problem import Problem
+    from ..tuning.report import seconds_text
+    from ..tuning.select import DENSE_GAIN, rank
+
+    side = "left" if plan.row_dim == 0 else "right"
+    rows, inner = plan.shape
+    problem = Problem.of_format(plan.format, (rows, inner), columns, plan.dtype, threads=num_threads(), side=side)
+    own, dense = rank(problem, "sparse")[0].seconds, rank(problem, "dense")[0].seconds
+    line = f"at N = {columns}: {seconds_text(own)}, dense {seconds_text(dense)}: "
+    if own > dense * DENSE_GAIN:
+        return f"{line}stored dense this op would be {own / dense:.2f}x as fast"
+    return f"{line}{dense / own:.2f}x as fast as dense"
