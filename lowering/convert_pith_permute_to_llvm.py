@@ -45,11 +45,12 @@ class ConvertPithPermuteToLLVMPass(Pass):
             return ir.WalkResult.ADVANCE
 
         module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
-        width = isa_of(module).vector_bytes if found else 0
+        isa = isa_of(module)
         for op in found:
             source, index = op.operands
             with ir.InsertionPoint(op), op.location:
-                name = _INTRINSICS.get((str(source.type.element_type), source.type.shape[0], width))
+                key = str(source.type.element_type), source.type.shape[0], isa.vector_bytes
+                name = None if isa.emulated else _INTRINSICS.get(key)
                 made = _call(name, source, index) if name else _by_element(source, index)
             op.results[0].replace_all_uses_with(made)
             op.erase()

@@ -19,6 +19,7 @@ Formats whose rows are not visited one by one keep all results of a chunk in the
 import dataclasses
 
 from pith._mlir import bufferization, ir, memref, vector
+from pith.formats.pack_digits import may_repeat
 
 from .. import builder as b
 from ..builder import Index
@@ -29,12 +30,14 @@ from ..epilogue_values import BoundEpilogue, bind
 from ..isa import Isa
 from ..levels import Storage
 from ..transpose import tile_width
+from .arithmetic import Arithmetic, bytes_of
 from .lanes import lane_tile
 from .pack import Panel, pack_panel
 from .rows import visit_rows
 from .scatter import scatter_rows
 from .tile import RegisterTile
 from .variant import CHUNK_ROWS, STRIP_BYTES, Roles, Variant, default_variant
+from .widen import Stored
 from .write import added_to, as_it_is, write_tile
 
 #: Attributes of a linalg op that the generator reads: the variant, and a divisor of the contracted size.
@@ -74,12 +77,13 @@ class _Emitter:
     @property
     def strip_units(self) -> int | None:
         """Coordinates of the second level per strip, or None when that level cannot be cut."""
-        fmt = self.roles.format
-        if not self.roles.direct or 1 in self.roles.inner or len(fmt.levels) < 2 or not fmt.levels[1].is_dense:
+        if not self.roles.has_strips:
             return None
-        row_bytes = self.lanes * (8 if isinstance(self.tile.element, ir.F64Type) else 4)
-        block = self.tile.block
-        return max(1, STRIP_BYTES // (row_bytes * fmt.exprs[1].div * block)) * block
+        depth = self.roles.format.exprs[1].div * self.tile.block
+        reds = STRIP_BYTES // (self.lanes * bytes_of(self.tile.element))
+        if self.tile.arithmetic.most_terms:
+            reds = min(reds, self.tile.arithmetic.most_terms)
+        return max(1, reds // depth) * self.tile.block
 
 
 def emit_panel(m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None = None) -> ir.Value:
@@ -98,7 +102,7 @@ def emit_panel(m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None 
         m,
         storage,
         roles,
-        _register_tile(g.op, storage, roles, cols, isa),
+        _register_tile(m, storage, roles, cols, isa),
         rows=b.dim_size(shaped, 1 if transposed else 0),
         cols=cols,
         reds=b.dim_size(dense, 1 if m.dense_transposed else 0),
@@ -107,10 +111,11 @@ def emit_panel(m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None 
     )
     source = bufferization.to_buffer(_memref(dense.type), dense, read_only=True)
     out = bound.out if bound else buffer_to_overwrite(destination, exclusive or not fresh)
-    panels = _alloc(e, [e.panels, b.add(e.reds, e.tile.pad), e.lanes])
+    panels = _alloc([e.panels, b.add(e.reds, e.tile.pad), e.lanes], e.tile.element)
+    unsigned = e.tile.arithmetic.dense_unsigned
 
     def pack(panel: ir.Value) -> None:
-        pack_panel(source, m.dense_transposed, panels, panel, e.reds, e.cols, e.lanes)
+        pack_panel(source, m.dense_transposed, panels, panel, e.reds, e.cols, e.lanes, unsigned)
 
     b.parallel_loop([e.panels], pack, work=b.mul(e.reds, e.cols))
     work = b.div(b.mul(b.dim_size(storage.values, 0), e.cols), 8)  # one vector operation is as long as a scalar one
@@ -123,17 +128,24 @@ def emit_panel(m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None 
     return bound.result() if bound else bufferization.to_tensor(init.type, out, restrict=True, writable=True)
 
 
-def _register_tile(op: ir.OpView, storage: Storage, roles: Roles, cols: Index, isa: Isa) -> RegisterTile:
-    element = storage.values.type.element_type
-    size = 8 if isinstance(element, ir.F64Type) else 4
-    attributes = op.operation.attributes
+def _register_tile(m: Matmul, storage: Storage, roles: Roles, cols: Index, isa: Isa) -> RegisterTile:
+    arithmetic = Arithmetic.of(m)
+    if arithmetic.most_terms and (not roles.has_strips or may_repeat(roles.format)):
+        arithmetic = arithmetic.whole  # sums cannot be cut where they would stop being exact
+    size = bytes_of(arithmetic.element)
+    attributes = m.generic.op.operation.attributes
     if VARIANT_ATTRIBUTE in attributes:
         variant = Variant.parse(ir.StringAttr(attributes[VARIANT_ATTRIBUTE]).value)
     else:
         variant = default_variant(roles, cols if isinstance(cols, int) else None, size, isa)
     multiple = ir.IntegerAttr(attributes[MULTIPLE_ATTRIBUTE]).value if MULTIPLE_ATTRIBUTE in attributes else 1
     vectors = max(1, variant.lanes * size // isa.vector_bytes)
-    return lane_tile(storage, roles, RegisterTile(storage, roles, variant, multiple, vectors, element), isa)
+    stored = Stored(storage.values, arithmetic)
+    tile = lane_tile(storage, roles, RegisterTile(storage, roles, variant, multiple, vectors, arithmetic, stored), isa)
+    if arithmetic.most_terms and tile.block * roles.format.exprs[1].div > arithmetic.most_terms:
+        whole = arithmetic.whole
+        return RegisterTile(storage, roles, variant, multiple, vectors, whole, Stored(storage.values, whole))
+    return tile
 
 
 def _task(e: _Emitter, panels: ir.Value, out: ir.Value, panel: ir.Value, chunk: Index, units: int | None) -> None:
@@ -143,10 +155,11 @@ def _task(e: _Emitter, panels: ir.Value, out: ir.Value, panel: ir.Value, chunk: 
 
     strip = e.strip_units
     if strip is not None or not e.roles.direct:
-        zero = vector.broadcast(e.tile.type, b.zero_of(e.tile.element))
+        sums = e.tile.arithmetic.sums
+        zero = vector.broadcast(ir.VectorType.get([e.lanes], sums), b.zero_of(sums))
         b.for_loop(0, count, lambda r: vector.store(zero, tile, [b.value(r), b.value(0)]))
     if not e.roles.direct:
-        scatter_rows(e.storage, e.m, tile, e.tile.type, Panel(panels, panel), first_row, chunk, units)
+        scatter_rows(e.tile, e.m, tile, Panel(panels, panel), first_row, chunk, units)
     else:
         visit_rows(e.tile, Panel(panels, panel), tile, b.mul(chunk, units), units, strip)
     first_col = b.mul(panel, e.lanes)
@@ -162,7 +175,7 @@ def _write(
         write_tile(tile, out, e.m.out_transposed, corner, extent, as_it_is if e.fresh else added_to(out), e.lanes)
         return
     transposed = e.m.out_transposed != e.epilogue.transposed
-    write_tile(tile, out, transposed, corner, extent, e.epilogue.apply, 2 * tile_width(e.tile.element))
+    write_tile(tile, out, transposed, corner, extent, e.epilogue.apply, 2 * tile_width(e.tile.arithmetic.sums))
 
 
 def _row_range(e: _Emitter, chunk: Index, units: int | None) -> tuple[Index, Index]:
@@ -174,15 +187,15 @@ def _row_range(e: _Emitter, chunk: Index, units: int | None) -> tuple[Index, Ind
 
 
 def _tile(e: _Emitter, rows: Index) -> ir.Value:
+    sums = e.tile.arithmetic.sums
     if isinstance(rows, int) and rows <= 2 * CHUNK_ROWS:
-        type_ = ir.MemRefType.get([rows, e.lanes], e.tile.element)
-        return memref.alloca(type_, [], [], alignment=64)
-    return _alloc(e, [rows, e.lanes])
+        return memref.alloca(ir.MemRefType.get([rows, e.lanes], sums), [], [], alignment=64)
+    return _alloc([rows, e.lanes], sums)
 
 
-def _alloc(e: _Emitter, shape: list[Index]) -> ir.Value:
+def _alloc(shape: list[Index], element: ir.Type) -> ir.Value:
     dynamic = ir.ShapedType.get_dynamic_size()
-    type_ = ir.MemRefType.get([s if isinstance(s, int) else dynamic for s in shape], e.tile.element)
+    type_ = ir.MemRefType.get([s if isinstance(s, int) else dynamic for s in shape], element)
     return memref.alloc(type_, [s for s in shape if not isinstance(s, int)], [], alignment=64)
 
 

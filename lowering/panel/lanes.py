@@ -157,15 +157,16 @@ class _LaneStream(Stream):
         for m in members:
             if self.tile.kind == "rows":
                 x = vector.broadcast(self.type, self._element(m.red, m.red_offset))
-                position = m.position.value
+                position = m.position
             else:
                 x = self.panel.row(self.type, m.red, m.red_offset)
-                position = m.position.child(self.tile.lanes, 0).value
-            out[base + m.row] = vector.fma(self._values(position), x, out[base + m.row])
+                position = m.position.child(self.tile.lanes, 0)
+            out[base + m.row] = vector.fma(self._values(m, position), x, out[base + m.row])
         return out
 
-    def _values(self, position: Index) -> ir.Value:
-        return vector.load(self.type, self.storage.values, [b.value(position)])
+    def _values(self, m: Member, position: Position) -> ir.Value:
+        rows = self.tile.sums // self.tile.group
+        return self.tile.values.vector(self.type, m.row // rows, position.value)
 
     def _element(self, red: Index, offset: int) -> ir.Value:
         one = self.panel.row(ir.VectorType.get([1], self.type.element_type), red, offset)
@@ -180,9 +181,8 @@ class _LaneStream(Stream):
                 pending.append(_Slot(m.position.child(g, slot), m.red, m.red_offset))
                 if len(pending) == self.tile.lanes:
                     at = next(self._turn) * self.tile.sums + m.row
-                    out[at] = vector.fma(
-                        self._values(pending[0].position.value), self._permuted(level, pending), out[at]
-                    )
+                    values = self._values(m, pending[0].position)
+                    out[at] = vector.fma(values, self._permuted(level, pending), out[at])
                     pending.clear()
         return out
 
@@ -242,11 +242,12 @@ def _constants(type_: ir.VectorType, values: Sequence[int]) -> ir.Value:
 
 def lane_tile(storage: Storage, roles: Roles, tile: RegisterTile, isa: Isa) -> RegisterTile:
     """The lane tile that computes what ``tile`` would, where one suits; else ``tile``."""
-    kind = lane_kind(roles, tile.element, isa) if tile.variant.lanes == 1 else None
+    one_column = tile.variant.lanes == 1 and isinstance(tile.element, ir.FloatType)
+    kind = lane_kind(roles, tile.element, isa) if one_column else None
     if kind is None:
         return tile
     lanes = isa.vector_bytes // 4
-    made = LaneTile(storage, roles, tile.variant, tile.multiple, 1, tile.element, kind, lanes)
+    made = LaneTile(storage, roles, tile.variant, tile.multiple, 1, tile.arithmetic, tile.values, kind, lanes)
     if kind == "rows" and made.lanes < 4:
         return tile
     return made if made.fits else tile

@@ -7,6 +7,7 @@ from pith._mlir import arith, ir, memref, vector
 from .. import builder as b
 from ..builder import Index
 from ..transpose import copy_transposed
+from .arithmetic import convert
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,16 +23,24 @@ class Panel:
 
 
 def pack_panel(
-    source: ir.Value, transposed: bool, panels: ir.Value, panel: ir.Value, reds: Index, cols: Index, lanes: int
+    source: ir.Value,
+    transposed: bool,
+    panels: ir.Value,
+    panel: Index,
+    reds: Index,
+    cols: Index,
+    lanes: int,
+    slot: Index | None = None,
 ) -> None:
-    """Copy one block of columns into ``panels[panel]``; columns past the edge become zero.
+    """Copy block ``panel`` of columns into ``panels[slot]``, by default the panel's; columns past the edge become zero.
 
     Shapes: source: ``(reds, cols)``, or ``(cols, reds)`` when ``transposed``; panels: ``(_, reds, lanes)``.
     """
     first = b.mul(panel, lanes)
     width = b.minimum(lanes, b.sub(cols, first))
+    panel = b.value(panel if slot is None else slot)
     if not transposed:
-        _copy_rows(source, panels, panel, reds, first, width, lanes)
+        _copy_rows(source, panels, panel, reds, first, width, lanes, unsigned)
         return
     element = panels.type.element_type
     b.for_loop(0, reds, lambda k: _clear(element, panels, panel, k, width, lanes))
@@ -42,23 +51,31 @@ def pack_panel(
         lambda k, j: [panel, b.value(k), b.value(j)],
         rows=width,
         cols=reds,
+        transform=lambda value, _: convert(value, element, unsigned),
     )
 
 
 def _copy_rows(
-    source: ir.Value, panels: ir.Value, panel: ir.Value, reds: Index, first: Index, width: Index, lanes: int
+    source: ir.Value,
+    panels: ir.Value,
+    panel: ir.Value,
+    reds: Index,
+    first: Index,
+    width: Index,
+    lanes: int,
+    unsigned: bool,
 ) -> None:
     element = panels.type.element_type
-    type_ = ir.VectorType.get([lanes], element)
+    type_ = ir.VectorType.get([lanes], source.type.element_type)
 
     def whole(k: Index) -> None:
         row = vector.load(type_, source, [b.value(k), b.value(first)])
-        vector.store(row, panels, [panel, b.value(k), b.value(0)])
+        vector.store(convert(row, element, unsigned), panels, [panel, b.value(k), b.value(0)])
 
     def ragged(k: Index) -> None:
         def copy(j: Index) -> None:
             value = memref.load(source, [b.value(k), b.value(b.add(first, j))])
-            memref.store(value, panels, [panel, b.value(k), b.value(j)])
+            memref.store(convert(value, element, unsigned), panels, [panel, b.value(k), b.value(j)])
 
         b.for_loop(0, width, copy)
         _clear(element, panels, panel, k, width, lanes)

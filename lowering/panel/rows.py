@@ -1,11 +1,14 @@
 """Passing over the rows of a chunk, a register tile at a time, strip after strip."""
 
+import dataclasses
+
 from pith._mlir import ir
 
 from .. import builder as b
 from ..builder import Index
 from .pack import Panel
 from .tile import Place, RegisterTile
+from .widen import Widening, widening
 
 #: How many register tiles ahead values are asked for. A strip of a row is too short for the hardware to
 #: see a stream in it: from the last-level cache its latency is as long as the work on it. On a Zen 3 core
@@ -19,20 +22,22 @@ def visit_rows(tile: RegisterTile, panel: Panel, results: ir.Value, lo: Index, u
     Args:
         strip: coordinates of the second level per pass over the rows, None to pass over them once.
     """
+    wide = widening(tile.storage, tile.values, tile.group, lo, units, strip)
     if strip is None:
-        _pass(tile, panel, results, lo, units, None)
+        _pass(tile, wide, panel, results, lo, units, None)
         return
     size = tile.storage.level_sizes[1]
 
     def one_strip(first: Index) -> None:
         span = first, b.minimum(b.add(first, strip), size)
-        _pass(tile, panel, results, lo, units, span, strip)
+        _pass(tile, wide, panel, results, lo, units, span, strip)
 
     b.for_loop(0, size, one_strip, step=strip)
 
 
 def _pass(
     tile: RegisterTile,
+    wide: Widening | None,
     panel: Panel,
     results: ir.Value,
     lo: Index,
@@ -50,12 +55,13 @@ def _pass(
             members = [b.minimum(b.add(b.add(lo, u), g), last) for g in range(tile.group)]
         if span is not None:
             tile.prefetch([b.add(unit, AHEAD * tile.group) for unit in members], span[0], strip)
+        reader = dataclasses.replace(tile, values=wide.fill(members, span)) if wide else tile
 
         def window(at: dict[int, Index]) -> None:
             first = b.mul(u, tile.roles.unit)
             for level, w in at.items():
                 first = b.add(first, b.mul(w, tile.windows[level] * tile.roles.format.exprs[level].div))
-            tile.visit(Place(members, first, panel, results), at, span)
+            reader.visit(Place(members, first, panel, results), at, span)
 
         _nest_windows(tile, window)
 

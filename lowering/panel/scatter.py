@@ -5,15 +5,16 @@ from pith._mlir import ir, vector
 from .. import builder as b
 from ..builder import Index
 from ..contraction import Matmul
-from ..levels import Cursor, Storage, descend, load_value, start, walk
+from ..levels import Cursor, descend, start, walk
+from .arithmetic import multiply_add
 from .pack import Panel
+from .tile import RegisterTile
 
 
 def scatter_rows(
-    storage: Storage,
+    shape: RegisterTile,
     m: Matmul,
     tile: ir.Value,
-    type_: ir.VectorType,
     panel: Panel,
     first_row: Index,
     chunk: Index,
@@ -23,11 +24,12 @@ def scatter_rows(
 
     A row whose levels below are its own keeps its sum in a register while they last.
     """
+    storage, type_ = shape.storage, shape.type
     last_row_level = 1 + max(i for i, e in enumerate(storage.format.exprs) if e.dim == m.row_dim)
 
     def leaf(at: Cursor, inner: list[ir.Value]) -> list[ir.Value]:
-        stored = vector.broadcast(type_, load_value(storage, at.position))
-        return [vector.fma(stored, panel.row(type_, at.coords[m.red_dim]), inner[0])]
+        stored = vector.broadcast(type_, shape.values.scalar(0, at.position))
+        return [multiply_add(stored, panel.row(type_, at.coords[m.red_dim]), inner[0])]
 
     def at_row(at: Cursor, carried: list[ir.Value]) -> list[ir.Value]:
         where = [b.value(b.sub(at.coords[m.row_dim], first_row)), b.value(0)]

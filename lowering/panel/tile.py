@@ -5,14 +5,16 @@ import itertools
 import math
 from collections.abc import Sequence
 
-from pith._mlir import arith, ir, memref, vector
+from pith._mlir import ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
-from ..levels import Storage, load_value
+from ..levels import Storage
+from .arithmetic import Arithmetic, add, bytes_of, multiply_add, to_sums
 from .pack import Panel
 from .stream import Leaf, Member, Position, Stream, identity
 from .variant import Roles, Variant
+from .widen import Values
 
 #: Independent chains of multiply-adds that hide the latency of one (4 cycles, two a cycle).
 CHAINS = 8
@@ -43,6 +45,7 @@ class RegisterTile:
 
     Attributes:
         vectors: machine vectors per row of the tile.
+        values: where the stored values are read.
     """
 
     storage: Storage
@@ -50,7 +53,13 @@ class RegisterTile:
     variant: Variant
     multiple: int
     vectors: int
-    element: ir.Type
+    arithmetic: Arithmetic
+    values: Values
+
+    @property
+    def element(self) -> ir.Type:
+        """Of the accumulators and the panels."""
+        return self.arithmetic.element
 
     @property
     def windows(self) -> dict[int, int]:
@@ -105,7 +114,7 @@ class RegisterTile:
             return  # one column: rows are read in one go, and the hardware sees the stream
         below = (lvl.g if lvl.kind == "nm" else size for lvl, size in zip(fmt.levels[2:], self.storage.level_sizes[2:]))
         entries = math.prod(below)
-        line = CACHE_LINE // (8 if isinstance(self.element, ir.F64Type) else 4)
+        line = CACHE_LINE // bytes_of(self.storage.values.type.element_type)
         for unit in units:
             first = b.mul(b.add(b.mul(unit, self.storage.level_sizes[1]), lo), entries)
             for at in range(0, count * entries, line):
@@ -121,7 +130,8 @@ class RegisterTile:
         """
         where = [[b.value(b.add(at.first, offset)), b.value(0)] for offset in self.row_offsets()]
         zero = vector.broadcast(self.type, b.zero_of(self.element))
-        accs = [zero] * self.rows if span is None else [vector.load(self.type, at.results, w) for w in where]
+        begun = span is not None and self.arithmetic.sums == self.element
+        accs = [vector.load(self.type, at.results, w) if begun else zero for w in where]
         accs += [zero] * (self.rows * (self.chains - 1))
         turn = itertools.cycle(range(self.chains))
 
@@ -131,18 +141,29 @@ class RegisterTile:
                 key = (identity(m.red), m.red_offset)
                 if key not in loaded:
                     loaded[key] = at.panel.row(self.type, m.red, m.red_offset)
-                stored = vector.broadcast(self.type, load_value(self.storage, m.position.value))
-                out[base + m.row] = vector.fma(stored, loaded[key], out[base + m.row])
+                stored = vector.broadcast(self.type, self.values.scalar(self.member(m.row), m.position.value))
+                out[base + m.row] = multiply_add(stored, loaded[key], out[base + m.row])
             return out
 
         sums = run_stream(self._stream(window_at, leaf), at.units, span, accs)
         for i, w in enumerate(where):
-            vector.store(self._fold(sums[i :: self.rows]), at.results, w)
+            self.put(self._fold(sums[i :: self.rows]), at.results, w, more=span is not None and not begun)
+
+    def member(self, row: int) -> int:
+        """Which member of the group a row of the tile belongs to."""
+        return row // (self.rows // self.group)
+
+    def put(self, total: ir.Value, results: ir.Value, where: Sequence[ir.Value], more: bool) -> None:
+        """Store an accumulator, or add it to what is there when ``more``."""
+        total = to_sums(total, self.arithmetic.sums)
+        if more:
+            total = add(vector.load(total.type, results, where), total)
+        vector.store(total, results, where)
 
     def _fold(self, parts: list[ir.Value]) -> ir.Value:
         """The sum of partial sums, in pairs."""
         while len(parts) > 1:
-            pairs = [arith.addf(x, y) for x, y in zip(parts[::2], parts[1::2])]
+            pairs = [add(x, y) for x, y in zip(parts[::2], parts[1::2])]
             parts = pairs + parts[2 * len(pairs) :]
         return parts[0]
 

@@ -91,14 +91,19 @@ class Roles:
         """True when no coordinate depends on the data: all rows read the same panel rows."""
         return self.format.is_dense
 
+    @property
+    def has_strips(self) -> bool:
+        """True when contracted coordinates can be cut into strips: the second level is dense over them."""
+        return self.direct and len(self.format.levels) > 1 and 1 not in self.inner and self.format.levels[1].is_dense
+
     def windows(self, rows: int) -> dict[int, int]:
-        """Per inner row level, how many of its coordinates are in the register tile at once."""
+        """Per inner row level, outermost first, how many of its coordinates are in the register tile at once."""
         out: dict[int, int] = {}
         for i in reversed(self.inner):
             size = self.format.exprs[i].mod
             out[i] = next(w for w in range(min(size, rows), 0, -1) if size % w == 0)
             rows //= out[i]
-        return out
+        return dict(sorted(out.items()))
 
     def group(self, rows: int) -> int:
         """How many units of the first level are in the register tile at once: 1 unless all are alike."""
@@ -123,6 +128,19 @@ def default_variant(roles: Roles, columns: int | None, element_bytes: int, isa: 
     if rows > 2:
         most = vector * 2
     return Variant(fitting_lanes(columns, vector, most), rows)
+
+
+def dense_variant(columns: int | None, element_bytes: int, isa: Isa) -> Variant:
+    """The register tile of a product of dense matrices (``columns`` None: unknown, taken as many).
+
+    >>> from pith.lowering.targets import ISAS
+    >>> [str(dense_variant(n, 4, ISAS["avx2"])) for n in (3, 8, 200)]
+    ['lanes=4,rows=8', 'lanes=8,rows=8', 'lanes=16,rows=6']
+    """
+    vector = max(1, isa.vector_bytes // element_bytes)
+    if columns is not None and columns <= vector:
+        return Variant(fitting_lanes(columns, vector, vector), 8)
+    return Variant(2 * vector, 6 if isa.vector_registers <= 16 else 12)
 
 
 def _tile_rows(roles: Roles, isa: Isa) -> int:

@@ -7,6 +7,7 @@ from pith._mlir import arith, ir, memref, vector
 from .. import builder as b
 from ..builder import Index
 from ..transpose import Transform, copy_transposed
+from .arithmetic import add as add_values
 
 
 def as_it_is(value: ir.Value, at: Sequence[Index]) -> ir.Value:
@@ -20,7 +21,7 @@ def added_to(out: ir.Value) -> Transform:
     def add(value: ir.Value, at: Sequence[Index]) -> ir.Value:
         where = [b.value(i) for i in at]
         is_vector = isinstance(value.type, ir.VectorType)
-        return arith.addf(vector.load(value.type, out, where) if is_vector else memref.load(out, where), value)
+        return add_values(vector.load(value.type, out, where) if is_vector else memref.load(out, where), value)
 
     return add
 

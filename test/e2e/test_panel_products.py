@@ -1,0 +1,149 @@
+"""The matrix-product generator against float64: random formats, shapes, sides, variants and instruction sets."""
+
+import numpy as np
+import pith
+import pytest
+from pith.compiler.kernel import compile_source
+from pith.formats.attribute import format_attribute
+from pith.lowering.isa import parse_isa
+from pith.lowering.panel.variant import Roles, default_variant, size_class
+
+SEED = 20261121
+
+#: Relative error ||out - ref|| / ||ref|| allowed: the rounding of sums of up to a few thousand terms.
+TOLERANCE = {"f32": 2e-6, "f64": 1e-14}
+NUMPY = {"f32": np.float32, "f64": np.float64}
+
+FIXED = (
+    "C0(2:4)",
+    "C0(1:4)",
+    "C0(3:16)",
+    "C0(4:4)",
+    "C1(4:4)->C0(4:4)",
+    "C1(2:4)->C0(2:4)",
+    "C1(3:4)->C0(2:4)",
+    "C2(1:2)->C1(2:3)->C0(2:4)",
+    "C3(1:2)->C2(2:2)->C1(2:3)->C0(1:4)",
+    "V(4)C0(2:4)",
+    "V(16)C1(2:4)->C0(2:4)",
+    "V(32)C1(1:4)->V(8)C0(2:4)",
+    "V(6)C1(1:2)->V(2)C0(2:3)",
+    "B(4x4)C0(1:2)",
+    "B(4x1)C0(2:4)",
+    "B(1x4)C0(2:4)",
+    "B(16x32)C0(1:3)",
+    "V(8)C1(1:2)->B(4x2)C0(1:3)",
+    "C1(*)->C0(2:4)",
+    "B(4x8)C0(*)",
+    "C0(*)",
+    "C1(bitmask)->C0(1:2)",
+    "M1->C1(*)->M0(4)->C0(2:4)",
+)
+
+
+def random_hss(rng: np.random.Generator) -> str:
+    """A format of up to 4 ranks, with row sharing and blocks."""
+    depth = int(rng.integers(1, 5))
+    shares = [1]
+    for _ in range(depth - 1):
+        shares.append(shares[-1] * int(rng.choice((1, 1, 2, 4))))
+    ranks = []
+    for i, share in zip(range(depth), shares):
+        h = int(rng.integers(1, 9)) if depth < 3 else int(rng.integers(1, 5))
+        g = int(rng.integers(1, h + 1))
+        block = "B({}x{})".format(*rng.integers(1, 5, 2)) if i == 0 and rng.random() < 0.3 and share == 1 else ""
+        v = f"V({share})" if share > 1 and not block else ""
+        ranks.append(f"{v}{block}C{i}({g}:{h})")
+    return "->".join(reversed(ranks))
+
+
+def source(fmt, element: str, right: bool, attributes: str, isa: str) -> str:
+    """``out = A @ x`` (``right``: ``x @ A.T``-like, rows of A are columns of the result) with dynamic sizes."""
+    x, y = ("(j, k)", "(j, i)") if right else ("(k, j)", "(i, j)")
+    t = f"tensor<?x?x{element}>"
+    return f"""#fmt = {format_attribute(fmt)}
+#a = affine_map<(i, j, k) -> (i, k)>
+#x = affine_map<(i, j, k) -> {x}>
+#y = affine_map<(i, j, k) -> {y}>
+module attributes {{pith.isa = "{isa}"}} {{
+func.func @product(%a: tensor<?x?x{element}, #fmt>, %x: {t}, %out: memref<?x?x{element}>) {{
+  %zero = arith.constant 0.0 : {element}
+  %dst = bufferization.to_tensor %out restrict writable : memref<?x?x{element}> to {t}
+  %init = linalg.fill ins(%zero : {element}) outs(%dst : {t}) -> {t}
+  %y = linalg.generic {{indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}}
+      ins(%a, %x : tensor<?x?x{element}, #fmt>, {t}) outs(%init : {t}) attrs = {{{attributes}}} {{
+  ^bb0(%v: {element}, %w: {element}, %s: {element}):
+    %p = arith.mulf %v, %w : {element}
+    %t = arith.addf %s, %p : {element}
+    linalg.yield %t : {element}
+  }} -> {t}
+  bufferization.materialize_in_destination %y in restrict writable %out : ({t}, memref<?x?x{element}>) -> ()
+  return
+}}
+}}
+"""
+
+
+def check_product(
+    rng, text: str, columns: int, element: str = "f32", right: bool = False, isa: str = "host", times=None
+):
+    """Compile one product and compare it with float64, the output poisoned."""
+    hss = pith.HSS.parse(text)
+    fmt = hss.to_format()
+    rows, reds = (int(d) * int(n) for d, n in zip(fmt.divisors(), times or rng.integers(1, 9, 2)))
+    dense = pith.prune(rng.standard_normal((rows, reds)).astype(NUMPY[element]), hss, **density(text))
+    a = pith.compress(dense, hss)
+    x = rng.standard_normal((columns, reds) if right else (reds, columns)).astype(NUMPY[element])
+    target = parse_isa(isa)
+    roles = Roles.of(fmt, 0)
+    variant = default_variant(roles, columns, x.itemsize, target)
+    attributes = f'"pith.variant" = "{variant}", "pith.multiple" = {size_class(roles, reds)} : i64'
+    kernel = compile_source(source(fmt, element, right, attributes, target.name), "product")
+    out = np.full((columns, rows) if right else (rows, columns), np.nan, NUMPY[element])
+    kernel.native(*a.buffers, *a.shape, x, out)
+    w, wide = dense.astype(np.float64), x.astype(np.float64)
+    reference = wide @ w.T if right else w @ wide
+    error = np.linalg.norm(out - reference) / max(np.linalg.norm(reference), 1e-30)
+    assert error < TOLERANCE[element], f"{text} {rows}x{reds}x{columns} {variant}: relative error {error:.1e}"
+
+
+def density(text: str) -> dict:
+    """Unstructured ranks keep a third of what they can."""
+    return {"density": 0.33} if "*" in text or "bitmask" in text else {}
+
+
+@pytest.mark.parametrize("text", FIXED)
+def test_formats(text):
+    rng = np.random.default_rng(SEED)
+    for columns, right in ((1, False), (3, True), (33, False), (70, True)):
+        check_product(rng, text, columns, right=right)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_formats(seed):
+    rng = np.random.default_rng(SEED + seed)
+    element = "f64" if seed % 4 == 3 else "f32"
+    columns = int(rng.choice((1, 2, 5, 8, 24, 64, 100)))
+    check_product(rng, random_hss(rng), columns, element, right=bool(seed % 2))
+
+
+@pytest.mark.parametrize("isa", ["generic", "emulate:avx2", "emulate:avx512"])
+@pytest.mark.parametrize("text", ["C1(2:4)->C0(2:4)", "V(4)C0(2:4)", "B(4x4)C0(1:2)", "C0(8:8)"])
+def test_register_tiles_of_other_machines(isa, text):
+    """Vectors of any width are legal everywhere; instructions that are not are emulated."""
+    rng = np.random.default_rng(SEED)
+    for columns in (1, 50):
+        check_product(rng, text, columns, isa=isa, times=(3, 16))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 63, 64, 65, 130])
+def test_chunks_of_rows(rows):
+    for text in ("C0(2:4)", "C0(4:4)"):
+        for columns in (1, 20):
+            check_product(np.random.default_rng(rows), text, columns, times=(rows, 70))
+
+
+def test_no_contracted_coordinates():
+    for text in ("C0(2:4)", "C0(4:4)", "C0(*)", "V(4)C0(2:4)"):
+        for columns in (1, 20):
+            check_product(np.random.default_rng(0), text, columns, times=(5, 0))
