@@ -91,11 +91,12 @@ def _by_lanes(pruning: LanePruning, walk: Walk, flag: ir.Value, sizes: list[Inde
             origin = (b.mul(c, e) for c, e in zip((*coords, group), groups.extents))
             return Node(groups.level, 0, tuple(origin))
 
+        own = pruning.with_scratch()
         lo = b.mul(chunk, _CHUNK)
         hi = b.minimum(b.add(lo, _CHUNK), vectors)
 
         def block(v: Index, nan: ir.Value) -> list[ir.Value]:
-            return [arith.maxsi(nan, pruning.visit(node(b.mul(v, lanes)))[0])]
+            return [arith.maxsi(nan, own.visit(node(b.mul(v, lanes)))[0])]
 
         nan = b.for_loop(lo, hi, block, [pruning.nothing()[0]])[0]
         raise_flag(flag, _any_nan(nan, walk.saliency.type.element_type))

@@ -12,7 +12,7 @@ import itertools
 import math as pymath
 from collections.abc import Callable, Sequence
 
-from pith._mlir import arith, ir, vector
+from pith._mlir import arith, ir, memref, vector
 from pith.formats import Format
 
 from . import builder as b
@@ -20,6 +20,7 @@ from .builder import Index
 from .convert_pith_storage_lanes import Lanes
 from .convert_pith_storage_scores import (
     Score,
+    among_largest,
     constant,
     element_of,
     float_of,
@@ -29,11 +30,10 @@ from .convert_pith_storage_scores import (
 from .convert_pith_storage_tree import Node, Tree
 
 #: Elements of a group that are held in registers and on the stack all at once.
-_STRAIGHT = 64
+_STRAIGHT = 32
 
-#: Pairs to compare, and pieces of straight-line code, up to which a format is pruned like this: beyond, the code is
-#: larger than it is worth.
-_PAIRS, _PIECES = 300, 64
+#: Pairs to compare up to which a format is pruned like this: beyond, the code is larger than it is worth.
+_PAIRS = 512
 
 #: What a visit returns: bits that tell whether a NaN was met, then the sums of what is left.
 State = list[ir.Value]
@@ -61,22 +61,17 @@ class Groups:
         extents = tuple(pymath.prod(e.mod for e in below if e.dim == d) for d in range(fmt.rank))
         if any(e.div < extents[e.dim] for e in above):
             return None
-        pairs, pieces = _cost(fmt, limits, level)
-        return cls(level, extents) if pairs <= _PAIRS and pieces <= _PIECES else None
+        return cls(level, extents) if _pairs(fmt, limits, level) <= _PAIRS else None
 
 
-def _cost(fmt: Format, limits: dict[int, int], level: int) -> tuple[int, int]:
-    """Pairs that straight-line code compares below a level, and pieces of it that load and store."""
+def _pairs(fmt: Format, limits: dict[int, int], level: int) -> int:
+    """Pairs that the code compares from a level on down."""
     sizes = [e.mod for e in fmt.exprs[level:]]
     if not sizes:
-        return 0, 1
-    pairs, pieces = _cost(fmt, limits, level + 1)
-    straight = pymath.prod(sizes) <= _STRAIGHT
-    if straight or level in limits:
-        pairs *= sizes[0]
-    if level in limits:
-        pairs += sizes[0] * (sizes[0] - 1) // 2
-    return pairs, 1 if straight else pieces * (2 * sizes[0] if level in limits else 1)
+        return 0
+    copies = sizes[0] if pymath.prod(sizes) <= _STRAIGHT else 1
+    own = sizes[0] * (sizes[0] - 1) // 2 if level in limits else 0
+    return own + copies * _pairs(fmt, limits, level + 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +83,7 @@ class LanePruning:
         saliency: memref of what is ranked by; may be the source.
         floor: below this, an element is dropped in any case; None for no such bound.
         out: memref of the result.
+        scratch: per limited level whose groups are not straight-line code, buffers with an entry per block.
     """
 
     tree: Tree
@@ -98,6 +94,7 @@ class LanePruning:
     saliency: ir.Value
     floor: ir.Value | None
     out: ir.Value
+    scratch: dict[int, list[ir.Value]] = dataclasses.field(default_factory=dict)
 
     def visit(self, node: Node) -> State:
         """Prune what is below ``node`` of every lane; ``node`` is that of the first."""
@@ -121,15 +118,60 @@ class LanePruning:
     def _size(self, level: int) -> int:
         return pymath.prod(e.mod for e in self.tree.format.exprs[level:])
 
+    def with_scratch(self) -> "LanePruning":
+        """This pruning with buffers of its own for the sums and the fate of blocks, made at the insertion point."""
+        loops = [level for level in self.limits if self._size(level) > _STRAIGHT]
+        kinds = [*(s.type for s in self.score.no_sums(self.lanes.type)), self.lanes.type]
+
+        def buffers(level: int) -> list[ir.Value]:
+            size = self.tree.level_sizes[level]
+            return [memref.alloca(ir.MemRefType.get([size], kind), [], []) for kind in kinds]
+
+        return dataclasses.replace(self, scratch={level: buffers(level) for level in loops})
+
     def _limited(self, node: Node) -> State:
-        size = self.tree.level_sizes[node.level]
-        children = [self.tree.child(node, 0, c) for c in range(size)]
-        states = [self.visit(child) for child in children]
-        kept = among_largest([self.score.block_key(sums) for _, *sums in states], self.limits[node.level])
-        for child, keep in zip(children, kept):
-            self._drop_unless(keep, child)
-        left = [[nan, *_masked(keep, sums)] for keep, (nan, *sums) in zip(kept, states)]
-        return functools.reduce(_combine, left)
+        """Prune blocks one after the other, choose among them, then zero those that lose."""
+        *sums, fate = self.scratch[node.level]
+        size = range(self.tree.level_sizes[node.level])
+        for buffer, c in itertools.product(sums, size):
+            memref.store(constant(buffer.type.element_type, 0.0), buffer, [b.value(c)])
+
+        def visit(c: Index, block: Node, carried: list[ir.Value]) -> list[ir.Value]:
+            nan, *added = self.visit(block)
+            for buffer, s in zip(sums, added):
+                memref.store(arith.addf(_at(buffer, c), s), buffer, [b.value(c)])
+            return [arith.maxsi(carried[0], nan)]
+
+        nan = self._blocks(node, visit, self.nothing()[:1])[0]
+        held = [[_at(buffer, c) for buffer in sums] for c in size]
+        kept = among_largest([self.score.block_key(s) for s in held], self.limits[node.level])
+        for c, keep in enumerate(kept):
+            memref.store(arith.extsi(self.lanes.type, keep), fate, [b.value(c)])
+
+        def drop(c: Index, block: Node, carried: list[ir.Value]) -> list[ir.Value]:
+            keep = arith.cmpi(arith.CmpIPredicate.ne, _at(fate, c), constant(self.lanes.type, 0))
+            self._drop_unless(keep, block)
+            return carried
+
+        self._blocks(node, drop, [])
+        return [nan, *functools.reduce(_combine_sums, map(_masked, kept, held))]
+
+    def _blocks(self, node: Node, visit: Callable[..., list[ir.Value]], carried: list[ir.Value]) -> list[ir.Value]:
+        """Loop over the blocks below ``node``: row by row, where each of them would be a loop over rows.
+
+        Rows of large tensors are so far apart that the cache would lose them from one block to the next.
+        """
+        level = node.level + 1
+        if level in self.limits or self._size(level) <= _STRAIGHT:
+            return self.tree.for_children(node, visit, carried)
+
+        def row(r: Index, *outer: ir.Value) -> list[ir.Value]:
+            def inside(c: Index, child: Node, inner: list[ir.Value]) -> list[ir.Value]:
+                return visit(c, self.tree.child(child, 0, r), inner)
+
+            return self.tree.for_children(node, inside, list(outer))
+
+        return b.for_loop(0, self.tree.level_sizes[level], row, carried)
 
     def _drop_unless(self, keep: ir.Value, node: Node) -> None:
         if self._size(node.level) > _STRAIGHT:
@@ -174,10 +216,10 @@ class LanePruning:
         return {row: sorted(columns) for row, columns in sorted(rows.items())}
 
     def _load(self, source: ir.Value, node: Node, row: tuple[int, ...], columns: list[int]) -> list[ir.Value]:
-        return self.lanes.load(source, _at(node, row), columns, self.groups.extents[-1])
+        return self.lanes.load(source, _row(node, row), columns, self.groups.extents[-1])
 
     def _store(self, bits: list[ir.Value], node: Node, row: tuple[int, ...], columns: list[int]) -> None:
-        self.lanes.store(bits, self.out, _at(node, row), columns, self.groups.extents[-1])
+        self.lanes.store(bits, self.out, _row(node, row), columns, self.groups.extents[-1])
 
 
 @dataclasses.dataclass
@@ -225,26 +267,6 @@ class _Choice:
             self.kept[tuple(at)] = keep if before is None else arith.andi(before, keep)
 
 
-def among_largest(keys: Sequence[ir.Value], limit: int) -> list[ir.Value]:
-    """Per key, whether fewer than ``limit`` others beat it; of equal ones the earlier wins.
-
-    With ``earlier - later`` the wins against later keys less the losses to earlier ones, both counted in
-    the -1 that a comparison is in a vector, a key loses ``earlier - later + (number of later keys)`` times.
-    """
-    n = len(keys)
-    type_ = keys[0].type
-    balance: list[ir.Value | None] = [None] * n
-    for i, j in itertools.combinations(range(n), 2):
-        wins = arith.extsi(type_, arith.cmpi(arith.CmpIPredicate.sge, keys[i], keys[j]))
-        balance[i] = wins if balance[i] is None else arith.addi(balance[i], wins)
-        balance[j] = arith.subi(constant(type_, 0) if balance[j] is None else balance[j], wins)
-    bounds = [limit - (n - 1 - i) for i in range(n)]
-    return [
-        arith.cmpi(arith.CmpIPredicate.slt, constant(type_, 0) if x is None else x, constant(type_, bound))
-        for x, bound in zip(balance, bounds)
-    ]
-
-
 def _number(bits: ir.Value, element: ir.Type) -> ir.Value:
     """Zero-extended bits as the f32 or f64 that holds the number."""
     width = element.width
@@ -269,9 +291,9 @@ def _combine(a: State, c: State) -> State:
     return [arith.maxsi(a[0], c[0]), *_combine_sums(a[1:], c[1:])]
 
 
-def _at(node: Node, row: tuple[int, ...]) -> list[Index]:
+def _row(node: Node, row: tuple[int, ...]) -> list[Index]:
     return [*(b.add(i, o) for i, o in zip(node.origin, row)), node.origin[-1]]
 
 
-#: ``emit(node)`` for the groups that fill no vector.
-Scalar = Callable[[Node], object]
+def _at(buffer: ir.Value, entry: Index) -> ir.Value:
+    return memref.load(buffer, [b.value(entry)])

@@ -5,6 +5,8 @@ NaN included, so that no group ever keeps more than G.
 """
 
 import dataclasses
+import itertools
+from collections.abc import Sequence
 
 from pith._mlir import arith, ir, math
 
@@ -50,6 +52,26 @@ class Score:
         wide = to_f64(x)
         score = wide if self.kind == "value" else math.absf(wide)
         return arith.cmpf(arith.CmpFPredicate.OGE, score, floor)
+
+
+def among_largest(keys: Sequence[ir.Value], limit: int) -> list[ir.Value]:
+    """Per key, whether fewer than ``limit`` others beat it; of equal ones the earlier wins.
+
+    With ``earlier - later`` the wins against later keys less the losses to earlier ones, both counted in
+    the -1 that a comparison is in a vector, a key loses ``earlier - later + (number of later keys)`` times.
+    """
+    n = len(keys)
+    type_ = keys[0].type
+    balance: list[ir.Value | None] = [None] * n
+    for i, j in itertools.combinations(range(n), 2):
+        wins = arith.extsi(type_, arith.cmpi(arith.CmpIPredicate.sge, keys[i], keys[j]))
+        balance[i] = wins if balance[i] is None else arith.addi(balance[i], wins)
+        balance[j] = arith.subi(constant(type_, 0) if balance[j] is None else balance[j], wins)
+    bounds = [limit - (n - 1 - i) for i in range(n)]
+    return [
+        arith.cmpi(arith.CmpIPredicate.slt, constant(type_, 0) if x is None else x, constant(type_, bound))
+        for x, bound in zip(balance, bounds)
+    ]
 
 
 def float_of(x: ir.Value) -> ir.Value:
