@@ -16,6 +16,7 @@ _EXPORTS = {
     "Kernel": "compiler.kernel",
     "compile": "compiler.compile",
     "explain": "tuning.report",
+    "infer_format": "infer",
     "load": "compiler.bundle",
     "linear": "compiler.linear",
     "matmul": "compiler.matmul",

@@ -1,0 +1,177 @@
+"""The tightest formats of a matrix: candidates from its occupancies, ranked by the bytes they store."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from ..errors import ShapeError
+from .buffers import buffer_specs
+from .format import Format
+from .hss import HSS
+from .occupancy import Occupancy, occupancies
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A format that a matrix obeys.
+
+    Attributes:
+        hss: the format.
+        nbytes: bytes of the matrix stored in it: values and metadata.
+        stored: values stored, zeros that fill up groups and blocks included.
+    """
+
+    hss: HSS
+    nbytes: int
+    stored: int
+
+    def __str__(self) -> str:
+        return f"{self.hss}: {self.nbytes} bytes"
+
+
+@dataclasses.dataclass(frozen=True)
+class Inferred:
+    """What :func:`infer` found.
+
+    Attributes:
+        candidates: fewest bytes first; of equal bytes, the one of fewer ranks.
+    """
+
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def format(self) -> HSS:
+        """The tightest format."""
+        return self.candidates[0].hss
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the matrix stored in it."""
+        return self.candidates[0].nbytes
+
+    def __str__(self) -> str:
+        return str(self.candidates[0])
+
+
+def infer(mask: np.ndarray, value_bytes: int, *, padded: bool = False, limit: int = 16) -> Inferred:
+    """The tightest formats of a matrix with non-zeros where ``mask`` is True.
+
+    Semantics: candidates are ``M0->C0`` (dense), ``C0(*)`` (CSR), ``C0->M0(*)`` (CSC), ``C0(bitmask)``; with
+        blocks B of up to 32x32, ``B C0(G:H)``, ``B C0(*)`` (BSR) and ``B C0(bitmask)``; and in two ranks
+        ``V C1(G:H)->V C0(G:H)`` and ``V C1(*)->V C0(G:H)``. H is 2 to 32; heights of blocks and V are powers
+        of two up to 32. Every G is the smallest the matrix obeys.
+    Shapes: mask: a Boolean matrix. Only blocks and groups that divide it, unless ``padded``.
+    Errors: :class:`pith.ShapeError` when it is not a matrix or has no elements.
+
+    Example:
+        >>> print(infer(np.eye(16, dtype=bool), 4))
+        V(4)C1(1:4)->C0(1:4): 69 bytes
+    """
+    if mask.ndim != 2 or not mask.size:
+        raise ShapeError(f"expects a matrix with elements, got shape {mask.shape}", hint="reshape it first")
+    found = {(o.height, o.width): o for o in occupancies(mask, padded=padded)}
+    guesses = sorted(_guesses(found, mask.shape, 8 * value_bytes), key=lambda guess: guess.bits)
+    always = [Guess(0, text, found[1, 1].held) for text in ("M0->C0", "C0(*)")]
+
+    def exact(guess: Guess) -> Candidate:
+        hss = HSS.parse(guess.text)
+        fmt = hss.to_format()
+        if any(size % divisor for size, divisor in zip(mask.shape, fmt.divisors())):
+            hss = dataclasses.replace(hss, padded=True)
+            fmt = fmt.with_padding()
+        return Candidate(hss, *stored_size(fmt, mask.shape, guess.entries, value_bytes))
+
+    best = sorted(map(exact, guesses[: 4 * limit]), key=_order)[:limit]
+    return Inferred(tuple(sorted({c.hss: c for c in (*best, *map(exact, always))}.values(), key=_order)))
+
+
+def _order(candidate: Candidate) -> tuple[int, int, str]:
+    return candidate.nbytes, len(candidate.hss.ranks), str(candidate.hss)
+
+
+@dataclasses.dataclass(frozen=True)
+class Guess:
+    """A candidate before its bytes are known exactly.
+
+    Attributes:
+        bits: about how many it stores.
+        text: the format.
+        entries: of its compressed or bitmask level.
+    """
+
+    bits: float
+    text: str
+    entries: int = 0
+
+
+def _guesses(found: Mapping[tuple[int, int], Occupancy], shape: Sequence[int], value: int) -> Iterator[Guess]:
+    """Every candidate, some more than once where the same is written in two ways."""
+    dense = math.prod(shape)
+    yield Guess(dense * value, "M0->C0")
+    yield Guess(found[1, 1].held * (value + 32) + (shape[1] + 1) * 32, "C0->M0(*)", found[1, 1].held)
+    for o in found.values():
+        block = o.height * o.width
+        b = f"B({o.height}x{o.width})" if block > 1 else ""
+        listed = o.held * block * value + (shape[0] / o.height + 1) * 32
+        yield Guess(listed + o.held * 32, f"{b}C0(*)", o.held)
+        yield Guess(listed + o.blocks, f"{b}C0(bitmask)", o.held)
+        for h, most in o.fullest.items():
+            if (g := max(most, 1)) < h:
+                kept = dense * g / h
+                yield Guess(kept * (value + _bits(h) / block), f"{b}C0({g}:{h})")
+        yield from _two_ranks(o, found, shape, value)
+
+
+def _two_ranks(
+    outer: Occupancy, found: Mapping[tuple[int, int], Occupancy], shape: Sequence[int], value: int
+) -> Iterator[Guess]:
+    """Candidates whose outer rank chooses among the blocks of ``outer``, one row of which is a group of the inner."""
+    v, h0 = outer.height, outer.width
+    groups = {inner.height: inner.fullest.get(h0, h0) for inner in found.values() if inner.width == 1}
+    for share, most in groups.items():
+        if v % share or (g0 := max(most, 1)) >= h0:
+            continue
+        inner = f"V({share})C0({g0}:{h0})" if share > 1 else f"C0({g0}:{h0})"
+        per_value = value + _bits(h0) / share
+        listed = outer.held * v * g0 * per_value + outer.held * 32 + (shape[0] / v + 1) * 32
+        yield Guess(listed, f"{_shared(v)}C1(*)->{inner}", outer.held)
+        for h1, fullest in outer.fullest.items():
+            if (g1 := max(fullest, 1)) < h1:
+                kept = outer.blocks * g1 / h1
+                yield Guess(kept * (v * g0 * per_value + _bits(h1)), f"{_shared(v)}C1({g1}:{h1})->{inner}")
+
+
+def _shared(v: int) -> str:
+    return f"V({v})" if v > 1 else ""
+
+
+def _bits(h: int) -> int:
+    """Stored width of a coordinate below ``h``."""
+    return next(w for w in (1, 2, 4, 8) if 2**w >= h)
+
+
+def stored_size(fmt: Format, shape: Sequence[int], entries: int, value_bytes: int) -> tuple[int, int]:
+    """Bytes of all buffers, and number of values, of a tensor whose compressed and bitmask level has ``entries``.
+
+    >>> stored_size(Format.csr(), (4, 8), 5, 4)
+    (60, 5)
+    """
+    sizes = fmt.level_sizes(shape)
+    counts = [1]
+    for level, size in zip(fmt.levels, sizes):
+        counts.append(counts[-1] * (level.g or size) if level.is_static else entries)
+    nbytes = counts[-1] * value_bytes
+    for spec in buffer_specs(fmt):
+        above, below = counts[spec.level], counts[spec.level + 1]
+        if spec.role == "positions":
+            words = above + 1
+        elif spec.role == "bits":
+            words = above * -(-sizes[spec.level] // 8)
+        else:
+            words = spec.words(below)
+        nbytes += words * spec.storage_bits // 8
+    return nbytes, counts[-1]

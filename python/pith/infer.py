@@ -1,0 +1,40 @@
+"""Which formats suit a matrix: :func:`infer_format`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .formats.infer import Inferred, infer
+from .sparse import SparseTensor, check_dtype
+from .sparse_interop import numpy_of
+
+#: Bytes of a value when only a mask is given: those of a float32.
+_MASK_VALUE = 4
+
+
+def infer_format(w: Any, *, padded: bool = False, value_bytes: int | None = None, limit: int = 16) -> Inferred:
+    """The tightest formats of a matrix, or of a Boolean mask of its non-zeros.
+
+    Shapes:  w: a matrix: NumPy array, torch tensor or SparseTensor.
+    Semantics: see :func:`pith.formats.infer.infer` for the candidates. The result's ``format`` stores ``w`` in the
+        fewest bytes among them, ``candidates`` lists ``limit`` of them and, in any case, dense and CSR. What is
+        found is a fact about this matrix, not a law it was pruned by: a random matrix with few non-zeros
+        may obey ``C0(7:32)``. ``padded``: also formats whose groups do not divide the shape. ``value_bytes``:
+        of one stored value; by default those of the element type, 4 for a mask.
+    Errors:  :class:`pith.ShapeError` for anything but a matrix with elements; :class:`pith.DTypeError`.
+    Cost:    at most 12 passes over the matrix; 4096x4096 takes under 0.6 s of CPU (2 busy cores, AVX2, 2026-11).
+
+    Example:
+        >>> import numpy as np
+        >>> w = np.tile(np.float32([[0, 3, 0, 5, 0, 0, 0, 0]]), (16, 8))
+        >>> found = infer_format(w)
+        >>> print(found.format, found.nbytes)
+        V(16)C1(1:2)->V(16)C0(2:4) 1029
+    """
+    if isinstance(w, SparseTensor):
+        w = w.to_dense()
+    array = numpy_of(w)
+    check_dtype(array)
+    is_mask = array.dtype == bool
+    size = value_bytes or (_MASK_VALUE if is_mask else array.dtype.itemsize)
+    return infer(array if is_mask else array != 0, size, padded=padded, limit=limit)
