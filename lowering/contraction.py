@@ -21,6 +21,8 @@ _ZERO_UNARY = (
     "arith.fptoui",
 )
 _ACCUMULATE = ("arith.addf", "arith.addi")
+#: What may bring a factor to the type of a product.
+_WIDENING = ("arith.extf", "arith.extsi", "arith.extui", "arith.sitofp", "arith.uitofp")
 #: Ops f with f(a + b) = f(a) + f(b) in each operand, and what may follow them.
 _LINEAR = ("arith.mulf", "arith.muli", "arith.extf", "arith.extsi", "arith.negf", *_ACCUMULATE, "linalg.yield")
 
@@ -167,15 +169,14 @@ class Matmul:
 
 
 def match_matmul(g: SparseGeneric) -> Matmul | None:
-    """Recognise a matrix product of floats with one sparse operand, in any orientation."""
+    """Recognise a matrix product with one sparse operand and sums of 32 or 64 bits, in any orientation."""
     product = match_product(g)
     if product is None or g.format.may_overhang(shape_of(g.op.operands[g.sparse].type)):
         return None  # beyond the edge, the dense operand has nothing to read
-    types = {v.type.element_type for v in g.op.operands}
-    names = [o.operation.name for o in g.op.regions[0].blocks[0].operations]
-    if len(types) != 1 or not isinstance(next(iter(types)), (ir.F32Type, ir.F64Type)) or len(names) != 3:
+    sums = g.init.type.element_type
+    if str(sums) not in ("f32", "f64", "i32", "i64"):
         return None
-    return product if names[0] == "arith.mulf" else None
+    return product
 
 
 def match_product(g: SparseGeneric) -> Matmul | None:
@@ -200,7 +201,7 @@ def _multiplies_inputs(block: ir.Block) -> bool:
     names = [o.operation.name for o in body]
     if len(names) < 3 or names[-3] not in ("arith.mulf", "arith.muli"):
         return False
-    if not all(name in ("arith.extf", "arith.extsi", "arith.extui") for name in names[:-3]):
+    if not all(name in _WIDENING for name in names[:-3]):
         return False
     factors = [v if isinstance(v.owner, ir.Block) else v.owner.operands[0] for v in body[-3].operands]
     return {str(v) for v in factors} == {str(block.arguments[0]), str(block.arguments[1])}

@@ -115,7 +115,7 @@ def emit_panel(m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None 
     unsigned = e.tile.arithmetic.dense_unsigned
 
     def pack(panel: ir.Value) -> None:
-        pack_panel(source, m.dense_transposed, panels, panel, e.reds, e.cols, e.lanes, unsigned)
+        pack_panel(source, m.dense_transposed, panels, panel, e.reds, e.cols, e.lanes, unsigned=unsigned)
 
     b.parallel_loop([e.panels], pack, work=b.mul(e.reds, e.cols))
     work = b.div(b.mul(b.dim_size(storage.values, 0), e.cols), 8)  # one vector operation is as long as a scalar one

@@ -107,17 +107,14 @@ class LaneTile(RegisterTile):
             type=type_,
             panel=at.panel,
         )
-        sums = run_stream(stream, at.units, span, [zero] * (self.sums * self.chains))
+        sums = run_stream(stream, at, span, [zero] * (self.sums * self.chains))
         step = self.lanes if self.kind == "rows" else 1
         one = ir.VectorType.get([step], self.element)
         for i, offset in enumerate(self.row_offsets()[::step]):
             total = self._fold(sums[i :: self.sums])
             if self.kind != "rows":
                 total = vector.broadcast(one, self._across(total))
-            where = [b.value(b.add(at.first, offset)), b.value(0)]
-            if span is not None:
-                total = arith.addf(vector.load(one, at.results, where), total)
-            vector.store(total, at.results, where)
+            self.put(total, at.results, [b.value(b.add(at.first, offset)), b.value(0)], more=span is not None)
 
 
 def _no_leaf(members: Sequence[Member], accs: list[ir.Value]) -> list[ir.Value]:

@@ -31,8 +31,11 @@ def pack_panel(
     cols: Index,
     lanes: int,
     slot: Index | None = None,
+    unsigned: bool = False,
 ) -> None:
     """Copy block ``panel`` of columns into ``panels[slot]``, by default the panel's; columns past the edge become zero.
+
+    Elements become those of ``panels``, integers as ``unsigned`` says.
 
     Shapes: source: ``(reds, cols)``, or ``(cols, reds)`` when ``transposed``; panels: ``(_, reds, lanes)``.
     """
