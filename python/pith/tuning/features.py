@@ -16,6 +16,9 @@ L1_BYTES, L2_BYTES = 32 << 10, 512 << 10
 #: Columns a dense kernel computes at once: a last block is padded to as many, and fewer are hardly less work.
 DENSE_COLUMNS = 16
 
+#: Bytes sums are kept in, at least: f32 for 16-bit floats, i32 for 8 and 16-bit integers.
+SUM_BYTES = 4
+
 Features = dict[str, float]
 
 
@@ -78,7 +81,7 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
     n, k, threads, size = problem.columns, problem.contracted, problem.threads, problem.element_bytes
     lanes = min(variant.lanes, n) if variant.lanes_fit else variant.lanes
     panels = -(-n // lanes)
-    vectors = -(-lanes * size // parse_isa(problem.isa).vector_bytes)
+    vectors = -(-lanes * max(size, SUM_BYTES) // parse_isa(problem.isa).vector_bytes)
     multiply = problem.stored * panels * vectors
     loads = multiply / max(1, min(variant.rows, problem.shared_rows))
     footprint = k * lanes * size

@@ -85,7 +85,7 @@ class Problem:
         columns: int,
         element: str,
         *,
-        threads: int,
+        threads: int | None = None,
         side: str = "left",
         density: float = 1.0,
     ) -> Problem:
@@ -94,6 +94,8 @@ class Problem:
         Args:
             density: share of coordinates the outermost level holds whose number the data decide.
         """
+        from ..runtime import num_threads
+
         count, positions = 1, []
         for level, size in zip(fmt.levels, fmt.level_sizes(shape)):
             if level.is_static:
@@ -102,7 +104,7 @@ class Problem:
                 count, density = max(1, round(count * size * density)), 1.0
             positions.append(count)
         bits = sum(n * fmt.coord_bits(i) for i, n in enumerate(positions) if fmt.levels[i].has_coordinates)
-        rest = (bits // 8, side, threads, host_isa().name, "torch" in sys.modules)
+        rest = (bits // 8, side, threads or num_threads(), host_isa().name, "torch" in sys.modules)
         return cls(fmt, shape, columns, element, tuple(positions), *rest)
 
     @property

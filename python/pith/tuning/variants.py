@@ -32,7 +32,7 @@ class Variant:
             to f32), ``loops`` (over scalars), or a register tile of the panel generator, ``lanes=64,rows=1``:
             the text of the attribute ``pith.variant``.
         family: variants whose times one model can tell: ``dense``, ``dense:f32``, ``panel``, ``scatter``
-            (the panel generator where a row's results cannot stay in registers), ``loops``.
+            (the panel generator where a row's results cannot stay in registers), ``loops``, ``strided loops``.
         lanes: columns computed at once.
         rows: rows of the result computed at once.
         lanes_fit: narrower problems are not padded to ``lanes``.
@@ -75,7 +75,9 @@ def dense_variants(problem: Problem) -> tuple[Variant, ...]:
 def sparse_variants(problem: Problem) -> tuple[Variant, ...]:
     """Pith's own kernels for a problem, best guess first."""
     if problem.element not in PANEL_ELEMENTS:
-        return (Variant("loops", "loops", lanes=1 << 30, lanes_fit=True),)
+        # On the right, neighbouring columns of the dense operand and of the result are rows apart.
+        family = "loops" if problem.side == "left" else "strided loops"
+        return (Variant("loops", family, lanes=1 << 30, lanes_fit=True),)
     isa = parse_isa(problem.isa)
     roles = Roles.of(problem.format, problem.kept_dim)
     guess = default_variant(roles, problem.columns, problem.element_bytes, isa)
