@@ -108,7 +108,10 @@ class SparseTensor:
 
     @classmethod
     def from_torch(cls, tensor: Any, fmt: FormatLike = CSR) -> SparseTensor:
-        """A torch tensor on the CPU: COO, CSR, CSC, BSR and BSC as they are, strided ones stored in ``fmt``."""
+        """A torch tensor on the CPU: COO, CSR, CSC, BSR and BSC as they are, strided ones stored in ``fmt``.
+
+        Semi-structured ones (CUTLASS's layout, any device) become ``C0(2:4)``; those of f32 ``C0(1:2)``.
+        """
         parts = from_torch(tensor)
         return cls.from_dense(tensor, fmt) if parts is None else cls(*parts)
 
@@ -197,7 +200,10 @@ class SparseTensor:
         return to_scipy(self)
 
     def to_torch(self) -> Any:
-        """A torch tensor of layout CSR, CSC, COO or BSR on the same buffers (COO indices are copied)."""
+        """A torch tensor of layout CSR, CSC, COO or BSR on the same buffers (COO indices are copied).
+
+        ``C0(2:4)`` (of f32: ``C0(1:2)``) becomes a semi-structured tensor in CUTLASS's layout.
+        """
         return to_torch(self)
 
     #: NumPy leaves ``array @ tensor`` to :meth:`__rmatmul__` instead of converting the tensor.

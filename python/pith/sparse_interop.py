@@ -15,6 +15,7 @@ from .errors import DeviceError, DTypeError, FormatError, UnsupportedError
 from .formats.format import Format
 from .formats.pack import pack_coordinates
 from .formats.pack_buffers import aligned_empty
+from .semi_structured import from_semi_structured, is_semi_structured, semi_structured_format, to_semi_structured
 
 Parts = tuple[tuple[int, ...], Format, tuple[np.ndarray, ...]]
 
@@ -165,9 +166,11 @@ def layout_of(fmt: Format) -> tuple[str, tuple[int, int]]:
 
 
 def from_torch(tensor: Any) -> Parts | None:
-    """Parts of a sparse torch tensor on the CPU; None for a strided one."""
+    """Parts of a sparse torch tensor on the CPU, or a semi-structured one anywhere; None for a strided one."""
     if not is_torch(tensor):
         raise DTypeError(f"expects a torch tensor, got {type(tensor).__name__}")
+    if is_semi_structured(tensor):
+        return from_semi_structured(tensor, lambda part: _numpy_of_torch(part.detach().cpu()))
     if tensor.device.type != "cpu":
         raise DeviceError(f"expects a tensor on the CPU, got {tensor.device}", hint="t.cpu()")
     layout = str(tensor.layout).removeprefix("torch.")
@@ -220,6 +223,8 @@ def to_torch(tensor: Any) -> Any:
     """The torch tensor that shares the buffers of a :class:`pith.SparseTensor`."""
     import torch
 
+    if tensor.format == semi_structured_format(tensor.dtype.name):
+        return to_semi_structured(tensor, _torch_of_numpy)
     kind, block = layout_of(tensor.format)
     values = _torch_of_numpy(tensor.values)
     if kind == "coo":
