@@ -208,7 +208,8 @@ def test_explain_refuses_what_matmul_refuses():
 
 LAYER = """#fmt = #pith.format<affine_map<(i, j) -> (i, j floordiv 4, j mod 4)>,
   [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<{g}, 4>], 0, 0, 0>
-func.func @layer(%w: tensor<512x256xf32, #fmt>, %x: tensor<256x{n}xf32>, %y: tensor<512x{n}xf32>) -> tensor<512x{n}xf32> {{
+func.func @layer(%w: tensor<512x256xf32, #fmt>, %x: tensor<256x{n}xf32>,
+                 %y: tensor<512x{n}xf32>) -> tensor<512x{n}xf32> {{
   %0 = linalg.matmul ins(%w, %x : tensor<512x256xf32, #fmt>, tensor<256x{n}xf32>)
                      outs(%y : tensor<512x{n}xf32>) -> tensor<512x{n}xf32>
   return %0 : tensor<512x{n}xf32>

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from pith.errors import ArgumentError, DTypeError
 
+from .arguments import positive
+
 if TYPE_CHECKING:
     from ..tuning.database import Calibration
     from ..tuning.samples import Sample
@@ -36,11 +38,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("matrix", nargs="?", metavar="MATRIX", help="a .mtx, .smtx or .npz file; default: random")
     parser.add_argument("--format", metavar="F", help=f'format of the sparse operand (default: "{FORMAT}")')
     parser.add_argument("--shape", metavar="MxKxN", help=f"of a random product (default: {SHAPE})")
-    parser.add_argument("--columns", type=_positive, metavar="N", help="of the dense operand, with MATRIX")
+    parser.add_argument("--columns", type=positive, metavar="N", help="of the dense operand, with MATRIX")
     parser.add_argument("--density", type=float, default=0.1, metavar="D", help="for csr, bsr, ... (default: 0.1)")
     parser.add_argument("--element", metavar="T", help="f16, bf16, f32, f64, i8, ... (default: f32; to calibrate: all)")
     parser.add_argument("--right", action="store_true", help="put the sparse operand on the right")
-    parser.add_argument("--rounds", type=_positive, default=15, metavar="N", help="timing rounds (default: 15)")
+    parser.add_argument("--rounds", type=positive, default=15, metavar="N", help="timing rounds (default: 15)")
     parser.add_argument(
         "--threads", type=_threads, metavar="T,..", help="numbers of threads (default: all; to calibrate: 1 and all)"
     )
@@ -161,12 +163,6 @@ def _sizes(text: str) -> tuple[int, ...]:
     return tuple(map(int, match.groups()))
 
 
-def _positive(text: str) -> int:
-    if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"expects a positive number, got {text!r}")
-    return int(text)
-
-
 def _threads(text: str) -> tuple[int, ...]:
     """``1,2`` as numbers, each once."""
-    return tuple(sorted({_positive(part) for part in text.split(",")}))
+    return tuple(sorted({positive(part) for part in text.split(",")}))

@@ -1,149 +1,109 @@
-"""Describe a sparse matrix: its size, how its non-zeros are spread, and what each format stores of it.
+"""Describe a sparse matrix or the weights of a model.
 
-With --format, also how full each level of that format is, and what pruning to it would keep.
+  pith inspect matrix.mtx                       how the non-zeros are spread, and what each format stores
+  pith inspect matrix.mtx --format "C0(2:4)"    also one format: how full its levels are, what pruning keeps
+  pith inspect matrix.mtx --png pattern.png     the pattern as a picture
+  pith inspect model.safetensors                every weight matrix: density, tightest format, predicted speed
+  pith inspect model.safetensors --tensor NAME  one of them, like a matrix
+
+Formats are tried for what they store and how long pith.matmul is predicted to take with --columns
+columns; the tightest ones are found from the pattern itself.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
+import pathlib
 import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pith.errors import FormatError, ShapeError
+from pith.errors import FileFormatError
+
+from .arguments import positive
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ..sparse import SparseTensor
 
-#: Formats every matrix is tried in.
-FORMATS = ("csr", "csc", "coo", "bsr(4x4)", "bsr(16x16)", "C0(2:4)")
-
-#: Elements a dense copy may have, to find out what pruning keeps (float32: 0.4 GB).
-DENSE_LIMIT = 10**8
+#: File name endings of models.
+MODELS = (".safetensors", ".pt", ".pth", ".bin")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``pith inspect``."""
-    parser.add_argument("matrix", metavar="MATRIX", help="a .mtx, .mtx.gz, .smtx or .npz file")
+    parser.add_argument(
+        "file", metavar="FILE", help="a matrix (.mtx, .mtx.gz, .smtx, .npz, .npy) or a model (.safetensors, .pt, .pth)"
+    )
     parser.add_argument("--format", metavar="F", help='one more format, e.g. "C1(3:4)->C0(2:4)" or "bsr(8x8)"')
-    parser.add_argument("--no-picture", action="store_true", help="leave out the picture of the pattern")
+    parser.add_argument("--columns", type=positive, default=64, metavar="N", help="of the dense operand (default: 64)")
+    parser.add_argument("--tensor", metavar="NAME", help="one tensor of a model")
+    parser.add_argument("--png", type=pathlib.Path, metavar="OUT.png", help="write a picture of the pattern")
+    parser.add_argument("--no-picture", action="store_true", help="leave out the picture in characters")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read the matrix and print what is known about it."""
-    from ..io import read
+    """Read the file and print what is known about it."""
     from ..sparse import as_format
-    from .picture import draw
+    from .inspect_matrix import describe_matrix
+    from .inspect_model import describe_model
 
     if args.format:
         as_format(args.format)
-    tensor = read(args.matrix)
-    sys.stdout.write("\n".join(_facts(args.matrix, tensor)) + "\n")
-    if not args.no_picture and len(tensor.shape) == 2 and tensor.nnz:
-        coords, _ = _nonzeros(tensor)
-        ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
-        sys.stdout.write("\n" + draw(coords, tensor.shape, ascii_only=ascii_only) + "\n")
-    sys.stdout.write("\n" + "\n".join(_formats(tensor, args.format)) + "\n")
-    if args.format and (lines := list(_levels(tensor, args.format))):
-        sys.stdout.write("\n" + "\n".join(lines) + "\n")
+    if not args.file.lower().endswith(MODELS):
+        tensor, name = _read_matrix(args.file), args.file
+    elif args.tensor is None:
+        return describe_model(args.file, read_model(args.file), args.columns)
+    else:
+        tensor, name = _one_tensor(args.file, args.tensor), f"{args.file}: {args.tensor}"
+    _print(describe_matrix(name, tensor, args))
     return 0
 
 
-def _facts(name: str, tensor: SparseTensor) -> Iterator[str]:
-    from ..formats.parse import format_name
+def read_model(path: str) -> dict[str, np.ndarray]:
+    """The tensors of a model file by name; nothing in it is executed.
 
-    size = " x ".join(map(str, tensor.shape))
-    yield f"{name}: {size} {tensor.dtype}, read as {tensor.hss or format_name(tensor.format)}"
-    yield f"  non-zeros   {tensor.nnz}, {100 * tensor.density:.4g} % of the elements"
-    if len(tensor.shape) != 2 or not all(tensor.shape):
-        return
-    coords, _ = _nonzeros(tensor)
-    for axis, what in enumerate(("row", "column")):
-        yield f"  per {what:<7} {_spread(coords[axis], tensor.shape[axis], what)}"
+    Errors: :class:`pith.FileFormatError`; :class:`pith.UnsupportedError` when reading it needs torch.
+    """
+    if path.lower().endswith(".safetensors"):
+        from ..io.safetensors import read_safetensors
+
+        return read_safetensors(pathlib.Path(path))
+    from .inspect_model import read_torch_file
+
+    return read_torch_file(path)
 
 
-def _spread(indices: np.ndarray, size: int, what: str) -> str:
+def _read_matrix(path: str) -> SparseTensor:
     import numpy as np
 
-    counts = np.bincount(indices, minlength=size)
-    empty = int((counts == 0).sum())
-    return (
-        f"{counts.min()} to {counts.max()}, mean {counts.mean():.4g}, standard deviation {counts.std():.3g}; "
-        f"{empty} empty {what}{'' if empty == 1 else 's'}"
-    )
+    from ..io import read
 
-
-def _nonzeros(tensor: SparseTensor) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates and values, stored zeros left out."""
-    coords, values = tensor.coordinates()
-    keep = values != 0
-    return coords[:, keep], values[keep]
-
-
-def _formats(tensor: SparseTensor, extra: str | None) -> Iterator[str]:
-    """A table: bytes in each format, and why a format cannot hold it."""
-    dense = math.prod(tensor.shape) * tensor.dtype.itemsize
-    yield f"{'format':<20} {'bytes':>14} {'of dense':>9}   stored elements that are not zero"
-    yield f"{'dense':<20} {dense:>14} {1:>9.2%}   {tensor.density:.2%}"
-    names = [*FORMATS, extra] if extra and extra not in FORMATS else FORMATS
-    for name in names:
-        try:
-            stored = tensor.to(name)
-        except (FormatError, ShapeError) as e:
-            if name == extra or len(tensor.shape) == 2:
-                yield f"{name:<20} {'-':>14} {'-':>9}   {_reason(e, name)}"
-            continue
-        share = stored.nnz / stored.nse if stored.nse else 1.0
-        yield f"{name:<20} {stored.nbytes:>14} {stored.nbytes / max(dense, 1):>9.2%}   {share:.2%}"
-
-
-def _reason(error: FormatError | ShapeError, name: str) -> str:
-    """Why a format cannot hold the matrix, without the format's full name, which the line begins with."""
-    from ..sparse import as_format
-
-    return error.message.replace(f" (format {as_format(name)[0]})", "").replace(f" {as_format(name)[0]}:", " it:")
-
-
-def _levels(tensor: SparseTensor, name: str) -> Iterator[str]:
-    """How full the levels of a format are, from the outside in."""
-    import numpy as np
-
-    from ..formats.pack_digits import level_coordinates
-    from ..sparse import as_format
-
-    fmt = as_format(name)[0]
+    if not path.lower().endswith(".npy"):
+        return read(path)
     try:
-        fmt.check_shape(tensor.shape)
-    except (FormatError, ShapeError):
-        return  # the table says why
-    coords, _ = _nonzeros(tensor)
-    sizes = fmt.level_sizes(tensor.shape)
-    yield f"levels of {name}: coordinates with non-zeros below them, of those below a coordinate that has some"
-    positions, prefix = 1, np.zeros(coords.shape[1], np.int64)
-    for i, (own, size) in enumerate(zip(level_coordinates(list(coords), fmt), sizes)):
-        distinct, prefix = np.unique(prefix * size + own, return_inverse=True)
-        share = len(distinct) / (positions * size) if positions * size else 0.0
-        yield f"  {fmt.exprs[i]!s:<28} {fmt.levels[i]!s:<12} {len(distinct):>12} {share:>9.2%}"
-        positions = len(distinct)
-    yield from _pruning(tensor, name)
+        return _stored(np.load(path, allow_pickle=False))
+    except (ValueError, EOFError) as e:
+        raise FileFormatError(f"is not a .npy file: {e}", where=path) from e
 
 
-def _pruning(tensor: SparseTensor, name: str) -> Iterator[str]:
-    """What pruning would keep, when the matrix does not fit and is small enough to be made dense."""
-    import numpy as np
+def _one_tensor(path: str, name: str) -> SparseTensor:
+    tensors = read_model(path)
+    if name not in tensors:
+        import difflib
 
-    from ..pruning import prune
+        close = difflib.get_close_matches(name, tensors, n=3, cutoff=0.3) or list(tensors)[:3]
+        raise FileFormatError(f"has no tensor {name!r}", where=path, hint="e.g. " + ", ".join(close))
+    return _stored(tensors[name])
 
-    try:
-        tensor.to(name)
-    except FormatError:
-        if math.prod(tensor.shape) > DENSE_LIMIT:
-            return
-        dense = tensor.to_dense()
-        kept = prune(dense, name)
-        share = np.count_nonzero(kept) / tensor.nnz
-        magnitude = np.abs(kept).sum(dtype=np.float64) / np.abs(dense).sum(dtype=np.float64)
-        yield f"pruning to it keeps {share:.2%} of the non-zeros, {magnitude:.2%} of the sum of magnitudes"
+
+def _stored(array: np.ndarray) -> SparseTensor:
+    """A dense array as it is looked at: in coordinates."""
+    from ..formats import Format
+    from ..sparse import compress
+
+    return compress(array, Format.csr() if array.ndim == 2 else Format.coo(array.ndim))
+
+
+def _print(lines: list[str]) -> None:
+    sys.stdout.write("\n".join(lines) + "\n")

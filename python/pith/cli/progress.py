@@ -27,10 +27,14 @@ class ProgressBar:
             sys.stderr.write("\r\x1b[K" + bar(done, time.monotonic() - self._start, text))
             sys.stderr.flush()
 
-    def __exit__(self, *_: object) -> None:
+    def clear(self) -> None:
+        """Take the bar away for a line of output."""
         if self._shown:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
 
 
 def bar(done: float, elapsed: float, text: str) -> str:
