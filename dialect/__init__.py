@@ -7,8 +7,9 @@ from pith.errors import IRError
 
 from .buffer import Buffer, BufferAttr
 from .formats import FormatAttr, LevelAttr, NmAttr, PaddedAttr, encoded_type, encoding_of, format_of, shape_of
-from .ops_format import AssembleOp, CompressOp, DecompressOp, DisassembleOp, PruneByOp, PruneOp, ValidateOp
+from .ops_format import AssembleOp, CompressOp, DecompressOp, DisassembleOp, RepackOp
 from .ops_pattern import DetectOp, SReadOp, SWriteOp, gathered_type
+from .ops_prune import PruneByOp, PruneOp, ValidateOp
 from .ops_tile import PitTileOp, YieldOp
 from .ops_vector import PermuteOp
 from .pattern import PatternShape, PatternType
@@ -36,6 +37,7 @@ __all__ = [
     "Pith",
     "PruneByOp",
     "PruneOp",
+    "RepackOp",
     "SReadOp",
     "SWriteOp",
     "Tiling",

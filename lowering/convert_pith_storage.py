@@ -14,6 +14,7 @@ from .builder import value
 from .convert_pith_storage_compress import emit_compress
 from .convert_pith_storage_edge import cropped, rounded_up
 from .convert_pith_storage_prune import Ranking, emit_prune
+from .convert_pith_storage_repack import emit_repack
 from .convert_pith_storage_scores import Score
 from .convert_pith_storage_tree import Tree, buffer_of, tree_of
 from .convert_pith_storage_validate import emit_validate
@@ -21,7 +22,7 @@ from .convert_pith_storage_validate import emit_validate
 
 @dataclasses.dataclass(frozen=True)
 class ConvertPithStoragePass(Pass):
-    """Lower ``pith.compress``, ``pith.prune``, ``pith.prune_by`` and ``pith.validate`` to loops over the dense tensor.
+    """Lower ``pith.compress``, ``prune``, ``prune_by``, ``repack`` and ``validate`` to loops over the dense tensor.
 
     Before::
 
@@ -96,6 +97,14 @@ def _prune_by(op: ir.Operation) -> list[ir.Value]:
     return [_tensor(op, tree, pruned), has_nan]
 
 
+def _repack(op: ir.Operation) -> ir.Value:
+    pattern, source = op.operands
+    maker = None if isinstance(pattern.owner, ir.Block) else pattern.owner
+    if maker is None or maker.name != "pith.assemble":
+        pass_error(op, "has a pattern that is not the result of pith.assemble", "run pith-assemble-arguments first")
+    return emit_repack(maker.opview, buffer_of(source))
+
+
 def _tensor(op: ir.Operation, tree: Tree, pruned: ir.Value) -> ir.Value:
     buffer = cropped(pruned, tree.sizes)
     return bufferization.to_tensor(op.results[0].type, buffer, restrict=True, writable=True)
@@ -117,6 +126,7 @@ _LOWER = {
     "pith.compress": _compress,
     "pith.prune": _prune,
     "pith.prune_by": _prune_by,
+    "pith.repack": _repack,
     "pith.validate": _validate,
 }
 

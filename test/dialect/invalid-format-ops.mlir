@@ -1,4 +1,4 @@
-// Every verifier message of prune, prune_by, validate, compress, decompress, assemble and disassemble.
+// Every verifier message of prune, prune_by, repack, validate, compress, decompress, assemble and disassemble.
 // RUN: pith-opt %s --split-input-file --verify-diagnostics
 
 // --- prune, validate ---------------------------------------------------------------------------
@@ -34,6 +34,44 @@ func.func @f(%a: tensor<8xf32>) {
 func.func @f(%a: tensor<8x16xf32>) {
   // expected-error @below {{'pith.prune' op expects the result type of its source, tensor<8x16xf32>, got tensor<8x16xf64>}}
   %0 = "pith.prune"(%a) {format = #nm} : (tensor<8x16xf32>) -> tensor<8x16xf64>
+  return
+}
+
+// -----
+
+// --- repack -------------------------------------------------------------------------------------
+
+#nm = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>, [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
+func.func @f(%a: tensor<8x16xf32>, %w: tensor<8x16xf32>) {
+  // expected-error @below {{'pith.repack' op expects pattern with a #pith.format encoding, got tensor<8x16xf32>}}
+  %0 = "pith.repack"(%a, %w) : (tensor<8x16xf32>, tensor<8x16xf32>) -> tensor<8x16xf32>
+  return
+}
+
+// -----
+
+#nm = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>, [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
+func.func @f(%a: tensor<8x16xf32, #nm>, %w: tensor<8x16xf32, #nm>) {
+  // expected-error @below {{'pith.repack' op expects source without an encoding, got tensor<8x16xf32,}}
+  %0 = "pith.repack"(%a, %w) : (tensor<8x16xf32, #nm>, tensor<8x16xf32, #nm>) -> tensor<8x16xf32, #nm>
+  return
+}
+
+// -----
+
+#nm = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>, [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
+func.func @f(%a: tensor<8x16xf32, #nm>, %w: tensor<8x16xf64>) {
+  // expected-error @below {{'pith.repack' op expects pattern and source to agree in shape and element type, got tensor<8x16xf64>}}
+  %0 = "pith.repack"(%a, %w) : (tensor<8x16xf32, #nm>, tensor<8x16xf64>) -> tensor<8x16xf32, #nm>
+  return
+}
+
+// -----
+
+#nm = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>, [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
+func.func @f(%a: tensor<8x16xf32, #nm>, %w: tensor<8x16xf32>) {
+  // expected-error @below {{'pith.repack' op expects the result type of its pattern, tensor<8x16xf32,}}
+  %0 = "pith.repack"(%a, %w) : (tensor<8x16xf32, #nm>, tensor<8x16xf32>) -> tensor<8x16xf32>
   return
 }
 

@@ -24,6 +24,7 @@
 // IRDL-DAG: irdl.operation @pit_tile
 // IRDL-DAG: irdl.operation @prune
 // IRDL-DAG: irdl.operation @prune_by
+// IRDL-DAG: irdl.operation @repack
 // IRDL-DAG: irdl.operation @sread
 // IRDL-DAG: irdl.operation @swrite
 // IRDL-DAG: irdl.operation @validate

@@ -61,6 +61,8 @@ func.func @formats(%a: tensor<8x32xf32>) -> (tensor<8x32xf32>, index) {
   // CHECK: %[[A:.*]] = "pith.assemble"(%[[B]]#0, %[[B]]#1, %[[B]]#2) {operandSegmentSizes = array<i32: 0, 0, 2, 1, 0>}
   %2 = "pith.assemble"(%b#0, %b#1, %b#2) {operandSegmentSizes = array<i32: 0, 0, 2, 1, 0>}
     : (tensor<?xi8>, tensor<?xi8>, tensor<?xf32>) -> tensor<8x32xf32, #hss>
+  // CHECK: "pith.repack"(%[[A]], %{{.*}}) : (tensor<8x32xf32, #pith.format<{{.*}}>>, tensor<8x32xf32>)
+  %n = "pith.repack"(%2, %a) : (tensor<8x32xf32, #hss>, tensor<8x32xf32>) -> tensor<8x32xf32, #hss>
   // CHECK: %[[D:.*]] = "pith.decompress"(%[[A]])
   %3 = "pith.decompress"(%2) : (tensor<8x32xf32, #hss>) -> tensor<8x32xf32>
   // CHECK: "pith.validate"(%[[D]]) {format = #pith.format<#[[HSS]],

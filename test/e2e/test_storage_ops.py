@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pith
 import pytest
-from format_strategies import broken_elements, formats_and_tensors
+from format_strategies import broken_elements, can_be_written, formats_and_tensors
 from hypothesis import HealthCheck, assume, given, settings
-from pith.formats import Format, LevelExpr, buffer_specs
+from pith.formats import Format, LevelExpr
 from pith.formats.attribute import format_attribute
 from pith.formats.pack import pack
 from pith.formats.prune import prune_array
@@ -52,13 +52,6 @@ def check(x: np.ndarray, fmt: Format, dynamic: bool = True, fits: np.ndarray | N
     np.testing.assert_array_equal(bits(pruned), bits(prune_array(x, fmt)))
     first = first_violation(x, fmt)
     assert violation == (-1 if first is None else first.linear)
-
-
-def can_be_written(fmt: Format) -> bool:
-    """Whether ``#pith.format`` can say it: MLIR folds ``d mod 1``, and packed buffers have one width."""
-    packed = {b.storage_bits for b in buffer_specs(fmt) if b.role != "positions" and fmt.levels[b.level].kind == "nm"}
-    bitmask = any(level.kind == "bitmask" for level in fmt.levels)
-    return all(e.mod != 1 for e in fmt.exprs) and len(packed | ({8} if bitmask else set())) <= 1
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))

@@ -173,6 +173,21 @@ func.func @validate(%w: tensor<?x?xf32>) -> index {
   return %i : index
 }
 
+// New values for a pattern that stays: its coordinates say where to read.
+
+// CHECK-LABEL: func.func @repack
+// CHECK-SAME:    (%[[crd:.*]]: tensor<?xi8> {{.*}}, %[[old:.*]]: tensor<?xf32> {{.*}}, %[[w:.*]]: tensor<64x32xf32>)
+// CHECK:         %[[values:.*]] = memref.alloc(%{{.*}}) {{.*}} : memref<?xf32>
+// CHECK:         scf.parallel (%[[row:.*]]) = (%c0) to (%c64)
+// CHECK:           scf.for {{.*}} = %c0 to %c8
+// CHECK-COUNT-2:     tensor.extract %[[w]][%[[row]], %{{.*}}]
+// CHECK:         %[[new:.*]] = bufferization.to_tensor %[[values]]
+// CHECK:         return %[[crd]], %[[new]]
+func.func @repack(%a: tensor<64x32xf32, #nm>, %w: tensor<64x32xf32>) -> tensor<64x32xf32, #nm> {
+  %r = "pith.repack"(%a, %w) : (tensor<64x32xf32, #nm>, tensor<64x32xf32>) -> tensor<64x32xf32, #nm>
+  return %r : tensor<64x32xf32, #nm>
+}
+
 // Buffers, casts and sizes of an assembled tensor are known without touching it.
 
 // CHECK-LABEL: func.func @through

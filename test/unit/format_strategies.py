@@ -131,6 +131,13 @@ def buffers_as_entries(buffers: list[np.ndarray], fmt: Format) -> list[list]:
     return [*out, buffers[-1].tolist()]
 
 
+def can_be_written(fmt: Format) -> bool:
+    """Whether ``#pith.format`` can say it: MLIR folds ``d mod 1``, and packed buffers have one width."""
+    packed = {b.storage_bits for b in buffer_specs(fmt) if b.role != "positions" and fmt.levels[b.level].kind == "nm"}
+    bitmask = any(level.kind == "bitmask" for level in fmt.levels)
+    return all(e.mod != 1 for e in fmt.exprs) and len(packed | ({8} if bitmask else set())) <= 1
+
+
 def broken_elements(x: np.ndarray, fmt: Format) -> dict[tuple[int, ...], set[int]]:
     """Non-zeros that do not fit -> the levels they do not fit, by counting the groups one by one."""
     limits = slot_limits(fmt)

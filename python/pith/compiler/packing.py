@@ -1,4 +1,4 @@
-"""Packing and pruning of large tensors by kernels compiled from ``pith.compress`` and ``pith.prune_by``.
+"""Packing and pruning by kernels compiled from ``pith.compress``, ``pith.repack`` and ``pith.prune_by``.
 
 :mod:`pith.packing` decides when they are worth it. They use all threads and no memory beyond the
 result, where NumPy needs several times the input.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,26 @@ def prune_compiled(
     args = [array] if saliency is None else [array, saliency]
     pruned, has_nan = kernel.native(*args, *([ranking.floor] if bounded else []))
     return pruned, bool(has_nan)
+
+
+def repack_compiled(buffers: Sequence[np.ndarray], fmt: Format, dense: np.ndarray) -> np.ndarray:
+    """The elements of ``dense`` at what ``buffers`` store, in storage order."""
+    kernel = _repack_kernel(fmt, dtype_name(dense.dtype))
+    return kernel.native(*buffers, *dense.shape, dense)[len(buffers) - 1]
+
+
+@functools.cache
+def _repack_kernel(fmt: Format, element: str) -> Any:
+    sizes = "x".join("?" * fmt.rank)
+    dense, encoded = f"tensor<{sizes}x{element}>", f"tensor<{sizes}x{element}, #fmt>"
+    source = f"""#fmt = {format_attribute(fmt)}
+
+func.func @repack(%a: {encoded}, %w: {dense}) -> {encoded} {{
+  %r = "pith.repack"(%a, %w) : ({encoded}, {dense}) -> {encoded}
+  return %r : {encoded}
+}}
+"""
+    return compile_source(source, "repack")
 
 
 @functools.cache

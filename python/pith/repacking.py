@@ -1,0 +1,62 @@
+"""New values on an old pattern: :func:`repack`."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from .errors import ArgumentError, DTypeError, FormatError, ShapeError
+from .formats.pack_digits import may_repeat
+from .sparse import SparseTensor
+from .sparse_interop import numpy_of
+
+
+def repack(a: SparseTensor, w: Any, out: SparseTensor | None = None) -> SparseTensor:
+    """``a`` with the values of a dense tensor where ``a`` stores something, as after a training step.
+
+    Args:
+        out: a tensor on the buffers of ``a``'s pattern, such as ``a`` itself: its values are overwritten in place,
+            and kernels, bound or not, that hold it see the new ones.
+
+    Shapes:  w: NumPy array or torch tensor of ``a``'s shape and element type; result: shares the metadata of ``a``.
+    Semantics: what ``w`` has elsewhere is ignored. Places that fill up groups take the value of ``w`` too.
+    Cost: one kernel per format and element type, whatever the pattern and the shape.
+    Errors:  :class:`pith.ShapeError`, :class:`pith.DTypeError`; :class:`pith.FormatError` for formats that may
+        store an element twice; :class:`pith.ArgumentError` for an ``out`` of another pattern or read-only.
+
+    Example:
+        >>> from pith import compress
+        >>> a = compress(np.array([[0.0, 1.0, 0.0, 2.0]]), "C0(2:4)")
+        >>> repack(a, np.array([[9.0, 3.0, 9.0, 4.0]])).to_dense()
+        array([[0., 3., 0., 4.]])
+        >>> repack(a, np.array([[9.0, 3.0, 9.0, 4.0]]), out=a) is a
+        True
+    """
+    array = numpy_of(w)
+    if array.shape != a.shape:
+        raise ShapeError(f"expects values of shape {a.shape}, got {array.shape}")
+    if array.dtype != a.dtype:
+        raise DTypeError(f"expects values of type {a.dtype}, got {array.dtype}", hint="convert with .astype(...)")
+    if may_repeat(a.format):
+        raise FormatError(f"format {a.format} may store an element twice", hint="convert it: a.to(fmt)")
+    if out is not None:
+        _check_out(a, out)
+    from .compiler.packing import repack_compiled
+
+    flat = array if a.hss is None else array.reshape(a.hss.flat_shape(array.shape))
+    values = repack_compiled(a.buffers, a.format, flat)
+    if out is None:
+        return dataclasses.replace(a, buffers=(*a.buffers[:-1], values))
+    np.copyto(out.values, values)
+    return out
+
+
+def _check_out(a: SparseTensor, out: SparseTensor) -> None:
+    metadata = zip(a.buffers[:-1], out.buffers[:-1])
+    same = out.format == a.format and out.shape == a.shape and all(x is y for x, y in metadata)
+    if not same or out.dtype != a.dtype:
+        raise ArgumentError("out must share the pattern of a", hint="out=a, or a tensor that repack(a, ...) returned")
+    if not out.values.flags.writeable:
+        raise ArgumentError("out has values that are read-only")
