@@ -70,11 +70,23 @@ def minimum(a: Index, b: Index) -> Index:
     return arith.minui(value(a), value(b))
 
 
+def maximum(a: Index, b: Index) -> Index:
+    """The larger of two non-negative indices."""
+    if isinstance(a, int) and isinstance(b, int):
+        return max(a, b)
+    return arith.maxui(value(a), value(b))
+
+
 def mod(a: Index, b: Index) -> Index:
     """``a % b`` for non-negative ``a`` and positive ``b``."""
     if isinstance(a, int) and isinstance(b, int):
         return a % b
     return arith.remui(value(a), value(b)) if b != 1 else 0
+
+
+def less(a: Index, b: Index) -> ir.Value:
+    """``a < b`` for non-negative indices."""
+    return arith.cmpi(arith.CmpIPredicate.ult, value(a), value(b))
 
 
 def apply(expr: ir.AffineExpr, point: Sequence[Index]) -> Index:
@@ -181,6 +193,20 @@ def only_if(condition: ir.Value | None, then: Callable[[], Any]) -> None:
         then()
     else:
         if_else(condition, then)
+
+
+def while_loop(
+    carried: Sequence[ir.Value], condition: Callable[..., ir.Value], body: Callable[..., Sequence[ir.Value]]
+) -> list[ir.Value]:
+    """``scf.while``: ``body(*carried)`` returns the next carried values while ``condition(*carried)`` holds."""
+    types = [v.type for v in carried]
+    op = scf.WhileOp(types, list(carried))
+    before, after = op.before.blocks.append(*types), op.after.blocks.append(*types)
+    with ir.InsertionPoint(before):
+        scf.condition(condition(*before.arguments), list(before.arguments))
+    with ir.InsertionPoint(after):
+        scf.yield_(list(body(*after.arguments)))
+    return list(op.results)
 
 
 def product(factors: Sequence[Index]) -> Index:

@@ -77,6 +77,8 @@ class _Emitter:
     @property
     def strip_units(self) -> int | None:
         """Coordinates of the second level per strip, or None when that level cannot be cut."""
+        if self.roles.has_cursors and self.tile.variant.strip and not self.tile.widens:
+            return max(1, self.tile.variant.strip // self.roles.format.exprs[1].div)
         if not self.roles.has_strips:
             return None
         depth = self.roles.format.exprs[1].div * self.tile.block

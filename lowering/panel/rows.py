@@ -2,11 +2,12 @@
 
 import dataclasses
 
-from pith._mlir import ir
+from pith._mlir import ir, memref
 
 from .. import builder as b
 from ..builder import Index
 from .pack import Panel
+from .stream import Cursors
 from .tile import Place, RegisterTile
 from .widen import Widening, widening
 
@@ -27,10 +28,11 @@ def visit_rows(tile: RegisterTile, panel: Panel, results: ir.Value, lo: Index, u
         _pass(tile, wide, panel, results, lo, units, None)
         return
     size = tile.storage.level_sizes[1]
+    positions = None if tile.storage.format.levels[1].is_dense else _begin(tile, lo, units)
 
     def one_strip(first: Index) -> None:
         span = first, b.minimum(b.add(first, strip), size)
-        _pass(tile, wide, panel, results, lo, units, span, strip)
+        _pass(tile, wide, panel, results, lo, units, span, strip, positions)
 
     b.for_loop(0, size, one_strip, step=strip)
 
@@ -44,6 +46,7 @@ def _pass(
     units: int,
     span: tuple[Index, Index] | None,
     strip: int = 0,
+    positions: ir.Value | None = None,
 ) -> None:
     total = tile.storage.level_sizes[0]
 
@@ -61,11 +64,25 @@ def _pass(
             first = b.mul(u, tile.roles.unit)
             for level, w in at.items():
                 first = b.add(first, b.mul(w, tile.windows[level] * tile.roles.format.exprs[level].div))
-            reader.visit(Place(members, first, panel, results), at, span)
+            cursors = Cursors(positions, b.value(u)) if positions is not None else None
+            reader.visit(Place(members, first, panel, results, cursors), at, span)
 
         _nest_windows(tile, window)
 
     b.for_loop(0, b.minimum(units, b.sub(total, lo)), some_rows, step=tile.group)
+
+
+def _begin(tile: RegisterTile, lo: Index, units: int) -> ir.Value:
+    """Where the entries of each unit's row begin in the compressed second level."""
+    begin = tile.storage.metadata[1, "positions"]
+    cursors = memref.alloca(ir.MemRefType.get([units], ir.IndexType.get()), [], [])
+    local = b.minimum(units, b.sub(tile.storage.level_sizes[0], lo))
+
+    def one(u: Index) -> None:
+        memref.store(b.load_index(begin, b.add(lo, u)), cursors, [b.value(u)])
+
+    b.for_loop(0, local, one)
+    return cursors
 
 
 def _nest_windows(tile: RegisterTile, body) -> None:

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-from pith._mlir import arith, ir
+from pith._mlir import arith, ir, memref
 
 from .. import builder as b
 from ..builder import Index
@@ -69,6 +69,22 @@ class Member:
     def at(self, position: Position, red: Index | None = None, step: int = 0) -> "Member":
         """The same row further down."""
         return Member(self.row, position, self.red if red is None else red, self.red_offset + step)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cursors:
+    """Where each row of a chunk stands in its entries: ``positions[row]`` between strips."""
+
+    positions: ir.Value
+    row: Index
+
+    def load(self) -> ir.Value:
+        """The row's next position."""
+        return memref.load(self.positions, [b.value(self.row)])
+
+    def store(self, position: ir.Value) -> None:
+        """Keep it for the next strip."""
+        memref.store(position, self.positions, [b.value(self.row)])
 
 
 #: ``leaf(members, accumulators) -> accumulators``: the stored elements reached together.
@@ -142,6 +158,27 @@ class Stream:
         whole = b.add(lo, b.mul(b.div(b.sub(hi, lo), block), block))
         accs = b.for_loop(lo, whole, some(block), accs, step=block)
         return b.for_loop(whole, hi, some(1), accs)
+
+    def until(self, level: int, member: Member, cursor: "Cursors", hi: Index, accs: list[ir.Value]) -> list[ir.Value]:
+        """Visit the entries of a compressed level from where ``cursor`` stands to coordinate ``hi``, and move it."""
+        end = b.load_index(self.storage.metadata[level, "positions"], b.add(member.position.value, 1))
+        div = self.storage.format.exprs[level].div
+
+        def goes_on(q: ir.Value, *_: ir.Value) -> ir.Value:
+            def below() -> list[ir.Value]:
+                return [b.less(load_coordinate(self.storage, level, q), hi)]
+
+            inside = b.less(q, end)
+            return b.if_else(inside, below, lambda: [inside], [inside.type])[0]
+
+        def body(q: ir.Value, *inner: ir.Value) -> list[ir.Value]:
+            with self._own_words():
+                red = b.add(member.red, b.mul(load_coordinate(self.storage, level, q), div))
+                return [b.value(b.add(q, 1)), *self.visit(level + 1, [member.at(Position(q), red)], list(inner))]
+
+        q, *accs = b.while_loop([cursor.load(), *accs], goes_on, body)
+        cursor.store(q)
+        return accs
 
     def block(self, level: int, members: int) -> int:
         """How many coordinates of a dense level are unrolled: what its coordinates' bytes ask for, and more."""

@@ -12,9 +12,9 @@ from ..builder import Index
 from ..levels import Storage
 from .arithmetic import Arithmetic, add, bytes_of, multiply_add, to_sums
 from .pack import Panel
-from .stream import Leaf, Member, Position, Stream, identity
+from .stream import Cursors, Leaf, Member, Position, Stream, identity
 from .variant import Roles, Variant
-from .widen import Values
+from .widen import Stored, Values
 
 #: Independent chains of multiply-adds that hide the latency of one (4 cycles, two a cycle).
 CHAINS = 8
@@ -31,12 +31,14 @@ class Place:
         units: coordinates of the first level, one per member of the group.
         first: row of ``results`` of the tile's first row.
         results: the chunk's results, ``(rows, lanes)``.
+        cursors: where the row stands in a compressed second level that is visited in strips.
     """
 
     units: Sequence[Index]
     first: Index
     panel: Panel
     results: ir.Value
+    cursors: Cursors | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +62,11 @@ class RegisterTile:
     def element(self) -> ir.Type:
         """Of the accumulators and the panels."""
         return self.arithmetic.element
+
+    @property
+    def widens(self) -> bool:
+        """True when values are converted a strip at a time before they are read."""
+        return isinstance(self.values, Stored) and self.values.narrow
 
     @property
     def windows(self) -> dict[int, int]:
@@ -145,7 +152,7 @@ class RegisterTile:
                 out[base + m.row] = multiply_add(stored, loaded[key], out[base + m.row])
             return out
 
-        sums = run_stream(self._stream(window_at, leaf), at.units, span, accs)
+        sums = run_stream(self._stream(window_at, leaf), at, span, accs)
         for i, w in enumerate(where):
             self.put(self._fold(sums[i :: self.rows]), at.results, w, more=span is not None and not begun)
 
@@ -168,9 +175,11 @@ class RegisterTile:
         return parts[0]
 
 
-def run_stream(
-    stream: Stream, units: Sequence[Index], span: tuple[Index, Index] | None, accs: list[ir.Value]
-) -> list[ir.Value]:
-    """Visit the levels below the rows at ``units`` of the first level, ``span`` of the second when it is given."""
-    members = [Member(i, Position(unit)) for i, unit in enumerate(units)]
-    return stream.visit(1, members, accs) if span is None else stream.range(1, members, *span, accs)
+def run_stream(stream: Stream, at: Place, span: tuple[Index, Index] | None, accs: list[ir.Value]) -> list[ir.Value]:
+    """Visit the levels below the rows of a tile, coordinates ``span`` of the second level when it is given."""
+    members = [Member(i, Position(unit)) for i, unit in enumerate(at.units)]
+    if span is None:
+        return stream.visit(1, members, accs)
+    if at.cursors:
+        return stream.until(1, members[0], at.cursors, span[1], accs)
+    return stream.range(1, members, *span, accs)
