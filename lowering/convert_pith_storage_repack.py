@@ -4,7 +4,7 @@ from pith._mlir import bufferization, ir, memref
 from pith.dialect import AssembleOp, buffer_types, format_of
 
 from . import builder as b
-from .levels import Cursor, Storage, inside, start, storage_of, walk, walk_range
+from .levels import Cursor, Storage, descend, inside, start, storage_of, walk
 
 
 def emit_repack(whole: AssembleOp, source: ir.Value) -> ir.Value:
@@ -27,7 +27,7 @@ def emit_repack(whole: AssembleOp, source: ir.Value) -> ir.Value:
     if fmt.levels[0].kind == "dense":
 
         def part(c: ir.Value) -> None:
-            walk_range(storage, start(fmt), c, b.add(c, 1), leaf, [])
+            walk(storage, descend(storage, start(fmt), c, c), leaf)
 
         b.parallel_loop([storage.level_sizes[0]], part, work=b.mul(b.dim_size(storage.values, 0), 4))
     else:
