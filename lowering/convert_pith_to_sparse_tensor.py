@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from pith._mlir import bufferization, ir, sparse_tensor
 from pith.dialect import DecompressOp, FormatAttr, PaddedAttr, encoding_of, format_of, shape_of
-from pith.formats import DYNAMIC, Format, Level, buffer_specs
-from pith.formats.pack_digits import may_repeat
+from pith.formats import DYNAMIC, buffer_specs
+from pith.formats.sparse_tensor import sparse_tensor_encoding
 from pith.passes.core import Pass
 
 from .contraction import encoded_operands, indexing_maps, why_not_sparse
@@ -59,52 +59,6 @@ class ConvertPithToSparseTensorPass(Pass):
             _decompress(op)
         for op, (roles, results) in components.items():
             _disassemble(op, roles, results)
-
-
-def sparse_tensor_encoding(fmt: Format) -> str | None:
-    """Text of the ``#sparse_tensor.encoding`` that says ``fmt``, or None when upstream refuses it.
-
-    >>> print(sparse_tensor_encoding(Format.csr()))
-    #sparse_tensor.encoding<{ map = (d0, d1) -> (d0 : dense, d1 : compressed), posWidth = 32, crdWidth = 32 }>
-    >>> from pith.formats import HSS
-    >>> sparse_tensor_encoding(HSS.parse("C1(3:4)->C0(2:4)").to_format()) is None
-    True
-    """
-    structured = [i for i, level in enumerate(fmt.levels) if level.kind == "nm" and not level.is_dense]
-    if fmt.padded or fmt.is_dense or any(level.kind == "bitmask" for level in fmt.levels) or not _splits_are_legal(fmt):
-        return None
-    if may_repeat(fmt):  # the sparsifier would read the first of the elements stored at one place only
-        return None
-    if structured and not _structured_is_legal(fmt, structured):
-        return None
-    dims = ", ".join(f"d{i}" for i in range(fmt.rank))
-    levels = ", ".join(f"{e} : {_level(level)}" for e, level in zip(fmt.exprs, fmt.levels))
-    crd_width = fmt.nm_width if structured else fmt.crd_width
-    widths = f"posWidth = {fmt.pos_width}, crdWidth = {crd_width}"
-    return f"#sparse_tensor.encoding<{{ map = ({dims}) -> ({levels}), {widths} }}>"
-
-
-def _splits_are_legal(fmt: Format) -> bool:
-    """Upstream inverts permutations and one block split per dimension, blocks before what is inside them."""
-    divs = [[e.div for e in fmt.exprs if e.dim == d] for d in range(fmt.rank)]
-    return all(len(d) == 1 or (len(d) == 2 and d[0] > d[1]) for d in divs)
-
-
-def _structured_is_legal(fmt: Format, structured: list[int]) -> bool:
-    """Upstream: one ``structured`` level, last, everything above dense, whole-byte coordinates."""
-    last = len(fmt.levels) - 1
-    return structured == [last] and all(v.is_dense for v in fmt.levels[:last]) and fmt.nm_width >= 8
-
-
-def _level(level: Level) -> str:
-    if level.is_dense:
-        return "dense"
-    if level.kind == "nm":
-        return f"structured[{level.g}, {level.h}]"
-    flags = [f for f, on in (("nonunique", not level.unique), ("nonordered", not level.ordered)) if on]
-    if level.kind == "singleton":
-        flags.append("soa")
-    return level.kind + (f"({', '.join(flags)})" if flags else "")
 
 
 def is_convertible(type_: ir.Type) -> bool:

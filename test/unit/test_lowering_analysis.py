@@ -9,10 +9,10 @@ from pith._mlir import ir, linalg
 from pith.dialect import make_context
 from pith.formats import HSS, Format, LevelExpr
 from pith.formats.attribute import format_attribute
+from pith.formats.sparse_tensor import sparse_tensor_encoding
 from pith.lowering import PIPELINES
 from pith.lowering import builder as b
 from pith.lowering.contraction import analyse, match_matmul, why_not_sparse, zero_filled
-from pith.lowering.convert_pith_to_sparse_tensor import sparse_tensor_encoding
 from pith.lowering.cpu import PATHS
 
 CSR = format_attribute(Format.csr())

@@ -7,6 +7,7 @@ from .highlight import HIGHLIGHT, highlight
 from .hss import HSS
 from .levels import Level
 from .rank import Rank
+from .sparse_tensor import from_sparse_tensor_encoding, sparse_tensor_encoding
 
 __all__ = [
     "DYNAMIC",
@@ -19,6 +20,8 @@ __all__ = [
     "Rank",
     "buffer_specs",
     "explain",
+    "from_sparse_tensor_encoding",
     "highlight",
+    "sparse_tensor_encoding",
     "static_entries",
 ]

@@ -84,14 +84,19 @@ def _parse_levels(text: str) -> Format:
                 f"cannot parse format {text!r} at {text[at:]!r}",
                 hint='e.g. "C1(3:4)->C0(2:4)", "csr", "bsr(4x4)", "d0 : dense, d1 : compressed"',
             )
-        pairs.append((_parse_expr(match["expr"].strip(), text), Level.parse(match["level"])))
+        pairs.append((parse_expr(match["expr"].strip(), text), Level.parse(match["level"])))
         at = match.end()
     if not pairs:
         raise FormatError("cannot parse format '': no levels", hint='e.g. "csr", "C0(2:4)"')
     return Format.make(1 + max(e.dim for e, _ in pairs), *pairs)
 
 
-def _parse_expr(text: str, whole: str) -> LevelExpr:
+def parse_expr(text: str, whole: str) -> LevelExpr:
+    """The level expression that ``text`` (a part of the format ``whole``) says.
+
+    >>> parse_expr("(d1 floordiv 4) mod 2", "")
+    LevelExpr(dim=1, div=4, mod=2)
+    """
     match = _EXPR.match(text)
     if match is None or (match["dim2"] and match["div"]):
         raise FormatError(
