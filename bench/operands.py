@@ -12,7 +12,7 @@ import pith
 import torch
 
 #: Rows, contracted dimension and columns of the products that all suites measure.
-SHAPES = ((2048, 512, 256), (3072, 768, 128), (1024, 4096, 64), (4096, 4096, 32))
+SHAPES = ((2048, 512, 256), (3072, 768, 128), (1024, 4096, 64), (4096, 4096, 32), (4096, 4096, 1))
 
 
 def aligned(array: np.ndarray) -> np.ndarray:
@@ -108,10 +108,10 @@ def torch_csr(product: Product, csr: pith.SparseTensor) -> Any:
     return lambda: torch.mm(w, x, out=out)
 
 
-def pith_matmul(sparse: pith.SparseTensor, product: Product) -> Any:
+def pith_matmul(sparse: pith.SparseTensor, product: Product, variant: str = "auto") -> Any:
     """A call of :func:`pith.matmul`, result preallocated."""
     out = poisoned(product.shape)
-    return lambda: pith.matmul(sparse, product.x, out=out)
+    return lambda: pith.matmul(sparse, product.x, out=out, variant=variant)
 
 
 def set_threads(threads: int) -> None:

@@ -11,6 +11,7 @@ from bench.records import Options, Progress, Report
 SUITES: dict[str, str] = {
     "spmm": "bench.suites.spmm",
     "hss": "bench.suites.hss",
+    "degrees": "bench.suites.degrees",
     "overhead": "bench.suites.overhead",
     "compile": "bench.suites.compiling",
     "demo": "bench.suites.demo",
@@ -18,7 +19,7 @@ SUITES: dict[str, str] = {
 }
 
 #: Suites that run when none is named; ``matrices`` joins when there is data for it.
-DEFAULT = ("spmm", "hss", "overhead", "compile", "demo")
+DEFAULT = ("spmm", "hss", "degrees", "overhead", "compile", "demo")
 
 
 def load(name: str) -> Callable[[Options, Progress], Report]:
