@@ -7,6 +7,9 @@ pipelines, each a textual pipeline over pith's and upstream's passes.
 #: name in a textual pipeline -> "module:Class" (imported when the pass is first named).
 PASSES: dict[str, str] = {
     "convert-pith-patterns-to-linalg": "pith.lowering.convert_pith_patterns:ConvertPithPatternsPass",
+    "convert-linalg-contractions-to-panels": (
+        "pith.lowering.convert_linalg_contractions:ConvertLinalgContractionsPass"
+    ),
     "convert-linalg-to-parallel-rows": "pith.lowering.convert_linalg_to_rows:ConvertLinalgToParallelRowsPass",
     "convert-pith-storage-to-loops": "pith.lowering.convert_pith_storage:ConvertPithStoragePass",
     "convert-pith-permute-to-llvm": "pith.lowering.convert_pith_permute_to_llvm:ConvertPithPermuteToLLVMPass",
@@ -41,7 +44,7 @@ PIPELINES: dict[str, str] = {
         "pith-guard-asserts,"
         "convert-pith-to-loops{templates=panel},convert-pith-to-sparse-tensor,convert-pith-to-loops,"
         "pith-sparsify{vl=16},"
-        "canonicalize,cse,"
+        "canonicalize,cse,convert-linalg-contractions-to-panels,"
         "ownership-based-buffer-deallocation,canonicalize,buffer-deallocation-simplification,"
         "bufferization-lower-deallocations,convert-bufferization-to-memref,"
         "func.func(linalg-generalize-named-ops),"

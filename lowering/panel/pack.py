@@ -40,7 +40,8 @@ def pack_panel(
     Shapes: source: ``(reds, cols)``, or ``(cols, reds)`` when ``transposed``; panels: ``(_, reds, lanes)``.
     """
     first = b.mul(panel, lanes)
-    width = b.minimum(lanes, b.sub(cols, first))
+    every_panel_full = isinstance(cols, int) and cols % lanes == 0
+    width = lanes if every_panel_full else b.minimum(lanes, b.sub(cols, first))
     panel = b.value(panel if slot is None else slot)
     if not transposed:
         _copy_rows(source, panels, panel, reds, first, width, lanes, unsigned)
@@ -83,6 +84,9 @@ def _copy_rows(
         b.for_loop(0, width, copy)
         _clear(element, panels, panel, k, width, lanes)
 
+    if isinstance(width, int):
+        b.for_loop(0, reds, whole)
+        return
     full = arith.cmpi(arith.CmpIPredicate.eq, b.value(width), b.value(lanes))
     b.if_else(full, lambda: b.for_loop(0, reds, whole), lambda: b.for_loop(0, reds, ragged))
 

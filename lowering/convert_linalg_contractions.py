@@ -1,0 +1,73 @@
+"""``convert-linalg-contractions-to-panels``: dense matrix products through packed panels and register tiles."""
+
+import dataclasses
+import math
+from typing import ClassVar
+
+from pith._mlir import ir
+from pith.passes.core import Pass
+
+from .dense_contraction import DenseContraction, match_dense_contraction
+from .module_isa import isa_of
+from .panel.dense import emit_dense
+
+#: Products of fewer multiply-adds than this stay as they are: nothing there is worth packing.
+LEAST_OPERATIONS = 1024
+
+#: Rows and columns a product has at least.
+LEAST_ROWS, LEAST_COLUMNS = 4, 4
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertLinalgContractionsPass(Pass):
+    """Lower matrix products of dense memrefs to panels, tiles and parallel loops.
+
+    Before::
+
+        linalg.generic {maps = [(b, i, j, k) -> (b, i, k), (b, i, j, k) -> (b, j, k), (b, i, j, k) -> (b, i, j)]}
+            ins(%q, %k : memref<96x?x32xf32>, memref<96x?x32xf32>) outs(%s : memref<96x?x?xf32>) { mulf, addf }
+
+    After: an ``scf.parallel`` over batches and panels of ``%k``; in it ``vector.fma`` on accumulators.
+
+    Operands may be stored in any order of dimensions; loops that are not those of one matrix product run
+    around it, whatever operands they touch.
+
+    Requires: bufferized ``linalg.generic`` (run ``linalg-generalize-named-ops``). Preserves: everything
+    else, and what such a kernel would not speed up: small products, those with few rows or columns.
+    Does not do: element types other than f32 and f64, several contracted loops.
+    Cost: linear.
+    """
+
+    name: ClassVar[str] = "convert-linalg-contractions-to-panels"
+
+    def run(self, module: ir.Module) -> None:
+        isa = isa_of(module)
+        for c in _products(module):
+            op = c.op.operation
+            with ir.InsertionPoint(op), op.location:
+                emit_dense(c, list(op.operands), isa, fresh=False, finish=None)
+            op.erase()
+
+
+def _products(module: ir.Module) -> list[DenseContraction]:
+    found: list[DenseContraction] = []
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name == "scf.parallel":
+            return ir.WalkResult.SKIP
+        if op.name == "linalg.generic" and not op.results:
+            c = match_dense_contraction(op.opview)
+            if c is not None and _is_worth_packing(c):
+                found.append(c)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+    return found
+
+
+def _is_worth_packing(c: DenseContraction) -> bool:
+    sizes = [c.static_size(d) for d in (c.row, c.col, c.red)]
+    known = [s for s in sizes if s is not None]
+    if any(s is not None and s < least for s, least in zip(sizes, (LEAST_ROWS, LEAST_COLUMNS, 1))):
+        return False
+    return len(known) < 3 or math.prod(known) >= LEAST_OPERATIONS

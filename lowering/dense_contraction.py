@@ -1,0 +1,131 @@
+"""Analysis: matrix products of dense operands, with any batch loops around them (IR -> dataclass)."""
+
+import dataclasses
+import itertools
+
+from pith._mlir import ir
+
+from .contraction import indexing_maps, is_generic, iterator_types
+
+#: Sizes that only run time knows count as this many when orientations are compared.
+_TYPICAL = 128
+
+#: Columns below which lanes of vectors stay empty.
+_LANES = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class DenseContraction:
+    """``out[outer, row, col] += lhs[outer, row, red] * rhs[outer, red, col]``, dimensions of operands in any order.
+
+    Attributes:
+        op: the ``linalg.generic``, on tensors or memrefs.
+        dims: per operand (inputs, then the output), the loop of each dimension.
+        lhs: index of the operand that is read a row at a time; ``rhs``, the other input, is packed.
+        row, col, red: loops of one matrix product.
+        outer: the other loops; an operand may lack some.
+    """
+
+    op: ir.OpView
+    dims: tuple[tuple[int, ...], ...]
+    lhs: int
+    row: int
+    col: int
+    red: int
+    outer: tuple[int, ...]
+
+    @property
+    def rhs(self) -> int:
+        """Index of the operand that is packed."""
+        return 1 - self.lhs
+
+    @property
+    def lhs_transposed(self) -> bool:
+        """The contracted dimension of ``lhs`` comes before the rows."""
+        return self._order(self.lhs, self.red, self.row)
+
+    @property
+    def rhs_transposed(self) -> bool:
+        """The columns of ``rhs`` come before the contracted dimension."""
+        return self._order(self.rhs, self.col, self.red)
+
+    @property
+    def out_transposed(self) -> bool:
+        """The columns of the output come before the rows."""
+        return self._order(2, self.col, self.row)
+
+    def _order(self, operand: int, first: int, second: int) -> bool:
+        return self.dims[operand].index(first) < self.dims[operand].index(second)
+
+    def static_size(self, loop: int) -> int | None:
+        """Trip count of a loop when a type tells it."""
+        for v, dims in zip(self.op.operands, self.dims):
+            if loop in dims and not v.type.is_dynamic_dim(dims.index(loop)):
+                return v.type.get_dim_size(dims.index(loop))
+        return None
+
+    @property
+    def cost(self) -> float:
+        """About how many vector operations one product takes: what orientations are compared by."""
+        rows, cols, reds = (_TYPICAL if s is None else s for s in map(self.static_size, (self.row, self.col, self.red)))
+        lanes = -(-cols // _LANES) * _LANES
+        packed = reds * lanes * (2 if self.rhs_transposed else 1)
+        turned = 2 * rows * reds * self.lhs_transposed + rows * cols * self.out_transposed
+        return (rows * reds * lanes / 2 + packed + turned) / _LANES
+
+
+def match_dense_contraction(op: ir.OpView) -> DenseContraction | None:
+    """Recognise a product of two dense float matrices; of its two orientations the cheaper one."""
+    if not is_generic(op) or len(op.operands) != 3 or not _multiplies_and_adds(op):
+        return None
+    if any(not _is_dense(v.type) for v in op.operands):
+        return None
+    types = {v.type.element_type for v in op.operands}
+    if len(types) != 1 or not isinstance(next(iter(types)), (ir.F32Type, ir.F64Type)):
+        return None
+    dims = tuple(map(_bare_dims, indexing_maps(op)))
+    if () in dims:
+        return None
+    orientations = [c for lhs in (0, 1) if (c := _orient(op, dims, lhs)) is not None]
+    return min(orientations, key=lambda c: c.cost, default=None)
+
+
+def _orient(op: ir.OpView, dims: tuple[tuple[int, ...], ...], lhs: int) -> DenseContraction | None:
+    mine, other, out = set(dims[lhs]), set(dims[1 - lhs]), set(dims[2])
+    reds = [d for d, kind in enumerate(iterator_types(op)) if kind == "reduction"]
+    if len(reds) != 1 or not set(reds) == (mine & other) - out or mine | other != out | set(reds):
+        return None
+    rows, cols = sorted(mine - other, reverse=True), sorted(other - mine, reverse=True)
+    for row, col in itertools.product(rows, cols):
+        inner = ({row, *reds}, {col, *reds}, {row, col})
+        if all(dims[i][-1] in loops for i, loops in zip((lhs, 1 - lhs, 2), inner)):
+            outer = tuple(d for d in range(len(iterator_types(op))) if d not in (row, col, *reds))
+            return DenseContraction(op, dims, lhs, row, col, reds[0], outer)
+    return None
+
+
+def _multiplies_and_adds(op: ir.OpView) -> bool:
+    block = op.regions[0].blocks[0]
+    operations = list(block.operations)
+    if [o.operation.name for o in operations] != ["arith.mulf", "arith.addf", "linalg.yield"]:
+        return False
+    product, total, _ = operations
+    lhs, rhs, out = block.arguments
+    return (
+        set(product.operands) == {lhs, rhs}
+        and set(total.operands) == {product.results[0], out}
+        and list(operations[-1].operands) == [total.results[0]]
+    )
+
+
+def _is_dense(type_: ir.Type) -> bool:
+    """A tensor without encoding, or a memref whose last dimension is contiguous."""
+    if isinstance(type_, ir.MemRefType):
+        return type_.rank > 0 and type_.get_strides_and_offset()[0][-1] == 1
+    return isinstance(type_, ir.RankedTensorType) and type_.rank > 0 and type_.encoding is None
+
+
+def _bare_dims(exprs: tuple[ir.AffineExpr, ...]) -> tuple[int, ...]:
+    """Loops of a map's results when each is another bare loop, else nothing."""
+    dims = tuple(e.position if isinstance(e, ir.AffineDimExpr) else -1 for e in exprs)
+    return dims if -1 not in dims and len(set(dims)) == len(dims) else ()

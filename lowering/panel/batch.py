@@ -1,0 +1,34 @@
+"""One matrix out of an operand of any rank."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from pith._mlir import ir, memref
+
+from .. import builder as b
+from ..builder import Index
+
+
+@dataclasses.dataclass(frozen=True)
+class Operand:
+    """A memref, and the loop that walks each of its dimensions."""
+
+    buffer: ir.Value
+    dims: tuple[int, ...]
+
+    def size(self, loop: int) -> Index:
+        """Extent of the dimension that ``loop`` walks."""
+        return b.dim_size(self.buffer, self.dims.index(loop))
+
+    def matrix(self, point: Mapping[int, Index], first: int, second: int) -> ir.Value:
+        """The matrix over loops ``first`` and ``second``, in the order of storage, at ``point`` of the others."""
+        if len(self.dims) == 2:
+            return self.buffer
+        kept = [i for i, d in enumerate(self.dims) if d in (first, second)]
+        offsets = [0 if i in kept else point[d] for i, d in enumerate(self.dims)]
+        sizes = [b.dim_size(self.buffer, i) if i in kept else 1 for i in range(len(self.dims))]
+        source = self.buffer.type
+        strides, _ = source.get_strides_and_offset()
+        layout = ir.StridedLayoutAttr.get(ir.ShapedType.get_dynamic_stride_or_offset(), [strides[i] for i in kept])
+        type_ = ir.MemRefType.get([source.shape[i] for i in kept], source.element_type, layout)
+        return memref.subview(self.buffer, offsets, sizes, [1] * len(self.dims), result_type=type_)

@@ -1,0 +1,164 @@
+"""One product of dense matrices: chunks of rows with packed panels, accumulated in place where that can be."""
+
+import dataclasses
+
+from pith._mlir import arith, ir, memref, vector
+
+from .. import builder as b
+from ..builder import Index
+from ..transpose import Transform, tile_width
+from .dense_tile import DenseTile
+from .pack import Panel
+from .variant import STRIP_BYTES
+from .write import added_to, as_it_is, write_tile
+
+
+@dataclasses.dataclass(frozen=True)
+class DenseProduct:
+    """What the tasks of one matrix product share.
+
+    Attributes:
+        tile: of whole panels; ``narrow``: of what is left of the last one, a machine vector at a time.
+        out: ``(rows, cols)``, or ``(cols, rows)`` when ``out_transposed``.
+        fresh: the content of ``out`` does not matter.
+        finish: given what is to be stored in ``out``, makes what is; None when that is the same.
+    """
+
+    tile: DenseTile
+    narrow: DenseTile
+    out: ir.Value
+    out_transposed: bool
+    rows: Index
+    cols: Index
+    reds: Index
+    fresh: bool
+    finish: Transform | None
+
+    @property
+    def lanes(self) -> int:
+        """Columns of a panel."""
+        return self.tile.variant.lanes
+
+    @property
+    def element(self) -> ir.Type:
+        """Of all operands."""
+        return self.tile.element
+
+    @property
+    def strip(self) -> Index:
+        """Contracted coordinates of a panel that L1 keeps."""
+        row_bytes = self.lanes * (8 if isinstance(self.element, ir.F64Type) else 4)
+        step = self.tile.unrolled
+        strip = max(1, STRIP_BYTES // (row_bytes * step)) * step
+        if isinstance(self.reds, int):
+            return -(-self.reds // -(-self.reds // strip) // step) * step  # strips of about one size
+        return strip
+
+    @property
+    def is_one_strip(self) -> bool:
+        """Sums are never put down half-way."""
+        return isinstance(self.reds, int) and self.reds <= self.strip
+
+    @property
+    def transform(self) -> Transform:
+        """What is stored in ``out`` for a finished sum."""
+        return self.finish or (as_it_is if self.fresh else added_to(self.out))
+
+    @property
+    def in_place(self) -> bool:
+        """Whole panels accumulate in ``out``."""
+        return not self.out_transposed and (self.is_one_strip or self.finish is None)
+
+    def room(self, rows: int, on_stack: bool) -> ir.Value | None:
+        """Memory for the sums of ``rows`` rows and one panel, where it may be needed: once per task."""
+        if self.in_place and self.is_whole:
+            return None
+        most = max(self.tile.variant.rows, self.narrow.variant.rows)
+        type_ = ir.MemRefType.get([rows + most, self.lanes], self.element)
+        return (memref.alloca if on_stack else memref.alloc)(type_, [], [], alignment=64)
+
+    @property
+    def is_whole(self) -> bool:
+        """Every panel is known to be full."""
+        return isinstance(self.cols, int) and self.cols % self.lanes == 0
+
+    def run(self, panel: Panel, first_col: Index, chunk: Index, chunk_rows: int, sums: ir.Value | None) -> None:
+        """One chunk of rows with one panel; ``sums`` is from :meth:`room`."""
+        first_row = b.mul(chunk, chunk_rows)
+        count = b.minimum(chunk_rows, b.sub(self.rows, first_row))
+        width = b.minimum(self.lanes, b.sub(self.cols, first_col))
+        corner, extent = (first_row, first_col), (count, width)
+        if not self.in_place:
+            self._through_tile(self.tile, panel, corner, extent, sums)
+        elif self.is_whole:
+            self._in_place(panel, corner, count)
+        else:
+            full = arith.cmpi(arith.CmpIPredicate.eq, b.value(width), b.value(self.lanes))
+            b.if_else(
+                full,
+                lambda: self._in_place(panel, corner, count),
+                lambda: self._through_tile(self.narrow, panel, corner, extent, sums),
+            )
+
+    def _in_place(self, panel: Panel, corner: tuple[Index, Index], count: Index) -> None:
+        first_row, first_col = corner
+        tile = self.tile
+
+        def place(row: Index) -> list[ir.Value]:
+            return [b.value(row), b.value(first_col)]
+
+        def some_rows(u: Index, span: tuple[Index, Index]) -> None:
+            rows = tile.row_numbers(b.add(first_row, u))
+            if self.is_one_strip:
+                accs = tile.multiply(rows, panel, 0, span, tile.zeros())
+                accs = [self.transform(acc, place(row)) for acc, row in zip(accs, rows)]
+            else:
+                accs = self._started(tile, span[0], self.fresh, self.out, [place(row) for row in rows])
+                accs = tile.multiply(rows, panel, 0, span, accs)
+            for acc, row in zip(accs, rows):
+                vector.store(acc, self.out, place(row))
+
+        self._strips(tile, count, some_rows)
+
+    def _through_tile(
+        self, tile: DenseTile, panel: Panel, corner: tuple[Index, Index], extent: tuple[Index, Index], sums
+    ) -> None:
+        first_row, (count, width) = corner[0], extent
+
+        def some_rows(u: Index, column: Index, span: tuple[Index, Index]) -> None:
+            where = [[b.value(b.add(u, i)), b.value(column)] for i in range(tile.variant.rows)]
+            accs = tile.zeros() if self.is_one_strip else self._started(tile, span[0], True, sums, where)
+            accs = tile.multiply(tile.row_numbers(b.add(first_row, u)), panel, column, span, accs)
+            for acc, at in zip(accs, where):
+                vector.store(acc, sums, at)
+
+        def columns(column: Index) -> None:
+            self._strips(tile, count, lambda u, span: some_rows(u, column, span))
+
+        b.for_loop(0, self.lanes if tile is self.tile else width, columns, step=tile.variant.lanes)
+        write_tile(sums, self.out, self.out_transposed, corner, extent, self.transform, self._write_step)
+
+    @property
+    def _write_step(self) -> int:
+        return self.lanes if self.finish is None else 2 * tile_width(self.element)
+
+    def _strips(self, tile: DenseTile, count: Index, some_rows) -> None:
+        def one_strip(lo: Index) -> None:
+            span = (0, self.reds) if self.is_one_strip else (lo, b.minimum(b.add(lo, self.strip), self.reds))
+            b.for_loop(0, count, lambda u: some_rows(u, span), step=tile.variant.rows)
+
+        if self.is_one_strip:
+            one_strip(0)
+        else:
+            b.for_loop(0, b.maximum(self.reds, 1), one_strip, step=self.strip)
+
+    def _started(self, tile: DenseTile, lo: Index, fresh: bool, results: ir.Value, where) -> list[ir.Value]:
+        """Accumulators before the strip from ``lo`` on: zero before the first when ``fresh``, else what is stored."""
+
+        def stored() -> list[ir.Value]:
+            return [vector.load(tile.type, results, at) for at in where]
+
+        if not fresh:
+            return stored()
+        first = arith.cmpi(arith.CmpIPredicate.eq, b.value(lo), b.value(0))
+        return b.if_else(first, tile.zeros, stored, [tile.type] * tile.variant.rows)

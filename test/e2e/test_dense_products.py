@@ -1,0 +1,99 @@
+"""Products of dense matrices inside programs: every orientation, batch and size, against float64."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+from cpu_programs import Operand, check, generic, kernel, multiply_add, random_dense, wide
+from pith.runtime import live_bytes, num_threads, set_num_threads
+
+#: Operands of products as in einsum.
+MATRICES = [f"{a},{b}->{c}" for a in ("ik", "ki") for b in ("kj", "jk") for c in ("ij", "ji")]
+BATCHES = [
+    "bik,bkj->bij",
+    "bik,bjk->bij",
+    "bki,bkj->bij",
+    "bik,bkj->bji",
+    "bik,kj->bij",  # one matrix for all
+    "bik,jk->bij",
+    "ik,bkj->bij",
+    "bqhd,bkhd->bhqk",  # attention on heads that were never transposed
+    "bhqk,bkhd->bqhd",
+    "bhik,hkj->bhij",
+    "biak,kj->biaj",
+]
+
+
+def program(einsum: str, sizes: dict[str, int], element: str, dynamic: str = ""):
+    """A compiled ``@f(a, b, init)`` that adds the product to ``init``, and its shapes."""
+    inputs, out = einsum.split("->")
+    subscripts = [*inputs.split(","), out]
+    loops = sorted(set("".join(subscripts)))
+    a, b, c = (Operand(tuple(-1 if d in dynamic else sizes[d] for d in s), element, ", ".join(s)) for s in subscripts)
+    kinds = "".join("p" if d in out else "r" for d in loops)
+    return _compiled(generic(", ".join(loops), kinds, [a, b], c, multiply_add(element))), [
+        tuple(sizes[d] for d in s) for s in subscripts
+    ]
+
+
+_compiled = functools.cache(kernel)
+
+
+def run(einsum: str, sizes: dict[str, int], element: str = "f32", dynamic: str = "") -> None:
+    compiled, shapes = program(einsum, sizes, element, dynamic)
+    rng = np.random.default_rng(list(sizes.values()))
+    a, b, init = (random_dense(rng, s, element) for s in shapes)
+    before = live_bytes()
+    out = compiled(a, b, init)
+    check(out, wide(init) + np.einsum(einsum, wide(a), wide(b)), element)
+    del out
+    assert live_bytes() == before
+
+
+@pytest.mark.parametrize("element", ["f32", "f64"])
+@pytest.mark.parametrize("einsum", MATRICES)
+def test_orientations(einsum, element):
+    run(einsum, {"i": 37, "k": 29, "j": 41}, element)
+
+
+@pytest.mark.parametrize("einsum", MATRICES)
+def test_run_time_sizes(einsum):
+    for i, k, j in ((1, 1, 1), (6, 7, 16), (70, 3, 33), (5, 900, 15), (13, 0, 9), (0, 4, 4), (4, 4, 0), (66, 64, 8)):
+        run(einsum, {"i": i, "k": k, "j": j}, dynamic="ikj")
+
+
+@pytest.mark.parametrize("j", [4, 7, 8, 9, 16, 17, 24, 31, 130])
+@pytest.mark.parametrize("k", [1, 8, 700])
+def test_columns_that_do_not_fill_panels(j, k):
+    run("ik,kj->ij", {"i": 65, "k": k, "j": j})
+    run("ik,kj->ij", {"i": 65, "k": k, "j": j}, dynamic="j")
+
+
+@pytest.mark.parametrize("dynamic", ["", "all"])
+@pytest.mark.parametrize("einsum", BATCHES)
+def test_batches(einsum, dynamic):
+    sizes = dict(zip(sorted(set(einsum) - set(",->")), (3, 5, 18, 21, 13)))
+    run(einsum, sizes, dynamic="".join(sizes) if dynamic else "")
+
+
+def test_threads_agree():
+    compiled, shapes = program("bik,bjk->bij", {"b": 6, "i": 70, "k": 65, "j": 90}, "f32")
+    a, b, init = (random_dense(np.random.default_rng(0), s, "f32") for s in shapes)
+    before = num_threads()
+    results = []
+    for threads in (1, 2):
+        set_num_threads(threads)
+        results.append(compiled(a, b, init))
+    set_num_threads(before)
+    np.testing.assert_array_equal(*results)
+
+
+def test_nan_and_infinity_spread_as_in_sums():
+    compiled, shapes = program("ik,kj->ij", {"i": 12, "k": 20, "j": 17}, "f32")
+    a, b, init = (random_dense(np.random.default_rng(0), s, "f32") for s in shapes)
+    a[11, 3], b[5, 16] = np.nan, np.inf
+    out = compiled(a, b, init)
+    assert np.isnan(out[11]).all() and np.isinf(out[:11, 16]).all()
+    assert np.isfinite(out[:11, :16]).all()

@@ -1,0 +1,144 @@
+// RUN: pith-opt --split-input-file --convert-linalg-contractions-to-panels --canonicalize --cse %s | filecheck %s
+
+// One product: all panels are packed first, then tasks are chunks of rows times groups of panels. The
+// accumulators of six rows start at what the output holds and end there: nothing is put down in between.
+
+#a = affine_map<(i, j, k) -> (i, k)>
+#b = affine_map<(i, j, k) -> (k, j)>
+#c = affine_map<(i, j, k) -> (i, j)>
+
+module attributes {pith.isa = "avx2"} {
+
+// CHECK-LABEL: func.func @matmul
+// CHECK:         %[[panels:.*]] = memref.alloc() {alignment = 64 : i64} : memref<16x40x16xf32>
+// CHECK:         scf.parallel (%[[p:.*]]) =
+// CHECK:           vector.store %{{.*}}, %[[panels]][%[[p]], %{{.*}}, %{{.*}}] : memref<16x40x16xf32>, vector<16xf32>
+// CHECK:         scf.parallel (%{{.*}}, %{{.*}}) =
+// CHECK:           %[[accs:.*]]:6 = scf.for
+// CHECK:             %[[x:.*]] = vector.load %[[panels]]
+// CHECK:             %[[a:.*]] = memref.load %arg0
+// CHECK:             %[[v:.*]] = vector.broadcast %{{.*}} : f32 to vector<16xf32>
+// CHECK:             vector.fma %[[v]], %[[x]], %{{.*}} : vector<16xf32>
+// CHECK:           %[[old:.*]] = vector.load %arg2
+// CHECK:           %[[new:.*]] = arith.addf %[[old]], %[[accs]]#0
+// CHECK:           vector.store %[[new]], %arg2
+// CHECK-NOT:     linalg.generic
+func.func @matmul(%a: memref<132x40xf32>, %b: memref<40x256xf32>, %c: memref<132x256xf32>) {
+  linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%a, %b : memref<132x40xf32>, memref<40x256xf32>) outs(%c : memref<132x256xf32>) {
+  ^bb0(%x: f32, %y: f32, %o: f32):
+    %m = arith.mulf %x, %y : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
+  }
+  return
+}
+
+}
+
+// -----
+
+// A batch in which every product has a right-hand side of its own, heads never transposed: a task packs
+// what it multiplies with, and matrices are views.
+
+#q = affine_map<(b, h, i, j, k) -> (b, i, h, k)>
+#k = affine_map<(b, h, i, j, k) -> (b, j, h, k)>
+#s = affine_map<(b, h, i, j, k) -> (b, h, i, j)>
+
+module attributes {pith.isa = "avx2"} {
+
+// CHECK-LABEL: func.func @attention
+// CHECK-NOT:     memref.alloc
+// CHECK:         scf.parallel (%[[b:.*]], %[[h:.*]], %{{.*}}) =
+// CHECK-DAG:       %[[q:.*]] = memref.subview %arg0[%[[b]], 0, %[[h]], 0] {{.*}} to memref<?x32xf32, strided<[384, 1], offset: ?>>
+// CHECK-DAG:       %[[k:.*]] = memref.subview %arg1[%[[b]], 0, %[[h]], 0]
+// CHECK-DAG:       %[[s:.*]] = memref.subview %arg2[%[[b]], %[[h]], 0, 0]
+// CHECK-DAG:       %[[panels:.*]] = memref.alloc() {alignment = 64 : i64} : memref<1x32x16xf32>
+// CHECK:           scf.for
+func.func @attention(%q: memref<?x?x12x32xf32>, %k: memref<?x?x12x32xf32>, %s: memref<?x12x?x?xf32>) {
+  linalg.generic {indexing_maps = [#q, #k, #s], iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction"]}
+      ins(%q, %k : memref<?x?x12x32xf32>, memref<?x?x12x32xf32>) outs(%s : memref<?x12x?x?xf32>) {
+  ^bb0(%x: f32, %y: f32, %o: f32):
+    %m = arith.mulf %x, %y : f32
+    %t = arith.addf %m, %o : f32
+    linalg.yield %t : f32
+  }
+  return
+}
+
+}
+
+// -----
+
+// Rows that are stored as columns are turned first. AVX-512 has registers for twelve rows of two vectors.
+
+#a = affine_map<(i, j, k) -> (k, i)>
+#b = affine_map<(i, j, k) -> (k, j)>
+#c = affine_map<(i, j, k) -> (i, j)>
+
+module attributes {pith.isa = "avx512"} {
+
+// CHECK-LABEL: func.func @gradient
+// CHECK:         %[[turned:.*]] = memref.alloc() {alignment = 64 : i64} : memref<100x50xf64>
+// CHECK:         scf.parallel
+// CHECK:           vector.shuffle
+// CHECK:         %{{.*}}:12 = scf.for {{.*}} -> (vector<16xf64>
+// CHECK:           memref.load %[[turned]]
+func.func @gradient(%a: memref<50x100xf64>, %b: memref<50x64xf64>, %c: memref<100x64xf64>) {
+  linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%a, %b : memref<50x100xf64>, memref<50x64xf64>) outs(%c : memref<100x64xf64>) {
+  ^bb0(%x: f64, %y: f64, %o: f64):
+    %m = arith.mulf %x, %y : f64
+    %s = arith.addf %o, %m : f64
+    linalg.yield %s : f64
+  }
+  return
+}
+
+}
+
+// -----
+
+// Left as they are: a matrix times a vector, few columns, a body that is no product, columns far apart.
+
+#a = affine_map<(i, j, k) -> (i, k)>
+#b = affine_map<(i, j, k) -> (k, j)>
+#c = affine_map<(i, j, k) -> (i, j)>
+#m = affine_map<(i, k) -> (i, k)>
+#v = affine_map<(i, k) -> (k)>
+#y = affine_map<(i, k) -> (i)>
+
+// CHECK-LABEL: func.func @others
+// CHECK-COUNT-4: linalg.generic
+func.func @others(%a: memref<64x64xf32>, %x: memref<64xf32>, %y: memref<64xf32>, %n: memref<64x2xf32>,
+                  %o: memref<64x2xf32>, %c: memref<64x64xf32>, %far: memref<64x64xf32, strided<[1, 64]>>) {
+  linalg.generic {indexing_maps = [#m, #v, #y], iterator_types = ["parallel", "reduction"]}
+      ins(%a, %x : memref<64x64xf32>, memref<64xf32>) outs(%y : memref<64xf32>) {
+  ^bb0(%p: f32, %q: f32, %r: f32):
+    %m = arith.mulf %p, %q : f32
+    %s = arith.addf %r, %m : f32
+    linalg.yield %s : f32
+  }
+  linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%a, %n : memref<64x64xf32>, memref<64x2xf32>) outs(%o : memref<64x2xf32>) {
+  ^bb0(%p: f32, %q: f32, %r: f32):
+    %m = arith.mulf %p, %q : f32
+    %s = arith.addf %r, %m : f32
+    linalg.yield %s : f32
+  }
+  linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%a, %a : memref<64x64xf32>, memref<64x64xf32>) outs(%c : memref<64x64xf32>) {
+  ^bb0(%p: f32, %q: f32, %r: f32):
+    %m = arith.addf %p, %q : f32
+    %s = arith.maximumf %r, %m : f32
+    linalg.yield %s : f32
+  }
+  linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%a, %far : memref<64x64xf32>, memref<64x64xf32, strided<[1, 64]>>) outs(%c : memref<64x64xf32>) {
+  ^bb0(%p: f32, %q: f32, %r: f32):
+    %m = arith.mulf %p, %q : f32
+    %s = arith.addf %r, %m : f32
+    linalg.yield %s : f32
+  }
+  return
+}
