@@ -3,13 +3,14 @@
 import dataclasses
 from typing import ClassVar
 
-from pith._mlir import ir
+from pith._mlir import ir, linalg
 from pith.dialect.tiling import dims_of
 from pith.passes.core import Pass, pass_error
 
 from . import builder as b
 from .builder import Index
 from .contraction import indexing_maps, is_generic, iterator_types
+from .row_groups import RowGroup, row_groups
 from .template_scalar import compute_point, free_loops, load_outputs, store_outputs
 
 
@@ -25,6 +26,11 @@ class ConvertLinalgToParallelRowsPass(Pass):
 
         scf.parallel (%i) = 0 to %rows { scf.for %j = 0 to 384 { load, body, store } }
 
+    Ops that need nothing of each other but the row they are at (a layer norm, a softmax) share one
+    loop over the rows, and the row stays in L1::
+
+        scf.parallel (%i, %j) = 0 to %batch, %tokens { sum; subtract; sum of squares; scale }
+
     Innermost reduction dimensions carry their result in a register, and their combiner may be
     reassociated (as ``linalg`` leaves the order of a reduction open), so LLVM can vectorise them.
     Upstream offers all loops serial or all loops parallel; the first leaves cores idle, the second
@@ -38,43 +44,112 @@ class ConvertLinalgToParallelRowsPass(Pass):
     name: ClassVar[str] = "convert-linalg-to-parallel-rows"
 
     def run(self, module: ir.Module) -> None:
-        found: list[ir.Operation] = []
-
-        def visit(op: ir.Operation) -> ir.WalkResult:
-            if op.name.startswith("linalg.") and not op.results and op.name not in ("linalg.yield", "linalg.index"):
-                found.append(op)
-            return ir.WalkResult.ADVANCE
-
-        module.operation.walk(visit)
+        found = _buffer_ops(module)
         for op in found:
             if not is_generic(op.opview):
                 pass_error(op, "is not a linalg.generic", "run linalg-generalize-named-ops first")
+        blocks = {op.block: None for op in found if _is_outermost(op)}
+        groups = [group for block in blocks for group in row_groups(block)]
+        grouped = {op.operation for group in groups for op in group.ops}
+        alone = [op for op in found if op not in grouped]
+        for group in groups:
+            _lower_group(group)
+        for op in alone:
             with ir.InsertionPoint(op), op.location:
-                self._lower(op.opview)
+                _lower(_Nest.of(op.opview), parallel=_is_outermost(op))
             op.erase()
 
-    def _lower(self, op: ir.OpView) -> None:
+
+def _buffer_ops(module: ir.Module) -> list[ir.Operation]:
+    found: list[ir.Operation] = []
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name.startswith("linalg.") and not op.results and op.name not in ("linalg.yield", "linalg.index"):
+            found.append(op)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit)
+    return found
+
+
+def _is_outermost(op: ir.Operation) -> bool:
+    """No loop around ``op`` could run in parallel already."""
+    return op.parent.name == "func.func"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Nest:
+    """The loops of one op.
+
+    Attributes:
+        outer: iteration dimensions outside in.
+        inner: reductions inside them whose result stays in a register.
+    """
+
+    op: ir.OpView
+    maps: tuple[tuple[ir.AffineExpr, ...], ...]
+    sizes: list[Index]
+    outer: list[int]
+    inner: list[int]
+
+    @classmethod
+    def of(cls, op: ir.OpView) -> "_Nest":
+        """The nest, its sizes emitted at the insertion point."""
         maps, iterators = indexing_maps(op), iterator_types(op)
-        sizes = _sizes(op, maps, len(iterators))
-        point: list[Index] = [0] * len(iterators)
-        views = list(op.operands)
-        outer, inner = _loop_order(maps, iterators)
         _reassociate(op)
+        return cls(op, maps, _sizes(op, maps, len(iterators)), *_loop_order(maps, iterators))
 
-        def leaf() -> None:
-            _reduce(op, maps, views, sizes, point, inner)
+    @property
+    def work(self) -> Index:
+        """Scalar operations of the whole nest."""
+        return b.mul(b.product(self.sizes), len(list(self.op.regions[0].blocks[0].operations)))
 
-        nested = op.operation.parent.name != "func.func"
-        if nested or not outer or iterators[outer[0]] != "parallel" or sizes[outer[0]] == 1:
-            free_loops(outer, sizes, point, leaf)
-            return
+    def emit(self, fixed: dict[int, Index]) -> None:
+        """Loops over all dimensions but the ``fixed`` ones, which are at one coordinate."""
+        point: list[Index] = [fixed.get(d, 0) for d in range(len(self.sizes))]
+        rest = [d for d in self.outer if d not in fixed]
+        views = list(self.op.operands)
+        free_loops(rest, self.sizes, point, lambda: _reduce(self.op, self.maps, views, self.sizes, point, self.inner))
 
-        def row(iv: ir.Value) -> None:
-            point[outer[0]] = iv
-            free_loops(outer[1:], sizes, point, leaf)
 
-        operations = len(list(op.regions[0].blocks[0].operations))
-        b.parallel_loop([sizes[outer[0]]], row, work=b.mul(b.product(sizes), operations))
+def _lower(nest: _Nest, parallel: bool) -> None:
+    """One op: the outermost dimension in parallel, when it may be."""
+    first = nest.outer[0] if nest.outer else None
+    if not parallel or first is None or iterator_types(nest.op)[first] != "parallel" or nest.sizes[first] == 1:
+        nest.emit({})
+        return
+    b.parallel_loop([nest.sizes[first]], lambda iv: nest.emit({first: iv}), work=nest.work)
+
+
+def _lower_group(group: RowGroup) -> None:
+    """Several ops: the rows in parallel, the ops one after the other on each."""
+    with ir.InsertionPoint(group.ops[-1]), group.ops[-1].operation.location:
+        generics = [op if is_generic(op) else _copy_as_generic(op) for op in group.ops]
+        nests = [_Nest.of(op) for op in generics]
+        work: Index = 0
+        for nest in nests:
+            work = b.add(work, nest.work)
+
+        def rows(*ivs: ir.Value) -> None:
+            for nest in nests:
+                nest.emit(dict(enumerate(ivs)))
+
+        b.parallel_loop(nests[0].sizes[: group.lead], rows, work=work)
+    for op in {op.operation for op in (*group.ops, *generics)}:
+        op.erase()
+
+
+def _copy_as_generic(op: ir.OpView) -> ir.OpView:
+    """A ``memref.copy`` as the ``linalg.generic`` that says the same."""
+    source, target = op.operands
+    identity = ir.AffineMapAttr.get(ir.AffineMap.get_identity(source.type.rank))
+    parallel = ir.Attribute.parse("#linalg.iterator_type<parallel>")
+    maps, kinds = ir.ArrayAttr.get([identity] * 2), ir.ArrayAttr.get([parallel] * source.type.rank)
+    generic = linalg.GenericOp([], [source], [target], maps, kinds)
+    block = generic.operation.regions[0].blocks.append(*[source.type.element_type] * 2)
+    with ir.InsertionPoint(block):
+        linalg.YieldOp([block.arguments[0]])
+    return generic
 
 
 def _loop_order(maps, iterators: tuple[str, ...]) -> tuple[list[int], list[int]]:

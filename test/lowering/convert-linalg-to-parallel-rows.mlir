@@ -116,3 +116,113 @@ func.func @tensors(%y: tensor<8xf32>) -> tensor<8xf32> {
   %r = linalg.fill ins(%z : f32) outs(%y : tensor<8xf32>) -> tensor<8xf32>
   return %r : tensor<8xf32>
 }
+
+// -----
+
+// A softmax without its maximum: three ops and a copy that need nothing of each other but the row they
+// are at. One loop over the rows of both leading dimensions; the row stays in L1.
+
+#ijk = affine_map<(i, j, k) -> (i, j, k)>
+#ij0 = affine_map<(i, j, k) -> (i, j, 0)>
+
+// CHECK-LABEL: func.func @softmax
+// CHECK:         memref.alloc
+// CHECK:         scf.parallel (%[[i:.*]], %[[j:.*]]) =
+// CHECK-NEXT:      scf.for
+// CHECK:             math.exp
+// CHECK:           %[[z:.*]] = memref.load %arg2[%[[i]], %[[j]], %
+// CHECK-NEXT:      memref.store %[[z]], %[[sums:.*]][%[[i]], %[[j]], %
+// CHECK:           scf.for
+// CHECK:             arith.addf %{{.*}}, %{{.*}} fastmath<reassoc>
+// CHECK:           scf.for
+// CHECK:             arith.divf
+// CHECK-NOT:     scf.parallel
+// CHECK:         memref.dealloc
+func.func @softmax(%x: memref<?x8x384xf32>, %y: memref<?x8x384xf32>, %zeros: memref<?x8x1xf32>) {
+  %c0 = arith.constant 0 : index
+  linalg.generic {indexing_maps = [#ijk, #ijk], iterator_types = ["parallel", "parallel", "parallel"]}
+      ins(%x : memref<?x8x384xf32>) outs(%y : memref<?x8x384xf32>) {
+  ^bb0(%v: f32, %o: f32):
+    %e = math.exp %v : f32
+    linalg.yield %e : f32
+  }
+  %n = memref.dim %x, %c0 : memref<?x8x384xf32>
+  %sums = memref.alloc(%n) : memref<?x8x1xf32>
+  memref.copy %zeros, %sums : memref<?x8x1xf32> to memref<?x8x1xf32>
+  linalg.generic {indexing_maps = [#ijk, #ij0], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%y : memref<?x8x384xf32>) outs(%sums : memref<?x8x1xf32>) {
+  ^bb0(%v: f32, %o: f32):
+    %s = arith.addf %v, %o : f32
+    linalg.yield %s : f32
+  }
+  linalg.generic {indexing_maps = [#ij0, #ijk], iterator_types = ["parallel", "parallel", "parallel"]}
+      ins(%sums : memref<?x8x1xf32>) outs(%y : memref<?x8x384xf32>) {
+  ^bb0(%s: f32, %o: f32):
+    %q = arith.divf %o, %s : f32
+    linalg.yield %q : f32
+  }
+  memref.dealloc %sums : memref<?x8x1xf32>
+  return
+}
+
+// -----
+
+// An op that reads another row of what the one before wrote waits for all of it.
+
+#id = affine_map<(i, j) -> (i, j)>
+#t = affine_map<(i, j) -> (j, i)>
+
+// CHECK-LABEL: func.func @transposed
+// CHECK:         scf.parallel
+// CHECK:         scf.parallel
+func.func @transposed(%x: memref<64x64xf32>, %y: memref<64x64xf32>, %z: memref<64x64xf32>) {
+  linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%x : memref<64x64xf32>) outs(%y : memref<64x64xf32>) {
+  ^bb0(%v: f32, %o: f32):
+    %n = arith.negf %v : f32
+    linalg.yield %n : f32
+  }
+  linalg.generic {indexing_maps = [#t, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%y : memref<64x64xf32>) outs(%z : memref<64x64xf32>) {
+  ^bb0(%v: f32, %o: f32):
+    %n = arith.negf %v : f32
+    linalg.yield %n : f32
+  }
+  return
+}
+
+// -----
+
+// So does one that reads it through another shape, and one behind something that reads memory.
+
+#id = affine_map<(i, j) -> (i, j)>
+
+// CHECK-LABEL: func.func @reshaped
+// CHECK:         scf.parallel
+// CHECK:         scf.parallel
+// CHECK:         memref.load
+// CHECK:         scf.parallel
+func.func @reshaped(%x: memref<64x64xf32>, %y: memref<64x64xf32>, %z: memref<4096x1xf32>) -> f32 {
+  %c0 = arith.constant 0 : index
+  linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%x : memref<64x64xf32>) outs(%y : memref<64x64xf32>) {
+  ^bb0(%v: f32, %o: f32):
+    %n = arith.negf %v : f32
+    linalg.yield %n : f32
+  }
+  %flat = memref.collapse_shape %y [[0, 1]] : memref<64x64xf32> into memref<4096xf32>
+  %column = memref.expand_shape %flat [[0, 1]] output_shape [4096, 1] : memref<4096xf32> into memref<4096x1xf32>
+  linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%column : memref<4096x1xf32>) outs(%z : memref<4096x1xf32>) {
+  ^bb0(%v: f32, %o: f32):
+    %n = arith.negf %v : f32
+    linalg.yield %n : f32
+  }
+  %first = memref.load %z[%c0, %c0] : memref<4096x1xf32>
+  linalg.generic {indexing_maps = [#id], iterator_types = ["parallel", "parallel"]} outs(%z : memref<4096x1xf32>) {
+  ^bb0(%o: f32):
+    %n = arith.negf %o : f32
+    linalg.yield %n : f32
+  }
+  return %first : f32
+}
