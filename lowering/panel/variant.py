@@ -21,8 +21,8 @@ CHUNK_ROWS = 64
 #: core gets a third of L1's bandwidth.
 STRIP_BYTES = 24 * 1024
 
-#: Columns of one task: the panels that share a pass over the rows' values.
-BLOCK_COLUMNS = 64
+#: Bytes of a panel's row when rows share nothing: 8 registers of 256 bits, 4 of 512.
+PANEL_BYTES = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Roles:
 
     @property
     def has_cursors(self) -> bool:
-        """True when the second level is compressed over contracted coordinates, in order: a row can be left and resumed."""
+        """True when the second level is compressed over contracted coordinates in order: a row can be resumed."""
         if not self.direct or len(self.format.levels) < 2 or 1 in self.inner:
             return False
         level = self.format.levels[1]
@@ -138,8 +138,9 @@ def default_variant(
         return Variant(
             1, math.prod(roles.windows(2 * vector).values()) if roles.direct and not roles.is_dense else rows
         )
-    # Accumulators that keep two FMA pipes of latency 4 busy and leave room for the operands.
-    most = vector * max(1, 8 // rows) * (2 if isa.vector_registers >= 32 and rows == 1 else 1)
+    # Eight accumulators keep two FMA pipes of latency 4 busy and leave room for the operands among 16 registers.
+    # A row alone has no use for more: past 256 bytes its results no longer fit L1 beside the panel.
+    most = max(1, PANEL_BYTES // element_bytes) if rows == 1 else vector * max(1, 8 // rows)
     if rows > 2:
         most = vector * 2
     return Variant(fitting_lanes(columns, vector, most), rows, _strip(roles, density))

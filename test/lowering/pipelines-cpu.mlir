@@ -37,7 +37,7 @@
 // VECTOR-LABEL: func.func @layer
 // VECTOR-SAME:    (%{{.*}}: memref<?xi8> {{.*}}) -> memref<?x32xf32>
 // VECTOR-NOT:     {{linalg|tensor<|"pith[.]}}
-// VECTOR:         %[[panels:.*]] = memref.alloc({{.*}}) {alignment = 64 : i64} : memref<?x64x64xf32>
+// VECTOR:         %[[panels:.*]] = memref.alloc({{.*}}) {alignment = 64 : i64} : memref<?x64x{{[0-9]+}}xf32>
 // VECTOR:         scf.parallel
 // VECTOR:         vector.fma
 // VECTOR:         memref.dealloc %[[panels]]
