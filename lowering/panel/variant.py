@@ -128,7 +128,7 @@ def default_variant(
 
     ``density`` of a compressed level says whether strips pay (None: unknown, one pass).
 
-    >>> from pith.lowering.targets import ISAS
+    >>> from pith.lowering.isa import ISAS
     >>> default_variant(Roles.of(Format.csr(), 0), 100, 4, ISAS["avx2"])
     Variant(lanes=56, rows=1, strip=0)
     """
@@ -163,7 +163,7 @@ def _strip(roles: Roles, density: float | None) -> int:
 def dense_variant(columns: int | None, element_bytes: int, isa: Isa) -> Variant:
     """The register tile of a product of dense matrices (``columns`` None: unknown, taken as many).
 
-    >>> from pith.lowering.targets import ISAS
+    >>> from pith.lowering.isa import ISAS
     >>> [str(dense_variant(n, 4, ISAS["avx2"])) for n in (3, 8, 200)]
     ['lanes=4,rows=8', 'lanes=8,rows=8', 'lanes=16,rows=6']
     """
@@ -184,7 +184,9 @@ def _tile_rows(roles: Roles, isa: Isa) -> int:
 
 
 def fitting_lanes(columns: int | None, vector: int, most: int) -> int:
-    """Panel width up to ``most`` that wastes the fewest columns: whole vectors, or a power of two below one.
+    """Panel width up to ``most`` that takes the fewest operations: whole vectors, or a power of two below one.
+
+    An element costs one multiply-add per vector of the panel, and about 1.5 to find and broadcast it.
 
     >>> [fitting_lanes(n, 8, 64) for n in (1, 3, 8, 20, 64, 96, 100)]
     [1, 4, 8, 24, 64, 48, 56]
@@ -194,7 +196,7 @@ def fitting_lanes(columns: int | None, vector: int, most: int) -> int:
     if columns <= vector:
         return 1 << max(0, columns - 1).bit_length()
     widths = range(vector, most + 1, vector)
-    return min(widths, key=lambda w: (-(-columns // w) * w, -w))
+    return min(widths, key=lambda w: (-(-columns // w) * (w / vector + 1.5), -w))
 
 
 #: Groups of the second level in one unrolled block, at most.
