@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from pith._mlir import ir, vector
 
+from .bfloat16 import round_to_bfloat16, widen_bfloat16
+
 #: Ops of ``math`` that upstream lowers on vectors as they are; the others go lane by lane to libm.
 #: (``pith-approximate-math`` has turned erf, tanh and exp of f32 into arithmetic before.)
 _VECTOR_MATH = frozenset(
@@ -17,6 +19,12 @@ _VECTOR_MATH = frozenset(
         "powf round roundeven rsqrt sin sqrt trunc"
     ).split()
 )
+
+#: Conversions that LLVM would call a function for, lane by lane: op and types -> what computes them.
+_BFLOAT16 = {
+    ("arith.truncf", "f32", "bf16"): round_to_bfloat16,
+    ("arith.extf", "bf16", "f32"): widen_bfloat16,
+}
 
 
 def is_vectorizable(block: ir.Block) -> bool:
@@ -61,6 +69,9 @@ def _clone(op: ir.Operation, operands: Sequence[ir.Value]) -> list[ir.Value]:
     lanes = lanes_of(operands)
     if lanes is not None and op.name.startswith("math.") and op.name not in _VECTOR_MATH:
         return _lane_by_lane(op, operands, lanes)
+    converted = _BFLOAT16.get((op.name, str(op.operands[0].type), str(op.results[0].type))) if operands else None
+    if converted is not None:
+        return [converted(*operands)]
     types = [r.type if lanes is None else ir.VectorType.get([lanes], r.type) for r in op.results]
     return _create(op, types, [broadcast(v, lanes) for v in operands])
 

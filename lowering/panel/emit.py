@@ -83,8 +83,7 @@ class _Emitter:
             return None
         depth = self.roles.format.exprs[1].div * self.tile.block
         reds = STRIP_BYTES // (self.lanes * bytes_of(self.tile.element))
-        if self.tile.arithmetic.most_terms:
-            reds = min(reds, self.tile.arithmetic.most_terms)
+        reds = min(reds, self.tile.exact_terms or reds)
         return max(1, reds // depth) * self.tile.block
 
 
@@ -144,7 +143,7 @@ def _register_tile(m: Matmul, storage: Storage, roles: Roles, cols: Index, isa: 
     vectors = max(1, variant.lanes * size // isa.vector_bytes)
     stored = Stored(storage.values, arithmetic)
     tile = lane_tile(storage, roles, RegisterTile(storage, roles, variant, multiple, vectors, arithmetic, stored), isa)
-    if arithmetic.most_terms and tile.block * roles.format.exprs[1].div > arithmetic.most_terms:
+    if tile.exact_terms and tile.block * roles.format.exprs[1].div > tile.exact_terms:
         whole = arithmetic.whole
         return RegisterTile(storage, roles, variant, multiple, vectors, whole, Stored(storage.values, whole))
     return tile

@@ -72,6 +72,17 @@ class LaneTile(RegisterTile):
         return max(1, CHAINS // (2 * self.sums))
 
     @property
+    def widens(self) -> bool:
+        """False: values are read once, many at a time, and converted in the register."""
+        return False
+
+    @property
+    def exact_terms(self) -> int | None:
+        """Products of a row that its accumulators hold exactly: lanes take turns."""
+        most = self.arithmetic.most_terms
+        return most and most * (1 if self.kind == "rows" else self.lanes)
+
+    @property
     def pad(self) -> int:
         """Elements of the panel that may be read past its end."""
         return self.isa_lanes if self.kind == "gather" else 0
@@ -89,7 +100,9 @@ class LaneTile(RegisterTile):
 
     def _across(self, total: ir.Value) -> ir.Value:
         """The sum over the lanes, in any order."""
-        return vector.reduction(self.element, vector.CombiningKind.ADD, total, fastmath=arith.FastMathFlags.reassoc)
+        sums = self.arithmetic.sums
+        order = arith.FastMathFlags.reassoc if isinstance(sums, ir.FloatType) else None
+        return vector.reduction(sums, vector.CombiningKind.ADD, total, fastmath=order)
 
     def visit(self, at: Place, window_at: dict[int, Index], span: tuple[Index, Index] | None) -> None:
         """As :meth:`RegisterTile.visit`."""
@@ -109,9 +122,9 @@ class LaneTile(RegisterTile):
         )
         sums = run_stream(stream, at, span, [zero] * (self.sums * self.chains))
         step = self.lanes if self.kind == "rows" else 1
-        one = ir.VectorType.get([step], self.element)
+        one = ir.VectorType.get([step], self.arithmetic.sums)
         for i, offset in enumerate(self.row_offsets()[::step]):
-            total = self._fold(sums[i :: self.sums])
+            total = self._total(sums[i :: self.sums])
             if self.kind != "rows":
                 total = vector.broadcast(one, self._across(total))
             self.put(total, at.results, [b.value(b.add(at.first, offset)), b.value(0)], more=span is not None)

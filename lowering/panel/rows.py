@@ -23,7 +23,7 @@ def visit_rows(tile: RegisterTile, panel: Panel, results: ir.Value, lo: Index, u
     Args:
         strip: coordinates of the second level per pass over the rows, None to pass over them once.
     """
-    wide = widening(tile.storage, tile.values, tile.group, lo, units, strip)
+    wide = widening(tile.storage, tile.values, tile.group, lo, units, strip) if tile.widens else None
     if strip is None:
         _pass(tile, wide, panel, results, lo, units, None)
         return

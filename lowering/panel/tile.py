@@ -89,6 +89,11 @@ class RegisterTile:
         return max(1, CHAINS // (self.rows * self.vectors))
 
     @property
+    def exact_terms(self) -> int | None:
+        """Products of a row that its accumulators hold exactly, None for any number."""
+        return self.arithmetic.most_terms
+
+    @property
     def pad(self) -> int:
         """Rows of the panel that may be read past its end."""
         return 0
@@ -154,21 +159,21 @@ class RegisterTile:
 
         sums = run_stream(self._stream(window_at, leaf), at, span, accs)
         for i, w in enumerate(where):
-            self.put(self._fold(sums[i :: self.rows]), at.results, w, more=span is not None and not begun)
+            self.put(self._total(sums[i :: self.rows]), at.results, w, more=span is not None and not begun)
 
     def member(self, row: int) -> int:
         """Which member of the group a row of the tile belongs to."""
         return row // (self.rows // self.group)
 
     def put(self, total: ir.Value, results: ir.Value, where: Sequence[ir.Value], more: bool) -> None:
-        """Store an accumulator, or add it to what is there when ``more``."""
-        total = to_sums(total, self.arithmetic.sums)
+        """Store a total, or add it to what is there when ``more``."""
         if more:
             total = add(vector.load(total.type, results, where), total)
         vector.store(total, results, where)
 
-    def _fold(self, parts: list[ir.Value]) -> ir.Value:
-        """The sum of partial sums, in pairs."""
+    def _total(self, parts: list[ir.Value]) -> ir.Value:
+        """The sum of an accumulator's partial sums, in pairs and in the type of the results."""
+        parts = [to_sums(part, self.arithmetic.sums) for part in parts]
         while len(parts) > 1:
             pairs = [add(x, y) for x, y in zip(parts[::2], parts[1::2])]
             parts = pairs + parts[2 * len(pairs) :]
