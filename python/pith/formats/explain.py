@@ -58,14 +58,17 @@ def _keeps(fmt: Format, i: int) -> str:
         return f"{_LISTED[level.kind]}{f', of {e.mod}' if e.mod else ''}"
     if level.is_dense:
         return f"all {e.mod}" if e.mod else "all"
-    below = _elements_below(fmt, i)
-    unit = f"groups of {below}" if below > 1 else "elements" if below else "groups"
-    return f"{level.g} of {level.h} {unit}"
+    return f"{level.g} of {level.h} {_unit(fmt, i)}"
 
 
-def _elements_below(fmt: Format, i: int) -> int:
-    """Elements of the tensor below one coordinate of level ``i``; 0 when that depends on its shape."""
-    return math.prod(e.mod for e in fmt.exprs[i + 1 :])
+def _unit(fmt: Format, i: int) -> str:
+    """What one coordinate of level ``i`` stands for."""
+    extents = [math.prod(e.mod for e in fmt.exprs[i + 1 :] if e.dim == d) for d in range(fmt.rank)]
+    if not all(extents):
+        return "groups"  # how large depends on the tensor
+    if math.prod(extents) == max(extents):
+        return "elements" if max(extents) == 1 else f"groups of {max(extents)}"
+    return "blocks of " + " x ".join(map(str, extents))
 
 
 def _values_below(fmt: Format, i: int) -> int:
