@@ -1,4 +1,4 @@
-"""The PyTorch door: import ``nn.Module`` programs into pith (needs ``pip install 'pith-mlir[torch]'``).
+"""The PyTorch door: import ``nn.Module`` programs, train sparse layers (needs ``pip install 'pith-mlir[torch]'``).
 
 Inside this package ``import torch`` is PyTorch: imports are absolute.
 """
@@ -11,12 +11,31 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ToolError
 
 if TYPE_CHECKING:
+    from .autograd import sparse_linear
     from .importer import import_program
+    from .layers import SparseLinear
     from .program import ImportedProgram, Input, Parameter
+    from .sparsify import sparsify_
 
-__all__ = ["ImportedProgram", "Input", "Parameter", "import_program"]
+__all__ = [
+    "ImportedProgram",
+    "Input",
+    "Parameter",
+    "SparseLinear",
+    "import_program",
+    "sparse_linear",
+    "sparsify_",
+]
 
-_HOME = {"import_program": "importer", "ImportedProgram": "program", "Input": "program", "Parameter": "program"}
+_HOME = {
+    "ImportedProgram": "program",
+    "Input": "program",
+    "Parameter": "program",
+    "SparseLinear": "layers",
+    "import_program": "importer",
+    "sparse_linear": "autograd",
+    "sparsify_": "sparsify",
+}
 
 
 def __getattr__(name: str) -> Any:

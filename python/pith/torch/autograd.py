@@ -1,0 +1,103 @@
+"""Linear layers with sparse weights that torch differentiates: the gradients are sparse products too."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, cast
+
+import torch
+
+from ..compiler.linear import linear
+from ..compiler.matmul import matmul
+from ..compiler.sddmm import sddmm
+from ..compiler.transposed import Transposed
+from ..errors import DeviceError, DTypeError, ShapeError
+from ..sparse import SparseTensor
+from ..sparse_interop import numpy_of
+
+#: Patterns whose transpose was asked for; an entry lives as long as its pattern.
+_transposes: weakref.WeakKeyDictionary[SparseTensor, Transposed] = weakref.WeakKeyDictionary()
+
+
+def sparse_linear(
+    x: torch.Tensor, values: torch.Tensor, pattern: SparseTensor, bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """``x @ W.T + bias`` for the matrix ``W`` that stores ``values`` in the pattern of another; differentiable.
+
+    Shapes: x: ``(..., in)``; values: ``(pattern.nse,)``; pattern: ``(out, in)``; bias: ``(out,)``;
+        result: ``(..., out)``.
+    Semantics: gradients are with respect to ``x``, the stored values and the bias; nothing dense of the shape
+        of ``W`` is made. ``dx`` is a product with ``W`` in column order, whose index is made once per
+        pattern object; ``dvalues`` is :func:`pith.sddmm`. Gradients of gradients are not available.
+    Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.DeviceError`.
+
+    Example:
+        >>> import pith
+        >>> W = pith.compress(torch.tensor([[0.0, 2.0, 0.0, 3.0]]), "C0(2:4)")
+        >>> values = torch.from_numpy(W.values).requires_grad_()
+        >>> y = sparse_linear(torch.tensor([[1.0, 10.0, 100.0, 1000.0]]), values, W)
+        >>> y.sum().backward()
+        >>> y.item(), values.grad.tolist()
+        (3020.0, [10.0, 1000.0])
+    """
+    for name, tensor in (("x", x), ("values", values), ("bias", bias)):
+        if tensor is not None:
+            _check(tensor, name, values.dtype)
+    if len(pattern.shape) != 2 or tuple(values.shape) != (pattern.nse,):
+        raise ShapeError(
+            f"expects {pattern.nse} values for {pattern}, got {tuple(values.shape)}", where="sparse_linear"
+        )
+    if x.dim() == 0 or x.shape[-1] != pattern.shape[1]:
+        raise ShapeError(
+            f"expects inputs of {pattern.shape[1]} features, got shape {tuple(x.shape)}", where="sparse_linear: x"
+        )
+    if bias is not None and tuple(bias.shape) != (pattern.shape[0],):
+        raise ShapeError(f"expects shape ({pattern.shape[0]},), got {tuple(bias.shape)}", where="sparse_linear: bias")
+    return cast(torch.Tensor, _SparseLinear.apply(x, values, pattern, bias))
+
+
+def _check(tensor: torch.Tensor, name: str, dtype: torch.dtype) -> None:
+    if tensor.device.type != "cpu":
+        raise DeviceError(f"expects a tensor on the CPU, got {tensor.device}", where=f"sparse_linear: {name}")
+    if tensor.dtype != dtype:
+        raise DTypeError(f"expects {dtype}, the type of the values, got {tensor.dtype}", where=f"sparse_linear: {name}")
+
+
+class _SparseLinear(torch.autograd.Function):
+    """The layer and its three gradients."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, values: torch.Tensor, pattern: SparseTensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
+        ctx.save_for_backward(x, values)
+        ctx.pattern, ctx.has_bias = pattern, bias is not None
+        weight = SparseTensor(pattern.shape, pattern.format, (*pattern.buffers[:-1], numpy_of(values)))
+        return linear(x.detach(), weight, None if bias is None else bias.detach())
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x, values = ctx.saved_tensors
+        pattern, grad = ctx.pattern, grads[0]
+        wants_x, wants_values, _, wants_bias = ctx.needs_input_grad
+        rows = grad.reshape(-1, pattern.shape[0]).contiguous()
+        dx = dvalues = dbias = None
+        if wants_x:
+            transposed = _transposed(pattern).tensor(numpy_of(values))
+            dx = matmul(rows, transposed.T).reshape(x.shape)
+        if wants_values:
+            dvalues = torch.empty_like(values, memory_format=torch.contiguous_format)
+            inputs = x.detach().reshape(-1, pattern.shape[1]).contiguous()
+            sddmm(rows.T, inputs, pattern, out=dvalues)
+        if wants_bias:
+            dbias = rows.sum(0)
+        return dx, dvalues, None, dbias
+
+
+def _transposed(pattern: SparseTensor) -> Transposed:
+    """The transpose of a pattern, made once per object."""
+    found = _transposes.get(pattern)
+    if found is None:
+        found = _transposes[pattern] = Transposed(pattern)
+    return found

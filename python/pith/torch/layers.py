@@ -1,0 +1,153 @@
+"""``SparseLinear``: ``nn.Linear`` with a weight of structured sparsity, for training and inference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import DeviceError, DTypeError
+from ..formats import Format, buffer_specs
+from ..formats.pack_buffers import metadata_dtype
+from ..pruning import prune
+from ..sparse import FormatLike, SparseTensor, as_format, compress
+from ..sparse_interop import numpy_of
+from .autograd import sparse_linear
+
+#: Element types with kernels for products and their gradients.
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+class SparseLinear(torch.nn.Module):
+    """``y = x @ W.T + b`` where ``W`` is stored in a format.
+
+    Shapes: x: ``(..., in_features)``; result: ``(..., out_features)``.
+    Semantics: the parameter ``values`` holds what the format stores, in storage order; optimizers see nothing
+        else, so the pattern stays what it was at the start. Metadata buffers are part of the ``state_dict``.
+        A fresh layer is an ``nn.Linear``'s, pruned. Kernels are compiled once per format and element
+        type; neither steps nor new weights recompile.
+    Attributes:
+        values: the stored values; ``bias``: as in ``nn.Linear``, or None.
+        format: how ``W`` is stored.
+
+    Errors: :class:`pith.FormatError`; :class:`pith.ShapeError` when the format does not divide the weight;
+        :class:`pith.DTypeError`.
+
+    Example:
+        >>> layer = SparseLinear("C0(2:4)", 16, 8)
+        >>> layer
+        SparseLinear(in_features=16, out_features=8, bias=True, format=C0(2:4), density=0.500)
+        >>> layer(torch.ones(3, 16)).shape, layer.values.shape
+        (torch.Size([3, 8]), torch.Size([64]))
+    """
+
+    values: torch.nn.Parameter
+    bias: torch.nn.Parameter | None
+
+    def __init__(
+        self,
+        fmt: FormatLike,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        dtype: torch.dtype | None = None,
+    ):
+        super().__init__()
+        dense = torch.nn.Linear(in_features, out_features, bias, dtype=dtype)
+        self._adopt(fmt, dense.weight, dense.bias)
+
+    @classmethod
+    def from_linear(cls, linear: torch.nn.Linear, fmt: FormatLike) -> SparseLinear:
+        """The layer with the weight of ``linear``, pruned to ``fmt`` by magnitude, and its bias.
+
+        Shapes, Errors: as the class; :class:`pith.FormatError` for NaN in the weight.
+
+        >>> dense = torch.nn.Linear(8, 4)
+        >>> sparse = SparseLinear.from_linear(dense, "C0(4:4)")
+        >>> torch.equal(sparse.weight, dense.weight)
+        True
+        """
+        layer = cls.__new__(cls)
+        torch.nn.Module.__init__(layer)
+        layer._adopt(fmt, linear.weight, linear.bias)
+        return layer.train(linear.training)
+
+    def _adopt(self, fmt: FormatLike, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        if weight.dtype not in DTYPES:
+            raise DTypeError(
+                f"no kernels for weights of {weight.dtype}", where="SparseLinear", hint="float32, bfloat16, ..."
+            )
+        stored = compress(_obeying(weight.detach(), fmt), fmt)
+        self.out_features, self.in_features = stored.shape
+        self.format, self._hss = stored.format, stored.hss
+        for name, buffer in zip(_buffer_names(self.format), stored.buffers):
+            self.register_buffer(name, _as_signed(buffer))
+        values = torch.empty(stored.nse, dtype=weight.dtype)
+        numpy_of(values)[:] = stored.values
+        self.values = torch.nn.Parameter(values, requires_grad=weight.requires_grad)
+        self.register_parameter("bias", None if bias is None else torch.nn.Parameter(bias.detach().clone()))
+        self._pattern: tuple[Any, SparseTensor] | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply the layer."""
+        return sparse_linear(x, self.values, self.pattern, self.bias)
+
+    @property
+    def pattern(self) -> SparseTensor:
+        """``W`` on the layer's own buffers; the same object until its metadata changes (``load_state_dict``)."""
+        buffers = [getattr(self, name) for name in _buffer_names(self.format)]
+        state = [(b.data_ptr(), 0 if b.is_inference() else b._version) for b in buffers]
+        if self._pattern is None or self._pattern[0] != state:
+            arrays = [_as_stored(b, metadata_dtype(spec.bits)) for b, spec in zip(buffers, buffer_specs(self.format))]
+            shape = (self.out_features, self.in_features)
+            tensor = SparseTensor(shape, self.format, (*arrays, numpy_of(self.values)), self._hss).validate()
+            self._pattern = (state, tensor)
+        return self._pattern[1]
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """``W``, unpacked; a copy."""
+        stored = SparseTensor(self.pattern.shape, self.format, (*self.pattern.buffers[:-1], numpy_of(self.values)))
+        out = torch.empty(stored.shape, dtype=self.values.dtype)
+        numpy_of(out)[:] = stored.to_dense()
+        return out
+
+    def to_linear(self) -> torch.nn.Linear:
+        """The dense layer that computes the same, for ``pith.compile`` and other tools that expect one."""
+        linear = torch.nn.Linear(self.in_features, self.out_features, self.bias is not None, dtype=self.values.dtype)
+        with torch.no_grad():
+            linear.weight.copy_(self.weight)
+            if self.bias is not None:
+                linear.bias.copy_(self.bias)
+        return linear.train(self.training)
+
+    def extra_repr(self) -> str:
+        density = self.values.numel() / max(1, self.out_features * self.in_features)
+        sizes = f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        return f"{sizes}, format={self._hss or self.format}, density={density:.3f}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles make their own view of their own buffers."""
+        return {**self.__dict__, "_pattern": None}
+
+
+def _obeying(weight: torch.Tensor, fmt: FormatLike) -> torch.Tensor:
+    """``weight`` pruned to formats that bound what they hold; as it is for those that hold anything."""
+    return prune(weight, fmt) if any(level.kind == "nm" for level in as_format(fmt)[0].levels) else weight
+
+
+def _buffer_names(fmt: Format) -> list[str]:
+    return [f"{spec.role}_{spec.level}" for spec in buffer_specs(fmt)]
+
+
+def _as_signed(buffer: np.ndarray) -> torch.Tensor:
+    """A copy as a tensor: torch can do little with unsigned integers of 16 bits and more."""
+    return torch.from_numpy(buffer.view(f"i{buffer.itemsize}").copy())
+
+
+def _as_stored(buffer: torch.Tensor, dtype: np.dtype) -> np.ndarray:
+    """The buffer in the element type of the storage contract."""
+    if buffer.device.type != "cpu":
+        raise DeviceError(f"expects metadata on the CPU, got {buffer.device}", where="SparseLinear", hint="layer.cpu()")
+    return buffer.numpy().view(dtype)

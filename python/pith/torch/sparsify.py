@@ -1,0 +1,50 @@
+"""Replacing the linear layers of a model by sparse ones."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping
+
+import torch
+
+from ..sparse import FormatLike
+from .layers import SparseLinear
+from .names import assign_formats
+
+
+def sparsify_(model: torch.nn.Module, sparsity: Mapping[str, FormatLike]) -> tuple[str, ...]:
+    """Replace ``nn.Linear`` modules by :class:`SparseLinear`, in place; returns their names.
+
+    Args:
+        sparsity: ``fnmatch`` pattern of module names -> format. Every pattern has to name a linear layer.
+
+    Semantics: weights are pruned by magnitude. Layers registered under several names stay shared. Make the
+        optimizer afterwards: the parameters are new. A model that is itself an ``nn.Linear`` has no
+        name; use :meth:`SparseLinear.from_linear`.
+    Errors: :class:`pith.ImportProgramError` for a pattern that names no linear layer, or two that disagree;
+        :class:`pith.ShapeError` for a format that does not divide a weight, :class:`pith.FormatError` for
+        one that is malformed. The model is then as it was.
+
+    Example:
+        >>> model = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.ReLU(), torch.nn.Linear(32, 8))
+        >>> sparsify_(model, {"0": "C0(2:4)"})
+        ('0',)
+        >>> model[0].values.numel(), type(model[2]).__name__
+        (256, 'Linear')
+    """
+    layers = {
+        name: module
+        for name, module in model.named_modules(remove_duplicate=False)
+        if name and type(module) is torch.nn.Linear
+    }
+    formats = assign_formats(sparsity, {name: tuple(m.weight.shape) for name, m in layers.items()}).operands
+    made: dict[torch.nn.Linear, SparseLinear] = {}
+    for name in formats:
+        if layers[name] not in made:
+            fmt = next(f for pattern, f in sparsity.items() if fnmatch.fnmatch(name, pattern))
+            made[layers[name]] = SparseLinear.from_linear(layers[name], fmt)
+    for name, layer in layers.items():
+        if layer in made:
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, made[layer])
+    return tuple(name for name, layer in layers.items() if layer in made)
