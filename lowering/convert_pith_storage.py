@@ -7,16 +7,17 @@ from typing import ClassVar
 
 from pith._mlir import bufferization, ir
 from pith.dialect import AssembleOp, DecompressOp, encoded_type, encoding_of, format_of
+from pith.formats import Format
 from pith.formats.pack_digits import slot_limits
 from pith.passes.core import Pass, pass_error
 
-from .builder import value
+from .builder import if_else, value
 from .convert_pith_storage_compress import emit_compress
 from .convert_pith_storage_edge import cropped, rounded_up
 from .convert_pith_storage_prune import Ranking, emit_prune
 from .convert_pith_storage_repack import emit_repack
 from .convert_pith_storage_scores import Score
-from .convert_pith_storage_tree import Tree, buffer_of, tree_of
+from .convert_pith_storage_tree import Tree, buffer_of, is_raised, make_flag, tree_of
 from .convert_pith_storage_validate import emit_validate
 
 
@@ -42,13 +43,16 @@ class ConvertPithStoragePass(Pass):
     format (``pith.validate`` finds them); entries that do not fit their width, and dynamic sizes
     that the format's groups do not divide, fail a ``cf.assert``. Cost: linear in the module; code
     linear in the number of levels, one more time for formats whose storage must be counted first.
-    At run time ``pith.prune`` and ``pith.validate`` read every element once, ``pith.compress`` once
+    At run time ``pith.prune`` and ``pith.validate`` read every element once (a ``pith.validate`` beside the
+    ``pith.compress`` of the same tensor not at all, unless a group is too full), ``pith.compress`` once
     per level that chooses coordinates.
     """
 
     name: ClassVar[str] = "convert-pith-storage-to-loops"
 
     def run(self, module: ir.Module) -> None:
+        for first, second in _checked_packings(module):
+            _pack_and_check(first, second)
         for op in _find(module, *_LOWER):
             with ir.InsertionPoint(op), op.location:
                 new = _LOWER[op.name](op)
@@ -76,6 +80,43 @@ def _compress(op: ir.Operation) -> ir.Value:
     type_ = op.results[0].type
     _require_numbers(op)
     return emit_compress(tree_of(op.operands[0], format_of(type_)), type_)
+
+
+def _checked_packings(module: ir.Module) -> list[tuple[ir.Operation, ir.Operation]]:
+    """Pairs of a ``pith.validate`` and a ``pith.compress`` of the same tensor in the same format, in program order."""
+    out = []
+    waiting: list[ir.Operation] = []
+    for op in _find(module, "pith.validate", "pith.compress"):
+        partner = next((o for o in waiting if _is_pair(o, op)), None)
+        if partner is None:
+            waiting.append(op)
+        else:
+            waiting.remove(partner)
+            out.append((partner, op))
+    return out
+
+
+def _is_pair(a: ir.Operation, c: ir.Operation) -> bool:
+    same = a.name != c.name and a.operands[0] == c.operands[0] and a.block == c.block
+    return same and _format_of(a) == _format_of(c) and all(v.kind in ("dense", "nm") for v in _format_of(a).levels)
+
+
+def _format_of(op: ir.Operation) -> Format:
+    return op.opview.format.to_format() if op.name == "pith.validate" else format_of(op.results[0].type)
+
+
+def _pack_and_check(first: ir.Operation, second: ir.Operation) -> None:
+    """Packing sees groups that hold too much; only then is the element searched for."""
+    validate, compress = (first, second) if first.name == "pith.validate" else (second, first)
+    _require_numbers(first)
+    with ir.InsertionPoint(first), first.location:
+        tree = tree_of(first.operands[0], _format_of(first))
+        overfull = make_flag()
+        packed = emit_compress(tree, compress.results[0].type, overfull)
+        index = ir.IndexType.get()
+        element = if_else(is_raised(overfull), lambda: [emit_validate(tree)], lambda: [value(-1)], [index])[0]
+    _replace(validate, validate.results, [element])
+    _replace(compress, compress.results, [packed])
 
 
 def _prune(op: ir.Operation) -> ir.Value:

@@ -18,15 +18,18 @@ from .convert_pith_storage_walk import Counting, Filling, heads, store_walk
 from .levels import Storage
 
 
-def emit_compress(tree: Tree, type_: ir.RankedTensorType) -> ir.Value:
-    """Emit the packing of ``tree`` into the encoded ``type_``; returns the assembled value."""
+def emit_compress(tree: Tree, type_: ir.RankedTensorType, overfull: ir.Value | None = None) -> ir.Value:
+    """Emit the packing of ``tree`` into the encoded ``type_``; returns the assembled value.
+
+    ``overfull`` is a flag to raise when an ``nm`` level has no room for all that a group holds.
+    """
     parts = _parts(tree)
     bounds = {level: _bounds(parts.count) for level in heads(tree.format)}
     if bounds:
         _count(tree, parts, bounds)
     totals = {level: b.load_index(v, parts.count) for level, v in bounds.items()}
     storage = _allocate(tree, type_, totals)
-    sink = Filling(storage)
+    sink = Filling(storage, overfull)
 
     def fill(part: Index) -> None:
         counters = [b.load_index(v, part) for v in bounds.values()]

@@ -14,9 +14,9 @@ from . import builder as b
 from .builder import Index
 from .convert_pith_storage_lanes import Lanes
 from .convert_pith_storage_prune_lanes import Groups, LanePruning
-from .convert_pith_storage_prune_walk import Walk, raise_flag, scratch_widths
+from .convert_pith_storage_prune_walk import Walk, scratch_widths
 from .convert_pith_storage_scores import Score, element_of, is_nan
-from .convert_pith_storage_tree import Node, Tree, cut
+from .convert_pith_storage_tree import Node, Tree, cut, is_raised, make_flag, raise_flag
 
 #: Vectors of groups that a thread takes at a time.
 _CHUNK = 32
@@ -43,8 +43,7 @@ def emit_prune(tree: Tree, ranking: Ranking) -> tuple[ir.Value, ir.Value]:
     type_ = tree.source.type
     sizes = [b.dim_size(tree.source, d) for d in range(type_.rank)]
     out = memref.alloc(type_, [s for s in sizes if not isinstance(s, int)], [], alignment=64)
-    flag = memref.alloc(ir.MemRefType.get([1], ir.IntegerType.get_signless(8)), [], [])
-    memref.store(b.zero_of(flag.type.element_type), flag, [b.value(0)])
+    flag = make_flag()
     groups = Groups.of(tree.format, limits) if limits else None
     lanes = Lanes.holding(type_.element_type, ranking.saliency.type.element_type)
     walk = Walk(tree, limits, ranking.score, ranking.saliency, ranking.floor, out, flag)
@@ -53,8 +52,7 @@ def emit_prune(tree: Tree, ranking: Ranking) -> tuple[ir.Value, ir.Value]:
         _by_lanes(pruning, walk, flag, sizes)
     else:
         _by_nodes(walk)
-    found = memref.load(flag, [b.value(0)])
-    return out, arith.cmpi(arith.CmpIPredicate.ne, found, b.zero_of(found.type))
+    return out, is_raised(flag)
 
 
 def _by_nodes(walk: Walk) -> None:

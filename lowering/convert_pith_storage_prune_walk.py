@@ -12,7 +12,7 @@ from pith._mlir import arith, ir, memref
 
 from . import builder as b
 from .convert_pith_storage_scores import Score, constant, float_of, is_nan, magnitude_bits, to_f64
-from .convert_pith_storage_tree import Node, Tree
+from .convert_pith_storage_tree import Node, Tree, raise_flag
 
 #: Bytes of scratch a thread may take from its stack; with more, one thread prunes, from the heap.
 _STACK = 1 << 15
@@ -128,15 +128,6 @@ class Walk:
 
     def _store(self, x: ir.Value, leaf: Node) -> None:
         memref.store(x, self.out, [b.value(d) for d in leaf.origin])
-
-
-def raise_flag(flag: ir.Value, condition: ir.Value) -> None:
-    """Make the byte of ``flag`` 1 where ``condition`` holds; any number of threads may do so."""
-
-    def store() -> None:
-        memref.store(arith.constant(flag.type.element_type, 1), flag, [b.value(0)])
-
-    b.if_else(condition, store)
 
 
 def _scratch(width: b.Index, on_stack: bool, element: ir.Type) -> ir.Value:

@@ -189,6 +189,28 @@ def cut(tree: Tree, step: int = 1) -> Parts:
     return Parts(tree, step if tree.format.levels[0].kind == "dense" else None)
 
 
+def make_flag() -> ir.Value:
+    """A memref of a byte that is 0, for :func:`raise_flag`."""
+    flag = memref.alloc(ir.MemRefType.get([1], ir.IntegerType.get_signless(8)), [], [])
+    memref.store(b.zero_of(flag.type.element_type), flag, [b.value(0)])
+    return flag
+
+
+def raise_flag(flag: ir.Value, condition: ir.Value) -> None:
+    """Make the byte of ``flag`` 1 where ``condition`` holds; any number of threads may do so."""
+
+    def store() -> None:
+        memref.store(arith.constant(flag.type.element_type, 1), flag, [b.value(0)])
+
+    b.if_else(condition, store)
+
+
+def is_raised(flag: ir.Value) -> ir.Value:
+    """Whether :func:`raise_flag` was called where its condition held."""
+    found = memref.load(flag, [b.value(0)])
+    return arith.cmpi(arith.CmpIPredicate.ne, found, b.zero_of(found.type))
+
+
 def differs_from_zero(x: ir.Value) -> ir.Value:
     """``x != 0``, true for NaN."""
     zero = b.zero_of(x.type)

@@ -9,7 +9,7 @@ from pith.formats.pack_digits import entry_end
 
 from . import builder as b
 from .builder import Index
-from .convert_pith_storage_tree import Node, Tree, differs_from_zero
+from .convert_pith_storage_tree import Node, Tree, differs_from_zero, raise_flag
 from .levels import Storage
 
 #: Groups of up to this many coordinates are chosen from as the bits of one word.
@@ -41,6 +41,10 @@ class Sink(Protocol):
         """An element stored at ``position``."""
         ...
 
+    def held(self, level: int, count: ir.Value) -> None:
+        """A group of an ``nm`` level holds ``count`` coordinates that are not empty."""
+        ...
+
 
 class Counting:
     """A sink that forgets; the walk's counters are what is wanted."""
@@ -60,12 +64,20 @@ class Counting:
     def value(self, position: Index, x: Callable[[], ir.Value]) -> None:
         pass
 
+    def held(self, level: int, count: ir.Value) -> None:
+        pass
+
 
 class Filling:
-    """A sink that writes the buffers of the storage contract."""
+    """A sink that writes the buffers of the storage contract.
 
-    def __init__(self, storage: Storage):
+    Args:
+        overfull: memref of a byte to become 1 when a group holds more than there is room for; None: do not look.
+    """
+
+    def __init__(self, storage: Storage, overfull: ir.Value | None = None):
         self._storage = storage
+        self._overfull = overfull
 
     def wants(self, fmt: Format, level: int) -> bool:
         return True
@@ -95,6 +107,11 @@ class Filling:
 
     def value(self, position: Index, x: Callable[[], ir.Value]) -> None:
         memref.store(x(), self._storage.values, [b.value(position)])
+
+    def held(self, level: int, count: ir.Value) -> None:
+        if self._overfull is not None:
+            limit = arith.constant(count.type, self._storage.format.levels[level].g)
+            raise_flag(self._overfull, arith.cmpi(arith.CmpIPredicate.ugt, count, limit))
 
 
 def _store_index(x: Index, buffer: ir.Value, at: Index) -> None:
@@ -148,13 +165,16 @@ def _nm(tree: Tree, sink: Sink, node: Node, counters: list[ir.Value]) -> list[ir
         return store_walk(tree, sink, tree.child(node, position, coord), inner)
 
     choose = _choose_by_bits if level.h <= _WORD else _choose_by_scan
-    return choose(tree, node, level.g, store, counters)
+    return choose(tree, node, level.g, lambda count: sink.held(node.level, count), store, counters)
 
 
+_Held = Callable[[ir.Value], None]
 _Store = Callable[[Index, Index, list[ir.Value]], list[ir.Value]]
 
 
-def _choose_by_bits(tree: Tree, node: Node, g: int, store: _Store, counters: list[ir.Value]) -> list[ir.Value]:
+def _choose_by_bits(
+    tree: Tree, node: Node, g: int, held: _Held, store: _Store, counters: list[ir.Value]
+) -> list[ir.Value]:
     """No branches: the non-empty coordinates are the bits of a word, which is filled up and taken apart."""
     word = ir.IntegerType.get_signless(64)
     index, one = ir.IndexType.get(), arith.constant(word, 1)
@@ -172,14 +192,18 @@ def _choose_by_bits(tree: Tree, node: Node, g: int, store: _Store, counters: lis
         return [arith.andi(bits, arith.subi(bits, one)), *store(coord, slot, list(inner))]
 
     bits = tree.for_children(node, gather, [arith.constant(word, 0)])
+    held(math.ctpop(bits[0]))
     bits = b.for_loop(0, g, fill, bits)
     return b.for_loop(0, g, take, [*bits, *counters])[1:]
 
 
-def _choose_by_scan(tree: Tree, node: Node, g: int, store: _Store, counters: list[ir.Value]) -> list[ir.Value]:
+def _choose_by_scan(
+    tree: Tree, node: Node, g: int, held: _Held, store: _Store, counters: list[ir.Value]
+) -> list[ir.Value]:
     """Groups of any size: count the non-empty coordinates, then take them and as many others as are missing."""
-    held = _count_nonzero(tree, node)
-    missing = b.value(b.sub(g, arith.minui(held, b.value(g))))
+    count = _count_nonzero(tree, node)
+    held(count)
+    missing = b.value(b.sub(g, arith.minui(count, b.value(g))))
 
     def scan(c: Index, child: Node, carried: list[ir.Value]) -> list[ir.Value]:
         slot, missing, *inner = carried

@@ -173,6 +173,25 @@ func.func @validate(%w: tensor<?x?xf32>) -> index {
   return %i : index
 }
 
+// Beside the packing of the same tensor, the check is free: the element is searched for when a group was too full.
+
+// CHECK-LABEL: func.func @pack_and_check
+// CHECK:         %[[flag:.*]] = memref.alloc() : memref<1xi8>
+// CHECK:         scf.parallel
+// CHECK:           %[[held:.*]] = math.ctpop
+// CHECK:           %[[over:.*]] = arith.cmpi ugt, %[[held]], %c2_i64
+// CHECK:           scf.if %[[over]]
+// CHECK-NEXT:        memref.store %c1_i8, %[[flag]]
+// CHECK:         scf.if
+// CHECK:           scf.parallel
+// CHECK:         else
+// CHECK-NEXT:      scf.yield %c-1
+func.func @pack_and_check(%w: tensor<64x32xf32>) -> (index, tensor<64x32xf32, #nm>) {
+  %i = "pith.validate"(%w) {format = #nm} : (tensor<64x32xf32>) -> index
+  %e = "pith.compress"(%w) : (tensor<64x32xf32>) -> tensor<64x32xf32, #nm>
+  return %i, %e : index, tensor<64x32xf32, #nm>
+}
+
 // New values for a pattern that stays: its coordinates say where to read.
 
 // CHECK-LABEL: func.func @repack
