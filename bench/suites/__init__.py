@@ -12,6 +12,7 @@ SUITES: dict[str, str] = {
     "spmm": "bench.suites.spmm",
     "hss": "bench.suites.hss",
     "degrees": "bench.suites.degrees",
+    "packing": "bench.suites.packing",
     "overhead": "bench.suites.overhead",
     "compile": "bench.suites.compiling",
     "demo": "bench.suites.demo",
@@ -19,7 +20,7 @@ SUITES: dict[str, str] = {
 }
 
 #: Suites that run when none is named; ``matrices`` joins when there is data for it.
-DEFAULT = ("spmm", "hss", "degrees", "overhead", "compile", "demo")
+DEFAULT = ("spmm", "hss", "packing", "degrees", "overhead", "compile", "demo")
 
 
 def load(name: str) -> Callable[[Options, Progress], Report]:
