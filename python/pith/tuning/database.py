@@ -145,7 +145,7 @@ def known_calibrations() -> tuple[Calibration, ...]:
         pass
     except (OSError, UnicodeDecodeError, FileFormatError) as e:
         warnings.warn(f"pith ignores your calibration: {e}", RuntimeWarning, stacklevel=2)
-    for file in sorted((importlib.resources.files(__package__) / SHIPPED).iterdir(), key=lambda f: f.name):
+    for file in sorted((importlib.resources.files("pith.tuning") / SHIPPED).iterdir(), key=lambda f: f.name):
         if file.name.endswith(".json") and not file.name.endswith(".samples.json"):
             found += read_database(file.read_text(), file.name, "shipped")
     return tuple(found)

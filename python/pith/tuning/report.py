@@ -94,7 +94,7 @@ def _heading(problem: Problem, name: str | None) -> str:
 def _accuracy(calibration: Calibration, problem: Problem, ranked: Sequence[Candidate]) -> str:
     """The error on held-out shapes of the models that were asked, the worst of them."""
     names = {calibration.model(c.variant, problem.element)[1] for c in ranked}
-    known = [calibration.accuracy[n] for n in names if n in calibration.accuracy]
+    known = [accuracy for name, accuracy in calibration.accuracy.items() if name in names]
     if not known:
         return ""
     worst = max(known, key=lambda a: a.median)
