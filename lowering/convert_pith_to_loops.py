@@ -11,11 +11,12 @@ from . import builder as b
 from .amx.emit import emit_tiles
 from .amx.match import match_tiles
 from .contraction import analyse, encoded_operands, is_generic, match_matmul, why_not_sparse
-from .epilogue import RESHAPES, Epilogue, match_epilogue
+from .epilogue import match_epilogue
 from .isa import Isa
 from .levels import Storage, inside, load_value, start, storage_of, walk
 from .module_isa import isa_of
 from .panel.emit import emit_panel
+from .replace_product import is_used, replace_product
 from .template_scalar import emit_scalar
 from .template_sddmm import lower_encoded_result
 
@@ -31,8 +32,8 @@ class ConvertPithToLoopsPass(Pass):
     After: memrefs, ``scf.parallel``, ``scf.for`` and ``vector`` ops; the tensors around the op are
     met by ``bufferization.to_buffer`` and ``to_tensor``, which one-shot bufferization resolves.
 
-    A matrix product of f32 or f64 in any orientation takes the panel template, everything else the
-    scalar one. A product of dense matrices whose *result* is encoded takes the template of sampled
+    A matrix product in any orientation takes the panel template, of bf16 or int8 the tiles of a
+    processor that has AMX (``lowering/amx``), everything else the scalar one. A product of dense matrices whose *result* is encoded takes the template of sampled
     products: the result has the pattern of the encoded tensor in ``outs``, and what that does not
     store is not computed. An op that zeros cannot be skipped in, and further encoded operands of one op, read
     a decompressed copy. ``pith.decompress`` becomes a zero fill and a scatter.
@@ -70,7 +71,7 @@ def _lower_the_rest(module: ir.Module) -> None:
 
 def _erase_unused(module: ir.Module) -> None:
     for op in reversed(_ops_with_encodings(module, ("pith.",))):
-        if op.name == "pith.assemble" and not _is_used(op):
+        if op.name == "pith.assemble" and not is_used(op):
             op.erase()
 
 
@@ -107,9 +108,10 @@ def _lower_linalg(op: ir.Operation, isa: Isa, panel_only: bool) -> None:
     driver = next((i for i in encoded if why_not_sparse(view, i) is None), None)
     generic = analyse(view, driver) if driver is not None else None
     matmul = match_matmul(generic) if generic else None
-    if panel_only and (matmul is None or len(encoded) > 1):
+    tiles = match_tiles(generic, isa) if generic else None
+    if panel_only and ((matmul or tiles) is None or len(encoded) > 1):
         return
-    epilogue = match_epilogue(view) if matmul else None
+    epilogue = match_epilogue(view) if matmul or tiles else None
     with ir.InsertionPoint(epilogue.last if epilogue else op), op.location:
         for i in encoded:
             if i != driver:
@@ -117,56 +119,15 @@ def _lower_linalg(op: ir.Operation, isa: Isa, panel_only: bool) -> None:
         if generic is None:
             return
         storage = _storage(view.operands[driver])
-        result = emit_panel(matmul, storage, isa, epilogue) if matmul else emit_scalar(generic, storage)
-    _replace(op, epilogue, result)
+        if tiles:
+            result = emit_tiles(tiles, storage, epilogue)
+        else:
+            result = emit_panel(matmul, storage, isa, epilogue) if matmul else emit_scalar(generic, storage)
+    replace_product(op, epilogue, result)
 
 
 def _writes_encoded(op: ir.Operation) -> bool:
     return any(encoding_of(r.type) is not None for r in op.results)
-
-
-def _replace(op: ir.Operation, epilogue: Epilogue | None, result: ir.Value) -> None:
-    """Put ``result`` in the place of ``op``, or of the chain of ops that its kernel computed with it."""
-    replaced = [op, *(stage.operation for stage in epilogue.chain)] if epilogue else [op]
-    replaced[-1].results[0].replace_all_uses_with(result)
-    for old in reversed(replaced):
-        if old.name in RESHAPES:
-            if not _is_used(old):  # else something asks for its size
-                old.erase()
-            continue
-        init = old.operands[len(old.operands) - 1]
-        _redirect_sizes(old.results[0], init)
-        old.erase()
-        _erase_dead(init)
-
-
-def _erase_dead(v: ir.Value) -> None:
-    """Erase the fill (and reshapes of it) that made ``v`` when nothing reads it any more."""
-    op = None if isinstance(v.owner, ir.Block) else v.owner
-    if op is None or not op.name.startswith(("linalg.", "tensor.collapse_shape")):
-        return
-    inputs = list(op.operands)
-    if op.name != "tensor.collapse_shape":
-        _redirect_sizes(op.results[0], inputs[-1])
-    if _is_used(op):
-        return
-    op.erase()
-    _erase_dead(inputs[-1])
-
-
-def _redirect_sizes(v: ir.Value, init: ir.Value) -> None:
-    """Ask ``init`` for the sizes that ``v`` is asked for, reshaped or not: a destination has the size of its result."""
-    for user in [use.owner for use in v.uses]:
-        if user.name == "tensor.dim" or (user.name in RESHAPES and _asks_only_size(user)):
-            user.operands[0] = init
-
-
-def _asks_only_size(reshape: ir.OpView) -> bool:
-    return all(use.owner.name == "tensor.dim" for use in reshape.results[0].uses)
-
-
-def _is_used(op: ir.Operation) -> bool:
-    return any(True for result in op.results for _ in result.uses)
 
 
 def _storage(v: ir.Value) -> Storage:

@@ -8,12 +8,9 @@ from pith._mlir import ir, memref, vector
 from pith.passes.core import Pass, pass_error
 
 from . import builder as b
-from .emulate_x86_dot import Dot, accumulate, dot_lanes, finish, float_dot, start
+from .emulate_x86_dot import Dot, accumulate, dot_lanes, finish, start
 from .module_isa import isa_of
 from .x86_tiles import structured_tiles, tile_shape
-
-#: Bytes in the group of elements that one lane of a product consumes: a dword.
-GROUP_BYTES = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +22,8 @@ class EmulateX86Pass(Pass):
         %a = x86.amx.tile_load %A[%i, %k] : memref<?x?xbf16> into !x86.amx.tile<16x32xbf16>
         %d = x86.amx.tile_mulf %a, %b, %c : ...
 
-    After: a tile is a ``vector<16x32xbf16>``; loads and stores go row by row; a product is two loops
-    over tiles in stack memory.
+    After: a tile is a ``vector<16x16xi32>`` of the dwords in its rows, or of f32 for sums; loads and
+    stores go row by row; a product is two loops over tiles in stack memory.
 
     The numerics are those the processor's manual states (Intel SDM volume 2, ``TDPBF16PS``,
     ``TDPBSSD``, ``VDPBF16PS``, ``VPDPBSSD``), bit for bit except for NaN payloads:
@@ -40,7 +37,7 @@ class EmulateX86Pass(Pass):
 
     Requires: structured control flow (before ``convert-scf-to-cf``). Preserves: everything else.
     Does not: emulate 8-bit floats and other ops of the ``x86`` dialect. Cost: linear; a product
-    becomes about 60 ops, and runs some 50 times slower than the instruction.
+    becomes some hundred ops, and runs two orders of magnitude slower than the instruction.
     """
 
     name: ClassVar[str] = "pith-emulate-x86"
@@ -76,13 +73,29 @@ def _emulated_ops(module: ir.Module) -> list[ir.Operation]:
     for op in found:
         if op.name not in _EMULATIONS:
             pass_error(op, "has no emulation", "known: " + ", ".join(sorted(_EMULATIONS)))
+        _require_known_elements(op)
     return found
 
 
+def _require_known_elements(op: ir.Operation) -> None:
+    element = (tile_shape(op.operands[0].type) or (0, 0, None))[2] if op.name == "x86.amx.tile_mulf" else None
+    if element is not None and not isinstance(element, ir.BF16Type):
+        pass_error(op, f"has no emulation for elements of type {element}", "bf16 has one")
+
+
 def _vector_of(type_: ir.Type) -> ir.VectorType:
-    """The vector that stands for a tile, or the vector itself."""
+    """The vector that stands for a tile: narrow elements are packed into dwords, which all processors handle."""
     shape = tile_shape(type_)
-    return type_ if shape is None else ir.VectorType.get(shape[:2], shape[2])  # pyright: ignore[reportReturnType]
+    if shape is None:
+        return type_  # pyright: ignore[reportReturnType]
+    rows, cols, element = shape
+    if _bits(element) == 32:
+        return ir.VectorType.get([rows, cols], element)
+    return ir.VectorType.get([rows, cols * _bits(element) // 32], ir.IntegerType.get_signless(32))
+
+
+def _bits(element: ir.Type) -> int:
+    return element.width  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _zero(op: ir.Operation) -> ir.Value:
@@ -99,19 +112,24 @@ def _row_indices(indices: list[ir.Value], stride: ir.Value | None, row: int) -> 
 
 def _load(op: ir.Operation) -> ir.Value:
     view, type_ = op.opview, _vector_of(op.results[0].type)
-    rows, row_type = type_.shape[0], ir.VectorType.get(type_.shape[1:], type_.element_type)
+    element = view.base.type.element_type
+    stored = ir.VectorType.get([type_.shape[1] * 32 // _bits(element)], element)
+    row_type = ir.VectorType.get(type_.shape[1:], type_.element_type)
     tile = vector.broadcast(type_, b.zero_of(type_.element_type))
-    for row in range(rows):
-        at = _row_indices(list(view.indices), view.stride, row)
-        tile = _insert_row(vector.load(row_type, view.base, at), tile, row)
+    for row in range(type_.shape[0]):
+        loaded = vector.load(stored, view.base, _row_indices(list(view.indices), view.stride, row))
+        tile = _insert_row(loaded if stored == row_type else vector.bitcast(row_type, loaded), tile, row)
     return tile
 
 
 def _store(op: ir.Operation) -> None:
     view = op.opview
+    element = view.base.type.element_type
     for row in range(view.val.type.shape[0]):
-        at = _row_indices(list(view.indices), view.stride, row)
-        vector.store(_extract_row(view.val, row), view.base, at)
+        stored = _extract_row(view.val, row)
+        if element != stored.type.element_type:
+            stored = vector.bitcast(ir.VectorType.get([stored.type.shape[0] * 32 // _bits(element)], element), stored)
+        vector.store(stored, view.base, _row_indices(list(view.indices), view.stride, row))
 
 
 def _insert_row(row: ir.Value, tile: ir.Value, at: int) -> ir.Value:
@@ -142,15 +160,8 @@ def _spill(op: ir.Operation, tile: ir.Value) -> ir.Value:
 def _product(op: ir.Operation) -> ir.Value:
     """``acc + lhs * rhs`` of tiles."""
     lhs, rhs, acc = op.operands
-    if op.name == "x86.amx.tile_mulf" and not isinstance(lhs.type.element_type, ir.BF16Type):
-        pass_error(op, f"has no emulation for elements of type {lhs.type.element_type}", "bf16 has one")
     rows, lanes = acc.type.shape
-    dot = Dot(
-        lanes,
-        acc=acc.type.element_type,
-        group=GROUP_BYTES // (2 if isinstance(lhs.type.element_type, ir.BF16Type) else 1),
-        unsigned=("isZextLhs" in op.attributes, "isZextRhs" in op.attributes),
-    )
+    dot = Dot(lanes, acc.type.element_type, ("isZextLhs" in op.attributes, "isZextRhs" in op.attributes))
     a, packed, sums = (_spill(op, v) for v in (lhs, rhs, acc))
     b.for_loop(0, rows, lambda m: _product_row(dot, a, packed, sums, b.value(m), rhs.type.shape[0]))
     row_type, tile = ir.VectorType.get([lanes], dot.acc), acc
@@ -165,9 +176,8 @@ def _product_row(dot: Dot, a: ir.Value, packed: ir.Value, sums: ir.Value, m: ir.
     row_type = ir.VectorType.get(packed.type.shape[1:], packed.type.element_type)
 
     def step(k: ir.Value, *partial: ir.Value) -> list[ir.Value]:
-        first = b.mul(k, dot.group)
-        elements = [memref.load(a, [m, b.value(b.add(first, g))]) for g in range(dot.group)]
-        return accumulate(dot, elements, vector.load(row_type, packed, [b.value(k), zero]), list(partial))
+        row = vector.load(row_type, packed, [b.value(k), zero])
+        return accumulate(dot, memref.load(a, [m, b.value(k)]), row, list(partial))
 
     partial = b.for_loop(0, steps, step, start(dot))
     acc = vector.load(ir.VectorType.get([dot.lanes], dot.acc), sums, [m, zero])
@@ -180,7 +190,7 @@ _EMULATIONS: dict[str, Callable[[ir.Operation], ir.Value | None]] = {
     "x86.amx.tile_store": _store,
     "x86.amx.tile_mulf": _product,
     "x86.amx.tile_muli": _product,
-    "x86.avx512.dot": float_dot,
+    "x86.avx512.dot": dot_lanes,
     "x86.avx.dot.i8": dot_lanes,
     "x86.avx10.dot.i8": dot_lanes,
 }

@@ -1,7 +1,6 @@
 """Arithmetic of the x86 dot products, lane by lane, in plain ``vector`` and ``arith`` ops."""
 
 import dataclasses
-from collections.abc import Sequence
 
 from pith._mlir import arith, ir, math, vector
 
@@ -13,23 +12,26 @@ SMALLEST_NORMAL = 2.0**-126
 
 @dataclasses.dataclass(frozen=True)
 class Dot:
-    """A product whose result lanes each consume a group of adjacent elements.
+    """A product whose result lanes each consume one dword of packed elements.
 
     Attributes:
         lanes: lanes of the result.
         acc: element type of the result, f32 or i32.
-        group: elements per lane: 2 of bf16, 4 of i8.
-        unsigned: whether the elements of the left and right operand are zero-extended.
+        unsigned: whether the bytes of the left and right operand are zero-extended.
     """
 
     lanes: int
     acc: ir.Type
-    group: int
     unsigned: tuple[bool, bool] = (False, False)
 
     @property
     def is_float(self) -> bool:
         return isinstance(self.acc, ir.F32Type)
+
+    @property
+    def group(self) -> int:
+        """Elements in a dword: 2 of bf16, 4 of i8."""
+        return 2 if self.is_float else 4
 
     @property
     def acc_vector(self) -> ir.VectorType:
@@ -42,12 +44,12 @@ def start(dot: Dot) -> list[ir.Value]:
     return [zero] * (dot.group if dot.is_float else 1)
 
 
-def accumulate(dot: Dot, lhs: Sequence[ir.Value], rhs: ir.Value, partial: list[ir.Value]) -> list[ir.Value]:
-    """Add the products of a group of scalars with the groups of a row of ``rhs``."""
+def accumulate(dot: Dot, lhs: ir.Value, rhs: ir.Value, partial: list[ir.Value]) -> list[ir.Value]:
+    """Add the products of one dword with the dwords of a row."""
     out = list(partial)
-    for g, element in enumerate(lhs):
-        wide = vector.broadcast(dot.acc_vector, _widen(dot, element, dot.unsigned[0], dot.acc))
-        _add_product(dot, out, g if dot.is_float else 0, wide, _part(dot, rhs, g, dot.unsigned[1]))
+    every = vector.broadcast(rhs.type, lhs)
+    for g in range(dot.group):
+        _add_product(dot, out, g if dot.is_float else 0, every, rhs, g)
     return out
 
 
@@ -58,50 +60,39 @@ def finish(dot: Dot, acc: ir.Value, partial: list[ir.Value]) -> ir.Value:
     return _flush(arith.addf(_flush(acc), _flush(arith.addf(partial[0], partial[1]))))
 
 
-def float_dot(op: ir.Operation) -> ir.Value:
-    """``x86.avx512.dot``: ``src + odd * odd`` first, then the even products, each fused."""
-    acc, lhs, rhs = op.operands
-    dot = Dot(acc.type.shape[0], acc.type.element_type, group=2)
-    sums = [_flush(acc)]
-    for g in (1, 0):
-        _add_product(dot, sums, 0, _part(dot, lhs, g, False), _part(dot, rhs, g, False))
-    return sums[0]
-
-
 def dot_lanes(op: ir.Operation) -> ir.Value:
-    """``x86.avx.dot.i8`` and ``x86.avx10.dot.i8``: signed products of four, added modulo 2^32."""
+    """``x86.avx512.dot``, odd products first, each fused; ``x86.avx.dot.i8`` and ``x86.avx10.dot.i8``."""
     acc, lhs, rhs = op.operands
-    dot = Dot(acc.type.shape[0], acc.type.element_type, group=4)
-    sums = [acc]
-    for g in range(dot.group):
-        _add_product(dot, sums, 0, _part(dot, lhs, g, False), _part(dot, rhs, g, False))
+    dot = Dot(acc.type.shape[0], acc.type.element_type)
+    dwords = ir.VectorType.get([dot.lanes], ir.IntegerType.get_signless(32))
+    lhs, rhs = (vector.bitcast(dwords, v) for v in (lhs, rhs))
+    sums = [_flush(acc) if dot.is_float else acc]
+    for g in reversed(range(dot.group)):
+        _add_product(dot, sums, 0, lhs, rhs, g)
     return sums[0]
 
 
-def _add_product(dot: Dot, sums: list[ir.Value], at: int, lhs: ir.Value, rhs: ir.Value) -> None:
-    if dot.is_float:
-        sums[at] = _flush(math.fma(lhs, rhs, sums[at]))
-    else:
-        sums[at] = arith.addi(sums[at], arith.muli(lhs, rhs))
+def _add_product(dot: Dot, sums: list[ir.Value], at: int, lhs: ir.Value, rhs: ir.Value, g: int) -> None:
+    """Add the products of element ``g`` of the dwords to one of the sums."""
+    x, y = (_element(dot, v, g, unsigned) for v, unsigned in zip((lhs, rhs), dot.unsigned))
+    sums[at] = _flush(math.fma(x, y, sums[at])) if dot.is_float else arith.addi(sums[at], arith.muli(x, y))
 
 
-def _part(dot: Dot, groups: ir.Value, g: int, unsigned: bool) -> ir.Value:
-    """Element ``g`` of every group of a vector, widened to the result's type."""
-    lanes = vector.shuffle(groups, groups, [dot.group * n + g for n in range(dot.lanes)])
-    return _widen(dot, lanes, unsigned, dot.acc_vector)
+def _element(dot: Dot, dwords: ir.Value, g: int, unsigned: bool) -> ir.Value:
+    """Element ``g`` of every dword, widened: bf16 is the upper half of an f32."""
+    bits = 32 // dot.group
+    top = arith.shli(dwords, _splat(dwords.type, 32 - bits * (g + 1)))
+    if not dot.is_float:
+        return (arith.shrui if unsigned else arith.shrsi)(top, _splat(dwords.type, 32 - bits))
+    return _flush(arith.bitcast(dot.acc_vector, arith.andi(top, _splat(dwords.type, -(2 ** (32 - bits))))))
 
 
-def _widen(dot: Dot, v: ir.Value, unsigned: bool, type_: ir.Type) -> ir.Value:
-    if dot.is_float:
-        return _flush(arith.extf(type_, v))
-    return (arith.extui if unsigned else arith.extsi)(type_, v)
+def _splat(type_: ir.VectorType, value: int) -> ir.Value:
+    return vector.broadcast(type_, arith.constant(type_.element_type, value))
 
 
 def _flush(v: ir.Value) -> ir.Value:
     """``v`` with denormals made zeros of their sign."""
-    limit = arith.constant(ir.F32Type.get(), SMALLEST_NORMAL)
-    zero = arith.constant(ir.F32Type.get(), 0.0)
-    if isinstance(v.type, ir.VectorType):
-        limit, zero = vector.broadcast(v.type, limit), vector.broadcast(v.type, zero)
+    limit, zero = (vector.broadcast(v.type, arith.constant(ir.F32Type.get(), x)) for x in (SMALLEST_NORMAL, 0.0))
     small = arith.cmpf(arith.CmpFPredicate.OLT, math.absf(v), limit)
     return arith.select(small, math.copysign(zero, v), v)

@@ -8,12 +8,15 @@ from .isa import Isa, host_isa, parse_isa
 ISA_ATTRIBUTE = "pith.isa"
 
 
-def isa_of(module: ir.Module | ir.Operation) -> Isa:
-    """What ``pith.isa`` names, else the host's instruction set.
+def isa_of(op: ir.Module | ir.Operation | ir.OpView) -> Isa:
+    """What ``pith.isa`` of the module around ``op`` names, else the host's instruction set.
 
     Errors: :class:`pith.UnsupportedError` for an unknown name.
     """
-    attributes = module.operation.attributes
+    module = op.operation
+    while module.parent is not None:
+        module = module.parent.operation
+    attributes = module.attributes
     if ISA_ATTRIBUTE not in attributes:
         return host_isa()
     return parse_isa(ir.StringAttr(attributes[ISA_ATTRIBUTE]).value)

@@ -6,10 +6,12 @@ from pith._mlir import ir
 from pith.dialect import encoding_of, format_of, shape_of
 from pith.formats import Format
 
-from .contraction import analyse, encoded_operands, match_matmul, why_not_sparse
+from .amx.match import describe, match_tiles
+from .contraction import analyse, encoded_operands, match_matmul, match_product, why_not_sparse
 from .convert_pith_to_sparse_tensor import is_convertible
 from .epilogue import match_epilogue
 from .epilogue_names import epilogue_steps
+from .module_isa import isa_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +21,8 @@ class OpPlan:
     Attributes:
         location: where the op comes from.
         shape, dtype, format: of the operand that drives the iteration.
-        choice: ``panel``, ``sampled``, ``sparsifier``, ``scalar`` or ``dense`` (decompress, then the dense op).
+        choice: ``tiles``, ``panel``, ``sampled``, ``sparsifier``, ``scalar`` or ``dense`` (decompress, then the
+            dense op).
         reason: why.
         fused: what the kernel computes on each result before it is stored, in order.
         row_dim, columns: of a product: which dimension of the operand the result has, and the size of the
@@ -67,13 +70,13 @@ def _plan(op: ir.OpView, path: str) -> OpPlan:
         format_of(operand.type),
         choice,
         reason,
-        *(_product(op, driver) if choice == "panel" and driver is not None else ()),
+        *(_product(op, driver) if choice in ("tiles", "panel") and driver is not None else ()),
     )
 
 
 def _product(op: ir.OpView, driver: int) -> tuple[tuple[str, ...], int | None, int | None]:
     """Fused steps, row dimension and columns of a product."""
-    m = match_matmul(analyse(op, driver))
+    m = match_product(analyse(op, driver))
     if m is None:
         return (), None, None
     columns = shape_of(op.operands[m.dense].type)[0 if m.dense_transposed else 1]
@@ -97,6 +100,9 @@ def _choose(op: ir.OpView, encoded: list[int], own: list[int], driver: int | Non
     if path == "sparsifier" and not own:
         return "sparsifier", "sparse_tensor can say the format, and path 'sparsifier' asks for it"
     alone = len(encoded) == 1 or path == "loops" or bool(own)
+    tiles = match_tiles(analyse(op, driver), isa_of(op)) if alone else None
+    if tiles:
+        return "tiles", f"a matrix product on AMX tiles: {describe(tiles)}"
     if alone and match_matmul(analyse(op, driver)):
         return "panel", "a matrix product of f32 or f64: packed panels, accumulators in registers"
     if not own and path != "loops":

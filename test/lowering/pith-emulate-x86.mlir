@@ -2,8 +2,8 @@
 // RUN: pith-opt --pith-emulate-x86=when=asked %s | filecheck %s --check-prefix=REAL
 // RUN: pith-opt --vector-to-llvm %s | filecheck %s --check-prefix=REAL-LLVM
 
-// A tile becomes a vector, loaded and stored one row at a time. The loop that carried a tile carries a
-// vector. A product spills its operands and runs two loops: over the rows of the result, and over the
+// A tile becomes a vector of the dwords in its rows, loaded and stored one row at a time. The loop that
+// carried a tile carries a vector. A product spills its operands and runs two loops: over the rows of the result, and over the
 // 16 pairs of contracted coordinates. Every row has two sums, of even and of odd coordinates, as the
 // instruction has; in full lanes, and with denormals flushed to zero (the cmpf and select).
 
@@ -14,11 +14,11 @@ module attributes {pith.isa = "amx"} {
   // CHECK:           vector.load %{{.*}} : memref<?x32xbf16>, vector<32xbf16>
   // CHECK:             scf.for
   // CHECK:               %[[parts:.*]]:2 = scf.for
-  // CHECK:                 vector.shuffle {{.*}} [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30]
+  // CHECK:                 arith.shli %{{.*}}, %[[sixteen:.*]] : vector<16xi32>
   // CHECK:                 math.fma
   // CHECK:                 arith.cmpf olt
   // CHECK:                 arith.select
-  // CHECK:                 vector.shuffle {{.*}} [1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31]
+  // CHECK:                 arith.bitcast %{{.*}} : vector<16xi32> to vector<16xf32>
   // CHECK:                 math.fma
   // CHECK:               arith.addf %[[parts]]#0, %[[parts]]#1
   // CHECK:               arith.addf
@@ -51,12 +51,13 @@ module attributes {pith.isa = "amx"} {
   // CHECK-SAME:    (%[[a:[a-z0-9]+]]: memref<?xi8>, {{.*}} %[[s:[a-z0-9]+]]: index)
   // CHECK:         %[[second:.*]] = arith.addi %c0, %[[s]]
   // CHECK:         vector.load %[[a]][%[[second]]] : memref<?xi8>, vector<64xi8>
+  // CHECK:         vector.bitcast %{{.*}} : vector<64xi8> to vector<16xi32>
   // CHECK:         %[[four:.*]] = scf.for
-  // CHECK:           arith.extui %{{.*}} : i8 to i32
-  // CHECK:           vector.shuffle {{.*}} [0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60]
-  // CHECK:           arith.extsi %{{.*}} : vector<16xi8> to vector<16xi32>
-  // CHECK:           arith.muli
-  // CHECK-COUNT-3:   vector.shuffle
+  // CHECK:           arith.shli
+  // CHECK:           arith.shrui
+  // CHECK:           arith.shli
+  // CHECK:           arith.shrsi
+  // CHECK-COUNT-4:   arith.muli %{{.*}} : vector<16xi32>
   // CHECK:         arith.addi %{{.*}}, %[[four]] : vector<16xi32>
   func.func @int8(%a: memref<?xi8>, %b: memref<16x64xi8>, %c: memref<16x16xi32>, %s: index) {
     %c0 = arith.constant 0 : index
@@ -72,9 +73,8 @@ module attributes {pith.isa = "amx"} {
   // vdpbf16ps adds the product of the odd elements first.
 
   // CHECK-LABEL: func.func @dot
-  // CHECK:         vector.shuffle {{.*}} [1, 3, 5, 7,
+  // CHECK:         %[[odd:.*]] = arith.bitcast %{{.*}} : vector<16xi32> to vector<16xf32>
   // CHECK:         math.fma
-  // CHECK:         vector.shuffle {{.*}} [0, 2, 4, 6,
   // CHECK:         math.fma
   func.func @dot(%s: vector<16xf32>, %a: vector<32xbf16>, %b: vector<32xbf16>) -> vector<16xf32> {
     %d = x86.avx512.dot %s, %a, %b : vector<32xbf16> -> vector<16xf32>

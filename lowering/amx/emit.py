@@ -1,0 +1,215 @@
+"""The matrix product on tiles.
+
+Code it emits for ``out[row, col] += sparse[row, red] * dense[red, col]``::
+
+    scf.parallel (panel)             pack 16 columns of dense                          (pack.py)
+    scf.parallel (rows, columns)
+      expand the rows into tiles, where they are not stored as tiles                 (expand.py)
+      for each few tiles of columns
+        for each few tiles of rows
+          sums = tile_zero x 4
+          for each tile of the rows that is there                                    (source.py)
+            sums[r][c] = tile_mul a[r], dense[c], sums[r][c]
+          out[...] = sums, or what an epilogue makes of them
+
+Expanding costs a pass over the rows, and serves all columns of the task. Raggedness ends in the
+packed operands, which are zero past the edges, and in the way sums are written.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+from pith._mlir import arith, bufferization, ir, memref
+
+from .. import builder as b
+from ..builder import Index
+from ..contraction import zero_filled
+from ..destination import buffer_to_overwrite, is_exclusive
+from ..epilogue import Epilogue
+from ..epilogue_values import bind
+from ..levels import Storage
+from ..panel.write import added_to, as_it_is, write_tile
+from ..transpose import Transform
+from .expand import Rows, alloc, expand_all, expand_present
+from .match import Source, TileProduct, acc_is_float
+from .pack import Panels, pack
+from .source import Blocks, Expanded, Listed, Matrix, TileSource
+from .special import Corrected, add_special, clear_special, had_special
+from .unit import COLUMNS, ROWS
+
+#: Tiles of columns in one task: 256 columns are worth expanding rows for, and leave work to divide.
+TASK_COLUMN_TILES = 16
+
+#: Multiply-adds that take about as long as one scalar operation: a tile product is 16 cycles.
+TILE_OPERATIONS = 512
+
+
+@dataclasses.dataclass(frozen=True)
+class _Emitter:
+    """Everything the pieces of the kernel share.
+
+    Attributes:
+        out, transposed: the output as a matrix, and whether it is stored ``[col, row]``.
+        transform: what is stored of a sum; None when it is the sum.
+        flags: which panels had infinities or NaNs, where these matter.
+    """
+
+    p: TileProduct
+    storage: Storage
+    panels: Panels
+    out: ir.Value
+    transposed: bool
+    rows: Index
+    transform: Transform | None
+    flags: ir.Value | None
+
+    @property
+    def column_tiles(self) -> Index:
+        return b.ceildiv(self.panels.cols, COLUMNS)
+
+
+def emit_tiles(p: TileProduct, storage: Storage, epilogue: Epilogue | None = None) -> ir.Value:
+    """Emit the kernel at the insertion point; returns the result tensor, that of the epilogue when there is one."""
+    bound = bind(epilogue) if epilogue else None
+    m = p.matmul
+    dense, init = m.generic.inputs[m.dense], m.generic.init
+    exclusive = is_exclusive(init)
+    zeroed = zero_filled(init)
+    transposed = m.out_transposed != bound.transposed if bound else m.out_transposed
+    shaped = bound.out if bound else zeroed if zeroed is not None else init
+    rows = b.dim_size(shaped, 1 if transposed else 0)
+    panels = _panels(p, storage, dense, cols=b.dim_size(shaped, 0 if transposed else 1))
+    out = bound.out if bound else buffer_to_overwrite(shaped, exclusive or zeroed is None)
+    transform = bound.apply if bound else added_to(out) if zeroed is None else None
+    e = _Emitter(p, storage, panels, out, transposed, rows, transform, _flags(p, panels))
+    b.parallel_loop([e.column_tiles], lambda n: _pack(e, n), work=b.mul(panels.reds, panels.cols))
+    work = b.div(b.mul(b.mul(rows, panels.reds), panels.cols), TILE_OPERATIONS)
+    extents = [b.ceildiv(rows, p.task_rows), b.ceildiv(e.column_tiles, TASK_COLUMN_TILES)]
+    b.parallel_loop(extents, lambda task, chunk: _task(e, task, chunk), work=work)
+    return bound.result() if bound else bufferization.to_tensor(init.type, out, restrict=True, writable=True)
+
+
+def _flags(p: TileProduct, panels: Panels) -> ir.Value | None:
+    """One flag per panel, when tiles hold zeros that are not stored and the dense side has infinities."""
+    if not acc_is_float(p.unit) or p.source in (Source.DENSE, Source.BLOCKS):
+        return None
+    return alloc([b.ceildiv(panels.cols, COLUMNS)], ir.IntegerType.get_signless(16))
+
+
+def _pack(e: _Emitter, panel: ir.Value) -> None:
+    pack(e.panels, panel)
+    if e.flags is not None:
+        clear_special(e.panels, e.flags, panel)
+
+
+def _panels(p: TileProduct, storage: Storage, dense: ir.Value, cols: Index) -> Panels:
+    m, unit = p.matmul, p.unit
+    outermost = next(i for i, e in enumerate(storage.format.exprs) if e.dim == m.red_dim)
+    stored = b.mul(storage.level_sizes[outermost], storage.format.exprs[outermost].div)
+    tiles = b.ceildiv(stored, unit.depth)
+    source = bufferization.to_buffer(
+        ir.MemRefType.get(dense.type.shape, dense.type.element_type), dense, read_only=True
+    )
+    buffer = alloc([b.ceildiv(cols, COLUMNS), b.mul(tiles, ROWS), unit.depth], unit.element)
+    reds = b.dim_size(dense, 1 if m.dense_transposed else 0)
+    return Panels(unit, source, m.dense_transposed, buffer, reds, cols, tiles)
+
+
+def _task(e: _Emitter, task: ir.Value, chunk: ir.Value) -> None:
+    """Multiply the rows of a task with a chunk of the columns."""
+    first = b.mul(task, e.p.task_rows)
+    scratch = {width: _scratch(e, width) for width in {1, e.p.column_tiles}}
+    lo = b.mul(chunk, TASK_COLUMN_TILES)
+    hi = b.minimum(b.add(lo, TASK_COLUMN_TILES), e.column_tiles)
+    _with_source(e, first, lambda source: _columns(e, source, scratch, first, lo, hi))
+
+
+def _scratch(e: _Emitter, width: int) -> ir.Value:
+    """Stack memory for the sums in registers, when ``width`` tiles of columns are."""
+    type_ = ir.MemRefType.get([ROWS * e.p.row_tiles, COLUMNS * width], e.p.unit.acc)
+    return memref.alloca(type_, [], [], alignment=64)
+
+
+def _with_source(e: _Emitter, first: Index, use: Callable[[TileSource], None]) -> None:
+    """Provide the tiles of the rows from ``first`` on to the code that ``use`` emits."""
+    p, m, tiles = e.p, e.p.matmul, e.panels.tiles
+    rows = Rows(p.unit, e.storage, m.row_dim, m.red_dim, first, p.task_rows, tiles)
+    if p.source is Source.BLOCKS:
+        use(Blocks(p.unit, e.storage, m.red_dim, b.div(first, ROWS)))
+    elif p.source is Source.ALL_TILES:
+        use(Expanded(p.unit, expand_all(rows), tiles))
+    elif p.source is Source.PRESENT_TILES:
+        use(Listed(p.unit, expand_present(rows)))
+    else:
+        stride = b.product(e.storage.level_sizes[1:])
+        matrix = Matrix(p.unit, e.storage.values, first, stride, tiles)
+        end = b.value(b.add(first, p.task_rows))
+        fits = arith.andi(
+            arith.cmpi(arith.CmpIPredicate.ule, end, b.value(e.rows)),
+            arith.cmpi(arith.CmpIPredicate.eq, b.value(stride), b.value(b.mul(tiles, p.unit.depth))),
+        )
+        b.if_else(fits, lambda: use(matrix), lambda: use(Expanded(p.unit, expand_all(rows), tiles)))
+
+
+def _columns(e: _Emitter, source: TileSource, scratch: dict[int, ir.Value], first: Index, lo: Index, hi: Index) -> None:
+    """All tiles of the output for a task: a few columns at a time, then those left over one at a time."""
+    wide = e.p.column_tiles
+    whole = b.add(lo, b.mul(b.div(b.sub(hi, lo), wide), wide))
+
+    def columns(n: Index, width: int) -> None:
+        groups = e.p.task_rows // (ROWS * e.p.row_tiles)
+        b.for_loop(0, groups, lambda g: _block(e, source, scratch[width], first, b.mul(g, e.p.row_tiles), n, width))
+
+    b.for_loop(lo, whole, lambda n: columns(n, wide), step=wide)
+    b.for_loop(whole, hi, lambda n: columns(n, 1))
+
+
+def _block(
+    e: _Emitter, source: TileSource, scratch: ir.Value, first: Index, row_tile: Index, n: Index, width: int
+) -> None:
+    """The tiles of the output that are in registers together: ``row_tiles`` x ``width``."""
+    unit, height = e.p.unit, e.p.row_tiles
+
+    def step(load: Callable[[int], ir.Value], place: Index, sums: list[ir.Value]) -> list[ir.Value]:
+        a = [load(r) for r in range(height)]
+        at = b.value(b.mul(place, ROWS))
+        out = list(sums)
+        for c in range(width):
+            dense = unit.load(e.panels.buffer, [b.value(b.add(n, c)), at, b.value(0)])
+            for r in range(height):
+                out[r * width + c] = unit.multiply(a[r], dense, out[r * width + c])
+        return out
+
+    sums = source.steps(row_tile, step, [unit.zero() for _ in range(height * width)])
+    _write(e, scratch, sums, b.add(first, b.mul(row_tile, ROWS)), n)
+
+
+def _write(e: _Emitter, scratch: ir.Value, sums: list[ir.Value], row: Index, n: Index) -> None:
+    """The sums into the output: at once where they fit and overwrite it, else through the stack."""
+    height, width = scratch.type.shape
+    col = b.mul(n, COLUMNS)
+    rows = b.minimum(height, b.sub(e.rows, b.minimum(row, e.rows)))
+    cols = b.minimum(width, b.sub(e.panels.cols, col))
+    tiles = [(r, c) for r in range(0, height, ROWS) for c in range(0, width, COLUMNS)]
+    panels = [b.add(n, c) for c in range(width // COLUMNS)]
+    special = had_special(e.flags, panels) if e.flags is not None else None
+
+    def store(buffer: ir.Value, row: Index, col: Index) -> None:
+        for (r, c), tile in zip(tiles, sums):
+            e.p.unit.store(tile, buffer, [b.value(b.add(row, r)), b.value(b.add(col, c))])
+
+    def through_stack() -> None:
+        store(scratch, 0, 0)
+        if special is not None:
+            piece = Corrected(scratch, (row, col), cols)
+            b.if_else(special, lambda: add_special(e.panels, e.storage, e.p.matmul.row_dim, piece))
+        write_tile(scratch, e.out, e.transposed, (row, col), (rows, cols), e.transform or as_it_is, COLUMNS)
+
+    if e.transposed or e.transform is not None:
+        through_stack()
+        return
+    equal = arith.CmpIPredicate.eq
+    direct = arith.andi(*(arith.cmpi(equal, b.value(x), b.value(y)) for x, y in ((rows, height), (cols, width))))
+    if special is not None:
+        direct = arith.andi(direct, arith.xori(special, arith.constant(special.type, 1)))
+    b.if_else(direct, lambda: store(e.out, row, col), through_stack)
