@@ -25,6 +25,7 @@ _EXPORTS = {
     **dict.fromkeys(("BSR", "COO", "CSC", "CSR", "NM", "SparseTensor", "compress"), "sparse"),
     **dict.fromkeys(("PruneReport", "prune", "prune_mask", "prune_report"), "pruning"),
     "repack": "repacking",
+    "validate": "validation",
     **dict.fromkeys(("read", "write"), "io"),
     **dict.fromkeys(
         (

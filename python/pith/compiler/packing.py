@@ -66,6 +66,29 @@ def prune_compiled(
     return pruned, bool(has_nan)
 
 
+def checks(array: np.ndarray) -> bool:
+    """True when the compiler is installed and knows the element type."""
+    return array.dtype.name in _PRUNED and _compiler_is_installed()
+
+
+def violation_compiled(array: np.ndarray, fmt: Format) -> int:
+    """Row-major index of the first element that breaks the format, -1 when none does."""
+    return _validate_kernel(fmt, dtype_name(array.dtype)).native(array)
+
+
+@functools.cache
+def _validate_kernel(fmt: Format, element: str) -> Any:
+    dense = f"tensor<{'x'.join('?' * fmt.rank)}x{element}>"
+    source = f"""#fmt = {format_attribute(fmt)}
+
+func.func @validate(%w: {dense}) -> index {{
+  %violation = "pith.validate"(%w) {{format = #fmt}} : ({dense}) -> index
+  return %violation : index
+}}
+"""
+    return compile_source(source, "validate")
+
+
 def repack_compiled(buffers: Sequence[np.ndarray], fmt: Format, dense: np.ndarray) -> np.ndarray:
     """The elements of ``dense`` at what ``buffers`` store, in storage order."""
     kernel = _repack_kernel(fmt, dtype_name(dense.dtype))

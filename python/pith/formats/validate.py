@@ -11,6 +11,9 @@ from ..errors import FormatError
 from .format import Format
 from .pack_digits import differs, dim_coordinates, level_view, rounded_up, slot_limits
 
+#: Coordinates of a group that an error lists.
+_SHOWN = 16
+
 
 @dataclasses.dataclass(frozen=True)
 class Violation:
@@ -21,7 +24,7 @@ class Violation:
         group: first element of the group in the tensor, one coordinate per dimension.
         element: the element that does not fit: its coordinate is the (limit + 1)-th or later of its group.
         linear: row-major linear index of ``element``.
-        count: coordinates of the group that hold non-zeros.
+        held: coordinates of the level at which the group holds non-zeros.
         limit: coordinates the level can hold per group.
     """
 
@@ -29,14 +32,20 @@ class Violation:
     group: tuple[int, ...]
     element: tuple[int, ...]
     linear: int
-    count: int
+    held: tuple[int, ...]
     limit: int
+
+    @property
+    def count(self) -> int:
+        """Coordinates of the group that hold non-zeros."""
+        return len(self.held)
 
     def error(self, fmt: Format) -> FormatError:
         """The error that tells the user about it."""
+        shown = ", ".join(map(str, self.held[:_SHOWN])) + ", ..." * (self.count > _SHOWN)
         return FormatError(
             f"tensor does not obey {fmt}: level {self.level}, {fmt.levels[self.level]}, holds at most {self.limit} "
-            f"coordinate(s) per group, the group at {list(self.group)} has {self.count} with non-zeros",
+            f"coordinate(s) per group, the group at {list(self.group)} has {self.count} with non-zeros ({shown})",
             where=f"element {list(self.element)}",
             hint="pith.prune(w, fmt) zeroes what the format cannot keep",
         )
@@ -67,7 +76,7 @@ def find_violation(levels: Sequence[np.ndarray], fmt: Format, shape: Sequence[in
     if not limits or not count:
         return None
     strides = np.cumprod([1, *shape[:0:-1]])[::-1].tolist()
-    best: tuple[int, int, int, int, int] | None = None  # linear index, level, element, group's begin and count
+    best: tuple[int, int, int, int, tuple[int, ...]] | None = None  # linear index, level, element, group: begin, held
     changed = np.zeros(count, bool)
     changed[0] = True
     for i, c in enumerate(levels):
@@ -84,8 +93,7 @@ def find_violation(levels: Sequence[np.ndarray], fmt: Format, shape: Sequence[in
                 at = int(np.argmin(linear))
                 if best is None or linear[at] < best[0]:
                     g = int(group[excess[at]])
-                    held = int(rank[begins[g + 1] - 1 if g + 1 < begins.size else -1]) + 1
-                    best = (int(linear[at]), i, int(excess[at]), int(begins[g]), held)
+                    best = (int(linear[at]), i, int(excess[at]), int(begins[g]), _held(g, begins, c, first))
         changed = first
     if best is None:
         return None
@@ -95,6 +103,13 @@ def find_violation(levels: Sequence[np.ndarray], fmt: Format, shape: Sequence[in
         group=tuple(int(d) for d in dim_coordinates([c[begin] for c in levels[:level]], fmt)),
         element=tuple(int(d) for d in dim_coordinates([c[element] for c in levels], fmt)),
         linear=linear,
-        count=held,
+        held=held,
         limit=limits[level],
     )
+
+
+def _held(group: int, begins: np.ndarray, coordinates: np.ndarray, first: np.ndarray) -> tuple[int, ...]:
+    """Distinct coordinates of one group; ``first`` tells where a new one begins."""
+    end = begins[group + 1] if group + 1 < begins.size else coordinates.size
+    part = slice(begins[group], end)
+    return tuple(coordinates[part][first[part]].tolist())

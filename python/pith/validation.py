@@ -1,0 +1,43 @@
+"""Does a tensor obey a format: :func:`validate`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .formats.validate import first_violation
+from .packing import WORTH_A_KERNEL
+from .sparse import FormatLike, SparseTensor, as_format, check_dtype
+from .sparse_interop import numpy_of
+
+
+def validate(w: Any, fmt: FormatLike) -> None:
+    """Return if a dense tensor obeys a format; if not, say where it breaks it first.
+
+    Shapes:  w: NumPy array or torch tensor, or a SparseTensor (which is checked itself, too).
+    Semantics: NaN counts as non-zero, -0.0 as zero. First means in row-major order.
+    Errors:  :class:`pith.FormatError` naming the level, the group, what it holds and what is allowed;
+        :class:`pith.ShapeError` when the format does not divide the shape.
+
+    Example:
+        >>> import numpy as np
+        >>> validate(np.array([[1, 0, 2, 0]]), "C0(2:4)")
+        >>> validate(np.array([[1, 0, 2, 3]]), "C0(2:4)")
+        Traceback (most recent call last):
+            ...
+        pith.errors.FormatError: ...
+    """
+    if isinstance(w, SparseTensor):
+        w.validate().to(fmt)
+        return
+    form, hss = as_format(fmt)
+    array = numpy_of(w)
+    check_dtype(array)
+    flat = array if hss is None else array.reshape(hss.flat_shape(array.shape))
+    form.check_shape(flat.shape)
+    if flat.size >= WORTH_A_KERNEL:
+        from .compiler import packing
+
+        if packing.checks(flat) and packing.violation_compiled(flat, form) < 0:
+            return
+    if (violation := first_violation(flat, form)) is not None:
+        raise violation.error(form)
