@@ -4,12 +4,18 @@ import dataclasses
 import math
 from typing import ClassVar
 
-from pith._mlir import ir
+from pith._mlir import bufferization, ir
 from pith.passes.core import Pass
 
+from .contraction import zero_filled
 from .dense_contraction import DenseContraction, match_dense_contraction
+from .destination import buffer_to_overwrite, is_exclusive
+from .epilogue import match_epilogue
+from .epilogue_values import BoundEpilogue, bind
+from .isa import Isa
 from .module_isa import isa_of
 from .panel.dense import emit_dense
+from .replace_product import replace_product
 
 #: Products of fewer multiply-adds than this stay as they are: nothing there is worth packing.
 LEAST_OPERATIONS = 1024
@@ -20,7 +26,7 @@ LEAST_ROWS, LEAST_COLUMNS = 4, 4
 
 @dataclasses.dataclass(frozen=True)
 class ConvertLinalgContractionsPass(Pass):
-    """Lower matrix products of dense memrefs to panels, tiles and parallel loops.
+    """Lower matrix products of dense tensors and memrefs to panels, tiles and parallel loops.
 
     Before::
 
@@ -30,10 +36,12 @@ class ConvertLinalgContractionsPass(Pass):
     After: an ``scf.parallel`` over batches and panels of ``%k``; in it ``vector.fma`` on accumulators.
 
     Operands may be stored in any order of dimensions; loops that are not those of one matrix product run
-    around it, whatever operands they touch.
+    around it, whatever operands they touch. On tensors, elementwise ops on the result of a single product
+    are computed before it is stored, and zeros it would be added to are never written.
 
-    Requires: bufferized ``linalg.generic`` (run ``linalg-generalize-named-ops``). Preserves: everything
-    else, and what such a kernel would not speed up: small products, those with few rows or columns.
+    Requires: ``linalg.generic`` (run ``linalg-generalize-named-ops``). Preserves: everything else, products
+    of tensors inside loops (run it again behind bufferization), and what such a kernel would not speed
+    up: small products, those with few rows or columns.
     Does not do: element types other than f32 and f64, several contracted loops.
     Cost: linear.
     """
@@ -43,10 +51,44 @@ class ConvertLinalgContractionsPass(Pass):
     def run(self, module: ir.Module) -> None:
         isa = isa_of(module)
         for c in _products(module):
-            op = c.op.operation
-            with ir.InsertionPoint(op), op.location:
-                emit_dense(c, list(op.operands), isa, fresh=False, finish=None)
-            op.erase()
+            if not c.op.results:
+                with ir.InsertionPoint(c.op), c.op.location:
+                    emit_dense(c, list(c.op.operands), isa, fresh=False, finish=None)
+                c.op.operation.erase()
+            elif c.op.operation.parent.name == "func.func":
+                _lower_tensors(c, isa)
+
+
+def _lower_tensors(c: DenseContraction, isa: Isa) -> None:
+    """Emit the kernel of a product of tensors, with what can be computed before its result is stored."""
+    epilogue = match_epilogue(c.op) if c.op.results[0].type.rank == 2 else None
+    with ir.InsertionPoint(epilogue.last if epilogue else c.op), c.op.location:
+        if epilogue:
+            result = _emit_with_epilogue(c, bind(epilogue), isa)
+        else:
+            result = _emit(c, isa)
+    replace_product(c.op.operation, epilogue, result)
+
+
+def _emit(c: DenseContraction, isa: Isa) -> ir.Value:
+    init = c.op.operands[2]
+    exclusive = is_exclusive(init)
+    zeroed = zero_filled(init)
+    out = buffer_to_overwrite(init if zeroed is None else zeroed, exclusive or zeroed is None)
+    emit_dense(c, [*_inputs(c), out], isa, fresh=zeroed is not None, finish=None)
+    return bufferization.to_tensor(init.type, out, restrict=True, writable=True)
+
+
+def _emit_with_epilogue(c: DenseContraction, bound: BoundEpilogue, isa: Isa) -> ir.Value:
+    if bound.transposed:
+        c = dataclasses.replace(c, dims=(c.dims[0], c.dims[1], c.dims[2][::-1]))
+    emit_dense(c, [*_inputs(c), bound.out], isa, fresh=True, finish=bound.apply)
+    return bound.result()
+
+
+def _inputs(c: DenseContraction) -> list[ir.Value]:
+    types = [ir.MemRefType.get(v.type.shape, v.type.element_type) for v in (c.op.operands[0], c.op.operands[1])]
+    return [bufferization.to_buffer(t, v, read_only=True) for t, v in zip(types, c.op.operands)]
 
 
 def _products(module: ir.Module) -> list[DenseContraction]:
@@ -55,7 +97,7 @@ def _products(module: ir.Module) -> list[DenseContraction]:
     def visit(op: ir.Operation) -> ir.WalkResult:
         if op.name == "scf.parallel":
             return ir.WalkResult.SKIP
-        if op.name == "linalg.generic" and not op.results:
+        if op.name == "linalg.generic":
             c = match_dense_contraction(op.opview)
             if c is not None and _is_worth_packing(c):
                 found.append(c)

@@ -1,0 +1,50 @@
+"""Putting the result of a kernel in the place of the ops that it computes."""
+
+from pith._mlir import ir
+
+from .epilogue import RESHAPES, Epilogue
+
+
+def replace_product(op: ir.Operation, epilogue: Epilogue | None, result: ir.Value) -> None:
+    """Put ``result`` in the place of ``op``, or of the chain of ops that its kernel computed with it."""
+    replaced = [op, *(stage.operation for stage in epilogue.chain)] if epilogue else [op]
+    replaced[-1].results[0].replace_all_uses_with(result)
+    for old in reversed(replaced):
+        if old.name in RESHAPES:
+            if not is_used(old):  # else something asks for its size
+                old.erase()
+            continue
+        init = old.operands[len(old.operands) - 1]
+        _redirect_sizes(old.results[0], init)
+        old.erase()
+        _erase_dead(init)
+
+
+def _erase_dead(v: ir.Value) -> None:
+    """Erase the fill (and reshapes of it) that made ``v`` when nothing reads it any more."""
+    op = None if isinstance(v.owner, ir.Block) else v.owner
+    if op is None or not op.name.startswith(("linalg.", "tensor.collapse_shape")):
+        return
+    inputs = list(op.operands)
+    if op.name != "tensor.collapse_shape":
+        _redirect_sizes(op.results[0], inputs[-1])
+    if is_used(op):
+        return
+    op.erase()
+    _erase_dead(inputs[-1])
+
+
+def _redirect_sizes(v: ir.Value, init: ir.Value) -> None:
+    """Ask ``init`` for the sizes that ``v`` is asked for, reshaped or not: a destination has the size of its result."""
+    for user in [use.owner for use in v.uses]:
+        if user.name == "tensor.dim" or (user.name in RESHAPES and _asks_only_size(user)):
+            user.operands[0] = init
+
+
+def _asks_only_size(reshape: ir.OpView) -> bool:
+    return all(use.owner.name == "tensor.dim" for use in reshape.results[0].uses)
+
+
+def is_used(op: ir.Operation) -> bool:
+    """True when anything reads a result."""
+    return any(True for result in op.results for _ in result.uses)
