@@ -71,3 +71,15 @@ def test_what_lies_beyond_the_edge_is_not_read(text, dtype):
     ref = np.float64(w) @ np.float64(backing[:13])
     assert np.linalg.norm(np.float64(out[:9]) - ref) <= 1e-5 * np.linalg.norm(ref)
     assert (out[9:] == 77).all()
+
+
+def test_explain_says_what_the_edge_costs():
+    kernel = pith.compile(
+        """#pad = #pith.padded<#pith.format<affine_map<(i, j) -> (i, j floordiv 4, j mod 4)>,
+  [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>>
+func.func @f(%a: tensor<?x?xf32, #pad>, %x: tensor<?x?xf32>, %y: tensor<?x?xf32>) -> tensor<?x?xf32> {
+  %r = linalg.matmul ins(%a, %x : tensor<?x?xf32, #pad>, tensor<?x?xf32>) outs(%y : tensor<?x?xf32>) -> tensor<?x?xf32>
+  return %r : tensor<?x?xf32>
+}"""
+    )
+    assert "beyond the edge" in kernel.explain()
