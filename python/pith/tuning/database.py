@@ -18,7 +18,7 @@ from ..errors import FileFormatError
 from ..runtime.cpu import cpu_class
 from .model import Accuracy, Model
 from .roofline import roofline
-from .variants import Variant
+from .variants import PANEL_ELEMENTS, Variant
 
 #: Of the file. A file of another version is not read: models weigh features, and those change.
 VERSION = 1
@@ -50,9 +50,13 @@ class Calibration:
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def model(self, variant: Variant, element: str) -> tuple[Model, str | None]:
-        """The model of a variant and the name it was measured under; None: the roofline's."""
-        for name in variant.model_names:
-            if (full := f"{name}/{element}") in self.models:
+        """The model of a variant and the name it was measured under; None: the roofline's.
+
+        Kernels whose registers hold f32 whatever is stored are as fast as those of f32, if need be.
+        """
+        registers = ["f32"] if PANEL_ELEMENTS.get(element) == 4 and not variant.is_dense else []
+        for full in (f"{name}/{e}" for e in (element, *registers) for name in variant.model_names):
+            if full in self.models:
                 return self.models[full], full
         return roofline(self.isa, variant.family, element), None
 

@@ -12,8 +12,8 @@ from ..errors import UnsupportedError
 from ..runtime.cpu import cpu_features
 from .problem import Problem
 
-#: Element types of the panel generator; all others go through loops over scalars.
-PANEL_ELEMENTS = ("f32", "f64")
+#: Element types of the panel generator -> bytes of what its registers hold; all others go through loops over scalars.
+PANEL_ELEMENTS = {"f32": 4, "f64": 8, "f16": 4, "bf16": 4, "i8": 4, "i16": 4, "i32": 4, "i64": 8}
 
 #: Element type -> the wider one whose dense product is exact enough to stand in: f32 holds bf16 and f16 and
 #: sums of 1024 products of i8, f64 holds every sum of products of i16.
@@ -80,8 +80,9 @@ def sparse_variants(problem: Problem) -> tuple[Variant, ...]:
         return (Variant("loops", family, lanes=1 << 30, lanes_fit=True),)
     isa = parse_isa(problem.isa)
     roles = Roles.of(problem.format, problem.kept_dim)
-    guess = default_variant(roles, problem.columns, problem.element_bytes, isa)
-    vector = max(1, isa.vector_bytes // problem.element_bytes)
+    size = PANEL_ELEMENTS[problem.element]
+    guess = default_variant(roles, problem.columns, size, isa)
+    vector = max(1, isa.vector_bytes // size)
     widest = _ACCUMULATORS[isa.vector_registers] // guess.rows * vector
     others = [vector * count for count in (1, 2, 4, 8) if vector * count <= min(widest, 2 * problem.columns)]
     tiles = [Tile(lanes, guess.rows) for lanes in dict.fromkeys([guess.lanes, *others])]
