@@ -164,7 +164,10 @@ class HSS:
 
     @property
     def density(self) -> float:
-        """Largest share of elements kept: the product of G/H over the ranks (1 for unstructured ones)."""
+        """Largest share of elements kept: the product of G/H over the ranks (1 for unstructured ones).
+
+        Of a padded format: of the elements of the shape rounded up.
+        """
         return math.prod(r.level.density for r in self.ranks)
 
     @property
