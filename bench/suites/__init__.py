@@ -13,6 +13,7 @@ SUITES: dict[str, str] = {
     "hss": "bench.suites.hss",
     "degrees": "bench.suites.degrees",
     "packing": "bench.suites.packing",
+    "gradients": "bench.suites.gradients",
     "overhead": "bench.suites.overhead",
     "compile": "bench.suites.compiling",
     "demo": "bench.suites.demo",
@@ -20,7 +21,7 @@ SUITES: dict[str, str] = {
 }
 
 #: Suites that run when none is named; ``matrices`` joins when there is data for it.
-DEFAULT = ("spmm", "hss", "packing", "degrees", "overhead", "compile", "demo")
+DEFAULT = ("spmm", "hss", "packing", "degrees", "gradients", "overhead", "compile", "demo")
 
 
 def load(name: str) -> Callable[[Options, Progress], Report]:

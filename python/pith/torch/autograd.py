@@ -5,12 +5,13 @@ from __future__ import annotations
 import weakref
 from typing import Any, cast
 
+import numpy as np
 import torch
 
 from ..compiler.linear import linear
 from ..compiler.matmul import matmul
 from ..compiler.sddmm import sddmm
-from ..compiler.transposed import Transposed
+from ..compiler.transposed import Transposed, row_order_pays
 from ..errors import DeviceError, DTypeError, ShapeError
 from ..sparse import SparseTensor
 from ..sparse_interop import numpy_of
@@ -27,8 +28,8 @@ def sparse_linear(
     Shapes: x: ``(..., in)``; values: ``(pattern.nse,)``; pattern: ``(out, in)``; bias: ``(out,)``;
         result: ``(..., out)``.
     Semantics: gradients are with respect to ``x``, the stored values and the bias; nothing dense of the shape
-        of ``W`` is made. ``dx`` is a product with ``W`` in column order, whose index is made once per
-        pattern object; ``dvalues`` is :func:`pith.sddmm`. Gradients of gradients are not available.
+        of ``W`` is made. ``dx`` multiplies by ``W``, in column order where that is faster: its index is made
+        once per pattern object. ``dvalues`` is :func:`pith.sddmm`. Gradients of gradients are not available.
     Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.DeviceError`.
 
     Example:
@@ -84,8 +85,7 @@ class _SparseLinear(torch.autograd.Function):
         rows = grad.reshape(-1, pattern.shape[0]).contiguous()
         dx = dvalues = dbias = None
         if wants_x:
-            transposed = _transposed(pattern).tensor(numpy_of(values))
-            dx = matmul(rows, transposed.T).reshape(x.shape)
+            dx = matmul(rows, _for_columns(pattern, numpy_of(values))).reshape(x.shape)
         if wants_values:
             dvalues = torch.empty_like(values, memory_format=torch.contiguous_format)
             inputs = x.detach().reshape(-1, pattern.shape[1]).contiguous()
@@ -95,9 +95,14 @@ class _SparseLinear(torch.autograd.Function):
         return dx, dvalues, None, dbias
 
 
-def _transposed(pattern: SparseTensor) -> Transposed:
-    """The transpose of a pattern, made once per object."""
-    found = _transposes.get(pattern)
-    if found is None:
-        found = _transposes[pattern] = Transposed(pattern)
-    return found
+def _for_columns(pattern: SparseTensor, values: np.ndarray) -> SparseTensor:
+    """The matrix of a pattern, stored for products from the left: by columns where that is faster.
+
+    The index of the columns is made once per pattern object.
+    """
+    if not row_order_pays(pattern.format):
+        return SparseTensor(pattern.shape, pattern.format, (*pattern.buffers[:-1], values))
+    index = _transposes.get(pattern)
+    if index is None:
+        index = _transposes[pattern] = Transposed(pattern)
+    return index.tensor(values).T
