@@ -94,6 +94,11 @@ def _accuracy_table(found: list[Calibration], samples: list[Sample]) -> str:
     for calibration in found:
         for name, a in sorted(calibration.accuracy.items()):
             lines.append(f"{name:<24} {calibration.threads:>7} {a.samples:>8} {a.median:>7.1%} {a.p90:>7.1%}")
+        choices = calibration.facts["choices"]
+        lines.append(
+            f"choices on {choices['cases']:.0f} of those products: {choices['over_best'] - 1:.1%} above the fastest, "
+            f"{choices['slower_than_dense']:.1%} of them more than 5 % slower than dense\n"
+        )
     return "\n".join(lines)
 
 

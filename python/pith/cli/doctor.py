@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print every finding as it is made."""
     broken = 0
-    for check in (_versions, _processor, _runtime, _cache, _ptxas, _extras, _kernel):
+    for check in (_versions, _processor, _runtime, _cache, _cost_model, _ptxas, _extras, _kernel):
         for finding in _guarded(check):
             broken += finding.state == "broken"
             sys.stdout.write(f"{finding.state:<8} {finding.name:<20} {finding.text}\n")
@@ -110,6 +110,14 @@ def _cache() -> Iterator[Finding]:
         yield Finding("kernel cache", "note", f"{cache.directory} cannot be written ({e.strerror}): set PITH_CACHE_DIR")
         return
     yield Finding("kernel cache", "ok", f"{cache.directory}, {len(kernel_files(cache.directory))} kernels")
+
+
+def _cost_model() -> Iterator[Finding]:
+    from ..runtime import num_threads
+    from ..tuning.database import calibration_for
+
+    calibration = calibration_for(num_threads())
+    yield Finding("cost model", "note" if calibration.origin == "roofline" else "ok", calibration.describe())
 
 
 def _ptxas() -> Iterator[Finding]:

@@ -24,6 +24,7 @@ from .database import Calibration
 from .features import features
 from .model import Accuracy, Model, fit
 from .problem import Problem
+from .regret import regret
 from .samples import Sample
 from .variants import Variant, dense_variants, sparse_variants
 
@@ -95,17 +96,20 @@ def fit_samples(samples: Sequence[Sample], cpu: str, isa: str, facts: Mapping[st
     """Models of everything measured, per number of threads; accuracy is of a fit without the held-out cases."""
     out = []
     for threads in sorted({s.problem.threads for s in samples}):
+        own = [s for s in samples if s.problem.threads == threads]
         models: dict[str, Model] = {}
+        trained: dict[str, Model] = {}
         accuracy: dict[str, Accuracy] = {}
-        for name, group in _groups(s for s in samples if s.problem.threads == threads).items():
+        for name, group in _groups(own).items():
             rows = [(s.case, features(s.problem, s.variant), s.seconds) for s in group]
             kept = [r for r in rows if r[0] % HELD_OUT]
             held = [r for r in rows if not r[0] % HELD_OUT]
             if not kept or not held:
                 continue
-            accuracy[name] = Accuracy.of(_fit(kept), [r[1] for r in held], [r[2] for r in held])
-            models[name] = _fit(rows)
-        out.append(Calibration(cpu, isa, threads, models, accuracy, "own", facts))
+            trained[name], models[name] = _fit(kept), _fit(rows)
+            accuracy[name] = Accuracy.of(trained[name], [r[1] for r in held], [r[2] for r in held])
+        unseen = regret([s for s in own if not s.case % HELD_OUT], Calibration(cpu, isa, threads, trained))
+        out.append(Calibration(cpu, isa, threads, models, accuracy, "own", {**facts, "choices": unseen}))
     return out
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pith.lowering.isa import parse_isa
 
 from .problem import Problem
-from .variants import Variant
+from .variants import PANEL_ELEMENTS, Variant
 
 #: Bytes a core can keep beside it: above, a feature counts what comes from further away.
 L1_BYTES, L2_BYTES = 32 << 10, 512 << 10
@@ -16,8 +16,8 @@ L1_BYTES, L2_BYTES = 32 << 10, 512 << 10
 #: Columns a dense kernel computes at once: a last block is padded to as many, and fewer are hardly less work.
 DENSE_COLUMNS = 16
 
-#: Bytes sums are kept in, at least: f32 for 16-bit floats, i32 for 8 and 16-bit integers.
-SUM_BYTES = 4
+#: Rows and columns of a tile of sums.
+TILE_COLUMNS = 16
 
 Features = dict[str, float]
 
@@ -30,7 +30,9 @@ def features(problem: Problem, variant: Variant) -> Features:
     """
     if not problem.columns or not problem.rows:
         return {"call": 1.0}
-    return dense_features(problem) if variant.is_dense else sparse_features(problem, variant)
+    if variant.is_dense:
+        return dense_features(problem)
+    return tile_features(problem) if variant.family == "tiles" else sparse_features(problem, variant)
 
 
 def dense_features(problem: Problem) -> Features:
@@ -78,14 +80,15 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
     result        bytes of the result written
     ============  ==============================================================================
     """
-    n, k, threads, size = problem.columns, problem.contracted, problem.threads, problem.element_bytes
+    n, k, size = problem.columns, problem.contracted, problem.element_bytes
     lanes = min(variant.lanes, n) if variant.lanes_fit else variant.lanes
     panels = -(-n // lanes)
-    vectors = -(-lanes * max(size, SUM_BYTES) // parse_isa(problem.isa).vector_bytes)
+    width = lanes * PANEL_ELEMENTS[problem.element]
+    vectors = -(-width // parse_isa(problem.isa).vector_bytes)
+    strip = min(k, variant.strip or k)
     multiply = problem.stored * panels * vectors
     loads = multiply / max(1, min(variant.rows, problem.shared_rows))
-    footprint = k * lanes * size
-    far = loads / vectors * lanes * size * ((footprint > L1_BYTES) + (footprint > L2_BYTES))
+    far = loads / vectors * width * ((strip * width > L1_BYTES) + (strip * width > L2_BYTES))
     counts = {
         "multiply": multiply,
         "load": loads,
@@ -93,9 +96,39 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
         "broadcast": problem.stored * panels,
         "coordinate": problem.coordinates * panels,
         "loop": problem.loop_trips * panels,
-        "accumulate": problem.row_visits * panels * vectors,
+        "accumulate": problem.row_visits * panels * vectors * -(-k // max(1, strip)),
         "stored": panels * (problem.stored * size + problem.metadata_bytes),
-        "pack": k * panels * lanes * size,
+        "pack": k * panels * width,
         "result": problem.rows * n * size,
     }
+    return _shared_out(counts, problem.threads)
+
+
+def tile_features(problem: Problem) -> Features:
+    """A kernel on AMX tiles: stored elements are expanded, empty tiles skipped, the rest computed dense.
+
+    ============  ==============================================================================
+    call          one
+    multiply      multiply-adds of the tiles that are there, columns padded
+    expand        stored elements put in their places, once per panel of columns
+    stored        bytes of values and metadata
+    pack          bytes of the dense operand packed into tiles
+    result        bytes of the result written
+    ============  ==============================================================================
+    """
+    n, k, size = problem.columns, problem.contracted, problem.element_bytes
+    padded = -(-n // TILE_COLUMNS) * TILE_COLUMNS
+    whole = problem.shared_rows >= TILE_COLUMNS  # else every tile has some element
+    counts = {
+        "multiply": (problem.stored if whole else problem.rows * k) * padded,
+        "expand": problem.stored * -(-n // (4 * TILE_COLUMNS)),
+        "stored": problem.stored * size + problem.metadata_bytes,
+        "pack": k * padded * size,
+        "result": problem.rows * n * size,
+    }
+    return _shared_out(counts, problem.threads)
+
+
+def _shared_out(counts: dict[str, float], threads: int) -> Features:
+    """Counts per thread, and the call."""
     return {"call": 1.0, **{name: count / threads for name, count in counts.items()}}

@@ -64,8 +64,9 @@ class Problem:
 
         if len(tensor.shape) != 2:
             raise ShapeError(f"expects a sparse matrix, got shape {tensor.shape}")
+        fmt = tensor.format
         return cls(
-            tensor.format,
+            fmt if fmt.may_overhang(tensor.shape) else fmt.with_padding(False),  # the same storage
             tensor.shape,
             columns,
             dtype_name(tensor.values.dtype),

@@ -33,7 +33,7 @@ CALL, COORDINATE, TRIP = 4e-6, 0.7e-9, 2e-9
 
 #: How much longer a vector operation takes than in a panel, where a row's results stay in registers. Strided
 #: loops make a vector of single elements (3 ns a multiply-add of f32, measured 2026-11).
-SLOWER = {"panel": 1.0, "scatter": 2.0, "loops": 2.0, "strided loops": 60.0}
+SLOWER = {"panel": 1.0, "column": 1.0, "scatter": 2.0, "loops": 2.0, "strided loops": 60.0}
 
 
 def roofline(isa: str, family: str, element: str) -> Model:
@@ -50,6 +50,11 @@ def roofline(isa: str, family: str, element: str) -> Model:
     rate = (FMA_PER_CYCLE if target.fma else WITHOUT_FMA) * CLOCK * lanes
     if family.startswith("dense"):
         return _dense(rate, target, family, element)
+    if family == "tiles":
+        read = 1 / MEMORY_RATE
+        sizes = {"stored": 1 / L2_RATE, "pack": 2 * read, "result": 2 * read}
+        rate = AMX_RATE * (2 if element == "i8" else 1)
+        return Model({"call": CALL, "multiply": 1 / rate, "expand": COORDINATE / 4, **sizes})
     issue = 1 / (2 * CLOCK)
     slower = SLOWER[family]
     return Model(

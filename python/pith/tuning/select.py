@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 
 from .database import Calibration, calibration_for
 from .features import features
@@ -40,9 +41,13 @@ class Candidate:
 
 @functools.lru_cache(maxsize=4096)
 def _rank(problem: Problem, among: str) -> tuple[Candidate, ...]:
-    calibration = calibration_for(problem.threads)
-    found = [_candidate(problem, variant, calibration, among) for variant in named_variants(problem, among)]
-    return tuple(sorted(found, key=lambda c: (not c.eligible, c.seconds)))
+    return tuple(ranked_by(calibration_for(problem.threads), problem, named_variants(problem, among), among))
+
+
+def ranked_by(calibration: Calibration, problem: Problem, variants: Sequence[Variant], among: str) -> list[Candidate]:
+    """Variants as candidates, in the order of the times that a calibration predicts."""
+    found = [_candidate(problem, variant, calibration, among) for variant in variants]
+    return sorted(found, key=lambda c: (not c.eligible, c.seconds))
 
 
 def rank(problem: Problem, among: str = "auto") -> list[Candidate]:
@@ -61,9 +66,14 @@ def rank(problem: Problem, among: str = "auto") -> list[Candidate]:
     return list(_rank(problem, among))
 
 
+@functools.lru_cache(maxsize=4096)
 def choose(problem: Problem, among: str = "auto") -> Candidate:
-    """The candidate to run: the fastest, or the fastest sparse one where dense gains less than 5 %."""
-    ranked = _rank(problem, among)
+    """The candidate to run: see :func:`pick`."""
+    return pick(_rank(problem, among))
+
+
+def pick(ranked: Sequence[Candidate]) -> Candidate:
+    """The fastest, or the fastest sparse one where dense gains less than 5 %."""
     best = ranked[0]
     own = next((c for c in ranked if not c.variant.is_dense), None)
     if best.variant.is_dense and own is not None and own.seconds <= best.seconds * DENSE_GAIN:
@@ -74,6 +84,7 @@ def choose(problem: Problem, among: str = "auto") -> Candidate:
 def forget_ranks() -> None:
     """Decide anew: after a calibration."""
     _rank.cache_clear()
+    choose.cache_clear()
 
 
 def dense_bytes(problem: Problem, variant: Variant) -> int:

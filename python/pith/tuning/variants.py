@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 
 from pith.lowering.isa import parse_isa
-from pith.lowering.panel.variant import Roles, default_variant
+from pith.lowering.panel.variant import STRIP_BYTES, Roles, default_variant
 from pith.lowering.panel.variant import Variant as Tile
 
 from ..errors import UnsupportedError
+from ..formats import DYNAMIC
 from ..runtime.cpu import cpu_features
 from .problem import Problem
 
-#: Element types of the panel generator -> bytes of what its registers hold; all others go through loops over scalars.
+#: Element types of the panel generator -> bytes of what its registers hold.
 PANEL_ELEMENTS = {"f32": 4, "f64": 8, "f16": 4, "bf16": 4, "i8": 4, "i16": 4, "i32": 4, "i64": 8}
 
 #: Element type -> the wider one whose dense product is exact enough to stand in: f32 holds bf16 and f16 and
@@ -22,6 +23,9 @@ WIDER = {"f16": "f32", "bf16": "f32", "i8": "f32", "i16": "f64"}
 #: Registers that a tile's accumulators may take, beside the operands: of 16 and of 32.
 _ACCUMULATORS = {16: 12, 32: 24}
 
+#: Lanes of kernels that take all columns in one loop.
+_ALL = 1 << 30
+
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
@@ -29,13 +33,15 @@ class Variant:
 
     Attributes:
         name: ``dense`` (the library's product of the unpacked operand), ``dense:f32`` (of operands widened
-            to f32), ``loops`` (over scalars), or a register tile of the panel generator, ``lanes=64,rows=1``:
-            the text of the attribute ``pith.variant``.
-        family: variants whose times one model can tell: ``dense``, ``dense:f32``, ``panel``, ``scatter``
-            (the panel generator where a row's results cannot stay in registers), ``loops``, ``strided loops``.
+            to f32), ``tiles`` (AMX), ``loops`` (over scalars), or a register tile of the panel generator,
+            ``lanes=64,rows=1``: the text of the attribute ``pith.variant``.
+        family: variants whose times one model can tell: ``dense``, ``dense:f32``, ``tiles``, ``loops``,
+            ``strided loops``, and of the panel generator ``panel``, ``column`` (one column: vectors run over
+            rows or stored elements), ``scatter`` (a row's results cannot stay in registers).
         lanes: columns computed at once.
         rows: rows of the result computed at once.
         lanes_fit: narrower problems are not padded to ``lanes``.
+        strip: contracted coordinates per pass over the rows; 0: all.
     """
 
     name: str
@@ -43,6 +49,7 @@ class Variant:
     lanes: int = 1
     rows: int = 1
     lanes_fit: bool = False
+    strip: int = 0
 
     @property
     def is_dense(self) -> bool:
@@ -74,23 +81,35 @@ def dense_variants(problem: Problem) -> tuple[Variant, ...]:
 
 def sparse_variants(problem: Problem) -> tuple[Variant, ...]:
     """Pith's own kernels for a problem, best guess first."""
-    if problem.element not in PANEL_ELEMENTS:
-        # On the right, neighbouring columns of the dense operand and of the result are rows apart.
-        family = "loops" if problem.side == "left" else "strided loops"
-        return (Variant("loops", family, lanes=1 << 30, lanes_fit=True),)
     isa = parse_isa(problem.isa)
     roles = Roles.of(problem.format, problem.kept_dim)
+    if problem.format.may_overhang((DYNAMIC, DYNAMIC)):  # kernels serve every shape: padding needs bounds checks
+        # On the right, neighbouring columns of the dense operand and of the result are rows apart.
+        family = "loops" if problem.side == "left" else "strided loops"
+        return (Variant("loops", family, lanes=_ALL, lanes_fit=True),)
+    if roles.unit and ((isa.amx_bf16 and problem.element == "bf16") or (isa.amx_int8 and problem.element == "i8")):
+        return (Variant("tiles", "tiles", lanes=_ALL, lanes_fit=True),)
     size = PANEL_ELEMENTS[problem.element]
-    guess = default_variant(roles, problem.columns, size, isa)
+    guess = default_variant(roles, problem.columns, size, isa, problem.density)
+    if problem.columns == 1:
+        return (_panel(guess, problem),)
     vector = max(1, isa.vector_bytes // size)
     widest = _ACCUMULATORS[isa.vector_registers] // guess.rows * vector
     others = [vector * count for count in (1, 2, 4, 8) if vector * count <= min(widest, 2 * problem.columns)]
-    tiles = [Tile(lanes, guess.rows) for lanes in dict.fromkeys([guess.lanes, *others])]
-    return tuple(_panel(tile, roles) for tile in tiles)
+    tiles = [guess, *(Tile(lanes, guess.rows, guess.strip) for lanes in others)]
+    if guess.strip:
+        tiles.append(dataclasses.replace(guess, strip=0))
+    return tuple(_panel(tile, problem) for tile in dict.fromkeys(tiles))
 
 
-def _panel(tile: Tile, roles: Roles) -> Variant:
-    return Variant(str(tile), "panel" if roles.direct else "scatter", tile.lanes, tile.rows)
+def _panel(tile: Tile, problem: Problem) -> Variant:
+    """A register tile for a problem; strips that the generator cuts by itself are those of its panel."""
+    roles = Roles.of(problem.format, problem.kept_dim)
+    direct = "column" if problem.columns == 1 else "panel"
+    strip = tile.strip
+    if not strip and roles.has_strips:
+        strip = max(1, STRIP_BYTES // (tile.lanes * PANEL_ELEMENTS[problem.element]))
+    return Variant(str(tile), direct if roles.direct else "scatter", tile.lanes, tile.rows, strip=strip)
 
 
 def named_variants(problem: Problem, name: str) -> tuple[Variant, ...]:
@@ -101,8 +120,8 @@ def named_variants(problem: Problem, name: str) -> tuple[Variant, ...]:
     own, dense = sparse_variants(problem), dense_variants(problem)
     groups = {"auto": (*dense, *own), "dense": dense, "sparse": own}
     chosen = groups.get(name) or tuple(v for v in (*dense, *own) if v.name == name)
-    if not chosen and "=" in name and problem.element in PANEL_ELEMENTS:
-        chosen = (_panel(Tile.parse(name), Roles.of(problem.format, problem.kept_dim)),)
+    if not chosen and "=" in name:
+        chosen = (_panel(Tile.parse(name), problem),)
     if chosen:
         return chosen
     names = ", ".join(dict.fromkeys([*groups, *(v.name for v in groups["auto"])]))
