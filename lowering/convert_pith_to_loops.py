@@ -16,6 +16,7 @@ from .isa import Isa
 from .levels import Storage, inside, load_value, start, storage_of, walk
 from .module_isa import isa_of
 from .panel.emit import emit_panel
+from .quantized import Quantized
 from .replace_product import is_used, replace_product
 from .template_scalar import emit_scalar
 from .template_sddmm import lower_encoded_result
@@ -33,10 +34,11 @@ class ConvertPithToLoopsPass(Pass):
     met by ``bufferization.to_buffer`` and ``to_tensor``, which one-shot bufferization resolves.
 
     A matrix product in any orientation takes the panel template, of bf16 or int8 the tiles of a
-    processor that has AMX (``lowering/amx``), everything else the scalar one. A product of dense matrices whose *result* is encoded takes the template of sampled
-    products: the result has the pattern of the encoded tensor in ``outs``, and what that does not
-    store is not computed. An op that zeros cannot be skipped in, and further encoded operands of one op, read
-    a decompressed copy. ``pith.decompress`` becomes a zero fill and a scatter.
+    processor that has AMX (``lowering/amx``), everything else the scalar one. A product of dense
+    matrices whose *result* is encoded takes the template of sampled products: the result has the
+    pattern of the encoded tensor in ``outs``, and what that does not store is not computed. An op that
+    zeros cannot be skipped in, and further encoded operands of one op, read a decompressed copy.
+    ``pith.decompress`` becomes a zero fill and a scatter.
 
     Requires: ``linalg.generic`` only (run ``linalg-generalize-named-ops``); encoded values come from
     ``pith.assemble``. Preserves: everything without a pith encoding. Does not: compute the pattern
@@ -71,7 +73,7 @@ def _lower_the_rest(module: ir.Module) -> None:
 
 def _erase_unused(module: ir.Module) -> None:
     for op in reversed(_ops_with_encodings(module, ("pith.",))):
-        if op.name == "pith.assemble" and not is_used(op):
+        if op.name in ("pith.assemble", "pith.dequantize") and not is_used(op):
             op.erase()
 
 
@@ -80,7 +82,7 @@ def _require_none_left(module: ir.Module) -> None:
         pass_error(
             op,
             "uses an encoded tensor, which has no lowering to loops",
-            "convert-pith-to-loops takes linalg.generic, pith.decompress and pith.assemble",
+            "convert-pith-to-loops takes linalg.generic, pith.decompress, pith.dequantize and pith.assemble",
         )
 
 
@@ -131,8 +133,10 @@ def _writes_encoded(op: ir.Operation) -> bool:
 
 
 def _storage(v: ir.Value) -> Storage:
-    """Buffers of the ``pith.assemble`` that made ``v``."""
+    """Buffers of the ``pith.assemble`` that made ``v``, dequantised or not."""
     producer = None if isinstance(v.owner, ir.Block) else v.owner
+    if producer is not None and producer.name == "pith.dequantize":
+        return _quantized(producer)
     if producer is None or producer.name != "pith.assemble":
         where = producer if producer is not None else v.owner.owner
         pass_error(where, f"passes on {v.type}, which is not the result of a pith.assemble")
@@ -142,13 +146,26 @@ def _storage(v: ir.Value) -> Storage:
     return storage_of(format_of(v.type), shape, view.buffers)
 
 
+def _quantized(op: ir.Operation) -> Storage:
+    """The source of a ``pith.dequantize``, which says what its values stand for."""
+    source, scales, zero_points = op.operands
+    storage = _storage(source)
+    buffers = (
+        bufferization.to_buffer(ir.MemRefType.get(t.type.shape, t.type.element_type), t, read_only=True)
+        for t in (scales, zero_points)
+    )
+    group = ir.IntegerAttr(op.attributes["group"]).value
+    quantized = Quantized(storage.values, *buffers, group, source.type.element_type.width)
+    return dataclasses.replace(storage, quantized=quantized)
+
+
 def _lower_decompress(op: ir.Operation) -> None:
     """Zero-fill a buffer, then scatter the stored values (stored twice: added up)."""
     type_ = op.results[0].type
     with ir.InsertionPoint(op), op.location:
         storage = _storage(op.operands[0])
-        source = op.operands[0].owner.opview
-        out = memref.alloc(ir.MemRefType.get(type_.shape, type_.element_type), list(source.sizes), [], alignment=64)
+        sizes = [b.value(size) for d, size in enumerate(storage.sizes) if type_.is_dynamic_dim(d)]
+        out = memref.alloc(ir.MemRefType.get(type_.shape, type_.element_type), sizes, [], alignment=64)
         linalg.fill(b.zero_of(type_.element_type), outs=[out])
 
         def leaf(at, carried):

@@ -31,6 +31,7 @@ from ..levels import Storage
 from ..panel.write import added_to, as_it_is, write_tile
 from ..transpose import Transform
 from .expand import Rows, alloc, expand_all, expand_present
+from .expand_groups import GroupLayout, expand_by_vectors
 from .match import Source, TileProduct, acc_is_float
 from .pack import Panels, pack
 from .source import Blocks, Expanded, Listed, Matrix, TileSource
@@ -137,7 +138,8 @@ def _with_source(e: _Emitter, first: Index, use: Callable[[TileSource], None]) -
     if p.source is Source.BLOCKS:
         use(Blocks(p.unit, e.storage, m.red_dim, b.div(first, ROWS)))
     elif p.source is Source.ALL_TILES:
-        use(Expanded(p.unit, expand_all(rows), tiles))
+        layout = GroupLayout.of(e.storage.format, m.row_dim, p.unit.depth)
+        use(Expanded(p.unit, expand_by_vectors(rows, layout) if layout else expand_all(rows), tiles))
     elif p.source is Source.PRESENT_TILES:
         use(Listed(p.unit, expand_present(rows)))
     else:

@@ -46,16 +46,21 @@ class Rows:
 
 
 def expand_all(rows: Rows) -> ir.Value:
-    """All tiles of the rows, in order."""
+    """All tiles of the rows, in order, one element at a time."""
     tiles = rows.alloc()
-    b.for_loop(0, rows.tiles, lambda slot: _clear(rows, tiles, slot))
+    expand_elements(rows, tiles)
+    return tiles
+
+
+def expand_elements(rows: Rows, tiles: ir.Value) -> None:
+    """Fill all tiles of the rows, one element at a time."""
+    b.for_loop(0, rows.tiles, lambda slot: clear(rows, tiles, slot, 0))
 
     def leaf(at: Cursor, carried: list[ir.Value]) -> list[ir.Value]:
         _scatter(rows, tiles, at, b.div(at.coords[rows.red_dim], rows.unit.depth))
         return carried
 
     rows.visit(leaf, [])
-    return tiles
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +90,7 @@ def expand_present(rows: Rows) -> PresentTiles:
         known = memref.load(slots, [place])
 
         def add() -> list[ir.Value]:
-            _clear(rows, tiles, count)
+            clear(rows, tiles, count, 0)
             more = b.value(b.add(count, 1))
             memref.store(place, places, [count])
             memref.store(more, slots, [place])
@@ -108,14 +113,14 @@ def _scatter(rows: Rows, tiles: ir.Value, at: Cursor, slot: Index) -> None:
     memref.store(load_value(rows.storage, at.position), tiles, where)
 
 
-def _clear(rows: Rows, tiles: ir.Value, slot: Index) -> None:
-    """Fill the tiles of a slot with zeros, one per row tile."""
+def clear(rows: Rows, tiles: ir.Value, slot: Index, first: Index) -> None:
+    """Fill rows of the tiles of a slot with zeros, from row ``first`` of the task on."""
     zero = vector.broadcast(rows.unit.row_type, b.zero_of(rows.unit.element))
 
     def row(r: Index) -> None:
         vector.store(zero, tiles, [b.value(x) for x in (b.div(r, ROWS), slot, b.mod(r, ROWS), 0)])
 
-    b.for_loop(0, rows.count, row)
+    b.for_loop(first, rows.count, row)
 
 
 def alloc(shape: list[Index], element: ir.Type) -> ir.Value:

@@ -96,7 +96,7 @@ def draw(rng, t, shape):
 
 def draw_sparse(rng, t, text, shape):
     """A matrix that obeys a format, and itself packed."""
-    fmt, (rows, cols, density) = parse_format(text), FORMATS[text]
+    fmt, (rows, cols, density) = parse_format(text), FORMATS.get(text, (1, 1, 1.0))
     free = np.kron(rng.random((-(-shape[0] // rows), -(-shape[1] // cols))) < density, np.ones((rows, cols)))
     wide = draw(rng, t, shape).astype(np.float32) * free[: shape[0], : shape[1]]
     dense = pith.prune(wide.astype(np.float32), fmt).astype(NUMPY[t])
@@ -192,6 +192,30 @@ def test_epilogues_are_computed_on_the_sums(text):
     assert np.linalg.norm(got - wanted) <= 2**-8 * np.linalg.norm(wanted)
     assert "fused: relu" in kernel.explain()
     assert kernel.ir("vector").count("scf.parallel") == 2, "pack and multiply, nothing after them"
+
+
+@pytest.mark.parametrize("t", ["bf16", "i8"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nm(2:4)",
+        "nm(1:4)",
+        "nm(1:2)",
+        "nm(5:16)",
+        "nm(2:8)",
+        "C1(2:4)->C0(2:4)",
+        "C1(1:2)->C0(2:8)",
+        "C2(1:2)->C1(2:2)->C0(2:4)",
+        "C1(4:4)->C0(1:4)",
+        "C1(1:2)->C0(2:2)",
+    ],
+)
+def test_groups_are_expanded_by_vectors(t, text):
+    """Contracted sizes that are whole tiles, and one that is not."""
+    rng = np.random.default_rng(11)
+    for shape in ((1, 64), (33, 128), (45, 192), (16, 80)):
+        kernel = check(rng, "emulate:amx", t, text, shape, 17)
+    assert "vector.shuffle" in kernel.ir("vector")
 
 
 @pytest.mark.parametrize("text", ["dense", "nm(2:4)", "bsr(16x64)"])

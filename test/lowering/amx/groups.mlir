@@ -2,9 +2,11 @@
 // RUN: sed -e 's/"amx"/"avx2"/' %s | pith-opt --convert-pith-to-loops | filecheck %s --check-prefix=NONE
 
 // An int8 product with 1 of 4 elements stored: load sparse, compute dense. Each task expands 32 rows into
-// two rows of tiles (64 contracted coordinates each), cleared first. The loop over the tiles then holds
-// 32 x 32 sums in four tile registers. Groups of four contracted coordinates of the dense operand are
-// packed beside each other.
+// two rows of tiles. A row of a tile has 64 contracted coordinates: 16 groups, with 16 values and 4 bytes
+// of coordinates. Every lane takes the value of its group where its place is the group's coordinate: the
+// byte that holds it, the coordinate's bits of that, compared with constants. The loop over the tiles then
+// holds 32 x 32 sums in four tile registers. Groups of four contracted coordinates of the dense operand
+// are packed beside each other.
 
 #nm = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>,
                    [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<1, 4>], 0, 0, 0>
@@ -19,10 +21,14 @@ module attributes {pith.isa = "amx"} {
   // CHECK:         scf.parallel
   // CHECK:         scf.parallel
   // CHECK:           %[[tiles:.*]] = memref.alloc() {alignment = 64 : i64} : memref<2x3x16x64xi8>
-  // CHECK:           vector.store %{{.*}}, %[[tiles]]
-  // CHECK:           tensor.extract %[[crd]]
-  // CHECK:           %[[v:.*]] = tensor.extract %[[val]]
-  // CHECK:           memref.store %[[v]], %[[tiles]]
+  // CHECK:           %[[v:.*]] = vector.load {{.*}} vector<16xi8>
+  // CHECK:           %[[c:.*]] = vector.load {{.*}} vector<4xi8>
+  // CHECK:           %[[spread:.*]] = vector.shuffle %[[v]], %{{.*}} [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2,
+  // CHECK:           %[[bytes:.*]] = vector.shuffle %[[c]], %{{.*}} [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
+  // CHECK:           %[[bits:.*]] = arith.andi %[[bytes]],
+  // CHECK:           %[[own:.*]] = arith.cmpi eq, %[[bits]],
+  // CHECK:           %[[row:.*]] = arith.select %[[own]], %[[spread]],
+  // CHECK:           vector.store %[[row]], %[[tiles]]
   // CHECK:           scf.for {{.*}} -> (!x86.amx.tile<16x16xi32>, !x86.amx.tile<16x16xi32>, !x86.amx.tile<16x16xi32>, !x86.amx.tile<16x16xi32>)
   // CHECK:             %[[a0:.*]] = x86.amx.tile_load %[[tiles]]
   // CHECK:             %[[a1:.*]] = x86.amx.tile_load %[[tiles]]
