@@ -83,3 +83,11 @@ func.func @f(%a: tensor<?x?xf32, #pad>, %x: tensor<?x?xf32>, %y: tensor<?x?xf32>
 }"""
     )
     assert "beyond the edge" in kernel.explain()
+
+
+def test_a_shape_without_an_edge_takes_the_kernel_of_the_plain_format():
+    from pith.tuning.problem import Problem
+
+    for size, padded in ((16, False), (15, True)):
+        stored = pith.compress(prune_array(np.eye(8, size), pith.HSS.parse("C0(2:4) pad").to_format()), "C0(2:4) pad")
+        assert stored.format.padded and Problem.of(stored, 8).format.padded == padded

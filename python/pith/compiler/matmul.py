@@ -136,8 +136,8 @@ def _decide(a: SparseTensor, columns: int, right: bool, variant: str) -> Plan:
     problem = Problem.of(a, columns, side="right" if right else "left")
     chosen = choose(problem, variant).variant
     own = choose(problem, "sparse").variant if chosen.is_dense else chosen
-    multiple = size_class(Roles.of(a.format, problem.kept_dim), problem.contracted)
-    kernel = _kernel(a.format, element, right, own.attribute, multiple)
+    multiple = size_class(Roles.of(problem.format, problem.kept_dim), problem.contracted)
+    kernel = _kernel(problem.format, element, right, own.attribute, multiple)
     computed = (chosen.family.partition(":")[2] or element) if chosen.is_dense else None
     return Plan(kernel, result_dtype(a), computed)
 
