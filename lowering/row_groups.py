@@ -93,17 +93,17 @@ class _Member:
             outs = len(list(self.op.regions[0].blocks[0].operations)[-1].operands)
         return list(self.op.operands)[-outs:]
 
-    def accesses(self) -> Iterator[tuple[ir.Value, tuple[ir.AffineExpr, ...]]]:
-        """The memrefs the op touches, and how it indexes them."""
+    def accesses(self) -> Iterator[tuple[ir.Value, tuple[ir.AffineExpr, ...] | None]]:
+        """The memrefs the op touches, through views: the memory, and the indices into it, or None for some others."""
         for value, exprs in zip(self.op.operands, self.maps):
             if isinstance(value.type, ir.MemRefType):
-                yield value, exprs
+                yield _through_views(value, exprs)
 
     def sizes(self, loop: int) -> set[Size]:
         """What the size of ``loop`` is known to equal."""
         found: set[Size] = set()
         for value, exprs in self.accesses():
-            for d, e in enumerate(exprs):
+            for d, e in enumerate(exprs or ()):
                 if isinstance(e, ir.AffineDimExpr) and e.position == loop:
                     found.add(_size(value, d))
         return found
@@ -139,14 +139,12 @@ def _same_rows(members: Sequence[_Member], new: _Member, lead: int) -> bool:
 
 def _rows_stay_apart(members: Sequence[_Member], lead: int) -> bool:
     """Whatever one member writes, all members touch only at the row they are at."""
-    written = {_base(v): v for m in members for v in m.written}
-    for m in members:
-        for value, exprs in m.accesses():
-            if _base(value) not in written:
-                continue
-            if value != written[_base(value)] or not _is_row(exprs, lead):
-                return False
-    return True
+    written = {_through_views(v, None)[0] for m in members for v in m.written}
+    return all(
+        value not in written or (exprs is not None and _is_row(exprs, lead))
+        for m in members
+        for value, exprs in m.accesses()
+    )
 
 
 def _is_row(exprs: Sequence[ir.AffineExpr], lead: int) -> bool:
@@ -159,8 +157,31 @@ def _is_row(exprs: Sequence[ir.AffineExpr], lead: int) -> bool:
     )
 
 
-def _base(value: ir.Value) -> ir.Value:
-    """The memory that ``value`` is a view of."""
+def _through_views(
+    value: ir.Value, exprs: tuple[ir.AffineExpr, ...] | None
+) -> tuple[ir.Value, tuple[ir.AffineExpr, ...] | None]:
+    """The memory that ``value`` is a view of, and what ``exprs`` index there; None when that is not simply told."""
     while not isinstance(value.owner, ir.Block) and value.owner.name in _VIEWS:
-        value = value.owner.operands[0]
-    return value
+        view, source = value.owner, value.owner.operands[0]
+        exprs = _before(view, exprs) if exprs is not None else None
+        value = source
+    return value, exprs
+
+
+def _before(view: ir.Operation, exprs: tuple[ir.AffineExpr, ...]) -> tuple[ir.AffineExpr, ...] | None:
+    """Indices into the source of a reshape that only adds or drops dimensions of size one."""
+    if view.name not in ("memref.expand_shape", "memref.collapse_shape"):
+        return None
+    expands = view.name == "memref.expand_shape"
+    wide = (view.results[0] if expands else view.operands[0]).type
+    zero, out = ir.AffineExpr.get_constant(0), []
+    for n, group in enumerate(view.attributes["reassociation"]):
+        dims = [int(d) for d in group]
+        long = [d for d in dims if wide.is_dynamic_dim(d) or wide.get_dim_size(d) != 1] or dims[:1]
+        if len(long) > 1:
+            return None
+        if expands:
+            out.append(exprs[long[0]])
+        else:
+            out += [exprs[n] if d == long[0] else zero for d in dims]
+    return tuple(out)

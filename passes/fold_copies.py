@@ -8,6 +8,7 @@ from typing import ClassVar
 from pith._mlir import ir, linalg
 from pith.dialect import encoding_of
 
+from .analysis.products import is_batch, is_dense_product
 from .analysis.structured import Structured, dim_positions, erase_if_unused, structured_ops
 from .core import Pass
 
@@ -35,7 +36,8 @@ class FoldCopiesPass(Pass):
     left are erased.
 
     Options: ``only-encoded`` (default true) folds only what reads a tensor with a pith encoding,
-    directly or through ``pith.decompress``; false folds every copy.
+    directly or through ``pith.decompress``, and operands of dense products, which are packed from any
+    order of dimensions; false folds every copy.
     Requires: tensors, not buffers. Preserves: results bit by bit. Does not do: other reshapes; a copy
     that is the only operand to tell the size of a loop stays. Cost: linear in the number of ops.
     """
@@ -52,7 +54,9 @@ class FoldCopiesPass(Pass):
         inputs, maps = list(op.inputs), list(op.maps)
         for i in range(len(inputs)):
             source, map_ = _trace(inputs[i], maps[i])
-            if source == inputs[i] or (self.only_encoded and not reads_encoded(source)):
+            if source == inputs[i]:
+                continue
+            if self.only_encoded and not reads_encoded(source) and not _is_packed(op, i, source, map_):
                 continue
             if _loops_covered([*maps[:i], map_, *maps[i + 1 :]]):
                 inputs[i], maps[i] = source, map_
@@ -103,6 +107,23 @@ def reads_encoded(value: ir.Value) -> bool:
     return producer is not None and producer.name == "pith.decompress"
 
 
+def _is_packed(op: Structured, operand: int, source: ir.Value, map_: ir.AffineMap) -> bool:
+    """True when ``op`` is a dense product whose lowering may read ``source`` through ``map_``.
+
+    It packs its operands, from any order of dimensions as long as the last one is of one matrix.
+    """
+    values = (*op.inputs, *op.inits)
+    if not linalg.isa_contraction_op(op.op.operation) or any(encoding_of(v.type) is not None for v in values):
+        return False
+    if op.iterators.count("reduction") != 1:  # two contracted loops become one where operands keep them side by side
+        return False
+    if not isinstance(source.type.element_type, (ir.F32Type, ir.F64Type)):
+        return False
+    dims = dim_positions(map_)
+    others = [dim_positions(m) for n, m in enumerate(op.maps) if n != operand]
+    return None not in dims and len(set(dims)) == len(dims) > 0 and not all(dims[-1] in o for o in others)
+
+
 def _match_generic_copy(view: linalg.GenericOp) -> Copy | None:
     op = Structured.of(view)
     if op is None or len(op.inputs) != 1 or len(op.inits) != 1 or "reduction" in op.iterators:
@@ -137,6 +158,20 @@ def _trace(value: ir.Value, map_: ir.AffineMap) -> tuple[ir.Value, ir.AffineMap]
 def _loops_covered(maps: list[ir.AffineMap]) -> bool:
     """Every loop is still the bare index of some operand, which is what tells its size."""
     return {d for m in maps for d in dim_positions(m) if d is not None} == set(range(maps[0].n_dims))
+
+
+def _suits_product(op: Structured, map_: ir.AffineMap) -> bool:
+    """``op`` is a product of dense matrices that can read an operand through ``map_``.
+
+    No batch is innermost, and contracted loops, if several, stay side by side: they become one.
+    """
+    dims = dim_positions(map_)
+    if not is_dense_product(op) or not dims or None in dims:
+        return False
+    reductions = [d for d, kind in enumerate(op.iterators) if kind == "reduction"]
+    first = dims.index(reductions[0])
+    together = list(dims[first : first + len(reductions)]) == reductions
+    return together and not is_batch(op, dims[-1] or 0)
 
 
 def _erase_copies(value: ir.Value) -> None:

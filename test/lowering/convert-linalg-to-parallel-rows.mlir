@@ -226,3 +226,34 @@ func.func @reshaped(%x: memref<64x64xf32>, %y: memref<64x64xf32>, %z: memref<409
   }
   return %first : f32
 }
+
+// -----
+
+// Dimensions of size one do not keep rows apart: the maximum of a row, kept as a column.
+
+#id = affine_map<(i, j) -> (i, j)>
+#ijk = affine_map<(i, j, k) -> (i, j, k)>
+#ij = affine_map<(i, j, k) -> (i, j)>
+
+// CHECK-LABEL: func.func @kept_dimension
+// CHECK:         scf.parallel
+// CHECK:           math.absf
+// CHECK:           arith.maximumf
+// CHECK-NOT:     scf.parallel
+// CHECK:         return
+func.func @kept_dimension(%x: memref<64x32xf32>, %y: memref<64x32xf32>, %max: memref<64x1xf32>) {
+  linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%x : memref<64x32xf32>) outs(%y : memref<64x32xf32>) {
+  ^bb0(%v: f32, %o: f32):
+    %n = math.absf %v : f32
+    linalg.yield %n : f32
+  }
+  %wide = memref.expand_shape %y [[0, 1], [2]] output_shape [64, 1, 32] : memref<64x32xf32> into memref<64x1x32xf32>
+  linalg.generic {indexing_maps = [#ijk, #ij], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%wide : memref<64x1x32xf32>) outs(%max : memref<64x1xf32>) {
+  ^bb0(%v: f32, %o: f32):
+    %m = arith.maximumf %v, %o : f32
+    linalg.yield %m : f32
+  }
+  return
+}

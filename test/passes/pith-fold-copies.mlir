@@ -34,19 +34,30 @@ func.func @linear(%w: tensor<32x16xf32, #fmt>, %x: tensor<?x?x16xf32>, %c: tenso
   return %y : tensor<?x?x32xf32>
 }
 
-// A copy of a dense tensor is left alone unless only-encoded=false.
+// A dense product reads through copies too: it packs its operands from any order of dimensions. An
+// elementwise op does not, unless only-encoded=false.
 
 // CHECK-LABEL: func.func @dense
-// CHECK:         linalg.transpose
-// CHECK:         linalg.matmul
+// CHECK-SAME:    %[[w:[a-z0-9]+]]: tensor<32x16xf32>
+// CHECK:         %[[y:.*]] = linalg.generic {{.*}} ins(%{{.*}}, %[[w]] :
+// CHECK:         %[[t:.*]] = linalg.transpose ins(%[[y]]
+// CHECK:         linalg.generic {{.*}} ins(%[[t]] :
 // ALL-LABEL: func.func @dense
 // ALL-NOT:     linalg.transpose
-// ALL:         linalg.generic
-func.func @dense(%w: tensor<32x16xf32>, %x: tensor<?x16xf32>, %c: tensor<?x32xf32>) -> tensor<?x32xf32> {
+// ALL:         return
+func.func @dense(%w: tensor<32x16xf32>, %x: tensor<?x16xf32>, %c: tensor<?x32xf32>, %d: tensor<32x?xf32>) -> tensor<32x?xf32> {
   %0 = tensor.empty() : tensor<16x32xf32>
   %t = linalg.transpose ins(%w : tensor<32x16xf32>) outs(%0 : tensor<16x32xf32>) permutation = [1, 0]
   %y = linalg.matmul ins(%x, %t : tensor<?x16xf32>, tensor<16x32xf32>) outs(%c : tensor<?x32xf32>) -> tensor<?x32xf32>
-  return %y : tensor<?x32xf32>
+  %u = linalg.transpose ins(%y : tensor<?x32xf32>) outs(%d : tensor<32x?xf32>) permutation = [1, 0]
+  %z = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>],
+                       iterator_types = ["parallel", "parallel"]}
+       ins(%u : tensor<32x?xf32>) outs(%d : tensor<32x?xf32>) {
+  ^bb0(%v: f32, %o: f32):
+    %n = arith.negf %v : f32
+    linalg.yield %n : f32
+  } -> tensor<32x?xf32>
+  return %z : tensor<32x?xf32>
 }
 
 // A copy someone else reads stays; the contraction reads through it all the same. A
