@@ -31,7 +31,7 @@ from ..levels import Storage
 from ..panel.write import added_to, as_it_is, write_tile
 from ..transpose import Transform
 from .expand import Rows, alloc, expand_all, expand_present
-from .expand_groups import GroupLayout, expand_by_vectors
+from .expand_groups import expand_by_vectors
 from .match import Source, TileProduct, acc_is_float
 from .pack import Panels, pack
 from .source import Blocks, Expanded, Listed, Matrix, TileSource
@@ -107,13 +107,13 @@ def _panels(p: TileProduct, storage: Storage, dense: ir.Value, cols: Index) -> P
     m, unit = p.matmul, p.unit
     outermost = next(i for i, e in enumerate(storage.format.exprs) if e.dim == m.red_dim)
     stored = b.mul(storage.level_sizes[outermost], storage.format.exprs[outermost].div)
-    tiles = b.ceildiv(stored, unit.depth)
+    tiles = b.ceildiv(stored, p.pitch)
     source = bufferization.to_buffer(
         ir.MemRefType.get(dense.type.shape, dense.type.element_type), dense, read_only=True
     )
     buffer = alloc([b.ceildiv(cols, COLUMNS), b.mul(tiles, ROWS), unit.depth], unit.element)
     reds = b.dim_size(dense, 1 if m.dense_transposed else 0)
-    return Panels(unit, source, m.dense_transposed, buffer, reds, cols, tiles)
+    return Panels(unit, source, m.dense_transposed, buffer, reds, cols, tiles, p.pitch)
 
 
 def _task(e: _Emitter, task: ir.Value, chunk: ir.Value) -> None:
@@ -134,12 +134,11 @@ def _scratch(e: _Emitter, width: int) -> ir.Value:
 def _with_source(e: _Emitter, first: Index, use: Callable[[TileSource], None]) -> None:
     """Provide the tiles of the rows from ``first`` on to the code that ``use`` emits."""
     p, m, tiles = e.p, e.p.matmul, e.panels.tiles
-    rows = Rows(p.unit, e.storage, m.row_dim, m.red_dim, first, p.task_rows, tiles)
+    rows = Rows(p.unit, e.storage, m.row_dim, m.red_dim, first, p.task_rows, tiles, p.pitch)
     if p.source is Source.BLOCKS:
         use(Blocks(p.unit, e.storage, m.red_dim, b.div(first, ROWS)))
     elif p.source is Source.ALL_TILES:
-        layout = GroupLayout.of(e.storage.format, m.row_dim, p.unit.depth)
-        use(Expanded(p.unit, expand_by_vectors(rows, layout) if layout else expand_all(rows), tiles))
+        use(Expanded(p.unit, expand_by_vectors(rows, p.groups) if p.groups else expand_all(rows), tiles))
     elif p.source is Source.PRESENT_TILES:
         use(Listed(p.unit, expand_present(rows)))
     else:

@@ -20,6 +20,7 @@ class Rows:
         first: the first row.
         count: how many there are at most, a multiple of 16 and of the rows that the first level keeps together.
         tiles: tiles that a row crosses.
+        pitch: contracted coordinates in a tile.
     """
 
     unit: TileUnit
@@ -29,6 +30,7 @@ class Rows:
     first: Index
     count: int
     tiles: Index
+    pitch: int
 
     def alloc(self) -> ir.Value:
         """Memory for all tiles of these rows, ``(row tiles, tiles, 16, depth)``."""
@@ -57,7 +59,7 @@ def expand_elements(rows: Rows, tiles: ir.Value) -> None:
     b.for_loop(0, rows.tiles, lambda slot: clear(rows, tiles, slot, 0))
 
     def leaf(at: Cursor, carried: list[ir.Value]) -> list[ir.Value]:
-        _scatter(rows, tiles, at, b.div(at.coords[rows.red_dim], rows.unit.depth))
+        _scatter(rows, tiles, at, b.div(at.coords[rows.red_dim], rows.pitch))
         return carried
 
     rows.visit(leaf, [])
@@ -86,7 +88,7 @@ def expand_present(rows: Rows) -> PresentTiles:
 
     def leaf(at: Cursor, carried: list[ir.Value]) -> list[ir.Value]:
         (count,) = carried
-        place = b.value(b.div(at.coords[rows.red_dim], rows.unit.depth))
+        place = b.value(b.div(at.coords[rows.red_dim], rows.pitch))
         known = memref.load(slots, [place])
 
         def add() -> list[ir.Value]:
@@ -108,7 +110,7 @@ def expand_present(rows: Rows) -> PresentTiles:
 def _scatter(rows: Rows, tiles: ir.Value, at: Cursor, slot: Index) -> None:
     """Put the element at a cursor into its place in a tile."""
     row = b.sub(at.coords[rows.row_dim], rows.first)
-    k = b.mod(at.coords[rows.red_dim], rows.unit.depth)
+    k = b.mod(at.coords[rows.red_dim], rows.pitch)
     where = [b.value(x) for x in (b.div(row, ROWS), slot, b.mod(row, ROWS), k)]
     memref.store(load_value(rows.storage, at.position), tiles, where)
 

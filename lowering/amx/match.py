@@ -11,6 +11,7 @@ from pith.formats.pack_digits import may_repeat
 
 from ..contraction import Matmul, SparseGeneric, match_product
 from ..isa import Isa
+from .groups import GroupLayout
 from .unit import ROWS, TileUnit, unit_for
 
 #: What widens an operand the way the instructions do.
@@ -44,6 +45,7 @@ class TileProduct:
         row_tiles, column_tiles: tiles of the output in registers. All eight tile registers are in use:
             four sums, and operands for the next products.
         task_rows: rows of one task: ``row_tiles`` or a multiple, so that rows stored together stay together.
+        groups: how groups fill tiles, when vectors can expand them.
     """
 
     matmul: Matmul
@@ -52,6 +54,12 @@ class TileProduct:
     row_tiles: int
     column_tiles: int
     task_rows: int
+    groups: GroupLayout | None
+
+    @property
+    def pitch(self) -> int:
+        """Contracted coordinates in a tile: all of its depth, or as many whole groups as fit."""
+        return self.groups.pitch if self.groups else self.unit.depth
 
 
 def match_tiles(g: SparseGeneric, isa: Isa) -> TileProduct | None:
@@ -76,7 +84,8 @@ def match_tiles(g: SparseGeneric, isa: Isa) -> TileProduct | None:
     task_rows = ROWS * row_tiles if source is Source.BLOCKS else math.lcm(ROWS * row_tiles, first.div)
     if task_rows > MOST_ROWS:
         return None
-    return TileProduct(matmul, unit, source, row_tiles, 4 // row_tiles, task_rows)
+    groups = GroupLayout.of(g.format, matmul.row_dim, unit) if source is Source.ALL_TILES else None
+    return TileProduct(matmul, unit, source, row_tiles, 4 // row_tiles, task_rows, groups)
 
 
 def source_of(fmt: Format, m: Matmul, unit: TileUnit) -> Source:

@@ -1,7 +1,7 @@
 """Layout of the dense operand for tiles: groups of contracted coordinates beside each other.
 
-``panels[n][p][j * group + g]`` is ``dense[p * group + g, 16 * n + j]``, and zero past the edges: 16
-consecutive rows of a panel are the right operand of a tile product.
+``panels[n][16 * t + p][j * group + g]`` is ``dense[t * pitch + p * group + g, 16 * n + j]``, and zero past
+the edges and from ``pitch`` on: 16 rows of a panel are the right operand of a tile product.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from pith._mlir import arith, ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
-from .unit import COLUMNS, TileUnit
+from .unit import COLUMNS, ROWS, TileUnit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Panels:
         unit: element type and group.
         source: the dense operand, ``(reds, cols)``, or ``(cols, reds)`` when ``transposed``.
         buffer: ``(ceil(cols / 16), tiles * 16, 16 * group)``.
+        tiles: tiles along the contracted dimension.
+        pitch: contracted coordinates in a tile, a multiple of ``group``.
     """
 
     unit: TileUnit
@@ -30,50 +32,61 @@ class Panels:
     reds: Index
     cols: Index
     tiles: Index
+    pitch: int
 
 
 def pack(p: Panels, panel: ir.Value) -> None:
     """Fill one panel: whole groups of 16 whole columns by vectors, the rest element by element."""
     first = b.mul(panel, COLUMNS)
     width = b.minimum(COLUMNS, b.sub(p.cols, first))
-    groups = b.div(p.reds, p.unit.group)
-    last = b.mul(p.tiles, COLUMNS)
-
-    def elements(lo: Index, hi: Index) -> None:
-        def element(row: Index, j: Index) -> None:
-            for g in range(p.unit.group):
-                _copy_or_clear(p, panel, row, j, g, first, width)
-
-        b.for_loop(lo, hi, lambda row: b.for_loop(0, COLUMNS, lambda j: element(row, j)))
-
-    whole = _copy_columns if p.transposed else _interleave_rows
     full = arith.cmpi(arith.CmpIPredicate.eq, b.value(width), b.value(COLUMNS))
-    b.if_else(
-        full,
-        lambda: b.for_loop(0, groups, lambda row: whole(p, panel, row, first)),
-        lambda: elements(0, groups),
-    )
-    elements(groups, last)
+    used = p.pitch // p.unit.group
+    zero = vector.broadcast(p.unit.row_type, b.zero_of(p.unit.element))
+
+    def tile(t: Index) -> None:
+        top, row = b.mul(t, p.pitch), b.mul(t, ROWS)
+        whole = b.div(b.minimum(p.pitch, b.sub(p.reds, b.minimum(top, p.reds))), p.unit.group)
+
+        def elements(lo: Index, hi: Index) -> None:
+            def group(r: Index, j: Index) -> None:
+                for g in range(p.unit.group):
+                    at = b.add(b.add(top, b.mul(r, p.unit.group)), g)
+                    _copy_or_clear(p, [panel, b.value(b.add(row, r))], at, j, g, first, width)
+
+            b.for_loop(lo, hi, lambda r: b.for_loop(0, COLUMNS, lambda j: group(r, j)))
+
+        def vectors() -> None:
+            pack_row = _copy_columns if p.transposed else _interleave_rows
+
+            def one(r: Index) -> None:
+                pack_row(p, [panel, b.value(b.add(row, r))], b.add(top, b.mul(r, p.unit.group)), first)
+
+            b.for_loop(0, whole, one)
+
+        b.if_else(full, vectors, lambda: elements(0, whole))
+        elements(whole, used)
+        b.for_loop(used, ROWS, lambda r: vector.store(zero, p.buffer, [panel, b.value(b.add(row, r)), b.value(0)]))
+
+    b.for_loop(0, p.tiles, tile)
 
 
-def _copy_or_clear(p: Panels, panel: ir.Value, row: Index, j: Index, g: int, first: Index, width: Index) -> None:
-    """One element, zero past the edges."""
-    k, col = b.value(b.add(b.mul(row, p.unit.group), g)), b.value(b.add(first, j))
+def _copy_or_clear(p: Panels, where: list[ir.Value], k: Index, j: Index, g: int, first: Index, width: Index) -> None:
+    """One element of row ``where`` of the panels, zero past the edges."""
+    k, col = b.value(k), b.value(b.add(first, j))
     less = arith.CmpIPredicate.ult
     inside = arith.andi(arith.cmpi(less, k, b.value(p.reds)), arith.cmpi(less, b.value(j), b.value(width)))
     at = [col, k] if p.transposed else [k, col]
     (value,) = b.if_else(
         inside, lambda: [memref.load(p.source, at)], lambda: [b.zero_of(p.unit.element)], [p.unit.element]
     )
-    memref.store(value, p.buffer, [panel, b.value(row), b.value(b.add(b.mul(j, p.unit.group), g))])
+    memref.store(value, p.buffer, [*where, b.value(b.add(b.mul(j, p.unit.group), g))])
 
 
-def _interleave_rows(p: Panels, panel: ir.Value, row: Index, first: Index) -> None:
+def _interleave_rows(p: Panels, where: list[ir.Value], k: Index, first: Index) -> None:
     """One group of rows of 16 columns."""
     type_ = ir.VectorType.get([COLUMNS], p.unit.element)
-    top = b.mul(row, p.unit.group)
-    rows = [vector.load(type_, p.source, [b.value(b.add(top, g)), b.value(first)]) for g in range(p.unit.group)]
-    vector.store(interleave(rows), p.buffer, [panel, b.value(row), b.value(0)])
+    rows = [vector.load(type_, p.source, [b.value(b.add(k, g)), b.value(first)]) for g in range(p.unit.group)]
+    vector.store(interleave(rows), p.buffer, [*where, b.value(0)])
 
 
 def interleave(parts: list[ir.Value]) -> ir.Value:
@@ -85,10 +98,9 @@ def interleave(parts: list[ir.Value]) -> ir.Value:
     return vector.shuffle(even, odd, [lane // 2 + lane % 2 * lanes for lane in range(2 * lanes)])
 
 
-def _copy_columns(p: Panels, panel: ir.Value, row: Index, first: Index) -> None:
+def _copy_columns(p: Panels, where: list[ir.Value], k: Index, first: Index) -> None:
     """One group of 16 columns that are stored as rows: the group is contiguous already."""
     type_ = ir.VectorType.get([p.unit.group], p.unit.element)
-    k = b.value(b.mul(row, p.unit.group))
     for j in range(COLUMNS):
-        group = vector.load(type_, p.source, [b.value(b.add(first, j)), k])
-        vector.store(group, p.buffer, [panel, b.value(row), b.value(j * p.unit.group)])
+        group = vector.load(type_, p.source, [b.value(b.add(first, j)), b.value(k)])
+        vector.store(group, p.buffer, [*where, b.value(j * p.unit.group)])

@@ -194,6 +194,12 @@ def test_epilogues_are_computed_on_the_sums(text):
     assert kernel.ir("vector").count("scf.parallel") == 2, "pack and multiply, nothing after them"
 
 
+def group_shapes(text):
+    """Contracted sizes that are whole tiles of groups, and some that are not."""
+    span = parse_format(text).to_format().exprs[1].div
+    return [(rows, span * groups) for rows, groups in ((1, 64 // span), (33, 256 // span), (45, 19), (16, 1))]
+
+
 @pytest.mark.parametrize("t", ["bf16", "i8"])
 @pytest.mark.parametrize(
     "text",
@@ -208,12 +214,14 @@ def test_epilogues_are_computed_on_the_sums(text):
         "C2(1:2)->C1(2:2)->C0(2:4)",
         "C1(4:4)->C0(1:4)",
         "C1(1:2)->C0(2:2)",
+        "C1(4:5)->C0(2:4)",
+        "C1(4:7)->C0(1:4)",
+        "nm(1:5)",
     ],
 )
 def test_groups_are_expanded_by_vectors(t, text):
-    """Contracted sizes that are whole tiles, and one that is not."""
     rng = np.random.default_rng(11)
-    for shape in ((1, 64), (33, 128), (45, 192), (16, 80)):
+    for shape in group_shapes(text):
         kernel = check(rng, "emulate:amx", t, text, shape, 17)
     assert "vector.shuffle" in kernel.ir("vector")
 
