@@ -10,6 +10,7 @@ from .formats import FormatAttr, LevelAttr, NmAttr, PaddedAttr, encoded_type, en
 from .ops_format import AssembleOp, CompressOp, DecompressOp, DisassembleOp, RepackOp
 from .ops_pattern import DetectOp, SReadOp, SWriteOp, gathered_type
 from .ops_prune import PruneByOp, PruneOp, ValidateOp
+from .ops_quantize import DequantizeOp
 from .ops_tile import PitTileOp, YieldOp
 from .ops_vector import PermuteOp
 from .pattern import PatternShape, PatternType
@@ -24,6 +25,7 @@ __all__ = [
     "BufferAttr",
     "CompressOp",
     "DecompressOp",
+    "DequantizeOp",
     "DetectOp",
     "DisassembleOp",
     "FormatAttr",

@@ -30,12 +30,19 @@ def storage_groups(fmt: Format) -> list[str]:
 def buffer_types(type_: ir.RankedTensorType) -> list[ir.RankedTensorType]:
     """Types of the flat buffers of an encoded tensor type: metadata in storage order, then values.
 
-    All are 1-D with a dynamic size. Errors: :class:`pith.FormatError` for a malformed encoding.
+    All are 1-D with a dynamic size; values of 4 bits are packed into bytes.
+    Errors: :class:`pith.FormatError` for a malformed encoding.
     """
     fmt = encoded_format(type_, "tensor")
-    elements = [_element_type(spec) for spec in buffer_specs(fmt)] + [type_.element_type]
+    elements = [_element_type(spec) for spec in buffer_specs(fmt)] + [_value_type(type_.element_type)]
     unknown, dynamic = ir.Location.unknown(type_.context), ir.ShapedType.get_dynamic_size()
     return [ir.RankedTensorType.get([dynamic], e, loc=unknown) for e in elements]
+
+
+def _value_type(element: ir.Type) -> ir.Type:
+    """Integers of 4 bits are packed; booleans have a byte each and keep their type."""
+    packed = isinstance(element, ir.IntegerType) and element.width == 4
+    return ir.IntegerType.get_signless(8) if packed else element
 
 
 def _element_type(spec: BufferSpec) -> ir.Type:

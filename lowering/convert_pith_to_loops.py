@@ -171,7 +171,6 @@ def _lower_decompress(op: ir.Operation) -> None:
         def leaf(at, carried):
             where = [b.value(c) for c in at.coords]
 
-
             def add() -> None:
                 memref.store(_sum(memref.load(out, where), load_value(storage, at.position)), out, where)
 

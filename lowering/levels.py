@@ -15,17 +15,22 @@ from pith.formats import Format, buffer_specs
 
 from . import builder as b
 from .builder import Index
+from .quantized import Quantized
 
 
 @dataclasses.dataclass(frozen=True)
 class Storage:
-    """The buffers of one encoded tensor as memrefs, with its format and level sizes."""
+    """The buffers of one encoded tensor as memrefs, with its format, level sizes and sizes.
+
+    ``quantized`` says what the values stand for when they are not the elements themselves.
+    """
 
     format: Format
     level_sizes: tuple[Index, ...]
     metadata: dict[tuple[int, str], ir.Value]
     values: ir.Value
     sizes: tuple[Index, ...] = ()
+    quantized: Quantized | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,5 +212,7 @@ def inside(storage: Storage, coords: Sequence[Index]) -> ir.Value | None:
 
 
 def load_value(storage: Storage, position: Index) -> ir.Value:
-    """The stored value at ``position``."""
+    """The element stored at ``position``."""
+    if storage.quantized:
+        return storage.quantized.scalar(position)
     return memref.load(storage.values, [b.value(position)])

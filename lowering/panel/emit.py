@@ -37,7 +37,7 @@ from .rows import visit_rows
 from .scatter import scatter_rows
 from .tile import RegisterTile
 from .variant import CHUNK_ROWS, STRIP_BYTES, Roles, Variant, default_variant
-from .widen import Stored
+from .widen import Stored, in_one_piece
 from .write import added_to, as_it_is, write_tile
 
 #: Attributes of a linalg op that the generator reads: the variant, and a divisor of the contracted size.
@@ -141,8 +141,10 @@ def _register_tile(m: Matmul, storage: Storage, roles: Roles, cols: Index, isa: 
         variant = default_variant(roles, cols if isinstance(cols, int) else None, size, isa)
     multiple = ir.IntegerAttr(attributes[MULTIPLE_ATTRIBUTE]).value if MULTIPLE_ATTRIBUTE in attributes else 1
     vectors = max(1, variant.lanes * size // isa.vector_bytes)
-    stored = Stored(storage.values, arithmetic)
-    tile = lane_tile(storage, roles, RegisterTile(storage, roles, variant, multiple, vectors, arithmetic, stored), isa)
+    stored = Stored(storage.values, arithmetic, storage.quantized)
+    tile = RegisterTile(storage, roles, variant, multiple, vectors, arithmetic, stored)
+    if not storage.quantized or in_one_piece(storage):
+        tile = lane_tile(storage, roles, tile, isa)
     if tile.exact_terms and tile.block * roles.format.exprs[1].div > tile.exact_terms:
         whole = arithmetic.whole
         return RegisterTile(storage, roles, variant, multiple, vectors, whole, Stored(storage.values, whole))

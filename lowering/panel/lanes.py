@@ -27,6 +27,7 @@ from .pack import Panel
 from .stream import BLOCK_OPERATIONS, Member, Position, Stream, identity
 from .tile import CHAINS, Place, RegisterTile, run_stream
 from .variant import Roles
+from .widen import Stored
 from .words import load_word
 
 
@@ -73,8 +74,8 @@ class LaneTile(RegisterTile):
 
     @property
     def widens(self) -> bool:
-        """False: values are read once, many at a time, and converted in the register."""
-        return False
+        """Only quantised ones: values are read once, many at a time, and others are converted in the register."""
+        return isinstance(self.values, Stored) and self.values.quantized is not None
 
     @property
     def exact_terms(self) -> int | None:

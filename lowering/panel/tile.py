@@ -129,8 +129,9 @@ class RegisterTile:
         line = CACHE_LINE // bytes_of(self.storage.values.type.element_type)
         for unit in units:
             first = b.mul(b.add(b.mul(unit, self.storage.level_sizes[1]), lo), entries)
+            place = self.storage.quantized.byte if self.storage.quantized else lambda position: position
             for at in range(0, count * entries, line):
-                memref.prefetch(self.storage.values, [b.value(b.add(first, at))], False, 3, True)
+                memref.prefetch(self.storage.values, [b.value(place(b.add(first, at)))], False, 3, True)
 
     def visit(self, at: Place, window_at: dict[int, Index], span: tuple[Index, Index] | None) -> None:
         """Add the products of the tile's rows to their results, or store them when ``span`` is None.

@@ -15,6 +15,7 @@ from pith._mlir import arith, ir, memref, vector
 from .. import builder as b
 from ..builder import Index
 from ..levels import Storage
+from ..quantized import Quantized
 from .arithmetic import Arithmetic, convert
 
 #: Values widened at once: one register of f32 with AVX2.
@@ -42,6 +43,7 @@ class Stored:
 
     buffer: ir.Value
     arithmetic: Arithmetic
+    quantized: Quantized | None = None
 
     @property
     def narrow(self) -> bool:
@@ -50,11 +52,13 @@ class Stored:
 
     def scalar(self, unit: int, position: Index) -> ir.Value:
         """See :class:`Values`."""
+        if self.quantized:
+            return self.quantized.scalar(position)
         loaded = memref.load(self.buffer, [b.value(position)])
         return convert(loaded, self.arithmetic.element, self.arithmetic.sparse_unsigned)
 
     def vector(self, type_: ir.VectorType, unit: int, position: Index) -> ir.Value:
-        """See :class:`Values`."""
+        """See :class:`Values`; quantised values are read one by one, or a group at a time by :class:`Widening`."""
         narrow = ir.VectorType.get(type_.shape, self.buffer.type.element_type)
         loaded = vector.load(narrow, self.buffer, [b.value(position)])
         return convert(loaded, self.arithmetic.element, self.arithmetic.sparse_unsigned)
@@ -96,7 +100,10 @@ class Widening:
         starts = []
         for member, unit in enumerate(units):
             start, end = _range(self.storage, unit, span)
-            self._copy(member, start, end)
+            if self.values.quantized:
+                self._copy_groups(self.values.quantized, member, start, end)
+            else:
+                self._copy(member, start, end)
             starts.append(start)
         return Widened(self.scratch, tuple(starts))
 
@@ -117,6 +124,32 @@ class Widening:
         b.for_loop(0, whole, some, step=_LANES)
         b.for_loop(whole, b.sub(end, start), one)
 
+    def _copy_groups(self, quantized: Quantized, member: int, start: Index, end: Index) -> None:
+        """As :meth:`_copy`, with one scale and zero point for the part of each group."""
+
+        def at(position: Index) -> list[ir.Value]:
+            return [b.value(member), b.value(b.sub(position, start))]
+
+        def one(p: Index) -> None:
+            memref.store(quantized.scalar(p), self.scratch, at(p))
+
+        def part(group: Index) -> None:
+            first = b.mul(group, quantized.group)
+            lo = arith.maxui(b.value(first), b.value(start))
+            hi = b.minimum(b.add(first, quantized.group), end)
+            even = lo if quantized.bits == 8 else b.minimum(b.mul(b.ceildiv(lo, 2), 2), hi)
+            whole = b.add(even, b.mul(b.div(b.sub(hi, even), _LANES), _LANES))
+            scale, zero = quantized.parameters(group)
+
+            def some(p: Index) -> None:
+                vector.store(quantized.vector(_LANES, p, scale, zero), self.scratch, at(p))
+
+            b.for_loop(lo, even, one)
+            b.for_loop(even, whole, some, step=_LANES)
+            b.for_loop(whole, hi, one)
+
+        b.for_loop(b.div(start, quantized.group), b.ceildiv(end, quantized.group), part)
+
 
 def widening(
     storage: Storage, values: Values, members: int, lo: Index, units: int, strip: int | None
@@ -125,7 +158,7 @@ def widening(
 
     Returns: None when values need none, or do not lie in one piece per row.
     """
-    if not isinstance(values, Stored) or not values.narrow or not _in_one_piece(storage):
+    if not isinstance(values, Stored) or not values.narrow or not in_one_piece(storage):
         return None
     element = values.arithmetic.element
     size = _strip_values(storage, strip) if strip is not None else None
@@ -149,7 +182,7 @@ def _range(storage: Storage, unit: Index, span: tuple[Index, Index] | None) -> t
     return lo, hi
 
 
-def _in_one_piece(storage: Storage) -> bool:
+def in_one_piece(storage: Storage) -> bool:
     """True when the values below one position of any level are neighbours, and follow those of the position before."""
     return all(level.kind != "loose_compressed" for level in storage.format.levels)
 

@@ -24,6 +24,7 @@ _EXPORTS = {
     **dict.fromkeys(("HIGHLIGHT", "HSS", "Level", "Rank", "highlight"), "formats"),
     **dict.fromkeys(("BSR", "COO", "CSC", "CSR", "NM", "SparseTensor", "compress"), "sparse"),
     **dict.fromkeys(("PruneReport", "prune", "prune_mask", "prune_report"), "pruning"),
+    **dict.fromkeys(("QuantizedTensor", "quantize"), "quantization"),
     "repack": "repacking",
     "validate": "validation",
     **dict.fromkeys(("read", "write"), "io"),

@@ -12,6 +12,7 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 from ..formats import Format
 from ..formats.attribute import format_attribute
 from ..formats.pack_buffers import aligned_empty
+from ..quantization import QuantizedTensor
 from ..runtime import dtype_name
 from ..runtime.arrays import as_array
 from ..sparse import SparseTensor
@@ -57,7 +58,9 @@ ACTIVATIONS = {
 }
 
 
-def linear(x: Any, a: SparseTensor, bias: Any = None, activation: str | None = None, residual: Any = None) -> Any:
+def linear(
+    x: Any, a: SparseTensor | QuantizedTensor, bias: Any = None, activation: str | None = None, residual: Any = None
+) -> Any:
     """``activation(x @ a.T + bias) + residual``, a linear layer whose weight is sparse.
 
     Shapes: x: ``(..., in)``; a: ``(out, in)``, the weight as ``torch.nn.Linear`` stores it; bias: ``(out,)``; residual
@@ -75,6 +78,8 @@ def linear(x: Any, a: SparseTensor, bias: Any = None, activation: str | None = N
         >>> pith.linear(np.ones((1, 4), np.float32), A, bias=np.float32([1, 1]), activation="relu")
         array([[3., 0.]], dtype=float32)
     """
+    if isinstance(a, QuantizedTensor):
+        return a.linear(x, bias, activation, residual)
     if not isinstance(a, SparseTensor) or len(a.shape) != 2:
         what = f"shape {a.shape}" if isinstance(a, SparseTensor) else type(a).__name__
         raise ArgumentError(

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError, ShapeError
+from ..errors import DTypeError, ShapeError, UnsupportedError
 from ..formats import Format
 from ..formats.pack_buffers import aligned_empty
+from ..quantization import QuantizedTensor
 from ..runtime import dtype_name, num_threads
 from ..runtime.arrays import as_array
 from ..sparse import SparseTensor
@@ -37,7 +38,8 @@ def matmul(a: Any, b: Any, *, out: Any = None, variant: str = "auto") -> Any:
         What runs is decided by predicted time (:func:`pith.explain` shows it). Where that is the dense
         product, the sparse operand is unpacked once and the copy kept with it.
     Args:
-        a, b: :class:`pith.SparseTensor`, NumPy array, torch CPU tensor, or anything with DLPack.
+        a, b: :class:`pith.SparseTensor`, NumPy array, torch CPU tensor, or anything with DLPack; ``a`` may be
+            a :class:`pith.QuantizedTensor`.
         out: a C-contiguous array (tensor) for the result; its content is overwritten.
         variant: ``auto``, ``dense`` (the library's product of an unpacked copy), ``sparse`` (pith's best
             kernel), or the name of one variant. ``sparse`` is bitwise repeatable for any number of threads.
@@ -56,11 +58,25 @@ def matmul(a: Any, b: Any, *, out: Any = None, variant: str = "auto") -> Any:
                [6., 7.],
                [4., 5.]], dtype=float32)
     """
+    if isinstance(a, QuantizedTensor) or isinstance(b, QuantizedTensor):
+        return _multiply_quantized(a, b, out, variant)
     if isinstance(a, SparseTensor):
         return _multiply(a, b.to_dense() if isinstance(b, SparseTensor) else b, out, False, variant)
     if isinstance(b, SparseTensor):
         return _multiply(b, a, out, True, variant)
     return np.matmul(a, b) if out is None else np.matmul(a, b, out=out)
+
+
+def _multiply_quantized(a: Any, b: Any, out: Any, variant: str) -> Any:
+    if not isinstance(a, QuantizedTensor) or isinstance(b, (SparseTensor, QuantizedTensor)):
+        raise UnsupportedError(
+            "a quantised matrix multiplies a dense operand from the left",
+            where="pith.matmul",
+            hint="quantize the transposed matrix and use pith.linear, or dequantize()",
+        )
+    if out is not None or variant not in ("auto", "sparse"):
+        raise UnsupportedError("out and variant do not apply to a quantised matrix", where="pith.matmul")
+    return a.matmul(b)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

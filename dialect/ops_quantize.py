@@ -1,0 +1,58 @@
+"""Ops on quantised values of stored tensors."""
+
+from pith._mlir import ext, ir
+
+from .diagnostics import require, verifier
+from .fields import encoded_format
+from .formats import encoded_type, shape_of
+from .pith import Pith
+
+
+class DequantizeOp(Pith.Operation, name="dequantize", traits=[ext.Pure]):
+    """Give a stored tensor of small integers its real values: a scale and a zero point per group.
+
+    Shapes: source: a tensor of ``i4`` or ``i8`` with a ``#pith.format`` encoding; scales: 1-D of f32 and
+        zero_points: 1-D of i8, one element per group; result: source's shape and format, of f32.
+    Semantics: groups are of ``group`` consecutive stored values, in storage order; the last one may be
+        shorter. Value ``p`` becomes ``(value[p] - zero_points[p / group]) * scales[p / group]``, each step
+        rounded to f32. Integers are signed. Elements that are not stored stay zero. Values of ``i4``
+        are stored two per byte, the one of even position in the low bits.
+    Errors: "expects source with a #pith.format encoding", "expects source to hold i4 or i8",
+        "expects scales to be 1-D of f32", "expects zero_points to be 1-D of i8", "expects a positive
+        group", "expects result to be source in f32".
+    Source: group-quantised weights, as in GQSA (Zeng et al., 2024).
+    Example: ``%w = "pith.dequantize"(%q, %s, %z) {group = 64 : i64}
+        : (tensor<8x128xi4, #fmt>, tensor<?xf32>, tensor<?xi8>) -> tensor<8x128xf32, #fmt>``
+    """
+
+    result: ext.Result[ir.RankedTensorType]
+    source: ext.Operand[ir.RankedTensorType]
+    scales: ext.Operand[ir.RankedTensorType]
+    zero_points: ext.Operand[ir.RankedTensorType]
+    group: ir.IntegerAttr
+
+    @verifier
+    def verify_invariants(self) -> None:
+        source, result = self.source.type, self.operation.results[0].type
+        fmt = encoded_format(source, "source")
+        element = str(source.element_type)
+        require(element in ("i4", "i8"), "expects source to hold i4 or i8, got {}", element)
+        _require_vector(self.scales.type, "scales", "f32")
+        _require_vector(self.zero_points.type, "zero_points", "i8")
+        group = ir.IntegerAttr(self.operation.attributes["group"]).value
+        require(group > 0, "expects a positive group, got {}", group)
+        unknown = ir.Location.unknown(source.context)
+        plain = ir.RankedTensorType.get(source.shape, ir.F32Type.get(source.context), loc=unknown)
+        wanted = encoded_type(plain, fmt)
+        same = str(result.element_type) == "f32" and shape_of(result) == shape_of(source)
+        require(
+            same and result.encoding == source.encoding,
+            "expects result to be source in f32, {}, got {}",
+            wanted,
+            result,
+        )
+
+
+def _require_vector(type_: ir.RankedTensorType, name: str, element: str) -> None:
+    fits = type_.rank == 1 and str(type_.element_type) == element and type_.encoding is None
+    require(fits, "expects {} to be 1-D of {}, got {}", name, element, type_)

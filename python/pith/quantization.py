@@ -1,0 +1,209 @@
+"""Quantised sparse tensors: small integers with scales, stored in any format.
+
+Storage contract: the metadata buffers of the format, then the values as integers in storage order. Values of
+4 bits are packed two per byte, the one of even position in the low half, both signed; an odd last one is
+followed by zero bits. ``scales`` are per row (``group`` None): element ``[i, j]`` is ``value * scales[i]``. Or
+per group of consecutive stored values: value number ``p`` is
+``(value - zero_points[p // group]) * scales[p // group]``, rounded to f32 after each step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import numpy as np
+
+from .errors import ArgumentError, DTypeError, FormatError, ShapeError, UnsupportedError
+from .formats.format import Format
+from .formats.hss import HSS
+from .formats.pack_buffers import aligned_zeros
+from .formats.parse import format_name
+from .sparse import FormatLike, SparseTensor, compress
+
+_WHERE = "pith.quantize"
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class QuantizedTensor:
+    """A sparse matrix of quantised values. Made by :func:`quantize`.
+
+    Attributes:
+        shape, format, hss: as of :class:`pith.SparseTensor`.
+        buffers: metadata buffers, then the values as int8 (two per byte when ``bits`` is 4).
+        scales: f32, one per row or one per group.
+        zero_points: int8, one per group; None with one scale per row.
+        bits: of a value, 8 or 4.
+        group: stored values per scale, None for one scale per row.
+        count: stored values.
+    """
+
+    shape: tuple[int, int]
+    format: Format
+    buffers: tuple[np.ndarray, ...]
+    scales: np.ndarray
+    zero_points: np.ndarray | None
+    bits: int
+    group: int | None
+    count: int
+    hss: HSS | None = None
+
+    def __post_init__(self) -> None:
+        groups = self.shape[0] if self.group is None else -(-self.count // self.group)
+        for name, array in (("scales", self.scales), ("zero_points", self.zero_points)):
+            if array is not None and array.shape != (groups,):
+                raise ShapeError(f"expects {groups} {name}, got {array.shape}", where="pith.QuantizedTensor")
+        if self.buffers[-1].shape != (-(-self.count * self.bits // 8),) or self.buffers[-1].dtype != np.int8:
+            raise FormatError(
+                f"expects {self.count} values of {self.bits} bits as int8, got {self.buffers[-1].size} "
+                f"{self.buffers[-1].dtype}",
+                where="pith.QuantizedTensor",
+            )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all buffers, scales and zero points."""
+        extra = () if self.zero_points is None else (self.zero_points,)
+        return sum(array.nbytes for array in (*self.buffers, self.scales, *extra))
+
+    @property
+    def integers(self) -> np.ndarray:
+        """The values as they are stored, one int8 each."""
+        if self.bits == 8:
+            return self.buffers[-1]
+        packed = self.buffers[-1]
+        halves = np.stack([np.left_shift(packed, 4) >> 4, packed >> 4], axis=1)
+        return halves.reshape(-1)[: self.count]
+
+    @functools.cached_property
+    def row_sums(self) -> np.ndarray:
+        """Sums of the integers of each row: what a zero point of the other operand is multiplied with."""
+        return np.bincount(self._rows(), self.integers, self.shape[0])
+
+    def dequantize(self) -> SparseTensor:
+        """The tensor in f32: what products with f32 operands multiply."""
+        wide = self.integers.astype(np.float32)
+        if self.group is None:
+            values = wide * self.scales[self._rows()]
+        else:
+            group = np.arange(self.count) // self.group
+            values = (wide - self.zero_points[group].astype(np.float32)) * self.scales[group]
+        return SparseTensor(self.shape, self.format, (*self.buffers[:-1], values), self.hss)
+
+    def matmul(self, x: Any, **quantisation: Any) -> Any:
+        """``A @ x``; see :func:`pith.matmul`.
+
+        Args:
+            x: f32, or i8 when scales are per row.
+            x_scale, x_zero: an i8 ``x`` stands for ``(x - x_zero) * x_scale`` (default: 1, 0).
+            out_scale, out_zero: the result is ``clamp(round(y / out_scale) + out_zero)`` in i8 instead of f32.
+        """
+        from .compiler.quantized import multiply
+
+        return multiply(self, x, linear=False, **quantisation)
+
+    def linear(
+        self, x: Any, bias: Any = None, activation: str | None = None, residual: Any = None, **quantisation: Any
+    ):
+        """``activation(x @ A.T + bias) + residual``; see :func:`pith.linear`, and :meth:`matmul` for the arguments."""
+        from .compiler.quantized import multiply
+
+        return multiply(self, x, linear=True, bias=bias, activation=activation, residual=residual, **quantisation)
+
+    def __matmul__(self, x: Any) -> Any:
+        return self.matmul(x)
+
+    def _rows(self) -> np.ndarray:
+        return _rows_of(SparseTensor(self.shape, self.format, (*self.buffers[:-1], self.integers)))
+
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self.shape))
+        scales = "a scale per row" if self.group is None else f"groups of {self.group}"
+        name = self.hss or format_name(self.format)
+        return f"QuantizedTensor({size} i{self.bits}, {scales}, {name}, {self.count} stored, {self.nbytes} bytes)"
+
+
+def quantize(
+    w: Any, fmt: FormatLike | None = None, *, bits: int = 8, axis: int | None = 0, group: int | None = None
+) -> QuantizedTensor:
+    """Round the stored values of a matrix to small integers.
+
+    Args:
+        w: :class:`pith.SparseTensor`, or a dense matrix to store in ``fmt`` (default: dense).
+        bits: 8, or 4 with ``group``.
+        axis: 0 for a scale per row (channel), None for one scale; without zero points.
+        group: stored values that share a scale and a zero point, in storage order.
+    Semantics: per row, a value is at most half its scale off. In groups, scale and zero point stretch the
+        group's values and 0 over all integers, and a value is at most its scale off.
+    Errors: :class:`pith.ArgumentError` (bits, axis, group, values that are not finite),
+        :class:`pith.UnsupportedError` (padded formats per row), those of :func:`pith.compress`.
+
+    Example:
+        >>> import numpy as np, pith
+        >>> q = pith.quantize(np.array([[0, 1, 0, 2], [4, 0, 0, -8]], np.float32), "C0(2:4)")
+        >>> q
+        QuantizedTensor(2x4 i8, a scale per row, C0(2:4), 4 stored, 13 bytes)
+        >>> q.dequantize().to_dense().round(1).tolist()
+        [[0.0, 1.0, 0.0, 2.0], [4.0, 0.0, 0.0, -8.0]]
+    """
+    if bits not in (4, 8) or (bits == 4 and group is None):
+        raise ArgumentError(f"expects bits=8, or bits=4 with a group, got bits={bits}", where=_WHERE)
+    if axis not in (0, None) or (group is not None and group < 1):
+        raise ArgumentError(f"expects axis 0 or None and a positive group, got {axis} and {group}", where=_WHERE)
+    a = w if isinstance(w, SparseTensor) and fmt is None else compress(w, "dense" if fmt is None else fmt)
+    if len(a.shape) != 2:
+        raise ShapeError(f"expects a matrix, got shape {a.shape}", where=_WHERE)
+    if a.dtype.kind not in "fV":
+        raise DTypeError(f"expects floating-point values, got {a.dtype}", where=_WHERE)
+    values = a.values.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise ArgumentError("expects finite values", where=_WHERE)
+    integers, scales, zero_points = _per_row(a, values, axis) if group is None else _per_group(values, bits, group)
+    stored = _packed(integers) if bits == 4 else integers
+    return QuantizedTensor(
+        a.shape, a.format, (*a.buffers[:-1], stored), scales, zero_points, bits, group, values.size, a.hss
+    )
+
+
+def _per_row(a: SparseTensor, values: np.ndarray, axis: int | None) -> tuple[np.ndarray, np.ndarray, None]:
+    rows, largest = _rows_of(a), np.zeros(a.shape[0], np.float32)
+    np.maximum.at(largest, rows, np.abs(values))
+    if axis is None:
+        largest[:] = largest.max(initial=0)
+    scales = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+    return np.rint(values / scales[rows]).clip(-127, 127).astype(np.int8), scales, None
+
+
+def _per_group(values: np.ndarray, bits: int, group: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    lowest, highest = -(1 << bits - 1), (1 << bits - 1) - 1
+    count = -(-values.size // group)
+    padded = np.zeros(count * group, np.float32)
+    padded[: values.size] = values
+    padded = padded.reshape(count, group)
+    low, high = (np.float32(0), np.float32(0)) if not count else (padded.min(1).clip(None, 0), padded.max(1).clip(0))
+    span = np.broadcast_to(np.asarray(high - low), (count,))
+    scales = np.where(span > 0, span / (highest - lowest), 1).astype(np.float32)
+    zero_points = np.rint(lowest - low / scales).clip(lowest, highest).astype(np.int8)
+    integers = np.rint(padded / scales[:, None]) + zero_points[:, None]
+    return integers.clip(lowest, highest).astype(np.int8).reshape(-1)[: values.size], scales, zero_points
+
+
+def _packed(integers: np.ndarray) -> np.ndarray:
+    """Values of 4 bits, two per byte, the first in the low half."""
+    out = aligned_zeros(-(-integers.size // 2), np.int8)
+    out |= integers[::2] & 15
+    out[: integers.size // 2] |= np.left_shift(integers[1::2], 4)
+    return out
+
+
+def _rows_of(a: SparseTensor) -> np.ndarray:
+    """Row of every stored value, in storage order."""
+    rows = a.coordinates()[0][0]
+    if rows.size != a.nse:
+        raise UnsupportedError(
+            f"format {format_name(a.format)} stores values beyond the edge, which belong to no row",
+            where=_WHERE,
+            hint="pass group=..., or a shape that the format divides",
+        )
+    return rows
