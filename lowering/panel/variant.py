@@ -101,8 +101,11 @@ class Roles:
 
     @property
     def has_cursors(self) -> bool:
-        """True when the second level is compressed over contracted coordinates in order: a row can be resumed."""
-        if not self.direct or len(self.format.levels) < 2 or 1 in self.inner:
+        """True when the second level is compressed over contracted coordinates in order: a row can be resumed.
+
+        Rows of a block are visited in several windows, which would all start where the first one stopped.
+        """
+        if not self.direct or len(self.format.levels) < 2 or self.inner:
             return False
         level = self.format.levels[1]
         return level.kind == "compressed" and level.ordered and level.unique

@@ -55,6 +55,18 @@ def test_every_variant_gives_the_same(element, side):
         assert out.dtype == pith.matmul(left, right, variant="sparse").dtype, variant
 
 
+@pytest.mark.parametrize("fmt", ["csr", "bsr(4x4)", "bsr(16x16)", "C1(2:4)->C0(2:4)", "V(4)C1(2:4)->C0(2:4)"])
+@pytest.mark.parametrize("columns", [1, 5, 100])
+def test_every_tile_of_every_format_gives_the_same(fmt, columns):
+    """Long enough for several strips."""
+    w, a, x = product("f32", (64, 2048), columns, 0.4, pith.sparse.as_format(fmt)[0])
+    ref = wide(w) @ wide(x)
+    problem = Problem.of(a, columns)
+    tiles = [v.name for v in named_variants(problem, "sparse")]
+    for name in [*tiles, *(f"{t},strip=256" for t in tiles if "strip" not in t)]:
+        check(pith.matmul(a, x, variant=name), ref, "f32")
+
+
 @pytest.mark.parametrize("element, value", [("i8", 127), ("i16", 32767)])
 def test_widened_integers_are_exact(element, value):
     """4000 products of 127 * 127 need 26 bits, f32 holds 24; sums of i16 wrap like the kernel's."""

@@ -71,6 +71,7 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
     multiply      multiply-adds of vectors, columns padded to whole panels
     load          vectors of the panel loaded: rows of a register tile share each load
     far           bytes of those loads that L1 does not hold, counted again when L2 does not either
+    ragged        multiply-adds in loops of entries whose vectors are no power of two: sums leave registers
     broadcast     stored values, once per panel
     coordinate    stored coordinates, once per panel
     loop          trips of loops over levels above the last, once per panel
@@ -93,6 +94,7 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
         "multiply": multiply,
         "load": loads,
         "far": far,
+        "ragged": multiply if vectors & (vectors - 1) and not problem.format.is_static else 0.0,
         "broadcast": problem.stored * panels,
         "coordinate": problem.coordinates * panels,
         "loop": problem.loop_trips * panels,

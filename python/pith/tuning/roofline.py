@@ -63,6 +63,7 @@ def roofline(isa: str, family: str, element: str) -> Model:
             "multiply": slower * issue,
             "load": slower * issue,
             "far": 1 / (8 * L2_RATE),
+            "ragged": issue,
             "broadcast": issue,
             "coordinate": slower * COORDINATE,
             "loop": TRIP,
