@@ -9,11 +9,6 @@ from .builder import Index
 from .sampled import Factor
 from .transpose import copy_transposed
 
-#: Contracted coordinates per strip. Every stored element pays for adding up its lanes once per strip,
-#: about 3 operations against 128 / 8 multiply-adds. On 2 Zen cores strips of 64 were 10 to 20 % slower for
-#: half of the elements stored, 256 up to 10 % for fewer (the blocks that L1 holds are narrower then).
-STRIP = 128
-
 #: Vectors packed by one task.
 PACK_VECTORS = 64
 
@@ -37,9 +32,9 @@ class Packed:
         return b.mul(b.add(b.mul(strip, self.count), vector), self.depth)
 
 
-def strip_depth(reds: Index, granule: int) -> Index:
-    """Depth of the strips ``reds`` coordinates are cut into: up to :data:`STRIP`, whole granules, never zero."""
-    return b.minimum(STRIP, b.mul(b.add(b.div(reds, granule), 1), granule))
+def strip_depth(reds: Index, granule: int, longest: Index) -> Index:
+    """Depth of the strips ``reds`` coordinates are cut into: up to ``longest``, whole granules, never zero."""
+    return b.minimum(longest, b.mul(b.add(b.div(reds, granule), 1), granule))
 
 
 def pack(factor: Factor, element: ir.Type, reds: Index, depth: Index, granule: int, divisor: int) -> Packed:

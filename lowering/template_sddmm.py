@@ -30,7 +30,7 @@ from .builder import Index
 from .levels import Step, Storage, descend, load_coordinate, start, walk
 from .sampled import SampledProduct, match_sampled
 from .sampled_dot import TileEmitter
-from .sampled_entries import Plan, Visit, list_entries
+from .sampled_entries import Blocking, Plan, Visit, list_entries
 from .sampled_pack import Packed, pack, strip_depth
 
 #: Entries of a first level without rows (COO) per parallel task.
@@ -75,12 +75,14 @@ def emit_sddmm(p: SampledProduct, assembled: AssembleOp, storage: Storage) -> As
     plan = Plan.of(dataclasses.replace(storage, values=out), p.outer)
     lanes = 32 // (8 if isinstance(p.element, ir.F64Type) else 4)
     reds = b.dim_size(p.rows.value, p.rows.contracted)
-    depth = strip_depth(reds, 2 * lanes)
     divisors = [d if p.format.padded else 1 for d in p.format.divisors()]
+    sizes = [b.dim_size(f.value, 1 - f.contracted) for f in (p.rows, p.cols)]
+    blocking = plan.blocking(sizes[0], b.add(sizes[1], divisors[1 - p.outer] - 1))
+    depth = strip_depth(reds, 2 * lanes, blocking.strip)
     rows = pack(p.rows, p.element, reds, depth, 2 * lanes, divisors[p.outer])
     cols = pack(p.cols, p.element, reds, depth, 2 * lanes, divisors[1 - p.outer])
     work = b.div(b.mul(b.dim_size(out, 0), reds), VECTOR_OPERATIONS)
-    _parallel_chunks(plan, work, lambda visit: _task(plan, rows, cols, reds, lanes, visit))
+    _parallel_chunks(plan, work, lambda visit: _task(plan, blocking, rows, cols, reds, lanes, visit))
     result = bufferization.to_tensor(values.type, out, restrict=True, writable=True)
     return AssembleOp.build(p.target.type, [*assembled.buffers[:-1], result], list(assembled.sizes))
 
@@ -114,10 +116,9 @@ def _parallel_chunks(plan: Plan, work: Index, task: Callable[[Visit], None]) -> 
     b.parallel_loop([b.ceildiv(b.sub(end, first), size)], chunk, work=work)
 
 
-def _task(plan: Plan, rows: Packed, cols: Packed, reds: Index, lanes: int, visit: Visit) -> None:
+def _task(plan: Plan, blocking: Blocking, rows: Packed, cols: Packed, reds: Index, lanes: int, visit: Visit) -> None:
     """List the entries of one chunk and compute them: strip by strip, block by block, run by run."""
-    blocks = plan.blocks(cols.count)
-    entries, runs = list_entries(plan, visit, blocks)
+    entries, runs = list_entries(plan, visit, blocking)
     emitter = TileEmitter(plan.leaf, plan.tile, plan.shared, lanes, rows, cols, entries, plan.storage.values)
 
     def one_strip(strip: Index) -> None:

@@ -78,19 +78,21 @@ def test_shapes_that_divide_nothing(shape, fmt, density):
     check(in_order(pith.sddmm(a, b, S)), sampled(a, b, S), "f32")
 
 
-@pytest.mark.parametrize("fmt", ["B(4x4)C0(1:2) pad", "V(4)C0(2:4) pad", "bsr(4x4) pad"])
+@pytest.mark.parametrize("fmt", ["C0(256:512) pad", "B(4x4)C0(1:2) pad", "V(4)C0(2:4) pad", "bsr(4x4) pad"])
 def test_nothing_beyond_the_edge_of_padded_formats(fmt):
-    S = pattern((46, 93), fmt)
-    a, b = random_dense(RNG, (46, 20), "f32"), random_dense(RNG, (20, 93), "f32")
+    S = pattern((46, 157), fmt)
+    a, b = random_dense(RNG, (46, 20), "f32"), random_dense(RNG, (20, 157), "f32")
     R = pith.sddmm(a, b, S, out=poisoned((S.nse,), "f32"))
     assert np.isfinite(R.values).all()
     reference = wide(a) @ wide(b) * (pith.sddmm(np.ones_like(a), np.ones_like(b), S).to_dense() != 0)
     check(R.to_dense(), reference, "f32")
 
 
+@pytest.mark.parametrize("density", [0.1, 0.3])
 @pytest.mark.parametrize("inner", [0, 8, 128, 129, 300])
-def test_several_strips_of_the_contracted_dimension(inner):
-    S = pattern((40, 220), "csr", 0.2)
+def test_several_strips_and_blocks(inner, density):
+    """Where few elements are stored, columns are not cut into blocks."""
+    S = pattern((40, 220), "csr", density)
     a, b = random_dense(RNG, (40, inner), "f32"), random_dense(RNG, (inner, 220), "f32")
     check(in_order(pith.sddmm(a, b, S)), sampled(a, b, S), "f32")
 
