@@ -170,17 +170,20 @@ class Matmul:
 
 def match_matmul(g: SparseGeneric) -> Matmul | None:
     """Recognise a matrix product with one sparse operand and sums of 32 or 64 bits, in any orientation."""
+    if g.format.may_overhang(shape_of(g.op.operands[g.sparse].type)):
+        return None  # beyond the edge, the dense operand has nothing to read
     product = match_product(g)
     sums = g.init.type.element_type
     return product if product and str(sums) in ("f32", "f64", "i32", "i64") else None
 
 
 def match_product(g: SparseGeneric) -> Matmul | None:
-    """Recognise a matrix product of any element types, in any orientation: the operands may be widened first."""
+    """Recognise a matrix product of any element types, in any orientation: the operands may be widened first.
+
+    A padded format may store entries beyond the edge; who takes the product must have zeros for them to meet.
+    """
     if len(g.maps) != 3 or sorted(g.iterators) != ["parallel", "parallel", "reduction"] or not g.accumulates:
         return None
-    if g.format.may_overhang(shape_of(g.op.operands[g.sparse].type)):
-        return None  # beyond the edge, the dense operand has nothing to read
     dense = 1 - g.sparse
     a, b, c = g.dims(g.sparse), g.dims(dense), g.dims(2)
     red = g.iterators.index("reduction")
