@@ -23,8 +23,9 @@ from ..builder import Index
 from ..convert_pith_permute_to_llvm import has_permute
 from ..isa import Isa
 from ..levels import Storage
+from .members import Member, Position, identity
 from .pack import Panel
-from .stream import BLOCK_OPERATIONS, Member, Position, Stream, identity
+from .stream import BLOCK_OPERATIONS, Stream
 from .tile import CHAINS, Place, RegisterTile, run_stream
 from .variant import Roles
 from .widen import Stored

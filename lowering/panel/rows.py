@@ -6,8 +6,8 @@ from pith._mlir import ir, memref
 
 from .. import builder as b
 from ..builder import Index
+from .members import Cursors
 from .pack import Panel
-from .stream import Cursors
 from .tile import Place, RegisterTile
 from .widen import Widening, widening
 

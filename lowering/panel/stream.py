@@ -10,11 +10,12 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-from pith._mlir import arith, ir, memref
+from pith._mlir import arith, ir
 
 from .. import builder as b
 from ..builder import Index
 from ..levels import Cursor, Storage, load_coordinate, visit_level
+from .members import Cursors, Member, Position, identity
 from .variant import MOST_GROUPS, Roles
 from .words import load_word, piece
 
@@ -24,67 +25,6 @@ BLOCK_OPERATIONS = 128
 
 #: What a block may grow to so that its coordinates begin and end on bytes.
 MOST_OPERATIONS = 320
-
-
-@dataclasses.dataclass(frozen=True)
-class Position:
-    """The position ``base * scale + offset``: ``base`` is known at run time, the rest now.
-
-    Attributes:
-        align: a number known to divide ``base``.
-        count: how many bases, from ``base`` on, the block around covers.
-    """
-
-    base: Index
-    align: int = 1
-    count: int = 1
-    scale: int = 1
-    offset: int = 0
-
-    @property
-    def value(self) -> Index:
-        """As an index."""
-        return b.add(b.mul(self.base, self.scale), self.offset)
-
-    def child(self, size: int, slot: int) -> "Position":
-        """Child number ``slot`` of ``size`` in the level below."""
-        return dataclasses.replace(self, scale=self.scale * size, offset=self.offset * size + slot)
-
-
-@dataclasses.dataclass(frozen=True)
-class Member:
-    """One row of the register tile on its way down the levels.
-
-    Attributes:
-        row: its accumulators' place in the tile.
-        position: where it is in the level above.
-        red, red_offset: contracted coordinate, the part known at run time and the part known now.
-    """
-
-    row: int
-    position: Position
-    red: Index = 0
-    red_offset: int = 0
-
-    def at(self, position: Position, red: Index | None = None, step: int = 0) -> "Member":
-        """The same row further down."""
-        return Member(self.row, position, self.red if red is None else red, self.red_offset + step)
-
-
-@dataclasses.dataclass(frozen=True)
-class Cursors:
-    """Where each row of a chunk stands in its entries: ``positions[row]`` between strips."""
-
-    positions: ir.Value
-    row: Index
-
-    def load(self) -> ir.Value:
-        """The row's next position."""
-        return memref.load(self.positions, [b.value(self.row)])
-
-    def store(self, position: ir.Value) -> None:
-        """Keep it for the next strip."""
-        memref.store(position, self.positions, [b.value(self.row)])
 
 
 #: ``leaf(members, accumulators) -> accumulators``: the stored elements reached together.
@@ -159,7 +99,7 @@ class Stream:
         accs = b.for_loop(lo, whole, some(block), accs, step=block)
         return b.for_loop(whole, hi, some(1), accs)
 
-    def until(self, level: int, member: Member, cursor: "Cursors", hi: Index, accs: list[ir.Value]) -> list[ir.Value]:
+    def until(self, level: int, member: Member, cursor: Cursors, hi: Index, accs: list[ir.Value]) -> list[ir.Value]:
         """Visit the entries of a compressed level from where ``cursor`` stands to coordinate ``hi``, and move it."""
         end = b.load_index(self.storage.metadata[level, "positions"], b.add(member.position.value, 1))
         div = self.storage.format.exprs[level].div
@@ -307,8 +247,3 @@ def _by_position(members: Sequence[Member]) -> list[tuple[Member, list[Member]]]
         p = m.position
         groups.setdefault((identity(p.base), p.scale, p.offset), []).append(m)
     return [(g[0], g) for g in groups.values()]
-
-
-def identity(x: Index) -> object:
-    """Equal for one and the same index only (SSA values compare by content of their wrapper)."""
-    return ("int", x) if isinstance(x, int) else ("value", id(x))

@@ -11,8 +11,9 @@ from .. import builder as b
 from ..builder import Index
 from ..levels import Storage
 from .arithmetic import Arithmetic, add, bytes_of, multiply_add, to_sums
+from .members import Cursors, Member, Position, identity
 from .pack import Panel
-from .stream import Cursors, Leaf, Member, Position, Stream, identity
+from .stream import Leaf, Stream
 from .variant import Roles, Variant
 from .widen import Stored, Values
 

@@ -1,0 +1,74 @@
+"""Where a register tile stands in stored data: positions, its rows on their way down, rows left and resumed."""
+
+import dataclasses
+
+from pith._mlir import ir, memref
+
+from .. import builder as b
+from ..builder import Index
+
+
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """The position ``base * scale + offset``: ``base`` is known at run time, the rest now.
+
+    Attributes:
+        align: a number known to divide ``base``.
+        count: how many bases, from ``base`` on, the block around covers.
+    """
+
+    base: Index
+    align: int = 1
+    count: int = 1
+    scale: int = 1
+    offset: int = 0
+
+    @property
+    def value(self) -> Index:
+        """As an index."""
+        return b.add(b.mul(self.base, self.scale), self.offset)
+
+    def child(self, size: int, slot: int) -> "Position":
+        """Child number ``slot`` of ``size`` in the level below."""
+        return dataclasses.replace(self, scale=self.scale * size, offset=self.offset * size + slot)
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """One row of the register tile on its way down the levels.
+
+    Attributes:
+        row: its accumulators' place in the tile.
+        position: where it is in the level above.
+        red, red_offset: contracted coordinate, the part known at run time and the part known now.
+    """
+
+    row: int
+    position: Position
+    red: Index = 0
+    red_offset: int = 0
+
+    def at(self, position: Position, red: Index | None = None, step: int = 0) -> "Member":
+        """The same row further down."""
+        return Member(self.row, position, self.red if red is None else red, self.red_offset + step)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cursors:
+    """Where each row of a chunk stands in its entries: ``positions[row]`` between strips."""
+
+    positions: ir.Value
+    row: Index
+
+    def load(self) -> ir.Value:
+        """The row's next position."""
+        return memref.load(self.positions, [b.value(self.row)])
+
+    def store(self, position: ir.Value) -> None:
+        """Keep it for the next strip."""
+        memref.store(position, self.positions, [b.value(self.row)])
+
+
+def identity(x: Index) -> object:
+    """Equal for one and the same index only (SSA values compare by content of their wrapper)."""
+    return ("int", x) if isinstance(x, int) else ("value", id(x))
