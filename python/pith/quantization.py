@@ -111,8 +111,16 @@ class QuantizedTensor:
 
         return multiply(self, x, linear=True, bias=bias, activation=activation, residual=residual, **quantisation)
 
+    #: NumPy leaves ``array @ tensor`` to :meth:`__rmatmul__`.
+    __array_ufunc__ = None
+
     def __matmul__(self, x: Any) -> Any:
         return self.matmul(x)
+
+    def __rmatmul__(self, x: Any) -> Any:
+        from .compiler.matmul import matmul
+
+        return matmul(x, self)
 
     def _rows(self) -> np.ndarray:
         return _rows_of(SparseTensor(self.shape, self.format, (*self.buffers[:-1], self.integers)))
