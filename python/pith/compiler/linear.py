@@ -100,7 +100,8 @@ def linear(
         extras.append(_shaped(bias, "bias", (a.shape[0],)))
     if residual is not None:
         extras.append(_shaped(residual, "residual", result_shape).reshape(rows, a.shape[0]))
-    kernel, dtype = _kernel(a.format, a.values.dtype, bias is not None, activation, residual is not None)
+    multiple = _size_class(a.format, a.shape[1])
+    kernel, dtype = _kernel(a.format, a.values.dtype, bias is not None, activation, residual is not None, multiple)
     out = aligned_empty(rows * a.shape[0], dtype).reshape(result_shape)
     kernel.native(*a.buffers, *a.shape, x.reshape(rows, shape[-1]), *extras, out.reshape(rows, a.shape[0]))
     return as_torch(out) if is_torch(x) else out
@@ -122,8 +123,16 @@ def _shaped(value: Any, name: str, shape: tuple[int, ...]) -> Any:
 
 
 @functools.cache
+def _size_class(fmt: Format, contracted: int) -> int:
+    """The divisor of the contracted size that a kernel is specialised on."""
+    from pith.lowering.panel.variant import Roles, size_class
+
+    return size_class(Roles.of(fmt, 0), contracted)
+
+
+@functools.cache
 def _kernel(
-    fmt: Format, dtype: np.dtype, bias: bool, activation: str | None, residual: bool
+    fmt: Format, dtype: np.dtype, bias: bool, activation: str | None, residual: bool, multiple: int
 ) -> tuple[Kernel, np.dtype]:
     """The kernel of a format, element type and epilogue, and the dtype of its result."""
     from ..runtime import numpy_dtype
@@ -133,13 +142,19 @@ def _kernel(
         raise DTypeError(
             f"no linear kernel for {dtype}", where=_WHERE, hint="A.astype(...) to one of " + ", ".join(COMPUTED_IN)
         )
-    return compile_source(linear_source(fmt, element, bias, activation, residual), "linear"), numpy_dtype(element)
+    source = linear_source(fmt, element, bias, activation, residual, multiple)
+    return compile_source(source, "linear"), numpy_dtype(element)
 
 
 def linear_source(
-    fmt: Format, element: str, bias: bool = False, activation: str | None = None, residual: bool = False
+    fmt: Format,
+    element: str,
+    bias: bool = False,
+    activation: str | None = None,
+    residual: bool = False,
+    multiple: int = 1,
 ) -> str:
-    """Pith-level IR of ``out = activation(x @ a.T + bias) + residual`` with dynamic shapes.
+    """Pith-level IR of ``out = activation(x @ a.T + bias) + residual`` with dynamic shapes, ``in`` a multiple of some.
 
     A product and one elementwise op: the lowering computes the second where the first stores its tiles.
     """
@@ -170,7 +185,8 @@ func.func @linear(%a: tensor<?x?x{element}, #fmt> {{pith.name = "a"}},
   %wide = tensor.empty(%m, %n) : {sums}
   %init = linalg.fill ins(%zero : {t}) outs(%wide : {sums}) -> {sums}
   %sum = linalg.generic {{indexing_maps = [#x, #a, #y], iterator_types = ["parallel", "parallel", "reduction"]}}
-      ins(%x, %a : {matrix}, tensor<?x?x{element}, #fmt>) outs(%init : {sums}) {{
+      ins(%x, %a : {matrix}, tensor<?x?x{element}, #fmt>) outs(%init : {sums})
+      attrs = {{"pith.multiple" = {multiple} : i64}} {{
   ^bb0(%v: {element}, %w: {element}, %s: {t}):
 {widen_v}{widen_w}    %p = arith.mulf %{v}, %{w} : {t}
     %q = arith.addf %s, %p : {t}
