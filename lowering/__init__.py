@@ -32,7 +32,7 @@ PIPELINES: dict[str, str] = {
     "pith-to-linalg": (
         "pith-guard-asserts,func.func(convert-elementwise-to-linalg,linalg-fuse-elementwise-ops,"
         "linalg-generalize-named-ops),"
-        "pith-fold-copies,pith-collapse-batch,"
+        "pith-split-products,pith-fold-copies,pith-collapse-batch,"
         "pith-propagate-encodings,convert-pith-patterns-to-linalg,pith-approximate-math,"
         "pith-assemble-arguments,cse"
     ),

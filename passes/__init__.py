@@ -13,6 +13,7 @@ PASSES: dict[str, str] = {
     "pith-guard-asserts": "pith.passes.guard_asserts:GuardAssertsPass",
     "pith-propagate-encodings": "pith.passes.propagate_encodings:PropagateEncodingsPass",
     "pith-fold-copies": "pith.passes.fold_copies:FoldCopiesPass",
+    "pith-split-products": "pith.passes.split_products:SplitProductsPass",
     "pith-collapse-batch": "pith.passes.collapse_batch:CollapseBatchPass",
 }
 

@@ -1,4 +1,4 @@
-"""``pith-collapse-batch``: one loop for batch and sequence in contractions with an encoded operand."""
+"""``pith-collapse-batch``: one loop for batch and sequence in contractions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pith._mlir import arith, ir, tensor
 from pith.dialect import shape_of
 from pith.formats import DYNAMIC
 
+from .analysis.products import is_dense_product
 from .analysis.structured import Structured, dim_positions, structured_ops
 from .core import Pass
 from .fold_copies import reads_encoded
@@ -17,7 +18,7 @@ from .fold_copies import reads_encoded
 
 @dataclasses.dataclass(frozen=True)
 class CollapseBatchPass(Pass):
-    """Merge neighbouring parallel loops that every operand of a sparse contraction walks together.
+    """Merge neighbouring loops of one kind that every operand of a contraction walks together.
 
     Before::
 
@@ -35,7 +36,7 @@ class CollapseBatchPass(Pass):
     Both reshapes are views. What is left is a matrix product, which the fast templates know.
 
     Requires: ``pith-fold-copies`` before it; operands may be encoded or ``pith.decompress``-ed. Preserves: results bit
-    by bit. Does not do: dense ops, loops of an encoded operand, operands with a layout of their own.
+    by bit. Does not do: dense ops but products, loops of an encoded operand, operands with a layout of their own.
     Cost: linear.
     """
 
@@ -50,8 +51,8 @@ class CollapseBatchPass(Pass):
 
 
 def collapsible(op: Structured) -> list[list[int]]:
-    """Loops of ``op`` grouped into runs that can become one; only for ops with an encoded input."""
-    if len(op.inits) != 1 or not any(reads_encoded(v) for v in op.inputs):
+    """Loops of ``op`` grouped into runs that can become one; only for ops with an encoded input and dense products."""
+    if len(op.inits) != 1 or not (any(reads_encoded(v) for v in op.inputs) or is_dense_product(op)):
         return [[d] for d in range(len(op.iterators))]
     if any(o.operation.name == "linalg.index" for o in op.body.operations):
         return [[d] for d in range(len(op.iterators))]
@@ -65,8 +66,8 @@ def collapsible(op: Structured) -> list[list[int]]:
 
 
 def _walk_together(op: Structured, a: int, b: int) -> bool:
-    """Loops ``a`` and ``b`` are parallel, and every operand has both side by side or neither."""
-    if {op.iterators[a], op.iterators[b]} != {"parallel"}:
+    """Loops ``a`` and ``b`` are of one kind, and every operand has both side by side or neither."""
+    if op.iterators[a] != op.iterators[b]:
         return False
     for value, map_ in zip((*op.inputs, *op.inits), op.maps):
         dims = dim_positions(map_)

@@ -56,7 +56,7 @@ class FoldCopiesPass(Pass):
             source, map_ = _trace(inputs[i], maps[i])
             if source == inputs[i]:
                 continue
-            if self.only_encoded and not reads_encoded(source) and not _is_packed(op, i, source, map_):
+            if self.only_encoded and not reads_encoded(source) and not _suits_product(op, map_):
                 continue
             if _loops_covered([*maps[:i], map_, *maps[i + 1 :]]):
                 inputs[i], maps[i] = source, map_
@@ -107,23 +107,6 @@ def reads_encoded(value: ir.Value) -> bool:
     return producer is not None and producer.name == "pith.decompress"
 
 
-def _is_packed(op: Structured, operand: int, source: ir.Value, map_: ir.AffineMap) -> bool:
-    """True when ``op`` is a dense product whose lowering may read ``source`` through ``map_``.
-
-    It packs its operands, from any order of dimensions as long as the last one is of one matrix.
-    """
-    values = (*op.inputs, *op.inits)
-    if not linalg.isa_contraction_op(op.op.operation) or any(encoding_of(v.type) is not None for v in values):
-        return False
-    if op.iterators.count("reduction") != 1:  # two contracted loops become one where operands keep them side by side
-        return False
-    if not isinstance(source.type.element_type, (ir.F32Type, ir.F64Type)):
-        return False
-    dims = dim_positions(map_)
-    others = [dim_positions(m) for n, m in enumerate(op.maps) if n != operand]
-    return None not in dims and len(set(dims)) == len(dims) > 0 and not all(dims[-1] in o for o in others)
-
-
 def _match_generic_copy(view: linalg.GenericOp) -> Copy | None:
     op = Structured.of(view)
     if op is None or len(op.inputs) != 1 or len(op.inits) != 1 or "reduction" in op.iterators:
@@ -161,17 +144,17 @@ def _loops_covered(maps: list[ir.AffineMap]) -> bool:
 
 
 def _suits_product(op: Structured, map_: ir.AffineMap) -> bool:
-    """``op`` is a product of dense matrices that can read an operand through ``map_``.
+    """``op`` is a dense product whose lowering may read an operand through ``map_``.
 
-    No batch is innermost, and contracted loops, if several, stay side by side: they become one.
+    It packs its operands, from any order of dimensions as long as the last one is of one matrix. Several
+    contracted loops must stay side by side: then they become one.
     """
     dims = dim_positions(map_)
-    if not is_dense_product(op) or not dims or None in dims:
+    if not is_dense_product(op) or not dims or None in dims or len(set(dims)) < len(dims):
         return False
     reductions = [d for d, kind in enumerate(op.iterators) if kind == "reduction"]
     first = dims.index(reductions[0])
-    together = list(dims[first : first + len(reductions)]) == reductions
-    return together and not is_batch(op, dims[-1] or 0)
+    return list(dims[first : first + len(reductions)]) == reductions and not is_batch(op, dims[-1] or 0)
 
 
 def _erase_copies(value: ir.Value) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 
 import numpy as np
+import pith
 import pytest
+import torch
 from cpu_programs import Operand, check, generic, kernel, multiply_add, random_dense, wide
 from pith.runtime import live_bytes, num_threads, set_num_threads
 
@@ -97,3 +99,30 @@ def test_nan_and_infinity_spread_as_in_sums():
     out = compiled(a, b, init)
     assert np.isnan(out[11]).all() and np.isinf(out[:11, 16]).all()
     assert np.isfinite(out[:11, :16]).all()
+
+
+class Attention(torch.nn.Module):
+    """Linear layers, scores, softmax and values: what products of a transformer look like once imported."""
+
+    def __init__(self, width: int = 24, heads: int = 3):
+        super().__init__()
+        self.q, self.k, self.v, self.o = (torch.nn.Linear(width, width) for _ in range(4))
+        self.up = torch.nn.Linear(width, 4 * width)
+        self.heads = heads
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        batch, tokens, width = x.shape
+        q, k, v = (f(x).view(batch, tokens, self.heads, -1).transpose(1, 2) for f in (self.q, self.k, self.v))
+        p = (q @ k.transpose(-1, -2) / 3).softmax(-1)
+        y = self.o((p @ v).transpose(1, 2).reshape(batch, tokens, width))
+        return torch.nn.functional.gelu(self.up(y))
+
+
+@pytest.mark.parametrize("tokens", [1, 7, 33])
+def test_attention_as_torch_writes_it(tokens):
+    torch.manual_seed(tokens)
+    module, x = Attention().eval(), torch.randn(2, tokens, 24)
+    with torch.no_grad():
+        out = pith.compile(module, (x,))(x)
+        ref = module.double()(x.double())
+    assert float((out - ref).norm() / ref.norm()) < 1e-5

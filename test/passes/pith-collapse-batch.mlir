@@ -49,17 +49,36 @@ func.func @apart(%w: tensor<32x16xf32, #csr>, %x: tensor<?x?x16xf32>, %c: tensor
   return %y : tensor<?x32x?xf32>
 }
 
-// Ops without an encoded operand are left as they are.
+// Products of dense tensors are merged alike, contracted loops too: heads times their size.
 
 // CHECK-LABEL: func.func @dense
-// CHECK-NOT:     tensor.collapse_shape
-func.func @dense(%w: tensor<32x16xf32>, %x: tensor<?x?x16xf32>, %c: tensor<?x?x32xf32>) -> tensor<?x?x32xf32> {
-  %y = linalg.generic {indexing_maps = [#x, #w, #y], iterator_types = ["parallel", "parallel", "parallel", "reduction"]}
-       ins(%x, %w : tensor<?x?x16xf32>, tensor<32x16xf32>) outs(%c : tensor<?x?x32xf32>) {
+// CHECK-DAG:     tensor.collapse_shape %arg1 {{\[\[}}0, 1], [2, 3]] : tensor<?x?x12x32xf32> into tensor<?x384xf32>
+// CHECK-DAG:     tensor.collapse_shape %arg0 {{\[\[}}0], [1, 2]] : tensor<64x12x32xf32> into tensor<64x384xf32>
+// CHECK:         iterator_types = ["parallel", "parallel", "reduction"]
+func.func @dense(%w: tensor<64x12x32xf32>, %x: tensor<?x?x12x32xf32>, %c: tensor<?x?x64xf32>) -> tensor<?x?x64xf32> {
+  %y = linalg.generic {indexing_maps = [affine_map<(b, t, o, h, k) -> (b, t, h, k)>, affine_map<(b, t, o, h, k) -> (o, h, k)>,
+                                        affine_map<(b, t, o, h, k) -> (b, t, o)>],
+                       iterator_types = ["parallel", "parallel", "parallel", "reduction", "reduction"]}
+       ins(%x, %w : tensor<?x?x12x32xf32>, tensor<64x12x32xf32>) outs(%c : tensor<?x?x64xf32>) {
   ^bb0(%a: f32, %b: f32, %out: f32):
     %0 = arith.mulf %a, %b : f32
     %1 = arith.addf %out, %0 : f32
     linalg.yield %1 : f32
-  } -> tensor<?x?x32xf32>
-  return %y : tensor<?x?x32xf32>
+  } -> tensor<?x?x64xf32>
+  return %y : tensor<?x?x64xf32>
+}
+
+// Other ops without an encoded operand are left as they are.
+
+// CHECK-LABEL: func.func @largest
+// CHECK-NOT:     tensor.collapse_shape
+func.func @largest(%x: tensor<?x?x16xf32>, %c: tensor<?x?xf32>) -> tensor<?x?xf32> {
+  %y = linalg.generic {indexing_maps = [affine_map<(b, t, k) -> (b, t, k)>, affine_map<(b, t, k) -> (b, t)>],
+                       iterator_types = ["parallel", "parallel", "reduction"]}
+       ins(%x : tensor<?x?x16xf32>) outs(%c : tensor<?x?xf32>) {
+  ^bb0(%a: f32, %out: f32):
+    %0 = arith.maximumf %out, %a : f32
+    linalg.yield %0 : f32
+  } -> tensor<?x?xf32>
+  return %y : tensor<?x?xf32>
 }

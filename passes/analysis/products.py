@@ -1,0 +1,42 @@
+"""Sums of products of dense tensors, as far as tensor-level passes tell them from other ops."""
+
+from pith._mlir import ir
+from pith.dialect import encoding_of
+
+from .structured import Structured, dim_positions
+
+
+def is_dense_product(op: Structured) -> bool:
+    """True when ``op`` adds up products of elements of two dense tensors of f32 or f64, whatever its maps."""
+    return len(op.inputs) == 2 and _sums_products(op) and _multiplicands(op) == list(op.body.arguments)[:2]
+
+
+def multiplicands(op: Structured) -> list[ir.Value] | None:
+    """Both factors of what ``op`` adds up, when it adds up products over dense tensors of f32 or f64; else None."""
+    return _multiplicands(op) if _sums_products(op) else None
+
+
+def is_batch(op: Structured, loop: int) -> bool:
+    """True when all operands have a dimension for ``loop``."""
+    return all(loop in dim_positions(m) for m in op.maps)
+
+
+def _sums_products(op: Structured) -> bool:
+    operands = (*op.inputs, *op.inits)
+    if len(op.inits) != 1 or "reduction" not in op.iterators or any(encoding_of(v.type) for v in operands):
+        return False
+    if not all(isinstance(getattr(v.type, "element_type", None), (ir.F32Type, ir.F64Type)) for v in operands):
+        return False
+    body = list(op.body.operations)
+    if len(body) < 3 or body[-2].operation.name != "arith.addf" or list(body[-1].operands) != list(body[-2].results):
+        return False
+    out, total = op.body.arguments[len(op.body.arguments) - 1], body[-2]
+    terms = [v for v in total.operands if v != out]
+    return len(terms) == 1 and not isinstance(terms[0].owner, ir.Block) and terms[0].owner.name == "arith.mulf"
+
+
+def _multiplicands(op: Structured) -> list[ir.Value]:
+    total = list(op.body.operations)[-2]
+    out = op.body.arguments[len(op.body.arguments) - 1]
+    term = next(v for v in total.operands if v != out)
+    return sorted(term.owner.operands, key=lambda v: v.arg_number if isinstance(v.owner, ir.Block) else -1)
