@@ -3,7 +3,7 @@
 import dataclasses
 
 from pith._mlir import ir, linalg, tensor
-from pith.dialect import encoding_of, format_of, shape_of
+from pith.dialect import encoding_of, format_of
 from pith.formats import Format
 from pith.formats.pack_digits import may_repeat
 
@@ -170,8 +170,6 @@ class Matmul:
 
 def match_matmul(g: SparseGeneric) -> Matmul | None:
     """Recognise a matrix product with one sparse operand and sums of 32 or 64 bits, in any orientation."""
-    if g.format.may_overhang(shape_of(g.op.operands[g.sparse].type)):
-        return None  # beyond the edge, the dense operand has nothing to read
     product = match_product(g)
     sums = g.init.type.element_type
     return product if product and str(sums) in ("f32", "f64", "i32", "i64") else None

@@ -107,7 +107,4 @@ def _choose(op: ir.OpView, encoded: list[int], own: list[int], driver: int | Non
         return "panel", "a matrix product of f32 or f64: packed panels, accumulators in registers"
     if not own and path != "loops":
         return "sparsifier", "no template of its own, and sparse_tensor can say the format"
-    type_ = op.operands[driver].type
-    if format_of(type_).may_overhang(shape_of(type_)):
-        return "scalar", "the padded format may store entries beyond the edge, where this template alone stops"
     return "scalar", "not a 2-D product of f32 or f64, and sparse_tensor cannot say the format or the dynamic shape"

@@ -32,7 +32,7 @@ from ..levels import Storage
 from ..transpose import tile_width
 from .arithmetic import Arithmetic, bytes_of
 from .lanes import lane_tile
-from .pack import Panel, pack_panel
+from .pack import Panel, clear_rows, pack_panel
 from .rows import visit_rows
 from .scatter import scatter_rows
 from .tile import RegisterTile
@@ -112,11 +112,14 @@ def emit_panel(m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None 
     )
     source = bufferization.to_buffer(_memref(dense.type), dense, read_only=True)
     out = bound.out if bound else buffer_to_overwrite(destination, exclusive or not fresh)
-    panels = _alloc([e.panels, b.add(e.reds, e.tile.pad), e.lanes], e.tile.element)
+    stored = _stored_size(roles, m.red_dim, e.reds)
+    panels = _alloc([e.panels, b.add(stored, e.tile.pad), e.lanes], e.tile.element)
     unsigned = e.tile.arithmetic.dense_unsigned
 
     def pack(panel: ir.Value) -> None:
         pack_panel(source, m.dense_transposed, panels, panel, e.reds, e.cols, e.lanes, unsigned=unsigned)
+        if stored is not e.reds:
+            clear_rows(panels, panel, e.reds, stored, e.lanes)
 
     b.parallel_loop([e.panels], pack, work=b.mul(e.reds, e.cols))
     work = b.div(b.mul(b.dim_size(storage.values, 0), e.cols), 8)  # one vector operation is as long as a scalar one
@@ -127,6 +130,14 @@ def emit_panel(m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None 
         chunks = b.ceildiv(storage.level_sizes[0], units)
         b.parallel_loop([e.panels, chunks], lambda panel, c: _task(e, panels, out, panel, c, units), work=work)
     return bound.result() if bound else bufferization.to_tensor(init.type, out, restrict=True, writable=True)
+
+
+def _stored_size(roles: Roles, dim: int, size: Index) -> Index:
+    """Size of a dimension as it is stored: that of a padded format is rounded up."""
+    divisor = roles.format.divisors()[dim]
+    if not roles.format.padded or divisor == 1 or (isinstance(size, int) and size % divisor == 0):
+        return size
+    return b.mul(b.ceildiv(size, divisor), divisor)
 
 
 def _register_tile(m: Matmul, storage: Storage, roles: Roles, cols: Index, isa: Isa) -> RegisterTile:
@@ -154,7 +165,7 @@ def _register_tile(m: Matmul, storage: Storage, roles: Roles, cols: Index, isa: 
 def _task(e: _Emitter, panels: ir.Value, out: ir.Value, panel: ir.Value, chunk: Index, units: int | None) -> None:
     """Multiply one chunk of rows with one panel and add the tile to the output."""
     first_row, count = _row_range(e, chunk, units)
-    tile = _tile(e, e.rows if units is None else units * e.roles.unit)
+    tile = _tile(e, _stored_size(e.roles, e.m.row_dim, e.rows) if units is None else units * e.roles.unit)
 
     strip = e.strip_units
     if strip is not None or not e.roles.direct:

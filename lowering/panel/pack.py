@@ -91,6 +91,12 @@ def _copy_rows(
     b.if_else(full, lambda: b.for_loop(0, reds, whole), lambda: b.for_loop(0, reds, ragged))
 
 
+def clear_rows(panels: ir.Value, panel: ir.Value, lo: Index, hi: Index, lanes: int) -> None:
+    """Zero the rows past the dense operand's last one that a padded format may ask for."""
+    element = panels.type.element_type
+    b.for_loop(lo, hi, lambda k: _clear(element, panels, panel, k, 0, lanes))
+
+
 def _clear(element: ir.Type, panels: ir.Value, panel: ir.Value, k: Index, width: Index, lanes: int) -> None:
     zero = b.zero_of(element)
     b.for_loop(width, lanes, lambda j: memref.store(zero, panels, [panel, b.value(k), b.value(j)]))

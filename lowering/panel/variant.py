@@ -215,4 +215,6 @@ def size_class(roles: Roles, size: int) -> int:
     fmt = roles.format
     if not roles.direct or len(fmt.levels) < 2 or not fmt.levels[1].is_dense or 1 in roles.inner:
         return 1
+    if fmt.padded:
+        size = -(-size // fmt.divisors()[roles.red_dim]) * fmt.divisors()[roles.red_dim]
     return math.gcd(size, MOST_GROUPS * fmt.exprs[1].div)

@@ -91,6 +91,8 @@ def check_product(
     hss = pith.HSS.parse(text)
     fmt = hss.to_format()
     rows, reds = (int(d) * int(n) for d, n in zip(fmt.divisors(), times or rng.integers(1, 9, 2)))
+    if fmt.padded:
+        rows, reds = max(0, rows - 1), max(0, reds - 1)
     dense = pith.prune(rng.standard_normal((rows, reds)).astype(NUMPY[element]), hss, **density(text))
     a = pith.compress(dense, hss)
     x = rng.standard_normal((columns, reds) if right else (reds, columns)).astype(NUMPY[element])
@@ -134,6 +136,16 @@ def test_register_tiles_of_other_machines(isa, text):
     rng = np.random.default_rng(SEED)
     for columns in (1, 50):
         check_product(rng, text, columns, isa=isa, times=(3, 16))
+
+
+@pytest.mark.parametrize(
+    "text", ["C1(2:4)->C0(2:4)", "V(4)C0(2:4)", "B(4x4)C0(1:2)", "V(8)C1(1:2)->C0(2:4)", "B(3x5)C0(*)"]
+)
+def test_padded_formats(text):
+    """Entries beyond the edge meet zeros, whatever lies behind the dense operand."""
+    rng = np.random.default_rng(SEED)
+    for columns, right in ((1, False), (20, False), (33, True)):
+        check_product(rng, text + " pad", columns, right=right)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 63, 64, 65, 130])

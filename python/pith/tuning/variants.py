@@ -9,7 +9,6 @@ from pith.lowering.panel.variant import STRIP_BYTES, Roles, default_variant
 from pith.lowering.panel.variant import Variant as Tile
 
 from ..errors import UnsupportedError
-from ..formats import DYNAMIC
 from ..runtime.cpu import cpu_features
 from .problem import Problem
 
@@ -22,6 +21,9 @@ WIDER = {"f16": "f32", "bf16": "f32", "i8": "f32", "i16": "f64"}
 
 #: Registers that a tile's accumulators may take, beside the operands: of 16 and of 32.
 _ACCUMULATORS = {16: 12, 32: 24}
+
+#: Lengths of strips of a compressed format: each is a kernel.
+STRIPS = (96, 256)
 
 #: Lanes of kernels that take all columns in one loop.
 _ALL = 1 << 30
@@ -83,14 +85,11 @@ def sparse_variants(problem: Problem) -> tuple[Variant, ...]:
     """Pith's own kernels for a problem, best guess first."""
     isa = parse_isa(problem.isa)
     roles = Roles.of(problem.format, problem.kept_dim)
-    if problem.format.may_overhang((DYNAMIC, DYNAMIC)):  # kernels serve every shape: padding needs bounds checks
-        # On the right, neighbouring columns of the dense operand and of the result are rows apart.
-        family = "loops" if problem.side == "left" else "strided loops"
-        return (Variant("loops", family, lanes=_ALL, lanes_fit=True),)
     if roles.unit and ((isa.amx_bf16 and problem.element == "bf16") or (isa.amx_int8 and problem.element == "i8")):
         return (Variant("tiles", "tiles", lanes=_ALL, lanes_fit=True),)
     size = PANEL_ELEMENTS[problem.element]
     guess = default_variant(roles, problem.columns, size, isa, problem.density)
+    guess = dataclasses.replace(guess, strip=_strip_class(guess.strip, problem.contracted))
     if problem.columns == 1:
         return (_panel(guess, problem),)
     vector = max(1, isa.vector_bytes // size)
@@ -100,6 +99,12 @@ def sparse_variants(problem: Problem) -> tuple[Variant, ...]:
     if guess.strip:
         tiles.append(dataclasses.replace(guess, strip=0))
     return tuple(_panel(tile, problem) for tile in dict.fromkeys(tiles))
+
+
+def _strip_class(strip: int, contracted: int) -> int:
+    """The nearest of few lengths, so that kernels serve many densities; 0 where one strip would be all."""
+    nearest = min(STRIPS, key=lambda s: abs(s - strip)) if strip else 0
+    return nearest if nearest < contracted else 0
 
 
 def _panel(tile: Tile, problem: Problem) -> Variant:
