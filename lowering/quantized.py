@@ -39,22 +39,25 @@ class Quantized:
         return self._real(stored, *self.parameters(b.div(position, self.group)))
 
     def parameters(self, group: Index) -> tuple[ir.Value, ir.Value]:
-        """Scale and zero point of a group, as f32."""
+        """Scale and zero point of a group."""
         at = [b.value(group)]
-        zero = arith.sitofp(ir.F32Type.get(), memref.load(self.zero_points, at))
-        return memref.load(self.scales, at), zero
+        return memref.load(self.scales, at), memref.load(self.zero_points, at)
 
     def vector(self, lanes: int, position: Index, scale: ir.Value, zero: ir.Value) -> ir.Value:
         """Real values from a position on, all of one group; of values of 4 bits, the position is even."""
-        type_ = ir.VectorType.get([lanes], ir.F32Type.get())
-        scale, zero = vector.broadcast(type_, scale), vector.broadcast(type_, zero)
         i8 = ir.IntegerType.get_signless(8)
         loaded = ir.VectorType.get([lanes * self.bits // 8], i8)
         stored = vector.load(loaded, self.values, [b.value(self.byte(position))])
-        return self._real(_nibbles(stored) if self.bits == 4 else stored, scale, zero)
+        if self.bits == 4:
+            stored = _nibbles(stored)
+        zero = vector.broadcast(ir.VectorType.get([lanes], i8), zero)
+        return self._real(stored, vector.broadcast(ir.VectorType.get([lanes], ir.F32Type.get()), scale), zero)
 
     def _real(self, stored: ir.Value, scale: ir.Value, zero: ir.Value) -> ir.Value:
-        return arith.mulf(arith.subf(arith.sitofp(scale.type, stored), zero), scale)
+        """Scaled differences; those of 4 bits fit a byte, and all of them f32."""
+        if self.bits == 4:
+            return arith.mulf(arith.sitofp(scale.type, arith.subi(stored, zero)), scale)
+        return arith.mulf(arith.subf(*(arith.sitofp(scale.type, v) for v in (stored, zero))), scale)
 
 
 def _nibbles(packed: ir.Value) -> ir.Value:

@@ -89,11 +89,13 @@ class Widening:
 
     Attributes:
         scratch: ``(members of the group, values of a strip)``.
+        aligned: a number that divides the positions where strips begin and end.
     """
 
     storage: Storage
     values: Stored
     scratch: ir.Value
+    aligned: int = 1
 
     def fill(self, units: list[Index], span: tuple[Index, Index] | None) -> Widened:
         """Widen the values of ``units`` of the first level, coordinates ``span`` of the second."""
@@ -126,6 +128,7 @@ class Widening:
 
     def _copy_groups(self, quantized: Quantized, member: int, start: Index, end: Index) -> None:
         """As :meth:`_copy`, with one scale and zero point for the part of each group."""
+        lanes = next((n for n in (32, 16) if math.gcd(self.aligned, quantized.group) % n == 0), _LANES)
 
         def at(position: Index) -> list[ir.Value]:
             return [b.value(member), b.value(b.sub(position, start))]
@@ -138,14 +141,14 @@ class Widening:
             lo = arith.maxui(b.value(first), b.value(start))
             hi = b.minimum(b.add(first, quantized.group), end)
             even = lo if quantized.bits == 8 else b.minimum(b.mul(b.ceildiv(lo, 2), 2), hi)
-            whole = b.add(even, b.mul(b.div(b.sub(hi, even), _LANES), _LANES))
+            whole = b.add(even, b.mul(b.div(b.sub(hi, even), lanes), lanes))
             scale, zero = quantized.parameters(group)
 
             def some(p: Index) -> None:
-                vector.store(quantized.vector(_LANES, p, scale, zero), self.scratch, at(p))
+                vector.store(quantized.vector(lanes, p, scale, zero), self.scratch, at(p))
 
             b.for_loop(lo, even, one)
-            b.for_loop(even, whole, some, step=_LANES)
+            b.for_loop(even, whole, some, step=lanes)
             b.for_loop(whole, hi, one)
 
         b.for_loop(b.div(start, quantized.group), b.ceildiv(end, quantized.group), part)
@@ -162,6 +165,7 @@ def widening(
         return None
     element = values.arithmetic.element
     size = _strip_values(storage, strip) if strip is not None else None
+    aligned = size or 1
     if size is None:
         size = _largest(storage, lo, units)
     if isinstance(size, int) and members * size * element.width // 8 <= _STACK_BYTES:
@@ -170,7 +174,7 @@ def widening(
         dynamic = ir.ShapedType.get_dynamic_size()
         type_ = ir.MemRefType.get([members, dynamic], element)
         scratch = memref.alloc(type_, [b.value(size)], [], alignment=64)
-    return Widening(storage, values, scratch)
+    return Widening(storage, values, scratch, aligned)
 
 
 def _range(storage: Storage, unit: Index, span: tuple[Index, Index] | None) -> tuple[Index, Index]:
