@@ -23,7 +23,7 @@ from pith.tuning.regret import regret
 from pith.tuning.roofline import roofline
 from pith.tuning.samples import Sample, read_samples, write_samples
 from pith.tuning.select import MOST_DENSE_BYTES, choose, dense_bytes, forget_ranks, pick, rank
-from pith.tuning.variants import dense_variants, named_variants, sparse_variants
+from pith.tuning.variants import STRIPS, dense_variants, named_variants, sparse_variants
 
 CSR = Format.csr()
 FORMATS = ["dense", "C0(2:4)", "C1(3:4)->C0(2:4)", "V(4)C1(2:4)->C0(2:4)", "B(4x4)C0(1:2)", "csr", "bsr(4x4)", "coo"]
@@ -120,8 +120,6 @@ WAYS = {
     "panel": {},
     "column": {"columns": 1},
     "scatter": {"side": "right"},
-    "loops": {"fmt": "C0(2:4) pad"},
-    "strided loops": {"fmt": "C0(2:4) pad", "side": "right"},
     "tiles": {"element": "bf16"},
 }
 
@@ -332,3 +330,12 @@ def test_the_regret_of_choices_is_told():
     assert told(2.0) == {"cases": 2, "over_best": 1.0, "slower_than_dense": 0.0}
     assert told(6.0) == {"cases": 2, "over_best": pytest.approx(2**0.5, rel=1e-3), "slower_than_dense": 0.5}
     assert regret([], Calibration("c", "avx2", 1, models))["cases"] == 0
+
+
+def test_densities_share_strips_and_small_matrices_have_none():
+    def strips(density, inner):
+        variants = sparse_variants(problem("csr", (512, inner), 64, density=density))
+        return {int(v.name.rpartition("strip=")[2]) for v in variants if "strip=" in v.name}
+
+    assert set().union(*(strips(d / 100, 2048) for d in range(5, 100))) == set(STRIPS)
+    assert strips(0.5, 64) == strips(0.01, 2048) == set()

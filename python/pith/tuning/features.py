@@ -5,6 +5,8 @@ Every feature is work one thread does, so ``threads`` divides what kernels share
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pith.lowering.isa import parse_isa
 
 from .problem import Problem
@@ -82,7 +84,7 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
     ============  ==============================================================================
     """
     n, k, size = problem.columns, problem.contracted, problem.element_bytes
-    lanes = min(variant.lanes, n) if variant.lanes_fit else variant.lanes
+    lanes = variant.lanes
     panels = -(-n // lanes)
     width = lanes * PANEL_ELEMENTS[problem.element]
     vectors = -(-width // parse_isa(problem.isa).vector_bytes)
@@ -131,6 +133,6 @@ def tile_features(problem: Problem) -> Features:
     return _shared_out(counts, problem.threads)
 
 
-def _shared_out(counts: dict[str, float], threads: int) -> Features:
+def _shared_out(counts: Mapping[str, float], threads: int) -> Features:
     """Counts per thread, and the call."""
     return {"call": 1.0, **{name: count / threads for name, count in counts.items()}}

@@ -31,9 +31,8 @@ L2_RATE, MEMORY_RATE = 40e9, 12e9
 #: Seconds of a call beyond its work; of finding a coordinate; of a loop's end.
 CALL, COORDINATE, TRIP = 4e-6, 0.7e-9, 2e-9
 
-#: How much longer a vector operation takes than in a panel, where a row's results stay in registers. Strided
-#: loops make a vector of single elements (3 ns a multiply-add of f32, measured 2026-11).
-SLOWER = {"panel": 1.0, "column": 1.0, "scatter": 2.0, "loops": 2.0, "strided loops": 60.0}
+#: How much longer a vector operation takes than in a panel, where a row's results stay in registers.
+SLOWER = {"panel": 1.0, "column": 1.0, "scatter": 2.0}
 
 
 def roofline(isa: str, family: str, element: str) -> Model:

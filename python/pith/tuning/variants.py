@@ -25,9 +25,6 @@ _ACCUMULATORS = {16: 12, 32: 24}
 #: Lengths of strips of a compressed format: each is a kernel.
 STRIPS = (96, 256)
 
-#: Lanes of kernels that take all columns in one loop.
-_ALL = 1 << 30
-
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
@@ -35,14 +32,13 @@ class Variant:
 
     Attributes:
         name: ``dense`` (the library's product of the unpacked operand), ``dense:f32`` (of operands widened
-            to f32), ``tiles`` (AMX), ``loops`` (over scalars), or a register tile of the panel generator,
+            to f32), ``tiles`` (AMX), or a register tile of the panel generator,
             ``lanes=64,rows=1``: the text of the attribute ``pith.variant``.
-        family: variants whose times one model can tell: ``dense``, ``dense:f32``, ``tiles``, ``loops``,
-            ``strided loops``, and of the panel generator ``panel``, ``column`` (one column: vectors run over
+        family: variants whose times one model can tell: ``dense``, ``dense:f32``, ``tiles``, and of the
+            panel generator ``panel``, ``column`` (one column: vectors run over
             rows or stored elements), ``scatter`` (a row's results cannot stay in registers).
         lanes: columns computed at once.
         rows: rows of the result computed at once.
-        lanes_fit: narrower problems are not padded to ``lanes``.
         strip: contracted coordinates per pass over the rows; 0: all.
     """
 
@@ -50,7 +46,6 @@ class Variant:
     family: str
     lanes: int = 1
     rows: int = 1
-    lanes_fit: bool = False
     strip: int = 0
 
     @property
@@ -86,7 +81,7 @@ def sparse_variants(problem: Problem) -> tuple[Variant, ...]:
     isa = parse_isa(problem.isa)
     roles = Roles.of(problem.format, problem.kept_dim)
     if roles.unit and ((isa.amx_bf16 and problem.element == "bf16") or (isa.amx_int8 and problem.element == "i8")):
-        return (Variant("tiles", "tiles", lanes=_ALL, lanes_fit=True),)
+        return (Variant("tiles", "tiles"),)
     size = PANEL_ELEMENTS[problem.element]
     guess = default_variant(roles, problem.columns, size, isa, problem.density)
     guess = dataclasses.replace(guess, strip=_strip_class(guess.strip, problem.contracted))
