@@ -71,6 +71,18 @@ func.func @formats(%a: tensor<8x32xf32>) -> (tensor<8x32xf32>, index) {
   return %3, %4 : tensor<8x32xf32>, index
 }
 
+// Values of 4 bits are stored two per byte.
+// CHECK-LABEL: func.func @quantised(
+func.func @quantised(%crd: tensor<?xi8>, %val: tensor<?xi8>, %s: tensor<?xf32>, %z: tensor<?xi8>) -> tensor<8x32xf32, #hss> {
+  // CHECK: "pith.assemble"({{.*}}) {{.*}} : (tensor<?xi8>, tensor<?xi8>, tensor<?xi8>) -> tensor<8x32xi4, #pith.format<#[[HSS]],
+  %q = "pith.assemble"(%crd, %crd, %val) {operandSegmentSizes = array<i32: 0, 0, 2, 1, 0>}
+    : (tensor<?xi8>, tensor<?xi8>, tensor<?xi8>) -> tensor<8x32xi4, #hss>
+  // CHECK: "pith.dequantize"(%{{.*}}, %{{.*}}, %{{.*}}) {group = 64 : i64}
+  %w = "pith.dequantize"(%q, %s, %z) {group = 64 : i64}
+    : (tensor<8x32xi4, #hss>, tensor<?xf32>, tensor<?xi8>) -> tensor<8x32xf32, #hss>
+  return %w : tensor<8x32xf32, #hss>
+}
+
 // Buffers of every role, and the size of a dynamic dimension.
 // CHECK-LABEL: func.func @assemble(
 func.func @assemble(%p: tensor<?xi32>, %c: tensor<?xi32>, %v: tensor<?xf32>, %n: index, %w: tensor<?xi8>) {
