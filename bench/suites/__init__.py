@@ -11,6 +11,8 @@ from bench.records import Options, Progress, Report
 SUITES: dict[str, str] = {
     "spmm": "bench.suites.spmm",
     "hss": "bench.suites.hss",
+    "dense": "bench.suites.dense",
+    "lowprecision": "bench.suites.lowprecision",
     "degrees": "bench.suites.degrees",
     "packing": "bench.suites.packing",
     "gradients": "bench.suites.gradients",
@@ -21,7 +23,7 @@ SUITES: dict[str, str] = {
 }
 
 #: Suites that run when none is named; ``matrices`` joins when there is data for it.
-DEFAULT = ("spmm", "hss", "packing", "degrees", "gradients", "overhead", "compile", "demo")
+DEFAULT = ("spmm", "hss", "dense", "packing", "degrees", "gradients", "overhead", "compile", "demo")
 
 
 def load(name: str) -> Callable[[Options, Progress], Report]:
