@@ -1,0 +1,135 @@
+"""bf16, int8 and int4 products: against torch's dense product of the same type, and against honest dense rivals.
+
+Dense bf16 and int8 in torch are slow on processors without instructions for them. So every case also
+meets dense f32, in torch and in pith, and pith's own dense kernel of the same type.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pith
+import torch
+
+from bench.harness import Contest
+from bench.operands import SHAPES, aligned, weights
+from bench.records import Options, Progress, Report, Table
+from bench.sweep import Sweep, plural
+
+FORMATS = ("C0(2:4)", "C1(2:4)->C0(2:4)", "V(4)C0(2:4)", "B(4x1)C0(1:4)", "B(16x16)C0(1:2)")
+ELEMENTS = ("bf16", "i8", "i4")
+
+OWN, OWN_DENSE, OWN_F32 = "pith", "pith dense", "pith f32"
+TORCH, TORCH_F32 = "torch dense", "torch dense f32"
+
+#: What the summary compares; torch has no product of int4 weights on every processor.
+COMPARED = ((OWN, TORCH_F32), (OWN, OWN_F32), (OWN, OWN_DENSE))
+
+#: Values of 4 bits that share a scale and a zero point.
+GROUP = 64
+
+#: Largest int8 weight: oneDNN without VNNI saturates sums of two larger products, which would be another result.
+LARGEST = 63
+
+NOTES = (
+    "Times in ms, medians over the rounds; `x` is the speed-up over dense torch in f32, conversions left out.",
+    f"`{OWN}`: sparse, of the type named; `{OWN_DENSE}`: pith's kernel of the same type for unpruned weights;",
+    f"`{OWN_F32}`: the same sparse weights in f32; `{TORCH}`: torch's product of the type, where it has one.",
+    f"i4: weights in groups of {GROUP}, times f32.",
+)
+
+
+def run(options: Options, progress: Progress) -> Report:
+    """Run the suite: a sweep per element type, whose rivals differ."""
+    report = Report("lowprecision", "Low-precision structured sparsity x dense", notes=list(NOTES))
+    shapes, formats = (SHAPES[1:2], FORMATS[:1]) if options.quick else (SHAPES, FORMATS)
+    sweeps = {}
+    for element in ELEMENTS:
+        sweeps[element] = Sweep(options)
+        before = len(report.tables)
+        sweeps[element].run(_contests(shapes, formats, element), report, progress)
+        report.tables[before:] = [dataclasses.replace(t, title=f"{element}, {t.title}") for t in report.tables[before:]]
+    report.tables[:0] = [_summary(sweeps, threads, formats) for threads in options.threads]
+    return report
+
+
+def _contests(shapes: Any, formats: tuple[str, ...], element: str) -> Iterator[tuple[Contest, dict[str, Any]]]:
+    for shape in shapes:
+        for fmt in formats:
+            pruned = pith.prune(weights(*shape[:2]), fmt)
+            name = f"{'x'.join(map(str, shape))} {fmt} {element}"
+            yield _MAKE[element](name, pruned, shape[2], fmt), {"shape": shape, "format": fmt, "element": element}
+
+
+def _bf16(name: str, pruned: np.ndarray, columns: int, fmt: str) -> Contest:
+    w, x = pruned.astype(ml_dtypes.bfloat16), _random(pruned.shape[1], columns).astype(ml_dtypes.bfloat16)
+    rival = [torch.from_numpy(array.view(np.int16)).view(torch.bfloat16) for array in (w, x)]
+    return _contest(name, w, x, fmt, lambda: torch.mm(*rival).float(), 1e-2)
+
+
+def _i8(name: str, pruned: np.ndarray, columns: int, fmt: str) -> Contest:
+    rng = np.random.default_rng(3)
+    w = np.where(pruned != 0, rng.integers(1, LARGEST + 1, pruned.shape), 0).astype(np.int8)
+    x = rng.integers(-127, 128, (pruned.shape[1], columns)).astype(np.int8)
+    rival = torch.from_numpy(w), torch.from_numpy(x)
+    return _contest(name, w, x, fmt, lambda: torch._int_mm(*rival), 1e-6)
+
+
+def _i4(name: str, pruned: np.ndarray, columns: int, fmt: str) -> Contest:
+    x = aligned(_random(pruned.shape[1], columns))
+    q = pith.quantize(pruned, fmt, bits=4, group=GROUP)
+    dense = pith.quantize(pruned, bits=4, group=GROUP)
+    stored = q.dequantize()
+    w = stored.to_dense()
+    contestants = {
+        OWN: lambda: q @ x,
+        OWN_F32: lambda: pith.matmul(stored, x, variant="sparse"),
+        OWN_DENSE: lambda: dense @ x,
+        **_torch_f32(w, x),
+    }
+    # Groups of dense storage round the same weights to other integers: by half a step of 15, at most.
+    return Contest(name, contestants, TORCH_F32, w.astype(np.float64) @ x, 0.2, 2.0 * stored.nnz * columns)
+
+
+def _contest(
+    name: str, w: np.ndarray, x: np.ndarray, fmt: str, product: Callable[[], Any], tolerance: float
+) -> Contest:
+    stored, unpruned = pith.compress(w, fmt), pith.compress(w, "dense")
+    wide = pith.compress(aligned(w.astype(np.float32)), fmt)
+    x32 = aligned(x.astype(np.float32))
+    contestants = {
+        OWN: lambda: pith.matmul(stored, x, variant="sparse"),
+        OWN_F32: lambda: pith.matmul(wide, x32, variant="sparse"),
+        OWN_DENSE: lambda: pith.matmul(unpruned, x, variant="sparse"),
+        TORCH: product,
+        **_torch_f32(w.astype(np.float32), x32),
+    }
+    reference = w.astype(np.float64) @ x.astype(np.float64)
+    return Contest(name, contestants, TORCH_F32, reference, tolerance, 2.0 * stored.nnz * x.shape[1])
+
+
+def _torch_f32(w: np.ndarray, x: np.ndarray) -> dict[str, Callable[[], Any]]:
+    operands = torch.from_numpy(aligned(w)), torch.from_numpy(x)
+    return {TORCH_F32: lambda: torch.mm(*operands)}
+
+
+def _random(rows: int, columns: int) -> np.ndarray:
+    return np.random.default_rng(2).standard_normal((rows, columns), np.float32)
+
+
+_MAKE = {"bf16": _bf16, "i8": _i8, "i4": _i4}
+
+
+def _summary(sweeps: Mapping[str, Sweep], threads: int, formats: tuple[str, ...]) -> Table:
+    """Geometric means over the shapes, per element type and format."""
+    rows = []
+    for element, sweep in sweeps.items():
+        for fmt in formats:
+            means = sweep.means(threads, COMPARED, format=fmt)
+            rows.append((element, fmt, f"{pith.HSS.parse(fmt).density:.3f}", *(f"{m:.2f}" for m in means)))
+    columns = ("type", "format", "density", *(f"{name} / {over}" for name, over in COMPARED))
+    return Table(f"Speed-ups, geometric mean over shapes, {plural(threads)}", columns, tuple(rows))
