@@ -63,6 +63,20 @@ class _Emitter:
         return self.tile.variant.lanes
 
     @property
+    def tail(self) -> RegisterTile | None:
+        """A tile of half the lanes for a last panel that is at most half full, where columns are many and unknown."""
+        half = self.lanes // 2
+        if (
+            isinstance(self.cols, int)
+            or VARIANT_ATTRIBUTE in self.m.generic.op.operation.attributes
+            or self.tile.vectors < 8
+            or not self.roles.direct
+        ):
+            return None
+        variant = dataclasses.replace(self.tile.variant, lanes=half)
+        return dataclasses.replace(self.tile, variant=variant, vectors=self.tile.vectors // 2)
+
+    @property
     def panels(self) -> Index:
         return b.ceildiv(self.cols, self.lanes)
 
@@ -74,17 +88,16 @@ class _Emitter:
         group = self.tile.group
         return max(1, CHUNK_ROWS // (self.roles.unit * group)) * group
 
-    @property
-    def strip_units(self) -> int | None:
-        """Coordinates of the second level per strip, or None when that level cannot be cut."""
-        if self.roles.has_cursors and self.tile.variant.strip and not self.tile.widens:
-            return max(1, self.tile.variant.strip // self.roles.format.exprs[1].div)
+    def strip_units(self, tile: RegisterTile) -> int | None:
+        """Coordinates of the second level per strip of ``tile``, or None when that level cannot be cut."""
+        if self.roles.has_cursors and tile.variant.strip and not tile.widens:
+            return max(1, tile.variant.strip // self.roles.format.exprs[1].div)
         if not self.roles.has_strips:
             return None
-        depth = self.roles.format.exprs[1].div * self.tile.block
-        reds = STRIP_BYTES // (self.lanes * bytes_of(self.tile.element))
-        reds = min(reds, self.tile.exact_terms or reds)
-        return max(1, reds // depth) * self.tile.block
+        depth = self.roles.format.exprs[1].div * tile.block
+        reds = STRIP_BYTES // (self.lanes * bytes_of(tile.element))
+        reds = min(reds, tile.exact_terms or reds)
+        return max(1, reds // depth) * tile.block
 
 
 def emit_panel(m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None = None) -> ir.Value:
@@ -167,17 +180,24 @@ def _task(e: _Emitter, panels: ir.Value, out: ir.Value, panel: ir.Value, chunk: 
     first_row, count = _row_range(e, chunk, units)
     tile = _tile(e, _stored_size(e.roles, e.m.row_dim, e.rows) if units is None else units * e.roles.unit)
 
-    strip = e.strip_units
-    if strip is not None or not e.roles.direct:
+    if e.strip_units(e.tile) is not None or not e.roles.direct:
         sums = e.tile.arithmetic.sums
         zero = vector.broadcast(ir.VectorType.get([e.lanes], sums), b.zero_of(sums))
         b.for_loop(0, count, lambda r: vector.store(zero, tile, [b.value(r), b.value(0)]))
-    if not e.roles.direct:
-        scatter_rows(e.tile, e.m, tile, Panel(panels, panel), first_row, chunk, units)
-    else:
-        visit_rows(e.tile, Panel(panels, panel), tile, b.mul(chunk, units), units, strip)
     first_col = b.mul(panel, e.lanes)
     width = b.minimum(e.lanes, b.sub(e.cols, first_col))
+
+    def visit(registers: RegisterTile) -> None:
+        lo, strip = b.mul(chunk, units), e.strip_units(registers)
+        visit_rows(registers, Panel(panels, panel), tile, lo, units, strip)
+
+    if not e.roles.direct:
+        scatter_rows(e.tile, e.m, tile, Panel(panels, panel), first_row, chunk, units)
+    elif e.tail is None:
+        visit(e.tile)
+    else:
+        narrow = b.less(b.value(width), b.value(e.tail.variant.lanes + 1))
+        b.if_else(narrow, lambda: visit(e.tail), lambda: visit(e.tile))
     _write(e, tile, out, (first_row, first_col), (count, width))
 
 

@@ -17,9 +17,9 @@ class Panel:
     panels: ir.Value
     number: ir.Value
 
-    def row(self, type_: ir.VectorType, red: Index, offset: int = 0) -> ir.Value:
-        """The panel's row of contracted coordinate ``red + offset``."""
-        return vector.load(type_, self.panels, [self.number, b.value(b.add(red, offset)), b.value(0)])
+    def row(self, type_: ir.VectorType, red: Index, offset: int = 0, lane: int = 0) -> ir.Value:
+        """From ``lane`` on, the panel's row of contracted coordinate ``red + offset``."""
+        return vector.load(type_, self.panels, [self.number, b.value(b.add(red, offset)), b.value(lane)])
 
 
 def pack_panel(

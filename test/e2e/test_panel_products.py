@@ -159,3 +159,19 @@ def test_no_contracted_coordinates():
     for text in ("C0(2:4)", "C0(4:4)", "C0(*)", "V(4)C0(2:4)"):
         for columns in (1, 20):
             check_product(np.random.default_rng(0), text, columns, times=(5, 0))
+
+
+@pytest.mark.parametrize("columns", [1, 31, 32, 33, 64, 96, 97, 129])
+def test_unknown_numbers_of_columns_share_a_kernel(columns):
+    """Without a variant, a last panel that is at most half full takes a tile of half the lanes."""
+    rng = np.random.default_rng(SEED + columns)
+    fmt = pith.HSS.parse("C1(2:4)->C0(2:4)")
+    w = pith.prune(rng.standard_normal((70, 320)).astype(np.float32), fmt)
+    a, x = pith.compress(w, fmt), rng.standard_normal((320, columns)).astype(np.float32)
+    kernel = compile_source(
+        source(fmt.to_format(), "f32", False, '"pith.multiple" = 64 : i64', parse_isa("host").name), "product"
+    )
+    out = np.full((70, columns), np.nan, np.float32)
+    kernel.native(*a.buffers, *a.shape, x, out)
+    reference = w.astype(np.float64) @ x.astype(np.float64)
+    assert np.linalg.norm(out - reference) < TOLERANCE["f32"] * np.linalg.norm(reference)
