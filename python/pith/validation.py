@@ -21,7 +21,7 @@ def validate(w: Any, fmt: FormatLike) -> None:
     Example:
         >>> import numpy as np
         >>> validate(np.array([[1, 0, 2, 0]]), "C0(2:4)")
-        >>> validate(np.array([[1, 0, 2, 3]]), "C0(2:4)")
+        >>> validate(np.array([[1, 0, 2, 3]]), "C0(2:4)")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
             ...
         pith.errors.FormatError: ...
