@@ -9,6 +9,7 @@ import pith
 import pytest
 import torch
 from cpu_programs import DTYPES, check, poisoned, random_dense, random_sparse, wide
+from pith.compiler.kernel import as_torch
 from pith.formats import HSS, Format
 from pith.runtime import kernel_cache, num_threads, set_num_threads
 
@@ -271,3 +272,16 @@ def test_bitwise_the_same_whatever_the_threads(fmt):
     check(results[0], wide(w) @ wide(x), "f32")
     for other in results[1:]:
         np.testing.assert_array_equal(results[0].view(np.int32), other.view(np.int32))
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+@pytest.mark.parametrize("right", [False, True])
+@pytest.mark.parametrize("element", ["f32", "bf16"])
+def test_dense_operands_stored_by_columns_are_read_as_they_are(kind, right, element):
+    a = pith.compress(pith.prune(random_dense(RNG, (32, 64), element), "C0(2:4)"), "C0(2:4)")
+    shape = (9, 32) if right else (64, 9)
+    by_rows = random_dense(RNG, shape[::-1], element)
+    x = as_torch(by_rows).T if kind == "torch" else by_rows.T
+    out = pith.matmul(x, a, variant="sparse") if right else pith.matmul(a, x, variant="sparse")
+    reference = wide(by_rows.T) @ wide(a.to_dense()) if right else wide(a.to_dense()) @ wide(by_rows.T)
+    check(out.float().numpy() if kind == "torch" else out, reference, element)

@@ -87,31 +87,34 @@ class Plan:
         kernel: on the stored operand; the fall-back of a dense product.
         dtype: of the result.
         computed: element type of the dense product, None for the kernel.
+        turned: the kernel reads the dense operand by columns.
     """
 
     kernel: Kernel
     dtype: np.dtype
     computed: str | None
+    turned: bool
 
     def run(self, a: SparseTensor, x: Any, result: Any, right: bool) -> None:
         """Write the product of ``a`` and a matrix to ``result``."""
         if self.computed is None or not dense_product(a, x, result, right, self.computed):
-            self.kernel.native(*a.buffers, *a.shape, x, result)
+            self.kernel.native(*a.buffers, *a.shape, x.T if self.turned else x, result)
 
 
 def _multiply(a: SparseTensor, x: Any, out: Any, right: bool, variant: str) -> Any:
     """``a @ x``, or ``x @ a`` when ``right``, of any rank of ``x``."""
     x = _array(x, "the dense operand")
     shape, full = result_shape(a, tuple(x.shape), right)
-    plan = _plan(a, shape[0] if right else shape[-1], right, variant)
-    if out is None:
-        result = aligned_empty(math.prod(full), plan.dtype).reshape(full)
-    else:
+    if out is not None:
         result = _array(out, "out")
         x = _destination(result, full, x)
+    turned = len(shape) == 2 == len(full) and _is_column_major(x)
+    plan = _plan(a, shape[0] if right else shape[-1], right, variant, turned)
+    if out is None:
+        result = aligned_empty(math.prod(full), plan.dtype).reshape(full)
     if len(shape) == 2 == len(full):
         if plan.computed is None:  # the common case, without another call
-            plan.kernel.native(*a.buffers, *a.shape, x, result)
+            plan.kernel.native(*a.buffers, *a.shape, x.T if turned else x, result)
         else:
             plan.run(a, x, result, right)
     else:
@@ -119,14 +122,21 @@ def _multiply(a: SparseTensor, x: Any, out: Any, right: bool, variant: str) -> A
     return _as_kind_of(result, x) if out is None else out
 
 
-def _plan(a: SparseTensor, columns: int, right: bool, variant: str) -> Plan:
+def _is_column_major(x: Any) -> bool:
+    """True for a matrix stored by columns: kernels read it as it is."""
+    if isinstance(x, np.ndarray):
+        return x.flags.f_contiguous and not x.flags.c_contiguous
+    return not x.is_contiguous() and x.T.is_contiguous()
+
+
+def _plan(a: SparseTensor, columns: int, right: bool, variant: str, turned: bool) -> Plan:
     """The plan for a number of columns, decided once per tensor."""
     columns = rounded_columns(columns) if columns > 64 else columns
     plans = products_of(a).plans
-    key = (columns, right, variant, num_threads())
+    key = (columns, right, variant, num_threads(), turned)
     plan = plans.get(key)
     if plan is None:
-        plan = plans[key] = _decide(a, columns, right, variant)
+        plan = plans[key] = _decide(a, columns, right, variant, turned)
     return plan
 
 
@@ -140,7 +150,7 @@ def rounded_columns(columns: int) -> int:
     return (columns + unit // 2) // unit * unit
 
 
-def _decide(a: SparseTensor, columns: int, right: bool, variant: str) -> Plan:
+def _decide(a: SparseTensor, columns: int, right: bool, variant: str, turned: bool) -> Plan:
     from pith.lowering.panel.variant import Roles, size_class
 
     from ..tuning.problem import Problem
@@ -153,9 +163,9 @@ def _decide(a: SparseTensor, columns: int, right: bool, variant: str) -> Plan:
     chosen = choose(problem, variant).variant
     own = choose(problem, "sparse").variant if chosen.is_dense else chosen
     multiple = size_class(Roles.of(problem.format, problem.kept_dim), problem.contracted)
-    kernel = _kernel(problem.format, element, right, own.attribute, multiple)
+    kernel = _kernel(problem.format, element, right, own.attribute, multiple, turned)
     computed = (chosen.family.partition(":")[2] or element) if chosen.is_dense else None
-    return Plan(kernel, result_dtype(a), computed)
+    return Plan(kernel, result_dtype(a), computed, turned)
 
 
 def result_shape(a: SparseTensor, shape: tuple[int, ...], right: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -231,9 +241,9 @@ def _no_kernel(dtype: np.dtype) -> DTypeError:
 
 
 @functools.cache
-def _kernel(fmt: Format, element: str, right: bool, variant: str | None, multiple: int) -> Kernel:
+def _kernel(fmt: Format, element: str, right: bool, variant: str | None, multiple: int, turned: bool) -> Kernel:
     """The kernel for sparse operands of a format."""
-    return compile_source(matmul_source(fmt, element, right, variant, multiple), "matmul")
+    return compile_source(matmul_source(fmt, element, right, variant, multiple, turned), "matmul")
 
 
 def _as_kind_of(result: np.ndarray, x: Any) -> Any:

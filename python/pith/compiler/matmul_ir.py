@@ -21,18 +21,23 @@ ACCUMULATORS = {
 RESULTS = {"f16": "f16", "bf16": "bf16"}
 
 
-def matmul_source(fmt: Format, element: str, right: bool, variant: str | None = None, multiple: int = 1) -> str:
+def matmul_source(
+    fmt: Format, element: str, right: bool, variant: str | None = None, multiple: int = 1, turned: bool = False
+) -> str:
     """Pith-level IR of ``out = A @ x`` (``right``: ``out = x @ A``) with dynamic shapes.
 
     Args:
         variant: shape of the kernel (``lanes=64,rows=1``), None for the compiler's choice.
         multiple: a number known to divide the contracted size.
+        turned: the dense operand arrives transposed.
     """
     acc = ACCUMULATORS[element]
     result = RESULTS.get(element, acc)
     dense, encoded = f"tensor<?x?x{element}>", f"tensor<?x?x{element}, #fmt>"
     sums, outs, buffer = f"tensor<?x?x{acc}>", f"tensor<?x?x{result}>", f"memref<?x?x{result}>"
-    maps = ("(k, j)", "(i, k)") if right else ("(i, k)", "(k, j)")
+    maps = ["(k, j)", "(i, k)"] if right else ["(i, k)", "(k, j)"]
+    if turned:
+        maps[1] = "(k, i)" if right else "(j, k)"
     mul, add, zero = ("mulf", "addf", "0.0") if acc.startswith("f") else ("muli", "addi", "0")
     into, allocate = ("dst", "") if acc == result else ("wide", _EMPTY.format(sums=sums, outs=outs))
     product, narrow = ("y", "") if acc == result else ("sum", _NARROW.format(**locals()))
