@@ -104,7 +104,7 @@ def _choose(op: ir.OpView, encoded: list[int], own: list[int], driver: int | Non
     if tiles:
         return "tiles", f"a matrix product on AMX tiles: {describe(tiles)}"
     if alone and match_matmul(analyse(op, driver)):
-        return "panel", "a matrix product of f32 or f64: packed panels, accumulators in registers"
+        return "panel", "a matrix product: packed panels, accumulators in registers"
     if not own and path != "loops":
         return "sparsifier", "no template of its own, and sparse_tensor can say the format"
-    return "scalar", "not a 2-D product of f32 or f64, and sparse_tensor cannot say the format or the dynamic shape"
+    return "scalar", "not a 2-D product with sums of 32 or 64 bits, and sparse_tensor cannot say the format or the dynamic shape"

@@ -84,7 +84,7 @@ class QuantizedTensor:
     def dequantize(self) -> SparseTensor:
         """The tensor in f32: what products with f32 operands multiply."""
         wide = self.integers.astype(np.float32)
-        if self.group is None:
+        if self.group is None or self.zero_points is None:
             values = wide * self.scales[self._rows()]
         else:
             group = np.arange(self.count) // self.group
