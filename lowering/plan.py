@@ -107,4 +107,4 @@ def _choose(op: ir.OpView, encoded: list[int], own: list[int], driver: int | Non
         return "panel", "a matrix product: packed panels, accumulators in registers"
     if not own and path != "loops":
         return "sparsifier", "no template of its own, and sparse_tensor can say the format"
-    return "scalar", "not a 2-D product with sums of 32 or 64 bits, and sparse_tensor cannot say the format or the dynamic shape"
+    return "scalar", "not a matrix product of numbers, and sparse_tensor cannot say the format or the dynamic shape"
