@@ -4,14 +4,12 @@ import dataclasses
 import math
 from typing import ClassVar
 
-from pith._mlir import bufferization, ir
+from pith._mlir import ir
 from pith.passes.core import Pass
 
-from .contraction import zero_filled
 from .dense_contraction import DenseContraction, match_dense_contraction
-from .destination import buffer_to_overwrite, is_exclusive
+from .dense_tensors import emit_on_tensors, read_only_buffer
 from .epilogue import match_epilogue
-from .epilogue_values import BoundEpilogue, bind
 from .isa import Isa
 from .module_isa import isa_of
 from .panel.dense import emit_dense
@@ -63,32 +61,8 @@ def _lower_tensors(c: DenseContraction, isa: Isa) -> None:
     """Emit the kernel of a product of tensors, with what can be computed before its result is stored."""
     epilogue = match_epilogue(c.op) if c.op.results[0].type.rank == 2 else None
     with ir.InsertionPoint(epilogue.last if epilogue else c.op), c.op.location:
-        if epilogue:
-            result = _emit_with_epilogue(c, bind(epilogue), isa)
-        else:
-            result = _emit(c, isa)
+        result = emit_on_tensors(c, [read_only_buffer(v) for v in list(c.op.operands)[:2]], isa, epilogue)
     replace_product(c.op.operation, epilogue, result)
-
-
-def _emit(c: DenseContraction, isa: Isa) -> ir.Value:
-    init = c.op.operands[2]
-    exclusive = is_exclusive(init)
-    zeroed = zero_filled(init)
-    out = buffer_to_overwrite(init if zeroed is None else zeroed, exclusive or zeroed is None)
-    emit_dense(c, [*_inputs(c), out], isa, fresh=zeroed is not None, finish=None)
-    return bufferization.to_tensor(init.type, out, restrict=True, writable=True)
-
-
-def _emit_with_epilogue(c: DenseContraction, bound: BoundEpilogue, isa: Isa) -> ir.Value:
-    if bound.transposed:
-        c = dataclasses.replace(c, dims=(c.dims[0], c.dims[1], c.dims[2][::-1]))
-    emit_dense(c, [*_inputs(c), bound.out], isa, fresh=True, finish=bound.apply)
-    return bound.result()
-
-
-def _inputs(c: DenseContraction) -> list[ir.Value]:
-    types = [ir.MemRefType.get(v.type.shape, v.type.element_type) for v in (c.op.operands[0], c.op.operands[1])]
-    return [bufferization.to_buffer(t, v, read_only=True) for t, v in zip(types, c.op.operands)]
 
 
 def _products(module: ir.Module) -> list[DenseContraction]:

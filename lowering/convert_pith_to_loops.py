@@ -11,6 +11,7 @@ from . import builder as b
 from .amx.emit import emit_tiles
 from .amx.match import match_tiles
 from .contraction import analyse, encoded_operands, is_generic, match_matmul, why_not_sparse
+from .dense_tensors import match_plain
 from .epilogue import match_epilogue
 from .isa import Isa
 from .levels import Storage, inside, load_value, start, storage_of, walk
@@ -121,8 +122,11 @@ def _lower_linalg(op: ir.Operation, isa: Isa, panel_only: bool) -> None:
         if generic is None:
             return
         storage = _storage(view.operands[driver])
+        plain = match_plain(matmul, isa) if matmul else None
         if tiles:
             result = emit_tiles(tiles, storage, epilogue)
+        elif matmul and plain:
+            result = plain.emit(matmul, storage, isa, epilogue)
         else:
             result = emit_panel(matmul, storage, isa, epilogue) if matmul else emit_scalar(generic, storage)
     replace_product(op, epilogue, result)

@@ -34,7 +34,12 @@ GROUP_COLUMNS = 128
 
 
 def emit_dense(
-    c: DenseContraction, buffers: Sequence[ir.Value], isa: Isa, fresh: bool, finish: Transform | None
+    c: DenseContraction,
+    buffers: Sequence[ir.Value],
+    isa: Isa,
+    fresh: bool,
+    finish: Transform | None,
+    variant: Variant | None = None,
 ) -> None:
     """Emit the kernel at the insertion point.
 
@@ -42,15 +47,22 @@ def emit_dense(
         buffers: the operands of ``c`` as memrefs.
         fresh: the content of the output does not matter.
         finish: makes what is stored of what the product would store, for products without outer loops.
+        variant: of whole machine vectors, by default the one that suits the number of columns.
     """
-    _Emitter(c, buffers, isa, fresh, finish).emit()
+    _Emitter(c, buffers, isa, fresh, finish, variant).emit()
 
 
 class _Emitter:
     """The loops around the tasks."""
 
     def __init__(
-        self, c: DenseContraction, buffers: Sequence[ir.Value], isa: Isa, fresh: bool, finish: Transform | None
+        self,
+        c: DenseContraction,
+        buffers: Sequence[ir.Value],
+        isa: Isa,
+        fresh: bool,
+        finish: Transform | None,
+        variant: Variant | None,
     ):
         self.c, self.fresh, self.finish = c, fresh, finish
         self.lhs, self.rhs = (Operand(buffers[i], c.dims[i]) for i in (c.lhs, c.rhs))
@@ -61,7 +73,7 @@ class _Emitter:
         self.element = buffers[0].type.element_type
         size = 8 if isinstance(self.element, ir.F64Type) else 4
         self.vector = isa.vector_bytes // size
-        self.variant = dense_variant(self.cols if isinstance(self.cols, int) else None, size, isa)
+        self.variant = variant or dense_variant(self.cols if isinstance(self.cols, int) else None, size, isa)
         self.narrow = dense_variant(self.vector, size, isa)
         self.lanes = self.variant.lanes
         self.panels = b.ceildiv(self.cols, self.lanes)

@@ -141,6 +141,8 @@ def default_variant(
         return Variant(
             1, math.prod(roles.windows(2 * vector).values()) if roles.direct and not roles.is_dense else rows
         )
+    if roles.is_dense and roles.direct:
+        return dense_variant(columns, element_bytes, isa)
     # Eight accumulators keep two FMA pipes of latency 4 busy and leave room for the operands among 16 registers.
     # A row alone has no use for more: past 256 bytes its results no longer fit L1 beside the panel.
     most = max(1, PANEL_BYTES // element_bytes) if rows == 1 else vector * max(1, 8 // rows)

@@ -9,6 +9,9 @@ import pith
 import pytest
 import torch
 from cpu_programs import Operand, check, generic, kernel, multiply_add, random_dense, wide
+from pith.formats import HSS, Format
+from pith.lowering.isa import host_isa
+from pith.lowering.panel.variant import Roles, default_variant
 from pith.runtime import live_bytes, num_threads, set_num_threads
 
 #: Operands of products as in einsum.
@@ -99,6 +102,22 @@ def test_nan_and_infinity_spread_as_in_sums():
     out = compiled(a, b, init)
     assert np.isnan(out[11]).all() and np.isinf(out[:11, 16]).all()
     assert np.isfinite(out[:11, :16]).all()
+
+
+@pytest.mark.parametrize("columns", [1, 3, 8, 17, 40])
+@pytest.mark.parametrize("rows", [37, 64])
+def test_formats_that_hold_everything_run_the_dense_kernel(rows, columns):
+    rng = np.random.default_rng(columns)
+    w, x, y = (random_dense(rng, s, "f32") for s in ((rows, 48), (48, columns), (columns, rows)))
+    dense, levels = (pith.compress(w, f) for f in (Format.dense(2), HSS.parse("C1(4:4)->C0(4:4)")))
+    isa = host_isa()
+    variants = {default_variant(Roles.of(a.format, 0), columns, 4, isa) for a in (dense, levels)}
+    assert len(variants) == 1
+    for product in (lambda a: pith.matmul(a, x, variant="sparse"), lambda a: pith.matmul(y, a, variant="sparse")):
+        if columns >= isa.vector_bytes // 4:  # narrower ones have tiles that follow the levels
+            np.testing.assert_array_equal(product(dense), product(levels))
+    check(pith.matmul(levels, x, variant="sparse"), wide(w) @ wide(x), "f32")
+    check(pith.matmul(y, levels, variant="sparse"), wide(y) @ wide(w), "f32")
 
 
 class Attention(torch.nn.Module):

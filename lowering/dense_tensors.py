@@ -1,0 +1,122 @@
+"""Dense products of tensors: where the operands and the result of the kernel are."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from pith._mlir import bufferization, ir, memref
+
+from .builder import Index
+from .contraction import Matmul, zero_filled
+from .dense_contraction import DenseContraction
+from .destination import buffer_to_overwrite, is_exclusive
+from .epilogue import Epilogue
+from .epilogue_values import bind
+from .isa import Isa
+from .levels import Storage
+from .panel.dense import emit_dense
+from .panel.emit import VARIANT_ATTRIBUTE
+from .panel.variant import Variant
+
+
+def read_only_buffer(dense: ir.Value) -> ir.Value:
+    """A tensor without encoding as a memref."""
+    return bufferization.to_buffer(ir.MemRefType.get(dense.type.shape, dense.type.element_type), dense, read_only=True)
+
+
+def emit_on_tensors(
+    c: DenseContraction, inputs: Sequence[ir.Value], isa: Isa, epilogue: Epilogue | None, variant: Variant | None = None
+) -> ir.Value:
+    """Emit a product at the insertion point; returns the result tensor, that of the epilogue when there is one.
+
+    Args:
+        inputs: both inputs of ``c`` as memrefs.
+    """
+    if epilogue is None:
+        return _emit(c, inputs, isa, variant)
+    bound = bind(epilogue)
+    if bound.transposed:
+        c = dataclasses.replace(c, dims=(c.dims[0], c.dims[1], c.dims[2][::-1]))
+    emit_dense(c, [*inputs, bound.out], isa, fresh=True, finish=bound.apply, variant=variant)
+    return bound.result()
+
+
+def _emit(c: DenseContraction, inputs: Sequence[ir.Value], isa: Isa, variant: Variant | None) -> ir.Value:
+    init = c.op.operands[2]
+    exclusive = is_exclusive(init)
+    zeroed = zero_filled(init)
+    out = buffer_to_overwrite(init if zeroed is None else zeroed, exclusive or zeroed is None)
+    emit_dense(c, [*inputs, out], isa, fresh=zeroed is not None, finish=None, variant=variant)
+    return bufferization.to_tensor(init.type, out, restrict=True, writable=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class PlainProduct:
+    """A product whose stored operand holds every element, row by row: the dense kernel multiplies it as it is."""
+
+    contraction: DenseContraction
+    variant: Variant | None
+
+    def emit(self, m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None) -> ir.Value:
+        """Emit the kernel at the insertion point; returns the result tensor."""
+        c = self.contraction
+        inputs = [_matrix(storage), read_only_buffer(m.generic.inputs[m.dense])]
+        return emit_on_tensors(c, inputs if c.lhs == 0 else inputs[::-1], isa, epilogue, self.variant)
+
+
+def match_plain(m: Matmul, isa: Isa) -> PlainProduct | None:
+    """The dense product that ``m`` is when its format stores all elements in the order of rows, else None.
+
+    Few columns, or a variant of fewer lanes than a vector has, are what the general template has tiles for.
+    """
+    g, fmt = m.generic, m.generic.format
+    if not fmt.is_dense or not is_row_major(fmt.exprs) or fmt.padded:
+        return None
+    types = {v.type.element_type for v in g.op.operands}
+    if len(types) != 1 or not isinstance(next(iter(types)), (ir.F32Type, ir.F64Type)) or m.row_dim != 0:
+        return None
+    dims = [tuple(d for d in g.dims(i) if d is not None) for i in range(3)]
+    row, red = dims[g.sparse]
+    (col,) = set(dims[m.dense]) - {red}
+    c = DenseContraction(g.op, (dims[0], dims[1], dims[2]), g.sparse, row, col, red, ())
+    attributes = g.op.operation.attributes
+    named = VARIANT_ATTRIBUTE in attributes
+    variant = Variant.parse(ir.StringAttr(attributes[VARIANT_ATTRIBUTE]).value) if named else None
+    lanes = isa.vector_bytes // (8 if isinstance(next(iter(types)), ir.F64Type) else 4)
+    columns = c.static_size(col)
+    narrow = (variant is not None and variant.lanes % lanes) or (columns is not None and columns < lanes)
+    return None if narrow else PlainProduct(c, variant)
+
+
+def is_row_major(exprs: Sequence) -> bool:
+    """True when levels that are all dense count through a matrix row by row.
+
+    >>> from pith.formats import HSS, Format
+    >>> dense, blocks = HSS.parse("C1(4:4)->C0(4:4)").to_format(), HSS.parse("B(4x4)C0(2:2)").to_format()
+    >>> is_row_major(Format.dense(2).exprs), is_row_major(dense.exprs), is_row_major(blocks.exprs)
+    (True, True, False)
+    """
+    order = [(e.dim, -e.div) for e in exprs]
+    return order == sorted(order)
+
+
+def _matrix(storage: Storage) -> ir.Value:
+    """The values as a matrix of the operand's sizes."""
+    rows, columns = storage.sizes
+    dynamic = ir.ShapedType.get_dynamic_size()
+
+    def known(sizes: Sequence[Index]) -> list[int]:
+        return [s if isinstance(s, int) else dynamic for s in sizes]
+
+    sizes, strides = [rows, columns], [columns, 1]
+    layout = ir.StridedLayoutAttr.get(0, known(strides))
+    type_ = ir.MemRefType.get(known(sizes), storage.values.type.element_type, layout)
+    return memref.ReinterpretCastOp(
+        type_,
+        storage.values,
+        [],
+        [s for s in sizes if not isinstance(s, int)],
+        [s for s in strides if not isinstance(s, int)],
+        [0],
+        known(sizes),
+        known(strides),
+    ).result
