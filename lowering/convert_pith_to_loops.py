@@ -39,7 +39,8 @@ class ConvertPithToLoopsPass(Pass):
     matrices whose *result* is encoded takes the template of sampled products: the result has the
     pattern of the encoded tensor in ``outs``, and what that does not store is not computed. An op that
     zeros cannot be skipped in, and further encoded operands of one op, read a decompressed copy.
-    ``pith.decompress`` becomes a zero fill and a scatter.
+    ``pith.decompress`` becomes a zero fill and a scatter. Where values come from ``pith.dequantize``, they
+    are dequantised as they are read.
 
     Requires: ``linalg.generic`` only (run ``linalg-generalize-named-ops``); encoded values come from
     ``pith.assemble``. Preserves: everything without a pith encoding. Does not: compute the pattern
@@ -49,26 +50,26 @@ class ConvertPithToLoopsPass(Pass):
 
     name: ClassVar[str] = "convert-pith-to-loops"
     #: ``all``; ``panel`` to lower only matrix products that have a template and leave the rest as it is, or
-    #: ``sampled`` for those with encoded results alone.
+    #: ``sampled`` for those with encoded results alone. What reads quantised values is lowered in any case.
     templates: str = "all"
 
     def run(self, module: ir.Module) -> None:
         if self.templates not in ("all", "panel", "sampled"):
             pass_error(module.operation, f"expects templates to be all, panel or sampled, got {self.templates!r}")
         for op in _ops_with_encodings(module, ("linalg.",)):
-            if self.templates == "sampled" and not _writes_encoded(op):
+            if self.templates == "sampled" and not _writes_encoded(op) and not _reads_quantized(op):
                 continue
-            _lower_linalg(op, isa_of(module), panel_only=self.templates == "panel")
-        if self.templates == "all":
-            _lower_the_rest(module)
+            panel_only = self.templates == "panel" and not _reads_quantized(op)
+            _lower_linalg(op, isa_of(module), panel_only)
+        _lower_the_rest(module, only_quantized=self.templates != "all")
         _erase_unused(module)
         if self.templates == "all":
             _require_none_left(module)
 
 
-def _lower_the_rest(module: ir.Module) -> None:
+def _lower_the_rest(module: ir.Module, only_quantized: bool) -> None:
     for op in _ops_with_encodings(module, ("pith.",)):
-        if op.name == "pith.decompress":
+        if op.name == "pith.decompress" and (_reads_quantized(op) or not only_quantized):
             _lower_decompress(op)
 
 
@@ -122,7 +123,7 @@ def _lower_linalg(op: ir.Operation, isa: Isa, panel_only: bool) -> None:
         if generic is None:
             return
         storage = _storage(view.operands[driver])
-        plain = match_plain(matmul, isa) if matmul else None
+        plain = match_plain(matmul, isa) if matmul and not storage.quantized else None
         if tiles:
             result = emit_tiles(tiles, storage, epilogue)
         elif matmul and plain:
@@ -130,6 +131,11 @@ def _lower_linalg(op: ir.Operation, isa: Isa, panel_only: bool) -> None:
         else:
             result = emit_panel(matmul, storage, isa, epilogue) if matmul else emit_scalar(generic, storage)
     replace_product(op, epilogue, result)
+
+
+def _reads_quantized(op: ir.Operation) -> bool:
+    """An operand is dequantised: no other lowering knows how."""
+    return any(not isinstance(v.owner, ir.Block) and v.owner.name == "pith.dequantize" for v in op.operands)
 
 
 def _writes_encoded(op: ir.Operation) -> bool:

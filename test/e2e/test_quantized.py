@@ -5,6 +5,8 @@ import numpy as np
 import pith
 import pytest
 import torch
+from pith.compiler.kernel import compile_source
+from pith.formats.attribute import format_attribute
 from test_panel_products import density, random_hss
 
 FORMATS = (
@@ -176,3 +178,37 @@ def test_errors(call, error, says):
     w = np.arange(32, dtype=np.float32).reshape(4, 8)
     with pytest.raises(error, match=says):
         call(w, pith.quantize(w))
+
+
+SUM_OF_ROWS = """%zero = arith.constant dense<0.0> : tensor<8xf32>
+  %y = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i)>],
+                       iterator_types = ["parallel", "reduction"]}
+      ins(%w : tensor<8x16xf32, #fmt>) outs(%zero : tensor<8xf32>) {
+  ^bb0(%v: f32, %o: f32):
+    %t = arith.addf %o, %v : f32
+    linalg.yield %t : f32
+  } -> tensor<8xf32>"""
+
+
+@pytest.mark.parametrize("path", ["auto", "loops", "sparsifier"])
+@pytest.mark.parametrize("text", ["C0(2:4)", "csr"])
+def test_other_readers_of_quantised_values(text, path):
+    """Whatever is not a product reads dequantised values too, also in formats that upstream could iterate over."""
+    w = pith.prune(np.random.default_rng(0).standard_normal((8, 16)).astype(np.float32), "C0(2:4)")
+    q = pith.quantize(w, text, bits=4, group=8)
+    dense = q.dequantize().to_dense()
+    unpack = '%y = "pith.decompress"(%w) : (tensor<8x16xf32, #fmt>) -> tensor<8x16xf32>'
+    for body, shape, expected in ((unpack, "8x16", dense), (SUM_OF_ROWS, "8", dense.sum(1))):
+        kernel = compile_source(
+            f"""#fmt = {format_attribute(q.format)}
+func.func @f(%q: tensor<8x16xi4, #fmt>, %s: tensor<?xf32>, %z: tensor<?xi8>) -> tensor<{shape}xf32> {{
+  %w = "pith.dequantize"(%q, %s, %z) {{group = 8 : i64}}
+    : (tensor<8x16xi4, #fmt>, tensor<?xf32>, tensor<?xi8>) -> tensor<8x16xf32, #fmt>
+  {body}
+  return %y : tensor<{shape}xf32>
+}}
+""",
+            "f",
+            path=path,
+        )
+        close(kernel.native(*q.buffers, q.scales, q.zero_points), expected.astype(np.float64))
