@@ -6,21 +6,21 @@ pipelines, each a textual pipeline over pith's and upstream's passes.
 
 #: name in a textual pipeline -> "module:Class" (imported when the pass is first named).
 PASSES: dict[str, str] = {
-    "convert-pith-patterns-to-linalg": "pith.lowering.convert_pith_patterns:ConvertPithPatternsPass",
+    "convert-pith-patterns-to-linalg": "pith.lowering.patterns.convert_pith_patterns:ConvertPithPatternsPass",
     "convert-linalg-contractions-to-panels": (
-        "pith.lowering.convert_linalg_contractions:ConvertLinalgContractionsPass"
+        "pith.lowering.linalg.convert_linalg_contractions:ConvertLinalgContractionsPass"
     ),
-    "convert-linalg-to-parallel-rows": "pith.lowering.convert_linalg_to_rows:ConvertLinalgToParallelRowsPass",
+    "convert-linalg-to-parallel-rows": "pith.lowering.linalg.convert_linalg_to_rows:ConvertLinalgToParallelRowsPass",
     "convert-pith-storage-to-loops": "pith.lowering.convert_pith_storage:ConvertPithStoragePass",
     "convert-pith-permute-to-llvm": "pith.lowering.convert_pith_permute_to_llvm:ConvertPithPermuteToLLVMPass",
     "convert-pith-to-gpu": "pith.lowering.convert_pith_to_gpu:ConvertPithToGpuPass",
     "convert-pith-to-loops": "pith.lowering.convert_pith_to_loops:ConvertPithToLoopsPass",
     "convert-pith-to-sparse-tensor": "pith.lowering.convert_pith_to_sparse_tensor:ConvertPithToSparseTensorPass",
-    "convert-x86-tiles-to-llvm": "pith.lowering.convert_x86_tiles_to_llvm:ConvertX86TilesToLLVMPass",
+    "convert-x86-tiles-to-llvm": "pith.lowering.x86.convert_x86_tiles_to_llvm:ConvertX86TilesToLLVMPass",
     "pith-assemble-arguments": "pith.lowering.assemble_arguments:AssembleArgumentsPass",
     "pith-protect-arguments": "pith.lowering.protect_arguments:ProtectArgumentsPass",
     "pith-sparsify": "pith.lowering.sparsify:SparsifyPass",
-    "pith-emulate-x86": "pith.lowering.emulate_x86:EmulateX86Pass",
+    "pith-emulate-x86": "pith.lowering.x86.emulate_x86:EmulateX86Pass",
     "pith-gpu-module-to-binary": "pith.lowering.gpu_module_to_binary:GpuModuleToBinaryPass",
 }
 

@@ -11,16 +11,16 @@ from . import builder as b
 from .amx.emit import emit_tiles
 from .amx.match import match_tiles
 from .contraction import analyse, encoded_operands, is_generic, match_matmul, why_not_sparse
-from .dense_tensors import match_plain
-from .epilogue import match_epilogue
+from .epilogue.match import match_epilogue
 from .isa import Isa
 from .levels import Storage, inside, load_value, start, storage_of, walk
+from .linalg.tensors import match_plain
 from .module_isa import isa_of
 from .panel.emit import emit_panel
 from .quantized import Quantized
 from .replace_product import is_used, replace_product
+from .sampled.template import lower_encoded_result
 from .template_scalar import emit_scalar
-from .template_sddmm import lower_encoded_result
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,8 @@ from pith.formats import Format
 from .amx.match import describe, match_tiles
 from .contraction import analyse, encoded_operands, match_matmul, match_product, why_not_sparse
 from .convert_pith_to_sparse_tensor import is_convertible
-from .epilogue import match_epilogue
-from .epilogue_names import epilogue_steps
+from .epilogue.match import match_epilogue
+from .epilogue.names import epilogue_steps
 from .module_isa import isa_of
 
 

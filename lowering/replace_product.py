@@ -2,7 +2,7 @@
 
 from pith._mlir import ir
 
-from .epilogue import RESHAPES, Epilogue
+from .epilogue.match import RESHAPES, Epilogue
 
 
 def replace_product(op: ir.Operation, epilogue: Epilogue | None, result: ir.Value) -> None:

@@ -25,8 +25,8 @@ from .. import builder as b
 from ..builder import Index
 from ..contraction import zero_filled
 from ..destination import buffer_to_overwrite, is_exclusive
-from ..epilogue import Epilogue
-from ..epilogue_values import bind
+from ..epilogue.match import Epilogue
+from ..epilogue.values import bind
 from ..levels import Storage
 from ..panel.write import added_to, as_it_is, write_tile
 from ..transpose import Transform

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pith._mlir import ir, x86
 
 from ..isa import Isa
-from ..x86_tiles import tile_type
+from ..x86.tiles import tile_type
 
 #: Rows of a tile, and dwords in one of its rows.
 ROWS = COLUMNS = 16

@@ -20,8 +20,8 @@ from pith._mlir import ir, memref
 
 from .. import builder as b
 from ..builder import Index
-from ..dense_contraction import DenseContraction
 from ..isa import Isa
+from ..linalg.contraction import DenseContraction
 from ..transpose import Transform, copy_transposed
 from .batch import Operand
 from .dense_product import DenseProduct

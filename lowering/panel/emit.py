@@ -25,8 +25,8 @@ from .. import builder as b
 from ..builder import Index
 from ..contraction import Matmul, zero_filled
 from ..destination import buffer_to_overwrite, is_exclusive
-from ..epilogue import Epilogue
-from ..epilogue_values import BoundEpilogue, bind
+from ..epilogue.match import Epilogue
+from ..epilogue.values import BoundEpilogue, bind
 from ..isa import Isa
 from ..levels import Storage
 from ..transpose import tile_width

@@ -229,7 +229,8 @@ def test_column_counts_share_few_kernels():
     for n in (1, 2, 3, 4, 5, 8, 20, 64, 65, 100, 128, 300, 1000):
         x = random_dense(RNG, (32, n), "f32")
         check(pith.matmul(a, x, variant="sparse"), wide(a.to_dense()) @ wide(x), "f32")
-    assert kernel_cache().stats.compiled - compiled <= 11  # a power of two below 8 columns, panels of whole vectors above
+    # Powers of two below 8 columns, panels of whole vectors above.
+    assert kernel_cache().stats.compiled - compiled <= 11
 
 
 def test_many_threads_at_once():

@@ -11,8 +11,8 @@ from pith._mlir import ir, linalg
 from pith.dialect import make_context
 from pith.formats import HSS, Format
 from pith.formats.attribute import format_attribute
-from pith.lowering.sampled import match_sampled
-from pith.lowering.sampled_tile import SUMS, Tile, choose_tile, leaf_of
+from pith.lowering.sampled.match import match_sampled
+from pith.lowering.sampled.tile import SUMS, Tile, choose_tile, leaf_of
 
 CSR, CSC = Format.csr(), Format.csc()
 PRODUCT = """%p = arith.mulf %v, %w : f32

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from pith._mlir import arith, ir, linalg, tensor
 
-from .builder import Index, zero_of
+from ..builder import Index, zero_of
 
 
 @dataclasses.dataclass(frozen=True)

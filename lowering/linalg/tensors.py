@@ -5,17 +5,17 @@ from collections.abc import Sequence
 
 from pith._mlir import bufferization, ir, memref
 
-from .builder import Index
-from .contraction import Matmul, zero_filled
-from .dense_contraction import DenseContraction
-from .destination import buffer_to_overwrite, is_exclusive
-from .epilogue import Epilogue
-from .epilogue_values import bind
-from .isa import Isa
-from .levels import Storage
-from .panel.dense import emit_dense
-from .panel.emit import VARIANT_ATTRIBUTE
-from .panel.variant import Variant
+from ..builder import Index
+from ..contraction import Matmul, zero_filled
+from ..destination import buffer_to_overwrite, is_exclusive
+from ..epilogue.match import Epilogue
+from ..epilogue.values import bind
+from ..isa import Isa
+from ..levels import Storage
+from ..panel.dense import emit_dense
+from ..panel.emit import VARIANT_ATTRIBUTE
+from ..panel.variant import Variant
+from .contraction import DenseContraction
 
 
 def read_only_buffer(dense: ir.Value) -> ir.Value:

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 
 from pith._mlir import arith, ir, memref
 
-from . import builder as b
-from .builder import Index
-from .levels import Cursor, Step, Storage, walk
-from .sampled_tile import Leaf, Tile, choose_tile, leaf_of
+from .. import builder as b
+from ..builder import Index
+from ..levels import Cursor, Step, Storage, walk
+from .tile import Leaf, Tile, choose_tile, leaf_of
 
 #: Rows per parallel task: enough to use each block of columns several times while it is in L1.
 CHUNK_ROWS = 32

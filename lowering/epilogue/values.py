@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 from pith._mlir import arith, bufferization, ir, memref, vector
 
-from . import builder as b
-from .builder import Index
-from .contraction import zero_filled
-from .destination import buffer_to_overwrite, is_exclusive
-from .epilogue import Epilogue, Operand
-from .vectorize import broadcast, evaluate
+from .. import builder as b
+from ..builder import Index
+from ..contraction import zero_filled
+from ..destination import buffer_to_overwrite, is_exclusive
+from ..vectorize import broadcast, evaluate
+from .match import Epilogue, Operand
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ import itertools
 
 from pith._mlir import ir
 
-from .contraction import indexing_maps, is_generic, iterator_types
+from ..contraction import indexing_maps, is_generic, iterator_types
 
 #: Sizes that only run time knows count as this many when orientations are compared.
 _TYPICAL = 128

@@ -4,7 +4,7 @@ import dataclasses
 
 from pith._mlir import arith, ir, math, vector
 
-from . import builder as b
+from .. import builder as b
 
 #: The smallest normal f32: results and operands below it in magnitude count as zero.
 SMALLEST_NORMAL = 2.0**-126

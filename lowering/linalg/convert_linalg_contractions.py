@@ -7,13 +7,13 @@ from typing import ClassVar
 from pith._mlir import ir
 from pith.passes.core import Pass
 
-from .dense_contraction import DenseContraction, match_dense_contraction
-from .dense_tensors import emit_on_tensors, read_only_buffer
-from .epilogue import match_epilogue
-from .isa import Isa
-from .module_isa import isa_of
-from .panel.dense import emit_dense
-from .replace_product import replace_product
+from ..epilogue.match import match_epilogue
+from ..isa import Isa
+from ..module_isa import isa_of
+from ..panel.dense import emit_dense
+from ..replace_product import replace_product
+from .contraction import DenseContraction, match_dense_contraction
+from .tensors import emit_on_tensors, read_only_buffer
 
 #: Products of fewer multiply-adds than this stay as they are: nothing there is worth packing.
 LEAST_OPERATIONS = 1024

@@ -15,9 +15,9 @@ from functools import partial
 from pith._mlir import arith, ir, tensor
 from pith.dialect.tiling import PARALLEL, Tiling, bare_dim
 
-from .builder import Index, add, ceildiv, dim_size, div, for_loop, if_else, minimum, mul, sub, value
-from .convert_pith_patterns_lists import IndexList, clipped, group_by_other_axes, micro_span, split_chunk
-from .convert_pith_patterns_slices import Span, cut, paste, piece_type, store, zeros
+from ..builder import Index, add, ceildiv, dim_size, div, for_loop, if_else, minimum, mul, sub, value
+from .lists import IndexList, clipped, group_by_other_axes, micro_span, split_chunk
+from .slices import Span, cut, paste, piece_type, store, zeros
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pith._mlir import ir
 from pith.dialect import encoding_of, format_of
 from pith.formats import Format
 
-from .contraction import indexing_maps, iterator_types
+from ..contraction import indexing_maps, iterator_types
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,8 @@ import dataclasses
 from pith._mlir import arith, cf, ir, tensor
 from pith.passes.core import pass_error
 
-from .builder import Index, add, ceildiv, dim_size, div, for_loop, minimum, mul, sub, value
-from .convert_pith_patterns_slices import Span, sum_of, zeros
+from ..builder import Index, add, ceildiv, dim_size, div, for_loop, minimum, mul, sub, value
+from .slices import Span, sum_of, zeros
 
 
 def list_type(rank: int) -> ir.RankedTensorType:

@@ -4,10 +4,10 @@ import dataclasses
 
 from pith._mlir import arith, bufferization, ir, memref
 
-from . import builder as b
-from .builder import Index
-from .sampled import Factor
-from .transpose import copy_transposed
+from .. import builder as b
+from ..builder import Index
+from ..transpose import copy_transposed
+from .match import Factor
 
 #: Vectors packed by one task.
 PACK_VECTORS = 64

@@ -6,7 +6,7 @@ from typing import ClassVar
 from pith._mlir import ir
 from pith.passes.core import Pass
 
-from .x86_tiles import is_tile, structured_tiles
+from .tiles import is_tile, structured_tiles
 
 _CAST = "builtin.unrealized_conversion_cast"
 

@@ -1,6 +1,6 @@
 """Analysis: elementwise ops on the result of a product that can be computed before the product stores it.
 
-:func:`match_epilogue` finds the chain (IR -> dataclass); :mod:`pith.lowering.epilogue_values` emits it.
+:func:`match_epilogue` finds the chain (IR -> dataclass); :mod:`pith.lowering.epilogue.values` emits it.
 """
 
 import dataclasses
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pith._mlir import ir
 from pith.dialect import encoding_of
 
-from .contraction import indexing_maps, is_generic, iterator_types
-from .vectorize import is_vectorizable
+from ..contraction import indexing_maps, is_generic, iterator_types
+from ..vectorize import is_vectorizable
 
 #: Ops that see the same elements under another shape.
 RESHAPES = ("tensor.expand_shape", "tensor.collapse_shape")

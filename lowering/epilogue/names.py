@@ -2,7 +2,7 @@
 
 from pith._mlir import ir
 
-from .epilogue import Epilogue, Stage
+from .match import Epilogue, Stage
 
 #: Transcendental function -> its name by itself, and where the value is multiplied (or divided) by what comes of it.
 _FUNCTIONS = {"math.erf": ("erf", "gelu"), "math.tanh": ("tanh", "gelu"), "math.exp": ("exp", "silu")}

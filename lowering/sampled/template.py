@@ -2,12 +2,12 @@
 
 Code it emits, where rows are the dimension that the format's first level cuts::
 
-    pack left into rows[strip][i][depth], right into cols[strip][j][depth]   (lowering/sampled_pack.py)
+    pack left into rows[strip][i][depth], right into cols[strip][j][depth]   (lowering/sampled/pack.py)
     scf.parallel (chunk of the first level)
       count the chunk's entries; then list them: column, position, and row   (two walks: lowering/levels.py)
       for each strip of contracted coordinates
         for each block of columns: with the strip, what L1 holds
-          for each row, over its entries there, a tile of them at a time     (lowering/sampled_tile.py)
+          for each row, over its entries there, a tile of them at a time     (lowering/sampled/tile.py)
             for k in the strip, a vector at a time
               sum[e] += rows[strip][i][k : +lanes] * cols[strip][j_e][k : +lanes]
             values[p_e] += lanes of sum[e], added up
@@ -25,13 +25,13 @@ from pith._mlir import bufferization, ir
 from pith.dialect import AssembleOp
 from pith.passes.core import pass_error
 
-from . import builder as b
-from .builder import Index
-from .levels import Step, Storage, descend, load_coordinate, start, walk
-from .sampled import SampledProduct, match_sampled
-from .sampled_dot import TileEmitter
-from .sampled_entries import Blocking, Plan, Visit, list_entries
-from .sampled_pack import Packed, pack, strip_depth
+from .. import builder as b
+from ..builder import Index
+from ..levels import Step, Storage, descend, load_coordinate, start, walk
+from .dot import TileEmitter
+from .entries import Blocking, Plan, Visit, list_entries
+from .match import SampledProduct, match_sampled
+from .pack import Packed, pack, strip_depth
 
 #: Entries of a first level without rows (COO) per parallel task.
 CHUNK_ENTRIES = 4096

@@ -5,11 +5,11 @@ import functools
 
 from pith._mlir import arith, ir, memref, vector
 
-from . import builder as b
-from .builder import Index
-from .sampled_entries import Entries
-from .sampled_pack import Packed
-from .sampled_tile import Leaf, Tile, add_lanes
+from .. import builder as b
+from ..builder import Index
+from .entries import Entries
+from .pack import Packed
+from .tile import Leaf, Tile, add_lanes
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,11 +12,11 @@ from pith.dialect.pattern import PatternShape, PatternType
 from pith.dialect.tiling import Tiling, tiling_of
 from pith.passes.core import Pass
 
-from .builder import Index, dim_size, for_loop, mul
-from .convert_pith_patterns_detect import lower_detect
-from .convert_pith_patterns_lists import IndexList, assert_distinct_in_range, list_type
-from .convert_pith_patterns_slices import Span, cut, store, zeros
-from .convert_pith_patterns_tile import lower_pit_tile
+from ..builder import Index, dim_size, for_loop, mul
+from .detect import lower_detect
+from .lists import IndexList, assert_distinct_in_range, list_type
+from .slices import Span, cut, store, zeros
+from .tile import lower_pit_tile
 
 _OPS = ("pith.detect", "pith.sread", "pith.swrite", "pith.pit_tile")
 

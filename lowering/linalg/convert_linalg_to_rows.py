@@ -7,11 +7,11 @@ from pith._mlir import ir, linalg
 from pith.dialect.tiling import dims_of
 from pith.passes.core import Pass, pass_error
 
-from . import builder as b
-from .builder import Index
-from .contraction import indexing_maps, is_generic, iterator_types
+from .. import builder as b
+from ..builder import Index
+from ..contraction import indexing_maps, is_generic, iterator_types
+from ..template_scalar import compute_point, free_loops, load_outputs, store_outputs
 from .row_groups import RowGroup, row_groups
-from .template_scalar import compute_point, free_loops, load_outputs, store_outputs
 
 
 @dataclasses.dataclass(frozen=True)

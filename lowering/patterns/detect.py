@@ -10,9 +10,9 @@ from pith._mlir import arith, ir, tensor
 from pith._mlir import math as math_dialect
 from pith.dialect.fields import read_i64s
 
-from .builder import Index, add, ceildiv, dim_size, for_loop, minimum, mul, sub, value
-from .convert_pith_patterns_lists import list_type
-from .convert_pith_patterns_slices import Span, cut, zeros
+from ..builder import Index, add, ceildiv, dim_size, for_loop, minimum, mul, sub, value
+from .lists import list_type
+from .slices import Span, cut, zeros
 
 
 def lower_detect(op: ir.OpView) -> ir.Value:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pith._mlir import ir, memref
 from pith.dialect.tiling import dims_of
 
-from .contraction import indexing_maps, is_generic, iterator_types
+from ..contraction import indexing_maps, is_generic, iterator_types
 
 #: Ops between two members of a group that neither read nor write memory, so that the earlier one may move past them.
 _TRANSPARENT = ("arith.", "affine.apply", "memref.alloc", "memref.alloca", "memref.dim", "memref.get_global")

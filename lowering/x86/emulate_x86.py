@@ -7,10 +7,10 @@ from typing import ClassVar
 from pith._mlir import ir, memref, vector
 from pith.passes.core import Pass, pass_error
 
-from . import builder as b
-from .emulate_x86_dot import Dot, accumulate, dot_lanes, finish, start
-from .module_isa import isa_of
-from .x86_tiles import structured_tiles, tile_shape
+from .. import builder as b
+from ..module_isa import isa_of
+from .emulate_dot import Dot, accumulate, dot_lanes, finish, start
+from .tiles import structured_tiles, tile_shape
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Elementwise ops behind a product, computed where it stores its tiles."""

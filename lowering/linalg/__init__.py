@@ -1,0 +1,1 @@
+"""Linalg on dense memrefs: products through panels, everything else row by row."""

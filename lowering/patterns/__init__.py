@@ -1,0 +1,1 @@
+"""Patterns known at run time: detection, gathers, scatters, and tiles of them."""

@@ -1,0 +1,1 @@
+"""Dense products sampled where a tensor stores (SDDMM)."""
