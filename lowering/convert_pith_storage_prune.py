@@ -19,7 +19,7 @@ from .convert_pith_storage_scores import Score, element_of, is_nan
 from .convert_pith_storage_tree import Node, Tree, cut, is_raised, make_flag, raise_flag
 
 #: Vectors of groups that a thread takes at a time.
-_CHUNK = 32
+_CHUNK = 256
 
 
 @dataclasses.dataclass(frozen=True)

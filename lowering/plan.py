@@ -70,13 +70,13 @@ def _plan(op: ir.OpView, path: str) -> OpPlan:
         format_of(operand.type),
         choice,
         reason,
-        *(_product(op, driver) if choice in ("tiles", "panel") and driver is not None else ()),
+        *_product(op, driver if choice in ("tiles", "panel") else None),
     )
 
 
-def _product(op: ir.OpView, driver: int) -> tuple[tuple[str, ...], int | None, int | None]:
-    """Fused steps, row dimension and columns of a product."""
-    m = match_product(analyse(op, driver))
+def _product(op: ir.OpView, driver: int | None) -> tuple[tuple[str, ...], int | None, int | None]:
+    """Fused steps, row dimension and columns of a product; nothing of them without a ``driver``."""
+    m = None if driver is None else match_product(analyse(op, driver))
     if m is None:
         return (), None, None
     columns = shape_of(op.operands[m.dense].type)[0 if m.dense_transposed else 1]

@@ -187,18 +187,25 @@ def _task(e: _Emitter, panels: ir.Value, out: ir.Value, panel: ir.Value, chunk: 
     first_col = b.mul(panel, e.lanes)
     width = b.minimum(e.lanes, b.sub(e.cols, first_col))
 
-    def visit(registers: RegisterTile) -> None:
-        lo, strip = b.mul(chunk, units), e.strip_units(registers)
-        visit_rows(registers, Panel(panels, panel), tile, lo, units, strip)
-
-    if not e.roles.direct:
+    if units is None or not e.roles.direct:
         scatter_rows(e.tile, e.m, tile, Panel(panels, panel), first_row, chunk, units)
-    elif e.tail is None:
-        visit(e.tile)
     else:
-        narrow = b.less(b.value(width), b.value(e.tail.variant.lanes + 1))
-        b.if_else(narrow, lambda: visit(e.tail), lambda: visit(e.tile))
+        _visit(e, tile, Panel(panels, panel), width, b.mul(chunk, units), units)
     _write(e, tile, out, (first_row, first_col), (count, width))
+
+
+def _visit(e: _Emitter, results: ir.Value, panel: Panel, width: Index, lo: Index, units: int) -> None:
+    """Visit a chunk's rows, with half the lanes where that is enough for the panel's ``width``."""
+
+    def visit(registers: RegisterTile) -> None:
+        visit_rows(registers, panel, results, lo, units, e.strip_units(registers))
+
+    tail = e.tail
+    if tail is None:
+        visit(e.tile)
+        return
+    narrow = b.less(b.value(width), b.value(tail.variant.lanes + 1))
+    b.if_else(narrow, lambda: visit(tail), lambda: visit(e.tile))
 
 
 def _write(

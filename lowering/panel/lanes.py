@@ -145,13 +145,13 @@ class _Slot:
     red_offset: int
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(kw_only=True)
 class _LaneStream(Stream):
     """Visits the innermost level a vector at a time."""
 
-    tile: LaneTile | None = None
-    type: ir.VectorType | None = None
-    panel: Panel | None = None
+    tile: LaneTile
+    type: ir.VectorType
+    panel: Panel
 
     def __post_init__(self) -> None:
         self._pending: dict[int, list[_Slot]] = {}
