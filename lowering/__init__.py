@@ -11,7 +11,7 @@ PASSES: dict[str, str] = {
         "pith.lowering.linalg.convert_linalg_contractions:ConvertLinalgContractionsPass"
     ),
     "convert-linalg-to-parallel-rows": "pith.lowering.linalg.convert_linalg_to_rows:ConvertLinalgToParallelRowsPass",
-    "convert-pith-storage-to-loops": "pith.lowering.convert_pith_storage:ConvertPithStoragePass",
+    "convert-pith-storage-to-loops": "pith.lowering.storage.convert_pith_storage:ConvertPithStoragePass",
     "convert-pith-permute-to-llvm": "pith.lowering.convert_pith_permute_to_llvm:ConvertPithPermuteToLLVMPass",
     "convert-pith-to-gpu": "pith.lowering.convert_pith_to_gpu:ConvertPithToGpuPass",
     "convert-pith-to-loops": "pith.lowering.convert_pith_to_loops:ConvertPithToLoopsPass",

@@ -11,14 +11,14 @@ from pith.formats import Format
 from pith.formats.pack_digits import slot_limits
 from pith.passes.core import Pass, pass_error
 
-from .builder import if_else, value
-from .convert_pith_storage_compress import emit_compress
-from .convert_pith_storage_edge import cropped, rounded_up
-from .convert_pith_storage_prune import Ranking, emit_prune
-from .convert_pith_storage_repack import emit_repack
-from .convert_pith_storage_scores import Score
-from .convert_pith_storage_tree import Tree, buffer_of, is_raised, make_flag, tree_of
-from .convert_pith_storage_validate import emit_validate
+from ..builder import if_else, value
+from .compress import emit_compress
+from .edge import cropped, rounded_up
+from .prune import Ranking, emit_prune
+from .repack import emit_repack
+from .scores import Score
+from .tree import Tree, buffer_of, is_raised, make_flag, tree_of
+from .validate import emit_validate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ConvertPithStoragePass(Pass):
     ``pith.assemble`` of its buffers, which is what the other lowerings read;
     ``pith.disassemble``, ``tensor.cast`` and ``tensor.dim`` of a ``pith.assemble`` fold away.
 
-    All formats take the same walk over their levels (:mod:`pith.lowering.convert_pith_storage_walk`),
+    All formats take the same walk over their levels (:mod:`pith.lowering.storage.walk`),
     with the semantics of ``pith.formats``. The first level runs in parallel where it is dense.
 
     Requires: dense operands of floats, integers or ``index``. Preserves: ``pith.decompress`` and

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pith._mlir import ir, linalg, memref
 from pith.formats import Format
 
-from . import builder as b
-from .builder import Index
+from .. import builder as b
+from ..builder import Index
 
 
 def rounded_up(source: ir.Value, fmt: Format) -> ir.Value:

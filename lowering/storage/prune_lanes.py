@@ -15,10 +15,10 @@ from collections.abc import Callable, Sequence
 from pith._mlir import arith, ir, memref, vector
 from pith.formats import Format
 
-from . import builder as b
-from .builder import Index
-from .convert_pith_storage_lanes import Lanes
-from .convert_pith_storage_scores import (
+from .. import builder as b
+from ..builder import Index
+from .lanes import Lanes
+from .scores import (
     Score,
     among_largest,
     constant,
@@ -27,7 +27,7 @@ from .convert_pith_storage_scores import (
     magnitude_bits,
     shaped,
 )
-from .convert_pith_storage_tree import Node, Tree
+from .tree import Node, Tree
 
 #: Elements of a group that are held in registers and on the stack all at once.
 _STRAIGHT = 32

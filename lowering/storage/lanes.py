@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 
 from pith._mlir import arith, ir, vector
 
-from . import builder as b
-from .builder import Index
+from .. import builder as b
+from ..builder import Index
 
 #: Bits of a vector (two registers' worth is no faster on AVX2) and of the blocks that shuffles stay inside of.
 _VECTOR, _BLOCK = 256, 128

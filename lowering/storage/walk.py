@@ -7,10 +7,10 @@ from pith._mlir import arith, ir, math, memref
 from pith.formats import Format
 from pith.formats.pack_digits import entry_end
 
-from . import builder as b
-from .builder import Index
-from .convert_pith_storage_tree import Node, Tree, differs_from_zero, raise_flag
-from .levels import Storage
+from .. import builder as b
+from ..builder import Index
+from ..levels import Storage
+from .tree import Node, Tree, differs_from_zero, raise_flag
 
 #: Groups of up to this many coordinates are chosen from as the bits of one word.
 _WORD = 64

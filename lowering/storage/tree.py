@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from pith._mlir import arith, bufferization, cf, ir, memref
 from pith.formats import Format
 
-from . import builder as b
-from .builder import Index
-from .convert_pith_storage_edge import rounded_up
+from .. import builder as b
+from ..builder import Index
+from .edge import rounded_up
 
 #: ``visit(node, carried) -> carried``.
 Visit = Callable[["Node", list[ir.Value]], Sequence[ir.Value]]

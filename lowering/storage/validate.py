@@ -7,8 +7,8 @@ import numpy as np
 from pith._mlir import arith, ir, memref
 from pith.formats.pack_digits import slot_limits
 
-from . import builder as b
-from .convert_pith_storage_tree import Node, Tree, cut, differs_from_zero
+from .. import builder as b
+from .tree import Node, Tree, cut, differs_from_zero
 
 #: Larger than any linear index.
 _NONE = np.iinfo(np.int64).max

@@ -10,9 +10,9 @@ import dataclasses
 
 from pith._mlir import arith, ir, memref
 
-from . import builder as b
-from .convert_pith_storage_scores import Score, constant, float_of, is_nan, magnitude_bits, to_f64
-from .convert_pith_storage_tree import Node, Tree, raise_flag
+from .. import builder as b
+from .scores import Score, constant, float_of, is_nan, magnitude_bits, to_f64
+from .tree import Node, Tree, raise_flag
 
 #: Bytes of scratch a thread may take from its stack; with more, one thread prunes, from the heap.
 _STACK = 1 << 15

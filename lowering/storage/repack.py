@@ -3,8 +3,8 @@
 from pith._mlir import bufferization, ir, memref
 from pith.dialect import AssembleOp, buffer_types, format_of
 
-from . import builder as b
-from .levels import Cursor, Storage, descend, inside, start, storage_of, walk
+from .. import builder as b
+from ..levels import Cursor, Storage, descend, inside, start, storage_of, walk
 
 
 def emit_repack(whole: AssembleOp, source: ir.Value) -> ir.Value:

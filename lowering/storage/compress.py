@@ -11,11 +11,11 @@ from pith._mlir import arith, bufferization, cf, ir, linalg, memref
 from pith.dialect import AssembleOp, buffer_types
 from pith.formats import buffer_specs
 
-from . import builder as b
-from .builder import Index
-from .convert_pith_storage_tree import Parts, Tree, cut
-from .convert_pith_storage_walk import Counting, Filling, heads, store_walk
-from .levels import Storage
+from .. import builder as b
+from ..builder import Index
+from ..levels import Storage
+from .tree import Parts, Tree, cut
+from .walk import Counting, Filling, heads, store_walk
 
 
 def emit_compress(tree: Tree, type_: ir.RankedTensorType, overfull: ir.Value | None = None) -> ir.Value:

@@ -1,8 +1,8 @@
 """``pith.prune`` and ``pith.prune_by``: one pass over the tensor.
 
 Groups that are small blocks go many at a time through vectors
-(:mod:`pith.lowering.convert_pith_storage_prune_lanes`). What is left of them at the end of a row, and every other
-format, goes one node at a time through :mod:`pith.lowering.convert_pith_storage_prune_walk`.
+(:mod:`pith.lowering.storage.prune_lanes`). What is left of them at the end of a row, and every other
+format, goes one node at a time through :mod:`pith.lowering.storage.prune_walk`.
 """
 
 import dataclasses
@@ -10,13 +10,13 @@ import dataclasses
 from pith._mlir import arith, ir, memref, vector
 from pith.formats.pack_digits import slot_limits
 
-from . import builder as b
-from .builder import Index
-from .convert_pith_storage_lanes import Lanes
-from .convert_pith_storage_prune_lanes import Groups, LanePruning
-from .convert_pith_storage_prune_walk import Walk, scratch_widths
-from .convert_pith_storage_scores import Score, element_of, is_nan
-from .convert_pith_storage_tree import Node, Tree, cut, is_raised, make_flag, raise_flag
+from .. import builder as b
+from ..builder import Index
+from .lanes import Lanes
+from .prune_lanes import Groups, LanePruning
+from .prune_walk import Walk, scratch_widths
+from .scores import Score, element_of, is_nan
+from .tree import Node, Tree, cut, is_raised, make_flag, raise_flag
 
 #: Vectors of groups that a thread takes at a time.
 _CHUNK = 256

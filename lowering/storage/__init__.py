@@ -1,0 +1,1 @@
+"""Pruning, packing, checking and repacking of stored tensors, as loops over their levels."""
