@@ -35,8 +35,8 @@ from .words import load_word
 def lane_kind(roles: Roles, element: ir.Type, isa: Isa) -> str | None:
     """Which of the cases a format falls into, or None."""
     fmt, last = roles.format, len(roles.format.levels) - 1
-    if not roles.direct or last == 0:
-        return None
+    if not roles.direct or last == 0 or fmt.exprs[last].div != 1:
+        return None  # formats whose innermost coordinates stand apart: so would the lanes
     level, size = fmt.levels[last], fmt.exprs[last].mod
     if fmt.exprs[last].dim == roles.row_dim:
         return "rows" if size >= 4 and size & (size - 1) == 0 else None

@@ -38,6 +38,9 @@ FIXED = (
     "C0(*)",
     "C1(bitmask)->C0(1:2)",
     "M1->C1(*)->M0(4)->C0(2:4)",
+    "C2->C0(2:4)->C1(1:4)",  # innermost coordinates that stand apart
+    "C0(2:4)->C1(4)",
+    "M2->M0(4)->C0(2:4)->M1(4)",
 )
 
 
