@@ -157,8 +157,8 @@ def quantize(
     """
     if bits not in (4, 8) or (bits == 4 and group is None):
         raise ArgumentError(f"expects bits=8, or bits=4 with a group, got bits={bits}", where=_WHERE)
-    if axis not in (0, None) or (group is not None and group < 1):
-        raise ArgumentError(f"expects axis 0 or None and a positive group, got {axis} and {group}", where=_WHERE)
+    if axis not in (0, None) or (group is not None and not _is_positive(group)):
+        raise ArgumentError(f"expects axis 0 or None and a positive group, got {axis} and {group!r}", where=_WHERE)
     a = w if isinstance(w, SparseTensor) and fmt is None else compress(w, "dense" if fmt is None else fmt)
     if len(a.shape) != 2:
         raise ShapeError(f"expects a matrix, got shape {a.shape}", where=_WHERE)
@@ -174,6 +174,10 @@ def quantize(
     )
 
 
+def _is_positive(group: object) -> bool:
+    return isinstance(group, (int, np.integer)) and group >= 1
+
+
 def _per_row(a: SparseTensor, values: np.ndarray, axis: int | None) -> tuple[np.ndarray, np.ndarray, None]:
     rows, largest = _rows_of(a), np.zeros(a.shape[0], np.float32)
     np.maximum.at(largest, rows, np.abs(values))
@@ -185,6 +189,7 @@ def _per_row(a: SparseTensor, values: np.ndarray, axis: int | None) -> tuple[np.
 
 def _per_group(values: np.ndarray, bits: int, group: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     lowest, highest = -(1 << bits - 1), (1 << bits - 1) - 1
+    group = min(group, max(1, values.size))
     count = -(-values.size // group)
     padded = np.zeros(count * group, np.float32)
     padded[: values.size] = values

@@ -24,7 +24,8 @@ def repack(a: SparseTensor, w: Any, out: SparseTensor | None = None) -> SparseTe
     Semantics: what ``w`` has elsewhere is ignored. Places that fill up groups take the value of ``w`` too.
     Cost: one kernel per format and element type, whatever the pattern and the shape.
     Errors:  :class:`pith.ShapeError`, :class:`pith.DTypeError`; :class:`pith.FormatError` for formats that may
-        store an element twice; :class:`pith.ArgumentError` for an ``out`` of another pattern or read-only.
+        store an element twice; :class:`pith.ArgumentError` for an ``out`` of another pattern or read-only and
+        for an ``a`` that is not sparse.
 
     Example:
         >>> from pith import compress
@@ -34,6 +35,8 @@ def repack(a: SparseTensor, w: Any, out: SparseTensor | None = None) -> SparseTe
         >>> repack(a, np.array([[9.0, 3.0, 9.0, 4.0]]), out=a) is a
         True
     """
+    if not isinstance(a, SparseTensor):
+        raise ArgumentError(f"expects a pith.SparseTensor, got {type(a).__name__}", hint="pith.compress(w, fmt)")
     array = numpy_of(w)
     if array.shape != a.shape:
         raise ShapeError(f"expects values of shape {a.shape}, got {array.shape}")
@@ -54,9 +57,8 @@ def repack(a: SparseTensor, w: Any, out: SparseTensor | None = None) -> SparseTe
 
 
 def _check_out(a: SparseTensor, out: SparseTensor) -> None:
-    metadata = zip(a.buffers[:-1], out.buffers[:-1])
-    same = out.format == a.format and out.shape == a.shape and all(x is y for x, y in metadata)
-    if not same or out.dtype != a.dtype:
+    same = isinstance(out, SparseTensor) and (out.format, out.shape, out.dtype) == (a.format, a.shape, a.dtype)
+    if not same or any(x is not y for x, y in zip(a.buffers[:-1], out.buffers[:-1])):
         raise ArgumentError("out must share the pattern of a", hint="out=a, or a tensor that repack(a, ...) returned")
     if not out.values.flags.writeable:
-        raise ArgumentError("out has values that are read-only")
+        raise ArgumentError("out has values that are read-only", hint="repack(a, w) makes a new tensor")

@@ -174,6 +174,8 @@ BAD = {
     "nothing": (dict(x=None), pith.ArgumentError, "NoneType"),
     "another float": (dict(x=np.ones((16, 3))), pith.DTypeError, "float64"),
     "an integer": (dict(x=np.ones((16, 3), "i4")), pith.DTypeError, "int32"),
+    "an unsigned integer": (dict(x=np.ones((16, 3), "u1")), pith.DTypeError, "uint8: integers are signed"),
+    "an unsigned tensor": (dict(x=torch.ones(16, 3, dtype=torch.uint8)), pith.DTypeError, "integers are signed"),
     "objects": (dict(x=np.ones((16, 3), object)), pith.DTypeError, "object"),
     "a GPU array": (dict(x=OnlyDLPack(np.ones((16, 3), "f4"), (2, 0))), pith.DeviceError, "CPU"),
     "a meta tensor": (dict(x=torch.ones(16, 3, device="meta")), pith.DeviceError, "meta"),
@@ -204,6 +206,8 @@ def test_bad_sparse_operands():
     x = np.ones((16, 3), np.complex64)
     with pytest.raises(pith.DTypeError, match="complex64"):
         pith.matmul(pith.compress(np.ones((6, 16), np.complex64), "csr"), x)
+    with pytest.raises(pith.DTypeError, match="no matmul kernel for uint8"):
+        pith.matmul(pith.compress(np.ones((6, 16), np.uint8), "csr"), np.ones((16, 3), np.int8))
     for shape, fmt in (((16,), "d0 : compressed"), ((2, 3, 16), "d0 : dense, d1 : dense, d2 : compressed")):
         with pytest.raises(pith.ShapeError, match="expects a sparse matrix"):
             pith.matmul(pith.compress(np.ones(shape, np.float32), fmt), x)

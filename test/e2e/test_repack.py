@@ -84,6 +84,10 @@ def test_bad_values(w, error, text):
 
 def test_bad_out():
     a, w = packed("C0(2:4)"), np.ones((16, 48), np.float32)
+    with pytest.raises(pith.ArgumentError, match="SparseTensor, got ndarray"):
+        pith.repack(w, w)
+    with pytest.raises(pith.ArgumentError, match="share the pattern"):
+        pith.repack(a, w, out=w)
     with pytest.raises(pith.ArgumentError, match="share the pattern"):
         pith.repack(a, w, out=packed("C0(2:4)", seed=5))
     a.values.flags.writeable = False

@@ -32,9 +32,9 @@ def matmul(a: Any, b: Any, *, out: Any = None, variant: str = "auto") -> Any:
         batch dimensions, ``(..., K) @ (K, N)`` and ``(M, K) @ (..., K, N)``.
     Semantics: elements that are not stored count as exact zeros, whatever they meet; zeros that fill
         up groups and blocks are stored, so NaN and infinities they meet give NaN. f16 and bf16
-        accumulate in f32; i8 and i16 give i32. The kernel depends on the format and the element type
-        alone: new patterns and new shapes never recompile. Two sparse operands: the second is
-        unpacked first. Two dense operands: NumPy's (torch's) own product, with its errors.
+        accumulate in f32; i8 and i16 give i32; unsigned integers are an error. The kernel depends on the
+        format and the element type alone: new patterns and new shapes never recompile. Two sparse operands:
+        the second is unpacked first. Two dense operands: NumPy's (torch's) own product, with its errors.
         What runs is decided by predicted time (:func:`pith.explain` shows it). Where that is the dense
         product, the sparse operand is unpacked once and the copy kept with it.
     Args:
@@ -157,7 +157,7 @@ def _decide(a: SparseTensor, columns: int, right: bool, variant: str, turned: bo
     from ..tuning.select import choose
 
     element = dtype_name(a.values.dtype)
-    if element not in ACCUMULATORS:
+    if element not in ACCUMULATORS or a.values.dtype.kind == "u":
         raise _no_kernel(a.values.dtype)
     problem = Problem.of(a, columns, side="right" if right else "left")
     chosen = choose(problem, variant).variant
@@ -212,9 +212,14 @@ def _run_batch(plan: Plan, a: SparseTensor, x: Any, result: Any, right: bool) ->
 
 def _array(value: Any, name: str) -> Any:
     """A NumPy array or torch tensor as it is; a view of anything else that is an array."""
-    if isinstance(value, np.ndarray) or is_torch(value):
-        return value
-    return as_array(value, f"pith.matmul: {name}")
+    array = value if isinstance(value, np.ndarray) or is_torch(value) else as_array(value, f"pith.matmul: {name}")
+    if array.dtype.kind == "u" if isinstance(array, np.ndarray) else not array.dtype.is_signed:
+        raise DTypeError(
+            f"no product of {array.dtype}: integers are signed",
+            where=f"pith.matmul: {name}",
+            hint="convert to int16 or wider",
+        )
+    return array
 
 
 def _destination(out: Any, shape: tuple[int, ...], x: Any) -> Any:

@@ -11,7 +11,6 @@ import numpy as np
 from ..errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
 from ..formats.pack_buffers import aligned_empty
 from ..quantization import QuantizedTensor
-from ..runtime import dtype_name
 from ..runtime.arrays import as_array
 from .kernel import Kernel, as_torch, compile_source, is_torch
 from .linear import ACTIVATIONS
@@ -43,6 +42,7 @@ def multiply(
         :class:`pith.UnsupportedError` (i8 ``x`` with groups).
     """
     x = x if isinstance(x, np.ndarray) or is_torch(x) else as_array(x, f"{_WHERE}: x")
+    _check_scales(x_scale, x_zero, out_scale, out_zero)
     element = _element(a, x, x_scale, x_zero)
     flat, shape = _shapes(a, tuple(x.shape), linear)
     if activation is not None and activation not in ACTIVATIONS:
@@ -73,12 +73,20 @@ def multiply(
     return as_torch(out.reshape(shape)) if is_torch(x) else out.reshape(shape)
 
 
+def _check_scales(x_scale: Any, x_zero: Any, out_scale: Any, out_zero: Any) -> None:
+    for name, scale in (("x_scale", x_scale), ("out_scale", 1 if out_scale is None else out_scale)):
+        if not isinstance(scale, (int, float, np.number)) or not 0 < scale < math.inf:
+            raise ArgumentError(f"{name} is a positive number, got {scale!r}", where=_WHERE)
+    for name, zero in (("x_zero", x_zero), ("out_zero", out_zero)):
+        if not isinstance(zero, (int, np.integer)) or not -128 <= zero <= 127:
+            raise ArgumentError(f"{name} is an integer that i8 holds, got {zero!r}", where=_WHERE)
+
+
 def _element(a: QuantizedTensor, x: Any, x_scale: float, x_zero: int) -> str:
     """Element type of the dense operand."""
-    element = str(x.dtype).removeprefix("torch.") if is_torch(x) else dtype_name(x.dtype)
-    element = {"float32": "f32", "int8": "i8"}.get(element, element)
-    if element not in ("f32", "i8"):
-        raise DTypeError(f"expects x of f32 or i8, got {x.dtype}", where=_WHERE)
+    element = {"float32": "f32", "int8": "i8"}.get(str(x.dtype).removeprefix("torch."))
+    if element is None:
+        raise DTypeError(f"expects x of f32 or i8, got {x.dtype}", where=_WHERE, hint="convert x to float32")
     if element == "f32" and (x_scale != 1 or x_zero != 0):
         raise ArgumentError("x_scale and x_zero belong to an x of i8, got f32", where=_WHERE)
     if element == "i8" and a.group is not None:
