@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 
 import numpy as np
 
 from .errors import ArgumentError, FormatError
 from .formats import Format, Level
 from .formats.pack_digits import dense_view, entry_end, level_view, rounded_up, slot_limits
-from .formats.prune import Ranking, keep_mask
+from .formats.prune import Ranking, elements_ranked, keep_mask
 
 _UNSTRUCTURED = ("compressed", "loose_compressed", "bitmask")
 
@@ -38,11 +39,10 @@ class Target:
             return None
         if density is not None and sparsity is not None:
             raise ArgumentError("density and sparsity exclude each other")
-        share = float(density) if density is not None else 1.0 - float(sparsity or 0.0)
-        if not 0 <= share <= 1:
-            raise ArgumentError(
-                f"a density or sparsity is from 0 to 1, got {density if sparsity is None else sparsity}"
-            )
+        given = density if sparsity is None else sparsity
+        if not isinstance(given, numbers.Real) or not 0 <= given <= 1:
+            raise ArgumentError(f"a density or sparsity is a number from 0 to 1, got {given!r}")
+        share = float(given) if sparsity is None else 1.0 - float(given)
         levels = [i for i, level in enumerate(fmt.levels) if level.kind in _UNSTRUCTURED]
         if not levels:
             raise FormatError(
@@ -63,6 +63,8 @@ def _end(fmt: Format, level: int) -> int:
 def prune_to_density(ranked: np.ndarray, fmt: Format, ranking: Ranking, target: Target) -> np.ndarray:
     """The mask of what is kept: lowest ranks first, then the best blocks of the whole tensor, then the ranks above.
 
+    Errors: :class:`pith.FormatError` naming the first NaN; :class:`pith.ShapeError`.
+
     Example:
         >>> fmt = Format.csr()
         >>> prune_to_density(np.array([[1.0, -4.0], [3.0, 2.0]]), fmt, Ranking(), Target(1, 0.5)).tolist()
@@ -70,6 +72,7 @@ def prune_to_density(ranked: np.ndarray, fmt: Format, ranking: Ranking, target: 
     """
     fmt.check_shape(ranked.shape)
     inside = tuple(slice(s) for s in ranked.shape)
+    ranked = elements_ranked(ranked, ranking, [0] * ranked.ndim)
     ranked, fmt = rounded_up(ranked, fmt), fmt.with_padding(False)
     keep = keep_mask(ranked, _without_limits(fmt, range(target.level + 1)), ranking)
     sizes = fmt.level_sizes(ranked.shape)
@@ -89,10 +92,9 @@ def _block_scores(
     ranked: np.ndarray, keep: np.ndarray, fmt: Format, ranking: Ranking, below: tuple[int, ...]
 ) -> np.ndarray:
     """Scores of the blocks that span the levels ``below``; of elements, where there are none."""
-    elements = ranked if ranking.score == "value" else np.abs(ranked)
     if not below:
-        return level_view(np.where(keep, elements, -math.inf), fmt)
-    wide = np.where(keep, elements.astype(np.float64), 0)
+        return level_view(np.where(keep, ranked, -math.inf), fmt)
+    wide = np.where(keep, ranked.astype(np.float64), 0)
     if ranking.score in ("l1", "value"):
         return level_view(wide, fmt).sum(axis=below)
     squares = level_view(wide * wide, fmt).sum(axis=below)

@@ -136,6 +136,14 @@ def test_nan_and_infinity(columns):
     with pytest.raises(pith.FormatError, match=rf"element \[0, {columns - 2}\].*NaN"):
         pith.prune(x, "C0(1:4)", saliency=saliency)
     assert np.isnan(pith.prune(saliency, "C0(1:4)", saliency=x)).sum() == 0  # may be dropped like any other
+    with pytest.raises(pith.FormatError, match=rf"element \[0, {columns - 2}\].*NaN"):
+        pith.prune(saliency, "csr", density=0.5)
+
+
+def test_the_smallest_integer_has_the_largest_magnitude():
+    x = np.array([[-128, 127, 1, 2]], np.int8)
+    for fmt, options in (("C0(1:4)", {}), ("csr", {"density": 0.25})):
+        assert pith.prune(x, fmt, **options).tolist() == [[-128, 0, 0, 0]]
 
 
 def test_large_padded_tensors():
@@ -156,6 +164,9 @@ def test_large_padded_tensors():
         ({"density": 0.5}, pith.FormatError, "no unstructured level: its density is 0.5"),
         ({"density": 0.5, "sparsity": 0.5}, pith.ArgumentError, "exclude each other"),
         ({"density": 1.5}, pith.ArgumentError, "from 0 to 1"),
+        ({"density": float("nan")}, pith.ArgumentError, "from 0 to 1"),
+        ({"sparsity": "half"}, pith.ArgumentError, "from 0 to 1, got 'half'"),
+        ({"at_most": "a bit"}, pith.ArgumentError, "a number other than NaN, got 'a bit'"),
     ],
 )
 def test_bad_arguments(options, error, text):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 
 import numpy as np
 
@@ -41,8 +42,8 @@ class Ranking:
     def __post_init__(self) -> None:
         if self.score not in SCORES:
             raise ArgumentError(f"no score {self.score!r}", hint="l1, l2, scaled; or give saliency=")
-        if math.isnan(self.floor):
-            raise ArgumentError("a threshold cannot be NaN")
+        if not isinstance(self.floor, numbers.Real) or math.isnan(self.floor):
+            raise ArgumentError(f"at_most is a number other than NaN, got {self.floor!r}", hint="None: no threshold")
 
 
 MAGNITUDE = Ranking()
@@ -75,7 +76,7 @@ def keep_mask(
     if not ranked.size or (not slot_limits(fmt) and ranking.floor == -math.inf):
         return keep
     for slab in slabs(fmt, ranked.shape):
-        elements = _elements(ranked[slab], ranking, [s.start or 0 for s in slab])
+        elements = elements_ranked(ranked[slab], ranking, [s.start or 0 for s in slab])
         inside = keep[slab]
         keep[slab] = _keep(np.where(inside, elements, -math.inf), fmt, ranking) & inside
     return keep
@@ -117,8 +118,11 @@ def prune_array(dense: np.ndarray, fmt: Format) -> np.ndarray:
     return np.where(keep_mask(dense, fmt), dense, dense.dtype.type(0))
 
 
-def _elements(ranked: np.ndarray, ranking: Ranking, origin: list[int]) -> np.ndarray:
-    """What elements are ranked by, in a type that holds it and compares fast; ``origin`` is where the part begins."""
+def elements_ranked(ranked: np.ndarray, ranking: Ranking, origin: list[int]) -> np.ndarray:
+    """What elements are ranked by, in a type that holds it and compares fast; ``origin`` is where the part begins.
+
+    Errors: :class:`pith.FormatError` naming the first NaN.
+    """
     kind = ranked.dtype.kind
     if kind in "biu":
         out = ranked.astype(np.float32 if ranked.dtype.itemsize <= 2 else np.float64)
