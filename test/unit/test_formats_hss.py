@@ -127,6 +127,9 @@ def test_highlight_has_twelve_degrees():
     assert all(a.density > b.density for a, b in itertools.pairwise(HIGHLIGHT))
     with pytest.raises(pith.FormatError, match="no degree of 90 %"):
         highlight(90)
+    for degree in ("60 %", float("nan")):
+        with pytest.raises(pith.FormatError, match="a degree of sparsity is a number"):
+            highlight(degree)
 
 
 @pytest.mark.parametrize(

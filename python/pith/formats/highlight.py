@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import numbers
+
 from ..errors import FormatError
 from .hss import HSS
 from .rank import Rank
@@ -20,6 +23,8 @@ def highlight(degree: float) -> HSS:
         >>> print(highlight(0.6), highlight(85.7), highlight(0))
         C1(4:5)->C0(2:4) C1(4:7)->C0(1:4) C1(4:4)->C0(4:4)
     """
+    if not isinstance(degree, numbers.Real) or math.isnan(degree):
+        raise FormatError(f"a degree of sparsity is a number, got {degree!r}", hint="e.g. 0.6, or 60 for percent")
     share = degree / 100 if degree >= 1 else degree
     best = min(HIGHLIGHT, key=lambda fmt: abs(fmt.degree - share))
     if abs(best.degree - share) > 0.005:

@@ -43,7 +43,10 @@ def _check_dims(hss: HSS) -> None:
                     hint="name its dimensions in front, e.g. 'MCRS: RS->C1->C0(2:4)'",
                 )
             if used.setdefault(letter, rank.dim) != rank.dim:
-                raise FormatError(f"ranks over {used[letter]} and over {rank.dim} overlap in dimension {letter}")
+                raise FormatError(
+                    f"ranks over {used[letter]} and over {rank.dim} overlap in dimension {letter}",
+                    hint="flatten a dimension in all of its ranks or in none: e.g. 'MCRS: CRS1->CRS0(2:4)'",
+                )
         if rank.dim not in hss.dims:
             raise FormatError(
                 f"rank {rank} flattens {', '.join(rank.dim)}, which do not adjoin in that order in {hss.dims}",

@@ -86,12 +86,14 @@ class Rank:
         if self.kind == "nm" and not 1 <= self.g <= self.h:
             raise FormatError(
                 f"rank {name}({self.g}:{self.h}) expects 1 <= G <= H",
-                hint="a rank that keeps nothing stores nothing" if self.h and not self.g else None,
+                hint="a rank that keeps nothing stores nothing"
+                if self.h and not self.g
+                else "G are kept of every H: the smaller number comes first",
             )
         if self.kind != "nm" and (self.g or self.h < 0):
-            raise FormatError(f"rank {name} is {self.kind}: it takes a size, not G:H")
+            raise FormatError(f"rank {name} is {self.kind}: it takes a size, not G:H", hint='kind="nm" takes G:H')
         if min(self.v, *self.block) < 1:
-            raise FormatError(f"rank {name}: V and block sizes must be positive")
+            raise FormatError(f"rank {name}: V and block sizes must be positive", hint="leave out V(1) and B(1x1)")
 
     def text(self, index: str) -> str:
         """The rank in the literature's notation, as number ``index`` of its dimension."""

@@ -25,7 +25,9 @@ def conform(value: Any, spec: MemRefSpec, where: str) -> np.ndarray:
     """
     array = as_array(value, where)
     if array.dtype not in accepted_dtypes(spec.dtype):
-        raise DTypeError(f"expected {spec}, got an array of {array.dtype}", where=where)
+        raise DTypeError(
+            f"expected {spec}, got an array of {array.dtype}", where=where, hint=f"convert it to {spec.dtype}"
+        )
     check_shape(array.shape, spec, where)
     if spec.writable and not array.flags.writeable:
         raise ArgumentError(
@@ -102,7 +104,9 @@ def _from_torch(torch: Any, tensor: Any, where: str) -> np.ndarray:
     if tensor.device.type != "cpu":
         raise DeviceError(f"expected a tensor on the CPU, got one on {tensor.device}", where=where, hint="call .cpu()")
     if tensor.layout is not torch.strided:
-        raise ArgumentError(f"expected a dense tensor, got layout {tensor.layout}", where=where)
+        raise ArgumentError(
+            f"expected a dense tensor, got layout {tensor.layout}", where=where, hint="call .to_dense()"
+        )
     if tensor.requires_grad and torch.is_grad_enabled():
         raise ArgumentError(
             "the tensor requires a gradient, which a native kernel does not compute",

@@ -73,7 +73,9 @@ def dtype_name(dtype: np.dtype | str | type) -> str:
     for name in (*_NUMPY_NAMES, "bf16"):  # bf16 last: it alone needs ml_dtypes, 6 ms to import
         if name != "index" and dtype in accepted_dtypes(name):
             return name
-    raise DTypeError(f"arrays of {dtype} cannot be passed to kernels")
+    raise DTypeError(
+        f"arrays of {dtype} cannot be passed to kernels", hint="convert with .astype(...), e.g. to float32"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
