@@ -175,7 +175,7 @@ def quantize(
 
 
 def _is_positive(group: object) -> bool:
-    return isinstance(group, (int, np.integer)) and group >= 1
+    return isinstance(group, (int, np.integer)) and bool(group >= 1)
 
 
 def _per_row(a: SparseTensor, values: np.ndarray, axis: int | None) -> tuple[np.ndarray, np.ndarray, None]:

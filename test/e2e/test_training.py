@@ -288,6 +288,8 @@ BAD = {
     "bias of another size": (dict(bias=torch.ones(5)), pith.ShapeError, r"\(6,\), got \(5,\)"),
     "another type": (dict(x=torch.ones(2, 16).double()), pith.DTypeError, "float32, the type of the values"),
     "bias of another type": (dict(bias=torch.ones(6).double()), pith.DTypeError, "bias"),
+    "an array": (dict(x=np.ones((2, 16), np.float32)), pith.ArgumentError, "x: expects a tensor, got ndarray"),
+    "no values": (dict(values=None), pith.ArgumentError, "values: expects a tensor, got NoneType"),
     "another device": (dict(x=torch.ones(2, 16, device="meta")), pith.DeviceError, "meta"),
 }
 
@@ -306,6 +308,10 @@ def test_bad_layers_say_what_is_wrong():
     with pytest.raises(pith.FormatError):
         SparseLinear("C0(5:4)", 16, 8)
     model = classifier()
+    with pytest.raises(pith.ArgumentError, match="a mapping from name patterns to formats, got str"):
+        sparsify_(model, "C0(2:4)")
+    with pytest.raises(pith.ArgumentError, match="pattern"):
+        sparse_linear(GOOD["x"], GOOD["values"], "csr")
     with pytest.raises(pith.ImportProgramError, match="close names"):
         sparsify_(model, {"1": "C0(2:4)"})  # not a linear layer
     with pytest.raises(pith.ShapeError, match="sparsity"):

@@ -88,6 +88,8 @@ def test_unknown_endings_and_missing_files(tmp_path):
         pith.write(tmp_path / "a", pith.compress(np.eye(2), pith.CSR))
     with pytest.raises(FileNotFoundError):
         pith.read(tmp_path / "none.mtx")
+    with pytest.raises(pith.ArgumentError, match="SparseTensor, got ndarray"):
+        pith.write(tmp_path / "a.mtx", np.eye(2))
 
 
 @pytest.mark.parametrize(

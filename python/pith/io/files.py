@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..errors import DTypeError, FileFormatError
+from ..errors import ArgumentError, DTypeError, FileFormatError
 from ..sparse import FormatLike, SparseTensor, check_dtype
 from .matrix_market import read_matrix_market, write_matrix_market
 from .npz import read_npz, write_npz
@@ -63,8 +63,11 @@ def write(path: str | os.PathLike, tensor: SparseTensor) -> None:
             ``.smtx`` the coordinates (all values must be 1).
 
     Errors: :class:`pith.FileFormatError` for an unknown file name ending; :class:`pith.FormatError` when the tensor
-        cannot be said in that kind of file. Errors of the operating system are passed on.
+        cannot be said in that kind of file; :class:`pith.ArgumentError` for a dense array. Errors of
+        the operating system are passed on.
     """
+    if not isinstance(tensor, SparseTensor):
+        raise ArgumentError(f"expects a pith.SparseTensor, got {type(tensor).__name__}", hint="pith.compress(w, fmt)")
     writer = _handler(path)[1]
     with replacing(Path(path)) as file:
         writer(file, tensor, compress=os.fspath(path).endswith(".gz"))

@@ -12,7 +12,7 @@ from ..compiler.linear import linear
 from ..compiler.matmul import matmul
 from ..compiler.sddmm import sddmm
 from ..compiler.transposed import Transposed, row_order_pays
-from ..errors import DeviceError, DTypeError, ShapeError
+from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..sparse import SparseTensor
 from ..sparse_interop import numpy_of
 
@@ -41,9 +41,13 @@ def sparse_linear(
         >>> y.item(), values.grad.tolist()
         (3020.0, [10.0, 1000.0])
     """
-    for name, tensor in (("x", x), ("values", values), ("bias", bias)):
-        if tensor is not None:
-            _check(tensor, name, values.dtype)
+    if not isinstance(pattern, SparseTensor):
+        raise ArgumentError(
+            f"expects a pith.SparseTensor, got {type(pattern).__name__}", where="sparse_linear: pattern"
+        )
+    for name, tensor in (("values", values), ("x", x), ("bias", bias)):
+        if name != "bias" or bias is not None:
+            _check(tensor, name, values)
     if len(pattern.shape) != 2 or tuple(values.shape) != (pattern.nse,):
         raise ShapeError(
             f"expects {pattern.nse} values for {pattern}, got {tuple(values.shape)}", where="sparse_linear"
@@ -57,11 +61,17 @@ def sparse_linear(
     return cast(torch.Tensor, _SparseLinear.apply(x, values, pattern, bias))
 
 
-def _check(tensor: torch.Tensor, name: str, dtype: torch.dtype) -> None:
+def _check(tensor: Any, name: str, values: torch.Tensor) -> None:
+    if not isinstance(tensor, torch.Tensor):
+        raise ArgumentError(
+            f"expects a tensor, got {type(tensor).__name__}", where=f"sparse_linear: {name}", hint="torch.from_numpy(x)"
+        )
     if tensor.device.type != "cpu":
         raise DeviceError(f"expects a tensor on the CPU, got {tensor.device}", where=f"sparse_linear: {name}")
-    if tensor.dtype != dtype:
-        raise DTypeError(f"expects {dtype}, the type of the values, got {tensor.dtype}", where=f"sparse_linear: {name}")
+    if tensor.dtype != values.dtype:
+        raise DTypeError(
+            f"expects {values.dtype}, the type of the values, got {tensor.dtype}", where=f"sparse_linear: {name}"
+        )
 
 
 class _SparseLinear(torch.autograd.Function):

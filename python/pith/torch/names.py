@@ -10,7 +10,7 @@ import difflib
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..errors import FormatError, ImportProgramError, ShapeError
+from ..errors import ArgumentError, FormatError, ImportProgramError, ShapeError
 from ..formats import HSS, Format
 from ..formats.parse import parse_format
 
@@ -68,7 +68,8 @@ def assign_formats(
         submodules: names whose outputs can be marked sparse.
 
     Errors: :class:`pith.ImportProgramError` for a pattern that names nothing or for two patterns
-        that disagree on one name; :class:`pith.ShapeError` when a format does not fit its operand.
+        that disagree on one name; :class:`pith.ArgumentError` for no mapping;
+        :class:`pith.ShapeError` when a format does not fit its operand.
 
     Example:
         >>> shapes = {"up.weight": (8, 16), "up.bias": (8,), "x": (4, 16)}
@@ -76,6 +77,11 @@ def assign_formats(
         >>> list(a.operands), list(a.activations)
         (['up.weight'], ['act'])
     """
+    if sparsity is not None and not isinstance(sparsity, Mapping):
+        raise ArgumentError(
+            f"sparsity expects a mapping from name patterns to formats, got {type(sparsity).__name__}",
+            hint='e.g. {"*.weight": "C0(2:4)"}',
+        )
     operands: dict[str, tuple[str, Format]] = {}
     activations: dict[str, tuple[str, Format]] = {}
     modules = list(submodules)
