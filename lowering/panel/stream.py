@@ -144,7 +144,7 @@ class Stream:
         out, entries = [], 1
         for i in range(level + 1, len(self.storage.format.levels)):
             lvl, size = self.storage.format.levels[i], self.storage.level_sizes[i]
-            if not lvl.is_static or self.windows.get(i, size) != size:
+            if not lvl.is_static or self.windows.get(i, size) != size or (lvl.is_dense and not isinstance(size, int)):
                 break  # below, positions count from a base of their own
             if lvl.is_dense and i not in self.windows and size * self._weight(i + 1, members) > BLOCK_OPERATIONS:
                 break
@@ -154,12 +154,13 @@ class Stream:
         return out
 
     def _weight(self, level: int, members: int) -> int:
-        """Vector operations of everything from ``level`` down, loops over data counted once."""
+        """Vector operations of everything from ``level`` down, loops of unknown length counted once."""
         out = members * self.operations
         for i in range(level, len(self.storage.format.levels)):
             lvl = self.storage.format.levels[i]
-            if lvl.is_static:
-                out *= lvl.g if lvl.kind == "nm" else self.windows.get(i, self.storage.level_sizes[i])
+            size = self.windows.get(i, self.storage.level_sizes[i])
+            if lvl.is_static and (lvl.kind == "nm" or isinstance(size, int)):
+                out *= lvl.g if lvl.kind == "nm" else size
         return out
 
     def _rows(self, level: int, members: Sequence[Member]) -> list[Member]:

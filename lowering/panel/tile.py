@@ -138,7 +138,10 @@ class RegisterTile:
         fmt = self.roles.format
         if not fmt.is_static or self.variant.lanes == 1:
             return  # one column: rows are read in one go, and the hardware sees the stream
-        below = (lvl.g if lvl.kind == "nm" else size for lvl, size in zip(fmt.levels[2:], self.storage.level_sizes[2:]))
+        sizes = self.storage.level_sizes[2:]
+        below = [lvl.g if lvl.kind == "nm" else size for lvl, size in zip(fmt.levels[2:], sizes)]
+        if not all(isinstance(size, int) for size in below):
+            return  # the outermost rank of the contracted dimension is stored further in
         entries = math.prod(below)
         line = CACHE_LINE // bytes_of(self.storage.values.type.element_type)
         for unit in units:

@@ -40,6 +40,8 @@ FIXED = (
     "M1->C1(*)->M0(4)->C0(2:4)",
     "C2->C0(2:4)->C1(1:4)",  # innermost coordinates that stand apart
     "C0(2:4)->C1(4)",
+    "C0(4)->C1",  # a loop of unknown length inside
+    "C1(2:4)->C0(2:2)->C2",
     "M2->M0(4)->C0(2:4)->M1(4)",
 )
 
