@@ -205,12 +205,12 @@ def _first_value(storage: Storage, level: int, position: Index) -> Index:
 
 
 def _strip_values(storage: Storage, strip: int) -> int | None:
-    """Values of a strip of one row, when all have as many."""
+    """Values of a strip of one row, when all have as many and the number is known now."""
     levels = storage.format.levels[2:]
     if not all(level.is_static for level in levels):
         return None
-    sizes = (level.g if level.kind == "nm" else size for level, size in zip(levels, storage.level_sizes[2:]))
-    return strip * math.prod(sizes)
+    sizes = [level.g if level.kind == "nm" else size for level, size in zip(levels, storage.level_sizes[2:])]
+    return strip * math.prod(sizes) if all(isinstance(size, int) for size in sizes) else None
 
 
 def _largest(storage: Storage, lo: Index, units: int) -> Index:

@@ -13,6 +13,7 @@ from test_panel_products import density, random_hss
 SEED = 20261121
 FIXED = (
     "C0(2:4)",
+    "C0(4)->C1",  # a loop of unknown length inside
     "C0(4:4)",
     "C1(2:4)->C0(2:4)",
     "V(4)C0(2:4)",
