@@ -90,6 +90,23 @@ class Roles:
         return cls(fmt, row_dim, 1 - row_dim, unit, inner, direct)
 
     @property
+    def rows_differ(self) -> bool:
+        """True when rows inside the first level choose coordinates of their own: then they share no panel rows."""
+        last = max((i for i, level in enumerate(self.format.levels) if level.has_coordinates), default=0)
+        return bool(self.inner) and self.inner[-1] < last
+
+    @property
+    def whole_bytes(self) -> int:
+        """Neighbouring rows whose packed coordinates below the innermost row level begin and end on bytes."""
+        rows, entries = 1, 1
+        for i in range(self.inner[-1] + 1, len(self.format.levels)):
+            level = self.format.levels[i]
+            entries *= level.g if level.kind == "nm" else self.format.exprs[i].mod or 1
+            if level.kind == "nm" and level.has_coordinates:
+                rows = math.lcm(rows, 8 // math.gcd(8, entries * self.format.coord_bits(i)))
+        return rows
+
+    @property
     def is_dense(self) -> bool:
         """True when no coordinate depends on the data: all rows read the same panel rows."""
         return self.format.is_dense
@@ -189,8 +206,7 @@ def _tile_rows(roles: Roles, isa: Isa) -> int:
     most = 4 if isa.vector_registers <= 16 else 8
     if roles.is_dense:
         return most
-    inner = math.prod(roles.windows(most).values())
-    return inner
+    return math.prod(roles.windows(roles.whole_bytes if roles.rows_differ else most).values())
 
 
 def fitting_lanes(columns: int | None, vector: int, most: int) -> int:
