@@ -98,6 +98,8 @@ class LaneTile(RegisterTile):
         entries = math.prod(lvl.g for lvl in fmt.levels[2:] if lvl.kind == "nm")
         loops = any(lvl.is_dense for lvl in fmt.levels[2:])
         block = self.block
+        if not self._stream({}, _no_leaf).cuts(1, block):
+            return False  # groups past the last whole block would not fill a vector
         return not loops and block * entries % self.lanes == 0 and block * entries <= BLOCK_OPERATIONS
 
     def _across(self, total: ir.Value) -> ir.Value:

@@ -93,7 +93,7 @@ class Stream:
 
         if block == 1:
             return b.for_loop(lo, hi, some(1), accs)
-        if self._cuts(level, block):
+        if self.cuts(level, block):
             return b.for_loop(lo, hi, some(block), accs, step=block)
         whole = b.add(lo, b.mul(b.div(b.sub(hi, lo), block), block))
         accs = b.for_loop(lo, whole, some(block), accs, step=block)
@@ -125,14 +125,14 @@ class Stream:
         weight = self._weight(level + 1, members)
         bits = self._bits_below(level, members)
         bytes_ask = math.lcm(*(8 // math.gcd(8, n) for n in bits)) if bits else 1
-        if bits and not self._cuts(level, bytes_ask):
+        if bits and not self.cuts(level, bytes_ask):
             return 1  # groups of one row begin inside a byte: no constant shifts
         block = bytes_ask if bytes_ask * weight <= MOST_OPERATIONS else 1
-        while 2 * block <= min(MOST_GROUPS, BLOCK_OPERATIONS // weight) and (not bits or self._cuts(level, 2 * block)):
+        while 2 * block <= min(MOST_GROUPS, BLOCK_OPERATIONS // weight) and (not bits or self.cuts(level, 2 * block)):
             block *= 2
         return block
 
-    def _cuts(self, level: int, block: int) -> bool:
+    def cuts(self, level: int, block: int) -> bool:
         """True when ``block`` is known to divide the number of coordinates of ``level``."""
         size = self.storage.level_sizes[level]
         if isinstance(size, int):

@@ -52,7 +52,10 @@ def repack(a: SparseTensor, w: Any, out: SparseTensor | None = None) -> SparseTe
     values = repack_compiled(a.buffers, a.format, flat)
     if out is None:
         return dataclasses.replace(a, buffers=(*a.buffers[:-1], values))
+    from .compiler.dense import values_changed
+
     np.copyto(out.values, values)
+    values_changed()
     return out
 
 

@@ -180,3 +180,14 @@ def test_unknown_numbers_of_columns_share_a_kernel(columns):
     kernel.native(*a.buffers, *a.shape, x, out)
     reference = w.astype(np.float64) @ x.astype(np.float64)
     assert np.linalg.norm(out - reference) < TOLERANCE["f32"] * np.linalg.norm(reference)
+
+
+@pytest.mark.parametrize("nm_width", [2, 8, 16, 32])
+@pytest.mark.parametrize("groups", [5, 7, 16, 25])
+def test_coordinates_of_any_width_with_one_column(nm_width, groups):
+    rng = np.random.default_rng(SEED)
+    fmt = pith.HSS.parse("C0(2:4)").to_format(nm_width=nm_width)
+    w = pith.prune(rng.standard_normal((9, 4 * groups)).astype(np.float32), fmt)
+    x = rng.standard_normal((4 * groups, 1)).astype(np.float32)
+    out = pith.matmul(pith.compress(w, fmt), x, variant="sparse")
+    assert np.linalg.norm(out - w.astype(np.float64) @ x) < 1e-5 * np.linalg.norm(w @ x)

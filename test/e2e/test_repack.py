@@ -96,3 +96,15 @@ def test_bad_out():
     twice = pith.Format.make(1, (0, "compressed(nonunique)"))
     with pytest.raises(pith.FormatError, match="twice"):
         pith.repack(pith.compress(np.ones(4), twice), np.ones(4))
+
+
+@pytest.mark.parametrize("variant", ["dense", "sparse", "auto"])
+def test_products_see_values_that_were_overwritten_in_place(variant):
+    rng = np.random.default_rng(3)
+    w = pith.prune(rng.standard_normal((32, 64)).astype(np.float32), "C0(2:4)")
+    a, x = pith.compress(w, "C0(2:4)"), rng.standard_normal((64, 16)).astype(np.float32)
+    turned = a.T
+    pith.matmul(a, x, variant=variant), pith.matmul(turned, x[:32], variant=variant)
+    assert pith.repack(a, 3 * w, out=a) is a
+    np.testing.assert_allclose(pith.matmul(a, x, variant=variant), 3 * w @ x, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(pith.matmul(turned, x[:32], variant=variant), 3 * w.T @ x[:32], rtol=1e-4, atol=1e-4)

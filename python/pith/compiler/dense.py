@@ -20,19 +20,32 @@ _EXACT_TERMS = 1024
 _TORCH_BITS = {"bfloat16": np.int16}
 
 
+#: Grows whenever stored values are overwritten in place. Tensors share values (``A.T``), so every unpacked
+#: copy is made again then: :func:`pith.repack` with ``out`` is the only way to overwrite them.
+_generation = 0
+
+
+def values_changed() -> None:
+    """Forget all unpacked operands: the values of some stored tensor were overwritten."""
+    global _generation
+    _generation += 1
+
+
 class Products:
     """What products remember of a sparse operand; lives as long as the tensor, and is not copied with it.
 
     Attributes:
         plans: decided variants, by what they depend on.
         dense: element type -> the unpacked operand, made by the first dense product that needs it. It
-            takes rows x columns x bytes of the type, and never goes stale: tensors do not change.
+            takes rows x columns x bytes of the type.
         views: torch's views of those.
+        generation: of stored values, when ``dense`` was made.
     """
 
-    __slots__ = ("dense", "plans", "views")
+    __slots__ = ("dense", "generation", "plans", "views")
 
     def __init__(self) -> None:
+        self.generation = _generation
         self.plans: dict[Any, Any] = {}
         self.dense: dict[str, np.ndarray] = {}
         self.views: dict[str, Any] = {}
@@ -43,8 +56,15 @@ class Products:
     def __deepcopy__(self, memo: dict[int, Any]) -> Products:
         return Products()
 
+    def _drop_what_is_stale(self) -> None:
+        if self.generation != _generation:
+            self.generation = _generation
+            self.dense.clear()
+            self.views.clear()
+
     def unpacked(self, a: SparseTensor, element: str) -> np.ndarray:
         """The dense operand of an element type."""
+        self._drop_what_is_stale()
         array = self.dense.get(element)
         if array is None:
             array = self.dense[element] = a.to_dense().astype(numpy_dtype(element), copy=False)
@@ -52,6 +72,7 @@ class Products:
 
     def unpacked_torch(self, a: SparseTensor, element: str) -> Any:
         """The dense operand as a torch tensor."""
+        self._drop_what_is_stale()
         view = self.views.get(element)
         if view is None:
             view = self.views[element] = _torch_view(self.unpacked(a, element))
