@@ -183,7 +183,7 @@ def _per_row(a: SparseTensor, values: np.ndarray, axis: int | None) -> tuple[np.
     np.maximum.at(largest, rows, np.abs(values))
     if axis is None:
         largest[:] = largest.max(initial=0)
-    scales = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+    scales = _scales(largest, 127)
     return np.rint(values / scales[rows]).clip(-127, 127).astype(np.int8), scales, None
 
 
@@ -195,11 +195,18 @@ def _per_group(values: np.ndarray, bits: int, group: int) -> tuple[np.ndarray, n
     padded[: values.size] = values
     padded = padded.reshape(count, group)
     low, high = (np.float32(0), np.float32(0)) if not count else (padded.min(1).clip(None, 0), padded.max(1).clip(0))
-    span = np.broadcast_to(np.asarray(high - low), (count,))
-    scales = np.where(span > 0, span / (highest - lowest), 1).astype(np.float32)
+    span = np.broadcast_to(np.asarray(high, np.float64) - low, (count,))
+    scales = _scales(span, highest - lowest)
     zero_points = np.rint(lowest - low / scales).clip(lowest, highest).astype(np.int8)
     integers = np.rint(padded / scales[:, None]) + zero_points[:, None]
     return integers.clip(lowest, highest).astype(np.int8).reshape(-1)[: values.size], scales, zero_points
+
+
+def _scales(span: np.ndarray, steps: int) -> np.ndarray:
+    """Step sizes that cut spans into ``steps``: never 0 or infinite, whatever finite values span."""
+    limits = np.finfo(np.float32)
+    exact = span.astype(np.float64) / steps
+    return np.where(span > 0, exact.clip(limits.tiny, limits.max), 1).astype(np.float32)
 
 
 def _packed(integers: np.ndarray) -> np.ndarray:

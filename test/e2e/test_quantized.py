@@ -221,3 +221,14 @@ func.func @f(%q: tensor<8x16xi4, #fmt>, %s: tensor<?xf32>, %z: tensor<?xi8>) -> 
             path=path,
         )
         close(kernel.native(*q.buffers, q.scales, q.zero_points), expected.astype(np.float64))
+
+
+@pytest.mark.parametrize("group", [None, 4])
+@pytest.mark.parametrize("extreme", [1e-45, 1e-38, 3e38])
+def test_extreme_finite_values(extreme, group):
+    """The smallest and the largest floats have scales that are floats."""
+    w = np.array([[extreme, 0, -extreme, 0, 0, 0, extreme, 0]] * 2, np.float32)
+    q = pith.quantize(w, "C0(2:4)", bits=8, group=group)
+    assert np.isfinite(q.scales).all() and (q.scales > 0).all()
+    error = np.abs(q.dequantize().to_dense().astype(np.float64) - w)
+    assert error.max() <= 2 * max(extreme / 127, float(np.finfo(np.float32).tiny))

@@ -1,4 +1,4 @@
-"""``pith.matmul``: products with a sparse operand, through kernels cached per format and element type."""
+"""``pith.matmul``: products with a sparse operand, through kernels cached per format, element type and tile."""
 
 from __future__ import annotations
 
@@ -32,9 +32,11 @@ def matmul(a: Any, b: Any, *, out: Any = None, variant: str = "auto") -> Any:
         batch dimensions, ``(..., K) @ (K, N)`` and ``(M, K) @ (..., K, N)``.
     Semantics: elements that are not stored count as exact zeros, whatever they meet; zeros that fill
         up groups and blocks are stored, so NaN and infinities they meet give NaN. f16 and bf16
-        accumulate in f32; i8 and i16 give i32; unsigned integers are an error. The kernel depends on the
-        format and the element type alone: new patterns and new shapes never recompile. Two sparse operands:
-        the second is unpacked first. Two dense operands: NumPy's (torch's) own product, with its errors.
+        accumulate in f32; i8 and i16 give i32; unsigned integers are an error. New patterns
+        never recompile; a few kernels per format and element type serve all shapes: they differ in the
+        register tile, a divisor of the contracted size and the order the dense operand is stored in. Two
+        sparse operands: the second is unpacked first. Two dense operands: NumPy's (torch's) own product,
+        with its errors.
         What runs is decided by predicted time (:func:`pith.explain` shows it). Where that is the dense
         product, the sparse operand is unpacked once and the copy kept with it.
     Args:
