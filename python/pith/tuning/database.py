@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.resources
 import json
 import os
 import pathlib
@@ -149,8 +148,8 @@ def known_calibrations() -> tuple[Calibration, ...]:
         pass
     except (OSError, UnicodeDecodeError, FileFormatError) as e:
         warnings.warn(f"pith ignores your calibration: {e}", RuntimeWarning, stacklevel=2)
-    for file in sorted((importlib.resources.files("pith.tuning") / SHIPPED).iterdir(), key=lambda f: f.name):
-        if file.name.endswith(".json") and not file.name.endswith(".samples.json"):
+    for file in sorted(pathlib.Path(__file__).with_name(SHIPPED).glob("*.json")):
+        if not file.name.endswith(".samples.json"):
             found += read_database(file.read_text(), file.name, "shipped")
     return tuple(found)
 
