@@ -50,7 +50,7 @@ class DenseProduct:
         row_bytes = self.lanes * (8 if isinstance(self.element, ir.F64Type) else 4)
         step = self.tile.unrolled
         strip = max(1, STRIP_BYTES // (row_bytes * step)) * step
-        if isinstance(self.reds, int):
+        if isinstance(self.reds, int) and self.reds:
             return -(-self.reds // -(-self.reds // strip) // step) * step  # strips of about one size
         return strip
 

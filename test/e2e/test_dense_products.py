@@ -145,3 +145,21 @@ def test_attention_as_torch_writes_it(tokens):
         out = pith.compile(module, (x,))(x)
         ref = module.double()(x.double())
     assert float((out - ref).norm() / ref.norm()) < 1e-5
+
+
+@pytest.mark.parametrize("encoding", ["", ", #dense"])
+@pytest.mark.parametrize("m, k, n", [(64, 0, 64), (5, 0, 3), (0, 4, 3), (5, 4, 0)])
+def test_sizes_of_zero_known_at_compile_time(m, k, n, encoding):
+    t = f"tensor<{m}x{n}xf32>"
+    multiply = pith.compile(
+        f"""#dense = #pith.format<affine_map<(i, j) -> (i, j)>, [#pith.level<"dense">, #pith.level<"dense">], 0, 0, 0>
+func.func @f(%a: tensor<{m}x{k}xf32{encoding}>, %b: tensor<{k}x{n}xf32>) -> {t} {{
+  %zero = arith.constant 0.0 : f32
+  %empty = tensor.empty() : {t}
+  %init = linalg.fill ins(%zero : f32) outs(%empty : {t}) -> {t}
+  %r = linalg.matmul ins(%a, %b : tensor<{m}x{k}xf32{encoding}>, tensor<{k}x{n}xf32>) outs(%init : {t}) -> {t}
+  return %r : {t}
+}}"""
+    )
+    a, b = np.ones((m, k), np.float32), np.ones((k, n), np.float32)
+    assert np.array_equal(multiply(pith.compress(a, Format.dense()) if encoding else a, b), a @ b)
