@@ -217,6 +217,13 @@ def product(factors: Sequence[Index]) -> Index:
     return out
 
 
+def alloc(shape: Sequence[Index], element: ir.Type) -> ir.Value:
+    """A new memref on a 64-byte boundary: vectors of a packed row never straddle a cache line."""
+    dynamic = ir.ShapedType.get_dynamic_size()
+    type_ = ir.MemRefType.get([s if isinstance(s, int) else dynamic for s in shape], element)
+    return memref.alloc(type_, [s for s in shape if not isinstance(s, int)], [], alignment=64)
+
+
 def zero_of(type_: ir.Type) -> ir.Value:
     """The zero of an integer, index or floating-point type."""
     if isinstance(type_, (ir.IntegerType, ir.IndexType)):

@@ -6,7 +6,7 @@ sharing out of every pair of equal ``tensor.empty``). So a kernel writes in plac
 nothing else uses the destination, and into memory of its own everywhere else.
 """
 
-from pith._mlir import bufferization, ir, memref
+from pith._mlir import bufferization, ir
 
 from . import builder as b
 
@@ -37,4 +37,4 @@ def buffer_to_overwrite(destination: ir.Value, exclusive: bool) -> ir.Value:
     if exclusive:
         return bufferization.to_buffer(type_, destination)
     sizes = [b.dim_size(destination, d) for d in range(type_.rank)]
-    return memref.alloc(type_, [s for s in sizes if not isinstance(s, int)], [], alignment=64)
+    return b.alloc(sizes, type_.element_type)

@@ -30,7 +30,7 @@ from ..epilogue.values import bind
 from ..levels import Storage
 from ..panel.write import added_to, as_it_is, write_tile
 from ..transpose import Transform
-from .expand import Rows, alloc, expand_all, expand_present
+from .expand import Rows, expand_all, expand_present
 from .expand_groups import expand_by_vectors
 from .match import Source, TileProduct, acc_is_float
 from .pack import Panels, pack
@@ -94,7 +94,7 @@ def _flags(p: TileProduct, panels: Panels) -> ir.Value | None:
     """One flag per panel, when tiles hold zeros that are not stored and the dense side has infinities."""
     if not acc_is_float(p.unit) or p.source in (Source.DENSE, Source.BLOCKS):
         return None
-    return alloc([b.ceildiv(panels.cols, COLUMNS)], ir.IntegerType.get_signless(16))
+    return b.alloc([b.ceildiv(panels.cols, COLUMNS)], ir.IntegerType.get_signless(16))
 
 
 def _pack(e: _Emitter, panel: ir.Value) -> None:
@@ -111,7 +111,7 @@ def _panels(p: TileProduct, storage: Storage, dense: ir.Value, cols: Index) -> P
     source = bufferization.to_buffer(
         ir.MemRefType.get(dense.type.shape, dense.type.element_type), dense, read_only=True
     )
-    buffer = alloc([b.ceildiv(cols, COLUMNS), b.mul(tiles, ROWS), unit.depth], unit.element)
+    buffer = b.alloc([b.ceildiv(cols, COLUMNS), b.mul(tiles, ROWS), unit.depth], unit.element)
     reds = b.dim_size(dense, 1 if m.dense_transposed else 0)
     return Panels(unit, source, m.dense_transposed, buffer, reds, cols, tiles, p.pitch)
 

@@ -34,7 +34,7 @@ class Rows:
 
     def alloc(self) -> ir.Value:
         """Memory for all tiles of these rows, ``(row tiles, tiles, 16, depth)``."""
-        return alloc([self.count // ROWS, self.tiles, ROWS, self.unit.depth], self.unit.element)
+        return b.alloc([self.count // ROWS, self.tiles, ROWS, self.unit.depth], self.unit.element)
 
     def visit(self, leaf, carried: list[ir.Value]) -> list[ir.Value]:
         """Walk the stored elements of the rows; ``leaf`` as in :func:`pith.lowering.levels.walk`."""
@@ -83,7 +83,7 @@ def expand_present(rows: Rows) -> PresentTiles:
     """The tiles that hold an element, in the order in which the walk first meets them."""
     tiles = rows.alloc()
     index = ir.IndexType.get()
-    slots, places = (alloc([rows.tiles], index) for _ in range(2))  # slots: one more than the slot, 0 is none
+    slots, places = (b.alloc([rows.tiles], index) for _ in range(2))  # slots: one more than the slot, 0 is none
     b.for_loop(0, rows.tiles, lambda t: memref.store(b.value(0), slots, [b.value(t)]))
 
     def leaf(at: Cursor, carried: list[ir.Value]) -> list[ir.Value]:
@@ -123,10 +123,3 @@ def clear(rows: Rows, tiles: ir.Value, slot: Index, first: Index) -> None:
         vector.store(zero, tiles, [b.value(x) for x in (b.div(r, ROWS), slot, b.mod(r, ROWS), 0)])
 
     b.for_loop(first, rows.count, row)
-
-
-def alloc(shape: list[Index], element: ir.Type) -> ir.Value:
-    """Heap memory, aligned to cache lines."""
-    dynamic = ir.ShapedType.get_dynamic_size()
-    type_ = ir.MemRefType.get([s if isinstance(s, int) else dynamic for s in shape], element)
-    return memref.alloc(type_, [s for s in shape if not isinstance(s, int)], [], alignment=64)

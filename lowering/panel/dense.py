@@ -16,7 +16,7 @@ whose every product has a ``rhs`` of its own, tasks are panels of one product an
 
 from collections.abc import Sequence
 
-from pith._mlir import ir, memref
+from pith._mlir import ir
 
 from .. import builder as b
 from ..builder import Index
@@ -108,7 +108,7 @@ class _Emitter:
     def _packing_task(self, point, group: Index, chunks: Index) -> None:
         product = self._product(point)
         sums = product.room(self.chunk_rows, self.on_stack)
-        panels = self._alloc([1, self.reds, self.lanes])
+        panels = b.alloc([1, self.reds, self.lanes], self.element)
         source = self.rhs.matrix(dict(zip(self.c.outer, point)), self.c.red, self.c.col)
 
         def one(panel: Index) -> None:
@@ -154,7 +154,7 @@ class _Emitter:
         """Panels of every ``rhs``: those of one after those of another."""
         own = [d for d in self.c.outer if d in self.rhs.dims]
         sizes = [self.outer[d] for d in own]
-        panels = self._alloc([b.product([*sizes, self.panels]), self.reds, self.lanes])
+        panels = b.alloc([b.product([*sizes, self.panels]), self.reds, self.lanes], self.element)
 
         def pack(*at: ir.Value) -> None:
             point = dict(zip(own, at[:-1]))
@@ -169,7 +169,7 @@ class _Emitter:
         """A copy of ``lhs`` with contiguous rows."""
         own = [d for d in self.c.outer if d in lhs.dims]
         sizes = [self.outer[d] for d in own]
-        copy = Operand(self._alloc([*sizes, self.rows, self.reds]), (*own, self.c.row, self.c.red))
+        copy = Operand(b.alloc([*sizes, self.rows, self.reds], self.element), (*own, self.c.row, self.c.red))
 
         def turn(*at: ir.Value) -> None:
             point, first = dict(zip(own, at[:-1])), b.mul(at[-1], CHUNK_ROWS)
@@ -187,8 +187,3 @@ class _Emitter:
             [*sizes, b.ceildiv(self.rows, CHUNK_ROWS)], turn, work=b.product([*sizes, self.rows, self.reds])
         )
         return copy
-
-    def _alloc(self, shape: list[Index]) -> ir.Value:
-        dynamic = ir.ShapedType.get_dynamic_size()
-        type_ = ir.MemRefType.get([s if isinstance(s, int) else dynamic for s in shape], self.element)
-        return memref.alloc(type_, [s for s in shape if not isinstance(s, int)], [], alignment=64)

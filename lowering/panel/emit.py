@@ -126,7 +126,7 @@ def emit_panel(m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None 
     source = bufferization.to_buffer(_memref(dense.type), dense, read_only=True)
     out = bound.out if bound else buffer_to_overwrite(destination, exclusive or not fresh)
     stored = _stored_size(roles, m.red_dim, e.reds)
-    panels = _alloc([e.panels, b.add(stored, e.tile.pad), e.lanes], e.tile.element)
+    panels = b.alloc([e.panels, b.add(stored, e.tile.pad), e.lanes], e.tile.element)
     unsigned = e.tile.arithmetic.dense_unsigned
 
     def pack(panel: ir.Value) -> None:
@@ -231,13 +231,7 @@ def _tile(e: _Emitter, rows: Index) -> ir.Value:
     sums = e.tile.arithmetic.sums
     if isinstance(rows, int) and rows <= 2 * CHUNK_ROWS:
         return memref.alloca(ir.MemRefType.get([rows, e.lanes], sums), [], [], alignment=64)
-    return _alloc([rows, e.lanes], sums)
-
-
-def _alloc(shape: list[Index], element: ir.Type) -> ir.Value:
-    dynamic = ir.ShapedType.get_dynamic_size()
-    type_ = ir.MemRefType.get([s if isinstance(s, int) else dynamic for s in shape], element)
-    return memref.alloc(type_, [s for s in shape if not isinstance(s, int)], [], alignment=64)
+    return b.alloc([rows, e.lanes], sums)
 
 
 def _memref(type_: ir.RankedTensorType) -> ir.MemRefType:

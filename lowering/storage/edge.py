@@ -20,7 +20,7 @@ def rounded_up(source: ir.Value, fmt: Format) -> ir.Value:
     if all(isinstance(size, int) and size % divisor == 0 for size, divisor in zip(sizes, fmt.divisors())):
         return source
     whole = [b.mul(b.ceildiv(size, divisor), divisor) for size, divisor in zip(sizes, fmt.divisors())]
-    out = _alloc(whole, source.type.element_type)
+    out = b.alloc(whole, source.type.element_type)
     linalg.fill(b.zero_of(source.type.element_type), outs=[out])
     _copy(source, out, sizes)
     return out
@@ -30,15 +30,9 @@ def cropped(whole: ir.Value, sizes: Sequence[Index]) -> ir.Value:
     """The part of the memref ``whole`` that the tensor of ``sizes`` takes; itself when that is all of it."""
     if all(isinstance(size, int) and size == b.dim_size(whole, d) for d, size in enumerate(sizes)):
         return whole
-    out = _alloc(sizes, whole.type.element_type)
+    out = b.alloc(sizes, whole.type.element_type)
     _copy(whole, out, sizes)
     return out
-
-
-def _alloc(sizes: Sequence[Index], element: ir.Type) -> ir.Value:
-    dynamic = ir.ShapedType.get_dynamic_size()
-    type_ = ir.MemRefType.get([s if isinstance(s, int) else dynamic for s in sizes], element)
-    return memref.alloc(type_, [s for s in sizes if not isinstance(s, int)], [], alignment=64)
 
 
 def _copy(source: ir.Value, dest: ir.Value, sizes: Sequence[Index]) -> None:
