@@ -225,7 +225,7 @@ def zero_filled(v: ir.Value) -> ir.Value | None:
     if op.name == "linalg.generic" and len(body) > 1:
         return None
     filled = op.operands[0] if op.name == "linalg.fill" else _forwarded(op, body[-1].operands[0])
-    return op.operands[len(op.operands) - 1] if filled is not None and _is_zero(filled) else None
+    return op.operands[len(op.operands) - 1] if filled is not None and is_zero(filled) else None
 
 
 def _forwarded(op: ir.Operation, v: ir.Value) -> ir.Value | None:
@@ -236,7 +236,8 @@ def _forwarded(op: ir.Operation, v: ir.Value) -> ir.Value | None:
     return v
 
 
-def _is_zero(v: ir.Value) -> bool:
+def is_zero(v: ir.Value) -> bool:
+    """True for a constant zero, integer or float."""
     op = None if isinstance(v.owner, ir.Block) else v.owner
     if op is None or op.name != "arith.constant":
         return False

@@ -2,6 +2,7 @@
 
 from pith._mlir import ir
 
+from ..contraction import is_zero
 from .match import Epilogue, Stage
 
 #: Transcendental function -> its name by itself, and where the value is multiplied (or divided) by what comes of it.
@@ -43,7 +44,7 @@ class _Reader:
         if operand is not None:
             self._close()
             self._meet(op.name, len([d for d in operand.dims if d is not None]))
-        elif op.name in _CLAMPS and not (function or self.function) and any(_is_zero(v) for v in op.operands):
+        elif op.name in _CLAMPS and not (function or self.function) and any(is_zero(v) for v in op.operands):
             self.steps.append("relu")
         elif op.name.startswith("arith.fpto") and not function:
             self._close()
@@ -69,11 +70,3 @@ class _Reader:
         if self.function:
             self.steps.append(_FUNCTIONS[self.function][self.gated])
         self.function, self.gated, self.after = None, False, set()
-
-
-def _is_zero(v: ir.Value) -> bool:
-    op = None if isinstance(v.owner, ir.Block) else v.owner
-    if op is None or op.name != "arith.constant":
-        return False
-    attr = op.attributes["value"]
-    return isinstance(attr, (ir.FloatAttr, ir.IntegerAttr)) and attr.value == 0
