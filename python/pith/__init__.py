@@ -25,6 +25,7 @@ _EXPORTS = {
     **dict.fromkeys(("BSR", "COO", "CSC", "CSR", "NM", "SparseTensor", "compress"), "sparse"),
     **dict.fromkeys(("PruneReport", "prune", "prune_mask", "prune_report"), "pruning"),
     **dict.fromkeys(("QuantizedTensor", "quantize"), "quantization"),
+    "Pattern": "patterns",
     "repack": "repacking",
     "validate": "validation",
     **dict.fromkeys(("read", "write"), "io"),
@@ -57,7 +58,7 @@ __all__ = [*_EXPORTS, "__version__"]
 def __getattr__(name: str) -> Any:
     if name in _EXPORTS:
         value = getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
-    elif name in ("torch", "runtime", "formats", "errors", "dialect", "passes", "lowering"):
+    elif name in ("torch", "runtime", "formats", "errors", "dialect", "passes", "lowering", "patterns"):
         value = importlib.import_module(f".{name}", __name__)
     else:
         raise AttributeError(f"module 'pith' has no attribute {name!r}")

@@ -1,0 +1,104 @@
+"""The parts of a pattern (sizes, granularity, coordinates) from masks, lengths, routing and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import CheckError, DTypeError, ShapeError
+from ..sparse_interop import is_torch, numpy_of
+from . import cells
+from .check import axes_of, granularity_of, grid_of, in_range, integer_array, integers
+
+#: Arguments of ``Pattern.trusted``.
+Parts = tuple[tuple[int, ...], tuple[int, ...], np.ndarray]
+
+
+def from_mask(mask: Any, granularity: int | Sequence[int]) -> Parts:
+    """See :meth:`pith.Pattern.from_mask`."""
+    present = _array(mask) != 0
+    sizes = axes_of(present.shape)
+    extents = granularity_of(granularity, len(sizes))
+    grid = grid_of(sizes, extents)
+    for axis, (cell_count, extent) in enumerate(zip(grid, extents)):
+        if extent > 1 and cell_count:
+            present = np.logical_or.reduceat(present, np.arange(0, sizes[axis], extent), axis)
+    return sizes, extents, cells.locate(np.flatnonzero(present), grid)
+
+
+def from_lengths(lengths: Any, size: int, granularity: int) -> Parts:
+    """See :meth:`pith.Pattern.from_lengths`."""
+    used = integer_array(lengths, "lengths")
+    if used.ndim != 1:
+        raise ShapeError(f"expects one length per sequence, got shape {used.shape}", where="lengths")
+    sizes = axes_of((used.size, *integers(size, "size")))
+    _require_lengths(used, sizes[1])
+    (extent,) = granularity_of(granularity, 1)
+    grid_of(sizes, (1, extent))
+    blocks = -(-used.astype(np.int64) // extent)
+    total = int(blocks.sum())
+    coordinates = np.empty((total, 2), np.int32)
+    coordinates[:, 0] = np.repeat(np.arange(used.size, dtype=np.int32), blocks)
+    coordinates[:, 1] = np.arange(total) - np.repeat(np.cumsum(blocks) - blocks, blocks)
+    return sizes, (1, extent), coordinates
+
+
+def from_routing(experts: Any, n_experts: int) -> Parts:
+    """See :meth:`pith.Pattern.from_routing`."""
+    chosen = integer_array(experts, "experts")
+    if chosen.ndim not in (1, 2):
+        raise ShapeError(f"expects shape (tokens,) or (tokens, k), got {chosen.shape}", where="experts")
+    tokens = chosen.shape[0]
+    per_token = chosen.shape[1] if chosen.ndim == 2 else 1
+    sizes = axes_of((tokens, *integers(n_experts, "n_experts")))
+    grid = grid_of(sizes, (1, 1))
+    in_range(chosen, sizes[1], "experts", "the expert axis")
+    coordinates = np.empty((tokens * per_token, 2), np.int32)
+    coordinates[:, 0] = np.repeat(np.arange(tokens, dtype=np.int32), per_token)
+    coordinates[:, 1] = chosen.reshape(-1)
+    if per_token > 1:
+        cells.require_distinct(coordinates, grid, "experts")
+    return sizes, (1, 1), coordinates
+
+
+def top_k(scores: Any, k: int) -> Parts:
+    """See :meth:`pith.Pattern.top_k`."""
+    array = _array(scores)
+    if array.ndim not in (1, 2):
+        raise ShapeError(f"expects scores of one or two dimensions, got shape {array.shape}", where="scores")
+    (wanted,) = integers(k, "k")
+    sizes = axes_of(array.shape)
+    if not 0 <= wanted <= sizes[-1]:
+        raise ShapeError(f"expects 0 <= k <= {sizes[-1]} (the length of a row), got {wanted}", where="k")
+    rows = array.reshape(-1, sizes[-1])
+    ranked = _ranking(rows)[:, :wanted]
+    if array.ndim == 1:
+        return sizes, (1,), np.ascontiguousarray(ranked[0], np.int32)
+    coordinates = np.empty((rows.shape[0], wanted, 2), np.int32)
+    coordinates[..., 0] = np.arange(rows.shape[0], dtype=np.int32)[:, None]
+    coordinates[..., 1] = ranked
+    return sizes, (1, 1), coordinates.reshape(-1, 2)
+
+
+def _ranking(rows: np.ndarray) -> np.ndarray:
+    """Per row the places of its entries, the largest first; NaN before all numbers, equal entries in order."""
+    if rows.dtype.kind in "iub":
+        return np.argsort(np.invert(rows), axis=1, kind="stable")
+    wide = rows.astype(np.float64)
+    return np.lexsort((-wide, ~np.isnan(wide)), axis=1)
+
+
+def _require_lengths(lengths: np.ndarray, size: int) -> None:
+    wrong = np.flatnonzero((lengths < 0) | (lengths > size))
+    if wrong.size:
+        at = int(wrong[0])
+        raise CheckError(f"sequence {at} has length {int(lengths[at])}, the axis has {size} positions", where="lengths")
+
+
+def _array(values: Any) -> np.ndarray:
+    array = numpy_of(values) if is_torch(values) else np.asarray(values)
+    if array.dtype.kind not in "biufV":
+        raise DTypeError(f"expects booleans or numbers, got {array.dtype}")
+    return array

@@ -1,0 +1,141 @@
+"""Arguments of patterns, normalised and checked: axes, granularities, coordinates, indices."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, CheckError, DTypeError, FormatError, ShapeError
+from ..sparse_interop import is_torch, numpy_of
+
+#: One past the largest coordinate: kernels read them as 32-bit integers.
+_COORDINATES = 1 << 31
+
+
+def axes_of(sizes: int | Sequence[int]) -> tuple[int, ...]:
+    """Sizes of the axes as a tuple; one number is one axis.
+
+    Errors: :class:`pith.ShapeError` for no axes and for sizes below 0; :class:`pith.ArgumentError` for other types.
+
+    Example:
+        >>> axes_of(5), axes_of([4, 8])
+        ((5,), (4, 8))
+    """
+    out = integers(sizes, "sizes")
+    if not out:
+        raise ShapeError("a pattern expects at least one axis", where="sizes")
+    for axis, size in enumerate(out):
+        if size < 0:
+            raise ShapeError(f"axis {axis} expects a size >= 0, got {size}", where="sizes")
+    return out
+
+
+def granularity_of(granularity: int | Sequence[int], rank: int) -> tuple[int, ...]:
+    """Elements of a micro-tile along each of ``rank`` axes; one number holds for all of them.
+
+    Errors: :class:`pith.FormatError` for values below 1; :class:`pith.ShapeError` for another number of axes.
+
+    Example:
+        >>> granularity_of(1, 2), granularity_of((1, 32), 2)
+        ((1, 1), (1, 32))
+    """
+    out = integers(granularity, "granularity")
+    if not isinstance(granularity, Sequence):
+        out *= rank
+    if len(out) != rank:
+        raise ShapeError(f"expects one granularity per axis ({rank}), got {len(out)}: {out}", where="granularity")
+    for axis, extent in enumerate(out):
+        if extent < 1:
+            raise FormatError(f"axis {axis} expects a granularity >= 1, got {extent}", where="granularity")
+    return out
+
+
+def grid_of(sizes: Sequence[int], granularity: Sequence[int]) -> tuple[int, ...]:
+    """Micro-tiles along every axis; the last of an axis may be partial.
+
+    Errors: :class:`pith.ShapeError` when coordinates do not fit in 32 bits.
+
+    Example:
+        >>> grid_of((100, 64), (32, 1))
+        (4, 64)
+    """
+    grid = tuple(-(-s // g) for s, g in zip(sizes, granularity))
+    for axis, cells in enumerate(grid):
+        if cells > _COORDINATES:
+            raise ShapeError(
+                f"axis {axis} has {cells} micro-tiles; coordinates are 32-bit integers",
+                where="sizes",
+                hint="choose a coarser granularity",
+            )
+    return grid
+
+
+def threshold_of(threshold: Any) -> float:
+    """A threshold as a float.
+
+    Errors: :class:`pith.ArgumentError` for NaN, negative numbers and what is not a number.
+    """
+    try:
+        limit = float(threshold)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"expects a number, got {type(threshold).__name__}", where="threshold") from error
+    if math.isnan(limit) or limit < 0:
+        raise ArgumentError(
+            f"expects a threshold >= 0, got {threshold}",
+            where="threshold",
+            hint="it is compared with magnitudes; 0 lists what is not zero",
+        )
+    return limit
+
+
+def integer_array(values: Any, what: str) -> np.ndarray:
+    """``values`` (array, torch tensor or nested sequence) as an array of signed integers.
+
+    Errors: :class:`pith.DTypeError` for other element types.
+    """
+    array = numpy_of(values) if is_torch(values) else np.asarray(values)
+    if array.size == 0:
+        return array.astype(np.int64)
+    if array.dtype.kind not in "iu":
+        raise DTypeError(f"expects integers, got {array.dtype}", where=what, hint="convert with .astype(int)")
+    return array if array.dtype.kind == "i" else array.astype(np.int64)
+
+
+def in_range(values: np.ndarray, size: int, what: str, axis: str) -> None:
+    """Raise :class:`pith.CheckError` naming the first of ``values`` outside of ``[0, size)``."""
+    if values.size == 0 or (int(values.min()) >= 0 and int(values.max()) < size):
+        return
+    at = int(np.flatnonzero((values < 0) | (values >= size))[0])
+    raise CheckError(
+        f"entry {at} is {int(values.reshape(-1)[at])}, {axis} has {size} places (0 to {size - 1})", where=what
+    )
+
+
+def coordinates_of(indices: Any, grid: Sequence[int], what: str) -> np.ndarray:
+    """Micro-tile coordinates as a pattern holds them: int32, ``(count,)`` for one axis, else ``(count, axes)``.
+
+    Errors: :class:`pith.ShapeError` for another rank, :class:`pith.CheckError` for coordinates past the grid.
+    """
+    array, rank = integer_array(indices, what), len(grid)
+    if array.size == 0:
+        return np.empty((0,) if rank == 1 else (0, rank), np.int32)
+    if array.ndim == 2 and array.shape[1] == 1 == rank:
+        array = array[:, 0]
+    if array.ndim != min(rank, 2) or (rank > 1 and array.shape[1] != rank):
+        want = "(count,)" if rank == 1 else f"(count, {rank})"
+        raise ShapeError(f"expects coordinates of shape {want}, got {array.shape}", where=what)
+    for axis, size in enumerate(grid):
+        in_range(array if rank == 1 else array[:, axis], size, what, f"axis {axis}")
+    return np.ascontiguousarray(array, np.int32)
+
+
+def integers(values: Any, what: str) -> tuple[int, ...]:
+    """One integer or several as a tuple of Python integers."""
+    try:
+        return tuple(map(operator.index, values)) if isinstance(values, Sequence) else (operator.index(values),)
+    except TypeError as error:
+        raise ArgumentError(f"expects integers, got {values!r}", where=what) from error
