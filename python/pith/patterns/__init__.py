@@ -1,5 +1,6 @@
 """Run-time patterns as values: which micro-tiles of some axes are present (:class:`Pattern`)."""
 
 from .pattern import Pattern
+from .sampling import sample_coverage
 
-__all__ = ["Pattern"]
+__all__ = ["Pattern", "sample_coverage"]
