@@ -7,6 +7,7 @@ from pith.errors import IRError
 
 from .buffer import Buffer, BufferAttr
 from .formats import FormatAttr, LevelAttr, NmAttr, PaddedAttr, encoded_type, encoding_of, format_of, shape_of
+from .ops_coordinates import CoordinatesOp, FromCoordinatesOp, coordinates_type
 from .ops_format import AssembleOp, CompressOp, DecompressOp, DisassembleOp, RepackOp
 from .ops_pattern import DetectOp, SReadOp, SWriteOp, gathered_type
 from .ops_prune import PruneByOp, PruneOp, ValidateOp
@@ -24,11 +25,13 @@ __all__ = [
     "Buffer",
     "BufferAttr",
     "CompressOp",
+    "CoordinatesOp",
     "DecompressOp",
     "DequantizeOp",
     "DetectOp",
     "DisassembleOp",
     "FormatAttr",
+    "FromCoordinatesOp",
     "LevelAttr",
     "NmAttr",
     "PaddedAttr",
@@ -46,6 +49,7 @@ __all__ = [
     "ValidateOp",
     "YieldOp",
     "buffer_types",
+    "coordinates_type",
     "dump_irdl",
     "encoded_type",
     "encoding_of",

@@ -9,7 +9,8 @@ from .diagnostics import require, verifier
 from .fields import Bool, I64Array, as_field, bool_attr, i64_array
 from .pattern import PatternType
 from .pith import Pith
-from .tiling import require_body, require_tiling, tile_type
+from .tiling import tile_type
+from .tiling_rules import require_body, require_tiling
 
 
 class YieldOp(Pith.Operation, name="yield", traits=[ext.Pure, ir.IsTerminatorTrait]):
@@ -35,27 +36,29 @@ class YieldOp(Pith.Operation, name="yield", traits=[ext.Pure, ir.IsTerminatorTra
         require(parent is not None and parent.operation.name == "pith.pit_tile", "expects pith.pit_tile as its parent")
 
 
-#: Inputs a ``pit_tile`` may have. Operands in one variadic group must have one type (IRDL), so each has its own slot.
-MAX_INPUTS = 8
+#: Inputs and patterns a ``pit_tile`` may have. Operands in one variadic group must have one type (IRDL), so each
+#: has its own slot.
+MAX_INPUTS, MAX_PATTERNS = 8, 3
 
 _Slot = ext.Operand[ir.RankedTensorType] | None
 
 
 class PitTileOp(Pith.Operation, name="pit_tile", traits=[ext.Pure]):
-    """Run a dense tile body over the micro-tiles a pattern names (PIT's tiled operator).
+    """Run a dense tile body over the micro-tiles that patterns name (PIT's tiled operator).
 
-    Shapes: pattern: one axis per entry of ``axes``; up to 8 inputs and one init: ranked tensors
-        without an encoding; result: the type of the init. ``operandSegmentSizes`` has a 1 for
-        the pattern, eight entries of 1 or 0 for the inputs (ones first), a 1 for the init.
+    Shapes: one to 3 patterns; up to 8 inputs and one init: ranked tensors without an encoding;
+        result: the type of the init. ``operandSegmentSizes`` has three entries of 1 or 0 for the
+        patterns (ones first), eight for the inputs (ones first), a 1 for the init.
         ``indexing_maps`` (one per input, then the init's) and ``iterator_types`` (``"parallel"`` or
-        ``"reduction"``) describe the iteration space as in ``linalg.generic``. ``axes[i]`` is the
-        iteration dimension the pattern's axis i lies on. ``tile`` has one entry per iteration
-        dimension: the extent of the dense tile, or 0 for the whole dimension (not on ``axes``).
-        ``micro_tile`` has one entry per pattern axis: the elements fetched together, a divisor of
-        the tile and of the pattern's granularity. The body gets one tile per operand, whose
-        shape follows the operand's map.
-    Semantics: along ``axes`` only elements the pattern names are visited. On at most one of them,
-        the packed axis, the tile is larger than the micro-tile: micro-tiles that agree in all
+        ``"reduction"``) describe the iteration space as in ``linalg.generic``. ``axes`` has one entry
+        per axis of the first pattern, then of the second and third: the iteration dimension it
+        lies on, each on another. ``tile`` has one entry per iteration dimension: the extent of the
+        dense tile, or 0 for the whole dimension (not on ``axes``). ``micro_tile`` has one entry per
+        entry of ``axes``: the elements fetched together, a divisor of the tile and of the pattern's
+        granularity. The body gets one tile per operand, whose shape follows the operand's map.
+    Semantics: along the axes of a pattern only elements it names are visited; of several patterns,
+        every combination of what each names. On at most one axis of each pattern, its packed
+        axis, the tile is larger than the micro-tile: micro-tiles that agree in all
         other coordinates are gathered, in any order, until the tile is full. On the other axes
         a tile holds one micro-tile. Along the remaining dimensions tiles follow each other as
         in a loop nest. Operands that pattern axes index are read as by ``sread`` and written as
@@ -66,11 +69,11 @@ class PitTileOp(Pith.Operation, name="pit_tile", traits=[ext.Pure]):
         what is yielded replaces it. With ``accumulate = true`` that argument starts as zeros
         and what is yielded is added to the init.
         The body must be free of side effects; floating-point reductions may be reordered.
-    Rule (accumulate): an init that some pattern axes index and another, a reduction, does
+    Rule (accumulate): an init that some axes of a pattern index and another, a reduction, does
         not, receives several tiles at one place (row sets that differ per K-block), so the op
         must accumulate, unless that other axis has a single micro-tile. If no pattern axis
         indexes the init, its tile is carried along the reduction and needs no accumulation.
-    Errors: one message per rule above, see ``dialect/tiling.py``: "expects one indexing map per
+    Errors: one message per rule above, see ``dialect/tiling_rules.py``: "expects one indexing map per
         operand", "expects iterator_types of", "expects every parallel dimension to index init",
         "expects axis d to be permutation-invariant", "expects one packed axis at most", "expects
         micro_tile i to divide", "expects accumulate = true", "expects block argument i to be the
@@ -84,11 +87,13 @@ class PitTileOp(Pith.Operation, name="pit_tile", traits=[ext.Pure]):
           "pith.yield"(%r) : (tensor<32x32xf32>) -> ()
         }) {indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
             axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>,
-            accumulate = false, operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>} : ...``
+            accumulate = false, operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>} : ...``
     """
 
     result: ext.Result[ir.RankedTensorType]
-    pattern: ext.Operand[PatternType]
+    pattern0: ext.Operand[PatternType]
+    pattern1: ext.Operand[PatternType] | None
+    pattern2: ext.Operand[PatternType] | None
     input0: _Slot
     input1: _Slot
     input2: _Slot
@@ -109,7 +114,7 @@ class PitTileOp(Pith.Operation, name="pit_tile", traits=[ext.Pure]):
     @classmethod
     def build(
         cls,
-        pattern: ir.Value,
+        patterns: Sequence[ir.Value],
         inputs: Sequence[ir.Value],
         init: ir.Value,
         indexing_maps: Sequence[ir.AffineMap],
@@ -125,13 +130,17 @@ class PitTileOp(Pith.Operation, name="pit_tile", traits=[ext.Pure]):
     ) -> "PitTileOp":
         """Tile an iteration space; ``body`` gets the tiles (inputs, then init) and returns the new init tile.
 
-        Errors: :class:`pith.ShapeError` for more than :data:`MAX_INPUTS` inputs.
+        Errors: :class:`pith.ShapeError` for more than :data:`MAX_INPUTS` inputs, for no pattern and for
+        more than :data:`MAX_PATTERNS`.
         """
         if len(inputs) > MAX_INPUTS:
             raise ShapeError(f"pit_tile takes at most {MAX_INPUTS} inputs, got {len(inputs)}")
+        if not 1 <= len(patterns) <= MAX_PATTERNS:
+            raise ShapeError(f"pit_tile takes 1 to {MAX_PATTERNS} patterns, got {len(patterns)}")
         op = cls(
             init.type,
-            pattern,
+            *patterns,
+            *[None] * (MAX_PATTERNS - len(patterns)),
             *inputs,
             *[None] * (MAX_INPUTS - len(inputs)),
             init,
@@ -148,9 +157,14 @@ class PitTileOp(Pith.Operation, name="pit_tile", traits=[ext.Pure]):
         return op
 
     @property
+    def patterns(self) -> list[ir.Value]:
+        """The patterns, in order."""
+        return [v for v in (self.pattern0, self.pattern1, self.pattern2) if v is not None]
+
+    @property
     def inputs(self) -> list[ir.Value]:
         """The inputs, in order."""
-        return list(self.operation.operands)[1:-1]
+        return list(self.operation.operands)[len(self.patterns) : -1]
 
     @verifier
     def verify_invariants(self) -> None:

@@ -76,7 +76,9 @@ def _match_linalg(op: ir.OpView) -> Product:
 
 def _match_pit(op: ir.OpView) -> Product:
     tiling = tiling_of(op)
-    operands = list(op.operands)[1:]
+    if len(op.patterns) != 1:
+        pass_error(op, f"has no GPU lowering: expects one pattern, got {len(op.patterns)}")
+    operands = [*op.inputs, op.init]
     if len(operands) != 3:
         pass_error(op, f"has no GPU lowering: expects two inputs and one init, got {len(operands) - 1} inputs")
     if len(tiling.axes) != 1:
@@ -90,9 +92,9 @@ def _match_pit(op: ir.OpView) -> Product:
         views["lhs"],
         views["rhs"],
         views["out"],
-        pattern=op.operands[0],
+        pattern=op.patterns[0],
         axis=roles[tiling.axes[0]],
-        granularity=tiling.pattern.granularity[0],
+        granularity=tiling.granularity[0],
         accumulate=tiling.accumulate,
         tile={roles[d]: extent for d, extent in enumerate(tiling.tile) if extent},
     )

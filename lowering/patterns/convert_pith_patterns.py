@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from pith._mlir import ir
+from pith._mlir import ir, tensor
 from pith.dialect.fields import read_bool, read_i64s
 from pith.dialect.ops_pattern import UNUSED
 from pith.dialect.pattern import PatternShape, PatternType
 from pith.dialect.tiling import Tiling, tiling_of
+from pith.formats import DYNAMIC
 from pith.passes.core import Pass
 
 from ..builder import Index, dim_size, for_loop, mul
@@ -18,7 +19,14 @@ from .lists import IndexList, assert_distinct_in_range, list_type
 from .slices import Span, cut, store, zeros
 from .tile import lower_pit_tile
 
-_OPS = ("pith.detect", "pith.sread", "pith.swrite", "pith.pit_tile")
+_OPS = (
+    "pith.coordinates",
+    "pith.detect",
+    "pith.from_coordinates",
+    "pith.pit_tile",
+    "pith.sread",
+    "pith.swrite",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,18 +34,16 @@ class _Work:
     """An op to lower and what its types said before patterns became tensors."""
 
     op: ir.OpView
-    shape: PatternShape
+    shapes: tuple[PatternShape, ...]
+    patterns: tuple[ir.Value, ...]
     tiling: Tiling | None
 
     @classmethod
     def of(cls, op: ir.OpView) -> _Work:
         values = [*op.operation.results, *op.operation.operands]
-        shape = next(PatternType(v.type).to_shape() for v in values if isinstance(v.type, PatternType))
-        return cls(op, shape, tiling_of(op) if op.operation.name == "pith.pit_tile" else None)
-
-    @property
-    def pattern_value(self) -> ir.Value:
-        return self.op.operation.operands[1 if self.tiling is None else 0]
+        patterns = tuple(v for v in values if isinstance(v.type, PatternType))
+        shapes = tuple(PatternType(v.type).to_shape() for v in patterns)
+        return cls(op, shapes, patterns, tiling_of(op) if op.operation.name == "pith.pit_tile" else None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +53,9 @@ class ConvertPithPatternsPass(Pass):
     Before: ``%p = "pith.detect"(%a)``, ``"pith.pit_tile"(%p, %a, %b, %c) ({ body })``.
     After: ``%p : tensor<?xi32>`` (``tensor<?xRxi32>`` over R axes; its extent is the count), loops that
     copy micro-tiles into dense tiles, one instance of the body, loops that copy results back.
-    A pattern anywhere else (function arguments and results, calls, loop-carried values) becomes that
-    tensor too, so callers pass one array of coordinates per pattern.
+    ``pith.coordinates`` and ``pith.from_coordinates`` are that tensor. A pattern anywhere else (function
+    arguments and results, calls, loop-carried values) becomes it too, so callers pass one array of
+    coordinates per pattern.
 
     Coordinates past the grid are cut to nothing: read as zeros, written nowhere. A coordinate listed
     twice is visited twice. ``check=true`` asserts at every op that neither happens (``cf.assert``).
@@ -77,12 +84,26 @@ class ConvertPithPatternsPass(Pass):
         op, name = item.op, item.op.operation.name
         if name == "pith.detect":
             return [lower_detect(op)]
-        entries = IndexList(item.pattern_value, _sizes(item), item.shape.granularity)
+        if name == "pith.coordinates":
+            return [op.pattern]
+        if name == "pith.from_coordinates":
+            return [self._from_coordinates(item)]
+        lists = _lists(item)
         if self.check:
-            assert_distinct_in_range(op, entries)
+            for entries in lists:
+                assert_distinct_in_range(op, entries)
         if item.tiling is not None:
-            return lower_pit_tile(op, item.tiling, entries)
-        return [_lower_sread(op, entries) if name == "pith.sread" else _lower_swrite(op, entries)]
+            return lower_pit_tile(op, item.tiling, lists)
+        return [_lower_sread(op, lists[0]) if name == "pith.sread" else _lower_swrite(op, lists[0])]
+
+    def _from_coordinates(self, item: _Work) -> ir.Value:
+        """The coordinates themselves, checked where the type knows the grid (else where the pattern is used)."""
+        (shape,), type_ = item.shapes, item.op.operation.results[0].type
+        values = item.op.coordinates
+        values = values if values.type == type_ else tensor.cast(type_, values)
+        if self.check and DYNAMIC not in shape.sizes:
+            assert_distinct_in_range(item.op, IndexList(values, shape.sizes, shape.granularity))
+        return values
 
 
 def _find(root: ir.Operation) -> list[ir.OpView]:
@@ -118,16 +139,24 @@ def _converted(type_: ir.Type) -> ir.Type:
     return list_type(PatternType(type_).to_shape().rank) if isinstance(type_, PatternType) else type_
 
 
-def _sizes(item: _Work) -> tuple[Index | None, ...]:
-    """Size of every pattern axis: the type's, or that of the dimension it indexes (None: it indexes none)."""
+def _lists(item: _Work) -> list[IndexList]:
+    """The patterns of an op as lists.
+
+    The size of an axis is the type's, or that of the dimension it indexes (None: it indexes none).
+    """
     dims = _axis_dims(item)
-    return tuple(
-        n if n >= 0 else dim_size(*dims[axis]) if axis in dims else None for axis, n in enumerate(item.shape.sizes)
-    )
+    lists, axis = [], 0
+    for values, shape in zip(item.patterns, item.shapes):
+        known = [
+            n if n >= 0 else dim_size(*dims[i]) if i in dims else None for i, n in enumerate(shape.sizes, start=axis)
+        ]
+        lists.append(IndexList(values, tuple(known), shape.granularity))
+        axis += shape.rank
+    return lists
 
 
 def _axis_dims(item: _Work) -> dict[int, tuple[ir.Value, int]]:
-    """For every pattern axis that indexes an operand, that operand and its dimension."""
+    """For every pattern axis that indexes an operand (numbered through all patterns), that operand and dimension."""
     op = item.op
     if item.tiling is None:
         whole = op.source if op.operation.name == "pith.sread" else op.dest

@@ -83,14 +83,14 @@ def test_pit_tile_builds_its_body(context):
     def body(a, b, c):
         pattern = dialect.DetectOp.build(a, [0], [2]).result
         op = dialect.PitTileOp.build(
-            pattern, [a, b], c, matmul_maps(), ["parallel", "parallel", "reduction"], [0], [32, 0, 64], [1],
+            [pattern], [a, b], c, matmul_maps(), ["parallel", "parallel", "reduction"], [0], [32, 0, 64], [1],
             lambda ta, tb, tc: linalg.matmul(ta, tb, outs=[tc]),
         )  # fmt: skip
         assert op.inputs == [a, b]
         assert op.init == c
         tiling = dialect.tiling_of(op)
         assert [tiling.operand_dims(i) for i in range(3)] == [(0,), (-1,), (0,)]
-        assert tiling.packed_axis == 0
+        assert tiling.packed_axes == (0,)
         assert [str(v.type) for v in op.body.blocks[0].arguments] == [
             "tensor<32x64xf32>",
             "tensor<64x?xf32>",
@@ -105,7 +105,10 @@ def test_pit_tile_counts_its_inputs(context):
     def body(a):
         pattern = dialect.DetectOp.build(a, [0], [1]).result
         with pytest.raises(ShapeError, match="at most 8 inputs, got 9"):
-            dialect.PitTileOp.build(pattern, [a] * 9, a, [], [], [0], [1], [1], lambda *tiles: tiles[-1])
+            dialect.PitTileOp.build([pattern], [a] * 9, a, [], [], [0], [1], [1], lambda *tiles: tiles[-1])
+        for count in (0, 4):
+            with pytest.raises(ShapeError, match=f"1 to 3 patterns, got {count}"):
+                dialect.PitTileOp.build([pattern] * count, [a], a, [], [], [0], [1], [1], lambda *tiles: tiles[-1])
         return a
 
     build_function([tensor_type(8)], body)

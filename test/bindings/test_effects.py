@@ -42,7 +42,7 @@ TILE = """func.func @f(%p: !pith.pattern<[8], [1]>, %a: tensor<8xf32>, %c: tenso
   %0 = "pith.pit_tile"(%p, %a, %c) ({
   ^bb0(%x: tensor<4xf32>, %y: tensor<4xf32>):
     "pith.yield"(%x) : (tensor<4xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 1>,
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1>,
       indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> (i)>], iterator_types = ["parallel"],
       axes = array<i64: 0>, tile = array<i64: 4>, micro_tile = array<i64: 1>, accumulate = false}
     : (!pith.pattern<[8], [1]>, tensor<8xf32>, tensor<8xf32>) -> tensor<8xf32>

@@ -1,4 +1,4 @@
-// Every verifier message of detect, sread and swrite.
+// Every verifier message of detect, sread, swrite, coordinates and from_coordinates.
 // RUN: pith-opt %s --split-input-file --verify-diagnostics
 
 // --- detect ------------------------------------------------------------------------------------
@@ -213,5 +213,31 @@ func.func @f(%t: tensor<?x16xf32>, %p: !pith.pattern<[8], [1]>, %d: tensor<8x16x
 func.func @f(%t: tensor<?x16xf32>, %p: !pith.pattern<[8, 64], [1, 32]>, %d: tensor<8x16xf32>) {
   // expected-error @below {{'pith.swrite' op expects accumulate = true: pattern axis 1 does not index dest, so micro-tiles may meet}}
   %0 = "pith.swrite"(%t, %p, %d) {dims = array<i64: 0, -1>, accumulate = false} : (tensor<?x16xf32>, !pith.pattern<[8, 64], [1, 32]>, tensor<8x16xf32>) -> tensor<8x16xf32>
+  return
+}
+
+// -----
+
+// --- coordinates, from_coordinates ---------------------------------------------------------------
+
+func.func @f(%p: !pith.pattern<[8, 8], [1, 1]>) {
+  // expected-error @below {{'pith.coordinates' op expects result type tensor<?x2xi32>, got tensor<?xi32>}}
+  %0 = "pith.coordinates"(%p) : (!pith.pattern<[8, 8], [1, 1]>) -> tensor<?xi32>
+  return
+}
+
+// -----
+
+func.func @f(%c: tensor<?x3xi32>) {
+  // expected-error @below {{'pith.from_coordinates' op expects coordinates of i32 with one column per pattern axis (2), got tensor<?x3xi32>}}
+  %0 = "pith.from_coordinates"(%c) : (tensor<?x3xi32>) -> !pith.pattern<[8, 8], [1, 1]>
+  return
+}
+
+// -----
+
+func.func @f(%c: tensor<?xi64>) {
+  // expected-error @below {{'pith.from_coordinates' op expects coordinates of i32 with one column per pattern axis (1), got tensor<?xi64>}}
+  %0 = "pith.from_coordinates"(%c) : (tensor<?xi64>) -> !pith.pattern<[8], [1]>
   return
 }

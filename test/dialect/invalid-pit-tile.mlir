@@ -10,7 +10,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, 1], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, 1], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -27,7 +27,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "window", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "window", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -44,7 +44,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>, accumulate = 0 : i8}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -62,7 +62,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32, #csr>, %b: t
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32, #csr>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -80,7 +80,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32, #csr>) -> tensor<128x512xf32, #csr>
   return
@@ -97,7 +97,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -114,7 +114,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -131,7 +131,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, affine_map<(m, n, k) -> (k)>, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, affine_map<(m, n, k) -> (k)>, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -148,7 +148,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<200x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -165,7 +165,7 @@ func.func @f(%p: !pith.pattern<[64], [1]>, %a: tensor<128x256xf32>, %b: tensor<2
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[64], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -182,7 +182,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0, 1>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1, 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -199,7 +199,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 3>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -216,7 +216,7 @@ func.func @f(%p: !pith.pattern<[128, 128], [1, 1]>, %a: tensor<128x256xf32>, %b:
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0, 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1, 1>, accumulate = false}
       : (!pith.pattern<[128, 128], [1, 1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -233,7 +233,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [affine_map<(m, n, k) -> (m + k, k)>, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [affine_map<(m, n, k) -> (m + k, k)>, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -250,7 +250,7 @@ func.func @f(%p: !pith.pattern<[-1], [1]>, %a: tensor<128x?xf32>, %b: tensor<?x?
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, affine_map<(m, n, k) -> (k, k)>, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, affine_map<(m, n, k) -> (k, k)>, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 2>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[-1], [1]>, tensor<128x?xf32>, tensor<?x?xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -267,7 +267,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x512xf32>, %b: tensor<
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [affine_map<(m, n, k) -> (m, n)>, affine_map<(m, n, k) -> (m, n)>, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [affine_map<(m, n, k) -> (m, n)>, affine_map<(m, n, k) -> (m, n)>, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 2>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x512xf32>, tensor<128x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -284,7 +284,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 32>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -301,7 +301,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, -1, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -318,7 +318,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1, 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -335,7 +335,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 0, 32, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -352,7 +352,7 @@ func.func @f(%p: !pith.pattern<[128], [12]>, %a: tensor<128x256xf32>, %b: tensor
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 12>, accumulate = false}
       : (!pith.pattern<[128], [12]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -369,7 +369,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 2>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -381,12 +381,12 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
 #kn = affine_map<(m, n, k) -> (k, n)>
 #mn = affine_map<(m, n, k) -> (m, n)>
 func.func @f(%p: !pith.pattern<[128, 256], [1, 1]>, %a: tensor<128x256xf32>, %b: tensor<256x512xf32>, %c: tensor<128x512xf32>) {
-  // expected-error @below {{'pith.pit_tile' op expects one packed axis at most (tile larger than micro_tile), got d0, d2}}
+  // expected-error @below {{'pith.pit_tile' op expects one packed axis at most (tile larger than micro_tile) per pattern, got d0, d2}}
   %r = "pith.pit_tile"(%p, %a, %b, %c) ({
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0, 2>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1, 1>, accumulate = false}
       : (!pith.pattern<[128, 256], [1, 1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -403,7 +403,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, affine_map<(m, n, k) -> (k, n + k)>, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, affine_map<(m, n, k) -> (k, n + k)>, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 32, 0>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x767xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -420,7 +420,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, affine_map<(m, n, k) -> (m, n floordiv 2)>], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, affine_map<(m, n, k) -> (m, n floordiv 2)>], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 0, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -437,7 +437,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "parallel"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "parallel"],
       axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -454,7 +454,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "reduction", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "reduction", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -471,7 +471,7 @@ func.func @f(%p: !pith.pattern<[128, 256], [1, 64]>, %a: tensor<128x256xf32>, %b
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0, 2>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1, 64>, accumulate = false}
       : (!pith.pattern<[128, 256], [1, 64]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -488,7 +488,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf16>
   return
@@ -501,7 +501,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
 #mn = affine_map<(m, n, k) -> (m, n)>
 func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<256x512xf32>, %c: tensor<128x512xf32>) {
   // expected-error @below {{'pith.pit_tile' op expects a body of one block, got 0}}
-  %r = "pith.pit_tile"(%p, %a, %b, %c) ({}) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  %r = "pith.pit_tile"(%p, %a, %b, %c) ({}) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -518,7 +518,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -535,7 +535,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x64xf32>, %tc: tensor<32x32xf32>):
     %x = tensor.empty() : tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -551,7 +551,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   %r = "pith.pit_tile"(%p, %a, %b, %c) ({
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     llvm.unreachable
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -567,7 +567,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
   %r = "pith.pit_tile"(%p, %a, %b, %c) ({
   ^bb0(%ta: tensor<32x64xf32>, %tb: tensor<64x32xf32>, %tc: tensor<32x32xf32>):
     "pith.yield"(%tb) : (tensor<64x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return
@@ -591,7 +591,7 @@ func.func @f(%p: !pith.pattern<[128], [1]>, %a: tensor<128x256xf32>, %b: tensor<
       linalg.yield %v : f32
     } -> tensor<32x32xf32>
     "pith.yield"(%x) : (tensor<32x32xf32>) -> ()
-  }) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
+  }) {operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>, indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: 32, 32, 64>, micro_tile = array<i64: 1>, accumulate = false}
       : (!pith.pattern<[128], [1]>, tensor<128x256xf32>, tensor<256x512xf32>, tensor<128x512xf32>) -> tensor<128x512xf32>
   return

@@ -50,7 +50,7 @@ func.func @f(%a: tensor<8xf32>, %p: !pith.pattern<[8], [1]>) {
 // -----
 
 func.func @f(%p: !pith.pattern<[8], [1]>, %a: tensor<8xf32>) {
-  // expected-error @below {{'operandSegmentSizes' attribute for specifying operand segments must have 10 elements, but got 3}}
+  // expected-error @below {{'operandSegmentSizes' attribute for specifying operand segments must have 12 elements, but got 3}}
   %0 = "pith.pit_tile"(%p, %a, %a) ({}) {operandSegmentSizes = array<i32: 1, 1, 1>, indexing_maps = [],
       iterator_types = [], axes = array<i64>, tile = array<i64>, micro_tile = array<i64>, accumulate = false}
     : (!pith.pattern<[8], [1]>, tensor<8xf32>, tensor<8xf32>) -> tensor<8xf32>
@@ -61,7 +61,7 @@ func.func @f(%p: !pith.pattern<[8], [1]>, %a: tensor<8xf32>) {
 
 func.func @f(%p: !pith.pattern<[8], [1]>, %a: tensor<8xf32>) {
   // expected-error @below {{op attribute "accumulate" is expected but not provided}}
-  %0 = "pith.pit_tile"(%p, %a) ({}) {operandSegmentSizes = array<i32: 1, 0, 0, 0, 0, 0, 0, 0, 0, 1>,
+  %0 = "pith.pit_tile"(%p, %a) ({}) {operandSegmentSizes = array<i32: 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1>,
       indexing_maps = [], iterator_types = [], axes = array<i64>, tile = array<i64>, micro_tile = array<i64>}
     : (!pith.pattern<[8], [1]>, tensor<8xf32>) -> tensor<8xf32>
   return

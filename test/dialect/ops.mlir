@@ -118,6 +118,20 @@ func.func @patterns(%x: tensor<100x?xf32>, %y: tensor<?x7xf32>) -> (tensor<100x?
   return %w, %v : tensor<100x?xf32>, tensor<?x7xf32>
 }
 
+// CHECK-LABEL: func.func @coordinates(
+func.func @coordinates(%c: tensor<?x2xi32>, %d: tensor<5xi32>) -> (tensor<?x2xi32>, tensor<?xi32>) {
+  // CHECK: %[[P:.*]] = "pith.from_coordinates"(%{{.*}}) : (tensor<?x2xi32>) -> !pith.pattern<[100, -1], [1, 32]>
+  %p = "pith.from_coordinates"(%c) : (tensor<?x2xi32>) -> !pith.pattern<[100, -1], [1, 32]>
+  // CHECK: "pith.coordinates"(%[[P]]) : (!pith.pattern<[100, -1], [1, 32]>) -> tensor<?x2xi32>
+  %e = "pith.coordinates"(%p) : (!pith.pattern<[100, -1], [1, 32]>) -> tensor<?x2xi32>
+  // A count known at compile time is fine.
+  // CHECK: %[[Q:.*]] = "pith.from_coordinates"(%{{.*}}) : (tensor<5xi32>) -> !pith.pattern<[100], [1]>
+  %q = "pith.from_coordinates"(%d) : (tensor<5xi32>) -> !pith.pattern<[100], [1]>
+  // CHECK: "pith.coordinates"(%[[Q]]) : (!pith.pattern<[100], [1]>) -> tensor<?xi32>
+  %f = "pith.coordinates"(%q) : (!pith.pattern<[100], [1]>) -> tensor<?xi32>
+  return %e, %f : tensor<?x2xi32>, tensor<?xi32>
+}
+
 // CHECK-LABEL: func.func @vectors(
 func.func @vectors(%x: vector<8xf32>, %i: vector<8xi32>) -> vector<8xf32> {
   // CHECK: "pith.permute"(%{{.*}}, %{{.*}}) : (vector<8xf32>, vector<8xi32>) -> vector<8xf32>

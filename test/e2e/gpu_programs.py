@@ -42,7 +42,7 @@ func.func @pit(%p: {pattern}, %a: {whole}, %b: {whole}, %c: {result}) -> {result
   }}) {{indexing_maps = {maps}, iterator_types = ["parallel", "parallel", "reduction"],
        axes = array<i64: {_DIM[axis]}>, tile = array<i64: {", ".join(map(str, tile))}>,
        micro_tile = array<i64: {micro}>, accumulate = {str(accumulate).lower()},
-       operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>}}
+       operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>}}
     : ({pattern}, {whole}, {whole}, {result}) -> {result}
   return %r : {result}
 }}"""

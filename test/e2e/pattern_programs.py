@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 from pith._mlir import ir
@@ -47,6 +48,7 @@ class MatmulProgram:
         axes: iteration dimensions of the pattern.
         granularity, micro_tile: per pattern axis.
         tile: per iteration dimension.
+        ranks: axes of each pattern; () for one pattern.
     """
 
     sizes: tuple[int, int, int]
@@ -56,24 +58,33 @@ class MatmulProgram:
     tile: tuple[int, int, int]
     accumulate: bool
     element: str = "f32"
+    ranks: tuple[int, ...] = ()
+
+    def split(self, values) -> list:
+        """``values``, one per axis, as one list per pattern."""
+        values = iter(values)
+        return [list(itertools.islice(values, rank)) for rank in self.ranks or (len(self.axes),)]
 
     def text(self) -> str:
-        """The module: ``matmul(pattern, a, b, c)``."""
+        """The module: ``matmul(pattern..., a, b, c)``."""
         m, n, k = self.sizes
         tm, tn, tk = (t or size for t, size in zip(self.tile, self.sizes))
         a, b, c = (tensor(self.element, *s) for s in ((m, k), (k, n), (m, n)))
         ta, tb, tc = (tensor(self.element, *s) for s in ((tm, tk), (tk, tn), (tm, tn)))
-        pattern = pattern_type([self.sizes[d] for d in self.axes], self.granularity)
+        sizes = self.split(self.sizes[d] for d in self.axes)
+        patterns = [pattern_type(n, g) for n, g in zip(sizes, self.split(self.granularity))]
+        names = [f"%p{i}" for i in range(len(patterns))]
+        arguments = ", ".join(f"{name}: {type_}" for name, type_ in zip(names, patterns))
         return f"""
-        func.func @matmul(%p: {pattern}, %a: {a}, %b: {b}, %c: {c}) -> {c} {{
-          %r = "pith.pit_tile"(%p, %a, %b, %c) ({{
+        func.func @matmul({arguments}, %a: {a}, %b: {b}, %c: {c}) -> {c} {{
+          %r = "pith.pit_tile"({", ".join(names)}, %a, %b, %c) ({{
           ^bb0(%ta: {ta}, %tb: {tb}, %tc: {tc}):
             %t = linalg.matmul ins(%ta, %tb : {ta}, {tb}) outs(%tc : {tc}) -> {tc}
             "pith.yield"(%t) : ({tc}) -> ()
           }}) {{indexing_maps = {MATMUL_MAPS}, iterator_types = {MATMUL_ITERATORS}, axes = {array(self.axes)},
                tile = {array(self.tile)}, micro_tile = {array(self.micro_tile)},
-               accumulate = {str(self.accumulate).lower()}, {segments(2)}}}
-              : ({pattern}, {a}, {b}, {c}) -> {c}
+               accumulate = {str(self.accumulate).lower()}, {segments(2, len(patterns))}}}
+              : ({", ".join(patterns)}, {a}, {b}, {c}) -> {c}
           return %r : {c}
         }}"""
 
@@ -81,10 +92,12 @@ class MatmulProgram:
         """The native function."""
         return compile_program(self.text(), "matmul", checked)
 
-    def reference(self, entries: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-        """The same in float64: every named micro-tile, one by one."""
+    def reference(self, entries, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+        """The same in float64: every named micro-tile, one by one. ``entries``: one array, or one per pattern."""
         a, b, out = a.astype(np.float64), b.astype(np.float64), c.astype(np.float64)
-        for entry in entries.reshape(len(entries), len(self.axes)):
+        lists = entries if isinstance(entries, list) else [entries]
+        rows = [list(e.reshape(len(e), rank)) for e, rank in zip(lists, self.ranks or (len(self.axes),))]
+        for entry in (np.concatenate(parts) for parts in itertools.product(*rows)):
             at = [slice(None)] * 3
             for axis, position, g in zip(self.axes, entry, self.granularity):
                 at[axis] = slice(position * g, (position + 1) * g)
@@ -108,9 +121,10 @@ def array(values) -> str:
     return f"array<i64: {', '.join(map(str, values))}>"
 
 
-def segments(n_inputs: int) -> str:
+def segments(n_inputs: int, n_patterns: int = 1) -> str:
     """The segment sizes of a ``pit_tile``."""
-    return f"operandSegmentSizes = array<i32: 1, {', '.join(str(int(i < n_inputs)) for i in range(8))}, 1>"
+    patterns = ", ".join(str(int(i < n_patterns)) for i in range(3))
+    return f"operandSegmentSizes = array<i32: {patterns}, {', '.join(str(int(i < n_inputs)) for i in range(8))}, 1>"
 
 
 def error(out: np.ndarray, reference: np.ndarray) -> float:

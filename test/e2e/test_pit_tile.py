@@ -99,6 +99,26 @@ def test_three_axes():
     assert error(compiled(program)(entries, a, b, c), program.reference(entries, a, b, c)) < TOLERANCE
 
 
+@pytest.mark.parametrize(
+    ("axes", "ranks", "granularity", "micro", "tile", "accumulate"),
+    [
+        ((M, K), (1, 1), (1, 1), (1, 1), (8, 16, 8), False),  # dropped tokens and dead features
+        ((M, N, K), (1, 1, 1), (4, 1, 2), (2, 1, 2), (8, 16, 8), False),
+        ((M, K, N), (2, 1), (4, 1, 8), (4, 1, 4), (4, 16, 8), True),
+        ((N, K, M), (1, 2), (1, 3, 2), (1, 3, 1), (2, 16, 3), True),
+    ],
+)
+def test_several_patterns(axes, ranks, granularity, micro, tile, accumulate):
+    program = MatmulProgram(SIZES, axes, granularity, micro, tile, accumulate, ranks=ranks)
+    rng = np.random.default_rng(16)
+    grids = program.split([-(-SIZES[d] // g) for d, g in zip(axes, granularity)])
+    for density in (0.0, 0.4, 1.0):
+        lists = [rng.permutation(np.argwhere(rng.random(g) <= density)).astype(np.int32) for g in grids]
+        lists = [e[:, 0].copy() if e.shape[1] == 1 else e for e in lists]
+        a, b, c = operands(rng)
+        assert error(compiled(program)(*lists, a, b, c), program.reference(lists, a, b, c)) < TOLERANCE
+
+
 @pytest.mark.parametrize(("element", "dtype", "tolerance"), [("f64", np.float64, 1e-14), ("i32", np.int32, 0.0)])
 def test_element_types(element, dtype, tolerance):
     program = MatmulProgram(SIZES, (K,), (1,), (1,), TILE, False, element)

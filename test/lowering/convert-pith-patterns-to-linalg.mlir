@@ -35,7 +35,7 @@ func.func @packed_k(%p: !pith.pattern<[53], [1]>, %a: tensor<32x53xf32>, %b: ten
     "pith.yield"(%t) : (tensor<32x32xf32>) -> ()
   }) {indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"], axes = array<i64: 2>,
       tile = array<i64: 32, 32, 8>, micro_tile = array<i64: 1>, accumulate = false,
-      operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>}
+      operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>}
       : (!pith.pattern<[53], [1]>, tensor<32x53xf32>, tensor<53x64xf32>, tensor<32x64xf32>) -> tensor<32x64xf32>
   return %r : tensor<32x64xf32>
 }
@@ -61,7 +61,40 @@ func.func @rows_and_k(%p: !pith.pattern<[32, 53], [4, 1]>, %a: tensor<32x53xf32>
     "pith.yield"(%t) : (tensor<4x64xf32>) -> ()
   }) {indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"], axes = array<i64: 0, 2>,
       tile = array<i64: 4, 0, 8>, micro_tile = array<i64: 4, 1>, accumulate = true,
-      operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>}
+      operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>}
       : (!pith.pattern<[32, 53], [4, 1]>, tensor<32x53xf32>, tensor<53x64xf32>, tensor<32x64xf32>) -> tensor<32x64xf32>
   return %r : tensor<32x64xf32>
+}
+
+// Two patterns, both packed: rows around k, and C's tile is carried along k.
+// CHECK-LABEL: func.func @rows_times_k
+// CHECK-SAME:  (%[[P:.*]]: tensor<?xi32>, %[[Q:.*]]: tensor<?xi32>
+// CHECK-DAG:   %[[ROWS:.*]] = tensor.dim %[[P]]
+// CHECK-DAG:   %[[REDS:.*]] = tensor.dim %[[Q]]
+// CHECK:       scf.for %{{.*}} to %[[ROWS]] step %c8
+// CHECK:           scf.for %{{.*}} to %[[REDS]] step %c8{{.*}} -> (tensor<8x64xf32>)
+// CHECK:             linalg.matmul
+func.func @rows_times_k(%p: !pith.pattern<[32], [1]>, %q: !pith.pattern<[53], [1]>, %a: tensor<32x53xf32>, %b: tensor<53x64xf32>, %c: tensor<32x64xf32>) -> tensor<32x64xf32> {
+  %r = "pith.pit_tile"(%p, %q, %a, %b, %c) ({
+  ^bb0(%ta: tensor<8x8xf32>, %tb: tensor<8x64xf32>, %tc: tensor<8x64xf32>):
+    %t = linalg.matmul ins(%ta, %tb : tensor<8x8xf32>, tensor<8x64xf32>) outs(%tc : tensor<8x64xf32>) -> tensor<8x64xf32>
+    "pith.yield"(%t) : (tensor<8x64xf32>) -> ()
+  }) {indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"], axes = array<i64: 0, 2>,
+      tile = array<i64: 8, 0, 8>, micro_tile = array<i64: 1, 1>, accumulate = false,
+      operandSegmentSizes = array<i32: 1, 1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>}
+      : (!pith.pattern<[32], [1]>, !pith.pattern<[53], [1]>, tensor<32x53xf32>, tensor<53x64xf32>, tensor<32x64xf32>) -> tensor<32x64xf32>
+  return %r : tensor<32x64xf32>
+}
+
+// Patterns and their coordinates are one tensor.
+// CHECK-LABEL: func.func @coordinates
+// CHECK-SAME:  (%[[C:.*]]: tensor<?x2xi32>, %[[D:.*]]: tensor<5xi32>)
+// CHECK:       %[[E:.*]] = tensor.cast %[[D]] : tensor<5xi32> to tensor<?xi32>
+// CHECK:       return %[[C]], %[[E]]
+func.func @coordinates(%c: tensor<?x2xi32>, %d: tensor<5xi32>) -> (tensor<?x2xi32>, tensor<?xi32>) {
+  %p = "pith.from_coordinates"(%c) : (tensor<?x2xi32>) -> !pith.pattern<[8, 8], [1, 1]>
+  %e = "pith.coordinates"(%p) : (!pith.pattern<[8, 8], [1, 1]>) -> tensor<?x2xi32>
+  %q = "pith.from_coordinates"(%d) : (tensor<5xi32>) -> !pith.pattern<[8], [1]>
+  %f = "pith.coordinates"(%q) : (!pith.pattern<[8], [1]>) -> tensor<?xi32>
+  return %e, %f : tensor<?x2xi32>, tensor<?xi32>
 }

@@ -27,7 +27,7 @@ func.func @f(%p: !pith.pattern<[-1], [1]>, %a: tensor<?x?xf16>, %b: tensor<?x?xf
     "pith.yield"(%s) : (tensor<32x32xf16>) -> ()
   }) {indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (k, n)>, affine_map<(m, n, k) -> (m, n)>],
       iterator_types = ["parallel", "parallel", "reduction"], axes = array<i64: 0>, tile = array<i64: 32, 32, 32>,
-      micro_tile = array<i64: 1>, accumulate = true, operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>}
+      micro_tile = array<i64: 1>, accumulate = true, operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>}
     : (!pith.pattern<[-1], [1]>, tensor<?x?xf16>, tensor<?x?xf16>, tensor<?x?xf16>) -> tensor<?x?xf16>
   return %r : tensor<?x?xf16>
 }
@@ -43,7 +43,7 @@ func.func @f(%p: !pith.pattern<[-1], [1]>, %a: tensor<?x?xf32>, %b: tensor<?x?xf
     "pith.yield"(%s) : (tensor<24x32xf32>) -> ()
   }) {indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (k, n)>, affine_map<(m, n, k) -> (m, n)>],
       iterator_types = ["parallel", "parallel", "reduction"], axes = array<i64: 0>, tile = array<i64: 24, 32, 8>,
-      micro_tile = array<i64: 1>, accumulate = false, operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>}
+      micro_tile = array<i64: 1>, accumulate = false, operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>}
     : (!pith.pattern<[-1], [1]>, tensor<?x?xf32>, tensor<?x?xf32>, tensor<?x?xf32>) -> tensor<?x?xf32>
   return %r : tensor<?x?xf32>
 }
@@ -58,7 +58,7 @@ func.func @f(%p: !pith.pattern<[-1], [1]>, %a: tensor<?x?xf16>, %b: tensor<?x?xf
     "pith.yield"(%s) : (tensor<32x32xf32>) -> ()
   }) {indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (k, n)>, affine_map<(m, n, k) -> (m, n)>],
       iterator_types = ["parallel", "parallel", "reduction"], axes = array<i64: 0>, tile = array<i64: 32, 32, 8>,
-      micro_tile = array<i64: 1>, accumulate = false, operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>}
+      micro_tile = array<i64: 1>, accumulate = false, operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>}
     : (!pith.pattern<[-1], [1]>, tensor<?x?xf16>, tensor<?x?xf16>, tensor<?x?xf32>) -> tensor<?x?xf32>
   return %r : tensor<?x?xf32>
 }
@@ -73,7 +73,7 @@ func.func @f(%p: !pith.pattern<[-1], [1]>, %a: tensor<?x?xf32>, %b: tensor<?x?xf
     "pith.yield"(%s) : (tensor<256x256xf32>) -> ()
   }) {indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (k, n)>, affine_map<(m, n, k) -> (m, n)>],
       iterator_types = ["parallel", "parallel", "reduction"], axes = array<i64: 0>, tile = array<i64: 256, 256, 8>,
-      micro_tile = array<i64: 1>, accumulate = false, operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>}
+      micro_tile = array<i64: 1>, accumulate = false, operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>}
     : (!pith.pattern<[-1], [1]>, tensor<?x?xf32>, tensor<?x?xf32>, tensor<?x?xf32>) -> tensor<?x?xf32>
   return %r : tensor<?x?xf32>
 }
@@ -88,7 +88,7 @@ func.func @f(%p: !pith.pattern<[-1], [1]>, %a: tensor<?x?xf32>, %b: tensor<?x?xf
     "pith.yield"(%s) : (tensor<64x64xf32>) -> ()
   }) {indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (k, n)>, affine_map<(m, n, k) -> (m, n)>],
       iterator_types = ["parallel", "parallel", "reduction"], axes = array<i64: 0>, tile = array<i64: 64, 64, 512>,
-      micro_tile = array<i64: 1>, accumulate = false, operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>}
+      micro_tile = array<i64: 1>, accumulate = false, operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>}
     : (!pith.pattern<[-1], [1]>, tensor<?x?xf32>, tensor<?x?xf32>, tensor<?x?xf32>) -> tensor<?x?xf32>
   return %r : tensor<?x?xf32>
 }
@@ -104,7 +104,7 @@ func.func @f(%p: !pith.pattern<[-1, -1], [1, 32]>, %a: tensor<?x?xf32>, %b: tens
     "pith.yield"(%s) : (tensor<32x32xf32>) -> ()
   }) {indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (k, n)>, affine_map<(m, n, k) -> (m, n)>],
       iterator_types = ["parallel", "parallel", "reduction"], axes = array<i64: 0, 1>, tile = array<i64: 32, 32, 8>,
-      micro_tile = array<i64: 1, 32>, accumulate = false, operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>}
+      micro_tile = array<i64: 1, 32>, accumulate = false, operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>}
     : (!pith.pattern<[-1, -1], [1, 32]>, tensor<?x?xf32>, tensor<?x?xf32>, tensor<?x?xf32>) -> tensor<?x?xf32>
   return %r : tensor<?x?xf32>
 }
@@ -122,7 +122,7 @@ func.func @f(%p: !pith.pattern<[-1], [1]>, %a: tensor<?x?xf32>, %b: tensor<?x?xf
     "pith.yield"(%s) : (tensor<32x32xf32>) -> ()
   }) {indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (k, n)>, affine_map<(m, n, k) -> (m, n)>],
       iterator_types = ["parallel", "parallel", "reduction"], axes = array<i64: 0>, tile = array<i64: 32, 32, 8>,
-      micro_tile = array<i64: 1>, accumulate = false, operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 1>}
+      micro_tile = array<i64: 1>, accumulate = false, operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>}
     : (!pith.pattern<[-1], [1]>, tensor<?x?xf32>, tensor<?x?xf32>, tensor<?x?xf32>) -> tensor<?x?xf32>
   return %r : tensor<?x?xf32>
 }
@@ -246,4 +246,22 @@ func.func @f(%a: tensor<?x?xf32>, %b: tensor<?x?xf32>, %c: tensor<8x8xf32, #hss>
   %r = linalg.matmul ins(%a, %b : tensor<?x?xf32>, tensor<?x?xf32>) outs(%c : tensor<8x8xf32, #hss>) -> tensor<8x8xf32, #hss>
   // expected-error @+1 {{'pith.disassemble' op has no GPU lowering}}
   return %r : tensor<8x8xf32, #hss>
+}
+
+// -----
+
+#mk = affine_map<(m, n, k) -> (m, k)>
+#kn = affine_map<(m, n, k) -> (k, n)>
+#mn = affine_map<(m, n, k) -> (m, n)>
+func.func @f(%p: !pith.pattern<[8], [1]>, %a: tensor<8x8xf32>, %b: tensor<8x8xf32>, %c: tensor<8x8xf32>) -> tensor<8x8xf32> {
+  // expected-error @+1 {{'pith.pit_tile' op has no GPU lowering: expects one pattern, got 2}}
+  %r = "pith.pit_tile"(%p, %p, %a, %b, %c) ({
+  ^bb0(%ta: tensor<8x8xf32>, %tb: tensor<8x8xf32>, %tc: tensor<8x8xf32>):
+    %t = linalg.matmul ins(%ta, %tb : tensor<8x8xf32>, tensor<8x8xf32>) outs(%tc : tensor<8x8xf32>) -> tensor<8x8xf32>
+    "pith.yield"(%t) : (tensor<8x8xf32>) -> ()
+  }) {indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"], axes = array<i64: 0, 2>,
+      tile = array<i64: 8, 8, 8>, micro_tile = array<i64: 1, 1>, accumulate = false,
+      operandSegmentSizes = array<i32: 1, 1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>}
+      : (!pith.pattern<[8], [1]>, !pith.pattern<[8], [1]>, tensor<8x8xf32>, tensor<8x8xf32>, tensor<8x8xf32>) -> tensor<8x8xf32>
+  return %r : tensor<8x8xf32>
 }
