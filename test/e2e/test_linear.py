@@ -69,7 +69,7 @@ def test_nan_and_infinity_pass_through():
         (dict(bias=np.ones(4, np.float32)), pith.ShapeError, r"expects bias of shape \(6,\)"),
         (dict(residual=np.ones((2, 4), np.float32)), pith.ShapeError, r"expects residual of shape \(2, 6\)"),
         (dict(activation="swish"), pith.ArgumentError, "unknown activation 'swish'"),
-        (dict(a=np.ones((6, 4), np.float32)), pith.ArgumentError, "expects a sparse matrix"),
+        (dict(a=[[1.0, 2.0]]), pith.ArgumentError, "expects a matrix"),
         (dict(bias=np.ones(6)), pith.DTypeError, "bias"),
         (dict(a=pith.compress(np.ones((6, 4), np.int32), "csr")), pith.DTypeError, "no linear kernel for int32"),
     ],

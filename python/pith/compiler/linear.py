@@ -58,13 +58,12 @@ ACTIVATIONS = {
 }
 
 
-def linear(
-    x: Any, a: SparseTensor | QuantizedTensor, bias: Any = None, activation: str | None = None, residual: Any = None
-) -> Any:
-    """``activation(x @ a.T + bias) + residual``, a linear layer whose weight is sparse.
+def linear(x: Any, a: Any, bias: Any = None, activation: str | None = None, residual: Any = None) -> Any:
+    """``activation(x @ a.T + bias) + residual``, a linear layer.
 
-    Shapes: x: ``(..., in)``; a: ``(out, in)``, the weight as ``torch.nn.Linear`` stores it; bias: ``(out,)``; residual
-        and result: ``(..., out)``.
+    Shapes: x: ``(..., in)``; a: ``(out, in)``, the weight as ``torch.nn.Linear`` stores it: a
+        :class:`pith.SparseTensor`, a :class:`pith.QuantizedTensor` or a dense array; bias: ``(out,)``; residual and
+        result: ``(..., out)``.
     Semantics: as :func:`pith.matmul`; bias, activation and residual are computed on the product's tile before it is
         stored. f16 and bf16 are computed in f32 and rounded once. NaN stays NaN, also through ``relu``.
     Args:
@@ -80,11 +79,7 @@ def linear(
     """
     if isinstance(a, QuantizedTensor):
         return a.linear(x, bias, activation, residual)
-    if not isinstance(a, SparseTensor) or len(a.shape) != 2:
-        what = f"shape {a.shape}" if isinstance(a, SparseTensor) else type(a).__name__
-        raise ArgumentError(
-            f"expects a sparse matrix as weight, got {what}", where=_WHERE, hint="pith.compress(w, fmt)"
-        )
+    a = _weight(a)
     if activation is not None and activation not in ACTIVATIONS:
         raise ArgumentError(
             f"unknown activation {activation!r}", where=_WHERE, hint="one of " + ", ".join(ACTIVATIONS) + ", or None"
@@ -108,6 +103,21 @@ def linear(
 
 
 _WHERE = "pith.linear"
+
+
+def _weight(a: Any) -> SparseTensor:
+    """A sparse matrix as it is; a dense one as a tensor that stores every element, on the same memory."""
+    if isinstance(a, np.ndarray) or is_torch(a):
+        array = np.ascontiguousarray(as_array(a, f"{_WHERE}: weight"))
+        if array.ndim != 2:
+            raise ShapeError(f"expects a matrix as weight, got shape {array.shape}", where=_WHERE)
+        return SparseTensor(array.shape, Format.dense(2), (array.reshape(-1),))
+    if not isinstance(a, SparseTensor) or len(a.shape) != 2:
+        what = f"shape {a.shape}" if isinstance(a, SparseTensor) else type(a).__name__
+        raise ArgumentError(
+            f"expects a matrix as weight, got {what}", where=_WHERE, hint="pith.compress(w, fmt), or a dense array"
+        )
+    return a
 
 
 def _array(value: Any, name: str) -> Any:

@@ -1,0 +1,70 @@
+"""Arguments of workloads, checked: arrays, their element types, results of the caller's kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..compiler.kernel import as_torch, is_torch
+from ..errors import ArgumentError, DTypeError, ShapeError
+from ..formats.pack_buffers import aligned_empty
+from ..runtime import dtype_name, numpy_dtype
+from ..runtime.arrays import as_array
+
+#: Element type of the operands -> the type everything is computed in.
+COMPUTED_IN = {"f16": "f32", "bf16": "f32", "f32": "f32", "f64": "f64"}
+
+
+def array_of(value: Any, where: str) -> np.ndarray:
+    """A row-major NumPy view of an array or torch tensor; copied only when it is not row-major.
+
+    Errors: :class:`pith.ArgumentError`, :class:`pith.DeviceError`, naming ``where``.
+    """
+    return np.asarray(as_array(value, where), order="C")
+
+
+def float_element(array: np.ndarray, where: str) -> str:
+    """The element type of an array of floating-point numbers.
+
+    Errors: :class:`pith.DTypeError` for other arrays.
+
+    Example:
+        >>> float_element(np.zeros(1, np.float32), "x")
+        'f32'
+    """
+    if array.dtype.kind in "fV" and (element := dtype_name(array.dtype)) in COMPUTED_IN:
+        return element
+    raise DTypeError(f"expects floating-point numbers, got {array.dtype}", where=where, hint="x.astype(np.float32)")
+
+
+def shaped(value: Any, shape: Sequence[int], like: np.ndarray, where: str) -> np.ndarray:
+    """An array of a shape (-1: any size) with the element type of ``like``.
+
+    Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`.
+    """
+    array = array_of(value, where)
+    if len(array.shape) != len(shape) or any(want not in (-1, got) for want, got in zip(shape, array.shape)):
+        want = ", ".join("..." if n < 0 else str(n) for n in shape)
+        raise ShapeError(f"expects shape ({want}{',' * (len(shape) == 1)}), got {array.shape}", where=where)
+    if array.dtype != like.dtype:
+        raise DTypeError(f"expects {like.dtype} like the other operands, got {array.dtype}", where=where)
+    return array
+
+
+def one_of(value: str | None, names: Sequence[str], what: str, where: str) -> None:
+    """Raise :class:`pith.ArgumentError` unless ``value`` is None or one of ``names``."""
+    if value is not None and value not in names:
+        raise ArgumentError(f"unknown {what} {value!r}", where=where, hint="one of " + ", ".join(names) + ", or None")
+
+
+def empty(shape: Sequence[int], element: str) -> np.ndarray:
+    """An uninitialised array on a cache line's boundary."""
+    return aligned_empty(math.prod(shape), numpy_dtype(element)).reshape(tuple(shape))
+
+
+def like(result: np.ndarray, original: Any) -> Any:
+    """``result``, as a torch tensor when ``original`` is one."""
+    return as_torch(result) if is_torch(original) else result
