@@ -28,6 +28,8 @@ _EXPORTS = {
     "Pattern": "patterns",
     "Ragged": "workloads.ragged",
     "layer_norm": "workloads.rows",
+    **dict.fromkeys(("grouped_matmul", "moe"), "workloads.moe"),
+    "route": "workloads.routing",
     "repack": "repacking",
     "validate": "validation",
     **dict.fromkeys(("read", "write"), "io"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+#: The least number of a type.
+LEAST = {"f32": "0xFF800000", "f64": "0xFFF0000000000000"}
+
 
 def widened(name: str, element: str, t: str) -> tuple[str, str]:
     """Ops that bring the scalar ``%name`` to type ``t``, and the name of what they make.

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from .arguments import COMPUTED_IN
-from .ir_text import widened, yielded
+from .ir_text import LEAST, widened, yielded
 
 _TOKENS = "!pith.pattern<[-1], [1]>"
-
-#: The least number of a type.
-_LEAST = {"f32": "0xFF800000", "f64": "0xFFF0000000000000"}
 
 
 def pack_source(element: str) -> str:
@@ -54,7 +51,7 @@ func.func @softmax(%x: {buffer} {{pith.name = "x"}}, %offsets: memref<?xi32> {{p
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   %zero = arith.constant 0.0 : {t}
-  %least = arith.constant {_LEAST[t]} : {t}
+  %least = arith.constant {LEAST[t]} : {t}
   %d = memref.dim %x, %c1 : {buffer}
   %bounds = memref.dim %offsets, %c0 : memref<?xi32>
   %runs = arith.subi %bounds, %c1 : index

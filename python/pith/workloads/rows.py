@@ -6,8 +6,6 @@ import functools
 import math
 from typing import Any
 
-import numpy as np
-
 from ..compiler.kernel import Kernel, compile_source
 from ..compiler.linear import ACTIVATIONS
 from ..errors import ArgumentError, ShapeError
@@ -25,7 +23,8 @@ def layer_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) 
     Source: Ba, Kiros, Hinton, Layer Normalization, 2016.
 
     Example:
-        >>> layer_norm(np.float32([[1, 3], [5, 5]]), eps=0.0 + 1e-12)
+        >>> import numpy as np
+        >>> layer_norm(np.float32([[1, 3], [5, 5]]), eps=1e-12)
         array([[-1.,  1.],
                [ 0.,  0.]], dtype=float32)
     """
@@ -52,6 +51,7 @@ def activate(x: Any, activation: str) -> Any:
     Errors: :class:`pith.ArgumentError` for others, :class:`pith.DTypeError`.
 
     Example:
+        >>> import numpy as np
         >>> activate(np.float32([-1, 2]), "relu")
         array([0., 2.], dtype=float32)
     """

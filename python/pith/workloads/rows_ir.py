@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..compiler.linear import ACTIVATIONS
 from .arguments import COMPUTED_IN
-from .ir_text import widened, yielded
+from .ir_text import LEAST, widened, yielded
 
 _MAPS = """#rows = affine_map<(i, j) -> (i, j)>
 #row = affine_map<(i, j) -> (i)>
@@ -27,8 +27,8 @@ def layer_norm_source(element: str, weight: bool, bias: bool) -> str:
     scalars = "".join(f"%{name}_in: {element}, " for name in extras)
     widen, v = widened("v", element, t)
     centre = f"{widen}    %mean = arith.divf %s, %count : {t}\n    %c = arith.subf %{v}, %mean : {t}\n"
-    return f"""{_MAPS}func.func @layer_norm(%x: {matrix} {{pith.name = "x"}}, {parameters}%eps: {t} {{pith.name = "eps"}},
-                      %out: {buffer} {{pith.name = "out"}}) {{
+    return f"""{_MAPS}func.func @layer_norm(%x: {matrix} {{pith.name = "x"}}, {parameters}
+                      %eps: {t} {{pith.name = "eps"}}, %out: {buffer} {{pith.name = "out"}}) {{
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   %zero = arith.constant 0.0 : {t}
@@ -60,6 +60,44 @@ def layer_norm_source(element: str, weight: bool, bias: bool) -> str:
     %deviation = math.sqrt %shifted : {t}
     %y0 = arith.divf %c, %deviation : {t}
 {_affine(element, t, weight, bias)}  }} -> {matrix}
+  bufferization.materialize_in_destination %res in restrict writable %out : ({matrix}, {buffer}) -> ()
+  return
+}}
+"""
+
+
+def softmax_source(element: str) -> str:
+    """``out = softmax(x)`` per row, as ops that share a loop over the rows."""
+    t = COMPUTED_IN[element]
+    matrix, buffer, sums = f"tensor<?x?x{element}>", f"memref<?x?x{element}>", f"tensor<?x{t}>"
+    widen, v = widened("v", element, t)
+    exponential = f"{widen}    %c = arith.subf %{v}, %m : {t}\n    %e = math.exp %c : {t}\n"
+    return f"""{_MAPS}func.func @softmax(%x: {matrix} {{pith.name = "x"}}, %out: {buffer} {{pith.name = "out"}}) {{
+  %c0 = arith.constant 0 : index
+  %zero = arith.constant 0.0 : {t}
+  %least = arith.constant {LEAST[t]} : {t}
+  %rows = tensor.dim %x, %c0 : {matrix}
+  %dst = bufferization.to_tensor %out restrict writable : {buffer} to {matrix}
+  %e0 = tensor.empty(%rows) : {sums}
+  %i0 = linalg.fill ins(%least : {t}) outs(%e0 : {sums}) -> {sums}
+  %most = linalg.generic {{indexing_maps = [#rows, #row], {_SUMMED}}} ins(%x : {matrix}) outs(%i0 : {sums}) {{
+  ^bb0(%v: {element}, %m: {t}):
+{widen}    %y = arith.maximumf %m, %{v} : {t}
+    linalg.yield %y : {t}
+  }} -> {sums}
+  %e1 = tensor.empty(%rows) : {sums}
+  %i1 = linalg.fill ins(%zero : {t}) outs(%e1 : {sums}) -> {sums}
+  %sum = linalg.generic {{indexing_maps = [#rows, #row, #row], {_SUMMED}}}
+      ins(%x, %most : {matrix}, {sums}) outs(%i1 : {sums}) {{
+  ^bb0(%v: {element}, %m: {t}, %s: {t}):
+{exponential}    %a = arith.addf %s, %e : {t}
+    linalg.yield %a : {t}
+  }} -> {sums}
+  %res = linalg.generic {{indexing_maps = [#rows, #row, #row, #rows], {_EACH}}}
+      ins(%x, %most, %sum : {matrix}, {sums}, {sums}) outs(%dst : {matrix}) {{
+  ^bb0(%v: {element}, %m: {t}, %s: {t}, %o: {element}):
+{exponential}    %y = arith.divf %e, %s : {t}
+{yielded("y", t, element)}  }} -> {matrix}
   bufferization.materialize_in_destination %res in restrict writable %out : ({matrix}, {buffer}) -> ()
   return
 }}

@@ -1,0 +1,167 @@
+"""Mixtures of experts: every token is multiplied with the weights of the experts it is routed to."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import numpy as np
+
+from ..compiler.kernel import Kernel, compile_source
+from ..compiler.linear import ACTIVATIONS
+from ..errors import ShapeError
+from ..patterns import Pattern
+from ..patterns.check import integer_array
+from .arguments import COMPUTED_IN, array_of, empty, float_element, like, one_of, shaped
+from .moe_ir import combine_source, grouped_source
+from .ragged_ir import pack_source
+
+
+def grouped_matmul(
+    x: Any, experts: Any, w: Any, gates: Any = None, *, bias: Any = None, activation: str | None = None
+) -> Any:
+    """``y[t] = sum over j of gates[t, j] * activation(x[t] @ w[e] + bias[e])`` with ``e = experts[t, j]``.
+
+    Shapes: x: ``(tokens, in)``; experts: ``(tokens,)`` or ``(tokens, k)``, integers; w: ``(n_experts, in, out)``;
+        gates: the shape of ``experts``, 1 by default; bias: ``(n_experts, out)``; result: ``(tokens, out)``.
+    Semantics: the tokens of an expert are found where they lie and multiplied as one dense product. There
+        is no capacity: no token is dropped, experts may have none or all of them. f16 and bf16 are computed
+        in f32 and rounded once. New routings compile nothing. Results are torch tensors where ``x`` is one.
+    Args:
+        activation: ``relu``, ``gelu`` (with erf), ``gelu_tanh``, ``silu`` or None.
+    Errors: :class:`pith.CheckError` for an expert outside of ``[0, n_experts)`` or named twice by a token;
+        :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.ArgumentError`.
+    Source: Zheng et al., PIT, SOSP 2023; Gale et al., MegaBlocks, MLSys 2023 (no token dropped).
+
+    Example:
+        >>> x, w = np.eye(2, dtype=np.float32), np.stack([np.full((2, 2), 1.0), np.full((2, 2), 10.0)])
+        >>> grouped_matmul(x, [1, 0], w.astype(np.float32))
+        array([[10., 10.],
+               [ 1.,  1.]], dtype=float32)
+        >>> grouped_matmul(x, [[1, 0], [0, 1]], w.astype(np.float32), np.float32([[0.5, 0.5], [1, 0]]))
+        array([[5.5, 5.5],
+               [1. , 1. ]], dtype=float32)
+    """
+    task = _Routed.of(x, experts, gates, "pith.grouped_matmul")
+    parts = task.layer(task.slots(), w, "w", bias, "bias", activation)
+    return like(task.combined(parts), x)
+
+
+def moe(
+    x: Any,
+    experts: Any,
+    w1: Any,
+    w2: Any,
+    gates: Any = None,
+    *,
+    b1: Any = None,
+    b2: Any = None,
+    activation: str | None = "gelu",
+) -> Any:
+    """A mixture of experts: ``y[t] = sum over j of gates[t, j] * (activation(x[t] @ w1[e] + b1[e]) @ w2[e] + b2[e])``.
+
+    Shapes: x: ``(tokens, in)``; experts, gates: ``(tokens,)`` or ``(tokens, k)`` (:func:`pith.route` makes both);
+        w1: ``(n_experts, in, hidden)``; b1: ``(n_experts, hidden)``; w2: ``(n_experts, hidden, out)``;
+        b2: ``(n_experts, out)``; result: ``(tokens, out)``.
+    Semantics, errors: as :func:`pith.grouped_matmul`. The hidden layer is computed for the chosen experts of a
+        token only.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> x, w1, w2 = (rng.standard_normal(s, np.float32) for s in ((5, 4), (3, 4, 8), (3, 8, 4)))
+        >>> from pith import route
+        >>> experts, gates = route(rng.standard_normal((5, 3), np.float32), k=2)
+        >>> moe(x, experts, w1, w2, gates).shape
+        (5, 4)
+    """
+    task = _Routed.of(x, experts, gates, "pith.moe")
+    hidden = task.layer(task.slots(), w1, "w1", b1, "b1", activation)
+    return like(task.combined(task.layer(hidden, w2, "w2", b2, "b2", None)), x)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Routed:
+    """Tokens on their way through experts. A slot is one choice of a token: slot ``t * k + j`` is token t's j-th.
+
+    Attributes:
+        experts: ``(tokens, k)``.
+        gates: the same shape, None for ones.
+    """
+
+    x: np.ndarray
+    experts: np.ndarray
+    gates: np.ndarray | None
+    where: str
+
+    @classmethod
+    def of(cls, x: Any, experts: Any, gates: Any, where: str) -> _Routed:
+        tokens = array_of(x, f"{where}: x")
+        float_element(tokens, f"{where}: x")
+        if tokens.ndim != 2:
+            raise ShapeError(f"expects x of shape (tokens, in), got {tokens.shape}", where=where)
+        chosen = integer_array(experts, f"{where}: experts")
+        if chosen.ndim not in (1, 2) or chosen.shape[0] != tokens.shape[0]:
+            raise ShapeError(
+                f"expects experts of shape ({tokens.shape[0]},) or ({tokens.shape[0]}, k), got {chosen.shape}",
+                where=where,
+            )
+        slots = (tokens.shape[0], chosen.shape[1] if chosen.ndim == 2 else 1)
+        if gates is not None:
+            gates = shaped(gates, chosen.shape, tokens, f"{where}: gates").reshape(slots)
+        return cls(tokens, chosen.reshape(slots), gates, where)
+
+    def slots(self) -> np.ndarray:
+        """One row per slot: the tokens themselves when each has one."""
+        tokens, k = self.experts.shape
+        if k == 1:
+            return self.x
+        element, width = float_element(self.x, self.where), self.x.shape[1]
+        out = empty((tokens * k, width), element)
+        _pack(element).native(self.x, np.repeat(np.arange(tokens, dtype=np.int32), k), out)
+        return out
+
+    def layer(
+        self, rows: np.ndarray, w: Any, name: str, bias: Any, bias_name: str, activation: str | None
+    ) -> np.ndarray:
+        """``activation(rows @ w[expert] + bias[expert])`` for every slot, in the type that is computed in."""
+        where = f"{self.where}: {name}"
+        one_of(activation, tuple(ACTIVATIONS), "activation", self.where)
+        weights = shaped(w, (-1, rows.shape[1], -1), self.x, where)
+        element = float_element(weights, where)
+        extras = []
+        if bias is not None:
+            extras.append(shaped(bias, (weights.shape[0], weights.shape[2]), self.x, f"{self.where}: {bias_name}"))
+        Pattern.from_routing(self.experts, weights.shape[0])
+        routing = np.empty((self.experts.size, 2), np.int32)
+        routing[:, 0], routing[:, 1] = np.arange(self.experts.size), self.experts.reshape(-1)
+        out = empty((self.experts.size, weights.shape[2]), COMPUTED_IN[element])
+        kernel = _grouped(float_element(rows, where), element, bias is not None, activation)
+        kernel.native(routing, rows, weights, *extras, out)
+        return out
+
+    def combined(self, parts: np.ndarray) -> np.ndarray:
+        """The gated sum over the slots of every token, as an array like x."""
+        tokens, k = self.experts.shape
+        if k == 1 and self.gates is None and parts.dtype == self.x.dtype:
+            return parts
+        element = float_element(self.x, self.where)
+        out = empty((tokens, parts.shape[1]), element)
+        gates = [] if self.gates is None else [self.gates]
+        _combine(element, self.gates is not None).native(parts.reshape(tokens, k, parts.shape[1]), *gates, out)
+        return out
+
+
+@functools.cache
+def _grouped(x: str, w: str, bias: bool, activation: str | None) -> Kernel:
+    return compile_source(grouped_source(x, w, bias, activation), "grouped")
+
+
+@functools.cache
+def _combine(element: str, gates: bool) -> Kernel:
+    return compile_source(combine_source(element, gates), "combine")
+
+
+@functools.cache
+def _pack(element: str) -> Kernel:
+    return compile_source(pack_source(element), "pack")

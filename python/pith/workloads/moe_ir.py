@@ -1,0 +1,132 @@
+"""Pith-level IR of the kernels behind :func:`pith.moe`."""
+
+from __future__ import annotations
+
+from ..compiler.linear import ACTIVATIONS
+from .arguments import COMPUTED_IN
+from .ir_text import widened, yielded
+
+#: Rows of an expert that are multiplied together where no faster lowering takes the whole op.
+_ROWS = 64
+
+_ROUTING = "!pith.pattern<[-1, -1], [1, 1]>"
+
+
+def grouped_source(x: str, w: str, bias: bool, activation: str | None) -> str:
+    """``out[s] = sum over e with (s, e) in routing of activation(x[s] @ w[e] + bias[e])``, rows of an expert packed.
+
+    Args:
+        x, w: element types; the result has the type that ``w``'s products are computed in.
+    """
+    t = COMPUTED_IN[w]
+    rows, weights, sums = f"tensor<?x?x{x}>", f"tensor<?x?x?x{w}>", f"tensor<?x?x{t}>"
+    tile_x, tile_w, tile_y = f"tensor<{_ROWS}x?x{x}>", f"tensor<1x?x?x{w}>", f"tensor<{_ROWS}x?x{t}>"
+    biases, tile_b = f"tensor<?x?x{w}>", f"tensor<1x?x{w}>"
+    inputs = [("x", rows, tile_x, "#x"), ("w", weights, tile_w, "#w")] + [("bias", biases, tile_b, "#b")] * bias
+    parameters = ", ".join(f'%{name}: {type_} {{pith.name = "{name}"}}' for name, type_, _, _ in inputs)
+    arguments = ", ".join(f"%t{name}: {tile}" for name, _, tile, _ in inputs)
+    operands = ", ".join(["%routing", *(f"%{name}" for name, *_ in inputs), "%init"])
+    types = ", ".join([_ROUTING, *(type_ for _, type_, _, _ in inputs), sums])
+    maps = ", ".join([*(m for *_, m in inputs), "#y"])
+    used = ", ".join("1" if i < len(inputs) else "0" for i in range(8))
+    (wide_v, v), (wide_u, u) = widened("v", x, t), widened("u", w, t)
+    epilogue, result = _epilogue(w, t, bias, activation)
+    return f"""#x = affine_map<(s, n, e, k) -> (s, k)>
+#w = affine_map<(s, n, e, k) -> (e, k, n)>
+#b = affine_map<(s, n, e, k) -> (e, n)>
+#y = affine_map<(s, n, e, k) -> (s, n)>
+#each = affine_map<(s, n) -> (s, n)>
+#one = affine_map<(s, n) -> (0, n)>
+func.func @grouped(%routing: {_ROUTING} {{pith.name = "routing"}}, {parameters},
+                   %out: memref<?x?x{t}> {{pith.name = "out"}}) {{
+  %zero = arith.constant 0.0 : {t}
+  %dst = bufferization.to_tensor %out restrict writable : memref<?x?x{t}> to {sums}
+  %init = linalg.fill ins(%zero : {t}) outs(%dst : {sums}) -> {sums}
+  %res = "pith.pit_tile"({operands}) ({{
+  ^bb0({arguments}, %ty: {tile_y}):
+    %product = linalg.generic {{indexing_maps = [#x, #w, #y],
+        iterator_types = ["parallel", "parallel", "reduction", "reduction"]}}
+        ins(%tx, %tw : {tile_x}, {tile_w}) outs(%ty : {tile_y}) {{
+    ^bb0(%v: {x}, %u: {w}, %s: {t}):
+{wide_v}{wide_u}    %p = arith.mulf %{v}, %{u} : {t}
+    %a = arith.addf %s, %p : {t}
+    linalg.yield %a : {t}
+    }} -> {tile_y}
+{epilogue}    "pith.yield"(%{result}) : ({tile_y}) -> ()
+  }}) {{indexing_maps = [{maps}], iterator_types = ["parallel", "parallel", "reduction", "reduction"],
+      axes = array<i64: 0, 2>, tile = array<i64: {_ROWS}, 0, 1, 0>, micro_tile = array<i64: 1, 1>, accumulate = true,
+      operandSegmentSizes = array<i32: 1, 0, 0, {used}, 1>}} : ({types}) -> {sums}
+  bufferization.materialize_in_destination %res in restrict writable %out : ({sums}, memref<?x?x{t}>) -> ()
+  return
+}}
+"""
+
+
+def combine_source(element: str, gates: bool) -> str:
+    """``out[t] = sum over j of gates[t, j] * parts[t, j]``; sums have the type that is computed in."""
+    t = COMPUTED_IN[element]
+    parts, buffer, sums = f"tensor<?x?x?x{t}>", f"memref<?x?x{element}>", f"tensor<?x?x{t}>"
+    gate = f', %gates: tensor<?x?x{element}> {{pith.name = "gates"}}' if gates else ""
+    inputs = f"%parts, %gates : {parts}, tensor<?x?x{element}>" if gates else f"%parts : {parts}"
+    maps, scalar = ("#parts, #gates, #out", f", %g: {element}") if gates else ("#parts, #out", "")
+    widen, g = widened("g", element, t)
+    result = "sum" if element == t else "res"
+    scaled = f"{widen}    %p = arith.mulf %v, %{g} : {t}\n" if gates else ""
+    return f"""#parts = affine_map<(i, n, j) -> (i, j, n)>
+#gates = affine_map<(i, n, j) -> (i, j)>
+#out = affine_map<(i, n, j) -> (i, n)>
+#each = affine_map<(i, n) -> (i, n)>
+func.func @combine(%parts: {parts} {{pith.name = "parts"}}{gate}, %out: {buffer} {{pith.name = "out"}}) {{
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %zero = arith.constant 0.0 : {t}
+  %dst = bufferization.to_tensor %out restrict writable : {buffer} to tensor<?x?x{element}>
+  %m = tensor.dim %dst, %c0 : tensor<?x?x{element}>
+  %n = tensor.dim %dst, %c1 : tensor<?x?x{element}>
+  %wide = tensor.empty(%m, %n) : {sums}
+  %init = linalg.fill ins(%zero : {t}) outs({"%dst" if element == t else "%wide"} : {sums}) -> {sums}
+  %sum = linalg.generic {{indexing_maps = [{maps}], iterator_types = ["parallel", "parallel", "reduction"]}}
+      ins({inputs}) outs(%init : {sums}) {{
+  ^bb0(%v: {t}{scalar}, %s: {t}):
+{scaled}    %a = arith.addf %s, %{"p" if gates else "v"} : {t}
+    linalg.yield %a : {t}
+  }} -> {sums}
+{_narrowed(element, t)}  bufferization.materialize_in_destination %{result} in restrict writable %out
+      : (tensor<?x?x{element}>, {buffer}) -> ()
+  return
+}}
+"""
+
+
+def _narrowed(element: str, t: str) -> str:
+    if element == t:
+        return ""
+    return f"""  %res = linalg.generic {{indexing_maps = [#each, #each], iterator_types = ["parallel", "parallel"]}}
+      ins(%sum : tensor<?x?x{t}>) outs(%dst : tensor<?x?x{element}>) {{
+  ^bb0(%y: {t}, %o: {element}):
+{yielded("y", t, element)}  }} -> tensor<?x?x{element}>
+"""
+
+
+def _epilogue(w: str, t: str, bias: bool, activation: str | None) -> tuple[str, str]:
+    """The op behind the product of a tile, and the name of its result."""
+    if not bias and activation is None:
+        return "", "product"
+    tile, value = f"tensor<{_ROWS}x?x{t}>", "v"
+    inputs, maps = (f"%product, %tbias : {tile}, tensor<1x?x{w}>", "#each, #one, #each")
+    scalars, lines = f"%v: {t}, %b: {w}", ""
+    if bias:
+        widen, b = widened("b", w, t)
+        lines, value = f"{widen}    %biased = arith.addf %v, %{b} : {t}\n", "biased"
+    else:
+        inputs, maps, scalars = f"%product : {tile}", "#each, #each", f"%v: {t}"
+    if activation is not None:
+        lines += ACTIVATIONS[activation].format(z=value, t=t)
+        value = "y"
+    text = f"""    %finished = linalg.generic {{indexing_maps = [{maps}], iterator_types = ["parallel", "parallel"]}}
+        ins({inputs}) outs(%ty : {tile}) {{
+    ^bb0({scalars}, %o: {t}):
+{lines}    linalg.yield %{value} : {t}
+    }} -> {tile}
+"""
+    return text, "finished"
