@@ -41,6 +41,7 @@ class Stream:
         multiple: a number known to divide the size of the contracted dimension.
         operations: vector multiply-adds per stored element.
         leaf: what to do with elements.
+        longest: contracted coordinates of an unrolled block, at most; None: any number.
     """
 
     storage: Storage
@@ -50,6 +51,7 @@ class Stream:
     multiple: int
     operations: int
     leaf: Leaf
+    longest: int | None = None
     #: Words loaded so far, each with the base it was loaded for: that keeps the base's identity its own.
     _words: dict[object, tuple[ir.Value, Index]] = dataclasses.field(default_factory=dict)
 
@@ -128,7 +130,10 @@ class Stream:
         if bits and not self.cuts(level, bytes_ask):
             return 1  # groups of one row begin inside a byte: no constant shifts
         block = bytes_ask if bytes_ask * weight <= MOST_OPERATIONS else 1
-        while 2 * block <= min(MOST_GROUPS, BLOCK_OPERATIONS // weight) and (not bits or self.cuts(level, 2 * block)):
+        most = min(MOST_GROUPS, BLOCK_OPERATIONS // weight)
+        if self.longest is not None:
+            most = min(most, self.longest // self.storage.format.exprs[level].div)
+        while 2 * block <= most and (not bits or self.cuts(level, 2 * block)):
             block *= 2
         return block
 
