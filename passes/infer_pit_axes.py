@@ -9,10 +9,13 @@ from typing import ClassVar
 from pith._mlir import ir
 
 from .analysis.pit_axes import PitAxes, PitAxis, pit_axes
+from .analysis.pit_groups import PitGroup, pit_groups
 from .core import Pass
 
 #: Where the verdict is kept on an op: an array of dictionaries, one per permutation-invariant axis.
 ATTRIBUTE = "pith.pit_axes"
+#: The number of the group of every axis of an op, -1 where the composite it belongs to forbids it.
+GROUPS = "pith.pit_groups"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,17 +29,26 @@ class InferPitAxesPass(Pass):
     With ``explain=true`` every other axis is reported on stderr as a remark that names the
     indexing map, the ``linalg.index`` or the combiner that forbids it.
 
+    With ``composites=true`` every op of a function also gets ``pith.pit_groups = array<i64: 0, 1>``: per axis
+    the number of the group it belongs to. Axes of several ops are in one group when they index the same
+    dimension of a tensor, so they must share one index list; -1 where one member may not be permuted
+    (which ``explain=true`` names).
+
     Requires: nothing. Preserves: everything but the attribute; running it again changes nothing.
     Does not do: choose an axis (``pith-select-tiles`` does). Cost: about 0.1 ms an op.
     """
 
     name: ClassVar[str] = "pith-infer-pit-axes"
     explain: bool = False
+    composites: bool = False
 
     def run(self, module: ir.Module) -> None:
+        found: dict[ir.Operation | ir.OpView, list[ir.Operation]] = {}
+
         def visit(op: ir.Operation) -> ir.WalkResult:
             verdict = pit_axes(op)
             if verdict is not None:
+                found.setdefault(op.block.owner, []).append(op)
                 op.attributes[ATTRIBUTE] = axes_attribute(verdict)
                 if self.explain:
                     report(op, verdict)
@@ -44,6 +56,26 @@ class InferPitAxesPass(Pass):
 
         with module.context, ir.Location.unknown():
             module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+            for ops in found.values() if self.composites else ():
+                self._group(pit_groups(ops))
+
+    def _group(self, groups: tuple[PitGroup, ...]) -> None:
+        """Note on every op which groups its axes belong to."""
+        numbers: dict[ir.Operation, dict[int, int]] = {}
+        legal = 0
+        for group in groups:
+            culprit = group.culprit
+            for member in group.members:
+                numbers.setdefault(member.op, {})[member.axis] = -1 if culprit else legal
+                if self.explain and culprit and member.refusal is None:
+                    _remark(
+                        member.op,
+                        f"axis {member.axis} is permutation-invariant alone, not with '{culprit.op.name}' at "
+                        f"{_position(culprit.op.location)}: {culprit.refusal}",
+                    )
+            legal += culprit is None
+        for op, by_axis in numbers.items():
+            op.attributes[GROUPS] = ir.DenseI64ArrayAttr.get([by_axis[axis] for axis in sorted(by_axis)])
 
 
 def axes_attribute(verdict: PitAxes) -> ir.ArrayAttr:
@@ -61,11 +93,11 @@ def axes_of(op: ir.Operation) -> tuple[PitAxis, ...]:
 def report(op: ir.Operation, verdict: PitAxes) -> None:
     """Print one remark per axis that may not be permuted, in the form of an MLIR diagnostic."""
     for refusal in verdict.refusals:
-        print(
-            f"{_position(op.location)}: remark: '{op.name}' axis {refusal.axis} ({refusal.kind}) "
-            f"is not permutation-invariant: {refusal.reason}",
-            file=sys.stderr,
-        )
+        _remark(op, f"axis {refusal.axis} ({refusal.kind}) is not permutation-invariant: {refusal.reason}")
+
+
+def _remark(op: ir.Operation, text: str) -> None:
+    print(f"{_position(op.location)}: remark: '{op.name}' {text}", file=sys.stderr)
 
 
 def _position(location: ir.Location) -> str:

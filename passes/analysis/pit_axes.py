@@ -8,7 +8,9 @@ Axis d of a ``linalg`` op is permutation-invariant when
    (for floating point the reordering is licensed);
 4. nothing is carried along d.
 
-The answer also names the (operand, dimension) pairs that must share one index list.
+The answer also names the (operand, dimension) pairs that must share one index list. A tensor that depends on
+the position (a mask, a bias by place) is such an operand: gathered with the list it keeps its meaning, whereas
+positions the body computes itself (clause 2) would be those in the packed tile.
 
 Source: Zheng et al., PIT, SOSP 2023 (theorem 1), stated on indexing maps.
 """
@@ -27,6 +29,9 @@ COMBINERS = frozenset(
         *("maximumf", "minimumf", "maxnumf", "minnumf", "maxsi", "maxui", "minsi", "minui"),
     )
 ) | frozenset(("complex.add", "complex.mul"))
+
+
+PARALLEL, REDUCTION = "parallel", "reduction"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +109,7 @@ def structure_of(op: ir.OpView | ir.Operation) -> Structure | None:
         kinds = tuple(_iterator_kind(a) for a in view.operation.attributes["iterator_types"])
     else:
         used = {d for m in maps[n_inputs:] for e in m.results for d in dims_of(e)}
-        kinds = tuple("parallel" if d in used else "reduction" for d in range(maps[0].n_dims))
+        kinds = tuple(PARALLEL if d in used else REDUCTION for d in range(maps[0].n_dims))
     return Structure(maps, kinds, n_inputs, view.operation.regions[0].blocks[0])
 
 
@@ -113,6 +118,8 @@ def pit_axes(op: ir.OpView | ir.Operation) -> PitAxes | None:
 
     Example: of ``linalg.matmul`` all three axes (m, n, k) qualify; k couples (0, 1) with (1, 0).
     """
+    if op.operation.name == "linalg.softmax":
+        return _softmax_axes(op.operation)
     structure = structure_of(op)
     if structure is None:
         return None
@@ -124,6 +131,18 @@ def pit_axes(op: ir.OpView | ir.Operation) -> PitAxes | None:
         except _Broken as broken:
             refusals.append(Refusal(axis, kind, str(broken)))
     return PitAxes(tuple(axes), tuple(refusals))
+
+
+def _softmax_axes(op: ir.Operation) -> PitAxes:
+    """All axes of ``linalg.softmax``, which has no body: rows are independent, and the axis it normalises is a
+    maximum and a sum whose result goes back to every place."""
+    along = ir.IntegerAttr(op.attributes["dimension"]).value
+    pairs = [((0, d), (1, d)) for d in range(op.operands[0].type.rank)]
+    axes = (
+        PitAxis(d, REDUCTION, pair, ("arith.maxnumf", "arith.addf")) if d == along else PitAxis(d, PARALLEL, pair)
+        for d, pair in enumerate(pairs)
+    )
+    return PitAxes(tuple(axes), ())
 
 
 def dims_of(expr: ir.AffineExpr) -> set[int]:
@@ -158,17 +177,17 @@ def _judge(structure: Structure, axis: int, kind: str) -> PitAxis:
     except ValueError as error:
         raise _Broken(f"(1) {error}") from None
     if _asks_index(structure.body, axis):
-        raise _Broken(f"(2) the body reads linalg.index {axis}")
+        raise _Broken(f"(2) the body reads linalg.index {axis}; what depends on it could be an operand instead")
     inits = range(structure.n_inputs, len(structure.maps))
     indexed = {operand for operand, _ in operands}
-    if kind == "parallel":
+    if kind == PARALLEL:
         for init in inits:
             if init not in indexed:
                 raise _Broken(
                     f"(4) init operand #{init} is overwritten along it: its map {structure.maps[init]} lacks d{axis}"
                 )
         return PitAxis(axis, kind, operands)
-    if kind != "reduction":
+    if kind != REDUCTION:
         raise _Broken(f"(3) its iterator type is {kind}")
     for init in inits:
         if init in indexed:

@@ -168,3 +168,72 @@ func.func @last_wins(%a: tensor<8x16xf32>, %c: tensor<8xf32>) -> tensor<8xf32> {
   } -> tensor<8xf32>
   return %0 : tensor<8xf32>
 }
+
+#mask = affine_map<(i, j) -> (j)>
+#scalar_row = affine_map<(i, j) -> (i)>
+
+// The same causal mask as an operand: side data, which must be gathered with the same lists as the tensor.
+// CHECK-LABEL: func.func @mask_as_operand
+// CHECK: pith.pit_axes = [{axis = 0 : i64, kind = "parallel", operands = {{\[\[}}0, 0], [1, 0], [2, 0]]},
+// CHECK-SAME: {axis = 1 : i64, kind = "parallel", operands = {{\[\[}}0, 1], [1, 1], [2, 1]]}]
+func.func @mask_as_operand(%a: tensor<8x8xf32>, %keep: tensor<8x8xi1>, %c: tensor<8x8xf32>) -> tensor<8x8xf32> {
+  %zero = arith.constant 0.0 : f32
+  %0 = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%a, %keep : tensor<8x8xf32>, tensor<8x8xi1>) outs(%c : tensor<8x8xf32>) {
+  ^bb0(%x: f32, %k: i1, %y: f32):
+    %r = arith.select %k, %x, %zero : f32
+    linalg.yield %r : f32
+  } -> tensor<8x8xf32>
+  return %0 : tensor<8x8xf32>
+}
+
+// n and c of a pooling; its windows hold neighbours.
+// CHECK-LABEL: func.func @pooling
+// CHECK: linalg.pooling_nhwc_max
+// CHECK-SAME: pith.pit_axes = [{axis = 0 : i64, kind = "parallel", operands = {{\[\[}}0, 0], [2, 0]]},
+// CHECK-SAME: {axis = 3 : i64, kind = "parallel", operands = {{\[\[}}0, 3], [2, 3]]}]
+// WHY: remark: 'linalg.pooling_nhwc_max' axis 1 (parallel) is not permutation-invariant: (1) operand #0 uses d1 in the expression d1 + d4
+func.func @pooling(%x: tensor<1x8x10x3xf32>, %w: tensor<2x2xf32>, %o: tensor<1x7x9x3xf32>) -> tensor<1x7x9x3xf32> {
+  %0 = linalg.pooling_nhwc_max ins(%x, %w : tensor<1x8x10x3xf32>, tensor<2x2xf32>) outs(%o : tensor<1x7x9x3xf32>) -> tensor<1x7x9x3xf32>
+  return %0 : tensor<1x7x9x3xf32>
+}
+
+// Any contraction: two reductions, in any order of dimensions.
+// CHECK-LABEL: func.func @contraction
+// CHECK: linalg.contract
+// CHECK-SAME: {axis = 1 : i64, combiners = ["arith.addf"], kind = "reduction", operands = {{\[\[}}0, 1], [1, 0]]},
+// CHECK-SAME: {axis = 2 : i64, combiners = ["arith.addf"], kind = "reduction", operands = {{\[\[}}0, 2], [1, 1]]},
+func.func @contraction(%a: tensor<8x16x4xf32>, %b: tensor<16x4x2xf32>, %c: tensor<8x2xf32>) -> tensor<8x2xf32> {
+  %0 = linalg.contract indexing_maps = [affine_map<(m, k, l, n) -> (m, k, l)>, affine_map<(m, k, l, n) -> (k, l, n)>,
+                                        affine_map<(m, k, l, n) -> (m, n)>]
+      ins(%a, %b : tensor<8x16x4xf32>, tensor<16x4x2xf32>) outs(%c : tensor<8x2xf32>) -> tensor<8x2xf32>
+  return %0 : tensor<8x2xf32>
+}
+
+// The place of the largest value is a position, and the body keeps it beside the value.
+// CHECK-LABEL: func.func @argmax
+// CHECK: pith.pit_axes = [{axis = 0 : i64,
+// CHECK-NOT: axis = 1
+// WHY: 'linalg.generic' axis 1 (reduction) is not permutation-invariant: (2) the body reads linalg.index 1; what depends on it could be an operand instead
+func.func @argmax(%a: tensor<8x16xf32>, %v: tensor<8xf32>, %p: tensor<8xindex>) -> (tensor<8xf32>, tensor<8xindex>) {
+  %0, %1 = linalg.generic {indexing_maps = [#id, #row, #row], iterator_types = ["parallel", "reduction"]}
+      ins(%a : tensor<8x16xf32>) outs(%v, %p : tensor<8xf32>, tensor<8xindex>) {
+  ^bb0(%x: f32, %best: f32, %at: index):
+    %j = linalg.index 1 : index
+    %more = arith.cmpf ogt, %x, %best : f32
+    %r = arith.select %more, %x, %best : f32
+    %q = arith.select %more, %j, %at : index
+    linalg.yield %r, %q : f32, index
+  } -> (tensor<8xf32>, tensor<8xindex>)
+  return %0, %1 : tensor<8xf32>, tensor<8xindex>
+}
+
+// A softmax normalises along its dimension by a maximum and a sum: both fold in any order.
+// CHECK-LABEL: func.func @softmax
+// CHECK: linalg.softmax
+// CHECK-SAME: {axis = 0 : i64, kind = "parallel", operands = {{\[\[}}0, 0], [1, 0]]},
+// CHECK-SAME: {axis = 1 : i64, combiners = ["arith.maxnumf", "arith.addf"], kind = "reduction", operands = {{\[\[}}0, 1], [1, 1]]}]
+func.func @softmax(%a: tensor<8x16xf32>, %c: tensor<8x16xf32>) -> tensor<8x16xf32> {
+  %0 = linalg.softmax dimension(1) ins(%a : tensor<8x16xf32>) outs(%c : tensor<8x16xf32>) -> tensor<8x16xf32>
+  return %0 : tensor<8x16xf32>
+}
