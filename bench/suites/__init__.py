@@ -16,6 +16,7 @@ SUITES: dict[str, str] = {
     "degrees": "bench.suites.degrees",
     "packing": "bench.suites.packing",
     "gradients": "bench.suites.gradients",
+    "moe": "bench.suites.moe",
     "overhead": "bench.suites.overhead",
     "compile": "bench.suites.compiling",
     "demo": "bench.suites.demo",
@@ -23,7 +24,7 @@ SUITES: dict[str, str] = {
 }
 
 #: Suites that run when none is named; ``matrices`` joins when there is data for it.
-DEFAULT = ("spmm", "hss", "dense", "packing", "degrees", "gradients", "overhead", "compile", "demo")
+DEFAULT = ("spmm", "hss", "dense", "packing", "degrees", "gradients", "moe", "overhead", "compile", "demo")
 
 
 def load(name: str) -> Callable[[Options, Progress], Report]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
 from ..formats import Format
 from ..formats.attribute import format_attribute
 from ..formats.pack_buffers import aligned_empty
@@ -58,7 +58,16 @@ ACTIVATIONS = {
 }
 
 
-def linear(x: Any, a: Any, bias: Any = None, activation: str | None = None, residual: Any = None) -> Any:
+def linear(
+    x: Any,
+    a: Any,
+    bias: Any = None,
+    activation: str | None = None,
+    residual: Any = None,
+    *,
+    where: Any = None,
+    out: Any = None,
+) -> Any:
     """``activation(x @ a.T + bias) + residual``, a linear layer.
 
     Shapes: x: ``(..., in)``; a: ``(out, in)``, the weight as ``torch.nn.Linear`` stores it: a
@@ -68,6 +77,9 @@ def linear(x: Any, a: Any, bias: Any = None, activation: str | None = None, resi
         stored. f16 and bf16 are computed in f32 and rounded once. NaN stays NaN, also through ``relu``.
     Args:
         activation: ``relu``, ``gelu`` (with erf), ``gelu_tanh``, ``silu`` or None.
+        where: a :class:`pith.Pattern` of rows of x (over its leading dimensions, or all of them as one axis): only
+            those are read, multiplied and written, where they lie. For dense weights.
+        out: with ``where``: memory for the result, whose other rows are kept; without it they are zero.
     Returns: a NumPy array, or a torch tensor when ``x`` is one. All operands have the element type of ``a``.
     Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.DeviceError`, :class:`pith.ArgumentError`.
 
@@ -79,11 +91,15 @@ def linear(x: Any, a: Any, bias: Any = None, activation: str | None = None, resi
     """
     if isinstance(a, QuantizedTensor):
         return a.linear(x, bias, activation, residual)
-    a = _weight(a)
     if activation is not None and activation not in ACTIVATIONS:
         raise ArgumentError(
             f"unknown activation {activation!r}", where=_WHERE, hint="one of " + ", ".join(ACTIVATIONS) + ", or None"
         )
+    if where is not None:
+        return _linear_where(x, a, bias, activation, residual, where, out)
+    if out is not None:
+        raise ArgumentError("expects out only together with where", where=_WHERE)
+    a = _weight(a)
     x = _array(x, "x")
     shape = tuple(x.shape)
     if not shape or shape[-1] != a.shape[1]:
@@ -103,6 +119,18 @@ def linear(x: Any, a: Any, bias: Any = None, activation: str | None = None, resi
 
 
 _WHERE = "pith.linear"
+
+
+def _linear_where(x: Any, a: Any, bias: Any, activation: str | None, residual: Any, where: Any, out: Any) -> Any:
+    if isinstance(a, SparseTensor) or residual is not None:
+        raise UnsupportedError(
+            "where takes a dense weight and no residual",
+            where=_WHERE,
+            hint="pack the rows: pith.Ragged(...).linear(a, residual=...) takes both",
+        )
+    from ..workloads.dropping import linear_where
+
+    return linear_where(x, a, where, bias, activation, out)
 
 
 def _weight(a: Any) -> SparseTensor:

@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..compiler.kernel import as_torch, is_torch
+from ..compiler.linear import COMPUTED_IN
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..formats.pack_buffers import aligned_empty
 from ..runtime import dtype_name, numpy_dtype
 from ..runtime.arrays import as_array
-
-#: Element type of the operands -> the type everything is computed in.
-COMPUTED_IN = {"f16": "f32", "bf16": "f32", "f32": "f32", "f64": "f64"}
 
 
 def array_of(value: Any, where: str) -> np.ndarray:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..compiler.kernel import Kernel, compile_source
-from ..compiler.linear import ACTIVATIONS
+from ..compiler.linear import ACTIVATIONS, COMPUTED_IN
 from ..errors import ShapeError
 from ..patterns import Pattern
 from ..patterns.check import integer_array
-from .arguments import COMPUTED_IN, array_of, empty, float_element, like, one_of, shaped
+from .arguments import array_of, empty, float_element, like, one_of, shaped
 from .moe_ir import combine_source, grouped_source
 from .ragged_ir import pack_source
 
