@@ -7,6 +7,7 @@ from pith.errors import IRError
 
 from .buffer import Buffer, BufferAttr
 from .formats import FormatAttr, LevelAttr, NmAttr, PaddedAttr, encoded_type, encoding_of, format_of, shape_of
+from .ops_attention import AttentionOp
 from .ops_coordinates import CoordinatesOp, FromCoordinatesOp, coordinates_type
 from .ops_format import AssembleOp, CompressOp, DecompressOp, DisassembleOp, RepackOp
 from .ops_pattern import DetectOp, SReadOp, SWriteOp, gathered_type
@@ -22,6 +23,7 @@ from .verify import verify_module
 
 __all__ = [
     "AssembleOp",
+    "AttentionOp",
     "Buffer",
     "BufferAttr",
     "CompressOp",

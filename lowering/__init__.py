@@ -6,6 +6,7 @@ pipelines, each a textual pipeline over pith's and upstream's passes.
 
 #: name in a textual pipeline -> "module:Class" (imported when the pass is first named).
 PASSES: dict[str, str] = {
+    "convert-pith-attention-to-loops": "pith.lowering.attention.convert_pith_attention:ConvertPithAttentionPass",
     "convert-pith-patterns-to-linalg": "pith.lowering.patterns.convert_pith_patterns:ConvertPithPatternsPass",
     "convert-linalg-contractions-to-panels": (
         "pith.lowering.linalg.convert_linalg_contractions:ConvertLinalgContractionsPass"
@@ -33,8 +34,8 @@ PIPELINES: dict[str, str] = {
         "pith-guard-asserts,func.func(convert-elementwise-to-linalg,linalg-fuse-elementwise-ops,"
         "linalg-generalize-named-ops),"
         "pith-split-products,pith-fold-copies,pith-collapse-batch,"
-        "pith-propagate-encodings,convert-pith-patterns-to-linalg,pith-approximate-math,"
-        "pith-assemble-arguments,cse"
+        "pith-propagate-encodings,convert-pith-attention-to-loops,convert-pith-patterns-to-linalg,"
+        "pith-approximate-math,pith-assemble-arguments,cse"
     ),
     # The panel template where it applies (it is faster), upstream's sparsifier for the formats it
     # knows, loops over levels for the rest; then memrefs.

@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "Format": "formats",
     "Kernel": "compiler.kernel",
+    "attention": "compiler.attention",
     "compile": "compiler.compile",
     "explain": "tuning.report",
     "infer_format": "infer",

@@ -1,0 +1,1 @@
+"""Attention on a CPU: index streams of keys and one dense body with online softmax."""

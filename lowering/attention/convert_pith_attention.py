@@ -1,0 +1,52 @@
+"""``convert-pith-attention-to-loops``: scores, softmax and sums of values as one loop nest."""
+
+import dataclasses
+from typing import ClassVar
+
+from pith._mlir import bufferization, ir
+from pith.passes.core import Pass
+
+from ..module_isa import isa_of
+from .emit import emit_attention
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertPithAttentionPass(Pass):
+    """Lower ``pith.attention`` to one parallel loop whose tasks keep scores and sums in L1.
+
+    Before::
+
+        %y = "pith.attention"(%q, %k, %v, %scale, %out, %seen) : (tensor<1x8x?x64xf32>, ...)
+
+    After: an ``scf.parallel`` over sequences, heads and blocks of queries; in it chunks of keys, each a product
+    on accumulators (``vector.fma``), an online softmax of vectors and a second product.
+
+    Tensors made of memrefs (``bufferization.to_tensor``) are read and written where they are, whatever
+    their strides; the last dimension must be contiguous.
+
+    Requires: ``pith.attention`` on tensors without encodings; run it before ``convert-pith-patterns-to-linalg``.
+    Preserves: everything else. Does not do: check that global tokens are distinct. Cost: linear; at run time
+    4 (D + E) / 2 operations per pair of a query and a chunk's key, keys of a block being those that any of its
+    queries sees.
+    """
+
+    name: ClassVar[str] = "convert-pith-attention-to-loops"
+
+    def run(self, module: ir.Module) -> None:
+        found: list[ir.OpView] = []
+
+        def visit(op: ir.Operation) -> ir.WalkResult:
+            if op.name == "pith.attention":
+                found.append(op.opview)
+            return ir.WalkResult.ADVANCE
+
+        module.operation.walk(visit)
+        isa = isa_of(module)
+        for op in found:
+            with ir.InsertionPoint(op), op.operation.location:
+                written = emit_attention(op, isa)
+                for result, memory in zip(list(op.operation.results), (written.out, written.lse)):
+                    result.replace_all_uses_with(
+                        bufferization.to_tensor(result.type, memory, restrict=True, writable=True)
+                    )
+            op.operation.erase()

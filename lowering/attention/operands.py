@@ -1,0 +1,154 @@
+"""What the stages of one attention kernel share: operands, sizes, blocking, scratch memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from pith._mlir import arith, bufferization, ir, memref
+from pith.dialect import AttentionOp, CoordinatesOp
+from pith.dialect.ops_attention import COMPUTED_IN
+from pith.dialect.pattern import PatternType
+
+from .. import builder as b
+from ..builder import Index
+from ..isa import Isa
+
+#: Keys of one chunk: K and V of a chunk and the scores of a block of queries fit L1 (at D = 64, f32: 38 KiB of
+#: which V is read last). 32 to 128 differ by less than 3 % on Zen 3 (2026-11).
+CHUNK_KEYS = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Blocking:
+    """Sizes of blocks and register tiles.
+
+    Attributes:
+        element: type that scores and sums are computed in.
+        lanes: of a machine vector; queries are across lanes.
+        vectors: of queries in a block.
+        rows: of a register tile: keys where scores are made, features where values are summed.
+    """
+
+    element: ir.Type
+    lanes: int
+    vectors: int
+    rows: int
+
+    @classmethod
+    def of(cls, element: ir.Type, isa: Isa) -> Blocking:
+        """Three vectors by four rows fill 16 registers, two by eight are enough chains for 32."""
+        lanes = isa.vector_bytes // (8 if isinstance(element, ir.F64Type) else 4)
+        return cls(element, lanes, *((2, 8) if isa.vector_registers >= 32 else (3, 4)))
+
+    @property
+    def queries(self) -> int:
+        """Of a block."""
+        return self.lanes * self.vectors
+
+    @property
+    def vector(self) -> ir.VectorType:
+        """Of the computed type."""
+        return ir.VectorType.get([self.lanes], self.element)
+
+    def starts(self) -> range:
+        """First queries of the vectors of a block."""
+        return range(0, self.queries, self.lanes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Operands:
+    """The op's operands as memrefs; None for those it does not have.
+
+    Attributes:
+        blocks: coordinates of the pattern's blocks; ``granularity``: their sizes, meaningless without one.
+    """
+
+    query: ir.Value
+    key: ir.Value
+    value: ir.Value
+    scale: ir.Value
+    out: ir.Value
+    intervals: ir.Value
+    lse: ir.Value | None
+    global_tokens: ir.Value | None
+    reach: ir.Value | None
+    blocks: ir.Value | None
+    granularity: tuple[int, int]
+
+    @classmethod
+    def of(cls, op: AttentionOp) -> Operands:
+        """The operands of ``op``; emits views of them."""
+        names = ("query", "key", "value", "out", "intervals", "lse", "global_tokens", "reach")
+        found = {name: getattr(op, name) for name in names}
+        buffers = {name: None if v is None else buffer_of(v) for name, v in found.items()}
+        blocks, granularity = None, (1, 1)
+        if op.pattern is not None:
+            blocks = buffer_of(CoordinatesOp.build(op.pattern).result)
+            tall, wide = PatternType(op.pattern.type).to_shape().granularity
+            granularity = tall, wide
+        return cls(scale=op.scale, blocks=blocks, granularity=granularity, **buffers)
+
+    @property
+    def depth(self) -> int:
+        """Features of a query."""
+        return self.query.type.get_dim_size(3)
+
+    @property
+    def width(self) -> int:
+        """Features of a value."""
+        return self.value.type.get_dim_size(3)
+
+    @property
+    def batch(self) -> Index:
+        return b.dim_size(self.query, 0)
+
+    @property
+    def heads(self) -> Index:
+        return b.dim_size(self.query, 1)
+
+    @property
+    def queries(self) -> Index:
+        return b.dim_size(self.query, 2)
+
+    @property
+    def keys(self) -> Index:
+        return b.dim_size(self.key, 2)
+
+    @property
+    def tokens(self) -> Index:
+        """Global tokens of a sequence."""
+        return 0 if self.global_tokens is None else b.dim_size(self.global_tokens, 1)
+
+    def computed_type(self) -> ir.Type:
+        """Of scores and sums."""
+        name = COMPUTED_IN[str(self.query.type.element_type)]
+        return ir.F64Type.get() if name == "f64" else ir.F32Type.get()
+
+    @property
+    def is_narrow(self) -> bool:
+        """Keys and values are widened before they are used."""
+        return self.query.type.element_type != self.computed_type()
+
+
+def buffer_of(v: ir.Value) -> ir.Value:
+    """The memory behind a tensor: as it is laid out, where the tensor was made of a memref."""
+    owner = None if isinstance(v.owner, ir.Block) else v.owner
+    if owner is not None and owner.name == "bufferization.to_tensor":
+        return owner.operands[0]
+    return bufferization.to_buffer(ir.MemRefType.get(v.type.shape, v.type.element_type), v)
+
+
+def shared_index(buffer: ir.Value, batch: ir.Value) -> Index:
+    """The row of ``buffer`` for a sequence of the batch: its only one, where all share it."""
+    return b.minimum(batch, b.sub(b.dim_size(buffer, 0), 1))
+
+
+def load_signed(buffer: ir.Value, at: Sequence[Index]) -> ir.Value:
+    """A signed integer as an ``index``."""
+    return arith.index_cast(ir.IndexType.get(), memref.load(buffer, [b.value(i) for i in at]))
+
+
+def scratch(shape: Sequence[int], element: ir.Type) -> ir.Value:
+    """Memory of one task, on the stack."""
+    return memref.alloca(ir.MemRefType.get(list(shape), element), [], [], alignment=64)

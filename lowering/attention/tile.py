@@ -1,0 +1,209 @@
+"""The dense body: a chunk of keys meets a block of queries. Queries are across lanes throughout.
+
+Scores are kept by key, ``scores[key][query]``, sums by feature, ``sums[feature][query]``: both products broadcast an
+element of K or V as it is stored, maxima and totals are taken lane by lane, and nothing is transposed but the
+queries on their way in and the sums on their way out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from pith._mlir import arith, ir, memref, vector
+
+from .. import builder as b
+from ..builder import Index
+from .exp2 import exp2_up_to_one
+from .operands import CHUNK_KEYS, Blocking, scratch
+
+#: Features, and keys, of one unrolled step.
+UNROLLED_FEATURES, UNROLLED_KEYS = 8, 1
+
+#: ``row(u)``: the memory of key ``u`` of a chunk, and the leading indices of its features.
+Row = Callable[[Index], tuple[ir.Value, list[ir.Value]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Softmax:
+    """The state of a block of queries between chunks.
+
+    Attributes:
+        queries: ``(D, queries)``, scaled.
+        scores: ``(chunk, queries)``: of the chunk at hand, then its weights.
+        sums: ``(E, queries)``: of weights times values.
+        largest, total, fade: ``(queries,)``: the largest score so far, the sum of the weights relative to it, and
+            what a new largest score makes of the sums so far.
+    """
+
+    blocking: Blocking
+    queries: ir.Value
+    scores: ir.Value
+    sums: ir.Value
+    largest: ir.Value
+    total: ir.Value
+    fade: ir.Value
+
+    @classmethod
+    def start(cls, blocking: Blocking, queries: ir.Value, width: int) -> Softmax:
+        """No key met. The largest score starts finite: rows that see nothing must not subtract infinities."""
+        n, element = blocking.queries, blocking.element
+        chunk = -(-CHUNK_KEYS // blocking.rows) * blocking.rows
+        shapes = ([chunk, n], [width, n], [n], [n], [n])
+        state = cls(blocking, queries, *(scratch(shape, element) for shape in shapes))
+        zero = state.splat(0.0)
+        least = state.splat(-1.0e308 if isinstance(element, ir.F64Type) else -3.0e38)
+        for q in blocking.starts():
+            state.put(least, state.largest, q)
+            state.put(zero, state.total, q)
+        b.for_loop(0, width, lambda d: [state.put(zero, state.sums, d, q) for q in blocking.starts()] and None)
+        return state
+
+    def splat(self, x: float) -> ir.Value:
+        """A vector of ``x``."""
+        type_ = self.blocking.vector
+        return arith.constant(type_, ir.DenseElementsAttr.get_splat(type_, ir.FloatAttr.get(self.blocking.element, x)))
+
+    def get(self, buffer: ir.Value, *at: Index) -> ir.Value:
+        """A vector of queries."""
+        return vector.load(self.blocking.vector, buffer, [b.value(i) for i in at])
+
+    def put(self, x: ir.Value, buffer: ir.Value, *at: Index) -> None:
+        """Store a vector of queries."""
+        vector.store(x, buffer, [b.value(i) for i in at])
+
+    def score(self, row: Row, count: Index, depth: int) -> None:
+        """``scores[u] = <key u, queries>`` for ``u < count``; a last tile repeats the last key."""
+        rows, starts = self.blocking.rows, self.blocking.starts()
+
+        def tile(u: Index) -> None:
+            last = b.sub(count, 1)
+            sources = [row(u if i == 0 else b.minimum(b.add(u, i), last)) for i in range(rows)]
+
+            def step(d: Index, *accs: ir.Value) -> list[ir.Value]:
+                out = list(accs)
+                for e in range(UNROLLED_FEATURES if depth >= UNROLLED_FEATURES else 1):
+                    out = self._rank_one(
+                        sources, b.add(d, e), [self.get(self.queries, b.add(d, e), q) for q in starts], out
+                    )
+                return out
+
+            unrolled = UNROLLED_FEATURES if depth >= UNROLLED_FEATURES else 1
+            whole = depth // unrolled * unrolled
+            accs = b.for_loop(0, whole, step, [self.splat(0.0)] * (rows * len(starts)), step=unrolled)
+            for d in range(whole, depth):
+                accs = self._rank_one(sources, d, [self.get(self.queries, d, q) for q in starts], accs)
+            for i in range(rows):
+                for v, q in enumerate(starts):
+                    self.put(accs[i * len(starts) + v], self.scores, b.add(u, i), q)
+
+        b.for_loop(0, count, tile, step=rows)
+
+    def _rank_one(self, sources, d: Index, vectors: list[ir.Value], accs: list[ir.Value]) -> list[ir.Value]:
+        """``accs[i][v] += sources[i][d] * vectors[v]``."""
+        out = []
+        for i, (memory, at) in enumerate(sources):
+            x = vector.broadcast(self.blocking.vector, memref.load(memory, [*at, b.value(d)]))
+            out += [vector.fma(x, y, accs[i * len(vectors) + v]) for v, y in enumerate(vectors)]
+        return out
+
+    def hide(self, position: Callable[[Index], ir.Value], count: Index, seen: ir.Value, row: Index) -> None:
+        """Make -inf of the scores of keys outside the bounds ``seen[row]`` up to ``seen[row + 1]``."""
+        i32 = ir.IntegerType.get_signless(32)
+        type_ = ir.VectorType.get([self.blocking.lanes], i32)
+        hidden = self.splat(float("-inf"))
+        bounds = [
+            [vector.load(type_, seen, [b.value(b.add(row, side)), b.value(q)]) for side in (0, 1)]
+            for q in self.blocking.starts()
+        ]
+
+        def one(u: ir.Value) -> None:
+            key = vector.broadcast(type_, arith.index_cast(i32, position(u)))
+            for q, (lo, hi) in zip(self.blocking.starts(), bounds):
+                inside = arith.andi(
+                    arith.cmpi(arith.CmpIPredicate.sle, lo, key), arith.cmpi(arith.CmpIPredicate.slt, key, hi)
+                )
+                self.put(arith.select(inside, self.get(self.scores, u, q), hidden), self.scores, u, q)
+
+        b.for_loop(0, count, one)
+
+    def weigh(self, count: Index) -> None:
+        """Make weights of the scores, relative to the largest so far, and add them to the totals."""
+        starts = self.blocking.starts()
+
+        def larger(u: ir.Value, *most: ir.Value) -> list[ir.Value]:
+            return [_larger(self.get(self.scores, u, q), m) for q, m in zip(starts, most)]
+
+        before = [self.get(self.largest, q) for q in starts]
+        most = b.for_loop(0, count, larger, before)
+
+        def weight(u: ir.Value, *totals: ir.Value) -> list[ir.Value]:
+            out = []
+            for q, m, total in zip(starts, most, totals):
+                w = exp2_up_to_one(arith.subf(self.get(self.scores, u, q), m))
+                self.put(w, self.scores, u, q)
+                out.append(arith.addf(total, w))
+            return out
+
+        totals = b.for_loop(0, count, weight, [self.splat(0.0)] * len(starts))
+        for q, old, new, total in zip(starts, before, most, totals):
+            fade = exp2_up_to_one(arith.subf(old, new))
+            self.put(fade, self.fade, q)
+            self.put(new, self.largest, q)
+            self.put(vector.fma(self.get(self.total, q), fade, total), self.total, q)
+
+    def accumulate(self, row: Row, count: Index, width: int) -> None:
+        """``sums = sums * fade + values^T weights``."""
+        rows = self.blocking.rows
+        whole = width // rows * rows
+        b.for_loop(0, whole, lambda d: self._accumulate(row, count, d, rows), step=rows)
+        if whole < width:
+            self._accumulate(row, count, whole, width - whole)
+
+    def _accumulate(self, row: Row, count: Index, first: Index, rows: int) -> None:
+        starts = self.blocking.starts()
+        features = [b.add(first, i) for i in range(rows)]
+
+        def key(u: Index, accs: list[ir.Value]) -> list[ir.Value]:
+            memory, at = row(u)
+            weights = [self.get(self.scores, u, q) for q in starts]
+            out = []
+            for i, d in enumerate(features):
+                x = vector.broadcast(self.blocking.vector, memref.load(memory, [*at, b.value(d)]))
+                out += [vector.fma(x, w, accs[i * len(starts) + v]) for v, w in enumerate(weights)]
+            return out
+
+        def some(u: Index, *accs: ir.Value) -> list[ir.Value]:
+            out = list(accs)
+            for i in range(UNROLLED_KEYS):
+                out = key(b.add(u, i), out)
+            return out
+
+        fade = [self.get(self.fade, q) for q in starts]
+        accs = [arith.mulf(self.get(self.sums, d, q), f) for d in features for q, f in zip(starts, fade)]
+        even = b.mul(b.div(count, UNROLLED_KEYS), UNROLLED_KEYS)
+        accs = b.for_loop(0, even, some, accs, step=UNROLLED_KEYS)
+        accs = b.for_loop(even, count, lambda u, *accs: key(u, list(accs)), accs)
+        for i, d in enumerate(features):
+            for v, q in enumerate(starts):
+                self.put(accs[i * len(starts) + v], self.sums, d, q)
+
+    def finish(self, width: int) -> None:
+        """Divide the sums by the totals; where no key was met they stay zero."""
+        zero, one = self.splat(0.0), self.splat(1.0)
+        factors = []
+        for q in self.blocking.starts():
+            total = self.get(self.total, q)
+            empty = arith.cmpf(arith.CmpFPredicate.OEQ, total, zero)
+            factors.append(arith.select(empty, zero, arith.divf(one, total)))
+
+        def scale(d: ir.Value) -> None:
+            for q, f in zip(self.blocking.starts(), factors):
+                self.put(arith.mulf(self.get(self.sums, d, q), f), self.sums, d, q)
+
+        b.for_loop(0, width, scale)
+
+
+def _larger(x: ir.Value, y: ir.Value) -> ir.Value:
+    """``x`` where it is above ``y``: a NaN in ``x`` is passed over."""
+    return arith.select(arith.cmpf(arith.CmpFPredicate.OGT, x, y), x, y)
