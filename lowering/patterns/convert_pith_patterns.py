@@ -22,6 +22,7 @@ from .tile import lower_pit_tile
 _OPS = (
     "pith.coordinates",
     "pith.detect",
+    "pith.detect_by",
     "pith.from_coordinates",
     "pith.pit_tile",
     "pith.sread",
@@ -35,15 +36,20 @@ class _Work:
 
     op: ir.OpView
     shapes: tuple[PatternShape, ...]
-    patterns: tuple[ir.Value, ...]
+    slots: tuple[int, ...]
     tiling: Tiling | None
 
     @classmethod
     def of(cls, op: ir.OpView) -> _Work:
         values = [*op.operation.results, *op.operation.operands]
-        patterns = tuple(v for v in values if isinstance(v.type, PatternType))
-        shapes = tuple(PatternType(v.type).to_shape() for v in patterns)
-        return cls(op, shapes, patterns, tiling_of(op) if op.operation.name == "pith.pit_tile" else None)
+        shapes = tuple(PatternType(v.type).to_shape() for v in values if isinstance(v.type, PatternType))
+        slots = tuple(i for i, v in enumerate(op.operation.operands) if isinstance(v.type, PatternType))
+        return cls(op, shapes, slots, tiling_of(op) if op.operation.name == "pith.pit_tile" else None)
+
+    @property
+    def patterns(self) -> tuple[ir.Value, ...]:
+        """The operands that were patterns, as they are now: what made them may have been lowered meanwhile."""
+        return tuple(self.op.operation.operands[i] for i in self.slots)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +88,7 @@ class ConvertPithPatternsPass(Pass):
 
     def _lower(self, item: _Work) -> list[ir.Value]:
         op, name = item.op, item.op.operation.name
-        if name == "pith.detect":
+        if name in ("pith.detect", "pith.detect_by"):
             return [lower_detect(op)]
         if name == "pith.coordinates":
             return [op.pattern]

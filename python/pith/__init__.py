@@ -22,6 +22,7 @@ _EXPORTS = {
     "linear": "compiler.linear",
     "matmul": "compiler.matmul",
     "sddmm": "compiler.sddmm",
+    "einsum": "compiler.einsum",
     **dict.fromkeys(("HIGHLIGHT", "HSS", "Level", "Rank", "highlight"), "formats"),
     **dict.fromkeys(("BAND", "BSR", "COO", "CSC", "CSR", "DIA", "NM", "SparseTensor", "compress"), "sparse"),
     **dict.fromkeys(("PruneReport", "prune", "prune_mask", "prune_report"), "pruning"),

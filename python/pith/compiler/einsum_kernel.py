@@ -1,0 +1,59 @@
+"""Kernels of nests with patterns: the rule of permutation-invariant axes asked, the IR compiled, both once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from ..errors import UnsupportedError
+from ..lowering.isa import HOST
+from ..runtime.artifact import Artifact
+from ..runtime.cache import kernel_cache
+from .einsum_ir import Program, program_source, rule_source
+from .kernel import Kernel
+
+_ENTRY = "einsum"
+
+
+def kernel_of(program: Program, names: Mapping[str, str], where: str) -> Kernel:
+    """The kernel of a program, compiled or from the cache.
+
+    Args:
+        names: what errors call every dimension.
+    Errors: :class:`pith.UnsupportedError` naming the dimension with a pattern that may not be permuted, and why.
+    """
+    source = program_source(program)
+
+    def make() -> Artifact:
+        from .build import build
+
+        _require_invariant(program, names, where)
+        return build(source, _ENTRY)
+
+    artifact = kernel_cache().get_or_build({"source": source, "entry": _ENTRY, "isa": HOST}, make)
+    return Kernel(source, _ENTRY, "auto", artifact)
+
+
+def _require_invariant(program: Program, names: Mapping[str, str], where: str) -> None:
+    """Ask ``passes/analysis/pit_axes.py`` about every dimension that has a pattern."""
+    from pith.passes.analysis.pit_axes import pit_axes
+
+    from .build import parse
+
+    nest = program.nest
+    module = parse(rule_source(nest))
+    function = module.body.operations[0]
+    verdict = pit_axes(function.regions[0].blocks[0].operations[0])
+    refused = {nest.dims[r.axis]: r.reason for r in verdict.refusals} if verdict is not None else {}
+    for d in (d for p in nest.patterns for d in p.axes):
+        if d in refused:
+            raise UnsupportedError(
+                f"{names[d]!r} cannot have a pattern: its axis may not be permuted: {_named(refused[d], nest.dims, names)}",
+                where=where,
+                hint="put the pattern on another axis",
+            )
+
+
+def _named(reason: str, dims: tuple[str, ...], names: Mapping[str, str]) -> str:
+    """A reason of the rule, with its d0, d1, ... as the user calls them."""
+    return re.sub(r"\bd(\d+)\b", lambda m: names[dims[int(m.group(1))]], reason)
