@@ -9,10 +9,12 @@ from .buffer import Buffer, BufferAttr
 from .formats import FormatAttr, LevelAttr, NmAttr, PaddedAttr, encoded_type, encoding_of, format_of, shape_of
 from .ops_attention import AttentionOp
 from .ops_coordinates import CoordinatesOp, FromCoordinatesOp, coordinates_type
+from .ops_detect import DetectByOp, DetectOp, TopkOp
 from .ops_format import AssembleOp, CompressOp, DecompressOp, DisassembleOp, RepackOp
-from .ops_pattern import DetectOp, SReadOp, SWriteOp, gathered_type
+from .ops_pattern import SReadOp, SWriteOp, gathered_type
 from .ops_prune import PruneByOp, PruneOp, ValidateOp
 from .ops_quantize import DequantizeOp
+from .ops_sets import ComplementOp, FromLengthsOp, FromRoutingOp, IntersectionOp, UnionOp
 from .ops_tile import PitTileOp, YieldOp
 from .ops_vector import PermuteOp
 from .pattern import PatternShape, PatternType
@@ -26,14 +28,19 @@ __all__ = [
     "AttentionOp",
     "Buffer",
     "BufferAttr",
+    "ComplementOp",
     "CompressOp",
     "CoordinatesOp",
     "DecompressOp",
     "DequantizeOp",
+    "DetectByOp",
     "DetectOp",
     "DisassembleOp",
     "FormatAttr",
     "FromCoordinatesOp",
+    "FromLengthsOp",
+    "FromRoutingOp",
+    "IntersectionOp",
     "LevelAttr",
     "NmAttr",
     "PaddedAttr",
@@ -48,6 +55,8 @@ __all__ = [
     "SReadOp",
     "SWriteOp",
     "Tiling",
+    "TopkOp",
+    "UnionOp",
     "ValidateOp",
     "YieldOp",
     "buffer_types",

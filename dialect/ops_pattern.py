@@ -1,6 +1,5 @@
-"""Ops on run-time patterns: detect them, gather and scatter the micro-tiles they name."""
+"""Ops on run-time patterns: gather and scatter the micro-tiles they name."""
 
-import math
 from collections.abc import Sequence
 
 from pith._mlir import ext, ir
@@ -14,70 +13,6 @@ from .pith import Pith
 
 #: In ``dims``: the pattern's axis does not index this tensor.
 UNUSED = -1
-
-
-class DetectOp(Pith.Operation, name="detect", traits=[ext.Pure]):
-    """List the micro-tiles of a tensor that hold anything.
-
-    Shapes: source: a ranked tensor of floats or integers without an encoding; result: a pattern
-        whose axis i is dimension ``axes[i]`` of the source, of its size, with ``granularity[i]``.
-    Semantics: a micro-tile spans ``granularity`` elements along ``axes`` and everything along
-        the other dimensions. It is listed when it holds an element whose magnitude is not
-        below or equal to ``threshold`` (so NaN counts). The list has no order.
-    Errors: "expects source without an encoding", "expects float or integer elements", "expects at
-        least one axis", "expects axes to be dimensions of source", "expects distinct axes",
-        "expects one granularity per axis", "expects a granularity >= 1", "expects threshold to be
-        an f64", "expects threshold >= 0", "expects result type".
-    Source: online detection of PIT, SOSP 2023.
-    Example:
-        ``%p = "pith.detect"(%x) {axes = array<i64: 0>, granularity = array<i64: 1>, threshold = 0.0 : f64}
-          : (tensor<128x64xf32>) -> !pith.pattern<[128], [1]>``
-    """
-
-    result: ext.Result[PatternType]
-    source: ext.Operand[ir.RankedTensorType]
-    axes: I64Array
-    granularity: I64Array
-    threshold: ir.FloatAttr
-
-    @classmethod
-    def build(
-        cls,
-        source: ir.Value,
-        axes: Sequence[int],
-        granularity: Sequence[int],
-        threshold: float = 0.0,
-        *,
-        loc=None,
-        ip=None,
-    ) -> "DetectOp":
-        """List the micro-tiles of ``source`` along ``axes`` that hold a magnitude above ``threshold``."""
-        shape = shape_of(source.type)
-        type_ = PatternType.from_shape([shape[a] for a in axes], granularity)
-        limit = ir.FloatAttr.get(ir.F64Type.get(), threshold, loc=ir.Location.unknown())
-        return cls(type_, source, i64_array(axes), i64_array(granularity), limit, loc=loc, ip=ip)
-
-    @verifier
-    def verify_invariants(self) -> None:
-        source = dense_type(self.source.type, "source")
-        numeric = isinstance(source.element_type, (ir.FloatType, ir.IntegerType))
-        require(numeric, "expects float or integer elements, got {}", source.element_type)
-        axes, granularity = read_i64s(self, "axes"), read_i64s(self, "granularity")
-        require(bool(axes), "expects at least one axis")
-        require_distinct_dims(axes, source.rank, "source", "axes")
-        require(
-            len(granularity) == len(axes),
-            "expects one granularity per axis, got {} for {}",
-            len(granularity),
-            len(axes),
-        )
-        require(min(granularity) >= 1, "expects a granularity >= 1, got {}", list(granularity))
-        require(self.threshold.type == ir.F64Type.get(), "expects threshold to be an f64, got {}", self.threshold)
-        limit = self.threshold.value
-        require(not math.isnan(limit) and limit >= 0, "expects threshold >= 0, got {}", limit)
-        want = PatternType.from_shape([shape_of(source)[a] for a in axes], granularity)
-        got = self.operation.results[0].type
-        require(got == want, "expects result type {}, got {}", want, got)
 
 
 class SReadOp(Pith.Operation, name="sread", traits=[ext.Pure]):

@@ -1,134 +1,165 @@
-"""``pith.detect`` on a CPU: flag the micro-tiles that hold anything, then list the flags."""
+"""``pith.detect`` and ``pith.detect_by`` on a CPU: flag elements as bits, list the cells that hold any.
+
+One pass over the tensor, in parallel over chunks of cells. Cells of few elements along rows are flagged
+for whole pieces of rows (a bit per element, in a buffer of constant size) and then listed; a cell of many
+is searched until something is found.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+import dataclasses
 
-import numpy as np
-from pith._mlir import arith, ir, tensor
-from pith._mlir import math as math_dialect
-from pith.dialect.fields import read_i64s
+from pith._mlir import arith, ir, memref
+from pith.dialect.fields import read_bool, read_i64s
 
-from ..builder import Index, add, ceildiv, dim_size, for_loop, minimum, mul, sub, value
-from .lists import list_type
-from .slices import Span, cut, zeros
+from .. import builder as b
+from ..builder import Index
+from ..storage.tree import buffer_of
+from .collect import CHUNK_CELLS, Chunks, collect
+from .detect_view import View
+from .presence import WORD, Presence, integer, limit_of, limits_of, require_testable
+from .scan import Cells, flag_row, is_set, partial_word, word_of
+
+#: Elements a chunk tests: a few microseconds, worth reserving room in the list once (10 to 100 ns).
+_CHUNK_ELEMENTS = 1 << 16
+
+#: Cells of so many elements along a row are searched one by one: the search can stop early.
+_LONG = 256
+
+#: Elements of a row that are flagged at once: at least some cache lines, at most what 4 KB of bits hold.
+_PIECE = (512, 1 << 15)
 
 
 def lower_detect(op: ir.OpView) -> ir.Value:
-    """The sorted list of the micro-tiles of ``op`` that hold anything, as :func:`list_type`.
-
-    Costs one pass over the source in storage order and one over the grid, and memory for a flag
-    and a coordinate per cell of the grid.
-    """
-    source, axes, granularity = op.source, read_i64s(op, "axes"), read_i64s(op, "granularity")
-    sizes = [dim_size(source, d) for d in range(source.type.rank)]
-    grid = [ceildiv(sizes[a], g) for a, g in zip(axes, granularity)]
-    present = presence_test(source.type.element_type, op.threshold.value)
-    flags = _flag(source, sizes, dict(zip(axes, granularity)), axes, grid, present)
-    return _list_flags(flags, grid)
+    """The micro-tiles of ``op`` that hold anything, as a list (:func:`pith.lowering.patterns.lists.list_type`)."""
+    source, element = op.source, op.source.type.element_type
+    require_testable(op, element)
+    threshold, channel = _threshold(op)
+    axes, granularity = read_i64s(op, "axes"), read_i64s(op, "granularity")
+    view = View.of(buffer_of(source), axes, granularity, channel)
+    detection = Detection(view, Presence(view.source, threshold, channel, not _flag(op, "pith.unsigned")))
+    return collect(detection.chunks(), len(axes), _flag(op, "pith.deterministic"))
 
 
-def presence_test(element: ir.Type, threshold: float) -> Callable[[ir.Value], ir.Value]:
-    """``x -> i1``: the magnitude of x is not below or equal to ``threshold`` (true for NaN)."""
-    if isinstance(element, ir.F64Type):
-        return _above(arith.constant(element, threshold))
-    if isinstance(element, ir.FloatType):
-        above = _above(arith.constant(ir.F32Type.get(), _round_down(threshold)))
-        return lambda x: above(x if element.width == 32 else arith.extf(ir.F32Type.get(), x))
-    # The magnitude of the smallest integer is only right as an unsigned number.
-    largest = (1 << element.width) - 1
-    whole = int(min(math.floor(min(threshold, 2.0**element.width)), largest))
-    limit = ir.IntegerAttr.get(element, whole - (1 << element.width) if whole > largest // 2 else whole)
-    bound = arith.ConstantOp(element, limit).result
-    if element.width == 1:
-        return lambda x: arith.cmpi(arith.CmpIPredicate.ugt, x, bound)
-    return lambda x: arith.cmpi(arith.CmpIPredicate.ugt, math_dialect.absi(x), bound)
+def _threshold(op: ir.OpView) -> tuple[ir.Value, int | None]:
+    """What magnitudes must exceed, and the dimension it follows."""
+    element = op.source.type.element_type
+    if op.operation.name == "pith.detect":
+        return limit_of(arith.constant(ir.F64Type.get(), op.threshold.value), element), None
+    if isinstance(op.threshold.type, ir.F64Type):
+        return limit_of(op.threshold, element), None
+    return limits_of(op.threshold, element), read_i64s(op, "channel")[0]
 
 
-def _above(limit: ir.Value) -> Callable[[ir.Value], ir.Value]:
-    return lambda x: arith.cmpf(arith.CmpFPredicate.UGT, math_dialect.absf(x), limit)
+def _flag(op: ir.OpView, name: str) -> bool:
+    return name in op.operation.attributes and read_bool(op, name)
 
 
-def _round_down(threshold: float) -> float:
-    """The largest float32 up to ``threshold``: a float32 lies above the one exactly when it lies above the other."""
-    with np.errstate(over="ignore"):
-        rounded = np.float32(threshold)
-    return float(np.nextafter(rounded, np.float32(-np.inf)) if float(rounded) > threshold else rounded)
+@dataclasses.dataclass(frozen=True)
+class Detection:
+    """Lists the cells of ``view`` in which ``presence`` finds anything."""
+
+    view: View
+    presence: Presence
+
+    @property
+    def short(self) -> int | None:
+        """Elements of a cell along a row, where that is known and small."""
+        run = self.view.run
+        return run if isinstance(run, int) and run < _LONG and self.view.split else None
+
+    def chunks(self) -> Chunks:
+        """The cells in chunks of about equal cost."""
+        view, columns = self.view, self.view.columns
+        least, most = 1, CHUNK_CELLS
+        if self.short:
+            least, most = -(-_PIECE[0] // self.short), min(CHUNK_CELLS, _PIECE[1] // self.short)
+        per_cell = b.maximum(b.mul(view.rows, view.run), 1)
+        wanted = b.minimum(b.maximum(b.div(_CHUNK_ELEMENTS, per_cell), least), most)
+        width = b.maximum(b.minimum(columns, wanted), 1)
+        outer = b.product([cells for _, cells in view.outer])
+        height = b.maximum(b.minimum(b.div(wanted, width), outer), 1)
+        pieces = b.ceildiv(columns, width)
+        work = b.product([b.dim_size(view.source, d) for d in range(view.source.type.rank)])
+
+        def emit(chunk: Index, out: ir.Value, first: Index) -> Index:
+            start = b.mul(b.mod(chunk, pieces), width)
+            block = b.mul(b.div(chunk, pieces), height)
+            return self._block(block, b.minimum(b.add(block, height), outer), start, width, _Out(view, out, first))
+
+        return Chunks(b.mul(pieces, b.ceildiv(outer, height)), b.mul(width, height), work, emit)
+
+    def _block(self, lo: Index, hi: Index, start: Index, width: Index, out: _Out) -> Index:
+        """List ``width`` columns from ``start`` on of the outer cells ``[lo, hi)``; the number listed."""
+        end = b.minimum(b.add(start, width), self.view.columns)
+        scratch = None
+        if self.short:
+            scratch = memref.alloca(ir.MemRefType.get([_PIECE[1] // WORD + 1], integer(WORD)), [], [])
+
+        def visit(number: Index, listed: ir.Value) -> list[ir.Value]:
+            cell = self.view.cell(number)
+            if scratch is None:
+                return [self._search(cell, start, end, out, listed)]
+            return [self._flag_and_list(cell, start, end, out, listed, scratch)]
+
+        return b.for_loop(lo, hi, visit, [b.value(0)])[0]
+
+    def _flag_and_list(
+        self, cell: dict[int, Index], start: Index, end: Index, out: _Out, listed: ir.Value, words: ir.Value
+    ) -> ir.Value:
+        """Cells of few elements: a bit per element of the columns' piece of every row, then the set ones."""
+        run = self.short or 1
+        first = b.mul(start, run)
+        count = b.sub(b.minimum(b.mul(end, run), self.view.size), first)
+        cells = Cells(run, lambda c, n: out.store(n, cell, b.add(start, c)))
+        number, several = b.ceildiv(count, WORD), self.view.rows != 1
+        if several:
+            b.for_loop(0, number, lambda w: memref.store(word_of(0), words, [b.value(w)]))
+        self.view.for_rows(cell, lambda row: flag_row(self.presence, row, first, count, words, several))
+        return cells.in_words(words, number, listed)
+
+    def _search(self, cell: dict[int, Index], start: Index, end: Index, out: _Out, listed: ir.Value) -> ir.Value:
+        """Cells of many elements, one by one."""
+
+        def column(c: Index, listed: ir.Value) -> list[ir.Value]:
+            lo = b.mul(c, self.view.run)
+            hi = b.minimum(b.add(lo, self.view.run), self.view.size)
+            (word,) = self.view.for_rows(cell, lambda row, word: [self._search_row(row, lo, hi, word)], [word_of(0)])
+            out.store(listed, cell, c)
+            return [arith.addi(listed, arith.index_castui(ir.IndexType.get(), is_set(word)))]
+
+        return b.for_loop(start, end, column, [listed])[0]
+
+    def _search_row(self, row: list[Index], lo: Index, hi: Index, word: ir.Value) -> ir.Value:
+        """A word that is not zero when ``word`` is not or an element of the row's ``[lo, hi)`` is present."""
+
+        def more(at: ir.Value, word: ir.Value) -> ir.Value:
+            inside = arith.cmpi(arith.CmpIPredicate.ule, b.value(b.add(at, WORD)), b.value(hi))
+            return arith.andi(inside, arith.cmpi(arith.CmpIPredicate.eq, word, word_of(0)))
+
+        def step(at: ir.Value, word: ir.Value) -> list[ir.Value]:
+            return [b.value(b.add(at, WORD)), self.presence.word([*row, at])]
+
+        at, word = b.while_loop([b.value(lo), word], more, step)
+        rest = arith.minsi(arith.subi(b.value(hi), at), b.value(WORD - 1))
+        unsure = arith.andi(b.less(0, rest), arith.cmpi(arith.CmpIPredicate.eq, word, word_of(0)))
+        return b.if_else(unsure, lambda: [partial_word(self.presence, row, at, rest)], lambda: [word], [integer(WORD)])[
+            0
+        ]
 
 
-def _flag(
-    source: ir.Value,
-    sizes: Sequence[Index],
-    blocks: dict[int, int],
-    axes: Sequence[int],
-    grid: Sequence[Index],
-    present: Callable[[ir.Value], ir.Value],
-) -> ir.Value:
-    """One byte per cell of the grid, 1 where the micro-tile holds anything.
+@dataclasses.dataclass(frozen=True)
+class _Out:
+    """Where coordinates go: entry ``first`` and on of a flat memref."""
 
-    Walks the source in storage order. Once every axis is placed, what is left of the walk
-    stays inside one micro-tile, so its verdict is kept in a register and stored once.
-    """
-    i8 = ir.IntegerType.get_signless(8)
-    rank, last_axis = len(sizes), max(axes)
+    view: View
+    flat: ir.Value
+    first: Index
 
-    def inside(dim: int, at: tuple, verdict: ir.Value) -> ir.Value:
-        if dim == rank:
-            return arith.ori(verdict, present(tensor.extract(source, [value(i) for i in at])))
-        (verdict,) = for_loop(0, sizes[dim], lambda i, v: [inside(dim + 1, (*at, i), v)], [verdict])
-        return verdict
-
-    def settle(at: tuple, cell: dict[int, Index], flags: ir.Value, block: Span) -> ir.Value:
-        """Test the elements ``block`` of the last axis (and everything below them) and note the verdict."""
-        place = [value(cell[a]) for a in axes]
-        verdict = arith.trunci(ir.IntegerType.get_signless(1), tensor.extract(flags, place))
-        hi = add(block.offset, block.size)
-        (verdict,) = for_loop(block.offset, hi, lambda i, v: [inside(last_axis + 1, (*at, i), v)], [verdict])
-        return tensor.insert(arith.extui(i8, verdict), flags, place)
-
-    def walk(dim: int, at: tuple, cell: dict[int, Index], flags: ir.Value) -> ir.Value:
-        if dim not in blocks:
-            return _loop(sizes[dim], lambda i, f: walk(dim + 1, (*at, i), cell, f), flags)
-
-        def block(b: Index, flags: ir.Value) -> ir.Value:
-            start = mul(b, blocks[dim])
-            span = Span(start, minimum(blocks[dim], sub(sizes[dim], start)))
-            placed = {**cell, dim: b}
-            if dim == last_axis:
-                return settle(at, placed, flags, span)
-            return _loop(span.size, lambda i, f: walk(dim + 1, (*at, add(start, i)), placed, f), flags)
-
-        return _loop(ceildiv(sizes[dim], blocks[dim]), block, flags)
-
-    return walk(0, (), {}, zeros(grid, i8))
-
-
-def _loop(extent: Index, body: Callable[[Index, ir.Value], ir.Value], carried: ir.Value) -> ir.Value:
-    (out,) = for_loop(0, extent, lambda i, c: [body(i, c)], [carried])
-    return out
-
-
-def _list_flags(flags: ir.Value, grid: Sequence[Index]) -> ir.Value:
-    """Coordinates of the flagged cells, in row-major order.
-
-    The next coordinate is always stored and kept only when its cell is flagged: no branch.
-    """
-    rank, index = len(grid), ir.IndexType.get()
-    capacity: Index = 1
-    for n in grid:
-        capacity = mul(capacity, n)
-    i32 = list_type(rank).element_type
-    coordinates = tensor.EmptyOp([capacity] if rank == 1 else [capacity, rank], i32).result
-
-    def visit(axis: int, cell: tuple, coordinates: ir.Value, count: ir.Value) -> list[ir.Value]:
-        if axis < rank:
-            return for_loop(0, grid[axis], lambda c, *state: visit(axis + 1, (*cell, c), *state), [coordinates, count])
-        for a, c in enumerate(cell):
-            at = [count] if rank == 1 else [count, value(a)]
-            coordinates = tensor.insert(arith.index_castui(i32, value(c)), coordinates, at)
-        flag = arith.index_castui(index, tensor.extract(flags, [value(c) for c in cell]))
-        return [coordinates, arith.addi(count, flag)]
-
-    coordinates, count = visit(0, (), coordinates, value(0))
-    return cut(coordinates, [Span(0, count)] + ([Span(0, rank)] if rank > 1 else []))
+    def store(self, entry: Index, cell: dict[int, Index], column: Index) -> None:
+        """Store the coordinates of the cell in ``column``."""
+        places = self.view.place
+        at = b.mul(b.add(self.first, entry), len(places))
+        for axis, d in enumerate(places):
+            coordinate = arith.index_castui(integer(32), b.value(cell.get(d, column)))
+            memref.store(coordinate, self.flat, [b.value(b.add(at, axis))])

@@ -1,0 +1,173 @@
+"""Build the coordinate list of a pattern in parallel, in a buffer that grows with what is found.
+
+Work comes in chunks that list at most so many cells each. A wave is as many chunks as the free part of the
+buffer holds even if they list everything; between waves the buffer doubles when it is half full. So every
+chunk is visited once, memory follows the count and not the grid, and nothing ever overflows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from pith._mlir import arith, bufferization, ir, memref
+
+from .. import builder as b
+from ..builder import Index
+from .lists import list_type
+from .presence import integer
+
+#: Cells of a chunk at most: they wait on the stack until their number is known.
+CHUNK_CELLS = 2048
+
+#: Entries a list starts with. A wave of fewer cells is not worth waking threads for (2 us); 1 MB over two axes.
+FIRST_CAPACITY = 1 << 17
+
+#: ``emit(chunk, out, first)`` stores coordinates into the flat memref ``out`` from entry ``first`` on and
+#: returns how many.
+Emit = Callable[[Index, ir.Value, Index], Index]
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunks:
+    """Parallel work that lists cells.
+
+    Attributes:
+        count: number of chunks.
+        cells: cells that a chunk lists at most, not above :data:`CHUNK_CELLS`.
+        work: about how many operations all of them are.
+        emit: lists the cells of a chunk.
+    """
+
+    count: Index
+    cells: Index
+    work: Index
+    emit: Emit
+
+
+def collect(chunks: Chunks, rank: int, ordered: bool) -> ir.Value:
+    """The coordinates all chunks list, as a value of :func:`list_type`; ``ordered``: chunk after chunk."""
+    total = b.mul(chunks.count, chunks.cells)
+    capacity = b.minimum(total, FIRST_CAPACITY)
+    buffer = _List(rank, b.alloc([b.mul(capacity, rank)], integer(32)), _counter())
+    if isinstance(total, int) and total <= FIRST_CAPACITY:
+        _wave(chunks, buffer, ordered, 0, chunks.count)
+    else:
+        buffer = _waves(chunks, buffer, ordered, capacity)
+    return buffer.result()
+
+
+@dataclasses.dataclass(frozen=True)
+class _List:
+    """Coordinates one after the other, and how many entries there are."""
+
+    rank: int
+    flat: ir.Value
+    counter: ir.Value
+
+    def count(self) -> ir.Value:
+        return arith.index_cast(ir.IndexType.get(), memref.load(self.counter, [b.value(0)]))
+
+    def reserve(self, entries: Index) -> ir.Value:
+        """First of ``entries`` new entries; any number of threads may ask at once."""
+        wide = arith.index_cast(integer(64), b.value(entries))
+        first = memref.atomic_rmw(arith.AtomicRMWKind.addi, wide, self.counter, [b.value(0)])
+        return arith.index_cast(ir.IndexType.get(), first)
+
+    def result(self) -> ir.Value:
+        """The entries as a tensor."""
+        type_ = list_type(self.rank)
+        shape, strides = ([], [1]) if self.rank == 1 else ([self.rank], [self.rank, 1])
+        used = memref.reinterpret_cast(
+            ir.MemRefType.get(type_.shape, type_.element_type),
+            self.flat,
+            [],
+            [self.count()],
+            [],
+            [0],
+            [ir.ShapedType.get_dynamic_size(), *shape],
+            strides,
+        )
+        return bufferization.to_tensor(type_, used, restrict=True, writable=True)
+
+
+def _counter() -> ir.Value:
+    counter = b.alloc([1], integer(64))
+    memref.store(b.zero_of(integer(64)), counter, [b.value(0)])
+    return counter
+
+
+def _waves(chunks: Chunks, buffer: _List, ordered: bool, capacity: Index) -> _List:
+    """Visit all chunks, as many at a time as are sure to find room."""
+
+    def unfinished(start: ir.Value, capacity: ir.Value, flat: ir.Value) -> ir.Value:
+        return b.less(start, chunks.count)
+
+    def step(start: ir.Value, capacity: ir.Value, flat: ir.Value) -> list[ir.Value]:
+        capacity, flat = _room(chunks, dataclasses.replace(buffer, flat=flat), start, capacity)
+        now = dataclasses.replace(buffer, flat=flat)
+        fits = b.div(b.sub(capacity, now.count()), chunks.cells)
+        end = b.minimum(b.add(start, fits), chunks.count)
+        _wave(chunks, now, ordered, start, end)
+        return [b.value(end), capacity, flat]
+
+    out = b.while_loop([b.value(0), b.value(capacity), buffer.flat], unfinished, step)
+    return dataclasses.replace(buffer, flat=out[2])
+
+
+def _room(chunks: Chunks, buffer: _List, start: Index, capacity: ir.Value) -> list[ir.Value]:
+    """Capacity and buffer, twice as large when it is half full and the rest might not fit."""
+    count = buffer.count()
+    free, rest = b.sub(capacity, count), b.mul(b.sub(chunks.count, start), chunks.cells)
+    tight = b.less(free, b.minimum(rest, b.div(capacity, 2)))
+
+    def grow() -> list[ir.Value]:
+        wider = b.value(b.minimum(b.mul(capacity, 2), b.add(count, rest)))
+        flat = b.alloc([b.mul(wider, buffer.rank)], integer(32))
+        _copy(buffer.flat, 0, flat, 0, b.mul(count, buffer.rank))
+        return [wider, flat]
+
+    return b.if_else(tight, grow, lambda: [capacity, buffer.flat], [capacity.type, buffer.flat.type])
+
+
+def _wave(chunks: Chunks, buffer: _List, ordered: bool, start: Index, end: Index) -> None:
+    """Visit the chunks ``[start, end)``."""
+    number = b.sub(end, start)
+    work = b.mul(b.ceildiv(chunks.work, b.maximum(chunks.count, 1)), number)
+    if not ordered:
+        b.parallel_loop([number], lambda i: _append(chunks, buffer, b.add(start, i)), work)
+        return
+    first, counts = buffer.count(), b.alloc([number], ir.IndexType.get())
+
+    def place(i: Index) -> Index:
+        return b.add(first, b.mul(i, chunks.cells))
+
+    def fill(i: Index) -> None:
+        memref.store(b.value(chunks.emit(b.add(start, i), buffer.flat, place(i))), counts, [b.value(i)])
+
+    b.parallel_loop([number], fill, work)
+
+    def close_up(i: Index, used: Index) -> list[ir.Value]:
+        found = memref.load(counts, [b.value(i)])
+        _copy(
+            buffer.flat, b.mul(place(i), buffer.rank), buffer.flat, b.mul(used, buffer.rank), b.mul(found, buffer.rank)
+        )
+        return [b.value(b.add(used, found))]
+
+    (used,) = b.for_loop(0, number, close_up, [first])
+    memref.store(arith.index_cast(integer(64), used), buffer.counter, [b.value(0)])
+
+
+def _append(chunks: Chunks, buffer: _List, chunk: Index) -> None:
+    """List a chunk on the stack, then reserve room and copy it there."""
+    local = memref.alloca(ir.MemRefType.get([CHUNK_CELLS * buffer.rank], integer(32)), [], [])
+    found = chunks.emit(chunk, local, 0)
+    first = buffer.reserve(found)
+    _copy(local, 0, buffer.flat, b.mul(first, buffer.rank), b.mul(found, buffer.rank))
+
+
+def _copy(source: ir.Value, start: Index, dest: ir.Value, at: Index, words: Index) -> None:
+    def word(i: Index) -> None:
+        memref.store(memref.load(source, [b.value(b.add(start, i))]), dest, [b.value(b.add(at, i))])
+
+    b.for_loop(0, words, word)

@@ -1,0 +1,129 @@
+"""Rows of bits, a word of 64 at a time: set from elements, and read as the cells that hold a set bit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from pith._mlir import arith, ir, memref
+from pith._mlir import math as math_dialect
+
+from .. import builder as b
+from ..builder import Index
+from .presence import WORD, Presence, integer
+
+_CMP = arith.CmpIPredicate
+
+
+def word_of(number: int) -> ir.Value:
+    """A constant word."""
+    return arith.constant(integer(WORD), number)
+
+
+def is_set(word: ir.Value) -> ir.Value:
+    """Whether any bit is."""
+    return arith.cmpi(_CMP.ne, word, word_of(0))
+
+
+def partial_word(presence: Presence, row: Sequence[Index], at: Index, count: Index) -> ir.Value:
+    """The bits of the ``count`` < 64 elements from ``at`` on in a row; nothing outside of the row is read.
+
+    A load that would leave the row starts earlier, and its first bits are shifted out.
+    """
+    size = b.dim_size(presence.source, presence.source.type.rank - 1)
+
+    def ending_inside(start: Index, lanes: int) -> ir.Value:
+        inside = b.minimum(start, b.sub(size, lanes))
+        word = presence.word([*row, inside], lanes)
+        return arith.shrui(word, arith.index_cast(word.type, b.value(b.sub(start, inside))))
+
+    def in_steps(lanes: int) -> Callable[[], list[ir.Value]]:
+        def step(i: Index, so_far: ir.Value) -> list[ir.Value]:
+            word = ending_inside(b.add(at, i), lanes)
+            return [arith.ori(so_far, arith.shli(word, arith.index_cast(word.type, b.value(i))))]
+
+        return lambda: b.for_loop(0, count, step, [word_of(0)], step=lanes)
+
+    def short() -> list[ir.Value]:
+        return _choose(b.value(size), 8, in_steps(8), in_steps(1))
+
+    (word,) = _choose(b.value(size), WORD, lambda: [ending_inside(at, WORD)], short)
+    return arith.andi(word, below(count))
+
+
+def _choose(
+    size: ir.Value, least: int, large: Callable[[], list[ir.Value]], small: Callable[[], list[ir.Value]]
+) -> list[ir.Value]:
+    """``large()`` when ``size >= least``, else ``small()``; a size known now takes no branch."""
+    constant = size.owner.opview if not isinstance(size.owner, ir.Block) else None
+    if isinstance(constant, arith.ConstantOp):
+        return large() if ir.IntegerAttr(constant.value).value >= least else small()
+    return b.if_else(b.less(size, least), small, large, [integer(WORD)])
+
+
+def below(count: Index) -> ir.Value:
+    """The word with the bits before ``count`` < 64 set."""
+    one = arith.shli(word_of(1), arith.index_cast(integer(WORD), b.value(count)))
+    return arith.subi(one, word_of(1))
+
+
+def flag_row(presence: Presence, row: Sequence[Index], start: Index, count: Index, words: ir.Value, add: bool) -> None:
+    """Set ``words`` (a memref) to the bits of ``count`` elements of a row from ``start`` on, or ``add`` them."""
+
+    def put(w: Index, word: ir.Value) -> None:
+        at = [b.value(w)]
+        memref.store(arith.ori(memref.load(words, at), word) if add else word, words, at)
+
+    whole, rest = b.div(count, WORD), b.mod(count, WORD)
+    b.for_loop(0, whole, lambda w: put(w, presence.word([*row, b.add(start, b.mul(w, WORD))])))
+    if isinstance(rest, int) and rest == 0:
+        return
+    at = b.add(start, b.mul(whole, WORD))
+    b.if_else(b.less(0, rest), lambda: put(whole, partial_word(presence, row, at, rest)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Cells:
+    """Finds the cells of ``run`` bits that hold a set one, word after word.
+
+    Attributes:
+        visit: ``visit(cell, n)`` for each of them; n counts what was found before it.
+    """
+
+    run: int
+    visit: Callable[[Index, Index], None]
+
+    def in_words(self, words: ir.Value, count: Index, found: ir.Value) -> ir.Value:
+        """Scan ``count`` words of a memref; how many cells were found, with ``found`` before them."""
+
+        def step(w: Index, found: ir.Value, covered: ir.Value) -> list[ir.Value]:
+            return self._scan(memref.load(words, [b.value(w)]), w, found, covered)
+
+        return b.for_loop(0, count, step, [found, b.value(0)])[0]
+
+    def _scan(self, word: ir.Value, number: Index, found: ir.Value, covered: ir.Value) -> list[ir.Value]:
+        """Visit the cells of word ``number``; bits before ``covered`` belong to a cell that was visited."""
+        first = b.mul(number, WORD)
+        if WORD % self.run:
+            word = _clear_before(word, b.sub(covered, first))
+
+        def take(word: ir.Value, found: ir.Value, covered: ir.Value) -> list[ir.Value]:
+            bit = arith.index_cast(ir.IndexType.get(), math_dialect.cttz(word))
+            cell = b.div(b.add(first, bit), self.run)
+            self.visit(cell, found)
+            found = b.value(b.add(found, 1))
+            if self.run == 1:
+                return [arith.andi(word, arith.subi(word, word_of(1))), found, covered]
+            covered = b.value(b.mul(b.add(cell, 1), self.run))
+            return [_clear_before(word, b.sub(covered, first)), found, covered]
+
+        return b.while_loop([word, found, covered], lambda word, *_: is_set(word), take)[1:]
+
+
+def _clear_before(word: ir.Value, place: Index) -> ir.Value:
+    """``word`` without the bits before ``place``, which may lie before or behind the word."""
+    place = b.value(place)
+    inside = arith.maxsi(place, b.value(0))
+    bounded = arith.index_cast(integer(WORD), arith.minsi(inside, b.value(WORD - 1)))
+    kept = arith.andi(word, arith.shli(word_of(-1), bounded))
+    return arith.select(arith.cmpi(_CMP.sge, place, b.value(WORD)), word_of(0), kept)
