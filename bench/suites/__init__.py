@@ -17,6 +17,7 @@ SUITES: dict[str, str] = {
     "packing": "bench.suites.packing",
     "gradients": "bench.suites.gradients",
     "moe": "bench.suites.moe",
+    "ragged": "bench.suites.ragged",
     "overhead": "bench.suites.overhead",
     "compile": "bench.suites.compiling",
     "demo": "bench.suites.demo",
@@ -24,7 +25,7 @@ SUITES: dict[str, str] = {
 }
 
 #: Suites that run when none is named; ``matrices`` joins when there is data for it.
-DEFAULT = ("spmm", "hss", "dense", "packing", "degrees", "gradients", "moe", "overhead", "compile", "demo")
+DEFAULT = ("spmm", "hss", "dense", "packing", "degrees", "gradients", "moe", "ragged", "overhead", "compile", "demo")
 
 
 def load(name: str) -> Callable[[Options, Progress], Report]:
