@@ -10,6 +10,7 @@ PASSES: dict[str, str] = {
     "pith-approximate-math": "pith.passes.approximate_math:ApproximateMathPass",
     "pith-infer-pit-axes": "pith.passes.infer_pit_axes:InferPitAxesPass",
     "pith-select-tiles": "pith.passes.select_tiles:SelectTilesPass",
+    "pith-form-pit-tiles": "pith.passes.form_pit_tiles:FormPitTilesPass",
     "pith-guard-asserts": "pith.passes.guard_asserts:GuardAssertsPass",
     "pith-propagate-encodings": "pith.passes.propagate_encodings:PropagateEncodingsPass",
     "pith-fold-copies": "pith.passes.fold_copies:FoldCopiesPass",

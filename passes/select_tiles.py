@@ -10,16 +10,30 @@ from pith._mlir import ir
 from pith.dialect import shape_of
 from pith.errors import Error
 
-from .analysis.machine_cost import Machine, Workload, dense_candidate, machine, packed_candidate, tile_choices
-from .analysis.pit_axes import PitAxis, structure_of
+from .analysis.dynamic import Dynamic, dynamic_of
+from .analysis.machine_cost import (
+    Machine,
+    Workload,
+    break_even,
+    dense_candidate,
+    machine,
+    packed_candidate,
+    tile_choices,
+)
+from .analysis.pit_axes import structure_of
 from .analysis.tile_cost import Candidate, Decision, LatencyTable, covered_sparsity, decide, tile_name
 from .core import Pass, pass_error
 from .infer_pit_axes import axes_of
 
 #: The decision on an op: a dictionary (see :class:`SelectTilesPass`).
 ATTRIBUTE = "pith.tile_decision"
+#: In a decision: the share of listed micro-tiles above which dense is faster.
+BREAK_EVEN = "break_even"
 #: On an op, instead of the pass's option: the share of its first input's elements that are zero.
 SPARSITY = "pith.sparsity"
+#: What is expected of an operand marked ``pith.dynamic`` when nothing else is said: the decision at run time is
+#: by count, this one only picks which micro-tile to count.
+EXPECTED = 0.9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +49,8 @@ class SelectTilesPass(Pass):
     Options: ``target`` (cpu, sm_80, sm_90); ``sparsity``, the expected share of zeros in the first
     input, in blocks of ``block`` elements (single ones where the input has another rank). A
     ``pith.sparsity`` attribute on an op overrides it; without either nothing is known and dense wins.
+    ``pith.dynamic`` on an op names the operand and its granularity, along which alone it is packed then; the
+    decision gets ``break_even``, the share of listed micro-tiles up to which it is predicted to beat dense.
     ``table`` is a file as of :meth:`LatencyTable.load` whose measurements, scaled to the op's size,
     replace the model.
 
@@ -51,33 +67,45 @@ class SelectTilesPass(Pass):
     dynamic_size: int = 512
 
     def run(self, module: ir.Module) -> None:
-        try:
-            target = machine(self.target)
-            table = LatencyTable.load(self.table) if self.table else None
-        except Error as error:
-            pass_error(module.operation, f"cannot select tiles: {error.message}", error.hint)
+        target, table = self._costs(module.operation)
 
         def visit(op: ir.Operation) -> ir.WalkResult:
-            axes = axes_of(op)
-            if axes and not _encoded(op):
-                self._select(op, axes, target, table)
+            self._select(op, target, table)
             return ir.WalkResult.ADVANCE
 
         with module.context, ir.Location.unknown():
             module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
 
-    def _select(self, op: ir.Operation, axes: tuple[PitAxis, ...], target: Machine, table: LatencyTable | None) -> None:
+    def select(self, op: ir.Operation) -> None:
+        """Note the decision for one op."""
+        self._select(op, *self._costs(op))
+
+    def _costs(self, at: ir.OpView | ir.Operation) -> tuple[Machine, LatencyTable | None]:
+        try:
+            return machine(self.target), LatencyTable.load(self.table) if self.table else None
+        except Error as error:
+            pass_error(at, f"cannot select tiles: {error.message}", error.hint)
+
+    def _select(self, op: ir.Operation, target: Machine, table: LatencyTable | None) -> None:
+        axes = axes_of(op)
+        if not axes or _encoded(op):
+            return
+        structure = structure_of(op)
+        marked = dynamic_of(op, structure) if structure is not None else ()
         sparsity = self._sparsity_of(op)
-        work = workload_of(op, max(sparsity, 0.0), self.block, self.dynamic_size)
+        sparsity = EXPECTED if marked and sparsity < 0 else sparsity
+        work = workload_of(op, max(sparsity, 0.0), self.block, self.dynamic_size, marked[0] if marked else None)
         if work is None:
             return
-        packable = [a.axis for a in axes if a.axis in work.operands[work.sparse_operand]] if sparsity > 0 else []
-        if table is not None:
+        along = marked[0].axes.values() if marked else work.operands[work.sparse_operand]
+        packable = [a.axis for a in axes if a.axis in along] if sparsity > 0 else []
+        if table is not None and all(work.block):
             decision = _from_table(table, work, packable)
         else:
             packed = [packed_candidate(work, target, a, t) for a in packable for t in tile_choices(work, a)]
             decision = decide([dense_candidate(work, target), *packed])
-        op.attributes[ATTRIBUTE] = decision_attribute(decision, sparsity)
+        limit = _break_even(decision.chosen, work, target, table) if marked else None
+        op.attributes[ATTRIBUTE] = decision_attribute(decision, sparsity, limit)
 
     def _sparsity_of(self, op: ir.Operation) -> float:
         value = self.sparsity
@@ -93,8 +121,21 @@ class SelectTilesPass(Pass):
         return value
 
 
-def workload_of(op: ir.Operation, sparsity: float, block: tuple[int, ...], dynamic_size: int) -> Workload | None:
+def _break_even(chosen: Candidate, work: Workload, target: Machine, table: LatencyTable | None) -> float | None:
+    if chosen.axis is None:
+        return None
+    return (
+        table.break_even(chosen.micro_tile)
+        if table is not None and all(work.block)
+        else break_even(work, target, chosen)
+    )
+
+
+def workload_of(
+    op: ir.Operation, sparsity: float, block: tuple[int, ...], dynamic_size: int, marked: Dynamic | None = None
+) -> Workload | None:
     """The op as the cost model sees it; None when an operand is no tensor or an extent cannot be told."""
+    sparse_operand = marked.operand if marked else 0
     structure = structure_of(op)
     if structure is None or structure.n_inputs == 0:
         return None
@@ -111,20 +152,23 @@ def workload_of(op: ir.Operation, sparsity: float, block: tuple[int, ...], dynam
                 extents[d] = size
     if len(extents) != len(structure.kinds):
         return None
+    rank = types[sparse_operand].rank
     return Workload(
         extents=tuple(n if n >= 0 else dynamic_size for _, n in sorted(extents.items())),
         operands=operands,
         element_bytes=tuple(_bytes(t.element_type) for t in types),
-        sparse_operand=0,
+        sparse_operand=sparse_operand,
         sparsity=sparsity,
-        block=block if len(block) == types[0].rank else (1,) * types[0].rank,
+        block=marked.granularity if marked else block if len(block) == rank else (1,) * rank,
         flops=max(sum(1 for o in structure.body.operations if o.operation.name != "linalg.yield"), 1),
     )
 
 
-def decision_attribute(decision: Decision, sparsity: float) -> ir.DictAttr:
-    """The decision as an attribute of the current context; costs in nanoseconds."""
+def decision_attribute(decision: Decision, sparsity: float, limit: float | None = None) -> ir.DictAttr:
+    """The decision as an attribute of the current context; costs in nanoseconds, ``limit`` the break-even share."""
     entry: dict[str, ir.Attribute] = {"choice": ir.StringAttr.get(decision.chosen.name)}
+    if limit is not None:
+        entry[BREAK_EVEN] = _f64(round(limit, 4))
     if sparsity >= 0:
         entry["sparsity"] = _f64(sparsity)
     entry["candidates"] = ir.ArrayAttr.get([ir.DictAttr.get(_candidate_attribute(c)) for c in decision.candidates])

@@ -45,7 +45,7 @@ class Workload:
         element_bytes: per operand.
         sparse_operand: the operand whose empty micro-tiles may be skipped.
         sparsity: share of its blocks that are empty.
-        block: extents of its blocks.
+        block: extents of its blocks; 0: the whole dimension, which no micro-tile cuts.
         flops: operations per point of the iteration space.
     """
 
@@ -74,15 +74,18 @@ def dense_candidate(work: Workload, target: Machine) -> Candidate:
     return Candidate("dense", max(compute, _far_bytes(work, None, 1.0) / target.far_bandwidth))
 
 
-def packed_candidate(work: Workload, target: Machine, axis: int, tile: Tile) -> Candidate:
+def packed_candidate(work: Workload, target: Machine, axis: int, tile: Tile, covered: float | None = None) -> Candidate:
     """Only the non-empty micro-tiles along ``axis``, packed densely into ``tile``.
 
-    The micro-tile is the sparse operand's slice of the tile, one element long along ``axis``. Operands
-    that ``axis`` indexes are copied into the tile (one read and one write each), then read by the body.
+    The micro-tile is the sparse operand's slice of the tile, one element long along ``axis`` (0 along what no
+    micro-tile cuts). Operands that ``axis`` indexes are copied into the tile (one read and one write each),
+    then read by the body. ``covered``: the share of empty micro-tiles, expected of the blocks unless told.
     """
     dims = work.operands[work.sparse_operand]
-    micro = tuple(1 if d == axis or d is None else tile[d] for d in dims)
-    covered = covered_sparsity(work.sparsity, micro, work.block)
+    micro = tuple(0 if not b else 1 if d == axis or d is None else tile[d] for d, b in zip(dims, work.block))
+    if covered is None:
+        cut = [(m, b) for m, b in zip(micro, work.block) if b]
+        covered = covered_sparsity(work.sparsity, [m for m, _ in cut], [b for _, b in cut])
     visited = math.prod(work.extents) * (1.0 - covered)
     n_tiles = visited / math.prod(tile)
     per_operand = [_tile_bytes(work, i, tile) for i in range(len(work.operands))]
@@ -97,13 +100,28 @@ def packed_candidate(work: Workload, target: Machine, axis: int, tile: Tile) -> 
     return Candidate(f"d{axis}:{tile_name(micro)}", max(near, far) + detect, covered, axis, micro, tile)
 
 
+def break_even(work: Workload, target: Machine, candidate: Candidate) -> float:
+    """The largest share of listed micro-tiles at which a packed candidate is predicted no slower than dense."""
+    dense = dense_candidate(work, target).cost
+    low, high = 0.0, 1.0
+    axis, tile = candidate.axis, candidate.tile
+    if axis is None or packed_candidate(work, target, axis, tile, 0.0).cost <= dense:
+        return high
+    for _ in range(20):
+        middle = (low + high) / 2
+        cheap = packed_candidate(work, target, axis, tile, 1.0 - middle).cost <= dense
+        low, high = (middle, high) if cheap else (low, middle)
+    return low
+
+
 def tile_choices(work: Workload, axis: int) -> list[Tile]:
     """Dense tiles to try when packing along ``axis``.
 
     The sparse operand's other dimensions take 1 to 32 elements (longer micro-tiles cover worse, shorter
     ones reuse less); 32 are packed along ``axis``; the remaining dimensions, which no pattern cuts, take 64.
     """
-    sparse = [d for d in work.operands[work.sparse_operand] if d is not None and d != axis]
+    dims = zip(work.operands[work.sparse_operand], work.block)
+    sparse = [d for d, extent in dims if d is not None and d != axis and extent]
     tiles = []
     for height in (1, 4, 8, 16, 32):
         tile = [64] * len(work.extents)

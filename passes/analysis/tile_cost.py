@@ -102,6 +102,16 @@ class LatencyTable:
         share = (covered - lo) / (hi - lo)
         return row[at - 1] + share * (row[at] - row[at - 1])
 
+    def break_even(self, tile: Tile) -> float:
+        """The largest share of listed micro-tiles at which ``tile`` is measured no slower than dense."""
+        low, high = 0.0, 1.0
+        if self.latency(tile, 0.0) <= self.dense:
+            return high
+        for _ in range(20):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.latency(tile, 1.0 - middle) <= self.dense else (low, middle)
+        return low
+
     def _completed(self, tile: Tile) -> list[float]:
         row = [v for v in self.rows[tile] if v is not None]
         missing = len(self.sparsities) - len(row)
@@ -194,5 +204,5 @@ def decide_from_table(table: LatencyTable, coverage: Callable[[Tile], float]) ->
 
 
 def tile_name(tile: Sequence[int]) -> str:
-    """``32x1`` of ``(32, 1)``."""
-    return "x".join(map(str, tile))
+    """``32x1`` of ``(32, 1)``; ``*`` stands for 0, a whole dimension."""
+    return "x".join(str(t) if t else "*" for t in tile)
