@@ -31,7 +31,7 @@ PIPELINES: dict[str, str] = {
     # Fusion comes first, while contractions are named ops: it would pull an elementwise producer into
     # a generic contraction and recompute it for every multiply-add.
     "pith-to-linalg": (
-        "pith-guard-asserts,func.func(convert-elementwise-to-linalg,linalg-fuse-elementwise-ops,"
+        "pith-form-pit-tiles,pith-guard-asserts,func.func(convert-elementwise-to-linalg,linalg-fuse-elementwise-ops,"
         "linalg-generalize-named-ops),"
         "pith-split-products,pith-fold-copies,pith-collapse-batch,"
         "pith-propagate-encodings,convert-pith-attention-to-loops,convert-pith-patterns-to-linalg,"
