@@ -17,7 +17,8 @@ from .pith import Pith
 class LevelAttr(Pith.Attribute, name="level"):
     """A level without numbers: ``#pith.level<"dense">``, ``#pith.level<"compressed(nonunique)">``.
 
-    Semantics: ``dense`` stores every coordinate; ``compressed`` a list of coordinates per parent, the
+    Semantics: ``dense`` stores every coordinate, ``band(l:u)`` every diagonal from l below to u above the main one;
+        ``compressed`` a list of coordinates per parent, the
         lists back to back; ``loose_compressed`` the same with gaps between lists; ``singleton``
         one coordinate per parent; ``bitmask`` one bit per coordinate. ``nonunique`` (a coordinate
         may repeat) and ``nonordered`` go with the three in the middle, separated by a comma.
@@ -49,7 +50,8 @@ class FormatAttr(Pith.Attribute, name="format"):
     """A tensor encoding: ``#pith.format<dim_to_lvl, [levels], posWidth, crdWidth, nmWidth>``.
 
     The map's results are the levels' coordinates, outermost first; each is ``d``,
-    ``d floordiv c``, ``d mod c`` or ``(d floordiv c) mod c``. Row sharing V and block
+    ``d floordiv c``, ``d mod c`` or ``(d floordiv c) mod c``; or a diagonal of a matrix, ``dA - dB``,
+    which is ``band(l:u)`` or ``compressed`` and stands for a level of ``dA``. Row sharing V and block
     ranks need no syntax of their own: they are digits of the row dimension that stand
     below the ``nm`` level they share. Widths are in bits; 0 is the native index, for
     ``nm`` levels the fewest bits that hold H.
@@ -57,8 +59,9 @@ class FormatAttr(Pith.Attribute, name="format"):
     Shapes: a tensor of the map's rank, each of whose static sizes the format's groups divide.
     Errors: "one level per map result", "as a level expression", "expects constant factors", "is stored by
         no level", "must not have a mod", "must reach single elements", "do not cut it into
-        consecutive digits", "posWidth expects" (crdWidth, nmWidth), "on a tensor of rank", "does not
-        divide", and those of the levels.
+        consecutive digits", "expects one level of the diagonals of a matrix", "cannot be", "has a level of
+        its own", "beside diagonals", "has no diagonals", "posWidth expects" (crdWidth, nmWidth), "on a tensor
+        of rank", "does not divide", and those of the levels.
     Source: the dimension-to-level map and level types of MLIR's ``sparse_tensor`` (Bik et al., TACO
         2022); hierarchical G:H of Wu et al., HighLight, MICRO 2023.
     Example: ``C1(3:4)->C0(2:4)`` is
@@ -155,6 +158,8 @@ def encoded_type(type_: ir.RankedTensorType, fmt: Format | None) -> ir.RankedTen
 
 def _affine_expr(e: LevelExpr) -> ir.AffineExpr:
     out = ir.AffineExpr.get_dim(e.dim)
+    if e.minus is not None:
+        return out - ir.AffineExpr.get_dim(e.minus)
     if e.div > 1:
         out = ir.AffineExpr.get_floor_div(out, e.div)
     return ir.AffineExpr.get_mod(out, e.mod) if e.mod else out
@@ -198,6 +203,8 @@ def _level(attr: ir.Attribute) -> Level:
 def _level_expr(expr: ir.AffineExpr) -> LevelExpr:
     div, mod = 1, 0
     e = expr
+    if isinstance(e, ir.AffineAddExpr) and (difference := _difference(e)) is not None:
+        return difference
     if isinstance(e, ir.AffineModExpr):
         mod, e = _constant(e.rhs, expr), e.lhs
     if isinstance(e, ir.AffineFloorDivExpr):
@@ -205,9 +212,19 @@ def _level_expr(expr: ir.AffineExpr) -> LevelExpr:
     if not isinstance(e, ir.AffineDimExpr):
         raise FormatError(
             f"cannot use {expr} as a level expression",
-            hint="write d, d floordiv c, d mod c or (d floordiv c) mod c",
+            hint="write d, d floordiv c, d mod c, (d floordiv c) mod c or d - d",
         )
     return LevelExpr(e.position, div, mod)
+
+
+def _difference(expr: ir.AffineAddExpr) -> LevelExpr | None:
+    """The diagonals that ``dA - dB`` numbers, however it is written; None for another sum."""
+    for plus, times in ((expr.lhs, expr.rhs), (expr.rhs, expr.lhs)):
+        if isinstance(plus, ir.AffineDimExpr) and isinstance(times, ir.AffineMulExpr):
+            minus, factor = times.lhs, times.rhs
+            if isinstance(minus, ir.AffineDimExpr) and isinstance(factor, ir.AffineConstantExpr) and factor.value == -1:
+                return LevelExpr(plus.position, minus=minus.position)
+    return None
 
 
 def _constant(expr: ir.AffineExpr, whole: ir.AffineExpr) -> int:

@@ -77,6 +77,15 @@ def maximum(a: Index, b: Index) -> Index:
     return arith.maxui(value(a), value(b))
 
 
+def overlap(first: Index, count: Index, size: Index) -> tuple[Index, Index]:
+    """The range of ``i`` below ``count`` for which ``first + i``, which may be negative, is in ``[0, size)``.
+
+    It ends where it begins, or later.
+    """
+    lo, end = arith.maxsi(value(sub(0, first)), value(0)), value(sub(size, first))
+    return lo, arith.maxsi(lo, arith.minsi(value(count), end))
+
+
 def mod(a: Index, b: Index) -> Index:
     """``a % b`` for non-negative ``a`` and positive ``b``."""
     if isinstance(a, int) and isinstance(b, int):

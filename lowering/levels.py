@@ -53,8 +53,17 @@ def storage_of(fmt: Format, sizes: Sequence[Index], buffers: Sequence[ir.Value])
         type_ = ir.MemRefType.get([t.type.shape[0]], t.type.element_type)
         memrefs.append(bufferization.to_buffer(type_, t, read_only=True))
     keys = [(s.level, s.role) for s in buffer_specs(fmt)]
-    level_sizes = tuple(e.mod or b.ceildiv(sizes[e.dim], e.div) for e in fmt.exprs)
-    return Storage(fmt, level_sizes, dict(zip(keys, memrefs)), memrefs[-1], tuple(sizes))
+    return Storage(fmt, level_sizes(fmt, sizes), dict(zip(keys, memrefs)), memrefs[-1], tuple(sizes))
+
+
+def level_sizes(fmt: Format, sizes: Sequence[Index]) -> tuple[Index, ...]:
+    """Number of coordinates of every level for a tensor of ``sizes``."""
+    out = [e.mod or b.ceildiv(sizes[e.dim], e.div) for e in fmt.exprs]
+    if fmt.diagonal is not None:
+        level = fmt.levels[fmt.diagonal]
+        band = level.kind == "band"
+        out[fmt.diagonal] = level.lower + level.upper + 1 if band else b.sub(b.add(*sizes), 1)
+    return tuple(out)
 
 
 def start(fmt: Format) -> Cursor:
@@ -99,20 +108,43 @@ def walk_range(
 
 def descend(storage: Storage, cursor: Cursor, position: Index, coord: Index) -> Cursor:
     """The cursor one level down, at ``coord`` of the present level."""
-    expr = storage.format.exprs[cursor.level]
+    fmt = storage.format
+    expr = fmt.exprs[cursor.level]
     coords = list(cursor.coords)
-    coords[expr.dim] = b.add(coords[expr.dim], b.mul(coord, expr.div))
+    step = b.mul(coord, expr.div) if expr.minus is None else b.add(coord, lowest_diagonal(storage))
+    coords[expr.dim] = b.add(coords[expr.dim], step)
+    if fmt.diagonal is not None and expr.minus is None:
+        other = fmt.exprs[fmt.diagonal].dim  # the coordinate there is that of this dimension plus the diagonal
+        coords[other] = b.add(coords[other], step)
     return Cursor(cursor.level + 1, position, tuple(coords))
 
 
+def lowest_diagonal(storage: Storage) -> Index:
+    """The diagonal that is coordinate 0 of its level."""
+    at = storage.format.diagonal
+    level, expr = storage.format.levels[at], storage.format.exprs[at]
+    return -level.lower if level.kind == "band" else b.sub(1, storage.sizes[expr.minus])
+
+
+def _extent(storage: Storage, at: Cursor) -> tuple[Index, Index]:
+    """The coordinates of a dense level to visit: all, but those of diagonals that are inside the matrix."""
+    size, fmt = storage.level_sizes[at.level], storage.format
+    if fmt.diagonal is None or at.level != len(fmt.levels) - 1:
+        return 0, size
+    dim = fmt.exprs[fmt.diagonal].dim
+    first = at.coords[dim]  # of the element at coordinate 0
+    if at.level == fmt.diagonal:
+        first = b.add(first, lowest_diagonal(storage))
+    return b.overlap(first, size, storage.sizes[dim])
+
+
 def _dense(storage: Storage, at: Cursor, below: Step, carried: list[ir.Value]) -> list[ir.Value]:
-    size = storage.level_sizes[at.level]
-    base = b.mul(at.position, size)
+    base = b.mul(at.position, storage.level_sizes[at.level])
 
     def body(c: Index, *inner: ir.Value) -> list[ir.Value]:
         return below(descend(storage, at, b.add(base, c), c), list(inner))
 
-    return b.for_loop(0, size, body, carried)
+    return b.for_loop(*_extent(storage, at), body, carried)
 
 
 def _nm(storage: Storage, at: Cursor, below: Step, carried: list[ir.Value]) -> list[ir.Value]:
@@ -182,6 +214,7 @@ _LEVELS = {
     "loose_compressed": _loose_compressed,
     "singleton": _singleton,
     "bitmask": _bitmask,
+    "band": _dense,
 }
 
 

@@ -73,7 +73,7 @@ def match_tiles(g: SparseGeneric, isa: Isa) -> TileProduct | None:
         return None
     types = [v.type.element_type for v in g.op.operands]
     unit = unit_for(types[0], types[2], isa) if types[0] == types[1] else None
-    if unit is None or may_repeat(g.format):
+    if unit is None or may_repeat(g.format) or g.format.diagonal is not None:
         return None
     first, top = g.format.exprs[0], g.format.levels[0]
     if first.dim != matmul.row_dim or not top.is_dense:

@@ -148,4 +148,4 @@ def _all(conditions: list[ir.Value]) -> ir.Value:
 
 def unsupported_level(fmt: Format) -> str | None:
     """The first level of ``fmt`` that the GPU lowering cannot expand, or None."""
-    return next((str(level) for level in fmt.levels if not level.is_static), None)
+    return next((str(level) for level in fmt.levels if not level.is_static or level.kind == "band"), None)

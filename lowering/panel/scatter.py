@@ -1,6 +1,7 @@
 """Rows that are visited many times, or in no order: their results stay in the tile in memory."""
 
 from pith._mlir import ir, vector
+from pith.formats.diagonals import last_level
 
 from .. import builder as b
 from ..builder import Index
@@ -25,7 +26,7 @@ def scatter_rows(
     A row whose levels below are its own keeps its sum in a register while they last.
     """
     storage, type_ = shape.storage, shape.type
-    last_row_level = 1 + max(i for i, e in enumerate(storage.format.exprs) if e.dim == m.row_dim)
+    last_row_level = 1 + last_level(storage.format, m.row_dim)
 
     def leaf(at: Cursor, inner: list[ir.Value]) -> list[ir.Value]:
         stored = vector.broadcast(type_, shape.values.scalar(0, at.position))

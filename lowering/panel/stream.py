@@ -69,13 +69,15 @@ class Stream:
             return self.range(level, members, 0, size, accs)
         if fmt.levels[level].kind == "nm":
             return self._group(level, members, accs)
+        if fmt.levels[level].kind == "band":
+            return self._band(level, members, accs)
         return self._dynamic(level, members, accs)
 
     def range(self, level: int, members: Sequence[Member], lo: Index, hi: Index, accs: list[ir.Value]):
         """Visit coordinates ``[lo, hi)`` of a dense level of the contracted dimension, some at a time."""
         size, div = self.storage.level_sizes[level], self.storage.format.exprs[level].div
         bases = [b.mul(m.position.value, size) for m in members]
-        block = self.block(level, len(members))
+        block = self._band_block(level) or self.block(level, len(members))
 
         def some(count: int) -> Callable[..., list[ir.Value]]:
             def body(c: Index, *inner: ir.Value) -> list[ir.Value]:
@@ -95,11 +97,26 @@ class Stream:
 
         if block == 1:
             return b.for_loop(lo, hi, some(1), accs)
-        if self.cuts(level, block):
+        band = self.storage.format.levels[level].kind == "band"  # whose ends are cut off
+        if self.cuts(level, block) and not band:
             return b.for_loop(lo, hi, some(block), accs, step=block)
         whole = b.add(lo, b.mul(b.div(b.sub(hi, lo), block), block))
         accs = b.for_loop(lo, whole, some(block), accs, step=block)
         return b.for_loop(whole, hi, some(1), accs)
+
+    def _band(self, level: int, members: Sequence[Member], accs: list[ir.Value]) -> list[ir.Value]:
+        """Visit the diagonals of a row that are inside the matrix; rows share none of their coordinates."""
+        for m in members:
+            first = b.sub(m.position.value, self.storage.format.levels[level].lower)
+            extent = self.storage.level_sizes[level], self.storage.sizes[self.roles.red_dim]
+            accs = self.range(level, [m.at(m.position, first)], *b.overlap(first, *extent), accs)
+        return accs
+
+    def _band_block(self, level: int) -> int:
+        """The width of a band narrow enough to be one block: rows inside of the matrix take it whole. Else 0."""
+        size = self.storage.level_sizes[level]
+        narrow = self.storage.format.levels[level].kind == "band" and size * self.operations <= BLOCK_OPERATIONS
+        return size if narrow else 0
 
     def until(self, level: int, member: Member, cursor: Cursors, hi: Index, accs: list[ir.Value]) -> list[ir.Value]:
         """Visit the entries of a compressed level from where ``cursor`` stands to coordinate ``hi``, and move it."""

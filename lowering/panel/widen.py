@@ -199,7 +199,7 @@ def _first_value(storage: Storage, level: int, position: Index) -> Index:
             position = b.load_index(storage.metadata[i, "positions"], position)
         elif kind == "nm":
             position = b.mul(position, storage.format.levels[i].g)
-        elif kind == "dense":
+        elif kind in ("dense", "band"):
             position = b.mul(position, storage.level_sizes[i])
     return position
 

@@ -108,7 +108,8 @@ class Plan:
     @property
     def loose(self) -> bool:
         """True when neighbouring entries may be apart in memory."""
-        return any(level.kind == "loose_compressed" for level in self.storage.format.levels)
+        fmt = self.storage.format  # the ends of diagonals are no entries
+        return fmt.diagonal is not None or any(level.kind == "loose_compressed" for level in fmt.levels)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -46,7 +46,7 @@ def leaf_of(fmt: Format, row_dim: int) -> Leaf:
     """
     size, step, stride = [1, 1], [1, 1], [1, 1]
     level, values, seen = len(fmt.levels), 1, set()
-    while level > 1:
+    while level > 1 and fmt.diagonal is None:
         expr = fmt.exprs[level - 1]
         if not fmt.levels[level - 1].is_dense or not expr.mod or expr.dim in seen:
             break

@@ -54,6 +54,7 @@ class ConvertPithStoragePass(Pass):
         for first, second in _checked_packings(module):
             _pack_and_check(first, second)
         for op in _find(module, *_LOWER):
+            _require_digits(op)
             with ir.InsertionPoint(op), op.location:
                 new = _LOWER[op.name](op)
                 _replace(op, op.results, new if isinstance(new, list) else [new])
@@ -102,7 +103,7 @@ def _is_pair(a: ir.Operation, c: ir.Operation) -> bool:
 
 
 def _format_of(op: ir.Operation) -> Format:
-    return op.opview.format.to_format() if op.name == "pith.validate" else format_of(op.results[0].type)
+    return format_of(op.results[0].type) if op.name == "pith.compress" else op.opview.format.to_format()
 
 
 def _pack_and_check(first: ir.Operation, second: ir.Operation) -> None:
@@ -176,6 +177,11 @@ def _require_numbers(op: ir.Operation, element: ir.Type | None = None) -> None:
     element = element or op.operands[0].type.element_type
     if not isinstance(element, (ir.FloatType, ir.IntegerType, ir.IndexType)):
         pass_error(op, f"has elements of type {element}, which has no lowering to loops", "use floats or integers")
+
+
+def _require_digits(op: ir.Operation) -> None:
+    if op.name != "pith.repack" and (fmt := _format_of(op)).diagonal is not None:
+        pass_error(op, f"has no lowering for diagonals ({fmt})", "pith.compress and pith.prune of the API take them")
 
 
 def _fold(op: ir.Operation) -> None:

@@ -1,6 +1,6 @@
 """``pith.repack``: new values for a pattern that stays."""
 
-from pith._mlir import bufferization, ir, memref
+from pith._mlir import bufferization, ir, linalg, memref
 from pith.dialect import AssembleOp, buffer_types, format_of
 
 from .. import builder as b
@@ -19,6 +19,9 @@ def emit_repack(whole: AssembleOp, source: ir.Value) -> ir.Value:
     sizes = [b.dim_size(source, d) for d in range(fmt.rank)]
     storage = storage_of(fmt, sizes, whole.buffers)
     values = memref.alloc(storage.values.type, [b.value(b.dim_size(storage.values, 0))], [], alignment=64)
+
+    if fmt.diagonal is not None:  # the walk leaves out the ends of diagonals, which hold no element
+        linalg.fill(b.zero_of(storage.values.type.element_type), outs=[values])
 
     def leaf(at: Cursor, carried: list[ir.Value]) -> list[ir.Value]:
         memref.store(_element(storage, source, at), values, [b.value(at.position)])

@@ -10,11 +10,17 @@ from .formats.parse import parse_format
 CSR = Format.csr()
 CSC = Format.csc()
 COO = Format.coo()
+DIA = Format.dia()
 
 
 def BSR(rows: int, columns: int) -> Format:
     """Compressed rows of dense ``rows x columns`` blocks."""
     return Format.bsr(rows, columns)
+
+
+def BAND(lower: int, upper: int) -> Format:
+    """The diagonals from ``lower`` below to ``upper`` above the main one, row by row and without metadata."""
+    return Format.banded(lower, upper)
 
 
 def NM(g: int, h: int) -> HSS:

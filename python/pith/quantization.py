@@ -19,6 +19,7 @@ from .errors import ArgumentError, DTypeError, FormatError, ShapeError, Unsuppor
 from .formats.format import Format
 from .formats.hss import HSS
 from .formats.pack_buffers import aligned_zeros
+from .formats.pack_read import slots_of
 from .formats.parse import format_name
 from .sparse import FormatLike, SparseTensor, compress
 
@@ -219,11 +220,15 @@ def _packed(integers: np.ndarray) -> np.ndarray:
 
 def _rows_of(a: SparseTensor) -> np.ndarray:
     """Row of every stored value, in storage order."""
+    fmt = a.format
+    if fmt.diagonal is not None and fmt.exprs[fmt.diagonal].dim == 1 and not fmt.padded:
+        slots, (rows, _) = slots_of(a.buffers, fmt, a.shape)  # the ends of diagonals have rows, too
+        return rows[np.argsort(slots)]
     rows = a.coordinates()[0][0]
     if rows.size != a.nse:
         raise UnsupportedError(
-            f"format {format_name(a.format)} stores values beyond the edge, which belong to no row",
+            f"format {format_name(fmt)} stores values beyond the edge, which belong to no row",
             where=_WHERE,
-            hint="pass group=..., or a shape that the format divides",
+            hint="pass group=..., or a shape that the format divides" if fmt.padded else "pass group=...",
         )
     return rows

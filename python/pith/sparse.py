@@ -18,15 +18,17 @@ from .formats.pack_buffers import metadata_dtype
 from .formats.pack_check import check_storage
 from .formats.pack_read import coordinates_of, unpack
 from .formats.parse import format_name
-from .named_formats import BSR, COO, CSC, CSR, NM, FormatLike, as_format
+from .named_formats import BAND, BSR, COO, CSC, CSR, DIA, NM, FormatLike, as_format
 from .packing import pack
 from .sparse_interop import from_scipy, from_torch, numpy_of, to_scipy, to_torch
 
 __all__ = [
+    "BAND",
     "BSR",
     "COO",
     "CSC",
     "CSR",
+    "DIA",
     "NM",
     "FormatLike",
     "SparseTensor",

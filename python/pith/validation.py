@@ -37,7 +37,7 @@ def validate(w: Any, fmt: FormatLike) -> None:
     if flat.size >= WORTH_A_KERNEL:
         from .compiler import packing
 
-        if packing.checks(flat) and packing.violation_compiled(flat, form) < 0:
+        if packing.checks(flat, form) and packing.violation_compiled(flat, form) < 0:
             return
     if (violation := first_violation(flat, form)) is not None:
         raise violation.error(form)

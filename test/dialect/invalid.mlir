@@ -18,7 +18,7 @@ func.func @f(%a: tensor<8x16xf32, #pith.format<affine_map<(d0, d1) -> (d0, d1)>,
 
 // -----
 
-// expected-error @below {{'func.func' op expects a legal pith type or attribute as block argument 0: unknown level 'packed'; one of dense, compressed, loose_compressed, singleton, bitmask, nm}}
+// expected-error @below {{'func.func' op expects a legal pith type or attribute as block argument 0: unknown level 'packed'; one of dense, compressed, loose_compressed, singleton, bitmask, nm, band}}
 func.func @f(%a: tensor<8x16xf32, #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"packed">], 0, 0, 0>>) { return }
 
 // -----
@@ -53,7 +53,7 @@ func.func @f(%a: tensor<8x16xf32, #pith.format<affine_map<(d0, d1) -> (d0, d1)>,
 
 // -----
 
-// expected-error @below {{'func.func' op expects a legal pith type or attribute as block argument 0: cannot use d0 + d1 as a level expression; write d, d floordiv c, d mod c or (d floordiv c) mod c}}
+// expected-error @below {{'func.func' op expects a legal pith type or attribute as block argument 0: cannot use d0 + d1 as a level expression; write d, d floordiv c, d mod c, (d floordiv c) mod c or d - d}}
 func.func @f(%a: tensor<8x16xf32, #pith.format<affine_map<(d0, d1) -> (d0, d0 + d1)>, [#pith.level<"dense">, #pith.level<"dense">], 0, 0, 0>>) { return }
 
 // -----
@@ -105,6 +105,41 @@ func.func @f(%a: tensor<8x16xf32, #pith.format<affine_map<(d0, d1) -> (d0, d1 fl
 
 // expected-error @below {{'func.func' op expects a legal pith type or attribute as block argument 0: nmWidth 1 cannot hold coordinates of nm(2:4)}}
 func.func @f(%a: tensor<8x16xf32, #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>, [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 1>>) { return }
+
+// -----
+
+// expected-error @below {{'func.func' op expects a legal pith type or attribute as block argument 0: level band(1:1) has no diagonals; its expression is a difference: d1 - d0 : band(1:1)}}
+func.func @f(%a: tensor<8x16xf32, #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"band(1:1)">], 0, 0, 0>>) { return }
+
+// -----
+
+// expected-error @below {{'func.func' op expects a legal pith type or attribute as block argument 0: diagonals d1 - d0 cannot be bitmask; band(lower:upper), or compressed}}
+func.func @f(%a: tensor<8x16xf32, #pith.format<affine_map<(d0, d1) -> (d0, d1 - d0)>, [#pith.level<"dense">, #pith.level<"bitmask">], 0, 0, 0>>) { return }
+
+// -----
+
+// expected-error @below {{'func.func' op expects a legal pith type or attribute as block argument 0: dimension d1 follows from d1 - d0 and d0, and has a level of its own}}
+func.func @f(%a: tensor<8x16xf32, #pith.format<affine_map<(d0, d1) -> (d0, d1 - d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">, #pith.level<"dense">], 0, 0, 0>>) { return }
+
+// -----
+
+// expected-error @below {{'func.func' op expects a legal pith type or attribute as block argument 0: beside diagonals d1 - d0 every level is dense}}
+func.func @f(%a: tensor<8x16xf32, #pith.format<affine_map<(d0, d1) -> (d0, d1 - d0)>, [#pith.level<"compressed">, #pith.level<"band(0:1)">], 0, 0, 0>>) { return }
+
+// -----
+
+// expected-error @below {{'func.func' op expects a legal pith type or attribute as block argument 0: beside diagonals d1 - d0 the digits of d0 stand outermost first}}
+func.func @f(%a: tensor<8x16xf32, #pith.format<affine_map<(d0, d1) -> (d0 mod 4, d1 - d0, d0 floordiv 4)>, [#pith.level<"dense">, #pith.level<"compressed">, #pith.level<"dense">], 0, 0, 0>>) { return }
+
+// -----
+
+// expected-error @below {{'func.func' op expects a legal pith type or attribute as block argument 0: format has the level d1 - d0 : band(0:1); expects one level of the diagonals of a matrix, d1 - d0}}
+func.func @f(%a: tensor<8x16xf32, #pith.format<affine_map<(d0, d1) -> (d0, d1 - d0, d1 - d0)>, [#pith.level<"dense">, #pith.level<"band(0:1)">, #pith.level<"compressed">], 0, 0, 0>>) { return }
+
+// -----
+
+// expected-error @below {{'func.func' op expects a legal pith type or attribute as block argument 0: cannot parse level 'band(1)'; write band(lower:upper), e.g. band(1:1)}}
+func.func @f(%a: tensor<8x16xf32, #pith.format<affine_map<(d0, d1) -> (d0, d1 - d0)>, [#pith.level<"dense">, #pith.level<"band(1)">], 0, 0, 0>>) { return }
 
 // -----
 

@@ -18,3 +18,13 @@ func.func @f(%a: tensor<8x8xf32, #csr>, %w: tensor<8x8xf32>) -> tensor<8x8xf32, 
   %r = "pith.repack"(%a, %w) : (tensor<8x8xf32, #csr>, tensor<8x8xf32>) -> tensor<8x8xf32, #csr>
   return %r : tensor<8x8xf32, #csr>
 }
+
+// -----
+
+#band = #pith.format<affine_map<(d0, d1) -> (d0, d1 - d0)>, [#pith.level<"dense">, #pith.level<"band(1:1)">], 0, 0, 0>
+
+func.func @f(%w: tensor<8x8xf32>) -> tensor<8x8xf32, #band> {
+  // expected-error @+1 {{'pith.compress' op has no lowering for diagonals (d0 : dense, d1 - d0 : band(1:1))}}
+  %e = "pith.compress"(%w) : (tensor<8x8xf32>) -> tensor<8x8xf32, #band>
+  return %e : tensor<8x8xf32, #band>
+}

@@ -62,7 +62,7 @@ def nonzeros(tensor: SparseTensor) -> tuple[np.ndarray, np.ndarray]:
 
 def tightest(mask: np.ndarray, value_bytes: int, count: int) -> list[tuple[str, int, int]]:
     """The formats that store the least of a non-zero pattern: (text, bytes, stored elements), fewest bytes first."""
-    return [(str(c.hss), c.nbytes, c.stored) for c in infer(mask, value_bytes).candidates[:count]]
+    return [(c.name, c.nbytes, c.stored) for c in infer(mask, value_bytes).candidates[:count]]
 
 
 def _facts(name: str, tensor: SparseTensor) -> Iterator[str]:

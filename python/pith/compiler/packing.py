@@ -32,7 +32,8 @@ def prunes(array: np.ndarray, ranked: np.ndarray) -> bool:
 
 def packs(array: np.ndarray, fmt: Format) -> bool:
     """True for f32 and f64 in static formats, where the compiler is installed."""
-    return fmt.is_static and array.ndim == fmt.rank and array.dtype.name in _PACKED and _compiler_is_installed()
+    plain = fmt.is_static and fmt.diagonal is None
+    return plain and array.ndim == fmt.rank and array.dtype.name in _PACKED and _compiler_is_installed()
 
 
 @functools.cache
@@ -66,9 +67,9 @@ def prune_compiled(
     return pruned, bool(has_nan)
 
 
-def checks(array: np.ndarray) -> bool:
-    """True when the compiler is installed and knows the element type."""
-    return array.dtype.name in _PRUNED and _compiler_is_installed()
+def checks(array: np.ndarray, fmt: Format) -> bool:
+    """True when the compiler is installed and knows the element type; formats of diagonals are NumPy's."""
+    return fmt.diagonal is None and array.dtype.name in _PRUNED and _compiler_is_installed()
 
 
 def violation_compiled(array: np.ndarray, fmt: Format) -> int:

@@ -8,8 +8,9 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..formats import Format, Level, LevelExpr
+from ..formats.diagonals import matrix_coordinates
 from ..formats.pack_buffers import aligned_empty
-from ..formats.pack_read import walk
+from ..formats.pack_read import slots_of
 from ..sparse import SparseTensor
 
 
@@ -46,7 +47,8 @@ class Transposed:
         self._block = math.prod(e.mod for e, _ in leaf)
         rows, cols = (math.prod(e.mod for e, _ in leaf if e.dim == d) for d in (0, 1))
         entries, (i, j) = _entries(pattern, self._block)
-        inside = (i < pattern.shape[0]) & (j < pattern.shape[1])  # blocks of padding are left behind
+        # blocks of padding are left behind, and the ends of diagonals
+        inside = (i >= 0) & (i < pattern.shape[0]) & (j >= 0) & (j < pattern.shape[1])
         if not inside.all():
             entries, i, j = entries[inside], i[inside], j[inside]
         i, j = i // rows, j // cols
@@ -84,7 +86,7 @@ def row_order_pays(fmt: Format) -> bool:
 
 def _block_levels(fmt: Format) -> list[tuple[LevelExpr, Level]]:
     """Trailing dense levels that make blocks of neighbours, at most one per dimension."""
-    pairs = list(zip(fmt.exprs, fmt.levels))
+    pairs = list(zip(fmt.exprs, fmt.levels)) if fmt.diagonal is None else []
     out: list[tuple[LevelExpr, Level]] = []
     while len(pairs) > 1:
         expr, level = pairs.pop()
@@ -96,9 +98,10 @@ def _block_levels(fmt: Format) -> list[tuple[LevelExpr, Level]]:
 
 def _entries(pattern: SparseTensor, block: int) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
     """Number of every entry among the values, and the coordinates of its first element."""
-    fmt = pattern.format
-    weights = [[e.div if e.dim == d else 0 for e in fmt.exprs] for d in (0, 1)]
-    slots, (rows, cols) = walk(pattern.buffers, fmt, pattern.shape, weights)
+    slots, dims = slots_of(pattern.buffers, pattern.format, pattern.shape)
+    if pattern.format.diagonal is not None:
+        dims, _ = matrix_coordinates(dims, pattern.format, pattern.shape)
+    rows, cols = dims
     return slots[::block] // block, (rows[::block], cols[::block])
 
 

@@ -45,6 +45,8 @@ def explain(named: HSS | Format) -> str:
 
 
 def _totals(named: HSS | Format, fmt: Format) -> str:
+    if fmt.diagonal is not None and (band := fmt.levels[fmt.diagonal]).kind == "band":
+        return f"{named}: every element of {band.lower + band.upper + 1} diagonals is kept"
     if fmt.density == 1:
         kept = "every element is kept" if fmt.is_dense else "any elements are kept; how many depends on the tensor"
         return f"{named}: {kept}"
@@ -54,8 +56,11 @@ def _totals(named: HSS | Format, fmt: Format) -> str:
 def _keeps(fmt: Format, i: int) -> str:
     """What level ``i`` keeps, and of what."""
     e, level = fmt.exprs[i], fmt.levels[i]
+    if level.kind == "band":
+        return f"diagonals {-level.lower} to {level.upper}"
     if level.kind in _LISTED:
-        return f"{_LISTED[level.kind]}{f', of {e.mod}' if e.mod else ''}"
+        listed = _LISTED[level.kind].replace("coordinates", "coordinates" if e.minus is None else "diagonals")
+        return f"{listed}{f', of {e.mod}' if e.mod else ''}"
     if level.is_dense:
         return f"all {e.mod}" if e.mod else "all"
     return f"{level.g} of {level.h} {_unit(fmt, i)}"

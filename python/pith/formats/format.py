@@ -16,47 +16,32 @@ compressed          positions: P+1; coordinates: one per child     ``positions[p
 loose_compressed    positions: 2*P (begin, end); coordinates       ``positions[2p] + i``
 singleton           coordinates: one per position                  ``p``
 bitmask, size S     positions: P+1; bits: ceil(S/8) bytes each     ``positions[p] + rank of c``
+band(l:u)           none                                           ``p * (l + u + 1) + c``
 ==================  =============================================  ==========================
 
 then the values, one per position of the last level. Coordinates of ``nm`` levels are
 sorted and distinct inside a group; a group with fewer than G non-zeros is filled up with
 unused coordinates that hold zeros. Sub-byte coordinates are packed little-endian into
 bytes: entry ``i`` of width ``w`` sits in byte ``i*w // 8`` at bit ``i*w % 8``.
+
+Diagonals, ``d1 - d0``, are counted from the lowest one a level can hold: in ``band(l:u)`` that is ``-l``, in a
+``compressed`` level that of the last row's first element. A diagonal is stored over its whole range of rows;
+elements that would stand beyond the first or last column hold zeros, and nothing reads them.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 
 from ..errors import FormatError, ShapeError
 from .format_check import check_format
+from .level_expr import DYNAMIC, LevelExpr
 from .levels import Level
 
-#: Marks a dimension whose size is known only at run time.
-DYNAMIC = -1
-
-
-@dataclasses.dataclass(frozen=True)
-class LevelExpr:
-    """Coordinate of a level: ``(d floordiv div) mod mod`` of dimension ``dim`` (``mod`` 0: none)."""
-
-    dim: int
-    div: int = 1
-    mod: int = 0
-
-    def size(self, dim_size: int) -> int:
-        """Number of coordinates for a dimension of ``dim_size`` (DYNAMIC stays DYNAMIC)."""
-        if self.mod:
-            return self.mod
-        return DYNAMIC if dim_size == DYNAMIC else -(-dim_size // self.div)
-
-    def __str__(self) -> str:
-        text = f"d{self.dim}" if self.div == 1 else f"d{self.dim} floordiv {self.div}"
-        if not self.mod:
-            return text
-        return f"({text}) mod {self.mod}" if self.div > 1 else f"{text} mod {self.mod}"
+__all__ = ["DYNAMIC", "Format", "LevelExpr"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +135,26 @@ class Format:
             crd_width=width,
         )
 
+    @classmethod
+    def dia(cls, width: int = 32) -> Format:
+        """Any diagonals of a matrix, as a list; each as long as the matrix has rows."""
+        return cls.make(2, (LevelExpr(1, minus=0), "compressed"), (0, "dense"), pos_width=width, crd_width=width)
+
+    @classmethod
+    def banded(cls, lower: int, upper: int) -> Format:
+        """The diagonals from ``lower`` below to ``upper`` above the main one, row by row.
+
+        >>> Format.banded(1, 2).packed_shapes((5, 5))
+        {'values': (5, 4)}
+        """
+        return cls.make(2, (0, "dense"), (LevelExpr(1, minus=0), Level.band(lower, upper)))
+
     # -- queries --------------------------------------------------------------------
+
+    @functools.cached_property
+    def diagonal(self) -> int | None:
+        """The level whose coordinate is a diagonal (``d1 - d0``); None where all are digits."""
+        return next((i for i, e in enumerate(self.exprs) if e.minus is not None), None)
 
     @property
     def density(self) -> float:
@@ -188,7 +192,10 @@ class Format:
 
     def level_sizes(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Number of coordinates of every level for a tensor of ``shape``."""
-        return tuple(e.size(shape[e.dim]) for e in self.exprs)
+        return tuple(
+            e.size(shape[e.dim]) if e.minus is None else level.diagonals(*shape)
+            for e, level in zip(self.exprs, self.levels)
+        )
 
     def divisors(self) -> tuple[int, ...]:
         """What each dimension's size must be a multiple of."""
@@ -252,6 +259,10 @@ class Format:
         shapes = self.packed_shapes(shape)
         return sum(math.prod(s) * self.coord_bits(int(k[12:-1])) for k, s in shapes.items() if k != "values")
 
+    def to_format(self) -> Format:
+        """Itself, as :meth:`HSS.to_format` gives: what takes either need not ask."""
+        return self
+
     def with_widths(self, pos: int | None = None, crd: int | None = None, nm: int | None = None) -> Format:
         """The same format with other widths (None keeps the present one)."""
         return dataclasses.replace(
@@ -275,7 +286,11 @@ class Format:
         >>> Format.csr().transposed() == Format.csc()
         True
         """
-        exprs = tuple(dataclasses.replace(e, dim=self.rank - 1 - e.dim) for e in self.exprs)
+        other = range(self.rank)[::-1]
+        exprs = tuple(
+            dataclasses.replace(e, dim=other[e.dim], minus=None if e.minus is None else other[e.minus])
+            for e in self.exprs
+        )
         return dataclasses.replace(self, exprs=exprs)
 
     def __str__(self) -> str:

@@ -21,8 +21,9 @@ def check_format(fmt: Format) -> None:
     if fmt.nm_width not in (0, 1, 2, 4, 8, 16, 32, 64):
         raise FormatError(f"nmWidth expects 0, 1, 2, 4, 8, 16, 32 or 64, got {fmt.nm_width}")
     for i, (e, level) in enumerate(zip(fmt.exprs, fmt.levels)):
-        if not 0 <= e.dim < fmt.rank:
-            raise FormatError(f"level {i} uses dimension d{e.dim} of a rank-{fmt.rank} tensor")
+        for dim in (e.dim,) if e.minus is None else (e.dim, e.minus):
+            if not 0 <= dim < fmt.rank:
+                raise FormatError(f"level {i} uses dimension d{dim} of a rank-{fmt.rank} tensor")
         if e.div < 1 or e.mod < 0:
             raise FormatError(f"level {i} has expression {e}; expects positive constants")
         if level.kind == "nm" and e.mod != level.h:
@@ -36,8 +37,34 @@ def check_format(fmt: Format) -> None:
         above = fmt.levels[i - 1].kind if i else None
         if level.kind == "singleton" and above not in ("compressed", "loose_compressed", "singleton"):
             raise FormatError(f"level {i} is singleton; the level above must be compressed or singleton, got {above}")
+    diagonals = [i for i, e in enumerate(fmt.exprs) if e.minus is not None]
+    if diagonals:
+        _check_diagonals(fmt, diagonals)
+    elif bands := [level for level in fmt.levels if level.kind == "band"]:
+        raise FormatError(
+            f"level {bands[0]} has no diagonals", hint="its expression is a difference: d1 - d0 : band(1:1)"
+        )
     for d in range(fmt.rank):
-        _check_dim_partition(fmt, d)
+        if not any(fmt.exprs[i].dim == d for i in diagonals):
+            _check_dim_partition(fmt, d)
+
+
+def _check_diagonals(fmt: Format, at: list[int]) -> None:
+    """One level of diagonals in a matrix; the digits of the other dimension, outermost first, and nothing else."""
+    e, level = fmt.exprs[at[0]], fmt.levels[at[0]]
+    if len(at) > 1 or fmt.rank != 2 or {e.dim, e.minus} != {0, 1} or (e.div, e.mod) != (1, 0):
+        raise FormatError(
+            f"format has the level {e} : {level}; expects one level of the diagonals of a matrix, d1 - d0"
+        )
+    if level.kind not in ("band", "compressed") or not (level.unique and level.ordered):
+        raise FormatError(f"diagonals {e} cannot be {level}", hint="band(lower:upper), or compressed")
+    digits = [i for i in range(len(fmt.exprs)) if i != at[0]]
+    if any(fmt.exprs[i].dim == e.dim for i in digits):
+        raise FormatError(f"dimension d{e.dim} follows from {e} and d{e.minus}, and has a level of its own")
+    if any(fmt.levels[i].kind != "dense" for i in digits):
+        raise FormatError(f"beside diagonals {e} every level is dense", hint="a band of an N:M matrix: store it as N:M")
+    if any(fmt.exprs[i].div <= fmt.exprs[j].div for i, j in itertools.pairwise(digits)):
+        raise FormatError(f"beside diagonals {e} the digits of d{e.minus} stand outermost first")
 
 
 def _check_dim_partition(fmt: Format, dim: int) -> None:

@@ -12,7 +12,8 @@ from ..errors import ShapeError
 from .buffers import buffer_specs
 from .format import Format
 from .hss import HSS
-from .occupancy import Occupancy, occupancies
+from .occupancy import Occupancy, diagonals, occupancies
+from .parse import format_name, parse_format
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,17 +21,22 @@ class Candidate:
     """A format that a matrix obeys.
 
     Attributes:
-        hss: the format.
+        hss: the format; for diagonals, which the notation of ranks has no word for, a :class:`Format`.
         nbytes: bytes of the matrix stored in it: values and metadata.
         stored: values stored, zeros that fill up groups and blocks included.
     """
 
-    hss: HSS
+    hss: HSS | Format
     nbytes: int
     stored: int
 
+    @property
+    def name(self) -> str:
+        """Text that says the format."""
+        return str(self.hss) if isinstance(self.hss, HSS) else format_name(self.hss)
+
     def __str__(self) -> str:
-        return f"{self.hss}: {self.nbytes} bytes"
+        return f"{self.name}: {self.nbytes} bytes"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +50,7 @@ class Inferred:
     candidates: tuple[Candidate, ...]
 
     @property
-    def format(self) -> HSS:
+    def format(self) -> HSS | Format:
         """The tightest format."""
         return self.candidates[0].hss
 
@@ -62,24 +68,25 @@ def infer(mask: np.ndarray, value_bytes: int, *, padded: bool = False, limit: in
 
     Semantics: candidates are ``M0->C0`` (dense), ``C0(*)`` (CSR), ``C0->M0(*)`` (CSC), ``C0(bitmask)``; with
         blocks B of up to 32x32, ``B C0(G:H)``, ``B C0(*)`` (BSR) and ``B C0(bitmask)``; and in two ranks
-        ``V C1(G:H)->V C0(G:H)`` and ``V C1(*)->V C0(G:H)``. H is 2 to 32; heights of blocks and V are powers
+        ``V C1(G:H)->V C0(G:H)`` and ``V C1(*)->V C0(G:H)``; and of diagonals ``band(l:u)`` and ``dia``. H is 2 to 32; heights of blocks and V are powers
         of two up to 32. Every G is the smallest the matrix obeys.
     Shapes: mask: a Boolean matrix. Only blocks and groups that divide it, unless ``padded``.
     Errors: :class:`pith.ShapeError` when it is not a matrix or has no elements.
 
     Example:
-        >>> print(infer(np.eye(16, dtype=bool), 4))
+        >>> print(infer(np.eye(16, dtype=bool)[::-1], 4))
         V(4)C1(1:4)->C0(1:4): 69 bytes
     """
     if mask.ndim != 2 or not mask.size:
         raise ShapeError(f"expects a matrix with elements, got shape {mask.shape}", hint="reshape it first")
     found = {(o.height, o.width): o for o in occupancies(mask, padded=padded)}
-    guesses = sorted(_guesses(found, mask.shape, 8 * value_bytes), key=lambda guess: guess.bits)
+    guesses = [*_guesses(found, mask.shape, 8 * value_bytes), *_of_diagonals(mask, 8 * value_bytes)]
+    guesses.sort(key=lambda guess: guess.bits)
     always = [Guess(0, text, found[1, 1].held) for text in ("M0->C0", "C0(*)")]
 
     def exact(guess: Guess) -> Candidate:
-        hss = HSS.parse(guess.text)
-        fmt = hss.to_format()
+        hss = parse_format(guess.text)
+        fmt = hss.to_format() if isinstance(hss, HSS) else hss
         if any(size % divisor for size, divisor in zip(mask.shape, fmt.divisors())):
             hss = dataclasses.replace(hss, padded=True)
             fmt = fmt.with_padding()
@@ -90,7 +97,8 @@ def infer(mask: np.ndarray, value_bytes: int, *, padded: bool = False, limit: in
 
 
 def _order(candidate: Candidate) -> tuple[int, int, str]:
-    return candidate.nbytes, len(candidate.hss.ranks), str(candidate.hss)
+    levels = candidate.hss.ranks if isinstance(candidate.hss, HSS) else candidate.hss.levels
+    return candidate.nbytes, len(levels), candidate.name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +132,14 @@ def _guesses(found: Mapping[tuple[int, int], Occupancy], shape: Sequence[int], v
                 kept = dense * g / h
                 yield Guess(kept * (value + _bits(h) / block), f"{b}C0({g}:{h})")
         yield from _two_ranks(o, found, shape, value)
+
+
+def _of_diagonals(mask: np.ndarray, value: int) -> Iterator[Guess]:
+    """The band that holds all, and the list of diagonals that hold something."""
+    offsets = diagonals(mask)
+    lower, upper = max(0, -int(offsets.min(initial=0))), max(0, int(offsets.max(initial=0)))
+    yield Guess(mask.shape[0] * (lower + upper + 1) * value, f"band({lower}:{upper})")
+    yield Guess(offsets.size * (mask.shape[0] * value + 32) + 64, "dia", offsets.size)
 
 
 def _two_ranks(

@@ -2,7 +2,7 @@
 
 A level is a node of the fibertree view: given a parent position it enumerates
 (coordinate, child position) pairs. The vocabulary is that of ``sparse_tensor`` plus
-``nm<G,H>``, which may stand at any depth and any number of times.
+``nm<G,H>``, which may stand at any depth and any number of times, and ``band(l:u)`` of diagonals.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import dataclasses
 import re
 
 from ..errors import FormatError
+from .level_expr import DYNAMIC
 
 #: Kinds of level, spelled as in IR (``#pith.level<"kind">``); ``nm`` is ``#pith.nm<G, H>``.
-KINDS = ("dense", "compressed", "loose_compressed", "singleton", "bitmask", "nm")
+KINDS = ("dense", "compressed", "loose_compressed", "singleton", "bitmask", "nm", "band")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Level:
     Attributes:
         kind: one of :data:`KINDS`.
         g, h: for ``nm``: at most ``g`` of every ``h`` coordinates are stored. Zero otherwise.
+        lower, upper: for ``band``: the diagonals from ``-lower`` to ``upper`` are stored, all of them.
         unique: False when a coordinate may repeat below one parent (the leading level of COO).
         ordered: False when coordinates below one parent may come in any order.
 
@@ -38,6 +40,8 @@ class Level:
     h: int = 0
     unique: bool = True
     ordered: bool = True
+    lower: int = 0
+    upper: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -49,7 +53,12 @@ class Level:
                 raise FormatError(f"nm level expects H <= 2^31, got {self.h}", hint="use a compressed level")
         elif self.g or self.h:
             raise FormatError(f"level {self.kind!r} takes no G:H")
-        if self.kind in ("dense", "bitmask", "nm") and not (self.unique and self.ordered):
+        if self.lower < 0 or self.upper < 0 or (self.kind != "band" and (self.lower or self.upper)):
+            raise FormatError(
+                f"level {self.kind!r} expects diagonals below and above, got {self.lower}:{self.upper}",
+                hint="band(1:2) holds the main diagonal, one below it and two above it",
+            )
+        if self.kind in ("dense", "bitmask", "nm", "band") and not (self.unique and self.ordered):
             raise FormatError(f"level {self.kind!r} is always unique and ordered")
 
     @classmethod
@@ -58,17 +67,23 @@ class Level:
         return cls("nm", g, h)
 
     @classmethod
+    def band(cls, lower: int, upper: int) -> Level:
+        """The level of the diagonals from ``lower`` below to ``upper`` above the main one."""
+        return cls("band", lower=lower, upper=upper)
+
+    @classmethod
     def parse(cls, text: str) -> Level:
         """Parse ``dense``, ``compressed(nonunique, nonordered)``, ``nm(2:4)``, ..."""
         match = re.fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", text)
         if not match:
             raise FormatError(f"cannot parse level {text!r}", hint="e.g. dense, compressed(nonunique), nm(2:4)")
         kind, inner = match[1], (match[2] or "").strip()
-        if kind == "nm":
-            gh = re.fullmatch(r"(\d+)\s*:\s*(\d+)", inner)
-            if not gh:
-                raise FormatError(f"cannot parse level {text!r}", hint="write nm(G:H), e.g. nm(2:4)")
-            return cls.nm(int(gh[1]), int(gh[2]))
+        if kind in ("nm", "band"):
+            numbers = re.fullmatch(r"(\d+)\s*:\s*(\d+)", inner)
+            if not numbers:
+                write = "nm(G:H), e.g. nm(2:4)" if kind == "nm" else "band(lower:upper), e.g. band(1:1)"
+                raise FormatError(f"cannot parse level {text!r}", hint=f"write {write}")
+            return (cls.nm if kind == "nm" else cls.band)(int(numbers[1]), int(numbers[2]))
         flags = [f.strip() for f in inner.split(",") if f.strip()]
         for flag in flags:
             if flag not in ("nonunique", "nonordered"):
@@ -83,7 +98,7 @@ class Level:
     @property
     def is_static(self) -> bool:
         """True when the number of children per parent is known from the format alone."""
-        return self.kind in ("dense", "nm")
+        return self.kind in ("dense", "nm", "band")
 
     @property
     def has_positions(self) -> bool:
@@ -97,6 +112,12 @@ class Level:
             self.kind == "nm" and not self.is_dense
         )
 
+    def diagonals(self, rows: int, columns: int) -> int:
+        """Number of coordinates, where they are the diagonals of a matrix."""
+        if self.kind == "band":
+            return self.lower + self.upper + 1
+        return DYNAMIC if DYNAMIC in (rows, columns) else max(0, rows + columns - 1)
+
     @property
     def density(self) -> float:
         """Largest share of coordinates this level can hold, as far as the format alone tells."""
@@ -105,5 +126,7 @@ class Level:
     def __str__(self) -> str:
         if self.kind == "nm":
             return f"nm({self.g}:{self.h})"
+        if self.kind == "band":
+            return f"band({self.lower}:{self.upper})"
         flags = [n for n, on in (("nonunique", not self.unique), ("nonordered", not self.ordered)) if on]
         return self.kind + (f"({', '.join(flags)})" if flags else "")

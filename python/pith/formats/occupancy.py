@@ -58,6 +58,19 @@ def occupancies(mask: np.ndarray, *, padded: bool) -> Iterator[Occupancy]:
                 break
 
 
+def diagonals(mask: np.ndarray) -> np.ndarray:
+    """The diagonals of a Boolean matrix that hold True, lowest first; 0 is the main one.
+
+    >>> diagonals(np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]], bool))
+    array([-1,  2])
+    """
+    rows, columns = mask.shape
+    held = np.zeros(rows + columns - 1, bool)
+    for i, row in enumerate(mask):
+        held[rows - 1 - i : rows - 1 - i + columns] |= row
+    return np.flatnonzero(held) - (rows - 1)
+
+
 def _paired(held: np.ndarray) -> np.ndarray:
     """Rows of ``held`` taken together two by two."""
     out = held[::2].copy()

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..errors import DTypeError, FormatError, ShapeError
 from .buffers import buffer_specs
+from .diagonals import straight, straight_coordinates, straight_shape
 from .format import Format
 from .levels import Level
 from .pack_buffers import aligned_empty, aligned_zeros, check_memory, metadata_dtype, narrow
@@ -44,6 +45,9 @@ def pack(dense: np.ndarray, fmt: Format) -> list[np.ndarray]:
         ([0, 1, 3], [1, 0, 1], [5, 6, 7])
     """
     fmt.check_shape(dense.shape)
+    if fmt.diagonal is not None:
+        at = np.nonzero(dense)
+        return pack_coordinates(at, dense[at], dense.shape, fmt)
     dense = rounded_up(dense, fmt)
     if not fmt.is_static:
         return _pack_slab(dense, fmt)
@@ -94,6 +98,8 @@ def pack_coordinates(
     """
     fmt.check_shape(shape)
     dims = check_coordinates(coords, values, shape)
+    if fmt.diagonal is not None:
+        dims, shape, fmt = straight_coordinates(dims, fmt, shape), straight_shape(fmt, shape), straight(fmt)
     levels = level_coordinates(dims, fmt)
     order = level_sorting(levels, fmt.level_sizes(shape))
     if order is not None:

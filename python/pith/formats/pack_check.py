@@ -8,10 +8,11 @@ import numpy as np
 
 from ..errors import FormatError
 from .buffers import buffer_specs
+from .diagonals import matrix_coordinates, straight, straight_shape
 from .format import Format
 from .pack_buffers import unpack_bits
 from .pack_digits import differs
-from .pack_read import coordinates_of
+from .pack_read import coordinates_of, slots_of
 
 
 def check_storage(buffers: Sequence[np.ndarray], fmt: Format, shape: Sequence[int]) -> None:
@@ -30,6 +31,10 @@ def check_storage(buffers: Sequence[np.ndarray], fmt: Format, shape: Sequence[in
           hint: entry 2 of the level's coordinates
     """
     fmt.check_shape(shape)
+    if fmt.diagonal is not None:
+        check_storage(buffers, straight(fmt), straight_shape(fmt, shape))
+        _check_ends(buffers, fmt, shape)
+        return
     count = 1
     metadata = iter(buffers)
     repeats = None  # (count,) True where a position repeats the coordinate of the one before, below one parent
@@ -53,6 +58,20 @@ def _check_edge(buffers: Sequence[np.ndarray], fmt: Format, shape: Sequence[int]
         raise FormatError(
             f"the value {values[at]} stands at {coords[:, at].tolist()}, beyond the edge of shape {tuple(shape)}",
             hint=f"entry {at} in storage order; what pads a tensor must be zero",
+        )
+
+
+def _check_ends(buffers: Sequence[np.ndarray], fmt: Format, shape: Sequence[int]) -> None:
+    """Entries of diagonals that stand beyond the first or last row or column hold zeros."""
+    slots, coords = slots_of(buffers, fmt, shape)
+    coords, inside = matrix_coordinates(coords, fmt, shape)
+    stray = ~inside & (buffers[-1][slots] != 0)
+    if stray.any():
+        at = int(np.argmax(stray))
+        where = [int(c[at]) for c in coords]
+        raise FormatError(
+            f"the value {buffers[-1][slots[at]]} stands at {where}, outside of shape {tuple(shape)}",
+            hint=f"entry {slots[at]} in storage order; diagonals are stored with zeros at their ends",
         )
 
 

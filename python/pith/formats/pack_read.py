@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .buffers import buffer_specs
+from .diagonals import matrix_coordinates, straight, straight_shape
 from .format import Format
 from .pack_buffers import aligned_zeros, unpack_bits
 from .pack_digits import dense_view, may_repeat
@@ -28,6 +29,11 @@ def unpack(
         array([[0, 5],
                [6, 7]])
     """
+    if fmt.diagonal is not None:
+        coords, stored = coordinates_of(buffers, fmt, shape)
+        out = aligned_zeros(math.prod(shape), np.dtype(dtype or stored.dtype)).reshape(shape)
+        out[tuple(coords)] = stored
+        return out
     if fmt.padded and (whole := fmt.padded_shape(shape)) != tuple(shape):
         edge = tuple(slice(size) for size in shape)
         return np.ascontiguousarray(unpack(buffers, fmt, whole, dtype)[edge])
@@ -48,19 +54,28 @@ def unpack(
 def coordinates_of(buffers: Sequence[np.ndarray], fmt: Format, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Every stored element as (coordinates, values), stored zeros included, in storage order.
 
-    Entries of a padded format beyond the edge of the tensor are left out.
+    Entries of a padded format beyond the edge of the tensor are left out, and those at the ends of diagonals.
 
     Shapes:  coordinates: (rank, n) int64; values: (n,).
     """
-    weights = [[e.div if e.dim == d else 0 for e in fmt.exprs] for d in range(fmt.rank)]
-    slots, dims = walk(buffers, fmt, shape, weights)
+    slots, dims = slots_of(buffers, fmt, shape)
     values = buffers[-1]
+    if fmt.diagonal is not None:
+        dims, inside = matrix_coordinates(dims, fmt, shape)
+        return np.stack([c[inside] for c in dims]), values[slots[inside]]
     inside = [c < size for c, size in zip(dims, shape)] if fmt.padded else []
     if not np.all(inside):
         here = np.flatnonzero(np.logical_and.reduce(inside))
         slots, dims = slots[here], [c[here] for c in dims]
     in_order = slots.size == values.size and np.array_equal(slots, np.arange(slots.size))
     return np.stack(dims), values if in_order else values[slots]
+
+
+def slots_of(buffers: Sequence[np.ndarray], fmt: Format, shape: Sequence[int]) -> tuple[np.ndarray, _Numbers]:
+    """Slot among the values and coordinates of every stored entry; of diagonals, in the straightened matrix."""
+    if fmt.diagonal is not None:
+        return slots_of(buffers, straight(fmt), straight_shape(fmt, shape))
+    return walk(buffers, fmt, shape, [[e.div if e.dim == d else 0 for e in fmt.exprs] for d in range(fmt.rank)])
 
 
 def walk(

@@ -11,21 +11,22 @@ from .hss import HSS
 from .levels import Level
 from .rank import Rank
 
-_NAMES = {"dense": Format.dense, "csr": Format.csr, "csc": Format.csc, "coo": Format.coo}
-_SIZED = re.compile(r"(?P<name>bsr|nm)\(\s*(?P<a>\d+)\s*[x,:]\s*(?P<b>\d+)\s*\)$")
+_NAMES = {"dense": Format.dense, "csr": Format.csr, "csc": Format.csc, "coo": Format.coo, "dia": Format.dia}
+_SIZED = re.compile(r"(?P<name>bsr|nm|band)\(\s*(?P<a>\d+)\s*[x,:]\s*(?P<b>\d+)\s*\)$")
 _PAD = re.compile(r"\s+pad$")
 _LEVEL = re.compile(r"(?P<expr>[^:,]+):\s*(?P<level>\w+\s*(?:\([^()]*\))?)\s*(?:,|$)")
 _EXPR = re.compile(
     r"(?:d(?P<dim>\d+)|\(\s*d(?P<dim2>\d+)\s+floordiv\s+(?P<div2>\d+)\s*\))"
     r"(?:\s+floordiv\s+(?P<div>\d+))?(?:\s+mod\s+(?P<mod>\d+))?$"
 )
+_DIFFERENCE = re.compile(r"d(?P<dim>\d+)\s*-\s*d(?P<minus>\d+)$")
 
 
 def parse_format(text: str) -> HSS | Format:
     """Parse any text that names a format.
 
-    Semantics: ``C1(3:4)->C0(2:4)`` gives an :class:`HSS`; ``dense``, ``csr``, ``csc``, ``coo``, ``bsr(4x4)``
-        and ``d0 : dense, d1 : compressed`` give a :class:`Format`; ``nm(2:4)`` is ``C0(2:4)``. `` pad`` at the end
+    Semantics: ``C1(3:4)->C0(2:4)`` gives an :class:`HSS`; ``dense``, ``csr``, ``csc``, ``coo``, ``dia``,
+        ``bsr(4x4)``, ``band(1:1)`` and ``d0 : dense, d1 : compressed`` give a :class:`Format`; ``nm(2:4)`` is ``C0(2:4)``. `` pad`` at the end
         of any of them stores shapes rounded up.
     Errors: :class:`pith.FormatError` that names the part that does not parse.
 
@@ -44,6 +45,8 @@ def parse_format(text: str) -> HSS | Format:
         a, b = int(sized["a"]), int(sized["b"])
         if sized["name"] == "nm":
             return HSS((Rank(a, b),))
+        if sized["name"] == "band":
+            return Format.banded(a, b)
         if not a or not b:
             raise FormatError(f"cannot parse format {text!r}: block sizes must be positive")
         return Format.bsr(a, b)
@@ -70,6 +73,8 @@ def format_name(fmt: Format) -> str:
     named = {str(make()): name for name, make in _NAMES.items()}
     if len(fmt.exprs) == 4 and 0 not in (block := (fmt.exprs[2].mod, fmt.exprs[3].mod)):
         named[str(Format.bsr(*block))] = "bsr({}x{})".format(*block)
+    if len(fmt.levels) == 2 and fmt.levels[1].kind == "band":
+        named[str(Format.banded(fmt.levels[1].lower, fmt.levels[1].upper))] = str(fmt.levels[1])
     return named.get(text, text)
 
 
@@ -88,20 +93,22 @@ def _parse_levels(text: str) -> Format:
         at = match.end()
     if not pairs:
         raise FormatError("cannot parse format '': no levels", hint='e.g. "csr", "C0(2:4)"')
-    return Format.make(1 + max(e.dim for e, _ in pairs), *pairs)
+    return Format.make(1 + max(max(e.dim, e.minus or 0) for e, _ in pairs), *pairs)
 
 
 def parse_expr(text: str, whole: str) -> LevelExpr:
     """The level expression that ``text`` (a part of the format ``whole``) says.
 
     >>> parse_expr("(d1 floordiv 4) mod 2", "")
-    LevelExpr(dim=1, div=4, mod=2)
+    LevelExpr(dim=1, div=4, mod=2, minus=None)
     """
+    if (difference := _DIFFERENCE.match(text)) is not None:
+        return LevelExpr(int(difference["dim"]), minus=int(difference["minus"]))
     match = _EXPR.match(text)
     if match is None or (match["dim2"] and match["div"]):
         raise FormatError(
             f"cannot parse level expression {text!r} of format {whole!r}",
-            hint="write d<i>, d<i> floordiv c, d<i> mod c or (d<i> floordiv c) mod m",
+            hint="write d<i>, d<i> floordiv c, d<i> mod c, (d<i> floordiv c) mod m or d<i> - d<j>",
         )
     dim, div = match["dim"] or match["dim2"], match["div"] or match["div2"]
     return LevelExpr(int(dim), int(div or 1), int(match["mod"] or 0))

@@ -12,6 +12,7 @@ import numbers
 import numpy as np
 
 from ..errors import ArgumentError, FormatError
+from .diagonals import bent, straight, straightened
 from .format import Format
 from .pack_digits import dense_view, level_view, rounded_up, slabs, slot_limits
 
@@ -67,6 +68,11 @@ def keep_mask(
         [[False, True, True, False]]
     """
     fmt.check_shape(ranked.shape)
+    if fmt.diagonal is not None:
+        if ranking.floor != -math.inf:
+            ranked = elements_ranked(ranked, ranking, [0, 0])
+        inside = straightened(np.ones(ranked.shape, bool) if allowed is None else allowed, fmt)
+        return bent(keep_mask(straightened(ranked, fmt), straight(fmt), ranking, inside), fmt, ranked.shape)
     if fmt.padded and (padded := fmt.padded_shape(ranked.shape)) != ranked.shape:
         inside = np.zeros(padded, bool)
         part = tuple(slice(s) for s in ranked.shape)

@@ -38,6 +38,8 @@ def sparse_tensor_encoding(fmt: Format) -> str | None:
     structured = [i for i, level in enumerate(fmt.levels) if level.kind == "nm" and not level.is_dense]
     if fmt.padded or fmt.is_dense or any(level.kind == "bitmask" for level in fmt.levels) or not _splits_are_legal(fmt):
         return None
+    if fmt.diagonal is not None:  # "failed to infer lvlToDim from dimToLvl", says upstream of d1 - d0
+        return None
     if may_repeat(fmt):  # the sparsifier would read the first of the elements stored at one place only
         return None
     if structured and not _structured_is_legal(fmt, structured):

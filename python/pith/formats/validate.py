@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import FormatError
+from .diagonals import straight_coordinates
 from .format import Format
 from .pack_digits import differs, dim_coordinates, level_view, rounded_up, slot_limits
 
@@ -56,7 +57,8 @@ def first_violation(dense: np.ndarray, fmt: Format) -> Violation | None:
 
     Shapes:  dense: any rank, sizes that ``fmt`` divides unless it is padded.
     Semantics: NaN counts as non-zero, -0.0 as zero.
-    Errors:  :class:`pith.ShapeError` when ``fmt`` does not divide the shape.
+    Errors:  :class:`pith.ShapeError` when ``fmt`` does not divide the shape; :class:`pith.FormatError` for an
+        element outside of a band, which no group holds.
 
     Example:
         >>> from pith.formats import HSS
@@ -65,6 +67,9 @@ def first_violation(dense: np.ndarray, fmt: Format) -> Violation | None:
         ((0, 3), 3, 2)
     """
     fmt.check_shape(dense.shape)
+    if fmt.diagonal is not None:
+        straight_coordinates(np.nonzero(dense), fmt, dense.shape)
+        return None
     levels = level_view(rounded_up(dense, fmt), fmt)
     return find_violation(np.nonzero(levels), fmt, dense.shape)
 

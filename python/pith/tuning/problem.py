@@ -12,6 +12,7 @@ from pith.lowering.isa import host_isa
 
 from ..errors import ShapeError
 from ..formats import Format
+from ..formats.diagonals import last_level
 
 #: Bytes of an element.
 ELEMENT_BYTES = {"f16": 2, "bf16": 2, "f32": 4, "f64": 8, "i8": 1, "i16": 2, "i32": 4, "i64": 8}
@@ -152,12 +153,13 @@ class Problem:
     @property
     def row_visits(self) -> int:
         """How often a kernel comes to a row of the result: once each, or once per group that cuts the rows."""
-        last = max(i for i, e in enumerate(self.format.exprs) if e.dim == self.kept_dim)
-        return self.positions[last]
+        return self.positions[last_level(self.format, self.kept_dim)]
 
     @property
     def shared_rows(self) -> int:
         """Consecutive rows that share every coordinate: the rows of a block, of V, or of a dense format."""
+        if self.format.diagonal is not None:
+            return 1
         pairs = reversed(list(zip(self.format.exprs, self.format.levels)))
         inner = itertools.takewhile(lambda pair: pair[1].is_dense, pairs)
         return math.prod(e.mod or self.rows for e, _ in inner if e.dim == self.kept_dim)
