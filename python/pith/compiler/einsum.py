@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,9 +15,10 @@ from ..patterns import Pattern
 from ..runtime import dtype_name, numpy_dtype
 from ..runtime.arrays import as_array
 from .einsum_equation import Equation, extents, parse
-from .einsum_ir import MAX_PATTERNS, SUMS, Program
+from .einsum_ir import ADDED, FRESH, NAMED, SUMS, Program, stored_type
 from .einsum_kernel import kernel_of
 from .einsum_nest import Listed, Nest
+from .einsum_text import MAX_PATTERNS
 from .kernel import as_torch, is_torch
 from .linear import ACTIVATIONS
 
@@ -95,15 +97,13 @@ def execute(
     extras = _extras(equation, sizes, element, bias, activation, scale)
     shape = tuple([sizes[c] for c in equation.result])
     outer = any(all(c in equation.result for c in letters) for letters in where)
-    plain = not extras and activation is None and SUMS[element] == _stored_type(element)
-    dtype = numpy_dtype(_stored_type(element))
-    target = _target(out, shape, dtype, outer, accumulate)
-    adds = accumulate or (out is None and outer and plain and bool(equation.contracted))
+    into = ADDED if accumulate else NAMED if outer and out is not None else FRESH
+    target = _target(out, shape, numpy_dtype(stored_type(element)), accumulate)
     arrays = [a.copy() if out is not None and np.may_share_memory(a, target) else a for a in arrays]
     views = [_row_major(a, letters) for a, letters in zip(arrays, equation.inputs)]
     written, result_letters = _row_major(target, equation.result)
     key = (tuple([v[1] for v in views]), result_letters, equation.result[-1:] if bias is not None else None)
-    kernel = _kernel(*key, listed, element, adds, activation, scale is not None)
+    kernel = _kernel(*key, listed, element, into, activation, scale is not None)
     kernel.native(*[v[0] for v in views], *[p.coordinates for p in where.values()], *extras, written)
     return target
 
@@ -115,7 +115,7 @@ def _kernel(
     bias: str | None,
     listed: tuple[Listed, ...],
     element: str,
-    adds: bool,
+    into: str,
     activation: str | None,
     scaled: bool,
 ) -> Any:
@@ -128,7 +128,7 @@ def _kernel(
         tuple(name[c] for c in result),
         tuple(Listed(tuple(name[c] for c in p.axes), p.granularity) for p in listed),
     )
-    program = Program(nest, element, adds, name.get(bias or ""), activation, scaled)
+    program = Program(nest, element, into, name.get(bias or ""), activation, scaled)
     return kernel_of(program, {d: c for c, d in name.items()}, _WHERE)
 
 
@@ -141,10 +141,6 @@ def _element(arrays: Sequence[np.ndarray]) -> str:
     if element not in SUMS:
         raise DTypeError(f"no kernel for {first}", where=_WHERE, hint="convert to one of " + ", ".join(SUMS))
     return element
-
-
-def _stored_type(element: str) -> str:
-    return element if "f" in element else SUMS[element]
 
 
 def _listed(letters: str, pattern: Any, equation: Equation, sizes: Mapping[str, int]) -> Listed:
@@ -206,12 +202,12 @@ def _extras(
 _BIAS = f"{_WHERE}: bias"
 
 
-def _target(out: Any, shape: tuple[int, ...], dtype: np.dtype, outer: bool, accumulate: bool) -> np.ndarray:
-    """The array that is written: ``out``, or zeros where only some places are computed."""
+def _target(out: Any, shape: tuple[int, ...], dtype: np.dtype, accumulate: bool) -> np.ndarray:
+    """The array that is written: ``out``, or a new one."""
     if out is None:
         if accumulate:
             raise ArgumentError("accumulate=True adds to out, which is missing", where=_WHERE, hint="pass out=")
-        return np.zeros(shape, dtype) if outer else aligned_empty(int(np.prod(shape)), dtype).reshape(shape)
+        return aligned_empty(math.prod(shape), dtype).reshape(shape)
     array = as_array(out.detach() if is_torch(out) else out, f"{_WHERE}: out")
     if array.shape != shape:
         raise ShapeError(f"expects shape {shape}, got {array.shape}", where=f"{_WHERE}: out")
@@ -219,19 +215,29 @@ def _target(out: Any, shape: tuple[int, ...], dtype: np.dtype, outer: bool, accu
         raise DTypeError(f"expects {dtype}, got {array.dtype}", where=f"{_WHERE}: out")
     if not array.flags.writeable:
         raise ArgumentError("the array is read-only", where=f"{_WHERE}: out", hint="pass a writable copy")
-    if not _row_major(array, shape)[0].flags.c_contiguous or not np.may_share_memory(_row_major(array, shape)[0], array):
+    if _memory_order(array) is None:
         raise ShapeError(
-            f"expects an array without gaps, got strides {array.strides} for shape {array.shape}", where=f"{_WHERE}: out"
+            f"expects an array without gaps, got strides {array.strides} for shape {array.shape}",
+            where=f"{_WHERE}: out",
         )
     return array
 
 
-def _row_major(array: np.ndarray, letters: Any) -> tuple[np.ndarray, Any]:
+def _row_major(array: np.ndarray, letters: str) -> tuple[np.ndarray, str]:
     """A row-major view of an array whose dimensions stand in another order in memory, and their letters; or a copy."""
+    order = _memory_order(array)
+    if not order:
+        return (np.ascontiguousarray(array) if order is None else array), letters
+    return array.transpose(order), "".join([letters[d] for d in order])
+
+
+def _memory_order(array: np.ndarray) -> tuple[int, ...] | None:
+    """The order of dimensions in which an array is row-major; () when it is as it stands, None when in none.
+
+    >>> _memory_order(np.ones((2, 3))), _memory_order(np.ones((2, 3)).T), _memory_order(np.ones((2, 3))[:, :2])
+    ((), (1, 0), None)
+    """
     if array.flags.c_contiguous:
-        return array, letters
-    order = sorted(range(array.ndim), key=lambda d: -array.strides[d])
-    turned = array.transpose(order)
-    if turned.flags.c_contiguous:
-        return turned, "".join([letters[d] for d in order])
-    return np.ascontiguousarray(array), letters
+        return ()
+    order = tuple(sorted(range(array.ndim), key=lambda d: -array.strides[d]))
+    return order if array.transpose(order).flags.c_contiguous else None

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from .einsum_nest import Nest, tiling
+from .einsum_text import (
+    fill,
+    generic,
+    i64_array,
+    kinds_text,
+    map_text,
+    padded,
+    pattern_type,
+    products,
+    segments,
+    tensor_type,
+    tile_type,
+    widened,
+    zero,
+    zeros,
+)
 from .linear import ACTIVATIONS
 
 #: Element type of the operands -> of the sums; the result has the operands' type, or the sums' for integers.
 SUMS = {"f16": "f32", "bf16": "f32", "f32": "f32", "f64": "f64", "i8": "i32", "i16": "i32", "i32": "i32", "i64": "i64"}
 
-#: Patterns an op can have; inputs that ``pith.pit_tile`` has slots for.
-MAX_PATTERNS, _INPUTS = 3, 8
+#: What becomes of the result's old content: nothing is left of it; it stays where nothing is computed; it is added to.
+FRESH, NAMED, ADDED = "fresh", "named", "added"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +38,7 @@ class Program:
     Attributes:
         nest: the iteration space.
         element: type of the operands.
-        adds: whether the result is added to what ``out`` holds, instead of replacing it.
+        into: :data:`FRESH`, :data:`NAMED` or :data:`ADDED`.
         bias: the result's dimension a bias lies along, None without one.
         activation: a key of :data:`ACTIVATIONS`; ``scaled``: whether sums are multiplied by a number first.
         pad: rows and columns of zeros around the last two dimensions of the first operand.
@@ -30,7 +46,7 @@ class Program:
 
     nest: Nest
     element: str
-    adds: bool = False
+    into: str = FRESH
     bias: str | None = None
     activation: str | None = None
     scaled: bool = False
@@ -44,7 +60,7 @@ class Program:
     @property
     def stored(self) -> str:
         """Type of the result."""
-        return self.element if "f" in self.element else self.sums
+        return stored_type(self.element)
 
     @property
     def plain(self) -> bool:
@@ -52,30 +68,40 @@ class Program:
         return self.bias is None and self.activation is None and not self.scaled and self.sums == self.stored
 
 
+def stored_type(element: str) -> str:
+    """Element type of the result for one of the operands.
+
+    >>> stored_type("bf16"), stored_type("i8")
+    ('bf16', 'i32')
+    """
+    return element if "f" in element else SUMS[element]
+
+
 def program_source(p: Program) -> str:
     """IR with dynamic shapes: operands, coordinates of the patterns, bias, scale, ``out``."""
-    result = f"{_dynamic(len(p.nest.result))}{p.stored}"
+    result = tensor_type(len(p.nest.result), p.stored)
+    buffer = result.replace("tensor", "memref")
     parameters = [
-        f'%a{i}: tensor<{_dynamic(len(o))}{p.element}> {{pith.name = "operand {i}"}}'
-        for i, o in enumerate(p.nest.inputs)
+        f'%a{i}: {tensor_type(len(o), p.element)} {{pith.name = "operand {i}"}}' for i, o in enumerate(p.nest.inputs)
     ]
     made = ""
     for i, listed in enumerate(p.nest.patterns):
-        rank = len(listed.axes)
-        coordinates = f"tensor<?{'' if rank == 1 else f'x{rank}'}xi32>"
+        coordinates = "tensor<?xi32>" if len(listed.axes) == 1 else f"tensor<?x{len(listed.axes)}xi32>"
         parameters.append(f'%c{i}: {coordinates} {{pith.name = "pattern {i}"}}')
-        made += f'  %p{i} = "pith.from_coordinates"(%c{i}) : ({coordinates}) -> {_pattern_type(listed)}\n'
+        made += f'  %p{i} = "pith.from_coordinates"(%c{i}) : ({coordinates}) -> {pattern_type(listed)}\n'
     if p.bias is not None:
         parameters.append(f'%bias: tensor<?x{p.stored}> {{pith.name = "bias"}}')
     if p.scaled:
         parameters.append(f'%scale: {p.sums} {{pith.name = "scale"}}')
-    parameters.append(f'%out: memref<{result}> {{pith.name = "out"}}')
+    parameters.append(f'%out: {buffer} {{pith.name = "out"}}')
     listed = ",\n                  ".join(parameters)
+    pad = padded(len(p.nest.inputs[0]), p.element, p.pad) if any(p.pad) else ""
     return f"""func.func @einsum({listed}) {{
-  %zero = arith.constant {_zero(p.sums)} : {p.sums}
-  %dst = bufferization.to_tensor %out restrict writable : memref<{result}> to tensor<{result}>
-{made}{_padded(p)}{_core(p)}  bufferization.materialize_in_destination %res in restrict writable %out
-      : (tensor<{result}>, memref<{result}>) -> ()
+  %zero = arith.constant {zero(p.sums)} : {p.sums}
+  %nothing = arith.constant {zero(p.stored)} : {p.stored}
+  %dst = bufferization.to_tensor %out restrict writable : {buffer} to {result}
+{made}{pad}{_core(p)}  bufferization.materialize_in_destination %res in restrict writable %out
+      : ({result}, {buffer}) -> ()
   return
 }}
 """
@@ -83,227 +109,147 @@ def program_source(p: Program) -> str:
 
 def rule_source(nest: Nest) -> str:
     """The op of a nest alone, on whole tensors: what the rule of permutation-invariant axes judges."""
-    inputs = [f"tensor<{_dynamic(len(o))}f32>" for o in nest.inputs]
-    result = f"tensor<{_dynamic(len(nest.result))}f32>"
+    inputs = [tensor_type(len(o), "f32") for o in nest.inputs]
+    result = tensor_type(len(nest.result), "f32")
     parameters = ", ".join([*(f"%a{i}: {t}" for i, t in enumerate(inputs)), f"%out: {result}"])
     names = [f"a{i}" for i in range(len(inputs))]
-    op = _products(nest, names, inputs, "out", result, "res", "f32", "f32", adds=True)
+    op = products(nest, names, inputs, ("out", result), "res", "f32", "f32")
     return f"func.func @rule({parameters}) -> {result} {{\n{op}  return %res : {result}\n}}\n"
-
-
-def _core(p: Program) -> str:
-    """From the operands and ``%dst`` to ``%res``."""
-    nest = p.nest
-    if not nest.contracting:
-        return _nest_op(p, nest, _operands(p), "dst", "res", _closed_body)
-    if p.plain:
-        cleared, init = ("", "dst") if p.adds else (_clear(p), "cleared")
-        return cleared + _nest_op(p, nest, _operands(p)[: len(nest.inputs)], init, "res", _open_body)
-    wide = f"tensor<{_dynamic(len(nest.result))}{p.sums}>"
-    result = f"tensor<{_dynamic(len(nest.result))}{p.stored}>"
-    sums = _zeros("dst", result, wide, "wide")
-    sums += _nest_op(p, nest, _operands(p)[: len(nest.inputs)], "wide", "sums", _open_body, p.sums)
-    return sums + _nest_op(p, nest.over_result(), [("sums", p.sums, nest.result), *_extras(p)], "dst", "res", _finish)
 
 
 #: Name, element type and indexing expressions of an operand.
 _Operand = tuple[str, str, tuple[str, ...]]
 
+#: Makes a body: ``body(names, types, (init, its type))`` ends with ``%tile``.
+_Body = Callable[[Sequence[str], Sequence[str], tuple[str, str]], str]
+
+
+def _core(p: Program) -> str:
+    """From the operands and ``%dst`` to ``%res``.
+
+    Sums that some pattern contracts build up over several tiles, so what follows them is an op of its own. That is
+    also the form in which the lowering of matrix products wants them. What it does not take is one body:
+    products of narrow types, which are rounded, and products that are not summed.
+    """
+    nest = p.nest
+    one_body = p.sums != p.stored or "reduction" not in nest.kinds
+    if not nest.contracting and (one_body or not nest.patterns):
+        cleared, init = ("", "dst") if p.into != FRESH or not nest.patterns else (_cleared(p), "cleared")
+        return cleared + _tiled(p, nest, [*_operands(p), *_bias(p)], init, "res", p.stored, _whole_body(p))
+    if p.plain:
+        cleared, init = ("", "dst") if p.into == ADDED else (_cleared(p), "cleared")
+        return cleared + _tiled(p, nest, _operands(p), init, "res", p.stored, _sums_body(p))
+    over_result = nest.over_result()
+    if over_result.patterns and p.into != ADDED and p.sums == p.stored:
+        sums = _cleared(p) + _tiled(p, nest, _operands(p), "cleared", "sums", p.stored, _sums_body(p))
+        return sums + _tiled(p, over_result, _bias(p), "sums", "res", p.stored, _finish_body(p, in_place=True))
+    sums = zeros("dst", tensor_type(len(nest.result), p.stored), p.sums, "wide")
+    sums += _tiled(p, nest, _operands(p), "wide", "sums", p.sums, _sums_body(p))
+    cleared, init = ("", "dst") if p.into != FRESH or not over_result.patterns else (_cleared(p), "cleared")
+    operands = [("sums", p.sums, nest.result), *_bias(p)]
+    return sums + cleared + _tiled(p, over_result, operands, init, "res", p.stored, _finish_body(p))
+
 
 def _operands(p: Program) -> list[_Operand]:
     names = ["padded" if i == 0 and any(p.pad) else f"a{i}" for i in range(len(p.nest.inputs))]
-    return [*((name, p.element, o) for name, o in zip(names, p.nest.inputs)), *_extras(p)]
+    return [(name, p.element, o) for name, o in zip(names, p.nest.inputs)]
 
 
-def _extras(p: Program) -> list[_Operand]:
+def _bias(p: Program) -> list[_Operand]:
     return [] if p.bias is None else [("bias", p.stored, (p.bias,))]
 
 
-def _nest_op(p: Program, nest: Nest, operands: Sequence[_Operand], init: str, res: str, body, stored="") -> str:
-    """``%res``: a body on the tiles of a ``pith.pit_tile``, or on whole tensors where there is no pattern."""
-    stored = stored or p.stored
-    whole = [f"tensor<{_dynamic(len(o))}{t}>" for _, t, o in operands]
-    result = f"tensor<{_dynamic(len(nest.result))}{stored}>"
+def _cleared(p: Program) -> str:
+    """``%cleared``: ``%dst`` with zeros everywhere, or (:data:`NAMED`) at the places that are computed."""
+    nest = dataclasses.replace(p.nest.over_result(), inputs=())
+    if p.into != NAMED:
+        nest = dataclasses.replace(nest, patterns=())
+
+    def body(names: Sequence[str], types: Sequence[str], init: tuple[str, str]) -> str:
+        return fill(p.stored, *init, "tile", "nothing")
+
+    return _tiled(p, nest, [], "dst", "cleared", p.stored, body)
+
+
+def _tiled(
+    p: Program, nest: Nest, operands: Sequence[_Operand], init: str, result: str, stored: str, body: _Body
+) -> str:
+    """``%result``: a body on the tiles of a ``pith.pit_tile``, or on whole tensors where there is no pattern."""
+    names = [name for name, _, _ in operands]
+    whole = [tensor_type(len(o), t) for _, t, o in operands]
+    out = tensor_type(len(nest.result), stored)
     if not nest.patterns:
-        text = body(p, nest, [name for name, _, _ in operands], whole, init, result)
-        return text.replace("%tile_out", f"%{res}")
+        return body(names, whole, (init, out)).replace("%tile ", f"%{result} ")
     tiles = tiling(nest)
-    inner = [_tile_type(o, t, tiles.tile) for _, t, o in operands]
-    inner_result = _tile_type(nest.result, stored, tiles.tile)
-    names = [f"t_{name}" for name, _, _ in operands]
-    arguments = ", ".join(f"%{n}: {t}" for n, t in zip([*names, "t_init"], [*inner, inner_result]))
-    maps = ", ".join(_map(nest, o) for o in (*(o for _, _, o in operands), nest.result))
+    inner = [tile_type(o, t, tiles.tile) for _, t, o in operands]
+    inner_out = tile_type(nest.result, stored, tiles.tile)
+    names = [f"t_{name}" for name in names]
+    arguments = ", ".join(f"%{n}: {t}" for n, t in zip([*names, "t_init"], [*inner, inner_out]))
+    maps = ", ".join(map_text(nest, o) for o in (*(o for _, _, o in operands), nest.result))
     values = [f"%p{i}" for i, q in enumerate(p.nest.patterns) if q in nest.patterns]
-    values += [f"%{name}" for name, _, _ in operands]
-    types = [*map(_pattern_type, nest.patterns), *whole, result]
+    values += [*(f"%{name}" for name, _, _ in operands), f"%{init}"]
     axes = [nest.dims.index(d) for q in nest.patterns for d in q.axes]
-    return f"""  %{res} = "pith.pit_tile"({", ".join([*values, f"%{init}"])}) ({{
+    return f"""  %{result} = "pith.pit_tile"({", ".join(values)}) ({{
   ^bb0({arguments}):
-{body(p, nest, names, inner, "t_init", inner_result)}    "pith.yield"(%tile_out) : ({inner_result}) -> ()
-  }}) {{indexing_maps = [{maps}], iterator_types = {_kinds(nest)}, axes = {_i64(axes)},
-       tile = {_i64(tiles.tile[d] for d in nest.dims)}, micro_tile = {_i64(tiles.micro_tile)},
-       accumulate = {str(nest.accumulates).lower()}, {_segments(len(nest.patterns), len(operands))}}}
-      : ({", ".join(types)}) -> {result}
+{body(names, inner, ("t_init", inner_out))}    "pith.yield"(%tile) : ({inner_out}) -> ()
+  }}) {{indexing_maps = [{maps}], iterator_types = {kinds_text(nest)}, axes = {i64_array(axes)},
+       tile = {i64_array(tiles.tile[d] for d in nest.dims)}, micro_tile = {i64_array(tiles.micro_tile)},
+       accumulate = {str(nest.accumulates).lower()}, {segments(len(nest.patterns), len(operands))}}}
+      : ({", ".join([*map(pattern_type, nest.patterns), *whole, out])}) -> {out}
 """
 
 
-def _open_body(p: Program, nest: Nest, names, types, init: str, result: str) -> str:
+def _sums_body(p: Program) -> _Body:
     """Sums of products added to a tile."""
-    return _products(nest, names, types, init, result, "tile_out", p.element, p.sums, adds=True)
+
+    def body(names: Sequence[str], types: Sequence[str], init: tuple[str, str]) -> str:
+        return products(p.nest, names, types, init, "tile", p.element, p.sums)
+
+    return body
 
 
-def _closed_body(p: Program, nest: Nest, names, types, init: str, result: str) -> str:
+def _whole_body(p: Program) -> _Body:
     """Whole sums of products, and what follows them."""
-    n = len(nest.inputs)
-    if p.plain and (p.adds or nest.kinds.count("parallel") == len(nest.dims)):
-        return _products(nest, names, types, init, result, "tile_out", p.element, p.sums, p.adds)
-    if p.plain:
-        fill = f"    %t_zero = linalg.fill ins(%zero : {p.sums}) outs(%{init} : {result}) -> {result}\n"
-        return fill + _products(nest, names, types, "t_zero", result, "tile_out", p.element, p.sums, True)
-    wide = result.replace(p.stored + ">", p.sums + ">")
-    sums = _zeros(init, result, wide, "t_wide")
-    sums += _products(nest, names[:n], types[:n], "t_wide", wide, "t_sums", p.element, p.sums, True)
-    return sums + _finish(p, nest, ["t_sums", *names[n:]], [wide, *types[n:]], init, result)
+    n = len(p.nest.inputs)
+
+    def body(names: Sequence[str], types: Sequence[str], init: tuple[str, str]) -> str:
+        if p.plain and p.into != ADDED and "reduction" not in p.nest.kinds:
+            return products(p.nest, names, types, init, "tile", p.element, p.sums)
+        made = zeros(*init, p.sums, "t_wide")
+        wide = init[1].replace(f"{p.stored}>", f"{p.sums}>")
+        made += products(p.nest, names[:n], types[:n], ("t_wide", wide), "t_sums", p.element, p.sums)
+        return made + _finish_body(p)(["t_sums", *names[n:]], [wide, *types[n:]], init)
+
+    return body
 
 
-def _finish(p: Program, nest: Nest, names, types, init: str, result: str) -> str:
-    """Scale, bias, activation, what ``out`` holds, and rounding, element by element."""
-    own = Nest(nest.result, (), nest.result, ())
-    operands = [nest.result, *([(p.bias,)] if p.bias is not None else []), nest.result]
-    maps = ", ".join(_map(own, o) for o in operands)
-    scalars = ["s", *(["b"] if p.bias is not None else []), "o"]
-    arguments = ", ".join(f"%{v}: {t}" for v, t in zip(scalars, [p.sums, *[p.stored] * (len(scalars) - 1)]))
+def _finish_body(p: Program, in_place: bool = False) -> _Body:
+    """Scale, bias, activation, what ``out`` holds, and rounding; ``in_place``: the sums stand in the init."""
+    nest = p.nest.over_result()
     lines, value = "", "s"
     if p.scaled:
         lines, value = f"      %scaled = arith.mulf %s, %scale : {p.sums}\n", "scaled"
     if p.bias is not None:
-        widen, operand = _widened("b", p.stored, p.sums)
+        widen, operand = widened("b", p.stored, p.sums)
         lines += f"{widen}      %biased = arith.addf %{value}, %{operand} : {p.sums}\n"
         value = "biased"
     if p.activation is not None:
         lines += ACTIVATIONS[p.activation].format(z=value, t=p.sums)
         value = "y"
-    if p.adds:
-        widen, operand = _widened("o", p.stored, p.sums)
-        lines += f"{widen}      %added = arith.addf %{value}, %{operand} : {p.sums}\n"
+    if p.into == ADDED:
+        add = "addf" if "f" in p.sums else "addi"
+        widen, operand = widened("o", p.stored, p.sums)
+        lines += f"{widen}      %added = arith.{add} %{value}, %{operand} : {p.sums}\n"
         value = "added"
     if p.sums != p.stored:
         lines += f"      %narrow = arith.truncf %{value} : {p.sums} to {p.stored}\n"
         value = "narrow"
-    inputs = f"{', '.join(f'%{n}' for n in names)} : {', '.join(types)}"
-    return f"""    %tile_out = linalg.generic {{indexing_maps = [{maps}], iterator_types = {_kinds(own)}}}
-        ins({inputs}) outs(%{init} : {result}) {{
-    ^bb0({arguments}):
-{lines}      linalg.yield %{value} : {p.stored}
-    }} -> {result}
-"""
+    scalars = [*([] if in_place else [("s", p.sums)]), *([("b", p.stored)] if p.bias is not None else [])]
+    scalars.append(("s" if in_place else "o", p.stored))
+    expressions = [*([] if in_place else [nest.result]), *([(p.bias,)] if p.bias is not None else [])]
 
+    def body(names: Sequence[str], types: Sequence[str], init: tuple[str, str]) -> str:
+        yielded = f"      linalg.yield %{value} : {p.stored}\n"
+        return generic(nest, list(zip(names, types, expressions)), init, "tile", scalars, lines + yielded)
 
-def _products(nest: Nest, names, types, init: str, result: str, res: str, element: str, sums: str, adds: bool) -> str:
-    """Products of all operands, summed over what the result has not (``adds``: onto ``init``)."""
-    mul, add = ("mulf", "addf") if "f" in sums else ("muli", "addi")
-    maps = ", ".join(_map(nest, o) for o in (*nest.inputs, nest.result))
-    scalars = ", ".join(f"%x{i}: {element}" for i in range(len(names)))
-    lines, value = "", ""
-    for i in range(len(names)):
-        widen, operand = _widened(f"x{i}", element, sums)
-        lines += widen
-        lines += f"      %y{i} = arith.{mul} %{value}, %{operand} : {sums}\n" if value else ""
-        value = f"y{i}" if value else operand
-    if adds:
-        lines += f"      %sum = arith.{add} %acc, %{value} : {sums}\n"
-        value = "sum"
-    inputs = f"{', '.join(f'%{n}' for n in names)} : {', '.join(types)}"
-    return f"""    %{res} = linalg.generic {{indexing_maps = [{maps}], iterator_types = {_kinds(nest)}}}
-        ins({inputs}) outs(%{init} : {result}) {{
-    ^bb0({scalars}, %acc: {sums}):
-{lines}      linalg.yield %{value} : {sums}
-    }} -> {result}
-"""
-
-
-def _clear(p: Program) -> str:
-    """``%cleared``: ``%dst`` with zeros at the places that are computed."""
-    nest = Nest(p.nest.result, (), p.nest.result, p.nest.outer_patterns)
-
-    def body(p: Program, nest: Nest, names, types, init: str, result: str) -> str:
-        return f"    %tile_out = linalg.fill ins(%zero : {p.sums}) outs(%{init} : {result}) -> {result}\n"
-
-    return _nest_op(p, nest, [], "dst", "cleared", body)
-
-
-def _padded(p: Program) -> str:
-    """``%padded``: the first operand with zeros around its last two dimensions."""
-    if not any(p.pad):
-        return ""
-    rank = len(p.nest.inputs[0])
-    whole = f"tensor<{_dynamic(rank)}{p.element}>"
-    sizes, lines = [], ""
-    for d in range(rank):
-        extra = 2 * p.pad[d - rank + 2] if d >= rank - 2 else 0
-        lines += f"  %i{d} = arith.constant {d} : index\n  %n{d} = tensor.dim %a0, %i{d} : {whole}\n"
-        lines += f"  %e{d} = arith.constant {extra} : index\n  %m{d} = arith.addi %n{d}, %e{d} : index\n"
-        sizes.append(f"%n{d}")
-    offsets = ", ".join(["0"] * (rank - 2) + [str(n) for n in p.pad])
-    grown = ", ".join(f"%m{d}" for d in range(rank))
-    return f"""{lines}  %room = tensor.empty({grown}) : {whole}
-  %nil = arith.constant {_zero(p.element)} : {p.element}
-  %frame = linalg.fill ins(%nil : {p.element}) outs(%room : {whole}) -> {whole}
-  %padded = tensor.insert_slice %a0 into %frame[{offsets}] [{", ".join(sizes)}] [{", ".join(["1"] * rank)}]
-      : {whole} into {whole}
-"""
-
-
-def _zeros(like: str, type_: str, zeros: str, name: str) -> str:
-    """``%name``: zeros of type ``zeros``, of the sizes of ``%like``."""
-    lines, sizes = "", []
-    extents = type_.removeprefix("tensor<").split("x")[:-1]
-    for d, extent in enumerate(extents):
-        if extent == "?":
-            lines += f"    %{name}_i{d} = arith.constant {d} : index\n"
-            lines += f"    %{name}_n{d} = tensor.dim %{like}, %{name}_i{d} : {type_}\n"
-            sizes.append(f"%{name}_n{d}")
-    element = zeros.rstrip(">").removeprefix("tensor<").split("x")[-1]
-    return f"""{lines}    %{name}_empty = tensor.empty({", ".join(sizes)}) : {zeros}
-    %{name} = linalg.fill ins(%zero : {element}) outs(%{name}_empty : {zeros}) -> {zeros}
-"""
-
-
-def _widened(name: str, element: str, sums: str) -> tuple[str, str]:
-    """Ops that bring a scalar to the type of the sums, and its name then."""
-    if element == sums:
-        return "", name
-    return f"      %{name}w = arith.{'extf' if 'f' in sums else 'extsi'} %{name} : {element} to {sums}\n", f"{name}w"
-
-
-def _map(nest: Nest, expressions: Sequence[str]) -> str:
-    return f"affine_map<({', '.join(nest.dims)}) -> ({', '.join(expressions)})>"
-
-
-def _kinds(nest: Nest) -> str:
-    return "[" + ", ".join(f'"{k}"' for k in nest.kinds) + "]"
-
-
-def _tile_type(expressions: Sequence[str], element: str, tile: dict[str, int]) -> str:
-    return f"tensor<{''.join(str(tile.get(e) or '?') + 'x' for e in expressions)}{element}>"
-
-
-def _pattern_type(listed) -> str:
-    return f"!pith.pattern<{[-1] * len(listed.axes)}, {list(listed.granularity)}>"
-
-
-def _segments(patterns: int, inputs: int) -> str:
-    used = [*(i < patterns for i in range(MAX_PATTERNS)), *(i < inputs for i in range(_INPUTS)), True]
-    return f"operandSegmentSizes = array<i32: {', '.join(str(int(u)) for u in used)}>"
-
-
-def _i64(values) -> str:
-    return f"array<i64: {', '.join(map(str, values))}>"
-
-
-def _dynamic(rank: int) -> str:
-    return "?x" * rank
-
-
-def _zero(element: str) -> str:
-    return "0.0" if "f" in element else "0"
+    return body

@@ -47,8 +47,9 @@ def _require_invariant(program: Program, names: Mapping[str, str], where: str) -
     refused = {nest.dims[r.axis]: r.reason for r in verdict.refusals} if verdict is not None else {}
     for d in (d for p in nest.patterns for d in p.axes):
         if d in refused:
+            reason = _named(refused[d], nest.dims, names)
             raise UnsupportedError(
-                f"{names[d]!r} cannot have a pattern: its axis may not be permuted: {_named(refused[d], nest.dims, names)}",
+                f"{names[d]!r} cannot have a pattern: its axis may not be permuted: {reason}",
                 where=where,
                 hint="put the pattern on another axis",
             )
