@@ -105,11 +105,8 @@ def ranks_of(fmt: Format, dims: str | None = None) -> tuple[tuple[Rank, ...], st
     out = []
     inside_out = list(reversed(digit_order(fmt)))
     for i, (e, level) in enumerate(zip(fmt.exprs, fmt.levels)):
-        if (
-            e.minus is not None
-            or str(level) not in ("dense", "compressed", "bitmask")
-            and (level.kind != "nm" or level.h == 1)
-        ):
+        known = str(level) in ("dense", "compressed", "bitmask") or (level.kind == "nm" and level.h > 1)
+        if e.minus is not None or not known:
             raise FormatError(f"the notation of ranks has no word for the level {e} : {level}", hint="use str(fmt)")
         number = [j for j in inside_out if fmt.exprs[j].dim == e.dim].index(i)
         out.append(Rank(level.g, e.mod, dim=letters[e.dim], kind=level.kind, number=number))

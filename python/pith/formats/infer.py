@@ -68,8 +68,8 @@ def infer(mask: np.ndarray, value_bytes: int, *, padded: bool = False, limit: in
 
     Semantics: candidates are ``M0->C0`` (dense), ``C0(*)`` (CSR), ``C0->M0(*)`` (CSC), ``C0(bitmask)``; with
         blocks B of up to 32x32, ``B C0(G:H)``, ``B C0(*)`` (BSR) and ``B C0(bitmask)``; and in two ranks
-        ``V C1(G:H)->V C0(G:H)`` and ``V C1(*)->V C0(G:H)``; and of diagonals ``band(l:u)`` and ``dia``. H is 2 to 32; heights of blocks and V are powers
-        of two up to 32. Every G is the smallest the matrix obeys.
+        ``V C1(G:H)->V C0(G:H)`` and ``V C1(*)->V C0(G:H)``; and of diagonals ``band(l:u)`` and ``dia``. H is
+        2 to 32; heights of blocks and V are powers of two up to 32. Every G is the smallest the matrix obeys.
     Shapes: mask: a Boolean matrix. Only blocks and groups that divide it, unless ``padded``.
     Errors: :class:`pith.ShapeError` when it is not a matrix or has no elements.
 

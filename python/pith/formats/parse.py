@@ -26,8 +26,8 @@ def parse_format(text: str) -> HSS | Format:
     """Parse any text that names a format.
 
     Semantics: ``C1(3:4)->C0(2:4)`` gives an :class:`HSS`; ``dense``, ``csr``, ``csc``, ``coo``, ``dia``,
-        ``bsr(4x4)``, ``band(1:1)`` and ``d0 : dense, d1 : compressed`` give a :class:`Format`; ``nm(2:4)`` is ``C0(2:4)``. `` pad`` at the end
-        of any of them stores shapes rounded up.
+        ``bsr(4x4)``, ``band(1:1)`` and ``d0 : dense, d1 : compressed`` give a :class:`Format`; ``nm(2:4)`` is
+        ``C0(2:4)``. `` pad`` at the end of any of them stores shapes rounded up.
     Errors: :class:`pith.FormatError` that names the part that does not parse.
 
     Example:
