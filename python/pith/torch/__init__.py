@@ -13,8 +13,10 @@ from ..errors import ToolError
 if TYPE_CHECKING:
     from .autograd import sparse_linear
     from .importer import import_program
+    from .interval_attention import attention, intervals_of
     from .layers import SparseLinear
     from .program import ImportedProgram, Input, Parameter
+    from .ragged import Unpadded, unpad
     from .sparsify import sparsify_
 
 __all__ = [
@@ -22,9 +24,13 @@ __all__ = [
     "Input",
     "Parameter",
     "SparseLinear",
+    "Unpadded",
+    "attention",
     "import_program",
+    "intervals_of",
     "sparse_linear",
     "sparsify_",
+    "unpad",
 ]
 
 _HOME = {
@@ -32,9 +38,13 @@ _HOME = {
     "Input": "program",
     "Parameter": "program",
     "SparseLinear": "layers",
+    "Unpadded": "ragged",
+    "attention": "interval_attention",
     "import_program": "importer",
+    "intervals_of": "interval_attention",
     "sparse_linear": "autograd",
     "sparsify_": "sparsify",
+    "unpad": "ragged",
 }
 
 

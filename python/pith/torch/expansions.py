@@ -1,0 +1,136 @@
+"""Rewrites of pith's own ops in an imported graph: ``pith.mark``, ``pith.reshape`` and ``pith.attention``."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+
+from .._mlir import arith, ir, tensor
+from ..dialect import AttentionOp, shape_of
+from ..dialect.ops_format import CompressOp, DecompressOp
+from ..errors import ImportProgramError
+from ..formats import DYNAMIC, Format
+from .names import check_fits
+
+_PREFIX = "torch.pith."
+
+
+def expand_pith_ops(module: ir.Module, activations: Mapping[str, Format]) -> None:
+    """Rewrite the ``torch.operator`` forms of the ops of :mod:`pith.torch.ops` on builtin tensors.
+
+    Args:
+        activations: format per name that a ``pith.mark`` carries.
+    """
+    found: list[ir.Operation] = []
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name == "torch.operator" and _name(op).startswith(_PREFIX):
+            found.append(op)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+    rules = {"reshape": _reshape, "mark": lambda op: _mark(op, activations), "attention": _attention}
+    for op in found:
+        with ir.InsertionPoint(op), op.location:
+            result = rules[_name(op).removeprefix(_PREFIX)](op)
+            new = _create("torch_c.from_builtin_tensor", op.results[0].type, result)
+        op.results[0].replace_all_uses_with(new)
+        op.erase()
+
+
+def _mark(op: ir.Operation, activations: Mapping[str, Format]) -> ir.Value:
+    source, name = _to_builtin(op.operands[0]), _string(op.operands[1])
+    fmt = activations[name]
+    check_fits(fmt, shape_of(source.type), f"output of {name}")
+    return DecompressOp.build(CompressOp.build(source, fmt).operation.results[0]).operation.results[0]
+
+
+def _attention(op: ir.Operation) -> ir.Value:
+    """``pith.attention`` into a tensor of its own; the scale is a constant of the graph."""
+    query, key, value, intervals = (_to_builtin(v) for v in list(op.operands)[:4])
+    type_ = _tensor_type(op.results[0].type)
+    index, shape = ir.IndexType.get(), shape_of(type_)
+    sizes = [tensor.dim(query, arith.constant(index, d)) if n == DYNAMIC else n for d, n in enumerate(shape)]
+    out = tensor.empty(sizes, type_.element_type)
+    scale = arith.constant(ir.F64Type.get(), ir.FloatAttr(op.operands[4].owner.attributes["value"]).value)
+    absent = dict.fromkeys(("lse_result", "lse", "pattern", "global_tokens", "reach"))
+    named = {"query": query, "key": key, "value": value, "scale": scale, "out": out, "intervals": intervals}
+    return AttentionOp(result=type_, **named, **absent).result
+
+
+def _reshape(op: ir.Operation) -> ir.Value:
+    """Collapse every group of source dimensions to one, then expand each to its result dimensions."""
+    source, type_ = _to_builtin(op.operands[0]), _tensor_type(op.results[0].type)
+    groups = json.loads(_string(op.operands[2]))
+    before = [dims for dims, _ in groups]
+    after = [dims for _, dims in groups]
+    shape, target = shape_of(source.type), shape_of(type_)
+    sizes = [_product(shape[d] for d in dims) for dims in before]
+    sizes = [_product(target[d] for d in dims) if s == DYNAMIC else s for s, dims in zip(sizes, after)]
+    flat = ir.RankedTensorType.get([_mlir_size(s) for s in sizes], type_.element_type)
+    if any(len(dims) > 1 for dims in before):
+        source = tensor.collapse_shape(_collapsed(source.type, before), source, before)
+    if source.type != flat:
+        source = tensor.cast(flat, source)
+    if all(len(dims) == 1 for dims in after):
+        return source
+    index = ir.IndexType.get()
+    wanted = list(op.operands[1].owner.operands)
+    dynamic = []
+    for g, dims in enumerate(after):
+        unknown = [d for d in dims if target[d] == DYNAMIC]
+        if len(unknown) == 1:
+            whole = tensor.dim(source, arith.constant(index, g))
+            rest = _product(target[d] for d in dims if d not in unknown)
+            dynamic.append(arith.divui(whole, arith.constant(index, rest)) if rest > 1 else whole)
+        else:
+            dynamic += [arith.index_cast(index, _create("torch_c.to_i64", _i64(), wanted[d])) for d in unknown]
+    return tensor.expand_shape(type_, source, after, dynamic, [_mlir_size(s) for s in target])
+
+
+def _collapsed(type_: ir.RankedTensorType, groups: list[list[int]]) -> ir.RankedTensorType:
+    shape = shape_of(type_)
+    sizes = [_mlir_size(_product(shape[d] for d in dims)) for dims in groups]
+    return ir.RankedTensorType.get(sizes, type_.element_type)
+
+
+def _product(sizes: Iterable[int]) -> int:
+    """Product of sizes; DYNAMIC when one of them is."""
+    out = 1
+    for size in sizes:
+        out = DYNAMIC if DYNAMIC in (out, size) else out * size
+    return out
+
+
+def _mlir_size(size: int) -> int:
+    return ir.ShapedType.get_dynamic_size() if size == DYNAMIC else size
+
+
+def _tensor_type(vtensor: ir.Type) -> ir.RankedTensorType:
+    """``!torch.vtensor<[?,8],si64>`` as ``tensor<?x8xi64>``."""
+    match = re.fullmatch(r"!torch\.vtensor<\[([^\]]*)\],\s*(.+)>", str(vtensor))
+    if match is None:
+        raise ImportProgramError(f"expects a tensor of known rank, got {vtensor}")
+    dims = "".join(f"{d.strip()}x" for d in match[1].split(",") if d.strip())
+    return ir.RankedTensorType(ir.Type.parse(f"tensor<{dims}{re.sub(r'^[su]i', 'i', match[2])}>"))
+
+
+def _name(op: ir.Operation) -> str:
+    return ir.StringAttr(op.attributes["name"]).value
+
+
+def _to_builtin(value: ir.Value) -> ir.Value:
+    return _create("torch_c.to_builtin_tensor", _tensor_type(value.type), value)
+
+
+def _string(value: ir.Value) -> str:
+    return ir.StringAttr(value.owner.attributes["value"]).value
+
+
+def _i64() -> ir.Type:
+    return ir.IntegerType.get_signless(64)
+
+
+def _create(name: str, type_: ir.Type, operand: ir.Value) -> ir.Value:
+    return ir.Operation.create(name, results=[type_], operands=[operand]).results[0]
