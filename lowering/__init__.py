@@ -20,6 +20,7 @@ PASSES: dict[str, str] = {
     "convert-x86-tiles-to-llvm": "pith.lowering.x86.convert_x86_tiles_to_llvm:ConvertX86TilesToLLVMPass",
     "pith-assemble-arguments": "pith.lowering.assemble_arguments:AssembleArgumentsPass",
     "pith-protect-arguments": "pith.lowering.protect_arguments:ProtectArgumentsPass",
+    "pith-retain-loop-annotations": "pith.lowering.retain_loop_annotations:RetainLoopAnnotationsPass",
     "pith-sparsify": "pith.lowering.sparsify:SparsifyPass",
     "pith-emulate-x86": "pith.lowering.x86.emulate_x86:EmulateX86Pass",
     "pith-gpu-module-to-binary": "pith.lowering.gpu_module_to_binary:GpuModuleToBinaryPass",
@@ -60,7 +61,7 @@ PIPELINES: dict[str, str] = {
         "finalize-memref-to-llvm{use-generic-functions=true},convert-scf-to-cf,"
         "convert-openmp-to-llvm,convert-complex-to-standard,convert-math-to-llvm,convert-math-to-libm,"
         "convert-index-to-llvm,convert-ub-to-llvm,convert-arith-to-llvm,convert-func-to-llvm,convert-cf-to-llvm,"
-        "reconcile-unrealized-casts"
+        "reconcile-unrealized-casts,pith-retain-loop-annotations"
     ),
     "pith-to-llvm": "pith-to-linalg,linalg-to-vector,vector-to-llvm",
     # Path (a) for all that upstream can say, whatever templates exist; and path (b) for everything.

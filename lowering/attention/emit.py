@@ -5,16 +5,14 @@ Code it emits (B: queries of a block; R: rows of a register tile; all vectors ar
     scf.parallel (sequence, head, block)
       places, live, seen, span                          which queries, and what they see
       queries[D][B] = scale * log2(e) * query^T
-      stream of keys: an interval, or a list of positions
-      for each chunk of the stream
+      for each chunk of a stream of keys: an interval, blocks of it, then global tokens
         for each R keys        scores[u][:] = <key u, queries>            R x vectors accumulators over D
-        if some query does not see all of the chunk       scores = -inf there
+        where some query does not see all of the chunk                    scores = -inf
         weights = exp2(scores - largest), totals
         for each R features    sums[d][:] = sums[d][:] * fade + value[u][d] * weights[u][:]     over the chunk
       out[places] = (sums / totals)^T;  lse[places] = log(totals) + largest
 
-Blocks of global tokens come after the others: their queries are gathered, see all that is in reach, and
-are left out of the blocks they lie in.
+Queries that are global tokens are left out there; a second loop gathers them, a vector at a time.
 """
 
 from __future__ import annotations
@@ -30,12 +28,12 @@ from .. import builder as b
 from ..bfloat16 import round_to_bfloat16
 from ..builder import Index
 from ..isa import Isa
-from ..panel.arithmetic import convert
 from ..transpose import copy_transposed
-from .keys import BlockLists, KeyStream, flag_tokens, sort_blocks, stream_of
-from .operands import CHUNK_KEYS, Blocking, Operands, scratch
-from .queries import LO, REACH_LO, QueryBlock, Span
-from .tile import Row, Softmax
+from .keys import BlockLists, block_stream, flag_tokens, interval_stream, sort_blocks, token_stream
+from .meeting import Meeting
+from .operands import Blocking, Operands, scratch
+from .queries import LO, REACH_LO, QueryBlock
+from .tile import Softmax
 
 
 def emit_attention(op: AttentionOp, isa: Isa) -> Operands:
@@ -45,8 +43,14 @@ def emit_attention(op: AttentionOp, isa: Isa) -> Operands:
     flags = None if o.global_tokens is None else flag_tokens(o.global_tokens, b.maximum(o.keys, o.queries))
     lists = None if o.blocks is None else sort_blocks(o.blocks, b.ceildiv(o.queries, o.granularity[0]))
     kernel = _Kernel(o, blocking, flags, lists)
-    work = b.product([o.batch, o.heads, o.queries, b.minimum(o.keys, 256), (o.depth + o.width) // blocking.lanes + 1])
+    per_key = b.product([o.batch, o.heads, (o.depth + o.width) // blocking.lanes + 1])
+    work = b.product([per_key, o.queries, b.minimum(o.keys, 256)])
     b.parallel_loop([o.batch, o.heads, kernel.tasks], kernel.task, work)
+    if o.global_tokens is not None:
+        tokens = b.dim_size(o.global_tokens, 1)
+        kernel = dataclasses.replace(kernel, blocking=blocking.narrow())
+        sizes = [o.batch, o.heads, b.ceildiv(tokens, kernel.blocking.queries)]
+        b.parallel_loop(sizes, kernel.token_task, b.product([per_key, tokens, o.keys]))
     return o
 
 
@@ -70,114 +74,37 @@ class _Kernel:
         return -(-self.tall // self.blocking.queries)
 
     @property
-    def plain_tasks(self) -> Index:
-        """Tasks per head but for global tokens."""
-        return b.mul(b.ceildiv(self.operands.queries, self.tall), self.parts)
-
-    @property
     def tasks(self) -> Index:
         """Tasks per head."""
-        return b.add(self.plain_tasks, b.ceildiv(self.operands.tokens, self.blocking.queries))
+        return b.mul(b.ceildiv(self.operands.queries, self.tall), self.parts)
 
     def task(self, batch: ir.Value, head: ir.Value, number: ir.Value) -> None:
-        """One block of queries."""
-        row, extent, is_global = self._extent(number)
-        block = QueryBlock.at(self.operands, self.blocking, self.flags, (batch, head), is_global, extent)
-        span = block.look_up()
-        state = Softmax.start(self.blocking, block.transposed(), self.operands.width)
-        stream = stream_of(block, span, self.lists, row)
-        self._chunks(_Meeting(block, span, stream, state), False, (0, stream.count))
-        if self.flags is not None:
-            self._chunks(_Meeting(block, span, stream, state), True, (stream.count, stream.total))
-        _write(block, state)
-
-    def _extent(self, number: ir.Value) -> tuple[Index, tuple[Index, Index], ir.Value | None]:
-        """Row of the pattern's blocks, the queries (or entries of the list of global tokens), which of them it is."""
+        """One block of queries that are no global tokens."""
         o, n = self.operands, self.blocking.queries
         row = b.div(number, self.parts)
         first = b.add(b.mul(row, self.tall), b.mul(b.mod(number, self.parts), n))
         end = b.minimum(b.minimum(b.add(first, n), b.mul(b.add(row, 1), self.tall)), o.queries)
-        if self.flags is None:
-            return row, (first, end), None
-        is_global = arith.cmpi(arith.CmpIPredicate.uge, number, b.value(self.plain_tasks))
-        entry = b.mul(b.sub(number, self.plain_tasks), n)
-        extent = zip((entry, b.minimum(b.add(entry, n), o.tokens)), (first, end))
-        first, end = (arith.select(is_global, b.value(t), b.value(p)) for t, p in extent)
-        return row, (first, end), is_global
+        block = QueryBlock.at(o, self.blocking, self.flags, (batch, head), False, (first, end))
+        span = block.look_up()
+        state = Softmax.start(self.blocking, block.transposed(), o.width)
+        stream = interval_stream(span) if self.lists is None else block_stream(block, span, self.lists, row)
+        meeting = Meeting.of(block, span, state)
+        meeting.run(stream, LO)
+        if o.global_tokens is not None:
+            tokens = token_stream(block, span, o.global_tokens)
+            meeting.run(tokens, REACH_LO, but_for=LO if self.lists is None else None)
+        _write(block, state)
 
-    def _chunks(self, meeting: _Meeting, of_tokens: bool, span: tuple[Index, Index]) -> None:
-        lo, hi = span
-        count = b.sub(hi, lo)
-        pieces = b.maximum(b.ceildiv(count, CHUNK_KEYS), 1)
-        step = b.mul(b.maximum(b.ceildiv(b.ceildiv(count, pieces), self.blocking.rows), 1), self.blocking.rows)
-        b.for_loop(lo, hi, lambda u: meeting.chunk(u, b.minimum(step, b.sub(hi, u)), of_tokens), step=step)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Meeting:
-    """A block of queries and its stream of keys."""
-
-    block: QueryBlock
-    span: Span
-    stream: KeyStream
-    state: Softmax
-
-    def chunk(self, first: ir.Value, count: Index, of_tokens: bool) -> None:
-        """Entries ``first`` up to ``first + count`` of the stream."""
-        o, state = self.block.operands, self.state
-        keys, values = self._rows(o.key, first, count), self._rows(o.value, first, count)
-        state.score(keys, count, o.depth)
-
-        def position(u: Index) -> ir.Value:
-            return self.stream.at(b.add(first, u))
-
-        if of_tokens:
-            state.hide(position, count, self.block.seen, REACH_LO)
-        else:
-            b.only_if(self._is_edge(first, count), lambda: state.hide(position, count, self.block.seen, LO))
-        state.weigh(count)
-        state.accumulate(values, count, o.width)
-
-    def _is_edge(self, first: ir.Value, count: Index) -> ir.Value:
-        """Some query does not see some key of the chunk."""
-        ends = [first, b.sub(b.add(first, count), 1)]
-        if self.stream.is_sorted:
-            least, most = (self.stream.at(u) for u in ends)
-        else:
-
-            def widen(u: ir.Value, least: ir.Value, most: ir.Value) -> list[ir.Value]:
-                at = self.stream.at(u)
-                return [arith.minui(least, at), arith.maxui(most, at)]
-
-            at = self.stream.at(first)
-            least, most = b.for_loop(first, b.add(first, count), widen, [at, at])
-        before = b.less(least, self.span.all_from)
-        return arith.ori(before, arith.cmpi(arith.CmpIPredicate.uge, most, self.span.all_to))
-
-    def _rows(self, source: ir.Value, first: ir.Value, count: Index) -> Row:
-        """Where the features of the chunk's keys are; narrow ones are widened into scratch memory first."""
-        o, block = self.block.operands, self.block
-        shared = b.div(block.head, b.div(o.heads, b.dim_size(source, 1)))
-
-        def stored(u: Index) -> tuple[ir.Value, list[ir.Value]]:
-            return source, [block.batch, b.value(shared), self.stream.at(b.add(first, u))]
-
-        if not o.is_narrow:
-            return stored
-        depth = source.type.get_dim_size(3)
-        wide = scratch([CHUNK_KEYS, depth], block.blocking.element)
-
-        def widen(u: ir.Value) -> None:
-            memory, at = stored(u)
-            b.for_loop(0, depth, lambda d: _widened(memory, [*at, d], wide, [u, d]))
-
-        b.for_loop(0, count, widen)
-        return lambda u: (wide, [b.value(u)])
-
-
-def _widened(source: ir.Value, at: list[ir.Value], target: ir.Value, to: list[ir.Value]) -> None:
-    x = memref.load(source, [b.value(i) for i in at])
-    memref.store(convert(x, target.type.element_type), target, [b.value(i) for i in to])
+    def token_task(self, batch: ir.Value, head: ir.Value, number: ir.Value) -> None:
+        """Some queries that are global tokens."""
+        o, n = self.operands, self.blocking.queries
+        first = b.mul(number, n)
+        end = b.minimum(b.add(first, n), b.dim_size(o.global_tokens, 1))
+        block = QueryBlock.at(o, self.blocking, self.flags, (batch, head), True, (first, end))
+        span = block.look_up()
+        state = Softmax.start(self.blocking, block.transposed(), o.width)
+        Meeting.of(block, span, state).run(interval_stream(span), LO)
+        _write(block, state)
 
 
 def _write(block: QueryBlock, state: Softmax) -> None:

@@ -15,20 +15,16 @@ from .queries import QueryBlock, Span
 
 @dataclasses.dataclass(frozen=True)
 class KeyStream:
-    """Positions of keys, those of global tokens last.
+    """Positions of keys.
 
     Attributes:
         listed: the positions; None for those from ``first`` on, one after the other.
-        count: of the positions the intervals are about.
-        total: with global tokens.
-        is_sorted: the first ``count`` positions ascend.
+        count: how many.
     """
 
     listed: ir.Value | None
     first: Index
     count: Index
-    total: Index
-    is_sorted: bool
 
     def at(self, u: Index) -> ir.Value:
         """Position of entry ``u``."""
@@ -45,30 +41,35 @@ class BlockLists:
     columns: ir.Value
 
 
-def stream_of(block: QueryBlock, span: Span, lists: BlockLists | None, pattern_row: Index) -> KeyStream:
-    """The keys that some query of ``block`` sees.
+def interval_stream(span: Span) -> KeyStream:
+    """All keys from the first to the last that a query sees."""
+    end = b.maximum(span.end, span.first)
+    return KeyStream(None, span.first, b.sub(end, span.first))
 
-    Global tokens are left out of the intervals and listed after them, so each key occurs once.
-    """
-    o = block.operands
-    if o.global_tokens is None and lists is None:
-        return KeyStream(None, span.first, b.sub(b.value(b.maximum(span.end, span.first)), span.first), 0, True)
-    i32 = ir.IntegerType.get_signless(32)
-    room = memref.alloc(
-        ir.MemRefType.get([ir.ShapedType.get_dynamic_size()], i32), [b.value(b.add(o.keys, o.tokens))], []
-    )
-    writer = _Writer(block, room)
-    everything = lambda: [writer.interval(span.first, span.end, b.value(0))]  # noqa: E731
-    if lists is None:
-        (count,) = everything()
-    else:
-        listed: Callable[[], list[ir.Value]] = lambda: [writer.blocks(span, lists, pattern_row)]  # noqa: E731
-        if block.is_global is None:
-            (count,) = listed()
-        else:
-            (count,) = b.if_else(block.is_global, everything, listed, [ir.IndexType.get()])
-    total = count if o.global_tokens is None else writer.tokens(span, count)
-    return KeyStream(room, 0, count, total, lists is None)
+
+def block_stream(block: QueryBlock, span: Span, lists: BlockLists, row: Index) -> KeyStream:
+    """The keys of ``span`` in the blocks listed for ``row``, without global tokens (:func:`token_stream`)."""
+    writer = _Writer(block, _room(block.operands.keys))
+    width = block.operands.granularity[1]
+
+    def one(entry: ir.Value, count: ir.Value) -> list[ir.Value]:
+        start = b.mul(load_signed(lists.columns, [entry]), width)
+        first, end = b.maximum(start, span.first), b.minimum(b.add(start, width), span.end)
+        return [writer.interval(first, end, count)]
+
+    lo, hi = (memref.load(lists.bounds, [b.value(b.add(row, i))]) for i in (0, 1))
+    (count,) = b.for_loop(lo, hi, one, [b.value(0)])
+    return KeyStream(writer.room, 0, count)
+
+
+def token_stream(block: QueryBlock, span: Span, tokens: ir.Value) -> KeyStream:
+    """The global tokens that some query of the block reaches."""
+    return _Writer(block, _room(b.dim_size(tokens, 1))).tokens(span, tokens)
+
+
+def _room(count: Index) -> ir.Value:
+    """Memory for positions; one more is written than is kept."""
+    return b.alloc([b.add(count, 1)], ir.IntegerType.get_signless(32))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,45 +81,33 @@ class _Writer:
 
     def interval(self, first: Index, end: Index, count: ir.Value) -> ir.Value:
         """Append all but global tokens of an interval; returns the new count."""
-        i32, index = ir.IntegerType.get_signless(32), ir.IndexType.get()
         flags = self.block.flags
         row = None if flags is None else b.value(shared_index(flags, self.block.batch))
 
         def one(j: ir.Value, n: ir.Value) -> list[ir.Value]:
-            memref.store(arith.index_cast(i32, j), self.room, [n])
             if flags is None:
-                return [arith.addi(n, b.value(1))]
-            skipped = arith.index_castui(index, memref.load(flags, [row, j]))
-            return [arith.addi(n, arith.subi(b.value(1), skipped))]
+                return [self._append(j, n, None)]
+            flag = memref.load(flags, [row, j])
+            return [self._append(j, n, arith.cmpi(arith.CmpIPredicate.eq, flag, b.zero_of(flag.type)))]
 
         return b.for_loop(first, end, one, [count])[0]
 
-    def blocks(self, span: Span, lists: BlockLists, row: Index) -> ir.Value:
-        """Append what the listed blocks and ``span`` share."""
-        width = self.block.operands.granularity[1]
-
-        def one(entry: ir.Value, n: ir.Value) -> list[ir.Value]:
-            start = b.mul(load_signed(lists.columns, [entry]), width)
-            first, end = b.maximum(start, span.first), b.minimum(b.add(start, width), span.end)
-            return [self.interval(first, end, n)]
-
-        lo, hi = (memref.load(lists.bounds, [b.value(b.add(row, i))]) for i in (0, 1))
-        return b.for_loop(lo, hi, one, [b.value(0)])[0]
-
-    def tokens(self, span: Span, count: ir.Value) -> ir.Value:
-        """Append the global tokens that some query reaches."""
-        o = self.block.operands
-        row = shared_index(o.global_tokens, self.block.batch)
-        i32, index = ir.IntegerType.get_signless(32), ir.IndexType.get()
+    def tokens(self, span: Span, tokens: ir.Value) -> KeyStream:
+        """The stream of the global tokens in reach."""
+        row = b.value(shared_index(tokens, self.block.batch))
 
         def one(t: ir.Value, n: ir.Value) -> list[ir.Value]:
-            named = load_signed(o.global_tokens, [row, t])
-            memref.store(arith.index_cast(i32, named), self.room, [n])
+            named = load_signed(tokens, [row, t])
             after = arith.cmpi(arith.CmpIPredicate.uge, named, span.reach_first)
-            reached = arith.andi(after, b.less(named, span.reach_end))
-            return [arith.addi(n, arith.index_castui(index, reached))]
+            return [self._append(named, n, arith.andi(after, b.less(named, span.reach_end)))]
 
-        return b.for_loop(0, o.tokens, one, [count])[0]
+        (count,) = b.for_loop(0, b.dim_size(tokens, 1), one, [b.value(0)])
+        return KeyStream(self.room, 0, count)
+
+    def _append(self, position: ir.Value, count: ir.Value, keep: ir.Value | None) -> ir.Value:
+        memref.store(arith.index_cast(ir.IntegerType.get_signless(32), position), self.room, [count])
+        one = b.value(1) if keep is None else arith.index_castui(ir.IndexType.get(), keep)
+        return arith.addi(count, one)
 
 
 def flag_tokens(tokens: ir.Value, length: Index) -> ir.Value:

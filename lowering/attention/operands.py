@@ -41,6 +41,10 @@ class Blocking:
         lanes = isa.vector_bytes // (8 if isinstance(element, ir.F64Type) else 4)
         return cls(element, lanes, *((2, 8) if isa.vector_registers >= 32 else (3, 4)))
 
+    def narrow(self) -> Blocking:
+        """For few queries: one vector, eight rows."""
+        return dataclasses.replace(self, vectors=1, rows=8)
+
     @property
     def queries(self) -> int:
         """Of a block."""
@@ -114,11 +118,6 @@ class Operands:
     @property
     def keys(self) -> Index:
         return b.dim_size(self.key, 2)
-
-    @property
-    def tokens(self) -> Index:
-        """Global tokens of a sequence."""
-        return 0 if self.global_tokens is None else b.dim_size(self.global_tokens, 1)
 
     def computed_type(self) -> ir.Type:
         """Of scores and sums."""

@@ -42,7 +42,8 @@ class QueryBlock:
 
     Attributes:
         batch, head: which sequence and head.
-        is_global: the queries are global tokens; None where there are none.
+        flags: 1 where a position is a global token; None where there are none.
+        of_tokens: the queries are global tokens.
         first: of the queries, or of the entries of ``global_tokens`` that name them.
         end: where the queries (entries) end that belong to the block.
         places: the positions of the queries; those past the end repeat position 0.
@@ -55,7 +56,7 @@ class QueryBlock:
     flags: ir.Value | None
     batch: ir.Value
     head: ir.Value
-    is_global: ir.Value | None
+    of_tokens: bool
     first: Index
     end: Index
     places: ir.Value
@@ -69,14 +70,14 @@ class QueryBlock:
         blocking: Blocking,
         flags: ir.Value | None,
         where: tuple[ir.Value, ir.Value],
-        is_global: ir.Value | None,
+        of_tokens: bool,
         extent: tuple[Index, Index],
     ) -> QueryBlock:
         """The block of queries ``extent`` of sequence and head ``where``; nothing is filled in yet."""
         n = blocking.queries
         i8, i32 = (ir.IntegerType.get_signless(bits) for bits in (8, 32))
         room = scratch([n], ir.IndexType.get()), scratch([n], i8), scratch([4, n], i32)
-        return cls(operands, blocking, flags, *where, is_global, *extent, *room)
+        return cls(operands, blocking, flags, *where, of_tokens, *extent, *room)
 
     def place(self, i: Index) -> ir.Value:
         """Position of query ``i`` of the block."""
@@ -98,24 +99,17 @@ class QueryBlock:
     def _locate(self, entry: Index) -> tuple[ir.Value, ir.Value]:
         """Position of a query, and whether it is computed here."""
         inside = b.less(entry, self.end)
-        if self.is_global is None:
-            return arith.select(inside, b.value(entry), b.value(0)), inside
+        safe = arith.select(inside, b.value(entry), b.value(0))
         tokens = self.operands.global_tokens
-
-        def token() -> list[ir.Value]:
-            safe = arith.select(inside, b.value(entry), b.value(0))
-            named = load_signed(tokens, [shared_index(tokens, self.batch), safe])
+        if tokens is None or self.flags is None:
+            return safe, inside
+        row = b.value(shared_index(tokens, self.batch))
+        if self.of_tokens:
+            named = load_signed(tokens, [row, safe])
             legal = arith.andi(inside, b.less(named, self.operands.queries))
-            return [arith.select(legal, named, b.value(0)), legal]
-
-        def position() -> list[ir.Value]:
-            place = arith.select(inside, b.value(entry), b.value(0))
-            flag = memref.load(self.flags, [b.value(shared_index(tokens, self.batch)), place])
-            own = arith.cmpi(arith.CmpIPredicate.eq, flag, b.zero_of(flag.type))
-            return [place, arith.andi(inside, own)]
-
-        place, live = b.if_else(self.is_global, token, position, [ir.IndexType.get(), inside.type])
-        return place, live
+            return arith.select(legal, named, b.value(0)), legal
+        flag = memref.load(self.flags, [row, safe])
+        return safe, arith.andi(inside, arith.cmpi(arith.CmpIPredicate.eq, flag, b.zero_of(flag.type)))
 
     def _bound(self, i: ir.Value, place: ir.Value, live: ir.Value, span: tuple[ir.Value, ...]) -> list[ir.Value]:
         """Note what query ``i`` sees, and widen the block's span by it."""
@@ -125,8 +119,8 @@ class QueryBlock:
         if o.reach is not None:
             reach = self._interval(o.reach, place)
             reach_first, reach_end = _joined(live, reach, (reach_first, reach_end))
-            lo, hi = (arith.select(self.is_global, r, x) for r, x in zip(reach, (lo, hi)))
             self._note(i, REACH_LO, reach)
+            lo, hi = reach if self.of_tokens else (lo, hi)
         self._note(i, LO, (lo, hi))
         sees = arith.andi(live, b.less(lo, hi))
         blind = arith.andi(live, arith.cmpi(arith.CmpIPredicate.uge, lo, hi))

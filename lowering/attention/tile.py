@@ -14,14 +14,34 @@ from pith._mlir import arith, ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
+from ..retain_loop_annotations import keep_rolled
 from .exp2 import exp2_up_to_one
 from .operands import CHUNK_KEYS, Blocking, scratch
 
-#: Features, and keys, of one unrolled step.
-UNROLLED_FEATURES, UNROLLED_KEYS = 8, 1
+#: Features of one unrolled step of a product for scores.
+UNROLLED_FEATURES = 8
 
 #: ``row(u)``: the memory of key ``u`` of a chunk, and the leading indices of its features.
 Row = Callable[[Index], tuple[ir.Value, list[ir.Value]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Bounds:
+    """Which keys a vector of queries is shown: those in an interval, but for those in another.
+
+    Attributes:
+        inside, outside: first key and end of the intervals, vectors of i32.
+    """
+
+    inside: tuple[ir.Value, ir.Value]
+    outside: tuple[ir.Value, ir.Value] | None = None
+
+    def show(self, key: ir.Value) -> ir.Value:
+        """Lanes that are shown ``key``."""
+        shown = _between(self.inside, key)
+        if self.outside is None:
+            return shown
+        return arith.andi(shown, arith.xori(_between(self.outside, key), arith.constant(shown.type, _true(shown.type))))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +110,7 @@ class Softmax:
 
             unrolled = UNROLLED_FEATURES if depth >= UNROLLED_FEATURES else 1
             whole = depth // unrolled * unrolled
-            accs = b.for_loop(0, whole, step, [self.splat(0.0)] * (rows * len(starts)), step=unrolled)
+            accs = keep_rolled(b.for_loop(0, whole, step, [self.splat(0.0)] * (rows * len(starts)), step=unrolled))
             for d in range(whole, depth):
                 accs = self._rank_one(sources, d, [self.get(self.queries, d, q) for q in starts], accs)
             for i in range(rows):
@@ -107,23 +127,15 @@ class Softmax:
             out += [vector.fma(x, y, accs[i * len(vectors) + v]) for v, y in enumerate(vectors)]
         return out
 
-    def hide(self, position: Callable[[Index], ir.Value], count: Index, seen: ir.Value, row: Index) -> None:
-        """Make -inf of the scores of keys outside the bounds ``seen[row]`` up to ``seen[row + 1]``."""
+    def hide(self, position: Callable[[Index], ir.Value], count: Index, shown: list[Bounds]) -> None:
+        """Make -inf of the scores of keys that the bounds, one per vector, do not show."""
         i32 = ir.IntegerType.get_signless(32)
-        type_ = ir.VectorType.get([self.blocking.lanes], i32)
         hidden = self.splat(float("-inf"))
-        bounds = [
-            [vector.load(type_, seen, [b.value(b.add(row, side)), b.value(q)]) for side in (0, 1)]
-            for q in self.blocking.starts()
-        ]
 
         def one(u: ir.Value) -> None:
-            key = vector.broadcast(type_, arith.index_cast(i32, position(u)))
-            for q, (lo, hi) in zip(self.blocking.starts(), bounds):
-                inside = arith.andi(
-                    arith.cmpi(arith.CmpIPredicate.sle, lo, key), arith.cmpi(arith.CmpIPredicate.slt, key, hi)
-                )
-                self.put(arith.select(inside, self.get(self.scores, u, q), hidden), self.scores, u, q)
+            key = vector.broadcast(ir.VectorType.get([self.blocking.lanes], i32), arith.index_cast(i32, position(u)))
+            for q, bounds in zip(self.blocking.starts(), shown):
+                self.put(arith.select(bounds.show(key), self.get(self.scores, u, q), hidden), self.scores, u, q)
 
         b.for_loop(0, count, one)
 
@@ -164,7 +176,7 @@ class Softmax:
         starts = self.blocking.starts()
         features = [b.add(first, i) for i in range(rows)]
 
-        def key(u: Index, accs: list[ir.Value]) -> list[ir.Value]:
+        def key(u: Index, *accs: ir.Value) -> list[ir.Value]:
             memory, at = row(u)
             weights = [self.get(self.scores, u, q) for q in starts]
             out = []
@@ -173,17 +185,9 @@ class Softmax:
                 out += [vector.fma(x, w, accs[i * len(starts) + v]) for v, w in enumerate(weights)]
             return out
 
-        def some(u: Index, *accs: ir.Value) -> list[ir.Value]:
-            out = list(accs)
-            for i in range(UNROLLED_KEYS):
-                out = key(b.add(u, i), out)
-            return out
-
         fade = [self.get(self.fade, q) for q in starts]
         accs = [arith.mulf(self.get(self.sums, d, q), f) for d in features for q, f in zip(starts, fade)]
-        even = b.mul(b.div(count, UNROLLED_KEYS), UNROLLED_KEYS)
-        accs = b.for_loop(0, even, some, accs, step=UNROLLED_KEYS)
-        accs = b.for_loop(even, count, lambda u, *accs: key(u, list(accs)), accs)
+        accs = keep_rolled(b.for_loop(0, count, key, accs))
         for i, d in enumerate(features):
             for v, q in enumerate(starts):
                 self.put(accs[i * len(starts) + v], self.sums, d, q)
@@ -207,3 +211,12 @@ class Softmax:
 def _larger(x: ir.Value, y: ir.Value) -> ir.Value:
     """``x`` where it is above ``y``: a NaN in ``x`` is passed over."""
     return arith.select(arith.cmpf(arith.CmpFPredicate.OGT, x, y), x, y)
+
+
+def _between(bounds: tuple[ir.Value, ir.Value], key: ir.Value) -> ir.Value:
+    lo, hi = bounds
+    return arith.andi(arith.cmpi(arith.CmpIPredicate.sle, lo, key), arith.cmpi(arith.CmpIPredicate.slt, key, hi))
+
+
+def _true(type_: ir.VectorType) -> ir.DenseElementsAttr:
+    return ir.DenseElementsAttr.get_splat(type_, ir.BoolAttr.get(True))

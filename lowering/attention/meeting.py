@@ -1,0 +1,113 @@
+"""A block of queries meets a stream of keys, a chunk at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from pith._mlir import arith, ir, memref, vector
+
+from .. import builder as b
+from ..builder import Index
+from ..panel.arithmetic import convert
+from .keys import KeyStream
+from .operands import CHUNK_KEYS, scratch
+from .queries import LO, QueryBlock, Span
+from .tile import Bounds, Row, Softmax
+
+
+@dataclasses.dataclass(frozen=True)
+class Meeting:
+    """What chunks share.
+
+    Attributes:
+        wide: memory for keys and values of a chunk in the computed type; None where they are of that type.
+    """
+
+    block: QueryBlock
+    span: Span
+    state: Softmax
+    wide: tuple[ir.Value, ir.Value] | None
+
+    @classmethod
+    def of(cls, block: QueryBlock, span: Span, state: Softmax) -> Meeting:
+        """Nothing met yet."""
+        o, element = block.operands, block.blocking.element
+        wide = (scratch([CHUNK_KEYS, o.depth], element), scratch([CHUNK_KEYS, o.width], element))
+        return cls(block, span, state, wide if o.is_narrow else None)
+
+    def run(self, stream: KeyStream, shown: int, but_for: int | None = None) -> None:
+        """Meet all keys of ``stream``.
+
+        Args:
+            shown: row of the block's ``seen`` where the intervals start that queries are shown keys in.
+            but_for: row of intervals whose keys have been met.
+        """
+        rows = self.block.blocking.rows
+        pieces = b.maximum(b.ceildiv(stream.count, CHUNK_KEYS), 1)
+        step = b.mul(b.maximum(b.ceildiv(b.ceildiv(stream.count, pieces), rows), 1), rows)
+        bounds = [self._bounds(q, shown, but_for) for q in self.block.blocking.starts()]
+        whole = shown == LO  # only what the intervals say tells chunks that all queries see
+
+        def chunk(first: ir.Value) -> None:
+            count = b.minimum(step, b.sub(stream.count, first))
+            self._chunk(stream, first, count, bounds, self._is_edge(stream, first, count) if whole else None)
+
+        b.for_loop(0, stream.count, chunk, step=step)
+
+    def _chunk(
+        self, stream: KeyStream, first: ir.Value, count: Index, bounds: list[Bounds], edge: ir.Value | None
+    ) -> None:
+        o, state = self.block.operands, self.state
+        keys, values = self._rows(0, o.key, stream, first, count), self._rows(1, o.value, stream, first, count)
+        state.score(keys, count, o.depth)
+        b.only_if(edge, lambda: state.hide(lambda u: stream.at(b.add(first, u)), count, bounds))
+        state.weigh(count)
+        state.accumulate(values, count, o.width)
+
+    def _bounds(self, q: int, shown: int, but_for: int | None) -> Bounds:
+        type_ = ir.VectorType.get([self.block.blocking.lanes], ir.IntegerType.get_signless(32))
+
+        def interval(row: int) -> tuple[ir.Value, ir.Value]:
+            lo, hi = (vector.load(type_, self.block.seen, [b.value(row + side), b.value(q)]) for side in (0, 1))
+            return lo, hi
+
+        return Bounds(interval(shown), None if but_for is None else interval(but_for))
+
+    def _is_edge(self, stream: KeyStream, first: ir.Value, count: Index) -> ir.Value:
+        """Some query does not see some key of the chunk."""
+        if stream.listed is None:
+            least, most = stream.at(first), stream.at(b.sub(b.add(first, count), 1))
+        else:
+
+            def widen(u: ir.Value, least: ir.Value, most: ir.Value) -> list[ir.Value]:
+                at = stream.at(u)
+                return [arith.minui(least, at), arith.maxui(most, at)]
+
+            at = stream.at(first)
+            least, most = b.for_loop(first, b.add(first, count), widen, [at, at])
+        before = b.less(least, self.span.all_from)
+        return arith.ori(before, arith.cmpi(arith.CmpIPredicate.uge, most, self.span.all_to))
+
+    def _rows(self, which: int, source: ir.Value, stream: KeyStream, first: ir.Value, count: Index) -> Row:
+        """Where the features of the chunk's keys are; narrow ones are widened first."""
+        o, block = self.block.operands, self.block
+        head = b.value(b.div(block.head, b.div(o.heads, b.dim_size(source, 1))))
+
+        def stored(u: Index) -> tuple[ir.Value, list[ir.Value]]:
+            return source, [block.batch, head, stream.at(b.add(first, u))]
+
+        if self.wide is None:
+            return stored
+        wide = self.wide[which]
+
+        def widen(u: ir.Value) -> None:
+            memory, at = stored(u)
+
+            def element(d: ir.Value) -> None:
+                x = memref.load(memory, [*at, d])
+                memref.store(convert(x, block.blocking.element), wide, [u, d])
+
+            b.for_loop(0, source.type.get_dim_size(3), element)
+
+        b.for_loop(0, count, widen)
+        return lambda u: (wide, [b.value(u)])
