@@ -15,13 +15,17 @@ class Stage:
     pipeline: str
 
 
-#: How each path goes from pith to the llvm dialect.
+_AUTO = (
+    Stage("linalg", "pith-to-linalg"),
+    Stage("vector", "linalg-to-vector"),
+    Stage("llvm", "vector-to-llvm"),
+)
+
+#: How each path goes from pith to the llvm dialect. ``sparse`` differs from ``auto`` for PyTorch programs only:
+#: the weights of these may be kept dense.
 PATHS: dict[str, tuple[Stage, ...]] = {
-    "auto": (
-        Stage("linalg", "pith-to-linalg"),
-        Stage("vector", "linalg-to-vector"),
-        Stage("llvm", "vector-to-llvm"),
-    ),
+    "auto": _AUTO,
+    "sparse": _AUTO,
     "sparsifier": (
         Stage(
             "linalg",
@@ -40,7 +44,7 @@ PATHS: dict[str, tuple[Stage, ...]] = {
 
 
 def stages(path: str) -> tuple[Stage, ...]:
-    """Stages of a path: ``auto``, ``sparsifier`` (upstream wherever it can) or ``loops`` (never upstream)."""
+    """Stages of a path: ``auto``, ``sparse``, ``sparsifier`` (upstream where it can) or ``loops`` (never)."""
     if path not in PATHS:
         raise UnsupportedError(f"unknown path {path!r}", hint="one of " + ", ".join(PATHS))
     return PATHS[path]

@@ -27,6 +27,7 @@ class OpPlan:
         fused: what the kernel computes on each result before it is stored, in order.
         row_dim, columns: of a product: which dimension of the operand the result has, and the size of the
             dense operand's own (-1: dynamic); else None.
+        argument: number of the function's argument that the operand's first buffer is; None when it is none.
     """
 
     location: str
@@ -38,6 +39,7 @@ class OpPlan:
     fused: tuple[str, ...] = ()
     row_dim: int | None = None
     columns: int | None = None
+    argument: int | None = None
 
 
 def plan_module(module: ir.Module, path: str) -> list[OpPlan]:
@@ -71,7 +73,16 @@ def _plan(op: ir.OpView, path: str) -> OpPlan:
         choice,
         reason,
         *_product(op, driver if choice in ("tiles", "panel") else None),
+        argument=_first_argument(operand),
     )
+
+
+def _first_argument(encoded: ir.Value) -> int | None:
+    source = encoded.owner
+    if isinstance(source, ir.Block) or source.name != "pith.assemble":
+        return None
+    first = source.operands[0]
+    return first.arg_number if isinstance(first.owner, ir.Block) else None
 
 
 def _product(op: ir.OpView, driver: int | None) -> tuple[tuple[str, ...], int | None, int | None]:

@@ -190,7 +190,7 @@ def test_explain_says_what_became_of_each_op():
         ("module {}", {}, pith.IRError, "one public function, found none"),
         ("func.func private @f()", {}, pith.IRError, "one public function, found none"),
         ("/no/such/file.mlir", {}, pith.Error, "No such file"),
-        (product(HSS_FORMAT), {"path": "fast"}, pith.UnsupportedError, "auto, sparsifier, loops"),
+        (product(HSS_FORMAT), {"path": "fast"}, pith.UnsupportedError, "auto, sparse, sparsifier, loops"),
         (product(HSS_FORMAT), {"target": "tpu"}, pith.UnsupportedError, "unknown target 'tpu'"),
         (product(HSS_FORMAT), {"args": (1,)}, pith.UnsupportedError, "do not apply to MLIR"),
         (torch.nn.Linear(2, 2), {}, pith.Error, "example arguments"),

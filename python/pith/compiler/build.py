@@ -49,7 +49,7 @@ def build(text: str, entry: str, path: str = "auto", isa: str = HOST) -> Artifac
     with module.context, ir.Location.unknown():
         function = _function(module, entry)
         function.attributes["llvm.emit_c_interface"] = ir.UnitAttr.get()
-        params = _params(function)
+        params = parameters_of(function)
         written = [isinstance(t, ir.MemRefType) for t in function.type.inputs]
         *above, last = stages_of(module, path)
         for stage in above:
@@ -145,7 +145,8 @@ def _is_public(op: ir.OpView) -> bool:
     return visibility is None or visibility.value == "public"
 
 
-def _params(function: ir.OpView) -> list[Param]:
+def parameters_of(function: ir.OpView) -> list[Param]:
+    """What a function at the pith level takes, in order."""
     attrs = list(function.arg_attrs) if "arg_attrs" in function.operation.attributes else []
     out = []
     for number, type_ in enumerate(function.type.inputs):

@@ -33,10 +33,12 @@ def compile(
             AMX anywhere, slowly; or a GPU architecture such as ``sm_90``: then the kernel holds PTX and a
             launch description and cannot be called.
         sparsity: name pattern -> format, see :func:`pith.torch.import_program`. Parameters are packed
-            now; they must obey their format already (:func:`pith.prune` makes them).
+            now; they must obey their format already (:func:`pith.prune` makes them). A weight whose products
+            are predicted to be faster dense by more than 5 % is kept dense; ``explain()`` says which.
         dynamic_shapes: as for ``torch.export``.
         entry: the function to call, for MLIR with several.
-        path: ``auto``, ``sparsifier`` (upstream's code generator wherever it can) or ``loops``.
+        path: ``auto``, ``sparsifier`` (upstream's code generator wherever it can), ``loops``, or ``sparse``: as
+            ``auto``, but every weight is stored as ``sparsity`` says, whatever the predictions are.
 
     Returns: a :class:`pith.Kernel`, for modules called like the module itself.
     Errors: :class:`pith.ImportProgramError`, :class:`pith.IRError`, :class:`pith.FormatError`,
@@ -101,12 +103,14 @@ def _compile_torch(program, args, kwargs, target: str, sparsity, dynamic_shapes,
 
     module = program if isinstance(program, torch.nn.Module) else _as_module(program)
     imported = import_program(module, args, kwargs, sparsity=sparsity, dynamic_shapes=dynamic_shapes)
-    source = str(imported.module)
     parsed = parse_target(target)
     if not isinstance(parsed, CpuTarget):
-        return _compile_mlir(source, None, target, path)
-    kernel = compile_source(source, imported.func_name, path=path, isa=parsed.isa)
-    return ModuleKernel(kernel, imported, structure_of(module))
+        return _compile_mlir(str(imported.module), None, target, path)
+    from .rivals import settle
+
+    settled = settle(imported, parsed.isa, competing=path == "auto")
+    kernel = compile_source(str(imported.module), imported.func_name, path=path, isa=parsed.isa)
+    return ModuleKernel(kernel, settled.program, structure_of(module), settled.values, settled.notes)
 
 
 def _as_module(function: Any) -> Any:

@@ -25,11 +25,20 @@ class ModuleKernel:
     Attributes:
         kernel: the :class:`pith.Kernel` underneath (``ir``, ``explain``, ``dump``), its parameters bound.
         program: the :class:`pith.torch.ImportedProgram`.
+        notes: which weights are stored otherwise than declared, and why.
     """
 
-    def __init__(self, kernel: Kernel, program: Any, structure: tuple[str, tuple[bool, ...]]):
-        self.kernel = kernel.bind({p.position: _packed(p.tensor, p.format, p.name) for p in program.parameters})
+    def __init__(
+        self,
+        kernel: Kernel,
+        program: Any,
+        structure: tuple[str, tuple[bool, ...]],
+        values: dict[int, Any],
+        notes: tuple[str, ...] = (),
+    ):
+        self.kernel = kernel.bind(values)
         self.program = program
+        self.notes = notes
         self._structure = structure
 
     def __repr__(self) -> str:
@@ -78,7 +87,8 @@ class ModuleKernel:
                 )
             parameters.append(dataclasses.replace(p, tensor=tensor))
         program = dataclasses.replace(self.program, parameters=tuple(parameters))
-        return ModuleKernel(self.kernel, program, self._structure)
+        values = {p.position: packed(p.tensor, p.format, p.name) for p in parameters}
+        return ModuleKernel(self.kernel, program, self._structure, values, self.notes)
 
     def _require_twin(self, module: Any) -> None:
         mine, other = self._structure[0].splitlines(), structure_of(module)[0].splitlines()
@@ -102,8 +112,8 @@ class ModuleKernel:
         return self.kernel.ir(level)
 
     def explain(self) -> str:
-        """See :meth:`pith.Kernel.explain`."""
-        return self.kernel.explain()
+        """See :meth:`pith.Kernel.explain`; then the weights that were declared sparse and are kept dense."""
+        return "\n".join([self.kernel.explain(), *self.notes])
 
     def dump(self, directory: str | os.PathLike[str], levels: Sequence[str] = LEVELS[:-1]) -> pathlib.Path:
         """See :meth:`pith.Kernel.dump`."""
@@ -125,8 +135,11 @@ class ModuleKernel:
         return {i.position: {d: (dim.symbol, dim.low, dim.high) for d, dim in i.dims.items()} for i in inputs if i.dims}
 
 
-def _packed(tensor: Any, fmt: Any, name: str) -> Any:
-    """A parameter as the kernel takes it."""
+def packed(tensor: Any, fmt: Any, name: str) -> Any:
+    """A parameter as the kernel takes it.
+
+    Errors: :class:`pith.FormatError` when it does not obey its format.
+    """
     tensor = tensor.detach()
     if fmt is None:
         return tensor.contiguous()

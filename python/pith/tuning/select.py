@@ -30,6 +30,7 @@ class Candidate:
         reason: what the time is made of, and why the variant is out of the question if it is.
         variant: what runs.
         eligible: ``auto`` may take it.
+        call: of the seconds, those of the call itself: a part of a larger kernel does without.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Candidate:
     reason: str
     variant: Variant
     eligible: bool = True
+    call: float = 0.0
 
 
 @functools.lru_cache(maxsize=4096)
@@ -105,4 +107,5 @@ def _candidate(problem: Problem, variant: Variant, calibration: Calibration, amo
     eligible = True
     if variant.is_dense and among == "auto" and (size := dense_bytes(problem, variant)) > MOST_DENSE_BYTES:
         reason, eligible = f"not taken: its copy of the operand is {size / 1e9:.1f} GB", False
-    return Candidate(variant.name, model.predict(values), reason, variant, eligible)
+    call = model.predict({"call": values.get("call", 0.0)})
+    return Candidate(variant.name, model.predict(values), reason, variant, eligible, call)

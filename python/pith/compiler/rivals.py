@@ -1,0 +1,154 @@
+"""Weights of a program that are predicted to be faster dense: honest selection for whole modules."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from pith._mlir import ir
+from pith.lowering.cpu import run_stage, stages
+from pith.lowering.isa import parse_isa
+from pith.lowering.panel.variant import Roles, default_variant
+from pith.lowering.plan import OpPlan, plan_module
+
+from ..formats import DYNAMIC
+from ..sparse import SparseTensor
+from ..tuning.problem import Problem
+from ..tuning.report import seconds_text
+from ..tuning.select import DENSE_GAIN, rank
+from ..tuning.variants import PANEL_ELEMENTS
+from .build import parameters_of, parse
+from .module import packed
+
+#: Numbers of columns at all of which dense has to win where a program takes any.
+TYPICAL_COLUMNS = (32, 512)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settled:
+    """A program whose weights are stored as its kernel reads them.
+
+    Attributes:
+        program: the :class:`pith.torch.ImportedProgram`.
+        values: its parameters as stored, by position.
+        notes: what was decided against the declared formats, for ``explain()``.
+    """
+
+    program: Any
+    values: dict[int, Any]
+    notes: tuple[str, ...] = ()
+
+
+def settle(program: Any, isa: str, competing: bool) -> Settled:
+    """Pack the parameters of a program, and keep those dense that are predicted to be faster so.
+
+    Args:
+        competing: False packs all of them as declared.
+
+    Semantics: the types of the program's module change with the decisions.
+    Errors: :class:`pith.FormatError` for a parameter that does not obey its format.
+    """
+    values = {p.position: packed(p.tensor, p.format, p.name) for p in program.parameters}
+    stored = {at: value for at, value in values.items() if isinstance(value, SparseTensor)}
+    rivals = {r.position: r for r in dense_rivals(program.module, stored, isa)} if competing and stored else {}
+    if not rivals:
+        return Settled(program, values)
+    keep_dense(program.module, list(rivals))
+    parameters, notes = [], []
+    for p in program.parameters:
+        if p.position in rivals:
+            notes.append(f"{p.name}: kept dense, predicted to take {rivals[p.position].reason}")
+            p = dataclasses.replace(p, format=None)
+            values[p.position] = packed(p.tensor, None, p.name)
+        parameters.append(p)
+    return Settled(dataclasses.replace(program, parameters=tuple(parameters)), values, tuple(notes))
+
+
+@dataclasses.dataclass(frozen=True)
+class Rival:
+    """A parameter whose products are predicted to be faster dense.
+
+    Attributes:
+        position: of the function's argument.
+        reason: the predictions, as ``explain()`` shows them.
+    """
+
+    position: int
+    reason: str
+
+
+def dense_rivals(module: ir.Module, stored: dict[int, SparseTensor], isa: str) -> list[Rival]:
+    """The arguments of a program's function that are better kept dense, in order.
+
+    Args:
+        module: at the pith level; it is not changed.
+        stored: position of an encoded argument -> its value. Arguments that are not in it stay encoded.
+
+    Semantics: an argument is named when every op that reads it is a product of the panel template, and the
+        dense product is predicted to be more than 5 % faster, for any number of columns if it is dynamic.
+    """
+    copy = parse(str(module), isa)
+    params = parameters_of(_function(copy))
+    with copy.context, ir.Location.unknown():
+        run_stage(copy, stages("auto")[0])
+        plans = plan_module(copy, "auto")
+    first, found = 0, []
+    for position, param in enumerate(params):
+        own = range(first, first + param.native_count)
+        first += param.native_count
+        readers = [plan for plan in plans if plan.argument in own]
+        if position in stored and readers and all(p.choice == "panel" for p in readers):
+            reasons = [_comparison(plan, stored[position]) for plan in readers]
+            if None not in reasons:
+                found.append(Rival(position, "; ".join(r for r in reasons if r)))
+    return found
+
+
+def keep_dense(module: ir.Module, positions: list[int]) -> None:
+    """Make arguments of the function dense, in place: their types lose the encoding, their ``pith.decompress`` goes."""
+    function = _function(module)
+    entry = function.regions[0].blocks[0]
+    with module.context, ir.Location.unknown():
+        for position in positions:
+            argument = entry.arguments[position]
+            argument.set_type(ir.RankedTensorType.get(argument.type.shape, argument.type.element_type))
+            for use in list(argument.uses):
+                unpack = use.owner.operation
+                if unpack.name == "pith.decompress":
+                    unpack.results[0].replace_all_uses_with(argument)
+                    unpack.erase()
+        inputs = [a.type for a in entry.arguments]
+        type_ = ir.FunctionType.get(inputs, function.type.results)
+        function.attributes["function_type"] = ir.TypeAttr.get(type_)
+
+
+def _comparison(plan: OpPlan, tensor: SparseTensor) -> str | None:
+    """Predicted times where dense wins for every number of columns, else None."""
+    if plan.columns is None:
+        return None
+    side = "left" if plan.row_dim == 0 else "right"
+    lines = []
+    for columns in TYPICAL_COLUMNS if plan.columns == DYNAMIC else (plan.columns,):
+        problem = Problem.of(tensor, columns, side=side)
+        own, dense = _inside(problem, _variant(problem)), _inside(problem, "dense")
+        if own <= dense * DENSE_GAIN:
+            return None
+        lines.append(f"{seconds_text(dense)} for {seconds_text(own)} at N = {columns}")
+    return ", ".join(lines)
+
+
+def _inside(problem: Problem, among: str) -> float:
+    """Predicted seconds of the best of some candidates as a part of a kernel."""
+    best = rank(problem, among)[0]
+    return best.seconds - best.call
+
+
+def _variant(problem: Problem) -> str:
+    """The register tile of a program's kernel, which knows no density; where columns are few, it has a narrow one."""
+    roles = Roles.of(problem.format, problem.kept_dim)
+    isa = parse_isa(problem.isa)
+    return str(default_variant(roles, problem.columns, PANEL_ELEMENTS[problem.element], isa))
+
+
+def _function(module: ir.Module) -> Any:
+    return next(op for op in module.body.operations if op.operation.name == "func.func" and not op.is_external)
