@@ -8,9 +8,10 @@ chunk is visited once, memory follows the count and not the grid, and nothing ev
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from pith._mlir import arith, bufferization, ir, memref
+from pith._mlir import arith, bufferization, cf, ir, memref
+from pith.dialect.buffer import Buffer
 
 from .. import builder as b
 from ..builder import Index
@@ -23,9 +24,25 @@ CHUNK_CELLS = 2048
 #: Entries a list starts with. A wave of fewer cells is not worth waking threads for (2 us); 1 MB over two axes.
 FIRST_CAPACITY = 1 << 17
 
-#: ``emit(chunk, out, first)`` stores coordinates into the flat memref ``out`` from entry ``first`` on and
-#: returns how many.
-Emit = Callable[[Index, ir.Value, Index], Index]
+
+@dataclasses.dataclass(frozen=True)
+class Out:
+    """Where a chunk's coordinates go: entries ``first`` and on of a flat memref."""
+
+    rank: int
+    flat: ir.Value
+    first: Index
+
+    def store(self, entry: Index, coordinates: Sequence[Index]) -> None:
+        """Store the coordinates of the chunk's number ``entry``."""
+        at = b.mul(b.add(self.first, entry), self.rank)
+        for axis, c in enumerate(coordinates):
+            coordinate = arith.index_castui(integer(32), b.value(c))
+            memref.store(coordinate, self.flat, [b.value(b.add(at, axis))])
+
+
+#: ``emit(chunk, out)`` stores the coordinates a chunk lists and returns how many.
+Emit = Callable[[Index, Out], Index]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,15 +62,54 @@ class Chunks:
     emit: Emit
 
 
-def collect(chunks: Chunks, rank: int, ordered: bool) -> ir.Value:
-    """The coordinates all chunks list, as a value of :func:`list_type`; ``ordered``: chunk after chunk."""
+@dataclasses.dataclass(frozen=True)
+class Pieces:
+    """A grid of ``rows`` by ``columns`` cells in chunks of at most ``wanted`` cells: whole rows where they fit."""
+
+    rows: Index
+    columns: Index
+    wanted: Index
+
+    @property
+    def width(self) -> Index:
+        """Columns of a chunk."""
+        return b.maximum(b.minimum(self.columns, self.wanted), 1)
+
+    @property
+    def height(self) -> Index:
+        """Rows of a chunk."""
+        return b.maximum(b.minimum(b.div(self.wanted, self.width), self.rows), 1)
+
+    def chunks(self, work: Index, emit: Callable[[tuple[Index, Index], tuple[Index, Index], Out], Index]) -> Chunks:
+        """``emit((first row, end), (first column, end), out)`` as chunks."""
+        width, height = self.width, self.height
+        across = b.ceildiv(self.columns, width)
+
+        def one(chunk: Index, out: Out) -> Index:
+            left = b.mul(b.mod(chunk, across), width)
+            top = b.mul(b.div(chunk, across), height)
+            right, bottom = (b.add(left, width), self.columns), (b.add(top, height), self.rows)
+            return emit((top, b.minimum(*bottom)), (left, b.minimum(*right)), out)
+
+        return Chunks(b.mul(across, b.ceildiv(self.rows, height)), b.mul(width, height), work, one)
+
+
+def collect(chunks: Chunks, rank: int, ordered: bool, declared: Buffer | None = None) -> ir.Value:
+    """The coordinates all chunks list, as a value of :func:`list_type`; ``ordered``: chunk after chunk.
+
+    ``declared``: where the list starts to grow, or with overflow ``error`` the entries it may have.
+    """
     total = b.mul(chunks.count, chunks.cells)
-    capacity = b.minimum(total, FIRST_CAPACITY)
+    room = FIRST_CAPACITY if declared is None else max(declared.capacity, CHUNK_CELLS)
+    capacity = b.minimum(total, room)
     buffer = _List(rank, b.alloc([b.mul(capacity, rank)], integer(32)), _counter())
-    if isinstance(total, int) and total <= FIRST_CAPACITY:
+    if isinstance(total, int) and total <= room:
         _wave(chunks, buffer, ordered, 0, chunks.count)
     else:
         buffer = _waves(chunks, buffer, ordered, capacity)
+    if declared is not None and declared.overflow == "error":
+        fits = arith.cmpi(arith.CmpIPredicate.ule, buffer.count(), b.value(declared.capacity))
+        cf.assert_(fits, f"pith.detect: more micro-tiles are present than its buffer of {declared.capacity} holds")
     return buffer.result()
 
 
@@ -76,19 +132,24 @@ class _List:
 
     def result(self) -> ir.Value:
         """The entries as a tensor."""
-        type_ = list_type(self.rank)
-        shape, strides = ([], [1]) if self.rank == 1 else ([self.rank], [self.rank, 1])
-        used = memref.reinterpret_cast(
-            ir.MemRefType.get(type_.shape, type_.element_type),
-            self.flat,
-            [],
-            [self.count()],
-            [],
-            [0],
-            [ir.ShapedType.get_dynamic_size(), *shape],
-            strides,
-        )
-        return bufferization.to_tensor(type_, used, restrict=True, writable=True)
+        return as_list(self.flat, self.count(), self.rank)
+
+
+def as_list(flat: ir.Value, count: Index, rank: int) -> ir.Value:
+    """The first ``count`` entries of a flat memref of coordinates, as a value of :func:`list_type`."""
+    type_ = list_type(rank)
+    shape, strides = ([], [1]) if rank == 1 else ([rank], [rank, 1])
+    used = memref.reinterpret_cast(
+        ir.MemRefType.get(type_.shape, type_.element_type),
+        flat,
+        [],
+        [b.value(count)],
+        [],
+        [0],
+        [ir.ShapedType.get_dynamic_size(), *shape],
+        strides,
+    )
+    return bufferization.to_tensor(type_, used, restrict=True, writable=True)
 
 
 def _counter() -> ir.Value:
@@ -143,7 +204,9 @@ def _wave(chunks: Chunks, buffer: _List, ordered: bool, start: Index, end: Index
         return b.add(first, b.mul(i, chunks.cells))
 
     def fill(i: Index) -> None:
-        memref.store(b.value(chunks.emit(b.add(start, i), buffer.flat, place(i))), counts, [b.value(i)])
+        memref.store(
+            b.value(chunks.emit(b.add(start, i), Out(buffer.rank, buffer.flat, place(i)))), counts, [b.value(i)]
+        )
 
     b.parallel_loop([number], fill, work)
 
@@ -161,7 +224,7 @@ def _wave(chunks: Chunks, buffer: _List, ordered: bool, start: Index, end: Index
 def _append(chunks: Chunks, buffer: _List, chunk: Index) -> None:
     """List a chunk on the stack, then reserve room and copy it there."""
     local = memref.alloca(ir.MemRefType.get([CHUNK_CELLS * buffer.rank], integer(32)), [], [])
-    found = chunks.emit(chunk, local, 0)
+    found = chunks.emit(chunk, Out(buffer.rank, local, 0))
     first = buffer.reserve(found)
     _copy(local, 0, buffer.flat, b.mul(first, buffer.rank), b.mul(found, buffer.rank))
 

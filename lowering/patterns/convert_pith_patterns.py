@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import ClassVar
 
 from pith._mlir import ir, tensor
@@ -15,19 +16,26 @@ from pith.passes.core import Pass
 
 from ..builder import Index, dim_size, for_loop, mul
 from .detect import lower_detect
+from .indices import lower_from_lengths, lower_from_routing
 from .lists import IndexList, assert_distinct_in_range, list_type
+from .sets import lower_set
 from .slices import Span, cut, store, zeros
 from .tile import lower_pit_tile
+from .topk import lower_topk
 
-_OPS = (
-    "pith.coordinates",
-    "pith.detect",
-    "pith.detect_by",
-    "pith.from_coordinates",
-    "pith.pit_tile",
-    "pith.sread",
-    "pith.swrite",
-)
+#: Ops that make a pattern -> how; they get the op and what the type of its result said.
+_MAKERS: dict[str, Callable[[ir.OpView, PatternShape], ir.Value]] = {
+    "pith.complement": lower_set,
+    "pith.detect": lower_detect,
+    "pith.detect_by": lower_detect,
+    "pith.from_lengths": lower_from_lengths,
+    "pith.from_routing": lower_from_routing,
+    "pith.intersection": lower_set,
+    "pith.topk": lower_topk,
+    "pith.union": lower_set,
+}
+
+_OPS = (*_MAKERS, "pith.coordinates", "pith.from_coordinates", "pith.pit_tile", "pith.sread", "pith.swrite")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,8 +96,8 @@ class ConvertPithPatternsPass(Pass):
 
     def _lower(self, item: _Work) -> list[ir.Value]:
         op, name = item.op, item.op.operation.name
-        if name in ("pith.detect", "pith.detect_by"):
-            return [lower_detect(op)]
+        if name in _MAKERS:
+            return [_MAKERS[name](op, item.shapes[0])]
         if name == "pith.coordinates":
             return [op.pattern]
         if name == "pith.from_coordinates":

@@ -11,11 +11,13 @@ import dataclasses
 
 from pith._mlir import arith, ir, memref
 from pith.dialect.fields import read_bool, read_i64s
+from pith.dialect.ops_detect import BUFFER, DETERMINISTIC, UNSIGNED
+from pith.dialect.pattern import PatternShape
 
 from .. import builder as b
 from ..builder import Index
 from ..storage.tree import buffer_of
-from .collect import CHUNK_CELLS, Chunks, collect
+from .collect import CHUNK_CELLS, Chunks, Out, Pieces, collect
 from .detect_view import View
 from .presence import WORD, Presence, integer, limit_of, limits_of, require_testable
 from .scan import Cells, flag_row, is_set, partial_word, word_of
@@ -30,15 +32,17 @@ _LONG = 256
 _PIECE = (512, 1 << 15)
 
 
-def lower_detect(op: ir.OpView) -> ir.Value:
+def lower_detect(op: ir.OpView, shape: PatternShape) -> ir.Value:
     """The micro-tiles of ``op`` that hold anything, as a list (:func:`pith.lowering.patterns.lists.list_type`)."""
     source, element = op.source, op.source.type.element_type
     require_testable(op, element)
     threshold, channel = _threshold(op)
-    axes, granularity = read_i64s(op, "axes"), read_i64s(op, "granularity")
-    view = View.of(buffer_of(source), axes, granularity, channel)
-    detection = Detection(view, Presence(view.source, threshold, channel, not _flag(op, "pith.unsigned")))
-    return collect(detection.chunks(), len(axes), _flag(op, "pith.deterministic"))
+    axes = read_i64s(op, "axes")
+    view = View.of(buffer_of(source), axes, shape.granularity, channel)
+    detection = Detection(view, Presence(view.source, threshold, channel, not _flag(op, UNSIGNED)))
+    attributes = op.operation.attributes
+    declared = attributes[BUFFER].to_buffer() if BUFFER in attributes else None
+    return collect(detection.chunks(), len(axes), _flag(op, DETERMINISTIC), declared)
 
 
 def _threshold(op: ir.OpView) -> tuple[ir.Value, int | None]:
@@ -70,28 +74,18 @@ class Detection:
 
     def chunks(self) -> Chunks:
         """The cells in chunks of about equal cost."""
-        view, columns = self.view, self.view.columns
+        view = self.view
         least, most = 1, CHUNK_CELLS
         if self.short:
             least, most = -(-_PIECE[0] // self.short), min(CHUNK_CELLS, _PIECE[1] // self.short)
         per_cell = b.maximum(b.mul(view.rows, view.run), 1)
         wanted = b.minimum(b.maximum(b.div(_CHUNK_ELEMENTS, per_cell), least), most)
-        width = b.maximum(b.minimum(columns, wanted), 1)
-        outer = b.product([cells for _, cells in view.outer])
-        height = b.maximum(b.minimum(b.div(wanted, width), outer), 1)
-        pieces = b.ceildiv(columns, width)
+        pieces = Pieces(b.product([cells for _, cells in view.outer]), view.columns, wanted)
         work = b.product([b.dim_size(view.source, d) for d in range(view.source.type.rank)])
+        return pieces.chunks(work, self._list)
 
-        def emit(chunk: Index, out: ir.Value, first: Index) -> Index:
-            start = b.mul(b.mod(chunk, pieces), width)
-            block = b.mul(b.div(chunk, pieces), height)
-            return self._block(block, b.minimum(b.add(block, height), outer), start, width, _Out(view, out, first))
-
-        return Chunks(b.mul(pieces, b.ceildiv(outer, height)), b.mul(width, height), work, emit)
-
-    def _block(self, lo: Index, hi: Index, start: Index, width: Index, out: _Out) -> Index:
-        """List ``width`` columns from ``start`` on of the outer cells ``[lo, hi)``; the number listed."""
-        end = b.minimum(b.add(start, width), self.view.columns)
+    def _list(self, rows: tuple[Index, Index], columns: tuple[Index, Index], out: Out) -> Index:
+        """List cells of ``columns`` in the outer cells ``rows``; the number listed."""
         scratch = None
         if self.short:
             scratch = memref.alloca(ir.MemRefType.get([_PIECE[1] // WORD + 1], integer(WORD)), [], [])
@@ -99,33 +93,36 @@ class Detection:
         def visit(number: Index, listed: ir.Value) -> list[ir.Value]:
             cell = self.view.cell(number)
             if scratch is None:
-                return [self._search(cell, start, end, out, listed)]
-            return [self._flag_and_list(cell, start, end, out, listed, scratch)]
+                return [self._search(cell, *columns, out, listed)]
+            return [self._flag_and_list(cell, *columns, out, listed, scratch)]
 
-        return b.for_loop(lo, hi, visit, [b.value(0)])[0]
+        return b.for_loop(*rows, visit, [b.value(0)])[0]
+
+    def _store(self, out: Out, entry: Index, cell: dict[int, Index], column: Index) -> None:
+        out.store(entry, [cell.get(d, column) for d in self.view.place])
 
     def _flag_and_list(
-        self, cell: dict[int, Index], start: Index, end: Index, out: _Out, listed: ir.Value, words: ir.Value
+        self, cell: dict[int, Index], start: Index, end: Index, out: Out, listed: ir.Value, words: ir.Value
     ) -> ir.Value:
         """Cells of few elements: a bit per element of the columns' piece of every row, then the set ones."""
         run = self.short or 1
         first = b.mul(start, run)
         count = b.sub(b.minimum(b.mul(end, run), self.view.size), first)
-        cells = Cells(run, lambda c, n: out.store(n, cell, b.add(start, c)))
+        cells = Cells(run, lambda c, n: self._store(out, n, cell, b.add(start, c)))
         number, several = b.ceildiv(count, WORD), self.view.rows != 1
         if several:
             b.for_loop(0, number, lambda w: memref.store(word_of(0), words, [b.value(w)]))
         self.view.for_rows(cell, lambda row: flag_row(self.presence, row, first, count, words, several))
-        return cells.in_words(words, number, listed)
+        return cells.in_words(lambda w: memref.load(words, [b.value(w)]), 0, number, listed)
 
-    def _search(self, cell: dict[int, Index], start: Index, end: Index, out: _Out, listed: ir.Value) -> ir.Value:
+    def _search(self, cell: dict[int, Index], start: Index, end: Index, out: Out, listed: ir.Value) -> ir.Value:
         """Cells of many elements, one by one."""
 
         def column(c: Index, listed: ir.Value) -> list[ir.Value]:
             lo = b.mul(c, self.view.run)
             hi = b.minimum(b.add(lo, self.view.run), self.view.size)
             (word,) = self.view.for_rows(cell, lambda row, word: [self._search_row(row, lo, hi, word)], [word_of(0)])
-            out.store(listed, cell, c)
+            self._store(out, listed, cell, c)
             return [arith.addi(listed, arith.index_castui(ir.IndexType.get(), is_set(word)))]
 
         return b.for_loop(start, end, column, [listed])[0]
@@ -146,20 +143,3 @@ class Detection:
         return b.if_else(unsure, lambda: [partial_word(self.presence, row, at, rest)], lambda: [word], [integer(WORD)])[
             0
         ]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Out:
-    """Where coordinates go: entry ``first`` and on of a flat memref."""
-
-    view: View
-    flat: ir.Value
-    first: Index
-
-    def store(self, entry: Index, cell: dict[int, Index], column: Index) -> None:
-        """Store the coordinates of the cell in ``column``."""
-        places = self.view.place
-        at = b.mul(b.add(self.first, entry), len(places))
-        for axis, d in enumerate(places):
-            coordinate = arith.index_castui(integer(32), b.value(cell.get(d, column)))
-            memref.store(coordinate, self.flat, [b.value(b.add(at, axis))])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from pith._mlir import arith, ir, memref
+from pith._mlir import ir, memref
 
 from .. import builder as b
 from ..builder import Index
@@ -31,7 +32,7 @@ class View:
 
     @classmethod
     def of(cls, source: ir.Value, axes: Sequence[int], granularity: Sequence[int], channel: int | None) -> View:
-        """See ``source`` through ``axes``; dimensions after the last of them join it, where no channel is among them."""
+        """See ``source`` through ``axes``; dimensions behind the last of them join it, unless one is the channel."""
         rank, innermost = source.type.rank, max(axes)
         if innermost < rank - 1 and (channel is None or channel < innermost):
             inner = b.product([b.dim_size(source, d) for d in range(innermost + 1, rank)])
@@ -77,7 +78,7 @@ class View:
         return at
 
     def for_rows(
-        self, cell: dict[int, Index], body: Callable[..., list[ir.Value]], carried: Sequence[ir.Value] = ()
+        self, cell: dict[int, Index], body: Callable[..., Any], carried: Sequence[ir.Value] = ()
     ) -> list[ir.Value]:
         """Loop over the rows of an outer cell: ``body(index, *carried)`` gets the index before the last dimension."""
         last = self.source.type.rank - 1

@@ -55,18 +55,17 @@ class Presence:
 
     def word(self, at: Sequence[Index], lanes: int = WORD) -> ir.Value:
         """An ``i64`` whose bit i tells of the element i places after ``at`` along the last dimension (i < lanes)."""
-        bits = self._load(at, lanes)
+        bits = self.load(at, lanes)
         limit = self._limit(at, bits.type)
         if isinstance(self.source.type.element_type, ir.FloatType):
-            magnitude = arith.andi(bits, _splat(bits.type, (1 << (bits.type.element_type.width - 1)) - 1))
+            magnitude = arith.andi(bits, splat(bits.type, (1 << (bits.type.element_type.width - 1)) - 1))
             flags = arith.cmpi(_CMP.sgt, magnitude, limit)
         else:
             flags = arith.cmpi(_CMP.ugt, math_dialect.absi(bits) if self.signed else bits, limit)
-        packed = vector.bitcast(ir.VectorType.get([1], integer(lanes)), flags)
-        word = vector.extract(packed, [], [0])
-        return word if lanes == WORD else arith.extui(integer(WORD), word)
+        return packed(flags)
 
-    def _load(self, at: Sequence[Index], lanes: int) -> ir.Value:
+    def load(self, at: Sequence[Index], lanes: int) -> ir.Value:
+        """Bits of the elements from ``at`` on, as integers."""
         element = self.source.type.element_type
         if element.width == 1:
             return self._load_bytes(at, lanes)
@@ -141,6 +140,14 @@ def limits_of(thresholds: ir.Value, element: ir.Type) -> ir.Value:
     return limits
 
 
-def _splat(type_: ir.VectorType, number: int) -> ir.Value:
+def packed(flags: ir.Value) -> ir.Value:
+    """A vector of up to 64 flags as the low bits of a word."""
+    lanes = flags.type.get_dim_size(0)
+    word = vector.extract(vector.bitcast(ir.VectorType.get([1], integer(lanes)), flags), [], [0])
+    return word if lanes == WORD else arith.extui(integer(WORD), word)
+
+
+def splat(type_: ir.VectorType, number: int) -> ir.Value:
+    """A vector constant of one integer."""
     element = ir.IntegerAttr.get(type_.element_type, number)
     return arith.ConstantOp(type_, ir.DenseElementsAttr.get_splat(type_, element)).result

@@ -45,19 +45,18 @@ def partial_word(presence: Presence, row: Sequence[Index], at: Index, count: Ind
         return lambda: b.for_loop(0, count, step, [word_of(0)], step=lanes)
 
     def short() -> list[ir.Value]:
-        return _choose(b.value(size), 8, in_steps(8), in_steps(1))
+        return _choose(size, 8, in_steps(8), in_steps(1))
 
-    (word,) = _choose(b.value(size), WORD, lambda: [ending_inside(at, WORD)], short)
+    (word,) = _choose(size, WORD, lambda: [ending_inside(at, WORD)], short)
     return arith.andi(word, below(count))
 
 
 def _choose(
-    size: ir.Value, least: int, large: Callable[[], list[ir.Value]], small: Callable[[], list[ir.Value]]
+    size: Index, least: int, large: Callable[[], list[ir.Value]], small: Callable[[], list[ir.Value]]
 ) -> list[ir.Value]:
     """``large()`` when ``size >= least``, else ``small()``; a size known now takes no branch."""
-    constant = size.owner.opview if not isinstance(size.owner, ir.Block) else None
-    if isinstance(constant, arith.ConstantOp):
-        return large() if ir.IntegerAttr(constant.value).value >= least else small()
+    if isinstance(size, int):
+        return large() if size >= least else small()
     return b.if_else(b.less(size, least), small, large, [integer(WORD)])
 
 
@@ -93,13 +92,16 @@ class Cells:
     run: int
     visit: Callable[[Index, Index], None]
 
-    def in_words(self, words: ir.Value, count: Index, found: ir.Value) -> ir.Value:
-        """Scan ``count`` words of a memref; how many cells were found, with ``found`` before them."""
+    def in_words(self, word: Callable[[Index], ir.Value], lo: Index, hi: Index, found: Index) -> ir.Value:
+        """Scan the words ``word(i)`` for i in ``[lo, hi)``; the number of cells found, ``found`` before them included.
+
+        Cost: one test per word, a few instructions per cell found.
+        """
 
         def step(w: Index, found: ir.Value, covered: ir.Value) -> list[ir.Value]:
-            return self._scan(memref.load(words, [b.value(w)]), w, found, covered)
+            return self._scan(word(w), w, found, covered)
 
-        return b.for_loop(0, count, step, [found, b.value(0)])[0]
+        return b.for_loop(lo, hi, step, [b.value(found), b.value(0)])[0]
 
     def _scan(self, word: ir.Value, number: Index, found: ir.Value, covered: ir.Value) -> list[ir.Value]:
         """Visit the cells of word ``number``; bits before ``covered`` belong to a cell that was visited."""

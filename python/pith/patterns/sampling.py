@@ -48,7 +48,7 @@ def sample_coverage(
     return tuple(_empty_share(rows, tile, limit, max(share // (tile[0] * tile[1]), 1)) for tile in tiles)
 
 
-def _empty_share(rows: np.ndarray, tile: tuple[int, int], limit: float, count: int) -> float:
+def _empty_share(rows: np.ndarray, tile: Sequence[int], limit: float, count: int) -> float:
     grid = [-(-n // g) for n, g in zip(rows.shape, tile)]
     number = np.arange(min(count, grid[0] * grid[1]))
     if number.size == grid[0] * grid[1]:

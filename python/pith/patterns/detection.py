@@ -1,0 +1,159 @@
+"""Finding the pattern of a tensor: :func:`detect`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, DTypeError, ShapeError
+from ..runtime.arrays import as_array
+from ..runtime.signature import dtype_name
+from . import kernels
+from .check import granularity_of, grid_of, integers, threshold_of
+from .pattern import Pattern
+
+#: (type, element type, rank, granularity, axes, deterministic) -> axes, granularity and kernel, for one threshold.
+_FOUND: dict[tuple, tuple[tuple[int, ...], tuple[int, ...], Any]] = {}
+
+
+def detect(
+    x: Any,
+    granularity: int | Sequence[int],
+    *,
+    axes: int | Sequence[int] | None = None,
+    threshold: Any = 0.0,
+    deterministic: bool = False,
+) -> Pattern:
+    """The micro-tiles of ``x`` that hold anything: one parallel pass over the data, which is not copied.
+
+    Args:
+        axes: the dimensions that get an axis of the pattern, in order; all by default. A micro-tile spans
+            everything along the others.
+        threshold: what magnitudes must exceed: a number, or an array that broadcasts against ``x`` and varies
+            along one dimension (a threshold per channel).
+        deterministic: list the micro-tiles in row-major order instead of in any.
+
+    Shapes:  x: NumPy array or CPU torch tensor of floats, integers or booleans; granularity: elements along every
+        axis, or one number for all. Sizes need not be multiples of it.
+    Semantics: present is what is not below or equal to the threshold in magnitude, so NaN is present. The pattern
+        holds no reference to ``x``. Kernels are cached by element type, granularity and axes: other sizes or
+        values compile nothing. Memory: the coordinates found, at most doubled; nothing of the size of ``x``,
+        except that a tensor whose dimensions are not dense in memory in any order is copied first.
+    Errors:  :class:`pith.ArgumentError` for a negative or NaN threshold; :class:`pith.ShapeError` for axes that
+        are no dimensions of x or repeated, and thresholds that do not fit; :class:`pith.FormatError` for a
+        granularity below 1; :class:`pith.DTypeError`, :class:`pith.DeviceError` for other tensors.
+    Source:  Zheng et al., PIT, SOSP 2023 (online detection).
+
+    Example:
+        >>> x = np.zeros((4, 6), np.float32)
+        >>> x[1, 4] = x[3, 0] = np.nan
+        >>> detect(x, (1, 2), deterministic=True).coordinates.tolist()
+        [[1, 2], [3, 0]]
+        >>> detect(x, 1, axes=1, threshold=0.5, deterministic=True).coordinates.tolist()
+        [0, 4]
+    """
+    try:
+        key = (type(x), x.dtype, len(x.shape), granularity, axes, deterministic)
+        dims, extents, kernel = _FOUND[key]
+        limit = float(threshold)
+        if limit >= 0 and _is_plain(x):
+            shape = x.shape
+            coordinates = kernel(x, limit)
+            return Pattern.trusted(tuple([shape[d] for d in dims]), extents, coordinates)
+    except (KeyError, TypeError, AttributeError, ValueError):  # first of its kind, or nothing plain: below
+        pass
+    return _detect(x, granularity, axes, threshold, deterministic)
+
+
+def _is_plain(x: Any) -> bool:
+    """Whether kernels read it as it is."""
+    return x.flags.c_contiguous if isinstance(x, np.ndarray) else x.is_contiguous() and not x.requires_grad
+
+
+def _detect(x: Any, granularity: Any, axes: Any, threshold: Any, deterministic: bool) -> Pattern:
+    """The general path: checks everything, and takes tensors in any layout."""
+    array = as_array(x.detach() if _is_torch(x) else x, "detect")
+    if not array.ndim:
+        raise ShapeError("expects at least one dimension, got a scalar", where="detect")
+    dims = _axes_of(axes, array.ndim)
+    extents = granularity_of(granularity, len(dims))
+    sizes = tuple(array.shape[d] for d in dims)
+    grid_of(sizes, extents)
+    limit, channel = _threshold_of(threshold, array.shape)
+    element = dtype_name(array.dtype)
+    if array.dtype.kind == "c":
+        raise DTypeError(f"expects real numbers or booleans, got {array.dtype}", where="detect", hint="numpy.abs(x)")
+    unsigned = array.dtype.kind in "ub"
+    if (
+        isinstance(limit, float)
+        and isinstance(granularity, (int, tuple))
+        and isinstance(axes, (int, tuple, type(None)))
+    ):
+        kernel = kernels.detector(element, array.ndim, dims, extents, None, deterministic, unsigned)
+        _FOUND[type(x), x.dtype, array.ndim, granularity, axes, deterministic] = dims, extents, kernel
+    order = _storage_order(array)
+    if order != tuple(range(array.ndim)):
+        array = array.transpose(order)
+        places = tuple(order.index(d) for d in dims)
+        channel = None if channel is None else order.index(channel)
+    else:
+        places = dims
+    kernel = kernels.detector(element, array.ndim, places, extents, channel, deterministic, unsigned)
+    found = Pattern.trusted(sizes, extents, kernel(array, limit))
+    in_order = deterministic and list(places) != sorted(places)
+    return found.sorted() if in_order else found
+
+
+def _is_torch(x: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.Tensor)
+
+
+def _axes_of(axes: Any, rank: int) -> tuple[int, ...]:
+    dims = tuple(range(rank)) if axes is None else integers(axes, "axes")
+    for d in dims:
+        if not -rank <= d < rank:
+            raise ShapeError(f"expects dimensions of the tensor ({-rank} to {rank - 1}), got {d}", where="axes")
+    dims = tuple(d % rank for d in dims)
+    if not dims or len(set(dims)) != len(dims):
+        raise ShapeError(f"expects at least one dimension and none twice, got {axes}", where="axes")
+    return dims
+
+
+def _threshold_of(threshold: Any, shape: tuple[int, ...]) -> tuple[Any, int | None]:
+    """One threshold, or an array of them and the dimension they follow."""
+    if isinstance(threshold, (int, float)) or getattr(threshold, "ndim", None) == 0:
+        return threshold_of(threshold), None
+    if isinstance(threshold, (str, bytes)) or not (hasattr(threshold, "__len__") or hasattr(threshold, "shape")):
+        return threshold_of(threshold), None
+    values = np.asarray(threshold.detach() if _is_torch(threshold) else threshold)
+    if values.dtype.kind not in "biuf":
+        raise ArgumentError(f"expects numbers, got an array of {values.dtype}", where="threshold")
+    values = values.astype(np.float64)
+    sizes = (1,) * (len(shape) - values.ndim) + values.shape
+    fits = len(sizes) == len(shape) and all(s in (1, n) for s, n in zip(sizes, shape))
+    varying = [d for d, s in enumerate(sizes) if s != 1]
+    if not fits or len(varying) > 1:
+        raise ShapeError(
+            f"expects one threshold, or one per entry of one dimension of {shape}, got shape {values.shape}",
+            where="threshold",
+            hint="shape (C,) follows the last dimension, (C, 1) the one before it",
+        )
+    bad = ~(values >= 0)
+    if bad.any():
+        threshold_of(values[bad].flat[0])
+    if not varying:
+        return float(values.reshape(-1)[0]), None
+    return np.ascontiguousarray(values.reshape(-1)), varying[0]
+
+
+def _storage_order(array: np.ndarray) -> tuple[int, ...]:
+    """The order of dimensions in which the array is row-major; as it is where there is none."""
+    plain = tuple(range(array.ndim))
+    if array.flags.c_contiguous:
+        return plain
+    order = tuple(sorted(plain, key=lambda d: -abs(array.strides[d])))
+    return order if array.transpose(order).flags.c_contiguous else plain
