@@ -8,6 +8,7 @@ pipelines, each a textual pipeline over pith's and upstream's passes.
 PASSES: dict[str, str] = {
     "convert-pith-attention-to-loops": "pith.lowering.attention.convert_pith_attention:ConvertPithAttentionPass",
     "convert-pith-patterns-to-linalg": "pith.lowering.patterns.convert_pith_patterns:ConvertPithPatternsPass",
+    "convert-pith-tiles-to-panels": "pith.lowering.patterns.convert_pith_tiles:ConvertPithTilesPass",
     "convert-linalg-contractions-to-panels": (
         "pith.lowering.linalg.convert_linalg_contractions:ConvertLinalgContractionsPass"
     ),
@@ -35,13 +36,14 @@ PIPELINES: dict[str, str] = {
         "pith-form-pit-tiles,pith-guard-asserts,func.func(convert-elementwise-to-linalg,linalg-fuse-elementwise-ops,"
         "linalg-generalize-named-ops),"
         "pith-split-products,pith-fold-copies,pith-collapse-batch,"
-        "pith-propagate-encodings,convert-pith-attention-to-loops,convert-pith-patterns-to-linalg,"
+        "pith-propagate-encodings,convert-pith-attention-to-loops,"
         "pith-approximate-math,pith-assemble-arguments,cse"
     ),
     # The panel template where it applies (it is faster), upstream's sparsifier for the formats it
     # knows, loops over levels for the rest; then memrefs.
     "linalg-to-vector": (
         "pith-protect-arguments,"
+        "func.func(linalg-generalize-named-ops),convert-pith-tiles-to-panels,convert-pith-patterns-to-linalg,"
         "func.func(linalg-generalize-named-ops),eliminate-empty-tensors,convert-pith-storage-to-loops,"
         "pith-guard-asserts,"
         "convert-pith-to-loops{templates=panel},convert-linalg-contractions-to-panels,"

@@ -35,8 +35,9 @@ class CollapseBatchPass(Pass):
 
     Both reshapes are views. What is left is a matrix product, which the fast templates know.
 
-    Requires: ``pith-fold-copies`` before it; operands may be encoded or ``pith.decompress``-ed. Preserves: results bit
-    by bit. Does not do: dense ops but products, loops of an encoded operand, operands with a layout of their own.
+    Requires: ``pith-fold-copies`` before it; operands may be encoded or ``pith.decompress``-ed. Preserves: bodies of
+    ``pith.pit_tile``; results bit by bit. Does not do: dense ops but products, loops of an encoded operand, operands
+    with a layout of their own.
     Cost: linear.
     """
 
@@ -45,6 +46,8 @@ class CollapseBatchPass(Pass):
     def run(self, module: ir.Module) -> None:
         with module.context:
             for op in structured_ops(module):
+                if op.op.operation.parent.name == "pith.pit_tile":
+                    continue  # its loops are those of the tiling
                 groups = collapsible(op)
                 if len(groups) < len(op.iterators):
                     _collapse(op, groups)

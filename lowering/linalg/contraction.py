@@ -19,7 +19,7 @@ class DenseContraction:
     """``out[outer, row, col] += lhs[outer, row, red] * rhs[outer, red, col]``, dimensions of operands in any order.
 
     Attributes:
-        op: the ``linalg.generic``, on tensors or memrefs.
+        op: the ``linalg.generic``, on tensors or memrefs, or the ``pith.pit_tile``: its last operands are these.
         dims: per operand (inputs, then the output), the loop of each dimension.
         lhs: index of the operand that is read a row at a time; ``rhs``, the other input, is packed.
         row, col, red: loops of one matrix product.
@@ -59,7 +59,7 @@ class DenseContraction:
 
     def static_size(self, loop: int) -> int | None:
         """Trip count of a loop when a type tells it."""
-        for v, dims in zip(self.op.operands, self.dims):
+        for v, dims in zip(list(self.op.operands)[-3:], self.dims):
             if loop in dims and not v.type.is_dynamic_dim(dims.index(loop)):
                 return v.type.get_dim_size(dims.index(loop))
         return None
@@ -76,9 +76,9 @@ class DenseContraction:
 
 def match_dense_contraction(op: ir.OpView) -> DenseContraction | None:
     """Recognise a product of two dense float matrices; of its two orientations the cheaper one."""
-    if not is_generic(op) or len(op.operands) != 3 or not _multiplies_and_adds(op):
+    if not is_generic(op) or len(op.operands) != 3 or not multiplies_and_adds(op):
         return None
-    if any(not _is_dense(v.type) for v in op.operands):
+    if any(not is_dense(v.type) for v in op.operands):
         return None
     types = {v.type.element_type for v in op.operands}
     if len(types) != 1 or not isinstance(next(iter(types)), (ir.F32Type, ir.F64Type)):
@@ -104,7 +104,8 @@ def _orient(op: ir.OpView, dims: tuple[tuple[int, ...], ...], lhs: int) -> Dense
     return None
 
 
-def _multiplies_and_adds(op: ir.OpView) -> bool:
+def multiplies_and_adds(op: ir.OpView) -> bool:
+    """The body of a ``linalg.generic`` of three operands adds the product of its inputs to the output."""
     block = op.regions[0].blocks[0]
     operations = list(block.operations)
     if [o.operation.name for o in operations] != ["arith.mulf", "arith.addf", "linalg.yield"]:
@@ -118,7 +119,7 @@ def _multiplies_and_adds(op: ir.OpView) -> bool:
     )
 
 
-def _is_dense(type_: ir.Type) -> bool:
+def is_dense(type_: ir.Type) -> bool:
     """A tensor without encoding, or a memref whose last dimension is contiguous."""
     if isinstance(type_, ir.MemRefType):
         return type_.rank > 0 and type_.get_strides_and_offset()[0][-1] == 1

@@ -28,6 +28,7 @@ from .dense_product import DenseProduct
 from .dense_tile import DenseTile
 from .pack import Panel, pack_panel
 from .variant import CHUNK_ROWS, Variant, dense_variant
+from .walk import Walk
 
 #: Columns of one task: what a pass over a chunk's rows is good for, while chunks stay in L2.
 GROUP_COLUMNS = 128
@@ -128,15 +129,16 @@ class _Emitter:
         lhs = self.lhs.matrix(at, self.c.row, self.c.red)
 
         def tile(variant: Variant) -> DenseTile:
-            return DenseTile(lhs, self.rows, variant, max(1, variant.lanes // self.vector), self.element)
+            rows, reds = Walk(self.rows), Walk(self.reds)
+            return DenseTile(lhs, rows, reds, variant, max(1, variant.lanes // self.vector), self.element)
 
         return DenseProduct(
             tile(self.variant),
             tile(self.narrow) if self.narrow.lanes < self.lanes else tile(self.variant),
             self.out.matrix(at, self.c.row, self.c.col),
             self.c.out_transposed,
-            self.rows,
-            self.cols,
+            Walk(self.rows),
+            Walk(self.cols),
             self.reds,
             self.fresh,
             self.finish,

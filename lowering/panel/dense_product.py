@@ -10,6 +10,7 @@ from ..transpose import Transform, tile_width
 from .dense_tile import DenseTile
 from .pack import Panel
 from .variant import STRIP_BYTES
+from .walk import Walk
 from .write import added_to, as_it_is, write_tile
 
 
@@ -20,6 +21,7 @@ class DenseProduct:
     Attributes:
         tile: of whole panels; ``narrow``: of what is left of the last one, a machine vector at a time.
         out: ``(rows, cols)``, or ``(cols, rows)`` when ``out_transposed``.
+        rows, cols, reds: positions, and what those of rows and columns are in ``out``.
         fresh: the content of ``out`` does not matter.
         finish: given what is to be stored in ``out``, makes what is; None when that is the same.
     """
@@ -28,8 +30,8 @@ class DenseProduct:
     narrow: DenseTile
     out: ir.Value
     out_transposed: bool
-    rows: Index
-    cols: Index
+    rows: Walk
+    cols: Walk
     reds: Index
     fresh: bool
     finish: Transform | None
@@ -67,7 +69,7 @@ class DenseProduct:
     @property
     def in_place(self) -> bool:
         """Whole panels accumulate in ``out``."""
-        return not self.out_transposed and (self.is_one_strip or self.finish is None)
+        return not self.out_transposed and not self.cols.is_listed and (self.is_one_strip or self.finish is None)
 
     def room(self, rows: int, on_stack: bool) -> ir.Value | None:
         """Memory for the sums of ``rows`` rows and one panel, where it may be needed: once per task."""
@@ -80,13 +82,13 @@ class DenseProduct:
     @property
     def is_whole(self) -> bool:
         """Every panel is known to be full."""
-        return isinstance(self.cols, int) and self.cols % self.lanes == 0
+        return self.cols.whole(self.lanes)
 
     def run(self, panel: Panel, first_col: Index, chunk: Index, chunk_rows: int, sums: ir.Value | None) -> None:
         """One chunk of rows with one panel; ``sums`` is from :meth:`room`."""
         first_row = b.mul(chunk, chunk_rows)
-        count = b.minimum(chunk_rows, b.sub(self.rows, first_row))
-        width = b.minimum(self.lanes, b.sub(self.cols, first_col))
+        count = b.minimum(chunk_rows, b.sub(self.rows.count, first_row))
+        width = b.minimum(self.lanes, b.sub(self.cols.count, first_col))
         corner, extent = (first_row, first_col), (count, width)
         if not self.in_place:
             self._through_tile(self.tile, panel, corner, extent, sums)
@@ -105,7 +107,7 @@ class DenseProduct:
         tile = self.tile
 
         def place(row: Index) -> list[ir.Value]:
-            return [b.value(row), b.value(first_col)]
+            return [b.value(row), b.value(b.add(self.cols.first, first_col))]
 
         def some_rows(u: Index, span: tuple[Index, Index]) -> None:
             rows = tile.row_numbers(b.add(first_row, u))
@@ -136,7 +138,9 @@ class DenseProduct:
             self._strips(tile, count, lambda u, span: some_rows(u, column, span))
 
         b.for_loop(0, self.lanes if tile is self.tile else width, columns, step=tile.variant.lanes)
-        write_tile(sums, self.out, self.out_transposed, corner, extent, self.transform, self._write_step)
+        write_tile(
+            sums, self.out, self.out_transposed, corner, extent, self.transform, self._write_step, self.rows, self.cols
+        )
 
     @property
     def _write_step(self) -> int:

@@ -9,6 +9,7 @@ from ..builder import Index
 from .pack import Panel
 from .stream import BLOCK_OPERATIONS
 from .variant import Variant
+from .walk import Walk
 
 #: Contracted coordinates in one unrolled block, at most.
 MOST_UNROLLED = 8
@@ -19,16 +20,18 @@ class DenseTile:
     """Accumulators of some rows by some lanes.
 
     Attributes:
-        lhs: ``(rows, reds)``.
-        rows: of ``lhs``.
+        lhs: ``(rows, reds)``, or ``(reds, rows)`` when ``lhs_transposed``.
+        rows, reds: positions of the tile's rows and of the panel's, and what they are in ``lhs``.
         vectors: machine vectors per row of the tile.
     """
 
     lhs: ir.Value
-    rows: Index
+    rows: Walk
+    reds: Walk
     variant: Variant
     vectors: int
     element: ir.Type
+    lhs_transposed: bool = False
 
     @property
     def type(self) -> ir.VectorType:
@@ -46,22 +49,23 @@ class DenseTile:
         return [vector.broadcast(self.type, b.zero_of(self.element))] * self.variant.rows
 
     def row_numbers(self, first: Index) -> list[Index]:
-        """Rows of the tile; past the last row the last one again, so results there are stored twice, alike."""
+        """Rows from position ``first`` on; past the last the last again, so results there are stored twice, alike."""
         rows = [b.add(first, i) for i in range(self.variant.rows)]
-        if isinstance(self.rows, int) and self.rows % self.variant.rows == 0:
-            return rows
-        last = b.sub(self.rows, 1)
-        return [rows[0], *(b.minimum(row, last) for row in rows[1:])]
+        if not self.rows.whole(self.variant.rows):
+            last = b.sub(self.rows.count, 1)
+            rows = [rows[0], *(b.minimum(row, last) for row in rows[1:])]
+        return [self.rows.at(row) for row in rows]
 
     def multiply(
         self, rows: list[Index], panel: Panel, column: Index, span: tuple[Index, Index], accs: list[ir.Value]
     ) -> list[ir.Value]:
-        """``accs[i] += lhs[rows[i], span] * panel[span, column:]``."""
+        """``accs[i] += lhs[rows[i], reds[span]] * panel[span, column:]``."""
         lo, hi = span
 
         def step(k: Index, accs: list[ir.Value]) -> list[ir.Value]:
             x = vector.load(self.type, panel.panels, [panel.number, b.value(k), b.value(column)])
-            loaded = [memref.load(self.lhs, [b.value(row), b.value(k)]) for row in rows]
+            red = b.value(self.reds.at(k))
+            loaded = [self._load(b.value(row), red) for row in rows]
             return [vector.fma(vector.broadcast(self.type, a), x, acc) for a, acc in zip(loaded, accs)]
 
         def some(count: int):
@@ -76,3 +80,6 @@ class DenseTile:
         whole = b.add(lo, b.mul(b.div(b.sub(hi, lo), self.unrolled), self.unrolled))
         accs = b.for_loop(lo, whole, some(self.unrolled), accs, step=self.unrolled)
         return b.for_loop(whole, hi, some(1), accs) if whole is not hi else accs
+
+    def _load(self, row: ir.Value, red: ir.Value) -> ir.Value:
+        return memref.load(self.lhs, [red, row] if self.lhs_transposed else [row, red])

@@ -8,6 +8,7 @@ from .. import builder as b
 from ..builder import Index
 from ..transpose import copy_transposed
 from .arithmetic import convert
+from .walk import Walk
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,18 +40,39 @@ def pack_panel(
 
     Shapes: source: ``(reds, cols)``, or ``(cols, reds)`` when ``transposed``; panels: ``(_, reds, lanes)``.
     """
+    slot = panel if slot is None else slot
+    pack_walked(source, transposed, panels, panel, Walk(reds), Walk(cols), lanes, slot, unsigned)
+
+
+def pack_walked(
+    source: ir.Value,
+    transposed: bool,
+    panels: ir.Value,
+    panel: Index,
+    red_walk: Walk,
+    col_walk: Walk,
+    lanes: int,
+    slot: Index,
+    unsigned: bool = False,
+) -> None:
+    """:func:`pack_panel` of the contracted coordinates and columns that walks pass, in their order."""
+    reds, cols = red_walk.count, col_walk.count
     first = b.mul(panel, lanes)
     every_panel_full = isinstance(cols, int) and cols % lanes == 0
     width = lanes if every_panel_full else b.minimum(lanes, b.sub(cols, first))
-    panel = b.value(panel if slot is None else slot)
+    panel = b.value(slot)
+    if col_walk.is_listed if not transposed else red_walk.is_listed:
+        _gather(source, transposed, panels, panel, red_walk, col_walk.part(first, lanes), lanes, unsigned)
+        return
     if not transposed:
-        _copy_rows(source, panels, panel, reds, first, width, lanes, unsigned)
+        first = b.add(col_walk.first, first)
+        _copy_rows(source, panels, panel, red_walk, first, width, lanes, unsigned)
         return
     element = panels.type.element_type
     b.for_loop(0, reds, lambda k: _clear(element, panels, panel, k, width, lanes))
     copy_transposed(
         source,
-        lambda j, k: [b.value(b.add(first, j)), b.value(k)],
+        lambda j, k: [b.value(col_walk.at(b.add(first, j))), b.value(red_walk.at(k))],
         panels,
         lambda k, j: [panel, b.value(k), b.value(j)],
         rows=width,
@@ -63,22 +85,24 @@ def _copy_rows(
     source: ir.Value,
     panels: ir.Value,
     panel: ir.Value,
-    reds: Index,
+    red_walk: Walk,
     first: Index,
     width: Index,
     lanes: int,
     unsigned: bool,
 ) -> None:
-    element = panels.type.element_type
+    element, reds = panels.type.element_type, red_walk.count
     type_ = ir.VectorType.get([lanes], source.type.element_type)
 
     def whole(k: Index) -> None:
-        row = vector.load(type_, source, [b.value(k), b.value(first)])
+        row = vector.load(type_, source, [b.value(red_walk.at(k)), b.value(first)])
         vector.store(convert(row, element, unsigned), panels, [panel, b.value(k), b.value(0)])
 
     def ragged(k: Index) -> None:
+        red = b.value(red_walk.at(k))
+
         def copy(j: Index) -> None:
-            value = memref.load(source, [b.value(k), b.value(b.add(first, j))])
+            value = memref.load(source, [red, b.value(b.add(first, j))])
             memref.store(convert(value, element, unsigned), panels, [panel, b.value(k), b.value(j)])
 
         b.for_loop(0, width, copy)
@@ -89,6 +113,33 @@ def _copy_rows(
         return
     full = arith.cmpi(arith.CmpIPredicate.eq, b.value(width), b.value(lanes))
     b.if_else(full, lambda: b.for_loop(0, reds, whole), lambda: b.for_loop(0, reds, ragged))
+
+
+def _gather(
+    source: ir.Value,
+    transposed: bool,
+    panels: ir.Value,
+    panel: Index,
+    red_walk: Walk,
+    col_walk: Walk,
+    lanes: int,
+    unsigned: bool,
+) -> None:
+    """One element after the other, where those of a row of the panel are no neighbours in memory."""
+    element = panels.type.element_type
+
+    def row(k: Index) -> None:
+        red = b.value(red_walk.at(k))
+
+        def copy(j: Index) -> None:
+            col = b.value(col_walk.at(j))
+            value = memref.load(source, [col, red] if transposed else [red, col])
+            memref.store(convert(value, element, unsigned), panels, [panel, b.value(k), b.value(j)])
+
+        b.for_loop(0, col_walk.count, copy)
+        _clear(element, panels, panel, k, col_walk.count, lanes)
+
+    b.for_loop(0, red_walk.count, row)
 
 
 def clear_rows(panels: ir.Value, panel: ir.Value, lo: Index, hi: Index, lanes: int) -> None:

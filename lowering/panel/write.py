@@ -8,6 +8,7 @@ from .. import builder as b
 from ..builder import Index
 from ..transpose import Transform, copy_transposed
 from .arithmetic import add as add_values
+from .walk import Walk
 
 
 def as_it_is(value: ir.Value, at: Sequence[Index]) -> ir.Value:
@@ -34,6 +35,8 @@ def write_tile(
     extent: tuple[Index, Index],
     transform: Transform,
     step: int,
+    row_walk: Walk | None = None,
+    col_walk: Walk | None = None,
 ) -> None:
     """Store ``transform(tile[:rows, :cols], at)`` at ``corner`` of the output.
 
@@ -41,39 +44,66 @@ def write_tile(
     Args:
         transform: is given vectors along the output's last dimension, or scalars, and where they go.
         step: elements of those vectors, where the output is stored like the tile.
+        row_walk, col_walk: the rows and columns that positions stand for, by default themselves.
     """
     first_row, first_col = corner
     rows, cols = extent
+    row_at, col_at = (walk.at if walk is not None else b.value for walk in (row_walk, col_walk))
+    if any(walk is not None and walk.is_listed for walk in (row_walk if transposed else None, col_walk)):
+        _scatter(tile, out, transposed, corner, extent, transform, row_at, col_at)
+        return
 
     def tile_at(r: Index, j: Index) -> list[ir.Value]:
         return [b.value(r), b.value(j)]
 
-    def out_at(r: Index, j: Index) -> list[ir.Value]:
-        row, col = b.value(b.add(first_row, r)), b.value(b.add(first_col, j))
-        return [col, row] if transposed else [row, col]
+    def row_of(r: Index) -> ir.Value:
+        return b.value(row_at(b.add(first_row, r)))
+
+    def col_of(j: Index) -> ir.Value:
+        return b.value(col_at(b.add(first_col, j)))
 
     if transposed:
-        copy_transposed(tile, tile_at, out, lambda j, r: out_at(r, j), rows, cols, transform)
+        copy_transposed(tile, tile_at, out, lambda j, r: [col_of(j), row_of(r)], rows, cols, transform)
         return
     lanes = tile.type.shape[1]
 
-    def vectors(r: Index, j: Index, width: int) -> None:
+    def vectors(r: Index, row: ir.Value, j: Index, width: int) -> None:
         value = vector.load(ir.VectorType.get([width], tile.type.element_type), tile, tile_at(r, j))
-        at = out_at(r, j)
+        at = [row, col_of(j)]
         vector.store(transform(value, at), out, at)
 
     def whole(r: Index) -> None:
+        row = row_of(r)
         if lanes % step:
-            vectors(r, 0, lanes)
+            vectors(r, row, 0, lanes)
         else:
-            b.for_loop(0, lanes, lambda j: vectors(r, j, step), step=step)
+            b.for_loop(0, lanes, lambda j: vectors(r, row, j, step), step=step)
 
     def ragged(r: Index) -> None:
+        row = row_of(r)
+
         def element(j: Index) -> None:
-            at = out_at(r, j)
+            at = [row, col_of(j)]
             memref.store(transform(memref.load(tile, tile_at(r, j)), at), out, at)
 
         b.for_loop(0, cols, element)
 
     full = arith.cmpi(arith.CmpIPredicate.eq, b.value(cols), b.value(lanes))
     b.if_else(full, lambda: b.for_loop(0, rows, whole), lambda: b.for_loop(0, rows, ragged))
+
+
+def _scatter(
+    tile: ir.Value, out: ir.Value, transposed: bool, corner, extent, transform: Transform, row_at, col_at
+) -> None:
+    """One element after the other: neighbours in the tile are none in the output."""
+
+    def element(r: Index, j: Index, row: ir.Value) -> None:
+        col = b.value(col_at(b.add(corner[1], j)))
+        at = [col, row] if transposed else [row, col]
+        memref.store(transform(memref.load(tile, [b.value(r), b.value(j)]), at), out, at)
+
+    def line(r: Index) -> None:
+        row = b.value(row_at(b.add(corner[0], r)))
+        b.for_loop(0, extent[1], lambda j: element(r, j, row))
+
+    b.for_loop(0, extent[0], line)

@@ -1,0 +1,225 @@
+"""Products of dense matrices along lists of rows, columns or contracted coordinates: panels, tiles and index streams.
+
+Code it emits for ``out[outer, row, col] += lhs[outer, row, red] * rhs[outer, red, col]``::
+
+    scf.parallel (outer loops that index out, part of the rows, group of columns)
+      for outer loops that are summed over
+        pack rhs[listed reds, listed columns of the group] into panels
+        for each chunk of the part's listed rows
+          for each panel: register tiles, their rows read and written where the list says
+
+No operand is copied but the panels, which are as long as the list and stay in L2: reading and writing the dense
+operands through the lists is a matter of addresses. A task packs what it multiplies with, so a task has rows enough
+to make up for that; it costs about as much as four rows do.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+from pith._mlir import ir, memref, vector
+
+from .. import builder as b
+from ..builder import Index
+from ..isa import Isa
+from ..linalg.contraction import DenseContraction
+from ..transpose import Transform
+from .batch import Operand
+from .dense_product import DenseProduct
+from .dense_tile import DenseTile
+from .pack import Panel, pack_walked
+from .variant import CHUNK_ROWS, Variant, dense_variant
+from .walk import Walk
+
+#: Columns whose panels one task packs and keeps in L2.
+GROUP_COLUMNS = 128
+
+#: Rows that make up for packing: a panel's row is packed in the time that four rows of the tile take to read it.
+PART_ROWS = 132
+
+#: Tasks there should be when there is work for so many.
+TASKS = 16
+
+#: Indices of the outer loops.
+Point = Mapping[int, Index]
+
+
+@dataclasses.dataclass(frozen=True)
+class Loops:
+    """How the loops of a product are walked.
+
+    Attributes:
+        rows, cols, reds: the walk of each at a point of the outer loops.
+        most_rows, most_cols: positions that walks of rows and columns have at most.
+        outer: the walk of every outer loop.
+    """
+
+    rows: Callable[[Point], Walk]
+    cols: Callable[[Point], Walk]
+    reds: Callable[[Point], Walk]
+    most_rows: Index
+    most_cols: Index
+    outer: dict[int, Walk]
+
+
+def emit_listed(
+    c: DenseContraction,
+    buffers: Sequence[ir.Value],
+    isa: Isa,
+    fresh: bool,
+    finish: Transform | None,
+    loops: Loops,
+) -> None:
+    """Emit the kernel at the insertion point.
+
+    Args:
+        buffers: the operands of ``c`` as memrefs.
+        fresh: the content of the output does not matter, where something is listed.
+        finish: makes what is stored of what the product would store, for products without outer loops.
+    """
+    ListedEmitter(c, buffers, isa, fresh, finish, loops).emit()
+
+
+class ListedEmitter:
+    """The loops around the tasks."""
+
+    def __init__(
+        self,
+        c: DenseContraction,
+        buffers: Sequence[ir.Value],
+        isa: Isa,
+        fresh: bool,
+        finish: Transform | None,
+        loops: Loops,
+    ):
+        self.c, self.finish, self.loops = c, finish, loops
+        self.lhs, self.rhs = (Operand(buffers[i], c.dims[i]) for i in (c.lhs, c.rhs))
+        self.out = Operand(buffers[2], c.dims[2])
+        self.shared = [d for d in c.outer if d in self.out.dims]
+        self.summed = [d for d in c.outer if d not in self.out.dims]
+        self.clears, self.fresh = fresh and bool(self.summed), fresh and not self.summed
+        self.element = buffers[0].type.element_type
+        size = 8 if isinstance(self.element, ir.F64Type) else 4
+        self.vector = isa.vector_bytes // size
+        self.variant = dense_variant(c.static_size(c.col), size, isa)
+        self.narrow = dense_variant(self.vector, size, isa)
+        self.lanes = self.variant.lanes
+        self.group = max(1, GROUP_COLUMNS // self.lanes)
+        self.chunk_rows = -(-CHUNK_ROWS // self.variant.rows) * self.variant.rows
+
+    def emit(self) -> None:
+        loops = self.loops
+        sizes = [loops.outer[d].count for d in self.shared]
+        groups = b.ceildiv(loops.most_cols, self.group * self.lanes)
+        wanted = b.ceildiv(TASKS, b.maximum(b.product([*sizes, groups]), 1))
+        part_rows = loops.most_rows if self.summed else b.maximum(b.ceildiv(loops.most_rows, wanted), PART_ROWS)
+        part_rows = b.mul(b.ceildiv(b.maximum(part_rows, 1), self.chunk_rows), self.chunk_rows)
+        parts = b.ceildiv(loops.most_rows, part_rows)
+        reds = self.rhs.size(self.c.red)
+        every = b.product([*sizes, *(loops.outer[d].count for d in self.summed)])
+        work = b.div(b.product([every, loops.most_rows, loops.most_cols, reds]), self.vector)
+        b.parallel_loop([*sizes, parts, groups], lambda *at: self._task(at[:-2], at[-2], part_rows, at[-1]), work=work)
+
+    def _task(self, at: Sequence[Index], part: Index, part_rows: Index, group: Index) -> None:
+        point = {d: self.loops.outer[d].at(i) for d, i in zip(self.shared, at)}
+        if self.clears:
+            self._clear(point, group)
+        self._sum(self.summed, point, b.mul(part, part_rows), part_rows, group)
+
+    def _sum(self, summed: Sequence[int], point: Point, first: Index, most: Index, group: Index) -> None:
+        """The loops that tasks run themselves, because they add to the same output, then the product."""
+        if summed:
+            loop, *rest = summed
+            walk = self.loops.outer[loop]
+            b.for_loop(
+                0, walk.count, lambda i: self._sum(rest, {**point, loop: walk.at(i)}, first, most, group) and None
+            )
+            return
+        rows = self.loops.rows(point).part(first, most)
+        some = b.less(0, rows.count)
+        b.if_else(some, lambda: self._multiply(point, rows, group))
+
+    def _multiply(self, point: Point, rows: Walk, group: Index) -> None:
+        cols, reds = self.loops.cols(point), self.loops.reds(point)
+        product = self._product(point, rows, cols, reds)
+        sums = product.room(self.chunk_rows, False)
+        panels = b.alloc([self.group, reds.count, self.lanes], self.element)
+        source = self.rhs.matrix(point, self.c.red, self.c.col)
+        first, last = self.members(group, cols)
+        count = b.sub(last, first)
+
+        def pack(slot: Index) -> None:
+            panel = b.add(first, slot)
+            pack_walked(source, self.c.rhs_transposed, panels, panel, reds, cols, self.lanes, slot)
+
+        def run(chunk: Index, slot: Index) -> None:
+            at = Panel(panels, b.value(slot))
+            product.run(at, b.mul(b.add(first, slot), self.lanes), chunk, self.chunk_rows, sums)
+
+        b.for_loop(0, count, pack)
+        chunks = b.ceildiv(rows.count, self.chunk_rows)
+        b.for_loop(0, chunks, lambda chunk: b.for_loop(0, count, lambda slot: run(chunk, slot)) and None)
+
+    def members(self, group: Index, cols: Walk) -> tuple[Index, Index]:
+        """The panels of a group of columns: the first, and one past the last."""
+        panels = b.ceildiv(cols.count, self.lanes)
+        first = b.minimum(b.mul(group, self.group), panels)
+        return first, b.minimum(b.add(first, self.group), panels)
+
+    def _product(self, point: Point, rows: Walk, cols: Walk, reds: Walk) -> DenseProduct:
+        lhs = self.lhs.matrix(point, self.c.row, self.c.red)
+
+        def tile(variant: Variant) -> DenseTile:
+            vectors = max(1, variant.lanes // self.vector)
+            return DenseTile(lhs, rows, reds, variant, vectors, self.element, self.c.lhs_transposed)
+
+        return DenseProduct(
+            tile(self.variant),
+            tile(self.narrow) if self.narrow.lanes < self.lanes else tile(self.variant),
+            self.out.matrix(point, self.c.row, self.c.col),
+            self.c.out_transposed,
+            rows,
+            cols,
+            reds.count,
+            self.fresh,
+            self.finish,
+        )
+
+    def _clear(self, point: Point, group: Index) -> None:
+        """Zero the columns of a group in every row, of an output that sums start from."""
+        out = self.out.matrix(point, self.c.row, self.c.col)
+        rows, cols = self.out.size(self.c.row), self.out.size(self.c.col)
+        width = self.group * self.lanes
+        first = b.minimum(b.mul(group, width), cols)
+        last = b.minimum(b.add(first, width), cols)
+        if self.c.out_transposed:
+            clear_block(out, (first, last), (0, rows), self.vector)
+        else:
+            clear_block(out, (0, rows), (first, last), self.vector)
+
+
+def clear_block(out: ir.Value, rows: tuple[Index, Index], cols: tuple[Index, Index], lanes: int) -> None:
+    """Zero a block of a matrix."""
+    fill_block(out, rows, cols, lanes, lambda value, at: value)
+
+
+def fill_block(
+    out: ir.Value, rows: tuple[Index, Index], cols: tuple[Index, Index], lanes: int, finish: Transform
+) -> None:
+    """Store what ``finish`` makes of zero in a block of a matrix, vectors of ``lanes`` at a time."""
+    element = out.type.element_type
+    type_ = ir.VectorType.get([lanes], element)
+    whole = b.add(cols[0], b.mul(b.div(b.sub(cols[1], cols[0]), lanes), lanes))
+
+    def line(row: Index) -> None:
+        def some(col: Index) -> None:
+            at = [b.value(row), b.value(col)]
+            vector.store(finish(vector.broadcast(type_, b.zero_of(element)), at), out, at)
+
+        def one(col: Index) -> None:
+            at = [b.value(row), b.value(col)]
+            memref.store(finish(b.zero_of(element), at), out, at)
+
+        b.for_loop(cols[0], whole, some, step=lanes)
+        b.for_loop(whole, cols[1], one)
+
+    b.for_loop(rows[0], rows[1], line)

@@ -1,0 +1,117 @@
+"""``convert-pith-tiles-to-panels``: products that patterns restrict, through packed panels and register tiles."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from pith._mlir import bufferization, ir
+from pith.passes.core import Pass
+
+from ..builder import Index, dim_size
+from ..contraction import zero_filled
+from ..destination import buffer_to_overwrite, is_exclusive
+from ..epilogue.match import Epilogue, match_epilogue
+from ..epilogue.values import bind
+from ..isa import Isa
+from ..linalg.tensors import read_only_buffer
+from ..module_isa import isa_of
+from ..panel.listed import emit_listed
+from ..panel.write import as_it_is
+from ..replace_product import replace_product
+from ..transpose import Transform
+from .products import ListedProduct, match_listed_product
+from .walks import BoundPatterns, fill_rest
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertPithTilesPass(Pass):
+    """Lower ``pith.pit_tile`` around a matrix product to panels, tiles and parallel loops over index lists.
+
+    Before::
+
+        %c = "pith.pit_tile"(%p, %a, %b, %init) ({ linalg.generic { mulf, addf }; pith.yield })
+            : (!pith.pattern<[?], [1]>, tensor<?x?xf32>, tensor<?x?xf32>, tensor<?x?xf32>) -> tensor<?x?xf32>
+
+    After: ``pith.coordinates`` sorted into lists; an ``scf.parallel`` over parts of the rows and groups of columns; in
+    it panels packed along the lists, and ``vector.fma`` on accumulators whose rows are read and written where the
+    lists say. Nothing is gathered into tiles and scattered from them, and ``tile`` is not obeyed.
+
+    Patterns may list rows, columns, contracted coordinates and outer loops, one axis each or together with outer
+    loops (one list per batch or expert), or blocks of rows by contracted coordinates. Elementwise ops on the result
+    of a single product are computed before it is stored, and zeros it would be added to are only written where
+    nothing is listed.
+
+    Requires: ``linalg.generic`` bodies (run ``linalg-generalize-named-ops``), before
+    ``convert-pith-patterns-to-linalg``. Preserves: everything else, ``pit_tile`` inside loops. Does not do: element
+    types other than f32 and f64, bodies of more than a product. Cost: linear.
+    """
+
+    name: ClassVar[str] = "convert-pith-tiles-to-panels"
+
+    def run(self, module: ir.Module) -> None:
+        isa = isa_of(module)
+        with module.context:
+            for p in _products(module):
+                _lower(p, isa)
+
+
+def _products(module: ir.Module) -> list[ListedProduct]:
+    found: list[ListedProduct] = []
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name == "pith.pit_tile" and op.parent.name == "func.func":
+            p = match_listed_product(op.opview)
+            if p is not None:
+                found.append(p)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+    return found
+
+
+def _lower(p: ListedProduct, isa: Isa) -> None:
+    op = p.product.op
+    fusible = op.operation.results[0].type.rank == 2 and not p.summed
+    epilogue = match_epilogue(op) if fusible else None
+    with ir.InsertionPoint(epilogue.last if epilogue else op), op.operation.location:
+        result = _emit_into(p, isa, epilogue)
+    replace_product(op.operation, epilogue, result)
+
+
+def _emit_into(p: ListedProduct, isa: Isa, epilogue: Epilogue | None) -> ir.Value:
+    """Emit the kernel; the tensor of its results."""
+    if epilogue is not None:
+        bound = bind(epilogue)
+        if bound.transposed:
+            c = p.product
+            p = dataclasses.replace(p, product=dataclasses.replace(c, dims=(*c.dims[:2], c.dims[2][::-1])))
+        _emit(p, isa, bound.out, True, bound.apply)
+        return bound.result()
+    init = p.product.op.init
+    zeroed = zero_filled(init)
+    destination = init if zeroed is None else zeroed
+    out = buffer_to_overwrite(destination, zeroed is None or is_exclusive(init))
+    _emit(p, isa, out, zeroed is not None, None)
+    return bufferization.to_tensor(init.type, out, restrict=True, writable=True)
+
+
+def _emit(p: ListedProduct, isa: Isa, out: ir.Value, fresh: bool, finish: Transform | None) -> None:
+    c = p.product
+    buffers = [*(read_only_buffer(v) for v in c.op.inputs), out]
+    bound = BoundPatterns(p, _sizes(p, buffers))
+    if fresh:
+        lanes = isa.vector_bytes // (8 if isinstance(out.type.element_type, ir.F64Type) else 4)
+        filled = fill_rest(bound, out, finish or as_it_is, lanes)
+        fresh = not (filled and p.summed)
+    emit_listed(c, buffers, isa, fresh, finish, bound.loops())
+
+
+def _sizes(p: ListedProduct, buffers: list[ir.Value]) -> dict[int, Index]:
+    """Extent of every loop: a constant when a type tells it."""
+    sizes: dict[int, Index] = {}
+    for buffer, dims in zip(buffers, p.product.dims):
+        for i, d in enumerate(dims):
+            if d not in sizes or (not isinstance(sizes[d], int) and not buffer.type.is_dynamic_dim(i)):
+                sizes[d] = dim_size(buffer, i)
+    return sizes

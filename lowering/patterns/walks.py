@@ -1,0 +1,131 @@
+"""The loops of a listed product at run time: lists sorted as its kernel walks them, and what no list names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pith._mlir import arith, bufferization, ir, memref
+from pith.dialect import CoordinatesOp
+
+from .. import builder as b
+from ..builder import Index
+from ..panel.listed import Loops, Point, fill_block
+from ..panel.walk import Walk
+from ..transpose import Transform
+from .products import ListedProduct, Listing
+from .sort import Coordinates, Lists, mark, sort_by_groups
+
+#: Rows of the output that one task fills.
+FILL_ROWS = 64
+
+
+class BoundPatterns:
+    """The patterns of a product, sorted at the insertion point.
+
+    Attributes:
+        sizes: extent of every loop.
+        coordinates: what every pattern lists.
+    """
+
+    def __init__(self, p: ListedProduct, sizes: dict[int, Index]):
+        self.p, self.sizes = p, sizes
+        self.coordinates = [self._read(x) for x in p.listings]
+        self.lists: dict[int, Lists] = {
+            x.pattern: sort_by_groups(c, x.stream, expand=x.blocks is None)
+            for x, c in zip(p.listings, self.coordinates)
+        }
+
+    def _read(self, x: Listing) -> Coordinates:
+        value = CoordinatesOp.build(self.p.product.op.patterns[x.pattern]).result
+        type_ = ir.MemRefType.get(value.type.shape, value.type.element_type)
+        shape = self.p.tiling.patterns[x.pattern]
+        buffer = bufferization.to_buffer(type_, value, read_only=True)
+        return Coordinates(buffer, tuple(self.sizes[d] for d in x.loops), shape.granularity)
+
+    def group(self, x: Listing, indices: Point) -> Index:
+        """The group of a pattern's lists at ``indices`` of the loops that are not its stream."""
+        coordinates, number = self.coordinates[x.pattern], 0
+        for a, d in enumerate(x.loops):
+            if a != x.stream:
+                block = b.div(indices[d], coordinates.granularity[a])
+                number = b.add(b.mul(number, coordinates.grid[a]), block)
+        return number
+
+    def walk(self, loop: int) -> Callable[[Point], Walk]:
+        """The walk of a loop at a point of the outer loops."""
+        x = self.p.listing(loop)
+        if x is None:
+            return lambda point: Walk(self.sizes[loop])
+        lists = self.lists[x.pattern]
+
+        def at(point: Point) -> Walk:
+            first, count = lists.range(self.group(x, point))
+            return Walk(count, lists.ids, first)
+
+        return at
+
+    def most(self, loop: int) -> Index:
+        """Positions of a loop at most: the length of its list where there is only one."""
+        x = self.p.listing(loop)
+        return self.walk(loop)({}).count if x is not None and len(x.loops) == 1 else self.sizes[loop]
+
+    def loops(self) -> Loops:
+        """All loops of the product."""
+        c = self.p.product
+        outer = {d: self.walk(d)({}) if self.p.listing(d) is not None else Walk(self.sizes[d]) for d in c.outer}
+        rows, cols, reds = map(self.walk, (c.row, c.col, c.red))
+        return Loops(rows, cols, reds, self.most(c.row), self.most(c.col), outer)
+
+
+def fill_rest(bound: BoundPatterns, out: ir.Value, finish: Transform, lanes: int) -> bool:
+    """Store what ``finish`` makes of zero where the kernel stores nothing; ``finish`` is of matrices only.
+
+    Returns whether there is such a place: sums over outer loops then add to what is stored here.
+    """
+    p, c = bound.p, bound.p.product
+    kept = set(c.dims[2])
+    loops = [x.loop for x in p.listings if x.blocks is None and x.loop in kept and (not p.summed or {*x.loops} <= kept)]
+    if not loops:
+        return False
+    rows = p.listing(c.dims[2][-2])
+    flags = None
+    if rows is not None and not p.summed and loops == [rows.loop]:
+        flags = mark(bound.coordinates[rows.pattern], [*range(len(rows.loops))])
+    dims, sizes = c.dims[2], [b.dim_size(out, i) for i in range(out.type.rank)]
+
+    def task(*at: ir.Value) -> None:
+        point = dict(zip(dims, at[:-1]))
+        matrix = matrix_of(out, at[:-1])
+        first = b.mul(at[-1], FILL_ROWS)
+        last = b.minimum(b.add(first, FILL_ROWS), sizes[-2])
+
+        def row(i: Index) -> None:
+            here = {**point, dims[-2]: i}
+            unlisted = None if flags is None or rows is None else _is_unlisted(bound, rows, flags, here)
+            b.only_if(unlisted, lambda: fill_block(matrix, (i, b.add(i, 1)), (0, sizes[-1]), lanes, finish))
+
+        b.for_loop(first, last, row)
+
+    b.parallel_loop([*sizes[:-2], b.ceildiv(sizes[-2], FILL_ROWS)], task, work=b.div(b.product(sizes), lanes))
+    return True
+
+
+def _is_unlisted(bound: BoundPatterns, x: Listing, flags: ir.Value, point: Point) -> ir.Value:
+    number: Index = 0
+    for d in x.loops:
+        number = b.add(b.mul(number, bound.sizes[d]), point[d])
+    flag = memref.load(flags, [b.value(number)])
+    return arith.cmpi(arith.CmpIPredicate.eq, flag, arith.constant(flag.type, 0))
+
+
+def matrix_of(out: ir.Value, outer: tuple[Index, ...]) -> ir.Value:
+    """The matrix over the last two dimensions of ``out`` at indices of the others."""
+    if not outer:
+        return out
+    type_, n = out.type, len(outer)
+    strides, _ = type_.get_strides_and_offset()
+    dynamic = ir.ShapedType.get_dynamic_stride_or_offset()
+    layout = ir.StridedLayoutAttr.get(dynamic, strides[n:])
+    sizes = [b.dim_size(out, n), b.dim_size(out, n + 1)]
+    result = ir.MemRefType.get(type_.shape[n:], type_.element_type, layout)
+    return memref.subview(out, [*outer, 0, 0], [*[1] * n, *sizes], [1] * (n + 2), result_type=result)
