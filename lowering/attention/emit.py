@@ -29,6 +29,7 @@ from ..bfloat16 import round_to_bfloat16
 from ..builder import Index
 from ..isa import Isa
 from ..transpose import copy_transposed
+from .cuts import Cuts, cut_queries
 from .keys import BlockLists, block_stream, flag_tokens, interval_stream, sort_blocks, token_stream
 from .meeting import Meeting
 from .operands import Blocking, Operands, scratch
@@ -42,7 +43,8 @@ def emit_attention(op: AttentionOp, isa: Isa) -> Operands:
     blocking = Blocking.of(o.computed_type(), isa)
     flags = None if o.global_tokens is None else flag_tokens(o.global_tokens, b.maximum(o.keys, o.queries))
     lists = None if o.blocks is None else sort_blocks(o.blocks, b.ceildiv(o.queries, o.granularity[0]))
-    kernel = _Kernel(o, blocking, flags, lists)
+    cuts = cut_queries(o, blocking) if lists is None else None
+    kernel = _Kernel(o, blocking, flags, lists, cuts)
     per_key = b.product([o.batch, o.heads, (o.depth + o.width) // blocking.lanes + 1])
     work = b.product([per_key, o.queries, b.minimum(o.keys, 256)])
     b.parallel_loop([o.batch, o.heads, kernel.tasks], kernel.task, work)
@@ -62,32 +64,40 @@ class _Kernel:
     blocking: Blocking
     flags: ir.Value | None
     lists: BlockLists | None
-
-    @property
-    def tall(self) -> int:
-        """Queries of one row of the pattern's blocks; all of a block of queries lie in one."""
-        return self.operands.granularity[0] if self.lists is not None else self.blocking.queries
+    cuts: Cuts | None
 
     @property
     def parts(self) -> int:
-        """Blocks of queries to a row of the pattern's blocks."""
-        return -(-self.tall // self.blocking.queries)
+        """Blocks of queries to a row of the pattern's blocks: a block lies in one row."""
+        return -(-self.operands.granularity[0] // self.blocking.queries)
 
     @property
     def tasks(self) -> Index:
         """Tasks per head."""
-        return b.mul(b.ceildiv(self.operands.queries, self.tall), self.parts)
+        if self.cuts is not None:
+            return self.cuts.most
+        return b.mul(b.ceildiv(self.operands.queries, self.operands.granularity[0]), self.parts)
+
+    def extent(self, batch: ir.Value, number: ir.Value) -> tuple[Index, Index]:
+        """The queries of a task."""
+        if self.cuts is not None:
+            return self.cuts.extent(batch, number)
+        o, tall = self.operands, self.operands.granularity[0]
+        row = b.div(number, self.parts)
+        first = b.add(b.mul(row, tall), b.mul(b.mod(number, self.parts), self.blocking.queries))
+        end = b.minimum(b.add(first, self.blocking.queries), b.mul(b.add(row, 1), tall))
+        return first, b.minimum(end, o.queries)
 
     def task(self, batch: ir.Value, head: ir.Value, number: ir.Value) -> None:
         """One block of queries that are no global tokens."""
-        o, n = self.operands, self.blocking.queries
-        row = b.div(number, self.parts)
-        first = b.add(b.mul(row, self.tall), b.mul(b.mod(number, self.parts), n))
-        end = b.minimum(b.minimum(b.add(first, n), b.mul(b.add(row, 1), self.tall)), o.queries)
-        block = QueryBlock.at(o, self.blocking, self.flags, (batch, head), False, (first, end))
+        o = self.operands
+        block = QueryBlock.at(o, self.blocking, self.flags, (batch, head), False, self.extent(batch, number))
         span = block.look_up()
         state = Softmax.start(self.blocking, block.transposed(), o.width)
-        stream = interval_stream(span) if self.lists is None else block_stream(block, span, self.lists, row)
+        if self.lists is None:
+            stream = interval_stream(span)
+        else:
+            stream = block_stream(block, span, self.lists, b.div(number, self.parts))
         meeting = Meeting.of(block, span, state)
         meeting.run(stream, LO)
         if o.global_tokens is not None:

@@ -119,6 +119,15 @@ class Operands:
     def keys(self) -> Index:
         return b.dim_size(self.key, 2)
 
+    def interval(self, buffer: ir.Value, row: Index, query: Index) -> tuple[ir.Value, ir.Value]:
+        """An entry of ``intervals`` or ``reach``, cut to the keys there are."""
+        keys, zero = b.value(self.keys), b.value(0)
+
+        def cut(side: int) -> ir.Value:
+            return arith.minsi(arith.maxsi(load_signed(buffer, [row, query, side]), zero), keys)
+
+        return cut(0), cut(1)
+
     def computed_type(self) -> ir.Type:
         """Of scores and sums."""
         name = COMPUTED_IN[str(self.query.type.element_type)]

@@ -130,14 +130,7 @@ class QueryBlock:
         return [first, end, all_from, all_to, reach_first, reach_end]
 
     def _interval(self, buffer: ir.Value, place: ir.Value) -> tuple[ir.Value, ir.Value]:
-        """The interval of a query, cut to the keys there are."""
-        row = shared_index(buffer, self.batch)
-        keys, zero = b.value(self.operands.keys), b.value(0)
-
-        def cut(side: int) -> ir.Value:
-            return arith.minsi(arith.maxsi(load_signed(buffer, [row, place, side]), zero), keys)
-
-        return cut(0), cut(1)
+        return self.operands.interval(buffer, shared_index(buffer, self.batch), place)
 
     def _note(self, i: ir.Value, row: int, interval: tuple[ir.Value, ir.Value]) -> None:
         i32 = ir.IntegerType.get_signless(32)
