@@ -12,20 +12,24 @@ from ..errors import ToolError
 
 if TYPE_CHECKING:
     from .autograd import sparse_linear
+    from .einsum_autograd import einsum
     from .importer import import_program
     from .interval_attention import attention, intervals_of
     from .layers import SparseLinear
     from .program import ImportedProgram, Input, Parameter
     from .ragged import Unpadded, unpad
+    from .sparse_training import MaskedLinear
     from .sparsify import sparsify_
 
 __all__ = [
     "ImportedProgram",
     "Input",
+    "MaskedLinear",
     "Parameter",
     "SparseLinear",
     "Unpadded",
     "attention",
+    "einsum",
     "import_program",
     "intervals_of",
     "sparse_linear",
@@ -36,8 +40,10 @@ __all__ = [
 _HOME = {
     "ImportedProgram": "program",
     "Input": "program",
+    "MaskedLinear": "sparse_training",
     "Parameter": "program",
     "SparseLinear": "layers",
+    "einsum": "einsum_autograd",
     "Unpadded": "ragged",
     "attention": "interval_attention",
     "import_program": "importer",

@@ -1,0 +1,148 @@
+"""``MaskedLinear``: a linear layer whose mask may change every step; both passes compute what the mask keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import ArgumentError, DTypeError, ShapeError
+from ..patterns import Pattern
+from .einsum_autograd import einsum
+from .layers import DTYPES
+
+
+class MaskedLinear(torch.nn.Module):
+    """``y = x @ (W * mask).T + b`` for a dense parameter ``W`` and a mask of micro-tiles that may change every step.
+
+    Shapes: x: ``(..., in_features)``; result: ``(..., out_features)``; pattern: axes (out, in).
+    Semantics: the forward pass and both gradients are einsums with the pattern: the product with what is kept,
+        the same transposed, and the gradient of the weight where the pattern lists (zero elsewhere). A
+        new pattern compiles nothing. The parameter stays dense, so weights can come back: optimizers with momentum
+        or weight decay also change those that are masked now. The pattern is not part of the ``state_dict``.
+    Attributes:
+        weight, bias: as in ``torch.nn.Linear``.
+        pattern: what is kept; assign another :class:`pith.Pattern` at any time, also between forward and backward
+            of other steps.
+        granularity: micro-tiles of :meth:`strongest`, and of the pattern a new layer has, which keeps everything.
+
+    Errors: :class:`pith.ShapeError` for a pattern of another size, :class:`pith.ArgumentError`,
+        :class:`pith.DTypeError`.
+    Source: training with dynamic sparsity as in PIT, SOSP 2023, section 5.2.
+
+    Example:
+        >>> import pith
+        >>> layer = MaskedLinear(8, 4, granularity=(2, 4))
+        >>> layer.pattern = layer.strongest(0.5)
+        >>> layer
+        MaskedLinear(in_features=8, out_features=4, bias=True, granularity=(2, 4), density=0.500)
+        >>> layer(torch.ones(3, 8)).sum().backward()
+        >>> bool((layer.weight.grad != 0).sum() == 16)
+        True
+    """
+
+    weight: torch.nn.Parameter
+    bias: torch.nn.Parameter | None
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        granularity: Sequence[int] = (32, 1),
+        dtype: torch.dtype | None = None,
+    ):
+        super().__init__()
+        dense = torch.nn.Linear(in_features, out_features, bias, dtype=dtype)
+        self._adopt(dense, granularity)
+
+    @classmethod
+    def from_linear(cls, linear: torch.nn.Linear, granularity: Sequence[int] = (32, 1)) -> MaskedLinear:
+        """The layer with the parameters of ``linear`` (shared), which keeps everything.
+
+        >>> dense = torch.nn.Linear(8, 4)
+        >>> MaskedLinear.from_linear(dense).weight is dense.weight
+        True
+        """
+        layer = cls.__new__(cls)
+        torch.nn.Module.__init__(layer)
+        layer._adopt(linear, granularity)
+        return layer.train(linear.training)
+
+    def _adopt(self, linear: torch.nn.Linear, granularity: Sequence[int]) -> None:
+        if linear.weight.dtype not in DTYPES:
+            raise DTypeError(f"no kernels for weights of {linear.weight.dtype}", where="MaskedLinear")
+        self.out_features, self.in_features = linear.weight.shape
+        self.weight = linear.weight
+        self.register_parameter("bias", linear.bias)
+        grid = tuple(-(-n // g) for n, g in zip(linear.weight.shape, granularity))
+        self._pattern = Pattern(tuple(linear.weight.shape), tuple(granularity), np.argwhere(np.ones(grid, bool)))
+        self.granularity = self._pattern.granularity
+
+    @property
+    def pattern(self) -> Pattern:
+        """What is kept."""
+        return self._pattern
+
+    @pattern.setter
+    def pattern(self, pattern: Pattern) -> None:
+        if not isinstance(pattern, Pattern):
+            raise ArgumentError(
+                f"expects a pith.Pattern, got {type(pattern).__name__}",
+                where="MaskedLinear.pattern",
+                hint="pith.Pattern.from_mask(mask, granularity)",
+            )
+        if pattern.sizes != tuple(self.weight.shape):
+            raise ShapeError(
+                f"expects a pattern over {list(self.weight.shape)}, got {pattern!r}", where="MaskedLinear.pattern"
+            )
+        self._pattern = pattern
+
+    def strongest(self, density: float, scores: torch.Tensor | None = None) -> Pattern:
+        """The pattern of a share of the micro-tiles, those with the largest sums of squares.
+
+        Args:
+            scores: taken instead of the weight (gradients, to grow; moving averages).
+        Errors: :class:`pith.ArgumentError` for a density outside of [0, 1]; :class:`pith.ShapeError`.
+        """
+        if not 0 <= density <= 1:
+            raise ArgumentError(f"expects a density in [0, 1], got {density}", where="MaskedLinear.strongest")
+        values = self.weight.detach() if scores is None else scores.detach()
+        if values.shape != self.weight.shape:
+            raise ShapeError(
+                f"expects scores of shape {tuple(self.weight.shape)}, got {tuple(values.shape)}",
+                where="MaskedLinear.strongest",
+            )
+        norms = _summed(values.float().square(), self.granularity)
+        best = norms.reshape(-1).topk(round(density * norms.numel())).indices
+        places = torch.stack([best // norms.shape[1], best % norms.shape[1]], 1).to(torch.int32)
+        return Pattern.trusted(tuple(self.weight.shape), self.granularity, places.numpy())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply the layer."""
+        return einsum("...k,nk->...n", x, self.weight, where={"nk": self._pattern}, bias=self.bias)
+
+    def to_linear(self) -> torch.nn.Linear:
+        """The dense layer that computes the same: its weight is zero where the mask is."""
+        linear = torch.nn.Linear(self.in_features, self.out_features, self.bias is not None, dtype=self.weight.dtype)
+        with torch.no_grad():
+            linear.weight.zero_()
+            at = tuple(torch.from_numpy(i) for i in self._pattern.indices())
+            linear.weight[at] = self.weight[at]
+            if self.bias is not None:
+                linear.bias.copy_(self.bias)
+        return linear.train(self.training)
+
+    def extra_repr(self) -> str:
+        sizes = f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        return f"{sizes}, granularity={self.granularity}, density={self._pattern.density:.3f}"
+
+
+def _summed(values: torch.Tensor, granularity: Sequence[int]) -> torch.Tensor:
+    """Sums over micro-tiles; the last of an axis may be partial."""
+    if not values.numel():
+        return values.new_zeros([-(-n // g) for n, g in zip(values.shape, granularity)])
+    extent: Any = tuple(granularity)
+    return torch.nn.functional.avg_pool2d(values[None, None], extent, ceil_mode=True, divisor_override=1)[0, 0]

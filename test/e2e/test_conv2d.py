@@ -1,0 +1,85 @@
+"""``pith.conv2d``: patterns on images, channels and filters against torch in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pith
+import pytest
+import torch
+
+RNG = np.random.default_rng(0)
+
+
+def listed(size, density, granularity=1):
+    grid = -(-size // granularity)
+    return pith.Pattern.from_indices(RNG.permutation(grid)[: round(grid * density)], size, granularity)
+
+
+def elements(pattern, size):
+    mask = np.zeros(size)
+    mask[pattern.indices()] = 1
+    return mask
+
+
+def expected(x, w, patterns, **geometry):
+    x, w = x.astype(np.float64), w.astype(np.float64)
+    if "channels" in patterns:
+        x = x * elements(patterns["channels"], x.shape[1])[:, None, None]
+    out = torch.nn.functional.conv2d(torch.from_numpy(x), torch.from_numpy(w), **geometry).numpy()
+    if "images" in patterns:
+        out = out * elements(patterns["images"], len(x))[:, None, None, None]
+    if "filters" in patterns:
+        out = out * elements(patterns["filters"], len(w))[:, None, None]
+    return out
+
+
+@pytest.mark.parametrize("names", [(), ("channels",), ("filters",), ("images", "filters", "channels")], ids=str)
+@pytest.mark.parametrize(
+    "geometry", [{}, {"stride": (2, 1), "padding": (1, 2), "dilation": (1, 2)}], ids=["plain", "strided"]
+)
+@pytest.mark.parametrize("density", [0.0, 0.5, 1.0])
+def test_axes(names, geometry, density):
+    x, w = RNG.standard_normal((3, 11, 9, 10)), RNG.standard_normal((21, 11, 3, 2))
+    x, w = x.astype(np.float32), w.astype(np.float32)
+    sizes = {"images": 3, "channels": 11, "filters": 21}
+    patterns = {name: listed(sizes[name], density, 4 if name == "filters" else 1) for name in names}
+    reference = expected(x, w, patterns, **geometry)
+    out = pith.conv2d(x, w, **patterns, **geometry)
+    assert np.linalg.norm(out - reference) <= 1e-6 * np.linalg.norm(reference)
+
+
+def test_torch_and_other_sizes():
+    """One kernel serves other sizes, also windows of one element and as large as the image."""
+    alive = listed(4, 0.5)
+    for size, window in (((5, 5), (5, 5)), ((1, 7), (1, 1)), ((6, 4), (2, 3))):
+        x, w = RNG.standard_normal((1, 4, *size)), RNG.standard_normal((2, 4, *window))
+        out = pith.conv2d(torch.from_numpy(x), torch.from_numpy(w), channels=alive)
+        np.testing.assert_allclose(out.numpy(), expected(x, w, {"channels": alive}), atol=1e-12)
+
+
+X, W = np.ones((1, 2, 4, 4), np.float32), np.ones((3, 2, 3, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "options"),
+    [
+        (pith.UnsupportedError, "'rows' cannot have a pattern.*operand #0 uses rows in the expression", "rows"),
+        (pith.UnsupportedError, "'columns' cannot have a pattern", "columns"),
+        (pith.ShapeError, "channels: the axis has size 2, its pattern is for 3", {"channels": listed(3, 1.0)}),
+        (pith.ArgumentError, "images: expects a pith.Pattern of one axis", {"images": [0]}),
+        (pith.ArgumentError, "stride: expects one or two integers >= 1", {"stride": 0}),
+        (pith.ArgumentError, "padding: expects one or two integers >= 0", {"padding": (1, 2, 3)}),
+        (pith.ShapeError, "a window of 3 .dilation 2. does not fit", {"dilation": 2}),
+    ],
+)
+def test_bad_input(error, message, options):
+    options = {options: listed(2, 1.0)} if isinstance(options, str) else options
+    with pytest.raises(error, match=message):
+        pith.conv2d(X, W, **options)
+
+
+def test_bad_operands():
+    with pytest.raises(pith.ShapeError, match="expects .n, c, height, width."):
+        pith.conv2d(X[0], W)
+    with pytest.raises(pith.DTypeError, match="no kernel for float32 and float64"):
+        pith.conv2d(X, W.astype(float))
