@@ -9,7 +9,7 @@ from .buffer import Buffer, BufferAttr
 from .formats import FormatAttr, LevelAttr, NmAttr, PaddedAttr, encoded_type, encoding_of, format_of, shape_of
 from .ops_attention import AttentionOp
 from .ops_coordinates import CoordinatesOp, FromCoordinatesOp, coordinates_type
-from .ops_detect import DetectByOp, DetectOp, TopkOp
+from .ops_detect import DetectByOp, DetectOp, SampleOp, TopkOp
 from .ops_format import AssembleOp, CompressOp, DecompressOp, DisassembleOp, RepackOp
 from .ops_pattern import SReadOp, SWriteOp, gathered_type
 from .ops_prune import PruneByOp, PruneOp, ValidateOp
@@ -54,6 +54,7 @@ __all__ = [
     "RepackOp",
     "SReadOp",
     "SWriteOp",
+    "SampleOp",
     "Tiling",
     "TopkOp",
     "UnionOp",

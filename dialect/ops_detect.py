@@ -1,4 +1,4 @@
-"""Ops that find run-time patterns in tensors: ``detect``, ``detect_by``, ``topk``."""
+"""Ops that find run-time patterns in tensors: ``detect``, ``detect_by``, ``topk``, ``sample``."""
 
 import math
 from collections.abc import Sequence
@@ -154,6 +154,40 @@ class TopkOp(Pith.Operation, name="topk", traits=[ext.Pure]):
         require(scores.rank in (1, 2), "expects scores of rank 1 or 2, got {}", scores)
         _require_numeric(scores)
         require_result(self, PatternShape(tuple(shape_of(scores)), (1,) * scores.rank))
+
+
+class SampleOp(Pith.Operation, name="sample", traits=[ext.Pure]):
+    """Estimate, for several sizes of micro-tiles, the share of them that is empty.
+
+    Shapes: source: a matrix of floats or integers without an encoding; tiles: ``tensor<Cx2xi32>``, rows and
+        columns of every candidate; threshold: an ``f64``; windows: an ``index``; result: ``tensor<Cxf64>``.
+    Semantics: about ``windows`` windows of 32 by 64 elements are read, spread evenly over the source and the
+        same in every run, and the candidates' micro-tiles in them are counted. Of candidates larger than a
+        window, twice as many micro-tiles are looked at themselves. Empty is what ``pith.detect_by`` does not list;
+        1.0 where there is nothing.
+    Errors: "expects source without an encoding", "expects source to be a matrix", "expects float or integer
+        elements", "expects tiles to be a tensor of i32 with 2 columns", "expects result type".
+    Source: online sampling of sparsity in PIT, SOSP 2023.
+    Example: ``%s = "pith.sample"(%x, %t, %limit, %n)
+      : (tensor<?x?xf32>, tensor<6x2xi32>, f64, index) -> tensor<6xf64>``
+    """
+
+    result: ext.Result[ir.RankedTensorType]
+    source: ext.Operand[ir.RankedTensorType]
+    tiles: ext.Operand[ir.RankedTensorType]
+    threshold: ext.Operand[ir.F64Type]
+    windows: ext.Operand[ir.IndexType]
+
+    @verifier
+    def verify_invariants(self) -> None:
+        source, tiles = dense_type(self.source.type, "source"), dense_type(self.tiles.type, "tiles")
+        require(source.rank == 2, "expects source to be a matrix, got {}", source)
+        _require_numeric(source)
+        pairs = tiles.rank == 2 and shape_of(tiles)[1] == 2 and tiles.element_type == ir.IntegerType.get_signless(32)
+        require(pairs, "expects tiles to be a tensor of i32 with 2 columns, got {}", tiles)
+        got = ir.RankedTensorType(self.operation.results[0].type)
+        fits = tuple(shape_of(got)) == (shape_of(tiles)[0],) and isinstance(got.element_type, ir.F64Type)
+        require(fits, "expects result type to be a tensor of f64 with an entry per candidate, got {}", got)
 
 
 def require_result(op: ir.OpView, want: PatternShape) -> None:

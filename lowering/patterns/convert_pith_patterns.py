@@ -18,6 +18,7 @@ from ..builder import Index, dim_size, for_loop, mul
 from .detect import lower_detect
 from .indices import lower_from_lengths, lower_from_routing
 from .lists import IndexList, assert_distinct_in_range, list_type
+from .sample import lower_sample
 from .sets import lower_set
 from .slices import Span, cut, store, zeros
 from .tile import lower_pit_tile
@@ -35,7 +36,8 @@ _MAKERS: dict[str, Callable[[ir.OpView, PatternShape], ir.Value]] = {
     "pith.union": lower_set,
 }
 
-_OPS = (*_MAKERS, "pith.coordinates", "pith.from_coordinates", "pith.pit_tile", "pith.sread", "pith.swrite")
+_USERS = ("pith.coordinates", "pith.from_coordinates", "pith.pit_tile", "pith.sread", "pith.swrite")
+_OPS = (*_MAKERS, *_USERS, "pith.sample")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +98,8 @@ class ConvertPithPatternsPass(Pass):
 
     def _lower(self, item: _Work) -> list[ir.Value]:
         op, name = item.op, item.op.operation.name
+        if name == "pith.sample":
+            return [lower_sample(op)]
         if name in _MAKERS:
             return [_MAKERS[name](op, item.shapes[0])]
         if name == "pith.coordinates":

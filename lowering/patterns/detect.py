@@ -20,7 +20,7 @@ from ..storage.tree import buffer_of
 from .collect import CHUNK_CELLS, Chunks, Out, Pieces, collect
 from .detect_view import View
 from .presence import WORD, Presence, integer, limit_of, limits_of, require_testable
-from .scan import Cells, flag_row, is_set, partial_word, word_of
+from .scan import Cells, flag_row, is_set, search_row, word_of
 
 #: Elements a chunk tests: a few microseconds, worth reserving room in the list once (10 to 100 ns).
 _CHUNK_ELEMENTS = 1 << 16
@@ -121,25 +121,8 @@ class Detection:
         def column(c: Index, listed: ir.Value) -> list[ir.Value]:
             lo = b.mul(c, self.view.run)
             hi = b.minimum(b.add(lo, self.view.run), self.view.size)
-            (word,) = self.view.for_rows(cell, lambda row, word: [self._search_row(row, lo, hi, word)], [word_of(0)])
+            (word,) = self.view.for_rows(cell, lambda row, word: [search_row(self.presence, row, lo, hi, word)], [word_of(0)])
             self._store(out, listed, cell, c)
             return [arith.addi(listed, arith.index_castui(ir.IndexType.get(), is_set(word)))]
 
         return b.for_loop(start, end, column, [listed])[0]
-
-    def _search_row(self, row: list[Index], lo: Index, hi: Index, word: ir.Value) -> ir.Value:
-        """A word that is not zero when ``word`` is not or an element of the row's ``[lo, hi)`` is present."""
-
-        def more(at: ir.Value, word: ir.Value) -> ir.Value:
-            inside = arith.cmpi(arith.CmpIPredicate.ule, b.value(b.add(at, WORD)), b.value(hi))
-            return arith.andi(inside, arith.cmpi(arith.CmpIPredicate.eq, word, word_of(0)))
-
-        def step(at: ir.Value, word: ir.Value) -> list[ir.Value]:
-            return [b.value(b.add(at, WORD)), self.presence.word([*row, at])]
-
-        at, word = b.while_loop([b.value(lo), word], more, step)
-        rest = arith.minsi(arith.subi(b.value(hi), at), b.value(WORD - 1))
-        unsure = arith.andi(b.less(0, rest), arith.cmpi(arith.CmpIPredicate.eq, word, word_of(0)))
-        return b.if_else(unsure, lambda: [partial_word(self.presence, row, at, rest)], lambda: [word], [integer(WORD)])[
-            0
-        ]

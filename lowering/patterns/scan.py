@@ -81,6 +81,25 @@ def flag_row(presence: Presence, row: Sequence[Index], start: Index, count: Inde
     b.if_else(b.less(0, rest), lambda: put(whole, partial_word(presence, row, at, rest)))
 
 
+def search_row(presence: Presence, row: Sequence[Index], lo: Index, hi: Index, word: ir.Value) -> ir.Value:
+    """A word that is not zero when ``word`` is not or an element of the row's ``[lo, hi)`` is present.
+
+    The search ends where something is found.
+    """
+
+    def more(at: ir.Value, word: ir.Value) -> ir.Value:
+        inside = arith.cmpi(_CMP.ule, b.value(b.add(at, WORD)), b.value(hi))
+        return arith.andi(inside, arith.cmpi(_CMP.eq, word, word_of(0)))
+
+    def step(at: ir.Value, word: ir.Value) -> list[ir.Value]:
+        return [b.value(b.add(at, WORD)), presence.word([*row, at])]
+
+    at, word = b.while_loop([b.value(lo), word], more, step)
+    rest = arith.minsi(arith.subi(b.value(hi), at), b.value(WORD - 1))
+    unsure = arith.andi(b.less(0, rest), arith.cmpi(_CMP.eq, word, word_of(0)))
+    return b.if_else(unsure, lambda: [partial_word(presence, row, at, rest)], lambda: [word], [integer(WORD)])[0]
+
+
 @dataclasses.dataclass(frozen=True)
 class Cells:
     """Finds the cells of ``run`` bits that hold a set one, word after word.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from ..runtime.arrays import as_array
 from ..runtime.signature import dtype_name
 from . import kernels
 from .check import granularity_of, grid_of, integers, threshold_of
+from .layout import is_torch, storage_order
 from .pattern import Pattern
 
 #: (type, element type, rank, granularity, axes, deterministic) -> axes, granularity and kernel, for one threshold.
@@ -75,7 +75,7 @@ def _is_plain(x: Any) -> bool:
 
 def _detect(x: Any, granularity: Any, axes: Any, threshold: Any, deterministic: bool) -> Pattern:
     """The general path: checks everything, and takes tensors in any layout."""
-    array = as_array(x.detach() if _is_torch(x) else x, "detect")
+    array = as_array(x.detach() if is_torch(x) else x, "detect")
     if not array.ndim:
         raise ShapeError("expects at least one dimension, got a scalar", where="detect")
     dims = _axes_of(axes, array.ndim)
@@ -94,7 +94,7 @@ def _detect(x: Any, granularity: Any, axes: Any, threshold: Any, deterministic: 
     ):
         kernel = kernels.detector(element, array.ndim, dims, extents, None, deterministic, unsigned)
         _FOUND[type(x), x.dtype, array.ndim, granularity, axes, deterministic] = dims, extents, kernel
-    order = _storage_order(array)
+    order = storage_order(array)
     if order != tuple(range(array.ndim)):
         array = array.transpose(order)
         places = tuple(order.index(d) for d in dims)
@@ -105,11 +105,6 @@ def _detect(x: Any, granularity: Any, axes: Any, threshold: Any, deterministic: 
     found = Pattern.trusted(sizes, extents, kernel(array, limit))
     in_order = deterministic and list(places) != sorted(places)
     return found.sorted() if in_order else found
-
-
-def _is_torch(x: Any) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(x, torch.Tensor)
 
 
 def _axes_of(axes: Any, rank: int) -> tuple[int, ...]:
@@ -129,7 +124,7 @@ def _threshold_of(threshold: Any, shape: tuple[int, ...]) -> tuple[Any, int | No
         return threshold_of(threshold), None
     if isinstance(threshold, (str, bytes)) or not (hasattr(threshold, "__len__") or hasattr(threshold, "shape")):
         return threshold_of(threshold), None
-    values = np.asarray(threshold.detach() if _is_torch(threshold) else threshold)
+    values = np.asarray(threshold.detach() if is_torch(threshold) else threshold)
     if values.dtype.kind not in "biuf":
         raise ArgumentError(f"expects numbers, got an array of {values.dtype}", where="threshold")
     values = values.astype(np.float64)
@@ -148,12 +143,3 @@ def _threshold_of(threshold: Any, shape: tuple[int, ...]) -> tuple[Any, int | No
     if not varying:
         return float(values.reshape(-1)[0]), None
     return np.ascontiguousarray(values.reshape(-1)), varying[0]
-
-
-def _storage_order(array: np.ndarray) -> tuple[int, ...]:
-    """The order of dimensions in which the array is row-major; as it is where there is none."""
-    plain = tuple(range(array.ndim))
-    if array.flags.c_contiguous:
-        return plain
-    order = tuple(sorted(plain, key=lambda d: -abs(array.strides[d])))
-    return order if array.transpose(order).flags.c_contiguous else plain

@@ -35,6 +35,21 @@ def detector(
     ).native
 
 
+@functools.cache
+def sampler(element: str) -> Any:
+    """``sample(x, tiles, threshold, windows) -> shares of empty micro-tiles`` of matrices."""
+    types = f"{dense(2, element)}, tensor<?x2xi32>, f64, index"
+    return compile_source(
+        f"""func.func @sample(%x: {dense(2, element)}, %tiles: tensor<?x2xi32>, %threshold: f64, %windows: index)
+    -> tensor<?xf64> {{
+  %s = "pith.sample"(%x, %tiles, %threshold, %windows) : ({types}) -> tensor<?xf64>
+  return %s : tensor<?xf64>
+}}
+""",
+        "sample",
+    ).native
+
+
 def dense(rank: int, element: str) -> str:
     """The type of a tensor of any sizes."""
     return f"tensor<{'?x' * rank}{element}>"

