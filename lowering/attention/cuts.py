@@ -48,7 +48,9 @@ def cut_queries(o: Operands, blocking: Blocking) -> Cuts:
     def note(row: ir.Value, block: ir.Value, query: Index) -> None:
         memref.store(arith.index_cast(i32, b.value(query)), starts, [row, block])
 
-    def one_row(row: ir.Value, most: ir.Value) -> list[ir.Value]:
+    def one_row(number: Index, most: ir.Value) -> list[ir.Value]:
+        row = b.value(number)  # a number where the batch is known to be one
+
         def query(i: ir.Value, blocks: ir.Value, size: ir.Value, end: ir.Value, seen: ir.Value) -> list[ir.Value]:
             lo, hi = o.interval(o.intervals, row, i)
             width = arith.subi(arith.maxui(hi, lo), lo)
