@@ -123,6 +123,15 @@ def _torch_dtype(dtype: np.dtype) -> Any:
     return _torch_view(np.empty(1, dtype)).dtype
 
 
+def multiply_library(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """``out = a @ b`` for matrices of one element type: torch's product when torch is loaded, else NumPy's."""
+    torch = sys.modules.get("torch")
+    if torch is not None and a.flags.writeable and b.flags.writeable:
+        torch.mm(_torch_view(a), _torch_view(b), out=_torch_view(out))
+    else:
+        np.matmul(a, b, out=out)
+
+
 def _result_dtype(dtype: np.dtype) -> np.dtype:
     if dtype.kind == "i" and dtype.itemsize < 4:
         return np.dtype(np.int32)
