@@ -26,7 +26,7 @@ from ..transpose import Transform
 from .batch import Operand
 from .dense_product import DenseProduct
 from .dense_tile import DenseTile
-from .pack import Panel, pack_walked
+from .pack import Panel, clear_rows, pack_walked
 from .variant import CHUNK_ROWS, Variant, dense_variant
 from .walk import Walk
 
@@ -41,6 +41,9 @@ TASKS = 16
 
 #: Indices of the outer loops.
 Point = Mapping[int, Index]
+
+#: ``run(panel, first column, chunk)``.
+Runner = Callable[[Panel, Index, Index], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,26 +64,20 @@ class Loops:
     outer: dict[int, Walk]
 
 
-def emit_listed(
-    c: DenseContraction,
-    buffers: Sequence[ir.Value],
-    isa: Isa,
-    fresh: bool,
-    finish: Transform | None,
-    loops: Loops,
-) -> None:
-    """Emit the kernel at the insertion point.
+class ListedEmitter:
+    """The loops around the tasks; :meth:`emit` emits them at the insertion point.
 
     Args:
         buffers: the operands of ``c`` as memrefs.
         fresh: the content of the output does not matter, where something is listed.
         finish: makes what is stored of what the product would store, for products without outer loops.
+
+    Attributes:
+        unit: rows per position of the walk over rows.
+        chunk: positions that pass over the panels together.
     """
-    ListedEmitter(c, buffers, isa, fresh, finish, loops).emit()
 
-
-class ListedEmitter:
-    """The loops around the tasks."""
+    unit = 1
 
     def __init__(
         self,
@@ -100,30 +97,38 @@ class ListedEmitter:
         self.element = buffers[0].type.element_type
         size = 8 if isinstance(self.element, ir.F64Type) else 4
         self.vector = isa.vector_bytes // size
-        self.variant = dense_variant(c.static_size(c.col), size, isa)
         self.narrow = dense_variant(self.vector, size, isa)
-        self.lanes = self.variant.lanes
+        self._use(dense_variant(c.static_size(c.col), size, isa))
+
+    def _use(self, variant: Variant) -> None:
+        """Make ``variant`` the shape of the register tile."""
+        self.variant, self.lanes = variant, variant.lanes
         self.group = max(1, GROUP_COLUMNS // self.lanes)
-        self.chunk_rows = -(-CHUNK_ROWS // self.variant.rows) * self.variant.rows
+        self.chunk = -(-CHUNK_ROWS // variant.rows) * variant.rows
 
     def emit(self) -> None:
         loops = self.loops
         sizes = [loops.outer[d].count for d in self.shared]
         groups = b.ceildiv(loops.most_cols, self.group * self.lanes)
         wanted = b.ceildiv(TASKS, b.maximum(b.product([*sizes, groups]), 1))
-        part_rows = loops.most_rows if self.summed else b.maximum(b.ceildiv(loops.most_rows, wanted), PART_ROWS)
-        part_rows = b.mul(b.ceildiv(b.maximum(part_rows, 1), self.chunk_rows), self.chunk_rows)
-        parts = b.ceildiv(loops.most_rows, part_rows)
-        reds = self.rhs.size(self.c.red)
-        every = b.product([*sizes, *(loops.outer[d].count for d in self.summed)])
-        work = b.div(b.product([every, loops.most_rows, loops.most_cols, reds]), self.vector)
-        b.parallel_loop([*sizes, parts, groups], lambda *at: self._task(at[:-2], at[-2], part_rows, at[-1]), work=work)
+        part = loops.most_rows
+        if not self.summed:
+            part = b.maximum(b.ceildiv(loops.most_rows, wanted), -(-PART_ROWS // self.unit))
+        part = b.mul(b.ceildiv(b.maximum(part, 1), self.chunk), self.chunk)
+        extents = [*sizes, b.ceildiv(loops.most_rows, part), groups]
+        b.parallel_loop(extents, lambda *at: self._task(at[:-2], b.mul(at[-2], part), part, at[-1]), work=self._work())
 
-    def _task(self, at: Sequence[Index], part: Index, part_rows: Index, group: Index) -> None:
+    def _work(self) -> Index:
+        """About how many vector operations there are."""
+        points = b.product([walk.count for walk in self.loops.outer.values()])
+        sizes = [points, self.loops.most_rows, self.loops.most_cols, self.rhs.size(self.c.red)]
+        return b.div(b.product(sizes), self.vector)
+
+    def _task(self, at: Sequence[Index], first: Index, most: Index, group: Index) -> None:
         point = {d: self.loops.outer[d].at(i) for d, i in zip(self.shared, at)}
         if self.clears:
             self._clear(point, group)
-        self._sum(self.summed, point, b.mul(part, part_rows), part_rows, group)
+        self._sum(self.summed, point, first, most, group)
 
     def _sum(self, summed: Sequence[int], point: Point, first: Index, most: Index, group: Index) -> None:
         """The loops that tasks run themselves, because they add to the same output, then the product."""
@@ -140,24 +145,33 @@ class ListedEmitter:
 
     def _multiply(self, point: Point, rows: Walk, group: Index) -> None:
         cols, reds = self.loops.cols(point), self.loops.reds(point)
-        product = self._product(point, rows, cols, reds)
-        sums = product.room(self.chunk_rows, False)
-        panels = b.alloc([self.group, reds.count, self.lanes], self.element)
+        panels = b.alloc([self.group, self._depth(reds), self.lanes], self.element)
         source = self.rhs.matrix(point, self.c.red, self.c.col)
         first, last = self.members(group, cols)
         count = b.sub(last, first)
+        run = self._runner(point, rows, cols, reds)
 
         def pack(slot: Index) -> None:
             panel = b.add(first, slot)
             pack_walked(source, self.c.rhs_transposed, panels, panel, reds, cols, self.lanes, slot)
+            clear_rows(panels, b.value(slot), reds.count, self._depth(reds), self.lanes)
 
-        def run(chunk: Index, slot: Index) -> None:
-            at = Panel(panels, b.value(slot))
-            product.run(at, b.mul(b.add(first, slot), self.lanes), chunk, self.chunk_rows, sums)
+        def one(chunk: Index, slot: Index) -> None:
+            run(Panel(panels, b.value(slot)), b.mul(b.add(first, slot), self.lanes), chunk)
 
         b.for_loop(0, count, pack)
-        chunks = b.ceildiv(rows.count, self.chunk_rows)
-        b.for_loop(0, chunks, lambda chunk: b.for_loop(0, count, lambda slot: run(chunk, slot)) and None)
+        chunks = b.ceildiv(rows.count, self.chunk)
+        b.for_loop(0, chunks, lambda chunk: b.for_loop(0, count, lambda slot: one(chunk, slot)) and None)
+
+    def _depth(self, reds: Walk) -> Index:
+        """Rows of a panel."""
+        return reds.count
+
+    def _runner(self, point: Point, rows: Walk, cols: Walk, reds: Walk) -> Runner:
+        """What multiplies a chunk of the rows with a panel; called once per task."""
+        product = self._product(point, rows, cols, reds)
+        sums = product.room(self.chunk, False)
+        return lambda panel, first_col, chunk: product.run(panel, first_col, chunk, self.chunk, sums)
 
     def members(self, group: Index, cols: Walk) -> tuple[Index, Index]:
         """The panels of a group of columns: the first, and one past the last."""

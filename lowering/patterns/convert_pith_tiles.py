@@ -16,7 +16,8 @@ from ..epilogue.values import bind
 from ..isa import Isa
 from ..linalg.tensors import read_only_buffer
 from ..module_isa import isa_of
-from ..panel.listed import emit_listed
+from ..panel.blocks import BlockEmitter
+from ..panel.listed import ListedEmitter
 from ..panel.write import as_it_is
 from ..replace_product import replace_product
 from ..transpose import Transform
@@ -104,7 +105,11 @@ def _emit(p: ListedProduct, isa: Isa, out: ir.Value, fresh: bool, finish: Transf
         lanes = isa.vector_bytes // (8 if isinstance(out.type.element_type, ir.F64Type) else 4)
         filled = fill_rest(bound, out, finish or as_it_is, lanes)
         fresh = not (filled and p.summed)
-    emit_listed(c, buffers, isa, fresh, finish, bound.loops())
+    loops, blocks = bound.loops(), bound.blocks()
+    if blocks is None:
+        ListedEmitter(c, buffers, isa, fresh, finish, loops).emit()
+    else:
+        BlockEmitter(c, buffers, isa, fresh, finish, loops, blocks).emit()
 
 
 def _sizes(p: ListedProduct, buffers: list[ir.Value]) -> dict[int, Index]:

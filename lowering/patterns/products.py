@@ -21,13 +21,13 @@ class Listing:
         pattern: its number among the op's.
         loops: the loop of each of its axes.
         stream: the axis along which there are lists: one per combination of the coordinates along the others.
-        blocks: the axis over rows whose blocks have lists of their own along a contracted ``stream``, or None.
+        rows: the axis over rows whose blocks have lists of their own along a contracted ``stream``, or None.
     """
 
     pattern: int
     loops: tuple[int, ...]
     stream: int
-    blocks: int | None = None
+    rows: int | None = None
 
     @property
     def loop(self) -> int:
@@ -56,12 +56,12 @@ class ListedProduct:
 
     def listing(self, loop: int) -> Listing | None:
         """What lists ``loop`` for all rows alike, if anything does."""
-        return next((x for x in self.listings if x.loop == loop and x.blocks is None), None)
+        return next((x for x in self.listings if x.loop == loop and x.rows is None), None)
 
     @property
     def blocks(self) -> Listing | None:
         """The pattern whose blocks of rows have contracted coordinates of their own."""
-        return next((x for x in self.listings if x.blocks is not None), None)
+        return next((x for x in self.listings if x.rows is not None), None)
 
 
 def match_listed_product(op: ir.OpView) -> ListedProduct | None:
@@ -96,7 +96,7 @@ def _orientations(op: ir.OpView, tiling: Tiling, dims, lhs: int) -> Iterator[Lis
         product = DenseContraction(op, dims, lhs, row, col, red, outer)
         listings = [_listing(product, i, tiling) for i in range(len(tiling.patterns))]
         known = tuple(x for x in listings if x is not None)
-        if len(known) == len(listings) and sum(x.blocks is not None for x in known) <= 1:
+        if len(known) == len(listings) and sum(x.rows is not None for x in known) <= 1:
             yield ListedProduct(product, tiling, known)
 
 
@@ -107,7 +107,11 @@ def _listing(c: DenseContraction, pattern: int, tiling: Tiling) -> Listing | Non
     if not inner:
         return Listing(pattern, loops, 0) if len(loops) == 1 else None
     if len(inner) == 1:
-        return Listing(pattern, loops, inner[0])
+        # Groups of columns are tasks, which may not store the same places: lists of columns do not vary while they sum.
+        varies = any(d in c.outer and d not in c.dims[2] for d in loops)
+        return None if varies and loops[inner[0]] == c.col else Listing(pattern, loops, inner[0])
+    if {loops[a] for a in inner} == {c.row, c.red}:
+        return Listing(pattern, loops, loops.index(c.red), loops.index(c.row))
     return None
 
 

@@ -9,6 +9,7 @@ from pith.dialect import CoordinatesOp
 
 from .. import builder as b
 from ..builder import Index
+from ..panel.blocks import Blocks
 from ..panel.listed import Loops, Point, fill_block
 from ..panel.walk import Walk
 from ..transpose import Transform
@@ -31,8 +32,7 @@ class BoundPatterns:
         self.p, self.sizes = p, sizes
         self.coordinates = [self._read(x) for x in p.listings]
         self.lists: dict[int, Lists] = {
-            x.pattern: sort_by_groups(c, x.stream, expand=x.blocks is None)
-            for x, c in zip(p.listings, self.coordinates)
+            x.pattern: sort_by_groups(c, x.stream, expand=x.rows is None) for x, c in zip(p.listings, self.coordinates)
         }
 
     def _read(self, x: Listing) -> Coordinates:
@@ -74,7 +74,24 @@ class BoundPatterns:
         c = self.p.product
         outer = {d: self.walk(d)({}) if self.p.listing(d) is not None else Walk(self.sizes[d]) for d in c.outer}
         rows, cols, reds = map(self.walk, (c.row, c.col, c.red))
-        return Loops(rows, cols, reds, self.most(c.row), self.most(c.col), outer)
+        most_rows = self.most(c.row)
+        if (x := self.p.blocks) is not None:
+            most_rows = b.ceildiv(most_rows, self.coordinates[x.pattern].granularity[x.rows])
+            rows = lambda point: Walk(most_rows)  # noqa: E731
+        return Loops(rows, cols, reds, most_rows, self.most(c.col), outer)
+
+    def blocks(self) -> Blocks | None:
+        """The blocks of rows that have lists of their own, if a pattern makes them."""
+        x = self.p.blocks
+        if x is None:
+            return None
+        lists, coordinates = self.lists[x.pattern], self.coordinates[x.pattern]
+        high, deep = coordinates.granularity[x.rows], coordinates.granularity[x.stream]
+
+        def at(point: Point, block: Index) -> tuple[Index, Index]:
+            return lists.range(self.group(x, {**point, x.loops[x.rows]: b.mul(block, high)}))
+
+        return Blocks(high, deep, lists.ids, coordinates.count, at, x.loops)
 
 
 def fill_rest(bound: BoundPatterns, out: ir.Value, finish: Transform, lanes: int) -> bool:
@@ -84,7 +101,7 @@ def fill_rest(bound: BoundPatterns, out: ir.Value, finish: Transform, lanes: int
     """
     p, c = bound.p, bound.p.product
     kept = set(c.dims[2])
-    loops = [x.loop for x in p.listings if x.blocks is None and x.loop in kept and (not p.summed or {*x.loops} <= kept)]
+    loops = [x.loop for x in p.listings if x.rows is None and x.loop in kept and (not p.summed or {*x.loops} <= kept)]
     if not loops:
         return False
     rows = p.listing(c.dims[2][-2])

@@ -92,7 +92,36 @@ def test_lists_per_expert(equation, where, mode):
     check(program(equation, where, **mode), 4)
 
 
-@pytest.mark.parametrize(("equation", "where"), [*SINGLE, *BATCHES, *EXPERTS])
+BLOCKS = [
+    ("mk,kn->mn", [("mk", [32, 1])]),
+    ("mk,kn->mn", [("km", [1, 1])]),
+    ("mk,kn->mn", [("mk", [1, 32])]),
+    ("mk,kn->mn", [("mk", [4, 4])]),
+    ("mk,kn->mn", [("mk", [7, 12])]),
+    ("mk,kn->mn", [("mk", [2, 3]), ("n", [1])]),
+    ("mk,nk->mn", [("mk", [16, 1])]),
+    ("km,kn->mn", [("mk", [8, 1])]),
+    ("mk,kn->nm", [("mk", [4, 1])]),
+    ("mk,kn->mn", [("kn", [1, 16])]),  # the right operand is sparse
+    ("mk,nk->mn", [("nk", [1, 1])]),
+    ("bmk,bkn->bmn", [("bmk", [1, 4, 1])]),
+    ("bmk,kn->bmn", [("mk", [4, 2])]),  # one list serves all batches
+    ("tk,ekn->tn", [("tk", [4, 1]), ("e", [1])]),
+]
+
+
+@pytest.mark.parametrize(("equation", "where"), BLOCKS)
+@pytest.mark.parametrize("mode", [{}, {"fresh": True}, {"dynamic": True, "fresh": True}])
+def test_blocks_of_rows(equation, where, mode):
+    check(program(equation, where, **mode), 9)
+
+
+@pytest.mark.parametrize(("equation", "where"), BLOCKS[:10])
+def test_blocks_with_what_follows(equation, where):
+    check(program(equation, where, fresh=True, relu=True), 10)
+
+
+@pytest.mark.parametrize(("equation", "where"), [*SINGLE, *BATCHES, *EXPERTS, *BLOCKS])
 def test_panels_take_them(equation, where):
     assert program(equation, where).takes_panels()
 
