@@ -16,8 +16,10 @@ SUITES: dict[str, str] = {
     "degrees": "bench.suites.degrees",
     "packing": "bench.suites.packing",
     "gradients": "bench.suites.gradients",
+    "detect": "bench.suites.detect",
     "moe": "bench.suites.moe",
     "ragged": "bench.suites.ragged",
+    "neurons": "bench.suites.neurons",
     "overhead": "bench.suites.overhead",
     "compile": "bench.suites.compiling",
     "demo": "bench.suites.demo",
@@ -25,7 +27,20 @@ SUITES: dict[str, str] = {
 }
 
 #: Suites that run when none is named; ``matrices`` joins when there is data for it.
-DEFAULT = ("spmm", "hss", "dense", "packing", "degrees", "gradients", "moe", "ragged", "overhead", "compile", "demo")
+DEFAULT = (
+    "spmm",
+    "hss",
+    "dense",
+    "packing",
+    "degrees",
+    "gradients",
+    "moe",
+    "ragged",
+    "neurons",
+    "overhead",
+    "compile",
+    "demo",
+)
 
 
 def load(name: str) -> Callable[[Options, Progress], Report]:

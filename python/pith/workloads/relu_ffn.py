@@ -22,7 +22,7 @@ FEW_ROWS = 8
 #: Shares of active neurons up to which skipping the others is faster than a dense product, by number of rows: for few
 #: rows neurons that any row activates, for more the elements. Measured on a 2-core AVX2 machine (2026-11): time over
 #: dense is about 2.4 x share + 0.1 for one row, 12 x share + 0.15 for elements.
-FEW_SHARE, ELEMENT_SHARE = 0.35, 0.05
+FEW_SHARE, ELEMENT_SHARE = 0.2, 0.05
 
 _WHERE = "pith.relu_ffn"
 
