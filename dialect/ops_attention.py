@@ -31,8 +31,7 @@ class AttentionOp(Pith.Operation, name="attention", traits=[ext.Pure]):
         sums are computed in f32 (f64 for f64), weights relative to the largest. out and lse are overwritten;
         their content is not read. Intervals are cut to the keys there are; global tokens past the end
         name nothing, and must be distinct; reach must include intervals. NaN in what a query sees gives NaN,
-        a score of +inf too. Zero weights meet the values of nearby keys that a query does not see, so where those
-        hold NaN or infinities the query's row may become NaN.
+        a score of +inf too; what it does not see has no influence.
     Errors: "expects query without an encoding", "expects query of rank 4", "expects a static size of dimension 3",
         "expects elements of f16, bf16, f32 or f64", "expects one element type", "expects size ... in dimension",
         "expects lse of", "expects the result type of out", "expects the result type of lse", "expects both lse and

@@ -60,9 +60,22 @@ class Meeting:
         o, state = self.block.operands, self.state
         keys, values = self._rows(0, o.key, stream, first, count), self._rows(1, o.value, stream, first, count)
         state.score(keys, count, o.depth)
-        b.only_if(edge, lambda: state.hide(lambda u: stream.at(b.add(first, u)), count, bounds))
+
+        def hide() -> list[ir.Value]:
+            state.hide(lambda u: stream.at(b.add(first, u)), count, bounds)
+            return [state.is_finite(values, count, o.width)]
+
+        if edge is None:
+            (is_plain,) = hide()
+        else:
+            true = arith.constant(edge.type, 1)
+            (is_plain,) = b.if_else(edge, hide, lambda: [true], [edge.type])
         state.weigh(count)
-        state.accumulate(values, count, o.width)
+        b.if_else(
+            is_plain,
+            lambda: state.accumulate(values, count, o.width),
+            lambda: state.accumulate_seen(values, count, o.width),
+        )
 
     def _bounds(self, q: int, shown: int, but_for: int | None) -> Bounds:
         type_ = ir.VectorType.get([self.block.blocking.lanes], ir.IntegerType.get_signless(32))

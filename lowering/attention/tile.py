@@ -95,37 +95,65 @@ class Softmax:
     def score(self, row: Row, count: Index, depth: int) -> None:
         """``scores[u] = <key u, queries>`` for ``u < count``; a last tile repeats the last key."""
         rows, starts = self.blocking.rows, self.blocking.starts()
+        unrolled = UNROLLED_FEATURES if depth >= UNROLLED_FEATURES else 1
+        whole = depth // unrolled * unrolled
 
         def tile(u: Index) -> None:
             last = b.sub(count, 1)
-            sources = [row(u if i == 0 else b.minimum(b.add(u, i), last)) for i in range(rows)]
+            keys = [row(u if i == 0 else b.minimum(b.add(u, i), last)) for i in range(rows)]
 
-            def step(d: Index, *accs: ir.Value) -> list[ir.Value]:
+            def feature(d: Index, accs: list[ir.Value]) -> list[ir.Value]:
+                return self._rank_one(keys, [d], [self.get(self.queries, d, q) for q in starts], accs)
+
+            def some(d: Index, *accs: ir.Value) -> list[ir.Value]:
                 out = list(accs)
-                for e in range(UNROLLED_FEATURES if depth >= UNROLLED_FEATURES else 1):
-                    out = self._rank_one(
-                        sources, b.add(d, e), [self.get(self.queries, b.add(d, e), q) for q in starts], out
-                    )
+                for e in range(unrolled):
+                    out = feature(b.add(d, e), out)
                 return out
 
-            unrolled = UNROLLED_FEATURES if depth >= UNROLLED_FEATURES else 1
-            whole = depth // unrolled * unrolled
-            accs = keep_rolled(b.for_loop(0, whole, step, [self.splat(0.0)] * (rows * len(starts)), step=unrolled))
+            accs = keep_rolled(b.for_loop(0, whole, some, [self.splat(0.0)] * (rows * len(starts)), step=unrolled))
             for d in range(whole, depth):
-                accs = self._rank_one(sources, d, [self.get(self.queries, d, q) for q in starts], accs)
+                accs = feature(d, accs)
             for i in range(rows):
                 for v, q in enumerate(starts):
                     self.put(accs[i * len(starts) + v], self.scores, b.add(u, i), q)
 
         b.for_loop(0, count, tile, step=rows)
 
-    def _rank_one(self, sources, d: Index, vectors: list[ir.Value], accs: list[ir.Value]) -> list[ir.Value]:
-        """``accs[i][v] += sources[i][d] * vectors[v]``."""
+    def _rank_one(
+        self,
+        keys: list[tuple[ir.Value, list[ir.Value]]],
+        features: list[Index],
+        vectors: list[ir.Value],
+        accs: list[ir.Value],
+    ) -> list[ir.Value]:
+        """``accs[i][v] += x[i] * vectors[v]``, x being some features of one key, or one feature of some keys."""
+        elements = [(memory, [*at, b.value(d)]) for memory, at in keys for d in features]
         out = []
-        for i, (memory, at) in enumerate(sources):
-            x = vector.broadcast(self.blocking.vector, memref.load(memory, [*at, b.value(d)]))
+        for i, (memory, at) in enumerate(elements):
+            x = vector.broadcast(self.blocking.vector, memref.load(memory, at))
             out += [vector.fma(x, y, accs[i * len(vectors) + v]) for v, y in enumerate(vectors)]
         return out
+
+    def is_finite(self, row: Row, count: Index, width: int) -> ir.Value:
+        """True when the rows of ``count`` keys hold neither NaN nor infinities: zero times those is not zero."""
+        lanes, type_ = self.blocking.lanes, self.blocking.vector
+        zero = self.splat(0.0)
+        starts, singles = range(0, width - width % lanes, lanes), range(width - width % lanes, width)
+
+        def key(u: ir.Value, *totals: ir.Value) -> list[ir.Value]:
+            memory, at = row(u)
+            parts = [vector.load(type_, memory, [*at, b.value(d)]) for d in starts]
+            parts += [vector.broadcast(type_, memref.load(memory, [*at, b.value(d)])) for d in singles]
+            out = list(totals)
+            for i, part in enumerate(parts):  # four chains of additions: one waits for itself
+                out[i % 4] = vector.fma(part, zero, out[i % 4])
+            return out
+
+        totals = b.for_loop(0, count, key, [zero] * 4)
+        total = arith.addf(arith.addf(totals[0], totals[1]), arith.addf(totals[2], totals[3]))
+        one = vector.reduction(self.blocking.element, vector.CombiningKind.ADD, total)
+        return arith.cmpf(arith.CmpFPredicate.ORD, one, one)
 
     def hide(self, position: Callable[[Index], ir.Value], count: Index, shown: list[Bounds]) -> None:
         """Make -inf of the scores of keys that the bounds, one per vector, do not show."""
@@ -172,18 +200,22 @@ class Softmax:
         if whole < width:
             self._accumulate(row, count, whole, width - whole)
 
-    def _accumulate(self, row: Row, count: Index, first: Index, rows: int) -> None:
+    def accumulate_seen(self, row: Row, count: Index, width: int) -> None:
+        """The same, but values of weight zero have no influence even where they are not finite. Slow."""
+        b.for_loop(0, width, lambda d: self._accumulate(row, count, d, 1, skip_zeros=True))
+
+    def _accumulate(self, row: Row, count: Index, first: Index, rows: int, skip_zeros: bool = False) -> None:
         starts = self.blocking.starts()
         features = [b.add(first, i) for i in range(rows)]
+        zero = self.splat(0.0)
 
         def key(u: Index, *accs: ir.Value) -> list[ir.Value]:
-            memory, at = row(u)
             weights = [self.get(self.scores, u, q) for q in starts]
-            out = []
-            for i, d in enumerate(features):
-                x = vector.broadcast(self.blocking.vector, memref.load(memory, [*at, b.value(d)]))
-                out += [vector.fma(x, w, accs[i * len(starts) + v]) for v, w in enumerate(weights)]
-            return out
+            out = self._rank_one([row(u)], features, weights, list(accs))
+            if not skip_zeros:
+                return out
+            met = [arith.cmpf(arith.CmpFPredicate.UNE, w, zero) for w in weights]
+            return [arith.select(m, new, old) for m, new, old in zip(met, out, accs)]
 
         fade = [self.get(self.fade, q) for q in starts]
         accs = [arith.mulf(self.get(self.sums, d, q), f) for d in features for q, f in zip(starts, fade)]

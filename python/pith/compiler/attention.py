@@ -47,8 +47,7 @@ def attention(
         ``lengths`` (both lie in the sequence). Where i or j is a global token, window and pattern do not
         apply. A query that sees nothing gives zeros, and -inf as lse: padding stays zero, whatever it holds.
         lse is the natural logarithm of the sum of the exponentials. Computed in f32 (f64 for f64), rounded once.
-        NaN in what a query sees gives NaN. NaN or infinite values next to them, within some tens of
-        positions, may give NaN too: their weight is zero, and zero times infinity is NaN.
+        NaN in what a query sees gives NaN, a score of +inf too; what it does not see has no influence.
         Patterns, windows, lengths, tokens and sizes are data: a kernel is compiled per element type, head
         sizes D and E, and which of them are given (for patterns: the granularity).
     Args:
@@ -128,6 +127,8 @@ class Call:
         shapes = [a.shape for a in arrays]
         if len({len(s) for s in shapes}) > 1 or len(shapes[0]) < 2:
             raise ShapeError(f"expects operands of one rank, at least 2, got shapes {shapes}", where=_WHERE)
+        if len({a.dtype for a in arrays}) > 1:
+            raise DTypeError(f"expects one element type, got {[str(a.dtype) for a in arrays]}", where=_WHERE)
         packed = packed and len(shapes[0]) == 3
         query, key, value = (_four_axes(a, packed) for a in arrays)
         same = query.shape[0] == key.shape[0] and query.shape[3] == key.shape[3] and key.shape[:3] == value.shape[:3]
@@ -192,7 +193,7 @@ def _four_axes(array: np.ndarray, packed: bool) -> np.ndarray:
         return array
     if array.ndim < 4:
         return array[(None,) * (4 - array.ndim)]
-    return array.reshape(-1, *array.shape[-3:])
+    return array.reshape(math.prod(array.shape[:-3]), *array.shape[-3:])
 
 
 def _checked_out(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -203,7 +204,7 @@ def _checked_out(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarra
         raise DTypeError(f"expects {dtype}, got {array.dtype}", where=f"{_WHERE}: out")
     if not array.flags.writeable:
         raise ArgumentError("the array is read-only", where=f"{_WHERE}: out", hint="pass a writable copy")
-    whole = array.strides[-1] == array.itemsize or array.shape[-1] == 1
+    whole = array.strides[-1] == array.itemsize or array.shape[-1] == 1 or not array.size
     if not whole or (array.ndim > 4 and not array.flags.c_contiguous):
         raise ShapeError(
             f"expects a contiguous last dimension, got strides of {array.strides} bytes",
