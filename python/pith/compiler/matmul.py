@@ -17,6 +17,7 @@ from ..runtime import dtype_name, num_threads
 from ..runtime.arrays import as_array
 from ..sparse import SparseTensor
 from .dense import dense_product, products_of
+from .dynamic import Dynamic, multiply_dynamic
 from .kernel import Kernel, as_torch, compile_source, is_torch
 from .matmul_ir import ACCUMULATORS, RESULTS, matmul_source
 
@@ -41,7 +42,7 @@ def matmul(a: Any, b: Any, *, out: Any = None, variant: str = "auto") -> Any:
         product, the sparse operand is unpacked once and the copy kept with it.
     Args:
         a, b: :class:`pith.SparseTensor`, NumPy array, torch CPU tensor, or anything with DLPack; ``a`` may be
-            a :class:`pith.QuantizedTensor`.
+            a :class:`pith.QuantizedTensor`. One of them may be marked with :func:`pith.dynamic`.
         out: a C-contiguous array (tensor) for the result; its content is overwritten.
         variant: ``auto``, ``dense`` (the library's product of an unpacked copy), ``sparse`` (pith's best
             kernel), or the name of one variant. ``sparse`` is bitwise repeatable for any number of threads.
@@ -60,6 +61,8 @@ def matmul(a: Any, b: Any, *, out: Any = None, variant: str = "auto") -> Any:
                [6., 7.],
                [4., 5.]], dtype=float32)
     """
+    if isinstance(a, Dynamic) or isinstance(b, Dynamic):
+        return multiply_dynamic(a, b, out, variant)
     if isinstance(a, QuantizedTensor) or isinstance(b, QuantizedTensor):
         return _multiply_quantized(a, b, out, variant)
     if isinstance(a, SparseTensor):
@@ -111,7 +114,7 @@ def _multiply(a: SparseTensor, x: Any, out: Any, right: bool, variant: str) -> A
         result = _array(out, "out")
         x = _destination(result, full, x)
     turned = len(shape) == 2 == len(full) and _is_column_major(x)
-    plan = _plan(a, shape[0] if right else shape[-1], right, variant, turned)
+    plan = plan_of(a, shape[0] if right else shape[-1], right, variant, turned)
     if out is None:
         result = aligned_empty(math.prod(full), plan.dtype).reshape(full)
     if len(shape) == 2 == len(full):
@@ -131,7 +134,7 @@ def _is_column_major(x: Any) -> bool:
     return not x.is_contiguous() and x.T.is_contiguous()
 
 
-def _plan(a: SparseTensor, columns: int, right: bool, variant: str, turned: bool) -> Plan:
+def plan_of(a: SparseTensor, columns: int, right: bool, variant: str, turned: bool) -> Plan:
     """The plan for a number of columns, decided once per tensor."""
     columns = rounded_columns(columns) if columns > 64 else columns
     plans = products_of(a).plans
