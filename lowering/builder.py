@@ -9,6 +9,11 @@ from typing import Any
 
 from pith._mlir import arith, func, ir, memref, scf, tensor
 
+#: Attribute of an ``scf.for`` that reaches LLVM (``pith-retain-loop-annotations``).
+LOOP_ANNOTATION = "llvm.loop_annotation"
+
+_AS_IT_IS = "#llvm.loop_annotation<vectorize = <disable = true>, unroll = <disable = true>>"
+
 #: An index that is known now, or an SSA value of ``index`` type.
 Index = int | ir.Value
 
@@ -131,10 +136,12 @@ def for_loop(
     body: Callable[..., Any],
     carried: Sequence[ir.Value] = (),
     step: Index = 1,
+    rolled: bool = False,
 ) -> list[ir.Value]:
     """``scf.for``; ``body(iv, *carried)`` returns the next carried values, when there are any.
 
-    Trips of 0 or 1 need no loop.
+    Trips of 0 or 1 need no loop. LLVM neither unrolls nor vectorises a loop that is ``rolled``: what is written
+    in vectors already, or runs for edges only, gains nothing, and doubles the time compiling takes.
     """
     if isinstance(lo, int) and isinstance(hi, int) and isinstance(step, int) and hi - lo <= step:
         if hi > lo:
@@ -142,10 +149,19 @@ def for_loop(
             return list(made or ()) if carried else []
         return list(carried)
     loop = scf.ForOp(value(lo), value(hi), value(step), list(carried))
+    if rolled:
+        loop.operation.attributes[LOOP_ANNOTATION] = ir.Attribute.parse(_AS_IT_IS)
     with ir.InsertionPoint(loop.body):
         made = body(loop.induction_variable, *loop.inner_iter_args)
         scf.yield_(list(made or ()) if carried else [])
     return list(loop.results)
+
+
+def by_vectors(extent: Index, width: int, body: Callable[[Index, int], None]) -> None:
+    """``body(i, width)`` for every whole vector below ``extent``, then ``body(i, 1)`` for each element left."""
+    whole = mul(div(extent, width), width)
+    for_loop(0, whole, lambda i: body(i, width), step=width, rolled=True)
+    for_loop(whole, extent, lambda i: body(i, 1), rolled=True)
 
 
 def parallel_loop(extents: Sequence[Index], body: Callable[..., Any], work: Index) -> None:

@@ -121,9 +121,9 @@ def descend(storage: Storage, cursor: Cursor, position: Index, coord: Index) -> 
 
 def lowest_diagonal(storage: Storage) -> Index:
     """The diagonal that is coordinate 0 of its level."""
-    at = storage.format.diagonal
+    at = storage.format.diagonal or 0
     level, expr = storage.format.levels[at], storage.format.exprs[at]
-    return -level.lower if level.kind == "band" else b.sub(1, storage.sizes[expr.minus])
+    return -level.lower if level.kind == "band" else b.sub(1, storage.sizes[expr.minus or 0])
 
 
 def _extent(storage: Storage, at: Cursor) -> tuple[Index, Index]:

@@ -87,7 +87,7 @@ class Roles:
         unit = first.div if first.dim == row_dim and level.kind == "dense" and not first.mod else 0
         inner = tuple(i for i, e in enumerate(fmt.exprs) if i and e.dim == row_dim)
         direct = bool(unit) and all(fmt.levels[i].is_dense and fmt.exprs[i].mod for i in inner)
-        if fmt.diagonal is not None and (len(fmt.levels) > 2 or fmt.levels[-1].kind != "band"):
+        if fmt.diagonal is not None and (len(fmt.levels) > 2 or fmt.levels[fmt.diagonal].kind != "band"):
             direct = False  # where a row's diagonals are is known only below the levels of other rows
         return cls(fmt, row_dim, 1 - row_dim, unit, inner, direct)
 

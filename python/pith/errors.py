@@ -6,6 +6,9 @@ Every error names what was wrong, where, and what to do about it. All derive fro
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 
 class Error(Exception):
     """Base class of all errors raised by pith.
@@ -46,6 +49,35 @@ class ArgumentError(Error, TypeError):
 
 class FileFormatError(Error, ValueError):
     """A file is malformed; ``where`` is ``path:line`` or ``path``."""
+
+
+class FileAccessError(Error, OSError):
+    """A file cannot be read or written; ``errno`` is the operating system's."""
+
+
+class MissingFileError(FileAccessError, FileNotFoundError):
+    """There is no such file."""
+
+
+@contextlib.contextmanager
+def naming(path: object, hint: str | None = None) -> Iterator[None]:
+    """Give what the operating system says about a file as a :class:`FileAccessError`.
+
+    >>> with naming("no/such/file.mtx"):
+    ...     open("no/such/file.mtx")
+    Traceback (most recent call last):
+    ...
+    pith.errors.MissingFileError: no/such/file.mtx: No such file or directory
+    """
+    try:
+        yield
+    except Error:
+        raise
+    except OSError as e:
+        kind = MissingFileError if isinstance(e, FileNotFoundError) else FileAccessError
+        error = kind(e.strerror or str(e), where=str(path), hint=hint)
+        error.errno = e.errno
+        raise error from e
 
 
 class PipelineError(Error, ValueError):

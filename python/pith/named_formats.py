@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from .errors import FormatError
+import contextlib
+from collections.abc import Iterator
+
+from .errors import Error, FormatError
 from .formats import HSS, Format, Rank
 from .formats.parse import parse_format
 
@@ -30,6 +33,27 @@ def NM(g: int, h: int) -> HSS:
 
 #: Anything that names a format: an object, ``"C1(3:4)->C0(2:4)"``, ``"csr"``, ...
 FormatLike = Format | HSS | str
+
+
+@contextlib.contextmanager
+def in_the_words_of(hss: HSS | None, fmt: Format) -> Iterator[None]:
+    """Let errors call a format what the user called it: ``C0(2:4)``, not its levels.
+
+    >>> with in_the_words_of(fmt := NM(2, 4), fmt.to_format()):
+    ...     fmt.to_format().check_shape((1, 6))
+    Traceback (most recent call last):
+    ...
+    pith.errors.ShapeError: dimension 1 of shape (1, 6) has size 6, which 4 does not divide (format C0(2:4))
+      hint: pad dimension 1 with zeros to 8, let the format do so (' pad' after its text, fmt.with_padding()),
+      or choose a format whose group divides it
+    """
+    try:
+        yield
+    except Error as e:
+        levels = str(fmt)
+        if hss is None or levels not in e.message:
+            raise
+        raise type(e)(e.message.replace(levels, str(hss)), where=e.where, hint=e.hint) from None
 
 
 def as_format(fmt: FormatLike) -> tuple[Format, HSS | None]:

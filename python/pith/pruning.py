@@ -11,6 +11,7 @@ import numpy as np
 from .errors import ArgumentError, DTypeError, ShapeError
 from .formats import Format
 from .formats.prune import Ranking
+from .named_formats import in_the_words_of
 from .packing import prune_array
 from .packing import prune_mask as mask_array
 from .pruning_density import Target, prune_to_density
@@ -144,6 +145,8 @@ class _Job:
             raise ArgumentError("score 'value' needs a saliency", hint="l1, l2 or scaled, or pass saliency=")
         ranked = None if saliency is None else _saliency(saliency, array.shape)
         flat = array.shape if hss is None else hss.flat_shape(array.shape)
+        with in_the_words_of(hss, form):
+            form.check_shape(flat)
         target = Target.of(form, density, sparsity)
         ranked = None if ranked is None else ranked.reshape(flat)
         return cls(array.reshape(flat), ranked, form, ranking, target, array.shape)
@@ -168,7 +171,9 @@ def _saliency(saliency: Any, shape: tuple[int, ...]) -> np.ndarray:
     if array.dtype.kind == "c":
         raise DTypeError("a saliency has an order, complex numbers have none", hint="numpy.abs(saliency)")
     if array.shape != shape:
-        raise ShapeError(f"expects a saliency of shape {shape}, got {array.shape}")
+        raise ShapeError(
+            f"expects a saliency of shape {shape}, got {array.shape}", hint="one number per element of the tensor"
+        )
     return array
 
 

@@ -92,6 +92,20 @@ class QuantizedTensor:
             values = (wide - self.zero_points[group].astype(np.float32)) * self.scales[group]
         return SparseTensor(self.shape, self.format, (*self.buffers[:-1], values), self.hss)
 
+    @property
+    def T(self) -> QuantizedTensor:
+        """The transposed tensor on the same buffers, where scales belong to groups of stored values.
+
+        Errors: :class:`pith.UnsupportedError` with one scale per row: it would be one per column.
+        """
+        if self.group is None:
+            raise UnsupportedError(
+                "the transpose of a tensor with a scale per row has one per column",
+                where="pith.QuantizedTensor.T",
+                hint="q.linear(x) is x @ q.T; or pith.quantize(w.T, fmt), or quantise in groups",
+            )
+        return dataclasses.replace(self, shape=self.shape[::-1], format=self.format.transposed(), hss=None)
+
     def matmul(self, x: Any, **quantisation: Any) -> Any:
         """``A @ x``; see :func:`pith.matmul`.
 

@@ -18,7 +18,7 @@ from .formats.pack_buffers import metadata_dtype
 from .formats.pack_check import check_storage
 from .formats.pack_read import coordinates_of, unpack
 from .formats.parse import format_name
-from .named_formats import BAND, BSR, COO, CSC, CSR, DIA, NM, FormatLike, as_format
+from .named_formats import BAND, BSR, COO, CSC, CSR, DIA, NM, FormatLike, as_format, in_the_words_of
 from .packing import pack
 from .sparse_interop import from_scipy, from_torch, numpy_of, to_scipy, to_torch
 
@@ -87,7 +87,8 @@ class SparseTensor:
         form, hss = as_format(fmt)
         shape = array.shape if hss is None else hss.flat_shape(array.shape)
         unfolded = None if shape == array.shape else array.shape
-        return cls(shape, form, tuple(pack(array.reshape(shape), form)), hss, unfolded)
+        with in_the_words_of(hss, form):
+            return cls(shape, form, tuple(pack(array.reshape(shape), form)), hss, unfolded)
 
     @classmethod
     def from_coordinates(
@@ -101,7 +102,8 @@ class SparseTensor:
         array = np.asarray(values)
         check_dtype(array)
         form, hss = as_format(fmt)
-        return cls(tuple(shape), form, tuple(pack_coordinates(coords, array, shape, form)), hss)
+        with in_the_words_of(hss, form):
+            return cls(tuple(shape), form, tuple(pack_coordinates(coords, array, shape, form)), hss)
 
     @classmethod
     def from_scipy(cls, matrix: Any) -> SparseTensor:
@@ -190,7 +192,8 @@ class SparseTensor:
         keep = np.flatnonzero(values)
         if keep.size != values.size:
             coords, values = coords[:, keep], values[keep]
-        buffers = tuple(pack_coordinates(coords, values, self.shape, form))
+        with in_the_words_of(hss, form):
+            buffers = tuple(pack_coordinates(coords, values, self.shape, form))
         return dataclasses.replace(self, format=form, buffers=buffers, hss=hss)
 
     def astype(self, dtype: Any) -> SparseTensor:

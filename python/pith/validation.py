@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from .formats import Format
 from .formats.validate import first_violation
+from .named_formats import in_the_words_of
 from .packing import WORTH_A_KERNEL
 from .sparse import FormatLike, SparseTensor, as_format, check_dtype
 from .sparse_interop import numpy_of
@@ -33,6 +37,11 @@ def validate(w: Any, fmt: FormatLike) -> None:
     array = numpy_of(w)
     check_dtype(array)
     flat = array if hss is None else array.reshape(hss.flat_shape(array.shape))
+    with in_the_words_of(hss, form):
+        _validate(flat, form)
+
+
+def _validate(flat: np.ndarray, form: Format) -> None:
     form.check_shape(flat.shape)
     if flat.size >= WORTH_A_KERNEL:
         from .compiler import packing

@@ -232,3 +232,25 @@ def test_extreme_finite_values(extreme, group):
     assert np.isfinite(q.scales).all() and (q.scales > 0).all()
     error = np.abs(q.dequantize().to_dense().astype(np.float64) - w)
     assert error.max() <= 2 * max(extreme / 127, float(np.finfo(np.float32).tiny))
+
+
+def test_new_values_transposes_and_explanations():
+    w = pith.prune(RNG.standard_normal((32, 64)).astype(np.float32), "C0(2:4)")
+    rows, groups = pith.quantize(w, "C0(2:4)"), pith.quantize(w, "C0(2:4)", bits=4, group=32)
+    for q in (rows, groups):
+        new = pith.repack(q, 3 * w)
+        np.testing.assert_array_equal(
+            new.integers, pith.quantize(3 * w, "C0(2:4)", bits=q.bits, group=q.group).integers
+        )
+        assert new.buffers[0] is q.buffers[0]
+        assert pith.repack(q, 3 * w, out=q) is q
+        np.testing.assert_array_equal(q.dequantize().to_dense(), new.dequantize().to_dense())
+        assert "dequantised inside the load" in pith.explain(q, np.ones((64, 8), np.float32))
+    y = RNG.standard_normal((32, 5)).astype(np.float32)
+    np.testing.assert_allclose(
+        groups.T @ y, groups.dequantize().to_dense().T.astype(np.float64) @ y, rtol=1e-4, atol=1e-4
+    )
+    with pytest.raises(pith.UnsupportedError, match="one per column"):
+        _ = rows.T
+    with pytest.raises(pith.ArgumentError, match="share the pattern"):
+        pith.repack(rows, w, out=groups)

@@ -327,3 +327,13 @@ def test_gradients_of_gradients_are_refused():
     (dx,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         dx.sum().backward()
+
+
+def test_what_trains_is_not_compiled_or_sampled_silently():
+    model = torch.nn.Sequential(torch.nn.Linear(8, 8))
+    sparsify_(model, {"0": "C0(2:4)"})
+    with pytest.raises(pith.UnsupportedError, match=r"model\.0\.to_linear\(\)"):
+        pith.compile(model, (torch.zeros(1, 8),))
+    pattern = pith.compress(np.eye(4, dtype=np.float32), "csr")
+    with pytest.raises(pith.ArgumentError, match="requires a gradient"):
+        pith.sddmm(torch.ones(4, 2, requires_grad=True), torch.ones(2, 4), pattern)

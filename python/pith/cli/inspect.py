@@ -17,7 +17,7 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING
 
-from pith.errors import FileFormatError
+from pith.errors import ArgumentError, FileFormatError, naming
 
 from .arguments import positive
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..sparse import SparseTensor
+
+#: File name endings of matrices that :func:`pith.read` reads.
+MATRICES = (".mtx", ".mtx.gz", ".smtx", ".npz")
 
 #: File name endings of models.
 MODELS = (".safetensors", ".pt", ".pth", ".bin")
@@ -50,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.format:
         as_format(args.format)
+    if args.png is not None and args.png.suffix.lower() != ".png":
+        raise ArgumentError(f"writes PNG files, got {str(args.png)!r}", where="--png", hint=f"{args.png.stem}.png")
     if not args.file.lower().endswith(MODELS):
         tensor, name = _read_matrix(args.file), args.file
     elif args.tensor is None:
@@ -63,15 +68,17 @@ def run(args: argparse.Namespace) -> int:
 def read_model(path: str) -> dict[str, np.ndarray]:
     """The tensors of a model file by name; nothing in it is executed.
 
-    Errors: :class:`pith.FileFormatError`; :class:`pith.UnsupportedError` when reading it needs torch.
+    Errors: :class:`pith.FileFormatError`, :class:`pith.FileAccessError`; :class:`pith.UnsupportedError` when
+        reading it needs torch.
     """
-    if path.lower().endswith(".safetensors"):
-        from ..io.safetensors import read_safetensors
+    with naming(path):
+        if path.lower().endswith(".safetensors"):
+            from ..io.safetensors import read_safetensors
 
-        return read_safetensors(pathlib.Path(path))
-    from .inspect_model import read_torch_file
+            return read_safetensors(pathlib.Path(path))
+        from .inspect_model import read_torch_file
 
-    return read_torch_file(path)
+        return read_torch_file(path)
 
 
 def _read_matrix(path: str) -> SparseTensor:
@@ -80,9 +87,13 @@ def _read_matrix(path: str) -> SparseTensor:
     from ..io import read
 
     if not path.lower().endswith(".npy"):
+        if not path.lower().endswith(MATRICES):
+            known = ", ".join((*MATRICES, ".npy", *MODELS))
+            raise FileFormatError("unknown kind of file", where=path, hint=f"known are {known}")
         return read(path)
     try:
-        return _stored(np.load(path, allow_pickle=False))
+        with naming(path):
+            return _stored(np.load(path, allow_pickle=False))
     except (ValueError, EOFError) as e:
         raise FileFormatError(f"is not a .npy file: {e}", where=path) from e
 

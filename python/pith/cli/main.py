@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
-from pith.errors import Error
+from .status import exit_status
 
 #: Subcommand -> one line about it; each is a module of this package with ``configure`` and ``run``.
 COMMANDS = {
@@ -29,20 +28,7 @@ PITH_DEBUG=1 shows the traceback of an error."""
 def main(argv: Sequence[str] | None = None) -> int:
     """The command ``pith``; returns its exit status."""
     args = _parser().parse_args(argv)
-    try:
-        status = importlib.import_module(f".{args.command}", __package__).run(args)
-        sys.stdout.flush()
-        return status
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    except Exception as e:
-        if os.environ.get("PITH_DEBUG"):
-            raise
-        sys.stderr.write(f"pith: error: {_message(e)}\n")
-        return 1
+    return exit_status("pith", lambda: importlib.import_module(f".{args.command}", __package__).run(args))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,17 +49,6 @@ def _parser() -> argparse.ArgumentParser:
         )
         module.configure(sub)
     return parser
-
-
-def _message(error: Exception) -> str:
-    """What to tell the user: pith's and the system's errors in their own words, others as a bug."""
-    if isinstance(error, Error):
-        return str(error)
-    if isinstance(error, OSError):
-        reason = str(error.strerror or error)
-        return f"{reason}: {error.filename}" if error.filename else reason
-    hint = "PITH_DEBUG=1 shows the traceback; please report it"
-    return f"internal error: {type(error).__name__}: {error}\n  hint: {hint}"
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def load(path: str | os.PathLike[str]) -> Kernel:
     Errors: :class:`pith.FileFormatError` for files that are not bundles, cut short or changed;
         :class:`pith.UnsupportedError` for a newer version or a processor without the instructions
         the code may use; :class:`pith.RuntimeLibraryError` when the code needs another runtime;
-        those of the operating system (no such file).
+        :class:`pith.MissingFileError`, :class:`pith.FileAccessError`.
 
     Example:
         >>> import tempfile, pathlib, numpy as np, pith

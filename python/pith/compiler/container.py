@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import FileFormatError, UnsupportedError
+from ..errors import FileFormatError, UnsupportedError, naming
 from ..formats.pack_buffers import ALIGNMENT, aligned_empty
 
 MAGIC = b"pith\x1abn\n"
@@ -90,7 +90,7 @@ def read_container(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[n
 
 def _read(where: str) -> np.ndarray:
     """The file's bytes, when it begins like a bundle."""
-    with open(where, "rb") as file:
+    with naming(where), open(where, "rb") as file:
         head = file.read(_HEADER.size)
         if head[: len(MAGIC)] != MAGIC[: len(head)] or not head:
             raise FileFormatError(

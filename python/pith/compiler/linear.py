@@ -103,7 +103,8 @@ def linear(
     x = _array(x, "x")
     shape = tuple(x.shape)
     if not shape or shape[-1] != a.shape[1]:
-        raise ShapeError(f"expects x of shape (..., {a.shape[1]}), got {shape}", where=_WHERE)
+        hint = "weights are stored out x in: pass a.T" if shape and shape[-1] == a.shape[0] else _SHAPES
+        raise ShapeError(f"expects x of shape (..., {a.shape[1]}), got {shape}", where=_WHERE, hint=hint)
     result_shape = (*shape[:-1], a.shape[0])
     rows = math.prod(shape[:-1])
     extras = []
@@ -119,6 +120,7 @@ def linear(
 
 
 _WHERE = "pith.linear"
+_SHAPES = "x: (..., in), weight: (out, in), bias: (out,), residual: (..., out)"
 
 
 def _linear_where(x: Any, a: Any, bias: Any, activation: str | None, residual: Any, where: Any, out: Any) -> Any:
@@ -156,7 +158,7 @@ def _array(value: Any, name: str) -> Any:
 def _shaped(value: Any, name: str, shape: tuple[int, ...]) -> Any:
     array = _array(value, name)
     if tuple(array.shape) != shape:
-        raise ShapeError(f"expects {name} of shape {shape}, got {tuple(array.shape)}", where=_WHERE)
+        raise ShapeError(f"expects {name} of shape {shape}, got {tuple(array.shape)}", where=_WHERE, hint=_SHAPES)
     return array
 
 
@@ -177,8 +179,10 @@ def _kernel(
 
     element = dtype_name(dtype)
     if element not in COMPUTED_IN:
+        floats = "weights of type " + ", ".join(COMPUTED_IN)
+        quantised = f"{floats}; pith.quantize(w, fmt) makes 8-bit weights, which know their scales"
         raise DTypeError(
-            f"no linear kernel for {dtype}", where=_WHERE, hint="A.astype(...) to one of " + ", ".join(COMPUTED_IN)
+            f"no linear kernel for {dtype}", where=_WHERE, hint=quantised if dtype.kind in "iu" else floats
         )
     source = linear_source(fmt, element, bias, activation, residual, multiple)
     return compile_source(source, "linear"), numpy_dtype(element)

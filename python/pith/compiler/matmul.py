@@ -176,13 +176,20 @@ def _decide(a: SparseTensor, columns: int, right: bool, variant: str, turned: bo
 def result_shape(a: SparseTensor, shape: tuple[int, ...], right: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The dense operand's shape as kernels see it (rank 2, or 3 with a batch), and the result's shape."""
     if len(a.shape) != 2:
-        raise ShapeError(f"expects a sparse matrix, got shape {a.shape}", where="pith.matmul")
+        raise ShapeError(
+            f"expects a sparse matrix, got shape {a.shape}",
+            where="pith.matmul",
+            hint="compress it as a matrix: pith.compress(w.reshape(m, k), fmt)",
+        )
     if not shape:
         raise ShapeError("cannot multiply by a scalar", where="pith.matmul", hint="use * on A.values")
     inner, outer = a.shape if right else a.shape[::-1]
     if shape[-1 if right or len(shape) == 1 else -2] != inner:
         left, other = (shape, a.shape) if right else (a.shape, shape)
-        raise ShapeError(f"cannot multiply {left} by {other}: inner sizes differ", where="pith.matmul")
+        turned = len(shape) == 2 and shape[0 if right else 1] == inner
+        fits = "the dense operand's other size fits: pass its transpose" if turned else None
+        hint = fits or f"the dense operand has size {inner} where it meets the sparse one"
+        raise ShapeError(f"cannot multiply {left} by {other}: inner sizes differ", where="pith.matmul", hint=hint)
     if right:
         return (math.prod(shape[:-1]), inner), (*shape[:-1], outer)
     if len(shape) == 1:
@@ -230,7 +237,11 @@ def _array(value: Any, name: str) -> Any:
 def _destination(out: Any, shape: tuple[int, ...], x: Any) -> Any:
     """Check ``out`` against the shape of the result; returns ``x``, copied when the two share memory."""
     if tuple(out.shape) != shape:
-        raise ShapeError(f"the result has shape {shape}, got {tuple(out.shape)}", where="pith.matmul: out")
+        raise ShapeError(
+            f"the result has shape {shape}, got {tuple(out.shape)}",
+            where="pith.matmul: out",
+            hint="numpy.empty(shape, dtype), or leave it out",
+        )
     view = as_array(out, "pith.matmul: out")
     if not view.flags.c_contiguous:
         raise ShapeError(

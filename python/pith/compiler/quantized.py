@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
+from ..formats import Format
 from ..formats.pack_buffers import aligned_empty
 from ..quantization import QuantizedTensor
 from ..runtime.arrays import as_array
@@ -136,12 +137,21 @@ def _numpy(value: Any) -> np.ndarray:
 @functools.cache
 def _kernel(product: QuantizedProduct, columns: int, contracted: int) -> Kernel:
     """The kernel for a number of columns; few of them differ."""
-    from pith.lowering.isa import host_isa
-    from pith.lowering.panel.variant import Roles, default_variant, size_class
+    from pith.lowering.panel.variant import Roles, size_class
 
-    roles = Roles.of(product.format, 0)
-    variant = str(default_variant(roles, columns, 4, host_isa()))
-    return _compiled(product, variant, size_class(roles, contracted))
+    return _compiled(product, _tile(product.format, columns), size_class(Roles.of(product.format, 0), contracted))
+
+
+def tile_of(a: QuantizedTensor, columns: int) -> str:
+    """The register tile of the kernel that multiplies ``a`` with so many columns."""
+    return _tile(a.format, rounded_columns(columns) if columns > 64 else columns)
+
+
+def _tile(fmt: Format, columns: int) -> str:
+    from pith.lowering.isa import host_isa
+    from pith.lowering.panel.variant import Roles, default_variant
+
+    return str(default_variant(Roles.of(fmt, 0), columns, 4, host_isa()))
 
 
 @functools.cache

@@ -36,7 +36,8 @@ def sddmm(a: Any, b: Any, pattern_of: SparseTensor, *, out: Any = None, accumula
     Returns: a :class:`pith.SparseTensor` with the metadata buffers of ``pattern_of`` (shared) and new
         values (``out``, when it is given).
     Errors: :class:`pith.FormatError`, :class:`pith.ShapeError`, :class:`pith.DTypeError`,
-        :class:`pith.DeviceError`, :class:`pith.ArgumentError`; nothing is written then.
+        :class:`pith.DeviceError`, :class:`pith.ArgumentError` (among others for tensors that require a gradient:
+        detach them, or train with :func:`pith.torch.sparse_linear`); nothing is written then.
     Source: structurally masked product of GraphBLAS, ``C<M> = A * B``.
 
     Example:
@@ -61,7 +62,7 @@ def sddmm(a: Any, b: Any, pattern_of: SparseTensor, *, out: Any = None, accumula
 
 
 def _operand(value: Any, name: str) -> np.ndarray:
-    array = as_array(value.detach() if is_torch(value) else value, f"pith.sddmm: {name}")
+    array = as_array(value, f"pith.sddmm: {name}")
     if array.ndim != 2:
         raise ShapeError(f"expects a matrix, got shape {array.shape}", where=f"pith.sddmm: {name}")
     return array
@@ -84,6 +85,7 @@ def _check(a: np.ndarray, b: np.ndarray, pattern: Any) -> None:
         raise ShapeError(
             f"cannot sample {a.shape} @ {b.shape} at the positions of a tensor of shape {pattern.shape}",
             where="pith.sddmm",
+            hint="a: (M, K), b: (K, N), pattern_of: (M, N); pass transposes where sizes are swapped",
         )
 
 

@@ -43,6 +43,8 @@ from .levels import Level
 
 __all__ = ["DYNAMIC", "Format", "LevelExpr"]
 
+_OF_RANK = "reshape the tensor, or name one dimension per size"
+
 
 @dataclasses.dataclass(frozen=True)
 class Format:
@@ -207,7 +209,7 @@ class Format:
     def check_shape(self, shape: Sequence[int]) -> None:
         """Raise :class:`ShapeError` unless a tensor of ``shape`` can be stored."""
         if len(shape) != self.rank:
-            raise ShapeError(f"format {self} is for rank {self.rank}, got shape {tuple(shape)}")
+            raise ShapeError(f"format {self} is for rank {self.rank}, got shape {tuple(shape)}", hint=_OF_RANK)
         if self.padded:
             return
         for d, (size, div) in enumerate(zip(shape, self.divisors())):

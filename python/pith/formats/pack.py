@@ -119,7 +119,8 @@ def check_coordinates(
     dims = [np.asarray(c) for c in coords]
     if len(dims) != len(shape) or any(c.shape != values.shape or values.ndim != 1 for c in dims):
         raise ShapeError(
-            f"expects {len(shape)} coordinate arrays of shape {values.shape}, got {[c.shape for c in dims]}"
+            f"expects {len(shape)} coordinate arrays of shape {values.shape}, got {[c.shape for c in dims]}",
+            hint="one array per dimension, each with an index per value",
         )
     for d, (c, size) in enumerate(zip(dims, shape)):
         if c.size and c.dtype.kind not in "iu":
@@ -127,7 +128,9 @@ def check_coordinates(
         bad = np.flatnonzero((c < 0) | (c >= size))
         if bad.size:
             raise ShapeError(
-                f"coordinate {c[bad[0]]} of dimension {d} is outside of 0..{size - 1}", where=f"entry {bad[0]}"
+                f"coordinate {c[bad[0]]} of dimension {d} is outside of 0..{size - 1}",
+                where=f"entry {bad[0]}",
+                hint="coordinates count from 0 (1-based ones: subtract 1), and the shape must hold them all",
             )
     return [c.astype(np.int64, copy=False) for c in dims]
 

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..errors import ArgumentError, DTypeError, FileFormatError
+from ..errors import ArgumentError, DTypeError, FileFormatError, naming
 from ..sparse import FormatLike, SparseTensor, check_dtype
 from .matrix_market import read_matrix_market, write_matrix_market
 from .npz import read_npz, write_npz
@@ -39,7 +39,7 @@ def read(path: str | os.PathLike, *, field_as: Any = None, format: FormatLike | 
     Semantics: symmetric, skew-symmetric and Hermitian matrices are expanded; repeated entries are added up.
     Errors: :class:`pith.FileFormatError` with the file and line of the first thing that is wrong. What a header
         claims is checked against the size of the file before memory is taken. :class:`pith.DTypeError` when values
-        do not fit ``field_as``. Errors of the operating system (no such file) are passed on.
+        do not fit ``field_as``. :class:`pith.MissingFileError`, :class:`pith.FileAccessError`.
 
     Example:
         >>> import tempfile, pathlib
@@ -48,7 +48,9 @@ def read(path: str | os.PathLike, *, field_as: Any = None, format: FormatLike | 
         >>> read(path).to_dense().tolist()
         [[5, 7], [7, 0]]
     """
-    tensor = _handler(path)[0](Path(path))
+    reader = _handler(path)[0]
+    with naming(path):
+        tensor = reader(Path(path))
     if field_as is not None:
         values = cast_exactly(tensor.values, np.dtype(field_as), str(path))
         tensor = SparseTensor(tensor.shape, tensor.format, (*tensor.buffers[:-1], values), tensor.hss)
@@ -63,13 +65,13 @@ def write(path: str | os.PathLike, tensor: SparseTensor) -> None:
             ``.smtx`` the coordinates (all values must be 1).
 
     Errors: :class:`pith.FileFormatError` for an unknown file name ending; :class:`pith.FormatError` when the tensor
-        cannot be said in that kind of file; :class:`pith.ArgumentError` for a dense array. Errors of
-        the operating system are passed on.
+        cannot be said in that kind of file; :class:`pith.ArgumentError` for a dense array;
+        :class:`pith.FileAccessError`.
     """
     if not isinstance(tensor, SparseTensor):
         raise ArgumentError(f"expects a pith.SparseTensor, got {type(tensor).__name__}", hint="pith.compress(w, fmt)")
     writer = _handler(path)[1]
-    with replacing(Path(path)) as file:
+    with naming(path), replacing(Path(path)) as file:
         writer(file, tensor, compress=os.fspath(path).endswith(".gz"))
 
 

@@ -50,11 +50,15 @@ def sparse_linear(
             _check(tensor, name, values)
     if len(pattern.shape) != 2 or tuple(values.shape) != (pattern.nse,):
         raise ShapeError(
-            f"expects {pattern.nse} values for {pattern}, got {tuple(values.shape)}", where="sparse_linear"
+            f"expects {pattern.nse} values for {pattern}, got {tuple(values.shape)}",
+            where="sparse_linear",
+            hint="a vector of the stored values: pattern.values",
         )
     if x.dim() == 0 or x.shape[-1] != pattern.shape[1]:
         raise ShapeError(
-            f"expects inputs of {pattern.shape[1]} features, got shape {tuple(x.shape)}", where="sparse_linear: x"
+            f"expects inputs of {pattern.shape[1]} features, got shape {tuple(x.shape)}",
+            where="sparse_linear: x",
+            hint="the weight is stored out x in",
         )
     if bias is not None and tuple(bias.shape) != (pattern.shape[0],):
         raise ShapeError(f"expects shape ({pattern.shape[0]},), got {tuple(bias.shape)}", where="sparse_linear: bias")

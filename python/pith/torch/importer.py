@@ -14,6 +14,7 @@ from ..errors import ImportProgramError, UnsupportedError
 from ..formats import Format
 from .dynamic import dim_names, dynamic_dims, export_dims, shapes_by_argument
 from .exporting import Exported, export, input_leaves
+from .layers import SparseLinear
 from .layouts import format_of
 from .lowering import import_graph
 from .names import assign_formats, check_fits
@@ -56,6 +57,7 @@ def import_program(
         True
     """
     kwargs = dict(kwargs or {})
+    _refuse_sparse_layers(module)
     tensors = _tensors_of(module)
     leaves = {name: leaf for name, leaf in input_leaves(module, args, kwargs).items() if leaf is not None}
     _require_distinct(tensors, leaves)
@@ -67,6 +69,21 @@ def import_program(
     exported = export(module, args, kwargs, export_dims(dynamic), list(assigned.activations))
     mlir = import_graph(exported.program.graph, func_name, assigned.activations)
     return _program(mlir, func_name, exported, tensors, _with_aliases(formats, tensors), dynamic)
+
+
+def _refuse_sparse_layers(module: torch.nn.Module) -> None:
+    """Layers that train run pith's kernels already, and torch cannot look into those."""
+    found = {name: m for name, m in module.named_modules() if isinstance(m, SparseLinear)}
+    if not found:
+        return
+    name, layer = next(iter(found.items()))
+    replacement = f"model.{name} = model.{name}.to_linear()" if name else "compile(layer.to_linear(), ...)"
+    weight = f"{name}.weight" if name else "weight"
+    raise UnsupportedError(
+        f"{name or 'the module'} is a pith.torch.SparseLinear, which torch.export cannot trace",
+        where="pith.compile",
+        hint=f"{replacement}, with sparsity={{{weight!r}: {str(layer.format)!r}}}",
+    )
 
 
 def _tensors_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import ArgumentError
 from ..formats.parse import format_name
+from ..quantization import QuantizedTensor
 from ..sparse import SparseTensor
 from .database import Calibration, calibration_for
 from .problem import Problem
@@ -17,7 +18,7 @@ def explain(a: Any, b: Any, *, variant: str = "auto") -> str:
     """What ``pith.matmul(a, b, variant=variant)`` runs, and why.
 
     Args:
-        a, b: as for :func:`pith.matmul`; of the dense operand only the shape is looked at.
+        a, b: as for :func:`pith.matmul`, quantised weights too; of the dense operand only the shape is looked at.
     Returns: a table of the candidates: predicted times, how they compare, and what they are made of.
     Errors: :class:`pith.ArgumentError` when neither operand is sparse, :class:`pith.ShapeError` when
         they do not fit, :class:`pith.UnsupportedError` for a variant there is not.
@@ -28,13 +29,32 @@ def explain(a: Any, b: Any, *, variant: str = "auto") -> str:
         >>> print(pith.explain(A, np.ones((64, 8), np.float32)).splitlines()[0])
         64x64 f32 as csr, 1.6 % stored, times 64x8
     """
-    tensor, other, side = (a, b, "left") if isinstance(a, SparseTensor) else (b, a, "right")
+    tensor, other, side = (a, b, "left") if isinstance(a, (SparseTensor, QuantizedTensor)) else (b, a, "right")
+    if isinstance(tensor, QuantizedTensor):
+        return _explain_quantized(tensor, other, side)
     if not isinstance(tensor, SparseTensor):
         raise ArgumentError(
             "expects a sparse operand", where="pith.explain", hint="dense products are NumPy's or torch's own"
         )
     problem = Problem.of(tensor, _columns(tensor, other, side), side=side)
     return explain_problem(problem, variant, name=str(tensor.hss or format_name(tensor.format)))
+
+
+def _explain_quantized(q: QuantizedTensor, other: Any, side: str) -> str:
+    """Products with quantised weights have one kernel each: what it is."""
+    from ..compiler.quantized import tile_of
+
+    tensor = SparseTensor(q.shape, q.format, (*q.buffers[:-1], q.integers), q.hss)
+    columns = _columns(tensor, other, side)
+    scales = "a scale per row" if q.group is None else f"a scale and zero point per group of {q.group}"
+    name = q.hss or format_name(q.format)
+    sparse = f"{q.shape[0]}x{q.shape[1]} i{q.bits}, {scales}, as {name}"
+    stored = f"{100 * q.count / max(1, q.shape[0] * q.shape[1]):.1f} % stored"
+    if side == "right":
+        return f"{columns}x{q.shape[0]} times {sparse}, {stored}\ndoes not run: quantised matrices stand on the left"
+    tile = tile_of(q, columns)
+    kernel = f"runs {tile}: weights are dequantised inside the load; the only kernel, nothing is predicted"
+    return f"{sparse}, {stored}, times {q.shape[1]}x{columns}\n{kernel}"
 
 
 def explain_problem(
@@ -44,7 +64,8 @@ def explain_problem(
     ranked = rank(problem, variant)
     chosen = choose(problem, variant)
     calibration = calibration_for(problem.threads)
-    source = f"times from: {calibration.describe()}{_accuracy(calibration, problem, ranked)}"
+    nearest = "" if calibration.threads == problem.threads else f", nearest to {problem.threads}"
+    source = f"times from: {calibration.describe()}{nearest}{_accuracy(calibration, problem, ranked)}"
     table = _table(ranked, chosen, measured or {})
     return "\n".join([_heading(problem, name), source, "", *table, "", verdict(ranked, chosen)])
 

@@ -1,0 +1,43 @@
+"""How a command ends: its exit status, and what it says on stderr when something went wrong."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from pith.errors import Error
+
+
+def exit_status(name: str, command: Callable[[], int]) -> int:
+    """Run ``command``; its status, or 1 after a message on stderr, or 130 when the user interrupted it.
+
+    Semantics: a reader that closed the pipe (``| head``) ends the command quietly. With ``PITH_DEBUG=1`` an
+        error is raised, so that Python shows where it came from.
+    """
+    try:
+        status = command()
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except Exception as e:
+        if os.environ.get("PITH_DEBUG"):
+            raise
+        sys.stderr.write(f"{name}: error: {_message(e)}\n")
+        return 1
+
+
+def _message(error: Exception) -> str:
+    """What to tell the user: pith's and the system's errors in their own words, others as a bug."""
+    if isinstance(error, Error):
+        return str(error)
+    if isinstance(error, OSError):
+        reason = str(error.strerror or error)
+        return f"{reason}: {error.filename}" if error.filename else reason
+    where = "".join(f" {note}" for note in getattr(error, "__notes__", ()))
+    hint = "PITH_DEBUG=1 shows the traceback; please report it"
+    return f"internal error{where}: {type(error).__name__}: {error}\n  hint: {hint}"
