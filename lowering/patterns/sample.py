@@ -15,7 +15,7 @@ from .. import builder as b
 from ..builder import Index
 from ..storage.tree import buffer_of
 from .presence import WORD, Presence, integer, limit_of, require_testable
-from .scan import is_set, partial_word, search_row, word_of
+from .scan import below, is_set, partial_word, search_row, word_of
 
 #: Rows of a window; its columns are the bits of a word.
 ROWS = 32
@@ -75,25 +75,29 @@ class _Sample:
     def run(self) -> None:
         """Visit all windows, then the micro-tiles that do not fit into one."""
         rows, columns = self._sizes
-        words = b.alloc([ROWS], integer(WORD))
-        joined = b.alloc([ROWS], integer(WORD))
+        words, joined = (b.alloc([ROWS], integer(WORD)) for _ in range(2))
+        candidates = b.dim_size(self.tiles, 0)
+        heads = b.alloc([candidates], integer(WORD))
+        b.for_loop(0, candidates, lambda c: memref.store(_heads(self._tile(c)[1]), heads, [b.value(c)]))
         grid = (b.ceildiv(rows, ROWS), b.ceildiv(columns, WORD))
         windows = b.minimum(self.windows, b.mul(*grid))
 
+        def place(i: Index) -> list[Index]:
+            return [b.mul(at, extent) for at, extent in zip(spread(i, windows, grid), (ROWS, WORD))]
+
         def window(i: Index) -> None:
-            top, left = (b.mul(at, extent) for at, extent in zip(spread(i, windows, grid), (ROWS, WORD)))
+            top, left = place(i)
             height, width = b.minimum(ROWS, b.sub(rows, top)), b.minimum(WORD, b.sub(columns, left))
-            last = [
-                b.less(size, b.add(at, extent + 1))
-                for at, extent, size in zip((top, left), (ROWS, WORD), (rows, columns))
-            ]
             self._flag(words, top, left, height, width)
+            self._fetch(*place(b.minimum(b.add(i, 1), b.sub(windows, 1))))
+            inside = arith.select(b.less(width, WORD), below(b.minimum(width, WORD - 1)), word_of(-1))
 
             def candidate(c: Index) -> None:
                 tile = self._tile(c)
-                b.only_if(self._fits(tile), lambda: self._count(c, tile, words, joined, (height, width), last))
+                head = arith.andi(memref.load(heads, [b.value(c)]), inside)
+                b.only_if(self._fits(tile), lambda: self._count(c, tile, words, joined, height, head))
 
-            b.for_loop(0, b.dim_size(self.tiles, 0), candidate)
+            b.for_loop(0, candidates, candidate)
 
         b.for_loop(0, windows, window)
 
@@ -101,7 +105,7 @@ class _Sample:
             tile = self._tile(c)
             b.if_else(self._fits(tile), lambda: None, lambda: self._search(c, tile))
 
-        b.for_loop(0, b.dim_size(self.tiles, 0), large)
+        b.for_loop(0, candidates, large)
 
     @property
     def _sizes(self) -> tuple[Index, Index]:
@@ -131,25 +135,34 @@ class _Sample:
 
         b.for_loop(0, height, row)
 
+    def _fetch(self, top: Index, left: Index) -> None:
+        """Ask for the window that is flagged next, while this one is counted."""
+        last = b.sub(self._sizes[0], 1)
+        line = 512 // max(self.presence.source.type.element_type.width, 8)
+
+        def row(r: Index) -> None:
+            for column in range(0, WORD, line):
+                at = [b.minimum(b.add(top, r), last), b.minimum(b.add(left, column), b.sub(self._sizes[1], 1))]
+                memref.prefetch(self.presence.source, [b.value(i) for i in at], False, 3, True)
+
+        b.for_loop(0, ROWS, row)
+
     def _count(
         self,
         candidate: Index,
         tile: tuple[ir.Value, ir.Value],
         words: ir.Value,
         joined: ir.Value,
-        sizes: tuple[Index, Index],
-        last: list[ir.Value],
+        height: Index,
+        heads: ir.Value,
     ) -> None:
-        """Add the micro-tiles of a window to the candidate's counts; cut ones only at the edges of the source."""
-        down, across = (
-            arith.select(edge, b.value(b.ceildiv(size, side)), b.value(b.div(size, side)))
-            for edge, size, side in zip(last, sizes, tile)
-        )
+        """Add the micro-tiles of a window of ``height`` rows that start at the columns ``heads`` to the counts."""
+        down = b.minimum(b.div(ROWS, tile[0]), b.ceildiv(height, tile[0]))
         b.for_loop(0, ROWS, lambda i: memref.store(word_of(0), joined, [b.value(i)]))
 
         def join(i: Index) -> None:
             first = b.mul(i, tile[0])
-            end = b.minimum(b.add(first, tile[0]), sizes[0])
+            end = b.minimum(b.add(first, tile[0]), height)
 
             def add(r: Index, word: ir.Value) -> list[ir.Value]:
                 return [arith.ori(word, memref.load(words, [b.value(r)]))]
@@ -158,21 +171,10 @@ class _Sample:
 
         b.for_loop(0, down, join)
         type_ = ir.VectorType.get([ROWS], integer(WORD))
-        heads = arith.andi(
-            _ored(vector.load(type_, joined, [b.value(0)]), tile[1]), self._heads(type_, tile[1], across)
-        )
-        present = vector.reduction(integer(WORD), vector.CombiningKind.ADD, math_dialect.ctpop(heads))
-        total = arith.index_cast(integer(WORD), b.value(b.mul(across, down)))
-        self._add(candidate, total, arith.subi(total, present))
-
-    def _heads(self, type_: ir.VectorType, extent: ir.Value, count: Index) -> ir.Value:
-        """In every word the first bit of each of ``count`` groups of ``extent`` bits."""
-
-        def add(j: Index, word: ir.Value) -> list[ir.Value]:
-            shift = arith.index_cast(integer(WORD), b.value(b.mul(j, extent)))
-            return [arith.ori(word, arith.shli(word_of(1), shift))]
-
-        return vector.broadcast(type_, b.for_loop(0, count, add, [word_of(0)])[0])
+        present = arith.andi(_ored(vector.load(type_, joined, [b.value(0)]), tile[1]), vector.broadcast(type_, heads))
+        found = vector.reduction(integer(WORD), vector.CombiningKind.ADD, math_dialect.ctpop(present))
+        total = arith.muli(math_dialect.ctpop(heads), arith.index_cast(integer(WORD), b.value(down)))
+        self._add(candidate, total, arith.subi(total, found))
 
     def _search(self, candidate: Index, tile: tuple[ir.Value, ir.Value]) -> None:
         """Look at micro-tiles themselves, two per window, each until something is found."""
@@ -220,3 +222,13 @@ def _ored(words: ir.Value, extent: ir.Value) -> ir.Value:
 
     done, words = b.while_loop([b.value(1), words], more, double)
     return shifted(words, arith.subi(extent, done))
+
+
+def _heads(extent: ir.Value) -> ir.Value:
+    """The first bit of every whole group of ``extent`` bits in a word."""
+
+    def add(j: Index, word: ir.Value) -> list[ir.Value]:
+        shift = arith.index_cast(integer(WORD), b.value(b.mul(j, extent)))
+        return [arith.ori(word, arith.shli(word_of(1), shift))]
+
+    return b.for_loop(0, b.div(WORD, extent), add, [word_of(0)])[0]

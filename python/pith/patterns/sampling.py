@@ -21,7 +21,7 @@ _WINDOW = (32, 64)
 
 
 def sample_coverage(
-    x: Any, granularities: Sequence[tuple[int, int]], threshold: float = 0.0, budget: int = 1 << 15
+    x: Any, granularities: Sequence[tuple[int, int]], threshold: float = 0.0, budget: int = 24576
 ) -> tuple[float, ...]:
     """Share of the micro-tiles of ``x`` that are empty, per candidate granularity, from a sample.
 
@@ -31,7 +31,8 @@ def sample_coverage(
     Units:   ``budget`` is about how many elements are read: windows of 32 by 64. Candidates larger than
         a window read at most two micro-tiles per window each, and end where something is found.
     Semantics: the places are spread over the tensor and the same in every call, so the answer is repeatable.
-        Empty means that no magnitude is above ``threshold``; NaN is above. Exact when the budget covers ``x``.
+        Empty means that no magnitude is above ``threshold``; NaN is above. Exact for candidates that divide
+        the window when the budget covers ``x``.
     Errors:  :class:`pith.ShapeError` for less than two dimensions; :class:`pith.ArgumentError` for a negative
         threshold or a budget below 1; :class:`pith.FormatError` for a granularity below 1.
     Source:  the online sampling of PIT, SOSP 2023.
