@@ -16,6 +16,7 @@ _EXPORTS = {
     "Kernel": "compiler.kernel",
     "attention": "compiler.attention",
     "compile": "compiler.compile",
+    "dynamic": "compiler.dynamic",
     "explain": "tuning.report",
     "infer_format": "infer",
     "load": "compiler.bundle",
