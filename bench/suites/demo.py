@@ -28,34 +28,66 @@ SHOWN = (
     "compile_s",
 )
 
+#: Times of the padded batch: field, text.
+_PADDED = (
+    ("ms_torch_padded", "torch"),
+    ("ms_torch_single", "torch, one sentence at a time"),
+    ("ms_pith", "pith, without the padding"),
+    ("ms_pith_pruned", "pith, without it and pruned"),
+)
+
 
 def run(options: Options, progress: Progress) -> Report:
     """Run the suite; when there is no demo to run, the report says why."""
-    report = Report("demo", "MiniLM with hierarchical feed-forward weights")
-    progress("demo: pith demo --json")
-    command = [
-        str(pathlib.Path(sys.executable).with_name("pith")),
-        "demo",
-        "--json",
-        *(_QUICK if options.quick else ()),
-    ]
+    report = Report("demo", "MiniLM with hierarchical feed-forward weights, and on a padded batch")
+    cosines = []
+    for threads in options.threads:
+        progress(f"demo: pith demo --json, threads: {threads}")
+        result = _demo(threads, options.quick, report.notes)
+        report.cases.append({"case": "pith demo", "threads": threads, "result": result})
+        rows = tuple((name, _text(result[name])) for name in SHOWN if name in result)
+        if rows:
+            report.tables.append(Table(f"pith demo --json, threads: {threads}", ("field", "value"), rows))
+            report.tables.append(_padded_table(result["padded"], threads))
+            speedup = result["ms_torch_dense"] / result["ms_pith"]
+            report.notes.append(f"Whole encoder with pith over dense torch, threads: {threads}: {speedup:.2f}x.")
+            cosines.append(result["cosine_vs_torch_pruned_min"])
+        report.requirements += _padded_requirements(result.get("padded"), threads)
+    text = "demo: cosine to the same pruned model in torch, smallest"
+    report.requirements.append(Requirement(text, min(cosines, default=None), 0.9999, "", at_least=True))
+    return report
+
+
+def _demo(threads: int, quick: bool, notes: list[str]) -> dict[str, Any]:
+    """What ``pith demo --json`` prints; nothing and a note when it does not run."""
+    pith = str(pathlib.Path(sys.executable).with_name("pith"))
+    command = [pith, "demo", "--json", f"--threads={threads}", *(_QUICK if quick else ())]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        result: dict[str, Any] = json.loads(done.stdout)
+        return json.loads(done.stdout)
     except (OSError, subprocess.CalledProcessError, json.JSONDecodeError) as error:
         said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
-        report.notes.append("`pith demo --json` did not run: " + (said[-1] if said else type(error).__name__))
-        result = {}
-    report.cases.append({"case": "pith demo", "result": result})
-    rows = tuple((name, _text(result[name])) for name in SHOWN if name in result)
-    if rows:
-        report.tables.append(Table("pith demo --json", ("field", "value"), rows))
-        speedup = result["ms_torch_dense"] / result["ms_pith"]
-        report.notes.append(f"Whole encoder with pith over dense torch: {speedup:.2f}x.")
-    cosine = result.get("cosine_vs_torch_pruned_min")
-    text = "demo: cosine to the same pruned model in torch, smallest"
-    report.requirements.append(Requirement(text, cosine, 0.9999, "", at_least=True))
-    return report
+        notes.append("`pith demo --json` did not run: " + (said[-1] if said else type(error).__name__))
+        return {}
+
+
+def _padded_table(padded: dict[str, Any], threads: int) -> Table:
+    rows = tuple(
+        (text, f"{padded[field]:.1f}", f"{padded['ms_torch_padded'] / padded[field]:.2f}x") for field, text in _PADDED
+    )
+    size, waste = padded["size"], 100 * padded["waste"]
+    title = f"{padded['sentences']} sentences padded to {size} tokens, {waste:.0f} % padding, threads: {threads}"
+    return Table(title, ("variant", "ms", "over padded torch"), rows)
+
+
+def _padded_requirements(padded: dict[str, Any] | None, threads: int) -> list[Requirement]:
+    speed = padded["ms_torch_padded"] / padded["ms_pith"] if padded else None
+    error = padded["relative_error"] if padded else None
+    end = f", threads: {threads}"
+    return [
+        Requirement("demo: padded batch over torch" + end, speed, 1.8, "x", at_least=True),
+        Requirement("demo: padded batch, relative difference to torch" + end, error, 1e-5, ""),
+    ]
 
 
 def _text(value: Any) -> str:

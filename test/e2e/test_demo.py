@@ -27,6 +27,7 @@ PROMISED = {
     "format",
     "compile_s",
     "machine",
+    "padded",
 }
 
 #: Bytes of the feed-forward weights of one layer: two f32 matrices of 384 x 1536.
@@ -65,6 +66,23 @@ def test_json(small):
     assert (small["layers"], small["sentences"], small["threads"]) == (2, 8, 1)
 
 
+def test_the_padded_batch(small):
+    padded = small["padded"]
+    assert max(padded["relative_error"], padded["relative_error_pruned"]) <= 1e-5
+    assert min(padded[f"ms_{name}"] for name in ("torch_padded", "torch_single", "pith", "pith_pruned")) > 0
+    assert (padded["sentences"], padded["size"], padded["rounds"]) == (8, 96, 1)
+    assert padded["waste"] == pytest.approx(1 - padded["tokens"] / (8 * 96))
+
+
+def test_most_of_the_padded_batch_is_padding():
+    from pith.demo.model import sentences, tokenise
+    from pith.demo.padded import MAX_TOKENS
+
+    (batch,), order = tokenise(sentences(), 64, MAX_TOKENS)
+    assert sorted(order) == list(range(64))
+    assert 0.55 < 1 - batch["attention_mask"].float().mean().item() < 0.65
+
+
 def test_weights_shrink_as_the_format_says(small):
     assert small["weight_bytes_dense"] == 2 * LAYER_BYTES
     # 3/8 of the values, and 2 bits for each of 3 groups and 6 elements out of 16 elements of 4 bytes
@@ -101,6 +119,9 @@ def test_whole_model():
     assert result["cosine_vs_torch_pruned_min"] > 0.9999
     assert (result["layers"], result["sentences"]) == (6, 64)
     assert result["weight_bytes_dense"] == 6 * LAYER_BYTES
+    assert max(result["padded"]["relative_error"], result["padded"]["relative_error_pruned"]) <= 1e-5
+    # A third of the work is left; a half says that the padding is gone, on any machine.
+    assert result["padded"]["ms_pith"] < result["padded"]["ms_torch_padded"]
 
 
 def test_results_that_differ_fail(monkeypatch, capsys):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import pathlib
 import subprocess
 import sys
@@ -12,7 +14,8 @@ import pytest
 from pith.cli.main import COMMANDS, main
 from pith.cli.picture import draw
 from pith.demo.measure import Result
-from pith.demo.report import to_text
+from pith.demo.padded import PaddedResult
+from pith.demo.report import to_json, to_text
 from pith.runtime.cache import KernelCache
 
 
@@ -95,6 +98,21 @@ def test_cache_is_shown_and_cleared(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "demo-ir" / "0-pith.mlir").exists()
 
 
+PADDED = PaddedResult(
+    sentences=2,
+    size=10,
+    tokens=8,
+    relative_error=2e-6,
+    relative_error_pruned=3e-6,
+    ms_torch_padded=100.0,
+    ms_torch_single=80.0,
+    ms_pith=40.0,
+    ms_pith_pruned=25.0,
+    compile_s=1.0,
+    rounds=3,
+)
+
+
 def result(**changes) -> Result:
     values = {
         "cosine_vs_torch_pruned_min": 0.99999,
@@ -118,6 +136,7 @@ def result(**changes) -> Result:
         "compile_s": 1.0,
         "kernels_compiled": 1,
         "kernels_from_cache": 0,
+        "padded": PADDED,
         "machine": {"cpu": "c", "processors": 1, "torch": "2", "pith": "0"},
     }
     return Result(**{**values, **changes})
@@ -139,6 +158,21 @@ def test_the_report_says_when_results_are_wrong():
     wrong = result(cosine_vs_torch_pruned_min=float("nan"))
     assert not wrong.passed
     assert "WRONG" in to_text(wrong)
+
+
+def test_the_report_has_the_padded_batch():
+    text = to_text(result())
+    assert "padded to 10 tokens: 60 % of it is padding" in text
+    assert "2.0e-06 dense, 3.0e-06 pruned; ok, must be at most 1e-05" in text
+    assert "pith, without the padding           40.0 ms   2.50x padded torch" in text
+    assert json.loads(to_json(result()))["padded"]["waste"] == 0.6
+
+
+@pytest.mark.parametrize("error", [2e-5, float("nan")])
+def test_the_report_says_when_the_padded_batch_is_wrong(error):
+    wrong = result(padded=dataclasses.replace(PADDED, relative_error=error))
+    assert not wrong.passed
+    assert "WRONG, must be at most 1e-05" in to_text(wrong)
 
 
 def test_the_reports_command_is_quoted():

