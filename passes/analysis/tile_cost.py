@@ -148,6 +148,8 @@ class Candidate:
         axis: the packed axis, None for dense.
         micro_tile: extents of the sparse operand's micro-tile.
         tile: extents of the dense tile over the iteration space.
+        wasted: share of the work that is done on zeros, where it is known.
+        way: how the micro-tile is run, where there is more than one.
     """
 
     name: str
@@ -156,6 +158,8 @@ class Candidate:
     axis: int | None = None
     micro_tile: Tile = ()
     tile: Tile = ()
+    wasted: float | None = None
+    way: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
   pith bench --format "C0(2:4)" --shape 1024x512x64     time every variant beside its prediction
   pith bench matrix.mtx --columns 64                    the same for a matrix from a file
   pith bench --calibrate                                fit the cost model to this machine (under 3 minutes)
+  pith bench --tiles                                    measure products of dynamic operands (under 3 minutes)
 
 A calibration decides what pith.matmul runs from then on, on this processor. Leave the machine alone
 meanwhile: what else runs is measured too. Without one, models that come with pith are used where the
@@ -48,13 +49,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     group = parser.add_argument_group("calibration")
     group.add_argument("--calibrate", action="store_true", help="fit the cost model to this machine")
+    group.add_argument("--tiles", action="store_true", help="measure micro-tiles of dynamic operands on this machine")
     group.add_argument("--quick", action="store_true", help=f"in {QUICK:.0f} s instead of {FULL:.0f}: rough")
     group.add_argument("--output", type=pathlib.Path, metavar="FILE", help="write there, not where pith looks for it")
     group.add_argument("--samples", type=pathlib.Path, metavar="FILE", help="also write every measured time")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Calibrate, or time one product."""
+    """Calibrate, measure tiles, or time one product."""
+    if args.tiles:
+        from .bench_tiles import measure
+
+        return measure(args)
     return _calibrate(args) if args.calibrate else _compare(args)
 
 

@@ -220,15 +220,18 @@ def _fit(rows: Sequence[tuple[int, Mapping[str, float], float]]) -> Model:
 
 
 def _facts(settings: Settings, samples: Sequence[Sample]) -> dict[str, Any]:
-    """When and with what; nothing about who."""
+    return {**facts_of(settings.rounds), "cases": len({s.case for s in samples})}
+
+
+def facts_of(rounds: int) -> dict[str, Any]:
+    """When and with what something was measured; nothing about who."""
     versions = {}
     for name in ("pith-mlir", "torch", "numpy"):
         if importlib.util.find_spec({"pith-mlir": "pith"}.get(name, name)):
             versions[name] = importlib.metadata.version(name)
     return {
         "date": datetime.date.today().isoformat(),
-        "cases": len({s.case for s in samples}),
-        "rounds": settings.rounds,
+        "rounds": rounds,
         "processors": len(os.sched_getaffinity(0)),
         **versions,
     }

@@ -149,7 +149,7 @@ def known_calibrations() -> tuple[Calibration, ...]:
     except (OSError, UnicodeDecodeError, FileFormatError) as e:
         warnings.warn(f"pith ignores your calibration: {e}", RuntimeWarning, stacklevel=2)
     for file in sorted(pathlib.Path(__file__).with_name(SHIPPED).glob("*.json")):
-        if not file.name.endswith(".samples.json"):
+        if not file.name.endswith((".samples.json", ".tiles.json")):
             found += read_database(file.read_text(), file.name, "shipped")
     return tuple(found)
 

@@ -1,0 +1,173 @@
+"""Which way a dynamic product is run: a sample, the tile database, and, at last, the exact count."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pith.passes.analysis.tile_cost import Candidate, Decision
+
+from ..errors import UnsupportedError
+from ..patterns import sample_coverage
+from ..runtime import dtype_name, num_threads
+from ..tuning.tiles import (
+    IN_PLACE,
+    PACKED,
+    Measured,
+    TileTable,
+    decide_tiles,
+    expected_coverage,
+    name_of,
+    table_for,
+    tile_of,
+)
+from .dynamic_run import Product, find, packs, run_dense, run_in_place, run_packed
+from .sampling import COLUMNS, ROWS, sampled_coverage
+
+Coverage = Mapping[tuple[int, ...], float]
+
+#: What is not worth the sample that tells how sparse it is: 50 us are 5 % of it.
+SMALL = 1e-3
+
+#: Seconds per byte that detection reads (4 MB: 0.12 ms on one core, 2026-11-21, AVX2). Where that is more than
+#: ``DETECTION_SHARE`` of the dense product's time, the sample has to promise ``CLEAR_GAIN`` before it is spent.
+DETECTION_RATE, DETECTION_SHARE, CLEAR_GAIN = 3.2e-11, 0.04, 1.5
+
+#: Densities are told apart in steps of a sixth of an octave, sizes in quarters: decisions are cached per class.
+_DENSITY_STEPS, _SIZE_STEPS = 6, 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What a product of a dynamic operand does, and why.
+
+    Attributes:
+        decision: the candidates by predicted time, the chosen one first.
+        coverage: share of empty micro-tiles in the sample; empty when nothing was sampled.
+        table: the measured times; None for an element type nobody measured.
+        reason: why nothing was sampled, or an empty text.
+    """
+
+    decision: Decision
+    coverage: Coverage
+    table: TileTable | None
+    reason: str = ""
+
+
+def choose(product: Product, granularity: Any) -> Choice:
+    """Decide by a sample and the tile database; dense at once where that costs more than it can gain."""
+    x, extents = product.x, product.extents
+    table = table_for(dtype_name(x.dtype), product.side, num_threads())
+    if table is None:
+        return _dense(f"no times were measured for {x.dtype}")
+    nearest = table.nearest(extents)
+    dense = nearest.table.dense * (math.prod(extents) / math.prod(nearest.table.extents))
+    if dense < SMALL:
+        return _dense("too small: a sample takes longer than 5 % of the dense product", table, dense)
+    if not x.flags.c_contiguous:
+        return _dense("the dynamic operand is not row-major", table, dense)
+
+    coverage = sampled_coverage(x)
+    elements = coverage[(1, 1)]
+    if granularity != "auto":
+        coverage = _declared(x, granularity, coverage, nearest)
+    key = tuple((tile, _density_class(share)) for tile, share in coverage.items())
+    rows, columns, free = (round(_SIZE_STEPS * math.log2(max(n, 1))) for n in extents)
+    decision = _decided(table, (rows, columns, free), key, _density_class(elements))
+    chosen = decision.chosen
+    if chosen.micro_tile and DETECTION_RATE * x.nbytes / num_threads() > DETECTION_SHARE * dense:
+        if chosen.cost * CLEAR_GAIN > _cost(decision, "dense"):
+            decision = _dense_first(decision)
+    return Choice(decision, coverage, table)
+
+
+def named(product: Product, variant: str) -> Choice:
+    """The choice a user made: ``dense``, or a micro-tile: ``8x1``, ``rows``, ... (``8x1 in place``: unpacked)."""
+    if variant == "dense":
+        return _dense("asked for")
+    text, _, way = variant.partition(" ")
+    tile = tile_of(text)
+    if tile is None or way not in ("", IN_PLACE):
+        raise UnsupportedError(
+            f"no variant {variant!r} of a dynamic product",
+            where="pith.matmul",
+            hint="auto, dense, rows, columns, or a micro-tile: 8x1, 1x32, 1x1, 32x1 in place",
+        )
+    way = way or (PACKED if packs(product.side, tile) else IN_PLACE)
+    return Choice(Decision((Candidate(name_of(tile), 0.0, micro_tile=tile, way=way),)), {}, None)
+
+
+def run(product: Product, choice: Choice, out: np.ndarray) -> str:
+    """Compute the chosen candidate; what ran in the end: after detection the exact count may still say dense."""
+    chosen = choice.decision.chosen
+    if not math.prod(product.extents):
+        out[...] = 0
+        return "dense"
+    if not chosen.micro_tile:
+        run_dense(product, out)
+        return "dense"
+    pattern = find(product, chosen.micro_tile)
+    if choice.table is not None and _too_many(product, choice, pattern.density):
+        run_dense(product, out)
+        return "dense"
+    if chosen.way == IN_PLACE:
+        run_in_place(product, chosen.micro_tile, pattern, out)
+    else:
+        run_packed(product, chosen.micro_tile, pattern.density, out)
+    return chosen.name
+
+
+def _too_many(product: Product, choice: Choice, density: float) -> bool:
+    """Whether the micro-tiles there are take longer than the dense product."""
+    tile = choice.decision.chosen.micro_tile
+    nearest = choice.table.nearest(product.extents)
+    return nearest.table.latency(tile, 1.0 - density) > nearest.table.dense
+
+
+@functools.lru_cache(maxsize=4096)
+def _decided(
+    table: TileTable, sizes: tuple[int, ...], coverage: Sequence[tuple[tuple[int, ...], int]], elements: int
+) -> Decision:
+    """The decision for a class of patterns and sizes."""
+
+    rows, columns, free = (2 ** (n / _SIZE_STEPS) for n in sizes)
+    return decide_tiles(table, (rows, columns, free), {t: _coverage(step) for t, step in coverage}, _coverage(elements))
+
+
+def _density_class(coverage: float) -> int:
+    return round(_DENSITY_STEPS * math.log2(max(1.0 - coverage, 1e-4)))
+
+
+def _coverage(step: int) -> float:
+    return 1.0 - 2 ** (step / _DENSITY_STEPS)
+
+
+def _declared(x: np.ndarray, granularity: Any, sampled: Coverage, nearest: Measured) -> Coverage:
+    """Coverage in closed form from the declared granularity's own."""
+
+    block: tuple[int, int] = {"rows": ROWS, "columns": COLUMNS}.get(granularity) or granularity
+    if block in sampled:
+        sparsity = sampled[block]
+    else:
+        (sparsity,) = sample_coverage(x, [block], budget=1 << 12)
+    return expected_coverage(sparsity, block, nearest.table.rows, x.shape)
+
+
+def _dense(reason: str, table: TileTable | None = None, seconds: float = 0.0) -> Choice:
+
+    return Choice(Decision((Candidate("dense", seconds),)), {}, table, reason)
+
+
+def _cost(decision: Decision, name: str) -> float:
+    """Predicted seconds of a candidate."""
+    return next(c.cost for c in decision.candidates if c.name == name)
+
+
+def _dense_first(decision: Decision) -> Decision:
+    """The same candidates with dense chosen."""
+    return Decision(tuple(sorted(decision.candidates, key=lambda c: c.name != "dense")))

@@ -1,0 +1,186 @@
+"""Running a dynamic product one way: dense, packed into a format, or gathered in place."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import numpy as np
+
+from ..formats import Format
+from ..formats.attribute import format_attribute
+from ..formats.pack_buffers import aligned_empty
+from ..patterns import Pattern, detect
+from ..runtime import dtype_name, num_threads
+from ..sparse import SparseTensor, as_format
+from .dense import multiply_library
+from .kernel import compile_source
+from .sampling import COLUMNS, ROWS
+
+Tile = tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Product:
+    """``x @ y``, or ``y @ x`` on the right.
+
+    Attributes:
+        x: the sparse operand: a row-major matrix.
+        y: the dense operand: a matrix.
+        side: of the sparse operand.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    side: str
+
+    @property
+    def extents(self) -> tuple[int, int, int]:
+        """Rows and columns of the sparse operand, then the free dimension of the dense one."""
+        return (*self.x.shape, self.y.shape[1 if self.side == "left" else 0])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of the result."""
+        (rows, columns), free = self.x.shape, self.extents[2]
+        return (rows, free) if self.side == "left" else (free, columns)
+
+    def result(self) -> np.ndarray:
+        """Memory for the result."""
+        rows, columns = self.shape
+        return aligned_empty(rows * columns, self.x.dtype).reshape(rows, columns)
+
+
+def run_dense(p: Product, out: np.ndarray) -> None:
+    """The library's product."""
+    multiply_library(*((p.x, p.y) if p.side == "left" else (p.y, p.x)), out)
+
+
+def find(p: Product, tile: Tile) -> Pattern:
+    """The micro-tiles that hold anything."""
+    if tile == ROWS:
+        return detect(p.x, 1, axes=0)
+    return detect(p.x, 1, axes=1) if tile == COLUMNS else detect(p.x, tile)
+
+
+def run_in_place(p: Product, tile: Tile, pattern: Pattern, out: np.ndarray) -> None:
+    """Gather the micro-tiles from where they lie: :func:`pith.einsum` over the pattern."""
+    from .einsum import einsum
+
+    letters = "mk" if p.side == "left" else "kn"
+    if 0 in tile:
+        letters = letters[0 if tile == ROWS else 1]
+    if letters in ("m", "n"):  # places that are not named keep what ``out`` holds
+        out[...] = 0
+    a, b = (p.x, p.y) if p.side == "left" else (p.y, p.x)
+    einsum("mk,kn->mn", a, b, where={letters: pattern}, out=out)
+
+
+def packs(side: str, tile: Tile) -> bool:
+    """Whether a micro-tile is packed row by row into a format; by columns takes ten times as long."""
+    return 0 not in tile and (side == "left" or tile[0] == 1)
+
+
+def run_packed(p: Product, tile: Tile, density: float, out: np.ndarray) -> None:
+    """Pack the micro-tiles into a format, then multiply by the panel kernel for it."""
+    fmt = tile_format(tile, p.side, tuple(n % t == 0 for n, t in zip(p.x.shape, tile)))
+    buffers = _pack_kernel(fmt, dtype_name(p.x.dtype)).native(p.x)[:-2]
+    right = p.side == "right"
+    turned = p.y.flags.f_contiguous and not p.y.flags.c_contiguous
+    kernel = _product_kernel(fmt, p.x.shape, p.extents[2], right, turned, _step(density), num_threads(), _Once(buffers))
+    kernel.native(*buffers, *p.x.shape, p.y.T if turned else p.y, out)
+
+
+@functools.cache
+def tile_format(tile: Tile, side: str, divides: tuple[bool, bool]) -> Format:
+    """The format of a micro-tile: blocks in compressed rows, or, on the right, in compressed columns of blocks.
+
+    >>> print(tile_format((8, 1), "left", (True, True)))
+    d0 floordiv 8 : dense, d1 : compressed, d0 mod 8 : dense
+    """
+    rows, columns = tile
+    if rows == columns == 1:
+        return Format.csr()
+    if columns == 1:
+        text = f"d0 floordiv {rows} : dense, d1 : compressed, d0 mod {rows} : dense"
+    elif side == "left":
+        text = f"d0 : dense, d1 floordiv {columns} : compressed, d1 mod {columns} : dense"
+    else:
+        text = f"d1 floordiv {columns} : dense, d0 : compressed, d1 mod {columns} : dense"
+    return as_format(text if all(divides) else f"{text} pad")[0].with_widths(32, 32, 0)
+
+
+class _Once:
+    """An argument that a cache does not look at."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Once)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@functools.lru_cache(maxsize=1024)
+def _product_kernel(
+    fmt: Format, shape: tuple[int, int], columns: int, right: bool, turned: bool, step: int, threads: int, first: _Once
+) -> Any:
+    """The panel kernel for a class of densities; decided by the first tensor of the class."""
+    from .matmul import plan_of
+
+    buffers, first.value = first.value, None
+    return plan_of(SparseTensor(shape, fmt, tuple(buffers)), columns, right, "sparse", turned).kernel
+
+
+def _step(density: float) -> int:
+    return round(4 * math.log2(max(density, 1e-5)))
+
+
+@functools.cache
+def _pack_kernel(fmt: Format, element: str) -> Any:
+    dense, encoded = f"tensor<?x?x{element}>", f"tensor<?x?x{element}, #fmt>"
+    source = f"""#fmt = {format_attribute(fmt)}
+
+func.func @pack(%w: {dense}) -> {encoded} {{
+  %packed = "pith.compress"(%w) : ({dense}) -> {encoded}
+  return %packed : {encoded}
+}}
+"""
+    return compile_source(source, "pack")
+
+
+def above(x: np.ndarray, threshold: float) -> np.ndarray:
+    """A copy of a matrix with zeros where the magnitude is not above a threshold; NaN stays."""
+    return _above_kernel(dtype_name(x.dtype)).native(x, threshold)
+
+
+@functools.cache
+def _above_kernel(element: str) -> Any:
+    type_ = f"tensor<?x?x{element}>"
+    same = "#map = affine_map<(i, j) -> (i, j)>"
+    compared = "%x" if element == "f64" else "%wide"
+    widen = "" if element == "f64" else f"  %wide = arith.extf %x : {element} to f64\n"
+    source = f"""{same}
+func.func @above(%a: {type_}, %limit: f64) -> {type_} {{
+  %zero = arith.constant 0 : index
+  %one = arith.constant 1 : index
+  %rows = tensor.dim %a, %zero : {type_}
+  %columns = tensor.dim %a, %one : {type_}
+  %none = arith.constant 0.0 : {element}
+  %empty = tensor.empty(%rows, %columns) : {type_}
+  %r = linalg.generic {{indexing_maps = [#map, #map], iterator_types = ["parallel", "parallel"]}}
+      ins(%a : {type_}) outs(%empty : {type_}) {{
+  ^bb0(%x: {element}, %o: {element}):
+  {widen}    %size = math.absf {compared} : f64
+    %keep = arith.cmpf ugt, %size, %limit : f64
+    %v = arith.select %keep, %x, %none : {element}
+    linalg.yield %v : {element}
+  }} -> {type_}
+  return %r : {type_}
+}}
+"""
+    return compile_source(source, "above")

@@ -1,0 +1,170 @@
+"""Measure dynamic products by micro-tile and covered sparsity (``pith bench --tiles``)."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from pith.lowering.isa import host_isa
+from pith.passes.analysis.tile_cost import LatencyTable, Tile
+
+from ..formats.pack_buffers import aligned_empty
+from ..runtime import num_threads, numpy_dtype
+from ..runtime.cpu import cpu_class
+from .calibrate import facts_of, use_threads
+from .tiles import IN_PLACE, PACKED, Measured, TileTable
+
+#: Covered sparsities that are measured.
+SPARSITIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)
+
+#: Micro-tiles by side; 0 is a whole dimension.
+TILES: dict[str, tuple[Tile, ...]] = {
+    "left": ((1, 1), (4, 1), (8, 1), (16, 1), (32, 1), (1, 8), (1, 32), (1, 0), (0, 1)),
+    "right": ((1, 1), (8, 1), (32, 1), (1, 8), (1, 32), (1, 0), (0, 1)),
+}
+
+#: Rows and columns of the sparse operand and the dense one's free dimension: square, tall, few tokens, few columns.
+EXTENTS = (
+    (1024, 1024, 512),
+    (512, 512, 512),
+    (256, 1024, 1024),
+    (1024, 512, 128),
+    (32, 1024, 2048),
+    (256, 256, 256),
+)
+
+#: A cell is given up after one call when it is this much slower than dense: it will not be chosen.
+_HOPELESS = 3.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How the tile database is measured.
+
+    Attributes:
+        seconds: no new problem is begun after so many.
+        rounds: calls per cell, interleaved with dense; the quotient's median counts.
+        threads, elements, sides: what is measured.
+        extents: problems.
+        clock: seconds.
+    """
+
+    seconds: float = 150.0
+    rounds: int = 5
+    threads: tuple[int, ...] = (1,)
+    elements: tuple[str, ...] = ("f32", "f64")
+    sides: tuple[str, ...] = ("left", "right")
+    extents: tuple[tuple[int, int, int], ...] = EXTENTS
+    clock: Callable[[], float] = time.perf_counter
+
+
+def measure_tiles(
+    settings: Settings, progress: Callable[[float, str], None] = lambda done, text: None
+) -> list[TileTable]:
+    """One table per element type, side and number of threads; the number of threads is restored."""
+    before = num_threads()
+    jobs = list(_jobs(settings))
+    found: dict[tuple[str, str, int], list[Measured]] = {}
+    start = time.monotonic()
+    try:
+        for number, (threads, element, side, extents) in enumerate(jobs):
+            if time.monotonic() - start > settings.seconds and (element, side, threads) in found:
+                continue
+            progress(number / len(jobs), f"{element} {side} {'x'.join(map(str, extents))}")
+            use_threads(threads)
+            found.setdefault((element, side, threads), []).append(_measure(element, side, extents, settings))
+    finally:
+        use_threads(before)
+    facts = facts_of(settings.rounds)
+    return [
+        TileTable(cpu_class(), host_isa().name, threads, element, side, tuple(measured), facts=facts)
+        for (element, side, threads), measured in found.items()
+    ]
+
+
+def _jobs(settings: Settings) -> Iterator[tuple[int, str, str, tuple[int, int, int]]]:
+    """The first problems of every table before the second ones."""
+    for extents in settings.extents:
+        for element in settings.elements:
+            for side in settings.sides:
+                for threads in settings.threads:
+                    yield threads, element, side, extents
+
+
+def _measure(element: str, side: str, extents: tuple[int, int, int], settings: Settings) -> Measured:
+    """All micro-tiles of one problem."""
+    rng = np.random.default_rng(list(extents))
+    rows, columns, free = extents
+    dtype = numpy_dtype(element)
+    values = _aligned(rng.standard_normal((rows, columns)).astype(dtype))
+    y = _aligned(rng.standard_normal((columns, free) if side == "left" else (free, rows)).astype(dtype))
+    table: dict[Tile, list[float]] = {}
+    ways: dict[Tile, tuple[str, ...]] = {}
+    dense: list[float] = []
+    for tile in TILES[side]:
+        cells = []
+        for sparsity in SPARSITIES:
+            x = _sparse(rng, values, tile, sparsity)
+            times = _race(x, y, side, tile, settings)
+            dense.append(times.pop("dense"))
+            best = min(times, key=times.__getitem__)
+            cells.append((times[best], best, dense[-1]))
+        table[tile] = [seconds / own for seconds, _, own in cells]
+        ways[tile] = tuple(way for _, way, _ in cells)
+    scale = float(np.median(dense))
+    scaled = {tile: tuple(_falling([q * scale for q in row])) for tile, row in table.items()}
+    return Measured(LatencyTable(SPARSITIES, scaled, scale, extents), ways)
+
+
+def _race(x: np.ndarray, y: np.ndarray, side: str, tile: Tile, settings: Settings) -> dict[str, float]:
+    """Seconds of dense and of every way to run a micro-tile, calls taking turns: medians of dense, and of quotients."""
+    from ..compiler.dynamic_choice import named, run
+    from ..compiler.dynamic_run import Product, packs
+    from .tiles import name_of
+
+    product = Product(x, y, side)
+    out = product.result()
+    ways = [IN_PLACE, *([PACKED] if packs(side, tile) else [])]
+    choices = {way: named(product, f"{name_of(tile)} {IN_PLACE}" if way == IN_PLACE else name_of(tile)) for way in ways}
+    choices = {"dense": named(product, "dense"), **choices}
+    samples: dict[str, list[float]] = {name: [] for name in choices}
+    for number in range(settings.rounds + 1):
+        for name, choice in list(choices.items()):
+            start = settings.clock()
+            run(product, choice, out)
+            spent = settings.clock() - start
+            if number:  # the first call compiles and warms up
+                samples[name].append(spent)
+        if number == 1:
+            slow = [n for n in choices if n != "dense" and samples[n][0] > _HOPELESS * samples["dense"][0]]
+            choices = {n: c for n, c in choices.items() if n not in slow}
+    times = {"dense": float(np.median(samples["dense"]))}
+    for name in ways:
+        quotients = [own / base for own, base in zip(samples[name], samples["dense"])]
+        times[name] = float(np.median(quotients)) * times["dense"]
+    return times
+
+
+def _falling(row: Sequence[float]) -> list[float]:
+    """A row in which more sparsity never takes longer: what noise says otherwise is evened out."""
+    return [max(row[i:]) for i in range(len(row))]
+
+
+def _sparse(rng: np.random.Generator, values: np.ndarray, tile: Tile, sparsity: float) -> np.ndarray:
+    """``values`` with a share of the micro-tiles zeroed."""
+    extents = [t or n for t, n in zip(tile, values.shape)]
+    grid = [-(-n // t) for n, t in zip(values.shape, extents)]
+    keep = np.ones(grid[0] * grid[1], bool)
+    keep[rng.permutation(keep.size)[: round(keep.size * sparsity)]] = False
+    mask = keep.reshape(grid).repeat(extents[0], 0).repeat(extents[1], 1)
+    return _aligned(np.where(mask[: values.shape[0], : values.shape[1]], values, 0).astype(values.dtype))
+
+
+def _aligned(array: np.ndarray) -> np.ndarray:
+    out: Any = aligned_empty(array.size, array.dtype).reshape(array.shape)
+    out[...] = array
+    return out
