@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..compiler.dynamic import Dynamic
 from ..errors import ArgumentError
 from ..formats.parse import format_name
 from ..quantization import QuantizedTensor
@@ -14,12 +15,15 @@ from .problem import Problem
 from .select import Candidate, choose, rank
 
 
-def explain(a: Any, b: Any, *, variant: str = "auto") -> str:
+def explain(a: Any, b: Any, *, variant: str = "auto", measure: bool = False) -> str:
     """What ``pith.matmul(a, b, variant=variant)`` runs, and why.
 
     Args:
         a, b: as for :func:`pith.matmul`, quantised weights too; of the dense operand only the shape is looked at.
-    Returns: a table of the candidates: predicted times, how they compare, and what they are made of.
+            One may be marked with :func:`pith.dynamic`: its sparsity is sampled.
+        measure: also time the best candidates of a dynamic product.
+    Returns: a table of the candidates: predicted times, how they compare, and what they are made of; of a dynamic
+        product the sparsity each covers and the share of its work that falls on zeros.
     Errors: :class:`pith.ArgumentError` when neither operand is sparse, :class:`pith.ShapeError` when
         they do not fit, :class:`pith.UnsupportedError` for a variant there is not.
 
@@ -29,6 +33,10 @@ def explain(a: Any, b: Any, *, variant: str = "auto") -> str:
         >>> print(pith.explain(A, np.ones((64, 8), np.float32)).splitlines()[0])
         64x64 f32 as csr, 1.6 % stored, times 64x8
     """
+    if isinstance(a, Dynamic) or isinstance(b, Dynamic):
+        from ..compiler.dynamic_report import explain_dynamic
+
+        return explain_dynamic(a, b, variant, measure)
     tensor, other, side = (a, b, "left") if isinstance(a, (SparseTensor, QuantizedTensor)) else (b, a, "right")
     if isinstance(tensor, QuantizedTensor):
         return _explain_quantized(tensor, other, side)
