@@ -1,15 +1,15 @@
 """Products where every block of rows has contracted coordinates of its own: packed micro-tiles times panels.
 
 Around the tasks of :mod:`pith.lowering.panel.listed`, with blocks of rows for rows. Before them, in parallel, the
-listed micro-tiles of ``lhs`` are copied behind each other, those of a block together and each with its rows innermost,
-so that what a register tile reads adjoins. In a task::
+listed micro-tiles of ``lhs`` are copied behind each other in the order in which register tiles read them: those of a
+block together, and of a block the rows of one tile together. In a task::
 
     for each block of rows
       for each panel
         for each R rows of the block
           acc : R x vector<L> = 0
           for each micro-tile e that the block lists, for each of its contracted coordinates k
-            acc[r] += values[e][k][r] * panel[coordinate[e] * depth + k]
+            acc[r] += values[tile][e][k][r] * panel[coordinate[e] * depth + k]
           out = acc
 
 A block that lists nothing stores zeros, so an output that starts from zeros need not be filled before.
@@ -24,7 +24,7 @@ from .. import builder as b
 from ..builder import Index
 from ..isa import Isa
 from ..linalg.contraction import DenseContraction
-from ..transpose import Transform, copy_transposed, tile_width
+from ..transpose import Transform, tile_width
 from .listed import ListedEmitter, Loops, Point, Runner
 from .pack import Panel
 from .variant import PANEL_BYTES, Variant, fitting_lanes
@@ -96,10 +96,11 @@ class BlockEmitter(ListedEmitter):
         self.chunk = 1
         self.vectors = max(1, self.lanes // self.vector)
         self.own = [d for d in c.outer if d in self.lhs.dims and d not in blocks.loops]
-        self.values = b.alloc(
-            [b.mul(b.product([loops.outer[d].count for d in self.own]), blocks.count), blocks.reds, blocks.rows],
-            self.element,
-        )
+        self.tiles = -(-blocks.rows // self.variant.rows)
+        #: Values of one micro-tile, with what the last register tile has too many.
+        self.size = self.tiles * self.variant.rows * blocks.reds
+        matrices = b.product([loops.outer[d].count for d in self.own])
+        self.values = b.alloc([b.product([matrices, blocks.count, self.size])], self.element)
 
     def emit(self) -> None:
         self._pack_values()
@@ -113,12 +114,13 @@ class BlockEmitter(ListedEmitter):
     def _depth(self, reds: Walk) -> Index:
         return b.mul(b.ceildiv(reds.count, self.blocks.reds), self.blocks.reds)
 
-    def _first_value(self, point: Point) -> Index:
-        """Where the micro-tiles at ``point`` of the outer loops begin: matrices that share a list have their own."""
+    def _stream(self, point: Point, entries: tuple[Index, Index], tile: Index) -> Index:
+        """Where the values begin that a register tile of a block reads; matrices that share lists have their own."""
         number: Index = 0
         for d in self.own:
             number = b.add(b.mul(number, self.loops.outer[d].count), point[d])
-        return b.mul(number, self.blocks.count)
+        first = b.add(b.mul(number, self.blocks.count), entries[0])
+        return b.add(b.mul(first, self.size), b.product([tile, entries[1], self.variant.rows * self.blocks.reds]))
 
     def _pack_values(self) -> None:
         loops = [d for d in self.c.outer if d in self.lhs.dims or d in self.blocks.loops]
@@ -126,74 +128,66 @@ class BlockEmitter(ListedEmitter):
 
         def pack(*at: ir.Value) -> None:
             point = dict(zip(loops, at[:-1]))
-            first, count = self.blocks.range(point, at[-1])
-            base = b.add(self._first_value(point), first)
+            entries = self.blocks.range(point, at[-1])
             lhs = self.lhs.matrix(point, self.c.row, self.c.red)
             row = b.mul(at[-1], self.blocks.rows)
 
-            def one(e: Index) -> None:
-                red = b.mul(b.load_index(self.blocks.coordinates, b.add(first, e)), self.blocks.reds)
-                self._pack_tile(lhs, (row, red), b.value(b.add(base, e)))
+            def tile(t: Index) -> None:
+                rows = [b.add(b.mul(t, self.variant.rows), r) for r in range(self.variant.rows)]
+                if self.unit % self.variant.rows:
+                    rows = [b.minimum(r, self.unit - 1) for r in rows]
+                self._pack_tile(lhs, [b.add(row, r) for r in rows], entries, self._stream(point, entries, t))
 
-            b.for_loop(0, count, one)
+            b.for_loop(0, self.tiles, tile)
 
         elements = b.product([self.blocks.count, self.blocks.rows * self.blocks.reds])
         b.parallel_loop([*sizes, self.loops.most_rows], pack, work=elements)
 
-    def _pack_tile(self, lhs: ir.Value, corner: tuple[Index, Index], slot: ir.Value) -> None:
-        """Copy one micro-tile; what sticks out of ``lhs`` is zero."""
-        rows, reds = self.blocks.rows, self.blocks.reds
-        left = [b.sub(self.out.size(self.c.row), corner[0]), b.sub(self.rhs.size(self.c.red), corner[1])]
-        sizes = (self.out.size(self.c.row), self.rhs.size(self.c.red))
-        if all(isinstance(n, int) and n % g == 0 for n, g in zip(sizes, (rows, reds))):
-            self._copy(lhs, corner, slot, rows, reds)
-            return
-        full = [arith.cmpi(arith.CmpIPredicate.uge, b.value(n), b.value(g)) for n, g in zip(left, (rows, reds))]
+    def _pack_tile(self, lhs: ir.Value, rows: list[Index], entries: tuple[Index, Index], target: Index) -> None:
+        """Copy the rows of one register tile out of all micro-tiles of a block; what sticks out of ``lhs`` is zero."""
+        deep, most = self.blocks.reds, (self.out.size(self.c.row), self.rhs.size(self.c.red))
 
-        def clipped() -> None:
-            def clear(k: Index, r: Index) -> None:
-                memref.store(b.zero_of(self.element), self.values, [slot, b.value(k), b.value(r)])
+        def load(row: Index, red: Index) -> ir.Value:
+            return memref.load(lhs, [b.value(i) for i in ((red, row) if self.c.lhs_transposed else (row, red))])
 
-            b.for_loop(0, reds, lambda k: b.for_loop(0, rows, lambda r: clear(k, r)) and None)
-            self._copy(lhs, corner, slot, b.minimum(rows, left[0]), b.minimum(reds, left[1]))
+        def guarded(row: Index, red: Index) -> ir.Value:
+            inside = arith.andi(b.less(row, most[0]), b.less(red, most[1]))
+            zero = b.zero_of(self.element)
+            return b.if_else(inside, lambda: [load(row, red)], lambda: [zero], [self.element])[0]
 
-        b.if_else(arith.andi(*full), lambda: self._copy(lhs, corner, slot, rows, reds), clipped)
+        def one(e: Index) -> None:
+            first = b.mul(b.load_index(self.blocks.coordinates, b.add(entries[0], e)), deep)
+            at = b.add(target, b.mul(e, deep * len(rows)))
 
-    def _copy(self, lhs: ir.Value, corner: tuple[Index, Index], slot: ir.Value, rows: Index, reds: Index) -> None:
-        transposed = self.c.lhs_transposed
+            def copy(read) -> None:
+                def column(k: Index) -> None:
+                    for r, row in enumerate(rows):
+                        place = b.value(b.add(at, b.add(b.mul(k, len(rows)), r)))
+                        memref.store(read(row, b.add(first, k)), self.values, [place])
 
-        def source_at(r: Index, k: Index) -> list[ir.Value]:
-            row, red = b.value(b.add(corner[0], r)), b.value(b.add(corner[1], k))
-            return [red, row] if transposed else [row, red]
+                b.for_loop(0, deep, column)
 
-        def target_at(k: Index, r: Index) -> list[ir.Value]:
-            return [slot, b.value(k), b.value(r)]
+            whole = arith.cmpi(arith.CmpIPredicate.ule, b.value(b.add(first, deep)), b.value(most[1]))
+            whole = arith.andi(whole, b.less(rows[-1], most[0]))
+            b.if_else(whole, lambda: copy(load), lambda: copy(guarded))
 
-        if self.blocks.rows > 1 and not transposed:
-            copy_transposed(lhs, source_at, self.values, target_at, rows, reds)
-            return
-
-        def one(k: Index, r: Index) -> None:
-            memref.store(memref.load(lhs, source_at(r, k)), self.values, target_at(k, r))
-
-        b.for_loop(0, reds, lambda k: b.for_loop(0, rows, lambda r: one(k, r)) and None)
+        b.for_loop(0, entries[1], one)
 
     def _runner(self, point: Point, rows: Walk, cols: Walk, reds: Walk) -> Runner:
         out = self.out.matrix(point, self.c.row, self.c.col)
-        base = self._first_value(point)
-        high = -(-self.unit // self.variant.rows) * self.variant.rows
+        high = self.tiles * self.variant.rows
         sums = memref.alloc(ir.MemRefType.get([high, self.lanes], self.element), [], [], alignment=64)
         transform = self.finish or (as_it_is if self.fresh else added_to(out))
 
         def run(panel: Panel, first_col: Index, chunk: Index) -> None:
             block = rows.at(chunk)
-            first, count = self.blocks.range(point, block)
+            entries = self.blocks.range(point, block)
             row = b.mul(block, self.unit)
             height = b.minimum(self.unit, b.sub(self.out.size(self.c.row), row))
             width = b.minimum(self.lanes, b.sub(cols.count, first_col))
 
             def tiles(target: ir.Value, at: tuple[Index, Index], change: Transform) -> None:
-                self._tiles(panel, (first, count), b.add(base, first), target, at, change)
+                self._tiles(panel, point, entries, target, at, change)
 
             def in_place() -> None:
                 tiles(out, (row, b.add(cols.first, first_col)), transform)
@@ -222,8 +216,8 @@ class BlockEmitter(ListedEmitter):
     def _tiles(
         self,
         panel: Panel,
+        point: Point,
         entries: tuple[Index, Index],
-        base: Index,
         target: ir.Value,
         at: tuple[Index, Index],
         change: Transform,
@@ -232,38 +226,39 @@ class BlockEmitter(ListedEmitter):
         type_ = ir.VectorType.get([self.lanes], self.element)
         zero = vector.broadcast(type_, b.zero_of(self.element))
 
-        def tile(first: Index) -> None:
-            rows = [b.add(first, i) for i in range(self.variant.rows)]
+        def tile(t: Index) -> None:
+            rows = [b.add(b.mul(t, self.variant.rows), i) for i in range(self.variant.rows)]
             if self.unit % self.variant.rows:
                 rows = [b.minimum(row, self.unit - 1) for row in rows]
-            accs = self._multiply_entries(panel, entries, base, rows, [zero] * len(rows), type_)
+            accs = [zero] * len(rows)
+            accs = self._multiply_entries(panel, entries, self._stream(point, entries, t), accs)
             places = [[b.value(b.add(at[0], row)), b.value(at[1])] for row in rows]
             for made, place in zip([change(acc, place) for acc, place in zip(accs, places)], places):
                 vector.store(made, target, place)
 
-        b.for_loop(0, self.unit, tile, step=self.variant.rows)
+        b.for_loop(0, self.tiles, tile)
 
     def _multiply_entries(
-        self, panel: Panel, entries, base: Index, rows, accs: list[ir.Value], type_
+        self, panel: Panel, entries: tuple[Index, Index], stream: Index, accs: list[ir.Value]
     ) -> list[ir.Value]:
-        """``acc[r] += values[e][k][rows[r]] * panel[coordinate[e] * depth + k]`` over a block's entries."""
+        """``acc[r] += values[stream][e][k][r] * panel[coordinate[e] * depth + k]`` over a block's entries."""
         first, count = entries
-        depth = self.blocks.reds
+        depth, rows, type_ = self.blocks.reds, self.variant.rows, accs[0].type
 
-        def one(e: Index, k: Index, red: Index, accs: list[ir.Value]) -> list[ir.Value]:
-            slot, k = b.value(b.add(base, e)), b.value(k)
+        def one(at: Index, red: Index, accs: list[ir.Value]) -> list[ir.Value]:
             x = vector.load(type_, panel.panels, [panel.number, b.value(red), b.value(0)])
-            scalars = [memref.load(self.values, [slot, k, b.value(row)]) for row in rows]
+            scalars = [memref.load(self.values, [b.value(b.add(at, r))]) for r in range(rows)]
             return [vector.fma(vector.broadcast(type_, a), x, acc) for a, acc in zip(scalars, accs)]
 
         def entry(e: Index, accs: list[ir.Value]) -> list[ir.Value]:
             red = b.mul(b.load_index(self.blocks.coordinates, b.add(first, e)), depth)
+            base = b.add(stream, b.mul(e, depth * rows))
             unrolled = max(u for u in range(1, MOST_DEPTH + 1) if depth % u == 0)
 
             def some(k: Index, *inner: ir.Value) -> list[ir.Value]:
                 accs = list(inner)
                 for u in range(unrolled):
-                    accs = one(e, b.add(k, u), b.add(red, b.add(k, u)), accs)
+                    accs = one(b.add(base, b.mul(b.add(k, u), rows)), b.add(red, b.add(k, u)), accs)
                 return accs
 
             return b.for_loop(0, depth, some, accs, step=unrolled)
@@ -277,7 +272,7 @@ class BlockEmitter(ListedEmitter):
 
             return body
 
-        trip = max(1, TRIP_OPERATIONS // (len(rows) * self.vectors * min(depth, MOST_DEPTH)))
+        trip = max(1, TRIP_OPERATIONS // (rows * self.vectors * min(depth, MOST_DEPTH)))
         whole = b.mul(b.div(count, trip), trip)
         accs = b.for_loop(0, whole, several(trip), accs, step=trip)
         return b.for_loop(whole, count, several(1), accs) if trip > 1 else accs
