@@ -40,11 +40,14 @@ def _segments(operation: ir.Operation, name: str) -> list[int] | None:
 
 
 def _counts_fit(fields: list[Any], count: int, segments: list[int] | None) -> bool:
-    """The number of values, cut into ``segments`` where groups vary, fits the fields."""
+    """The number of values, cut into ``segments`` where several groups vary, fits the fields."""
     limits = {"single": (1, 1), "optional": (0, 1), "variadic": (0, count)}
     bounds = [limits[f.variadicity.name] for f in fields]
-    if all(low == high == 1 for low, high in bounds):
+    varying = [f for f in fields if f.variadicity.name != "single"]
+    if not varying:
         return count == len(fields)
+    if len(varying) == 1 and segments is None:
+        segments = [count - len(fields) + 1 if f is varying[0] else 1 for f in fields]
     return (
         segments is not None
         and len(segments) == len(fields)

@@ -132,6 +132,39 @@ func.func @coordinates(%c: tensor<?x2xi32>, %d: tensor<5xi32>) -> (tensor<?x2xi3
   return %e, %f : tensor<?x2xi32>, tensor<?xi32>
 }
 
+// CHECK-LABEL: func.func @found(
+func.func @found(%x: tensor<100x?xbf16>, %t: tensor<100xf32>, %l: f64, %k: index, %n: tensor<4x2xi32>) -> tensor<4xf64> {
+  // CHECK: "pith.detect"(%{{.*}}) {axes = array<i64: 0>, granularity = array<i64: 1>, pith.buffer = #pith.buffer<64 : i64, "error", "global">, pith.deterministic = true, threshold = 0.000000e+00 : f64}
+  %a = "pith.detect"(%x) {axes = array<i64: 0>, granularity = array<i64: 1>, threshold = 0.0 : f64,
+    pith.deterministic = true, pith.buffer = #pith.buffer<64, "error", "global">}
+    : (tensor<100x?xbf16>) -> !pith.pattern<[100], [1]>
+  // CHECK: "pith.detect_by"(%{{.*}}) {axes = array<i64: 0>, channel = array<i64: 0>, granularity = array<i64: 1>}
+  %b = "pith.detect_by"(%x, %t) {axes = array<i64: 0>, granularity = array<i64: 1>, channel = array<i64: 0>}
+    : (tensor<100x?xbf16>, tensor<100xf32>) -> !pith.pattern<[100], [1]>
+  // CHECK: "pith.topk"(%{{.*}}) : (tensor<100x?xbf16>, index) -> !pith.pattern<[100, -1], [1, 1]>
+  %c = "pith.topk"(%x, %k) : (tensor<100x?xbf16>, index) -> !pith.pattern<[100, -1], [1, 1]>
+  // CHECK: "pith.sample"(%{{.*}}) : (tensor<100x?xbf16>, tensor<4x2xi32>, f64, index) -> tensor<4xf64>
+  %s = "pith.sample"(%x, %n, %l, %k) : (tensor<100x?xbf16>, tensor<4x2xi32>, f64, index) -> tensor<4xf64>
+  return %s : tensor<4xf64>
+}
+
+// CHECK-LABEL: func.func @sets(
+func.func @sets(%p: !pith.pattern<[8, -1], [1, 2]>, %n: index, %l: tensor<4xi64>, %e: tensor<?x2xi32>) {
+  // CHECK: %[[U:.*]] = "pith.union"(%{{.*}}) : (!pith.pattern<[8, -1], [1, 2]>, !pith.pattern<[8, -1], [1, 2]>, index)
+  %u = "pith.union"(%p, %p, %n) : (!pith.pattern<[8, -1], [1, 2]>, !pith.pattern<[8, -1], [1, 2]>, index)
+    -> !pith.pattern<[8, -1], [1, 2]>
+  // CHECK: "pith.complement"(%[[U]], %{{.*}})
+  %c = "pith.complement"(%u, %n) : (!pith.pattern<[8, -1], [1, 2]>, index) -> !pith.pattern<[8, -1], [1, 2]>
+  // CHECK: "pith.intersection"
+  %i = "pith.intersection"(%c, %p, %n) : (!pith.pattern<[8, -1], [1, 2]>, !pith.pattern<[8, -1], [1, 2]>, index)
+    -> !pith.pattern<[8, -1], [1, 2]>
+  // CHECK: "pith.from_lengths"(%{{.*}}) : (tensor<4xi64>, index) -> !pith.pattern<[4, -1], [1, 2]>
+  %q = "pith.from_lengths"(%l, %n) : (tensor<4xi64>, index) -> !pith.pattern<[4, -1], [1, 2]>
+  // CHECK: "pith.from_routing"(%{{.*}}) : (tensor<?x2xi32>) -> !pith.pattern<[-1, 8], [1, 1]>
+  %r = "pith.from_routing"(%e) : (tensor<?x2xi32>) -> !pith.pattern<[-1, 8], [1, 1]>
+  return
+}
+
 // CHECK-LABEL: func.func @vectors(
 func.func @vectors(%x: vector<8xf32>, %i: vector<8xi32>) -> vector<8xf32> {
   // CHECK: "pith.permute"(%{{.*}}, %{{.*}}) : (vector<8xf32>, vector<8xi32>) -> vector<8xf32>
