@@ -34,6 +34,7 @@ class AttentionOp(Pith.Operation, name="attention", traits=[ext.Pure]):
         a score of +inf too; what it does not see has no influence.
     Errors: "expects query without an encoding", "expects query of rank 4", "expects a static size of dimension 3",
         "expects elements of f16, bf16, f32 or f64", "expects one element type", "expects size ... in dimension",
+        "expects heads of query to be a multiple of those of key",
         "expects lse of", "expects the result type of out", "expects the result type of lse", "expects both lse and
         its result, or neither", "expects intervals of shape", "expects a pattern over the axes", "expects both
         global_tokens and reach, or neither".
@@ -70,6 +71,9 @@ class AttentionOp(Pith.Operation, name="attention", traits=[ext.Pure]):
         batch, heads, queries, depth = shape_of(query)
         _require_sizes("key", key, {0: batch, 3: depth})
         _require_sizes("value", value, dict(enumerate(shape_of(key)[:3])))
+        shared = shape_of(key)[1]
+        divides = DYNAMIC in (heads, shared) or (heads % shared == 0 if shared else not heads)
+        require(divides, "expects heads of query to be a multiple of those of key, got {} and {}", heads, shared)
         _require_sizes("out", out, {0: batch, 1: heads, 2: queries, 3: shape_of(value)[3]})
         self._verify_results(out)
         self._verify_visibility(queries)

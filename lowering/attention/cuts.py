@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from pith._mlir import arith, ir, memref
+from pith._mlir import arith, ir
 
 from .. import builder as b
 from ..builder import Index
-from .operands import Blocking, Operands, load_signed, shared_index
+from .operands import Blocking, Operands, load, load_signed, shared_index, store
 
 #: Keys that two neighbours without a common key see together, from which on they are better off in two blocks: a
 #: block costs what about 14 more keys would (D = 32 and 64, f32, Zen 3, 2026-11).
@@ -32,7 +32,7 @@ class Cuts:
     def extent(self, batch: ir.Value, number: Index) -> tuple[ir.Value, ir.Value]:
         """Queries of block ``number`` of a sequence: none past its last block."""
         row = b.value(shared_index(self.counts, batch))
-        exists = b.less(number, memref.load(self.counts, [row]))
+        exists = b.less(number, load(self.counts, [row]))
         safe = arith.select(exists, b.value(number), b.value(0))
         first = load_signed(self.starts, [row, safe])
         return first, arith.select(exists, load_signed(self.starts, [row, b.add(safe, 1)]), first)
@@ -46,7 +46,7 @@ def cut_queries(o: Operands, blocking: Blocking) -> Cuts:
     counts = b.alloc([rows], index)
 
     def note(row: ir.Value, block: ir.Value, query: Index) -> None:
-        memref.store(arith.index_cast(i32, b.value(query)), starts, [row, block])
+        store(arith.index_cast(i32, b.value(query)), starts, [row, block])
 
     def one_row(number: Index, most: ir.Value) -> list[ir.Value]:
         row = b.value(number)  # a number where the batch is known to be one
@@ -59,14 +59,14 @@ def cut_queries(o: Operands, blocking: Blocking) -> Cuts:
                 arith.cmpi(arith.CmpIPredicate.uge, arith.addi(width, seen), b.value(WORTH_CUTTING)),
             )
             full = arith.cmpi(arith.CmpIPredicate.eq, size, b.value(blocking.queries))
-            cut = arith.ori(arith.ori(full, apart), arith.cmpi(arith.CmpIPredicate.eq, i, zero))
+            cut = arith.ori(arith.ori(full, apart), arith.cmpi(arith.CmpIPredicate.eq, b.value(i), zero))
             note(row, blocks, i)  # kept when a block starts here
             size = arith.select(cut, b.value(1), arith.addi(size, b.value(1)))
             return [arith.addi(blocks, arith.index_castui(index, cut)), size, hi, width]
 
         count = b.for_loop(0, o.queries, query, [zero] * 4)[0]
         note(row, count, o.queries)
-        memref.store(count, counts, [row])
+        store(count, counts, [row])
         return [arith.maxui(most, count)]
 
     (most,) = b.for_loop(0, rows, one_row, [zero])

@@ -20,7 +20,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from pith._mlir import arith, ir, memref
+from pith._mlir import arith, ir
 from pith._mlir import math as math_dialect
 from pith.dialect import AttentionOp
 
@@ -32,7 +32,7 @@ from ..transpose import copy_transposed
 from .cuts import Cuts, cut_queries
 from .keys import BlockLists, block_stream, flag_tokens, interval_stream, sort_blocks, token_stream
 from .meeting import Meeting
-from .operands import Blocking, Operands, scratch
+from .operands import Blocking, Operands, load, scratch, store
 from .queries import LO, REACH_LO, QueryBlock
 from .tile import Softmax
 
@@ -131,26 +131,26 @@ def _write(block: QueryBlock, state: Softmax) -> None:
         cols=blocking.queries,
     )
 
-    def store(i: ir.Value) -> None:
+    def write(i: ir.Value) -> None:
         at = [block.batch, block.head, block.place(i)]
         b.for_loop(
             0,
             o.width,
-            lambda d: memref.store(_narrowed(memref.load(rows, [i, b.value(d)]), o), o.out, [*at, b.value(d)]),
+            lambda d: store(_narrowed(load(rows, [i, d]), o), o.out, [*at, d]),
         )
         if o.lse is not None:
-            memref.store(_log_sum(state, i), o.lse, at)
+            store(_log_sum(state, i), o.lse, at)
 
     def one(i: ir.Value) -> None:
-        live = memref.load(block.live, [i])
-        b.only_if(arith.cmpi(arith.CmpIPredicate.ne, live, b.zero_of(live.type)), lambda: store(i))
+        live = load(block.live, [i])
+        b.only_if(arith.cmpi(arith.CmpIPredicate.ne, live, b.zero_of(live.type)), lambda: write(i))
 
     b.for_loop(0, blocking.queries, one)
 
 
 def _log_sum(state: Softmax, i: ir.Value) -> ir.Value:
     """The natural logarithm of a query's sum of exponentials."""
-    largest, total = memref.load(state.largest, [i]), memref.load(state.total, [i])
+    largest, total = load(state.largest, [i]), load(state.total, [i])
     log2 = arith.addf(math_dialect.log2(total), largest)
     return arith.mulf(log2, arith.constant(log2.type, math.log(2.0)))
 

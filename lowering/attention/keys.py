@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from pith._mlir import arith, ir, memref
+from pith._mlir import arith, ir
 
 from .. import builder as b
 from ..builder import Index
-from .operands import load_signed, shared_index
+from .operands import load, load_signed, shared_index, store
 from .queries import QueryBlock, Span
 
 
@@ -57,7 +57,7 @@ def block_stream(block: QueryBlock, span: Span, lists: BlockLists, row: Index) -
         first, end = b.maximum(start, span.first), b.minimum(b.add(start, width), span.end)
         return [writer.interval(first, end, count)]
 
-    lo, hi = (memref.load(lists.bounds, [b.value(b.add(row, i))]) for i in (0, 1))
+    lo, hi = (load(lists.bounds, [b.value(b.add(row, i))]) for i in (0, 1))
     (count,) = b.for_loop(lo, hi, one, [b.value(0)])
     return KeyStream(writer.room, 0, count)
 
@@ -87,7 +87,7 @@ class _Writer:
         def one(j: ir.Value, n: ir.Value) -> list[ir.Value]:
             if flags is None:
                 return [self._append(j, n, None)]
-            flag = memref.load(flags, [row, j])
+            flag = load(flags, [row, j])
             return [self._append(j, n, arith.cmpi(arith.CmpIPredicate.eq, flag, b.zero_of(flag.type)))]
 
         return b.for_loop(first, end, one, [count])[0]
@@ -105,7 +105,7 @@ class _Writer:
         return KeyStream(self.room, 0, count)
 
     def _append(self, position: ir.Value, count: ir.Value, keep: ir.Value | None) -> ir.Value:
-        memref.store(arith.index_cast(ir.IntegerType.get_signless(32), position), self.room, [count])
+        store(arith.index_cast(ir.IntegerType.get_signless(32), position), self.room, [count])
         one = b.value(1) if keep is None else arith.index_castui(ir.IndexType.get(), keep)
         return arith.addi(count, one)
 
@@ -116,13 +116,13 @@ def flag_tokens(tokens: ir.Value, length: Index) -> ir.Value:
     rows, count = b.dim_size(tokens, 0), b.dim_size(tokens, 1)
     flags = b.alloc([rows, length], i8)
     zero, one = arith.constant(i8, 0), arith.constant(i8, 1)
-    b.for_loop(0, rows, lambda r: b.for_loop(0, length, lambda j: memref.store(zero, flags, [r, j])))
+    b.for_loop(0, rows, lambda r: b.for_loop(0, length, lambda j: store(zero, flags, [r, j])))
 
     def mark(r: ir.Value, t: ir.Value) -> None:
         named = load_signed(tokens, [r, t])
 
         def flag() -> None:
-            memref.store(one, flags, [r, named])
+            store(one, flags, [r, named])
 
         b.only_if(b.less(named, length), flag)
 
@@ -140,7 +140,7 @@ def sort_blocks(blocks: ir.Value, rows: Index) -> BlockLists:
     bounds = b.alloc([b.add(rows, 2)], index)
     columns = b.alloc([count], blocks.type.element_type)
     zero, one = b.value(0), b.value(1)
-    b.for_loop(0, b.add(rows, 2), lambda r: memref.store(zero, bounds, [r]))
+    b.for_loop(0, b.add(rows, 2), lambda r: store(zero, bounds, [r]))
 
     def each(visit: Callable[[ir.Value, ir.Value], None]) -> None:
         def entry(p: ir.Value) -> None:
@@ -150,20 +150,20 @@ def sort_blocks(blocks: ir.Value, rows: Index) -> BlockLists:
         b.for_loop(0, count, entry)
 
     def bump(at: ir.Value) -> ir.Value:
-        old = memref.load(bounds, [at])
-        memref.store(arith.addi(old, one), bounds, [at])
+        old = load(bounds, [at])
+        store(arith.addi(old, one), bounds, [at])
         return old
 
     def tally(_, row: ir.Value) -> None:
         bump(arith.addi(row, b.value(2)))
 
     def total(r: ir.Value) -> None:
-        before, own = memref.load(bounds, [arith.subi(r, one)]), memref.load(bounds, [r])
-        memref.store(arith.addi(before, own), bounds, [r])
+        before, own = load(bounds, [b.sub(r, 1)]), load(bounds, [r])
+        store(arith.addi(before, own), bounds, [r])
 
     def place(p: ir.Value, row: ir.Value) -> None:
-        column = memref.load(blocks, [p, b.value(1)])
-        memref.store(column, columns, [bump(arith.addi(row, one))])
+        column = load(blocks, [p, 1])
+        store(column, columns, [bump(arith.addi(row, one))])
 
     each(tally)
     b.for_loop(2, b.add(rows, 2), total)

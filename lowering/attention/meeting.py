@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from pith._mlir import arith, ir, memref, vector
+from pith._mlir import arith, ir, vector
 
 from .. import builder as b
 from ..builder import Index
 from ..panel.arithmetic import convert
 from .keys import KeyStream
-from .operands import CHUNK_KEYS, scratch
+from .operands import CHUNK_KEYS, load, scratch, store
 from .queries import LO, QueryBlock, Span
 from .tile import Bounds, Row, Softmax
 
@@ -117,8 +117,8 @@ class Meeting:
             memory, at = stored(u)
 
             def element(d: ir.Value) -> None:
-                x = memref.load(memory, [*at, d])
-                memref.store(convert(x, block.blocking.element), wide, [u, d])
+                x = load(memory, [*at, d])
+                store(convert(x, block.blocking.element), wide, [u, d])
 
             b.for_loop(0, source.type.get_dim_size(3), element)
 

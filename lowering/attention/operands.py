@@ -152,9 +152,19 @@ def shared_index(buffer: ir.Value, batch: ir.Value) -> Index:
     return b.minimum(batch, b.sub(b.dim_size(buffer, 0), 1))
 
 
+def load(buffer: ir.Value, at: Sequence[Index]) -> ir.Value:
+    """An element."""
+    return memref.load(buffer, [b.value(i) for i in at])
+
+
+def store(x: ir.Value, buffer: ir.Value, at: Sequence[Index]) -> None:
+    """Write an element."""
+    memref.store(x, buffer, [b.value(i) for i in at])
+
+
 def load_signed(buffer: ir.Value, at: Sequence[Index]) -> ir.Value:
     """A signed integer as an ``index``."""
-    return arith.index_cast(ir.IndexType.get(), memref.load(buffer, [b.value(i) for i in at]))
+    return arith.index_cast(ir.IndexType.get(), load(buffer, at))
 
 
 def scratch(shape: Sequence[int], element: ir.Type) -> ir.Value:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from pith._mlir import arith, ir, memref
+from pith._mlir import arith, ir
 
 from .. import builder as b
 from ..builder import Index
 from ..panel.arithmetic import convert
 from ..transpose import copy_transposed
 from ..vectorize import broadcast, lanes_of
-from .operands import Blocking, Operands, load_signed, scratch, shared_index
+from .operands import Blocking, Operands, load, load_signed, scratch, shared_index, store
 
 #: Rows of ``QueryBlock.seen``: first key and end, of the interval and of what global tokens reach.
 LO, HI, REACH_LO, REACH_HI = range(4)
@@ -81,7 +81,7 @@ class QueryBlock:
 
     def place(self, i: Index) -> ir.Value:
         """Position of query ``i`` of the block."""
-        return memref.load(self.places, [b.value(i)])
+        return load(self.places, [b.value(i)])
 
     def look_up(self) -> Span:
         """Fill in what the queries are and see; returns the keys that concerns."""
@@ -90,8 +90,8 @@ class QueryBlock:
 
         def one(i: ir.Value, *span: ir.Value) -> list[ir.Value]:
             place, live = self._locate(b.add(self.first, i))
-            memref.store(place, self.places, [i])
-            memref.store(arith.extui(ir.IntegerType.get_signless(8), live), self.live, [i])
+            store(place, self.places, [i])
+            store(arith.extui(ir.IntegerType.get_signless(8), live), self.live, [i])
             return self._bound(i, place, live, span)
 
         return Span(*b.for_loop(0, self.blocking.queries, one, carried))
@@ -108,7 +108,7 @@ class QueryBlock:
             named = load_signed(tokens, [row, safe])
             legal = arith.andi(inside, b.less(named, self.operands.queries))
             return arith.select(legal, named, b.value(0)), legal
-        flag = memref.load(self.flags, [row, safe])
+        flag = load(self.flags, [row, safe])
         return safe, arith.andi(inside, arith.cmpi(arith.CmpIPredicate.eq, flag, b.zero_of(flag.type)))
 
     def _bound(self, i: ir.Value, place: ir.Value, live: ir.Value, span: tuple[ir.Value, ...]) -> list[ir.Value]:
@@ -135,7 +135,7 @@ class QueryBlock:
     def _note(self, i: ir.Value, row: int, interval: tuple[ir.Value, ir.Value]) -> None:
         i32 = ir.IntegerType.get_signless(32)
         for offset, bound in enumerate(interval):
-            memref.store(arith.index_cast(i32, bound), self.seen, [b.value(row + offset), i])
+            store(arith.index_cast(i32, bound), self.seen, [b.value(row + offset), i])
 
     def transposed(self) -> ir.Value:
         """``(D, queries)``: the queries' features times scale and log2(e), so that weights are powers of two."""

@@ -359,3 +359,24 @@ def test_wrong_operands():
         pith.attention(q, k, v, out=q)
     with pytest.raises(pith.ArgumentError, match="requires a gradient"):
         pith.attention(torch.ones(1, 2, 3, requires_grad=True), torch.ones(1, 2, 3), torch.ones(1, 2, 3))
+
+
+def test_ir_with_static_tensors():
+    """The op on plain tensors: its destinations are made in the program, results are returned."""
+    kernel = pith.compile("""
+    func.func @f(%q: tensor<1x2x30x16xf32>, %scale: f64, %seen: tensor<1x30x2xi32>, %t: tensor<1x1xi32>,
+                 %p: !pith.pattern<[30, 30], [10, 10]>) -> (tensor<1x2x30x16xf32>, tensor<1x2x30xf32>) {
+      %out = tensor.empty() : tensor<1x2x30x16xf32>
+      %lse = tensor.empty() : tensor<1x2x30xf32>
+      %y:2 = "pith.attention"(%q, %q, %q, %scale, %out, %seen, %lse, %p, %t, %seen) {
+          operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 1, 1, 1, 1>, resultSegmentSizes = array<i32: 1, 1>}
+        : (tensor<1x2x30x16xf32>, tensor<1x2x30x16xf32>, tensor<1x2x30x16xf32>, f64, tensor<1x2x30x16xf32>,
+           tensor<1x30x2xi32>, tensor<1x2x30xf32>, !pith.pattern<[30, 30], [10, 10]>, tensor<1x1xi32>, tensor<1x30x2xi32>)
+        -> (tensor<1x2x30x16xf32>, tensor<1x2x30xf32>)
+      return %y#0, %y#1 : tensor<1x2x30x16xf32>, tensor<1x2x30xf32>
+    }""")
+    q = operands(1, 2, 30, 16)[0]
+    pattern = pith.Pattern.from_indices([[0, 1], [2, 2]], (30, 30), (10, 10))
+    everything = np.broadcast_to(np.array([0, 30], np.int32), (1, 30, 2)).copy()
+    got = kernel(q, 0.25, everything, np.array([[4]], np.int32), pattern.coordinates)
+    check(got, reference(q, q, q, visible(30, 30, pattern=elements(pattern), tokens=[4]), 0.25))
