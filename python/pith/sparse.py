@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -167,12 +168,21 @@ class SparseTensor:
 
     @property
     def T(self) -> SparseTensor:
-        """The transposed tensor on the same buffers; nothing is copied.
+        """The transposed tensor on the same buffers; nothing is copied, and it is the same object every time.
 
         >>> compress(np.array([[0.0, 5.0]]), "csr").T
         SparseTensor(2x1 float64, csc, 1 stored, 20 bytes)
         """
-        return SparseTensor(self.shape[::-1], self.format.transposed(), self.buffers)
+        kept = self.__dict__.get("_transposed")
+        made = kept() if isinstance(kept, weakref.ref) else kept
+        if made is None:
+            made = self.__dict__["_transposed"] = SparseTensor(self.shape[::-1], self.format.transposed(), self.buffers)
+            made.__dict__["_transposed"] = weakref.ref(self)
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the transposed view, which refers to this tensor."""
+        return {name: value for name, value in self.__dict__.items() if name != "_transposed"}
 
     def to_dense(self) -> np.ndarray:
         """The tensor as a new row-major array, of ``dense_shape`` where there is one."""

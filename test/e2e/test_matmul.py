@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 
 import numpy as np
@@ -9,6 +10,7 @@ import pith
 import pytest
 import torch
 from cpu_programs import DTYPES, check, poisoned, random_dense, random_sparse, wide
+from pith.compiler.dense import products_of
 from pith.compiler.kernel import as_torch
 from pith.formats import HSS, Format
 from pith.runtime import kernel_cache, num_threads, set_num_threads
@@ -290,3 +292,27 @@ def test_dense_operands_stored_by_columns_are_read_as_they_are(kind, right, elem
     out = pith.matmul(x, a, variant="sparse") if right else pith.matmul(a, x, variant="sparse")
     reference = wide(by_rows.T) @ wide(a.to_dense()) if right else wide(a.to_dense()) @ wide(by_rows.T)
     check(out.float().numpy() if kind == "torch" else out, reference, element)
+
+
+@pytest.mark.parametrize("text", ["C0(2:4)", "C1(1:2)->C0(2:4)", "B(4x4)C0(1:2)", "C0(2:4) pad", "band(2:1)"])
+def test_repeated_products_against_the_stored_order(text, monkeypatch):
+    """Products that visit rows of the result many times move to a copy in row order, and follow new values."""
+    monkeypatch.setattr("pith.compiler.row_order.COLUMNS_BEFORE", 20)
+    rng = np.random.default_rng(5)
+    w = pith.prune(rng.standard_normal((24, 43 if "pad" in text else 48)).astype(np.float32), text)
+    a = pith.compress(w, text)
+    x, y = (rng.standard_normal(s).astype(np.float32) for s in ((24, 16), (9, 24)))
+    assert a.T is a.T and a.T.T is a
+    for scale in (1, -3):
+        if scale != 1:
+            pith.repack(a, scale * w, out=a)
+        for _ in range(3):
+            for variant in ("auto", "sparse"):
+                got = pith.matmul(a.T, x, variant=variant)
+                np.testing.assert_allclose(got, scale * w.T.astype(np.float64) @ x, rtol=1e-4, atol=1e-4)
+                got = pith.matmul(y, a, variant=variant)
+                np.testing.assert_allclose(got, scale * y.astype(np.float64) @ w, rtol=1e-4, atol=1e-4)
+    orders = products_of(a.T).orders
+    assert orders[False].tensor is not None and orders[False].tensor.format.levels[1].kind == "compressed"
+    assert pickle.loads(pickle.dumps(a)).T.shape == a.T.shape
+    assert not products_of(a).orders.get(False)  # a @ x finishes its rows as it is stored

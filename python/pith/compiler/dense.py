@@ -31,6 +31,11 @@ def values_changed() -> None:
     _generation += 1
 
 
+def generation() -> int:
+    """How often stored values were overwritten: what was made of them before is stale."""
+    return _generation
+
+
 class Products:
     """What products remember of a sparse operand; lives as long as the tensor, and is not copied with it.
 
@@ -40,15 +45,17 @@ class Products:
             takes rows x columns x bytes of the type.
         views: torch's views of those.
         generation: of stored values, when ``dense`` was made.
+        orders: side -> the operand in the order of the result's rows (:mod:`pith.compiler.row_order`).
     """
 
-    __slots__ = ("dense", "generation", "plans", "views")
+    __slots__ = ("dense", "generation", "orders", "plans", "views")
 
     def __init__(self) -> None:
         self.generation = _generation
         self.plans: dict[Any, Any] = {}
         self.dense: dict[str, np.ndarray] = {}
         self.views: dict[str, Any] = {}
+        self.orders: dict[bool, Any] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Products, ()

@@ -20,6 +20,7 @@ from .dense import dense_product, products_of
 from .dynamic import Dynamic, multiply_dynamic
 from .kernel import Kernel, as_torch, compile_source, is_torch
 from .matmul_ir import ACCUMULATORS, RESULTS, matmul_source
+from .row_order import in_row_order, may_reorder
 
 #: Numbers of columns above 64 are rounded to this many significant bits before a variant is chosen, so
 #: that a call with one more token decides nothing anew.
@@ -93,12 +94,14 @@ class Plan:
         dtype: of the result.
         computed: element type of the dense product, None for the kernel.
         turned: the kernel reads the dense operand by columns.
+        reorders: repeated, it is faster on a copy of the operand in row order.
     """
 
     kernel: Kernel
     dtype: np.dtype
     computed: str | None
     turned: bool
+    reorders: bool
 
     def run(self, a: SparseTensor, x: Any, result: Any, right: bool) -> None:
         """Write the product of ``a`` and a matrix to ``result``."""
@@ -114,7 +117,10 @@ def _multiply(a: SparseTensor, x: Any, out: Any, right: bool, variant: str) -> A
         result = _array(out, "out")
         x = _destination(result, full, x)
     turned = len(shape) == 2 == len(full) and _is_column_major(x)
-    plan = plan_of(a, shape[0] if right else shape[-1], right, variant, turned)
+    columns = shape[0] if right else shape[-1]
+    plan = plan_of(a, columns, right, variant, turned)
+    if plan.reorders and (ordered := in_row_order(a, right, columns)) is not None:
+        a, plan = ordered, plan_of(ordered, columns, right, variant, turned)
     if out is None:
         result = aligned_empty(math.prod(full), plan.dtype).reshape(full)
     if len(shape) == 2 == len(full):
@@ -170,7 +176,8 @@ def _decide(a: SparseTensor, columns: int, right: bool, variant: str, turned: bo
     multiple = size_class(Roles.of(problem.format, problem.kept_dim), problem.contracted)
     kernel = _kernel(problem.format, element, right, own.attribute, multiple, turned)
     computed = (chosen.family.partition(":")[2] or element) if chosen.is_dense else None
-    return Plan(kernel, result_dtype(a), computed, turned)
+    reorders = variant in ("auto", "sparse") and may_reorder(problem.format, problem.kept_dim)
+    return Plan(kernel, result_dtype(a), computed, turned, reorders)
 
 
 def result_shape(a: SparseTensor, shape: tuple[int, ...], right: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:

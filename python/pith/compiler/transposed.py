@@ -52,7 +52,7 @@ class Transposed:
         if not inside.all():
             entries, i, j = entries[inside], i[inside], j[inside]
         i, j = i // rows, j // cols
-        sort = np.lexsort((i, j))
+        sort = _by_columns(i, j)
         self.order = entries[sort]
         self._format = _row_order(leaf, rows, cols, pattern.format.padded)
         self._metadata = _compressed(i[sort], j[sort], -(-pattern.shape[1] // cols))
@@ -103,6 +103,14 @@ def _entries(pattern: SparseTensor, block: int) -> tuple[np.ndarray, tuple[np.nd
         dims, _ = matrix_coordinates(dims, pattern.format, pattern.shape)
     rows, cols = dims
     return slots[::block] // block, (rows[::block], cols[::block])
+
+
+def _by_columns(i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """The order of entries by (j, i). Most formats are stored by rows: then a stable sort of j is enough."""
+    if np.any(i[1:] < i[:-1]):
+        return np.lexsort((i, j))
+    small = j.size > 0 and int(j.max()) < 1 << 16
+    return np.argsort(j.astype(np.uint16) if small else j, kind="stable")  # 16 bits: by radix, in linear time
 
 
 def _row_order(leaf: list[tuple[LevelExpr, Level]], rows: int, cols: int, padded: bool) -> Format:

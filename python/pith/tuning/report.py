@@ -44,8 +44,13 @@ def explain(a: Any, b: Any, *, variant: str = "auto", measure: bool = False) -> 
         raise ArgumentError(
             "expects a sparse operand", where="pith.explain", hint="dense products are NumPy's or torch's own"
         )
+    from ..compiler.row_order import COLUMNS_BEFORE, may_reorder
+
     problem = Problem.of(tensor, _columns(tensor, other, side), side=side)
-    return explain_problem(problem, variant, name=str(tensor.hss or format_name(tensor.format)))
+    table = explain_problem(problem, variant, name=str(tensor.hss or format_name(tensor.format)))
+    if variant in ("auto", "sparse") and may_reorder(problem.format, problem.kept_dim):
+        table += f"\nrepeated: after {COLUMNS_BEFORE} columns on a copy in row order, which finishes rows in registers"
+    return table
 
 
 def _explain_quantized(q: QuantizedTensor, other: Any, side: str) -> str:
