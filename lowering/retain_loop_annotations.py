@@ -6,8 +6,8 @@ from typing import ClassVar
 from pith._mlir import ir
 from pith.passes.core import Pass
 
-#: Attribute of an ``scf.for`` that ``convert-scf-to-cf`` moves to the branch back.
-LOOP_ANNOTATION = "llvm.loop_annotation"
+from .builder import LOOP_ANNOTATION
+
 _BRANCHES = ("llvm.br", "llvm.cond_br")
 
 

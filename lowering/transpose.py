@@ -52,7 +52,10 @@ def copy_transposed(
 
 
 def _nest(i0: Index, i1: Index, j0: Index, j1: Index, step: int, body: Callable[[Index, Index], None]) -> None:
-    b.for_loop(i0, i1, lambda i: b.for_loop(j0, j1, lambda j: body(i, j), step=step) and None, step=step)
+    def line(i: Index) -> None:
+        b.for_loop(j0, j1, lambda j: body(i, j), step=step, rolled=True)
+
+    b.for_loop(i0, i1, line, step=step, rolled=True)
 
 
 def tile_width(element: ir.Type) -> int:

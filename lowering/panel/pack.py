@@ -6,7 +6,7 @@ from pith._mlir import arith, ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
-from ..transpose import copy_transposed
+from ..transpose import copy_transposed, tile_width
 from .arithmetic import convert
 from .walk import Walk
 
@@ -69,7 +69,9 @@ def pack_walked(
         _copy_rows(source, panels, panel, red_walk, first, width, lanes, unsigned)
         return
     element = panels.type.element_type
-    b.for_loop(0, reds, lambda k: _clear(element, panels, panel, k, width, lanes))
+    if not isinstance(width, int):
+        partial = arith.select(_is_full(width, lanes), b.value(0), b.value(reds))
+        b.for_loop(0, partial, lambda k: _clear(panels, panel, k, lanes), rolled=True)
     copy_transposed(
         source,
         lambda j, k: [b.value(col_walk.at(b.add(first, j))), b.value(red_walk.at(k))],
@@ -142,18 +144,24 @@ def _copy_rows(
     def ragged(k: Index) -> None:
         red = b.value(red_walk.at(k))
 
-        def copy(j: Index) -> None:
-            value = memref.load(source, [red, b.value(b.add(first, j))])
-            memref.store(convert(value, element, unsigned), panels, [panel, b.value(k), b.value(j)])
+        def copy(j: Index, n: int) -> None:
+            here, there = [red, b.value(b.add(first, j))], [panel, b.value(k), b.value(j)]
+            if n == 1:
+                memref.store(convert(memref.load(source, here), element, unsigned), panels, there)
+                return
+            part = vector.load(ir.VectorType.get([n], source.type.element_type), source, here)
+            vector.store(convert(part, element, unsigned), panels, there)
 
-        b.for_loop(0, width, copy)
-        _clear(element, panels, panel, k, width, lanes)
+        _clear(panels, panel, k, lanes)
+        b.by_vectors(width, tile_width(element), copy)
+
+    def rows(copy) -> None:
+        b.for_loop(0, reds, copy, rolled=True)
 
     if isinstance(width, int):
-        b.for_loop(0, reds, whole)
-        return
-    full = arith.cmpi(arith.CmpIPredicate.eq, b.value(width), b.value(lanes))
-    b.if_else(full, lambda: b.for_loop(0, reds, whole), lambda: b.for_loop(0, reds, ragged))
+        rows(whole)
+    else:
+        b.if_else(_is_full(width, lanes), lambda: rows(whole), lambda: rows(ragged))
 
 
 def _gather(
@@ -177,18 +185,22 @@ def _gather(
             value = memref.load(source, [col, red] if transposed else [red, col])
             memref.store(convert(value, element, unsigned), panels, [panel, b.value(k), b.value(j)])
 
-        b.for_loop(0, col_walk.count, copy)
-        _clear(element, panels, panel, k, col_walk.count, lanes)
+        _clear(panels, panel, k, lanes)
+        b.for_loop(0, col_walk.count, copy, rolled=True)
 
-    b.for_loop(0, red_walk.count, row)
+    b.for_loop(0, red_walk.count, row, rolled=True)
 
 
 def clear_rows(panels: ir.Value, panel: ir.Value, lo: Index, hi: Index, lanes: int) -> None:
     """Zero the rows past the dense operand's last one that a padded format may ask for."""
+    b.for_loop(lo, hi, lambda k: _clear(panels, panel, k, lanes), rolled=True)
+
+
+def _clear(panels: ir.Value, panel: ir.Value, k: Index, lanes: int) -> None:
     element = panels.type.element_type
-    b.for_loop(lo, hi, lambda k: _clear(element, panels, panel, k, 0, lanes))
+    zeros = vector.broadcast(ir.VectorType.get([lanes], element), b.zero_of(element))
+    vector.store(zeros, panels, [panel, b.value(k), b.value(0)])
 
 
-def _clear(element: ir.Type, panels: ir.Value, panel: ir.Value, k: Index, width: Index, lanes: int) -> None:
-    zero = b.zero_of(element)
-    b.for_loop(width, lanes, lambda j: memref.store(zero, panels, [panel, b.value(k), b.value(j)]))
+def _is_full(width: Index, lanes: int) -> ir.Value:
+    return arith.cmpi(arith.CmpIPredicate.eq, b.value(width), b.value(lanes))

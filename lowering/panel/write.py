@@ -6,7 +6,7 @@ from pith._mlir import arith, ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
-from ..transpose import Transform, copy_transposed
+from ..transpose import Transform, copy_transposed, tile_width
 from .arithmetic import add as add_values
 from .walk import Walk
 
@@ -67,9 +67,14 @@ def write_tile(
         return
     lanes = tile.type.shape[1]
 
+    element = tile.type.element_type
+
     def vectors(r: Index, row: ir.Value, j: Index, width: int) -> None:
-        value = vector.load(ir.VectorType.get([width], tile.type.element_type), tile, tile_at(r, j))
         at = [row, col_of(j)]
+        if width == 1:
+            memref.store(transform(memref.load(tile, tile_at(r, j)), at), out, at)
+            return
+        value = vector.load(ir.VectorType.get([width], element), tile, tile_at(r, j))
         vector.store(transform(value, at), out, at)
 
     def whole(r: Index) -> None:
@@ -77,19 +82,14 @@ def write_tile(
         if lanes % step:
             vectors(r, row, 0, lanes)
         else:
-            b.for_loop(0, lanes, lambda j: vectors(r, row, j, step), step=step)
+            b.for_loop(0, lanes, lambda j: vectors(r, row, j, step), step=step, rolled=True)
 
     def ragged(r: Index) -> None:
         row = row_of(r)
-
-        def element(j: Index) -> None:
-            at = [row, col_of(j)]
-            memref.store(transform(memref.load(tile, tile_at(r, j)), at), out, at)
-
-        b.for_loop(0, cols, element)
+        b.by_vectors(cols, tile_width(element), lambda j, n: vectors(r, row, j, n))
 
     full = arith.cmpi(arith.CmpIPredicate.eq, b.value(cols), b.value(lanes))
-    b.if_else(full, lambda: b.for_loop(0, rows, whole), lambda: b.for_loop(0, rows, ragged))
+    b.if_else(full, lambda: b.for_loop(0, rows, whole, rolled=True), lambda: b.for_loop(0, rows, ragged, rolled=True))
 
 
 def _scatter(
@@ -104,6 +104,6 @@ def _scatter(
 
     def line(r: Index) -> None:
         row = b.value(row_at(b.add(corner[0], r)))
-        b.for_loop(0, extent[1], lambda j: element(r, j, row))
+        b.for_loop(0, extent[1], lambda j: element(r, j, row), rolled=True)
 
-    b.for_loop(0, extent[0], line)
+    b.for_loop(0, extent[0], line, rolled=True)
