@@ -24,6 +24,7 @@ class DenseContraction:
         lhs: index of the operand that is read a row at a time; ``rhs``, the other input, is packed.
         row, col, red: loops of one matrix product.
         outer: the other loops; an operand may lack some.
+        values: the operands, where they are not the last three of ``op``.
     """
 
     op: ir.OpView
@@ -33,6 +34,7 @@ class DenseContraction:
     col: int
     red: int
     outer: tuple[int, ...]
+    values: tuple[ir.Value, ...] = ()
 
     @property
     def rhs(self) -> int:
@@ -59,7 +61,7 @@ class DenseContraction:
 
     def static_size(self, loop: int) -> int | None:
         """Trip count of a loop when a type tells it."""
-        for v, dims in zip(list(self.op.operands)[-3:], self.dims):
+        for v, dims in zip(self.values or list(self.op.operands)[-3:], self.dims):
             if loop in dims and not v.type.is_dynamic_dim(dims.index(loop)):
                 return v.type.get_dim_size(dims.index(loop))
         return None

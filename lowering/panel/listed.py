@@ -72,6 +72,8 @@ class ListedEmitter:
         buffers: the operands of ``c`` as memrefs.
         fresh: the content of the output does not matter, where something is listed.
         finish: makes what is stored of what the product would store, for products without outer loops.
+        finish_at: the same for any product: ``finish_at(point, out)`` for the product at ``point``, which stores in the
+            matrix ``out``.
 
     Attributes:
         unit: rows per position of the walk over rows.
@@ -88,8 +90,9 @@ class ListedEmitter:
         fresh: bool,
         finish: Transform | None,
         loops: Loops,
+        finish_at: Callable[[Point, ir.Value], Transform] | None = None,
     ):
-        self.c, self.finish, self.loops = c, finish, loops
+        self.c, self.finish, self.loops, self.finish_at = c, finish, loops, finish_at
         self.lhs, self.rhs = (Operand(buffers[i], c.dims[i]) for i in (c.lhs, c.rhs))
         self.out = Operand(buffers[2], c.dims[2])
         self.shared = [d for d in c.outer if d in self.out.dims]
@@ -181,6 +184,7 @@ class ListedEmitter:
 
     def _product(self, point: Point, rows: Walk, cols: Walk, reds: Walk) -> DenseProduct:
         lhs = self.lhs.matrix(point, self.c.row, self.c.red)
+        out = self.out.matrix(point, self.c.row, self.c.col)
 
         def tile(variant: Variant) -> DenseTile:
             vectors = max(1, variant.lanes // self.vector)
@@ -189,13 +193,13 @@ class ListedEmitter:
         return DenseProduct(
             tile(self.variant),
             tile(self.narrow) if self.narrow.lanes < self.lanes else tile(self.variant),
-            self.out.matrix(point, self.c.row, self.c.col),
+            out,
             self.c.out_transposed,
             rows,
             cols,
             reds.count,
             self.fresh,
-            self.finish,
+            self.finish if self.finish_at is None else self.finish_at(point, out),
         )
 
     def _clear(self, point: Point, group: Index) -> None:

@@ -21,6 +21,7 @@ from ..panel.listed import ListedEmitter
 from ..panel.write import as_it_is
 from ..replace_product import replace_product
 from ..transpose import Transform
+from .body import finish_at_point
 from .products import ListedProduct, match_listed_product
 from .walks import BoundPatterns, fill_rest
 
@@ -41,7 +42,7 @@ class ConvertPithTilesPass(Pass):
     Patterns may list rows, columns, contracted coordinates and outer loops, one axis each or together with outer
     loops (one list per batch or expert), or blocks of rows by contracted coordinates. Elementwise ops on the result
     of a single product are computed before it is stored, and zeros it would be added to are only written where
-    nothing is listed.
+    nothing is listed. So is one elementwise op behind the product in the body, on what is listed alone.
 
     Requires: ``linalg.generic`` bodies (run ``linalg-generalize-named-ops``), before
     ``convert-pith-patterns-to-linalg``. Preserves: everything else, ``pit_tile`` inside loops. Does not do: element
@@ -73,7 +74,7 @@ def _products(module: ir.Module) -> list[ListedProduct]:
 
 def _lower(p: ListedProduct, isa: Isa) -> None:
     op = p.product.op
-    fusible = op.operation.results[0].type.rank == 2 and not p.summed
+    fusible = op.operation.results[0].type.rank == 2 and not p.summed and not p.body.is_whole
     epilogue = match_epilogue(op) if fusible else None
     with ir.InsertionPoint(epilogue.last if epilogue else op), op.operation.location:
         result = _emit_into(p, isa, epilogue)
@@ -99,15 +100,19 @@ def _emit_into(p: ListedProduct, isa: Isa, epilogue: Epilogue | None) -> ir.Valu
 
 def _emit(p: ListedProduct, isa: Isa, out: ir.Value, fresh: bool, finish: Transform | None) -> None:
     c = p.product
-    buffers = [*(read_only_buffer(v) for v in c.op.inputs), out]
+    inputs = [read_only_buffer(v) for v in c.op.inputs]
+    buffers = [*(inputs[i] for i in p.body.factors), out]
     bound = BoundPatterns(p, _sizes(p, buffers))
     if fresh:
         lanes = isa.vector_bytes // (8 if isinstance(out.type.element_type, ir.F64Type) else 4)
         filled = fill_rest(bound, out, finish or as_it_is, lanes)
         fresh = not (filled and p.summed)
+    fresh = fresh or p.body.replaces
     loops, blocks = bound.loops(), bound.blocks()
     if blocks is None:
-        ListedEmitter(c, buffers, isa, fresh, finish, loops).emit()
+        adds = p.tiling.accumulate and not (fresh and not p.summed)
+        finish_at = p.body.finish and finish_at_point(p, [*inputs, out], adds)
+        ListedEmitter(c, buffers, isa, fresh, finish, loops, finish_at).emit()
     else:
         BlockEmitter(c, buffers, isa, fresh, finish, loops, blocks).emit()
 
