@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, TypeVar
 
 from pith._mlir import bufferization, ir
 from pith.passes.core import Pass
@@ -20,10 +21,14 @@ from ..panel.blocks import BlockEmitter
 from ..panel.listed import ListedEmitter
 from ..panel.write import as_it_is
 from ..replace_product import replace_product
+from ..sampled.listed import lower_listed_sampling, match_listed_sampling
 from ..transpose import Transform
 from .body import finish_at_point
 from .products import ListedProduct, match_listed_product
 from .walks import BoundPatterns, fill_rest
+
+#: What a matcher returns.
+_P = TypeVar("_P")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +45,8 @@ class ConvertPithTilesPass(Pass):
     lists say. Nothing is gathered into tiles and scattered from them, and ``tile`` is not obeyed.
 
     Patterns may list rows, columns, contracted coordinates and outer loops, one axis each or together with outer
-    loops (one list per batch or expert), or blocks of rows by contracted coordinates. Elementwise ops on the result
+    loops (one list per batch or expert), or blocks of rows by contracted coordinates. Small micro-tiles of the result
+    are dot products (``lowering/sampled/listed.py``). Elementwise ops on the result
     of a single product are computed before it is stored, and zeros it would be added to are only written where
     nothing is listed. So is one elementwise op behind the product in the body, on what is listed alone.
 
@@ -54,16 +60,18 @@ class ConvertPithTilesPass(Pass):
     def run(self, module: ir.Module) -> None:
         isa = isa_of(module)
         with module.context:
-            for p in _products(module):
+            for p in _products(module, match_listed_product):
                 _lower(p, isa)
+            for p in _products(module, match_listed_sampling):
+                lower_listed_sampling(p)
 
 
-def _products(module: ir.Module) -> list[ListedProduct]:
-    found: list[ListedProduct] = []
+def _products(module: ir.Module, match: Callable[[ir.OpView], _P | None]) -> list[_P]:
+    found: list[_P] = []
 
     def visit(op: ir.Operation) -> ir.WalkResult:
         if op.name == "pith.pit_tile" and op.parent.name == "func.func":
-            p = match_listed_product(op.opview)
+            p = match(op.opview)
             if p is not None:
                 found.append(p)
         return ir.WalkResult.ADVANCE

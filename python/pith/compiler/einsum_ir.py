@@ -127,22 +127,18 @@ _Body = Callable[[Sequence[str], Sequence[str], tuple[str, str]], str]
 def _core(p: Program) -> str:
     """From the operands and ``%dst`` to ``%res``.
 
-    Sums that some pattern contracts build up over several tiles, so what follows them is an op of its own. That is
-    also the form in which the lowering of matrix products wants them. What it does not take is one body:
-    products of narrow types, which are rounded, and products that are not summed.
+    Sums that some pattern contracts build up over several tiles, so what follows them is an op of its own;
+    all others are finished in the body that makes them.
     """
     nest = p.nest
-    one_body = p.sums != p.stored or "reduction" not in nest.kinds
-    if not nest.contracting and (one_body or not nest.patterns):
-        cleared, init = ("", "dst") if p.into != FRESH or not nest.patterns else (_cleared(p), "cleared")
+    if not nest.contracting:
+        starts = p.into == FRESH and bool(nest.patterns or p.plain)
+        cleared, init = (_cleared(p), "cleared") if starts else ("", "dst")
         return cleared + _tiled(p, nest, [*_operands(p), *_bias(p)], init, "res", p.stored, _whole_body(p))
     if p.plain:
         cleared, init = ("", "dst") if p.into == ADDED else (_cleared(p), "cleared")
         return cleared + _tiled(p, nest, _operands(p), init, "res", p.stored, _sums_body(p))
     over_result = nest.over_result()
-    if over_result.patterns and p.into != ADDED and p.sums == p.stored:
-        sums = _cleared(p) + _tiled(p, nest, _operands(p), "cleared", "sums", p.stored, _sums_body(p))
-        return sums + _tiled(p, over_result, _bias(p), "sums", "res", p.stored, _finish_body(p, in_place=True))
     sums = zeros("dst", tensor_type(len(nest.result), p.stored), p.sums, "wide")
     sums += _tiled(p, nest, _operands(p), "wide", "sums", p.sums, _sums_body(p))
     cleared, init = ("", "dst") if p.into != FRESH or not over_result.patterns else (_cleared(p), "cleared")
@@ -210,11 +206,14 @@ def _sums_body(p: Program) -> _Body:
 
 def _whole_body(p: Program) -> _Body:
     """Whole sums of products, and what follows them."""
-    n = len(p.nest.inputs)
+    n, sums_up = len(p.nest.inputs), "reduction" in p.nest.kinds
 
     def body(names: Sequence[str], types: Sequence[str], init: tuple[str, str]) -> str:
-        if p.plain and p.into != ADDED and "reduction" not in p.nest.kinds:
+        if p.plain and p.into != (NAMED if sums_up else ADDED):
             return products(p.nest, names, types, init, "tile", p.element, p.sums)
+        if p.plain and sums_up:
+            cleared = fill(p.stored, *init, "t_zero")
+            return cleared + products(p.nest, names, types, ("t_zero", init[1]), "tile", p.element, p.sums)
         made = zeros(*init, p.sums, "t_wide")
         wide = init[1].replace(f"{p.stored}>", f"{p.sums}>")
         made += products(p.nest, names[:n], types[:n], ("t_wide", wide), "t_sums", p.element, p.sums)
@@ -223,8 +222,8 @@ def _whole_body(p: Program) -> _Body:
     return body
 
 
-def _finish_body(p: Program, in_place: bool = False) -> _Body:
-    """Scale, bias, activation, what ``out`` holds, and rounding; ``in_place``: the sums stand in the init."""
+def _finish_body(p: Program) -> _Body:
+    """Scale, bias, activation, what ``out`` holds, and rounding."""
     nest = p.nest.over_result()
     lines, value = "", "s"
     if p.scaled:
@@ -244,9 +243,8 @@ def _finish_body(p: Program, in_place: bool = False) -> _Body:
     if p.sums != p.stored:
         lines += f"      %narrow = arith.truncf %{value} : {p.sums} to {p.stored}\n"
         value = "narrow"
-    scalars = [*([] if in_place else [("s", p.sums)]), *([("b", p.stored)] if p.bias is not None else [])]
-    scalars.append(("s" if in_place else "o", p.stored))
-    expressions = [*([] if in_place else [nest.result]), *([(p.bias,)] if p.bias is not None else [])]
+    scalars = [("s", p.sums), *([("b", p.stored)] if p.bias is not None else []), ("o", p.stored)]
+    expressions = [nest.result, *([(p.bias,)] if p.bias is not None else [])]
 
     def body(names: Sequence[str], types: Sequence[str], init: tuple[str, str]) -> str:
         yielded = f"      linalg.yield %{value} : {p.stored}\n"
