@@ -1,0 +1,111 @@
+"""Ordinary linalg marked with `pith.dynamic`, compiled with its dense rival, against float64."""
+
+import functools
+
+import numpy as np
+import pith
+import pytest
+
+#: name -> (function, operands it takes, reference).
+MATMUL = "ins(%a, %b : tensor<?x?xf32>, tensor<?x?xf32>) outs(%c : tensor<?x?xf32>) -> tensor<?x?xf32>"
+
+
+@functools.cache
+def matmul(marks, decision=""):
+    extra = f", {decision}" if decision else ""
+    return pith.compile(
+        f"""func.func @matmul(%a: tensor<?x?xf32>, %b: tensor<?x?xf32>, %c: tensor<?x?xf32>) -> tensor<?x?xf32> {{
+          %0 = linalg.matmul {{pith.dynamic = [{marks}]{extra}}} {MATMUL}
+          return %0 : tensor<?x?xf32>
+        }}"""
+    )
+
+
+def mark(operand, granularity, threshold=0.0):
+    return f"{{operand = {operand}, granularity = array<i64: {granularity}>, threshold = {threshold} : f64}}"
+
+
+def sparse(rng, shape, tile, sparsity):
+    tile = [t or n for t, n in zip(tile, shape)]
+    keep = rng.random([-(-n // t) for n, t in zip(shape, tile)]) >= sparsity
+    for axis, extent in enumerate(tile):
+        keep = keep.repeat(extent, axis)
+    return (rng.standard_normal(shape) * keep[tuple(map(slice, shape))]).astype(np.float32)
+
+
+def close(out, reference):
+    return np.linalg.norm(out - reference) <= 1e-5 * (np.linalg.norm(reference) or 1.0)
+
+
+@pytest.mark.parametrize("operand", [0, 1])
+@pytest.mark.parametrize("tile", [(32, 1), (1, 8), (1, 0), (0, 1)])
+def test_matmul(operand, tile):
+    """Both sides of the break-even, and shapes that divide nothing."""
+    kernel = matmul(mark(operand, f"{tile[0]}, {tile[1]}"))
+    rng = np.random.default_rng(0)
+    for sparsity in (0.0, 0.95, 1.0):
+        a, b = (sparse(rng, s, tile if n == operand else (1, 1), sparsity if n == operand else 0.0)
+                for n, s in enumerate([(70, 101), (101, 45)]))  # fmt: skip
+        c = rng.standard_normal((70, 45)).astype(np.float32)
+        reference = c + a.astype(np.float64) @ b.astype(np.float64)
+        assert close(kernel(a, b, c), reference)
+
+
+def test_two_patterns():
+    """Dropped tokens and dead features in one op."""
+    kernel = matmul(f"{mark(0, '1, 0')}, {mark(1, '0, 1')}")
+    rng = np.random.default_rng(1)
+    for sparsity in (0.0, 0.9):
+        a, b = sparse(rng, (65, 50), (1, 0), sparsity), sparse(rng, (50, 77), (0, 1), sparsity)
+        c = rng.standard_normal((65, 77)).astype(np.float32)
+        assert close(kernel(a, b, c), c + a.astype(np.float64) @ b.astype(np.float64))
+
+
+def test_threshold_zeroes_micro_tiles():
+    kernel = matmul(mark(0, "1, 0", 2.0))
+    rng = np.random.default_rng(2)
+    a, b = (rng.standard_normal((40, 40)).astype(np.float32) for _ in range(2))
+    kept = np.where((np.abs(a) > 2.0).any(axis=1, keepdims=True), a, 0)
+    assert close(kernel(a, b, np.zeros((40, 40), np.float32)), kept.astype(np.float64) @ b.astype(np.float64))
+
+
+def test_channels_of_a_convolution():
+    kernel = pith.compile(
+        f"""func.func @conv(%x: tensor<2x9x9x40xf32>, %w: tensor<3x3x40x24xf32>, %o: tensor<2x7x7x24xf32>)
+            -> tensor<2x7x7x24xf32> {{
+          %0 = linalg.conv_2d_nhwc_hwcf {{pith.dynamic = [{mark(0, "0, 0, 0, 1")}]}}
+              ins(%x, %w : tensor<2x9x9x40xf32>, tensor<3x3x40x24xf32>) outs(%o : tensor<2x7x7x24xf32>)
+              -> tensor<2x7x7x24xf32>
+          return %0 : tensor<2x7x7x24xf32>
+        }}"""
+    )
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((2, 9, 9, 40)).astype(np.float32)
+    x[..., rng.random(40) < 0.8] = 0
+    w = rng.standard_normal((3, 3, 40, 24)).astype(np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(x.astype(np.float64), (3, 3), (1, 2))
+    reference = np.einsum("nhwcij,ijcf->nhwf", windows, w.astype(np.float64))
+    assert close(kernel(x, w, np.zeros((2, 7, 7, 24), np.float32)), reference)
+
+
+def test_sums_and_batches():
+    sums = pith.compile(
+        f"""func.func @sums(%a: tensor<?x?xf32>, %c: tensor<?xf32>) -> tensor<?xf32> {{
+          %0 = linalg.reduce {{arith.addf}} ins(%a : tensor<?x?xf32>) outs(%c : tensor<?xf32>) dimensions = [1]
+              {{pith.dynamic = [{mark(0, "0, 1")}]}}
+          return %0 : tensor<?xf32>
+        }}"""
+    )
+    rng = np.random.default_rng(4)
+    a = sparse(rng, (33, 90), (0, 1), 0.9)
+    assert close(sums(a, np.ones(33, np.float32)), 1 + a.astype(np.float64).sum(axis=1))
+    batched = pith.compile(
+        f"""func.func @batched(%a: tensor<4x?x?xf32>, %b: tensor<4x?x?xf32>, %c: tensor<4x?x?xf32>) -> tensor<4x?x?xf32> {{
+          %0 = linalg.batch_matmul {{pith.dynamic = [{mark(0, "1, 1, 0")}]}}
+              ins(%a, %b : tensor<4x?x?xf32>, tensor<4x?x?xf32>) outs(%c : tensor<4x?x?xf32>) -> tensor<4x?x?xf32>
+          return %0 : tensor<4x?x?xf32>
+        }}"""
+    )
+    a, b = sparse(rng, (4, 37, 20), (1, 1, 0), 0.8), rng.standard_normal((4, 20, 30)).astype(np.float32)
+    reference = a.astype(np.float64) @ b.astype(np.float64)
+    assert close(batched(a, b, np.zeros((4, 37, 30), np.float32)), reference)
