@@ -20,6 +20,7 @@ SUITES: dict[str, str] = {
     "moe": "bench.suites.moe",
     "ragged": "bench.suites.ragged",
     "neurons": "bench.suites.neurons",
+    "attention": "bench.suites.attention",
     "overhead": "bench.suites.overhead",
     "compile": "bench.suites.compiling",
     "demo": "bench.suites.demo",

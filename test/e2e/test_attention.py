@@ -371,7 +371,8 @@ def test_ir_with_static_tensors():
       %y:2 = "pith.attention"(%q, %q, %q, %scale, %out, %seen, %lse, %p, %t, %seen) {
           operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 1, 1, 1, 1>, resultSegmentSizes = array<i32: 1, 1>}
         : (tensor<1x2x30x16xf32>, tensor<1x2x30x16xf32>, tensor<1x2x30x16xf32>, f64, tensor<1x2x30x16xf32>,
-           tensor<1x30x2xi32>, tensor<1x2x30xf32>, !pith.pattern<[30, 30], [10, 10]>, tensor<1x1xi32>, tensor<1x30x2xi32>)
+           tensor<1x30x2xi32>, tensor<1x2x30xf32>, !pith.pattern<[30, 30], [10, 10]>, tensor<1x1xi32>,
+           tensor<1x30x2xi32>)
         -> (tensor<1x2x30x16xf32>, tensor<1x2x30xf32>)
       return %y#0, %y#1 : tensor<1x2x30x16xf32>, tensor<1x2x30xf32>
     }""")
