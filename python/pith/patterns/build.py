@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import CheckError, DTypeError, ShapeError
+from ..runtime.signature import dtype_name
 from ..sparse_interop import is_torch, numpy_of
-from . import cells
+from . import cells, kernels
+from .algebra import worth_a_kernel
 from .check import axes_of, granularity_of, grid_of, in_range, integer_array, integers
+from .finding import find
 
 #: Arguments of ``Pattern.trusted``.
 Parts = tuple[tuple[int, ...], tuple[int, ...], np.ndarray]
@@ -18,10 +21,13 @@ Parts = tuple[tuple[int, ...], tuple[int, ...], np.ndarray]
 
 def from_mask(mask: Any, granularity: int | Sequence[int]) -> Parts:
     """See :meth:`pith.Pattern.from_mask`."""
-    present = _array(mask) != 0
-    sizes = axes_of(present.shape)
+    array = _array(mask)
+    sizes = axes_of(array.shape)
     extents = granularity_of(granularity, len(sizes))
     grid = grid_of(sizes, extents)
+    if worth_a_kernel(array.size) and array.dtype.kind in "bif":
+        return sizes, extents, find(array, tuple(range(array.ndim)), extents, deterministic=True)
+    present = array != 0
     for axis, (cell_count, extent) in enumerate(zip(grid, extents)):
         if extent > 1 and cell_count:
             present = np.logical_or.reduceat(present, np.arange(0, sizes[axis], extent), axis)
@@ -37,6 +43,9 @@ def from_lengths(lengths: Any, size: int, granularity: int) -> Parts:
     _require_lengths(used, sizes[1])
     (extent,) = granularity_of(granularity, 1)
     grid_of(sizes, (1, extent))
+    if worth_a_kernel(used.size * sizes[1]):
+        wide = used if used.dtype in (np.int32, np.int64) else used.astype(np.int64)
+        return sizes, (1, extent), kernels.counter(dtype_name(wide.dtype), extent)(np.ascontiguousarray(wide), sizes[1])
     blocks = -(-used.astype(np.int64) // extent)
     total = int(blocks.sum())
     coordinates = np.empty((total, 2), np.int32)
@@ -59,7 +68,9 @@ def from_routing(experts: Any, n_experts: int) -> Parts:
     coordinates[:, 0] = np.repeat(np.arange(tokens, dtype=np.int32), per_token)
     coordinates[:, 1] = chosen.reshape(-1)
     if per_token > 1:
-        cells.require_distinct(coordinates, grid, "experts")
+        ordered = np.sort(chosen, axis=1)
+        if (ordered[:, 1:] == ordered[:, :-1]).any():
+            cells.require_distinct(coordinates, grid, "experts")
     return sizes, (1, 1), coordinates
 
 
@@ -72,14 +83,19 @@ def top_k(scores: Any, k: int) -> Parts:
     sizes = axes_of(array.shape)
     if not 0 <= wanted <= sizes[-1]:
         raise ShapeError(f"expects 0 <= k <= {sizes[-1]} (the length of a row), got {wanted}", where="k")
+    extents = (1,) * len(sizes)
+    if worth_a_kernel(array.size):
+        unsigned = array.dtype.kind in "ub"
+        kernel = kernels.ranker(dtype_name(array.dtype), array.ndim, unsigned)
+        return sizes, extents, kernel(np.ascontiguousarray(array), wanted)
     rows = array.reshape(-1, sizes[-1])
     ranked = _ranking(rows)[:, :wanted]
     if array.ndim == 1:
-        return sizes, (1,), np.ascontiguousarray(ranked[0], np.int32)
+        return sizes, extents, np.ascontiguousarray(ranked[0], np.int32)
     coordinates = np.empty((rows.shape[0], wanted, 2), np.int32)
     coordinates[..., 0] = np.arange(rows.shape[0], dtype=np.int32)[:, None]
     coordinates[..., 1] = ranked
-    return sizes, (1, 1), coordinates.reshape(-1, 2)
+    return sizes, extents, coordinates.reshape(-1, 2)
 
 
 def _ranking(rows: np.ndarray) -> np.ndarray:

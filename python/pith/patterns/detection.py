@@ -9,10 +9,9 @@ import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..runtime.arrays import as_array
-from ..runtime.signature import dtype_name
-from . import kernels
 from .check import granularity_of, grid_of, integers, threshold_of
-from .layout import is_torch, storage_order
+from .finding import find, kernel_for
+from .layout import is_torch
 from .pattern import Pattern
 
 #: (type, element type, rank, granularity, axes, deterministic) -> axes, granularity and kernel, for one threshold.
@@ -83,28 +82,17 @@ def _detect(x: Any, granularity: Any, axes: Any, threshold: Any, deterministic: 
     sizes = tuple(array.shape[d] for d in dims)
     grid_of(sizes, extents)
     limit, channel = _threshold_of(threshold, array.shape)
-    element = dtype_name(array.dtype)
     if array.dtype.kind == "c":
         raise DTypeError(f"expects real numbers or booleans, got {array.dtype}", where="detect", hint="numpy.abs(x)")
-    unsigned = array.dtype.kind in "ub"
     if (
         isinstance(limit, float)
         and isinstance(granularity, (int, tuple))
         and isinstance(axes, (int, tuple, type(None)))
     ):
-        kernel = kernels.detector(element, array.ndim, dims, extents, None, deterministic, unsigned)
+        kernel = kernel_for(array, dims, extents, None, deterministic)
         _FOUND[type(x), x.dtype, array.ndim, granularity, axes, deterministic] = dims, extents, kernel
-    order = storage_order(array)
-    if order != tuple(range(array.ndim)):
-        array = array.transpose(order)
-        places = tuple(order.index(d) for d in dims)
-        channel = None if channel is None else order.index(channel)
-    else:
-        places = dims
-    kernel = kernels.detector(element, array.ndim, places, extents, channel, deterministic, unsigned)
-    found = Pattern.trusted(sizes, extents, kernel(array, limit))
-    in_order = deterministic and list(places) != sorted(places)
-    return found.sorted() if in_order else found
+    coordinates = find(array, dims, extents, limit, channel, deterministic)
+    return Pattern.trusted(sizes, extents, coordinates)
 
 
 def _axes_of(axes: Any, rank: int) -> tuple[int, ...]:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
 from ..compiler.kernel import compile_source
+
+
+@functools.cache
+def can_be_compiled() -> bool:
+    """True where the compiler is installed."""
+    return importlib.util.find_spec("torch_mlir") is not None
 
 
 @functools.cache
@@ -48,6 +55,60 @@ def sampler(element: str) -> Any:
 """,
         "sample",
     ).native
+
+
+@functools.cache
+def combiner(name: str, granularity: tuple[int, ...]) -> Any:
+    """``combine(coordinates..., sizes...) -> coordinates``: ``union``, ``intersection`` or ``complement``."""
+    rank, names = len(granularity), ["p", "q"][: 1 if name == "complement" else 2]
+    pattern, listed = pattern_type(rank, granularity), coordinates_type(rank)
+    sizes = [f"%n{axis}" for axis in range(rank)]
+    params = ", ".join([f"%{n}_list: {listed}" for n in names] + [f"{size}: index" for size in sizes])
+    lines = [f'  %{n} = "pith.from_coordinates"(%{n}_list) : ({listed}) -> {pattern}\n' for n in names]
+    operands = ", ".join([f"%{n}" for n in names] + sizes)
+    types = ", ".join([pattern] * len(names) + ["index"] * rank)
+    return compile_source(
+        f"""func.func @combine({params}) -> {pattern} {{
+{"".join(lines)}  %r = "pith.{name}"({operands}) : ({types}) -> {pattern}
+  return %r : {pattern}
+}}
+""",
+        "combine",
+    ).native
+
+
+@functools.cache
+def ranker(element: str, rank: int, unsigned: bool) -> Any:
+    """``topk(scores, k) -> coordinates``."""
+    source, pattern = dense(rank, element), pattern_type(rank, [1] * rank)
+    options = " {pith.unsigned = true}" * unsigned
+    return compile_source(
+        f"""func.func @topk(%scores: {source}, %k: index) -> {pattern} {{
+  %p = "pith.topk"(%scores, %k){options} : ({source}, index) -> {pattern}
+  return %p : {pattern}
+}}
+""",
+        "topk",
+    ).native
+
+
+@functools.cache
+def counter(element: str, granularity: int) -> Any:
+    """``from_lengths(lengths, size) -> coordinates``."""
+    pattern = pattern_type(2, (1, granularity))
+    return compile_source(
+        f"""func.func @from_lengths(%lengths: tensor<?x{element}>, %size: index) -> {pattern} {{
+  %p = "pith.from_lengths"(%lengths, %size) : (tensor<?x{element}>, index) -> {pattern}
+  return %p : {pattern}
+}}
+""",
+        "from_lengths",
+    ).native
+
+
+def coordinates_type(rank: int) -> str:
+    """The type of the coordinates of a pattern."""
+    return "tensor<?xi32>" if rank == 1 else f"tensor<?x{rank}xi32>"
 
 
 def dense(rank: int, element: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError
-from . import build, cells
+from . import algebra, build, cells
 from .check import axes_of, coordinates_of, granularity_of, grid_of
 
 
@@ -161,9 +161,7 @@ class Pattern:
 
     def mask(self) -> np.ndarray:
         """True for the listed micro-tiles; of the shape of :attr:`grid`."""
-        out = np.zeros(self.grid, bool)
-        out.reshape(-1)[cells.number(self.coordinates, self.grid)] = True
-        return out
+        return algebra.mask_of(self.coordinates, self.grid)
 
     def indices(self) -> tuple[np.ndarray, ...]:
         """The named elements in row-major order, one array per axis: ``x[pattern.indices()]`` are their values.
@@ -201,15 +199,15 @@ class Pattern:
 
     def __or__(self, other: Pattern) -> Pattern:
         """The micro-tiles that either names."""
-        return self._of_mask(self.mask() | self._same_grid(other, "|").mask())
+        return self._combined("union", self, self._same_grid(other, "|"))
 
     def __and__(self, other: Pattern) -> Pattern:
         """The micro-tiles that both name."""
-        return self._of_mask(self.mask() & self._same_grid(other, "&").mask())
+        return self._combined("intersection", self, self._same_grid(other, "&"))
 
     def __invert__(self) -> Pattern:
         """The micro-tiles that are not named."""
-        return self._of_mask(~self.mask())
+        return self._combined("complement", self)
 
     def sorted(self) -> Pattern:
         """This pattern with its coordinates in row-major order."""
@@ -260,8 +258,9 @@ class Pattern:
         flat = cells.number(self.coordinates, self.grid).astype(np.int32)
         return self.trusted((size,), (extent,), flat)
 
-    def _of_mask(self, mask: np.ndarray) -> Pattern:
-        return self.trusted(self.sizes, self.granularity, cells.locate(np.flatnonzero(mask), self.grid))
+    def _combined(self, name: str, *patterns: Pattern) -> Pattern:
+        listed = algebra.combine(name, self.sizes, self.granularity, *(p.coordinates for p in patterns))
+        return self.trusted(self.sizes, self.granularity, listed)
 
     def _same_grid(self, other: Any, operator: str) -> Pattern:
         if not isinstance(other, Pattern):
