@@ -21,6 +21,7 @@ SUITES: dict[str, str] = {
     "ragged": "bench.suites.ragged",
     "neurons": "bench.suites.neurons",
     "attention": "bench.suites.attention",
+    "pit": "bench.suites.pit",
     "overhead": "bench.suites.overhead",
     "compile": "bench.suites.compiling",
     "demo": "bench.suites.demo",
