@@ -6,7 +6,6 @@ import numpy as np
 import pith
 import pytest
 
-#: name -> (function, operands it takes, reference).
 MATMUL = "ins(%a, %b : tensor<?x?xf32>, tensor<?x?xf32>) outs(%c : tensor<?x?xf32>) -> tensor<?x?xf32>"
 
 
@@ -100,7 +99,8 @@ def test_sums_and_batches():
     a = sparse(rng, (33, 90), (0, 1), 0.9)
     assert close(sums(a, np.ones(33, np.float32)), 1 + a.astype(np.float64).sum(axis=1))
     batched = pith.compile(
-        f"""func.func @batched(%a: tensor<4x?x?xf32>, %b: tensor<4x?x?xf32>, %c: tensor<4x?x?xf32>) -> tensor<4x?x?xf32> {{
+        f"""func.func @batched(%a: tensor<4x?x?xf32>, %b: tensor<4x?x?xf32>, %c: tensor<4x?x?xf32>)
+            -> tensor<4x?x?xf32> {{
           %0 = linalg.batch_matmul {{pith.dynamic = [{mark(0, "1, 1, 0")}]}}
               ins(%a, %b : tensor<4x?x?xf32>, tensor<4x?x?xf32>) outs(%c : tensor<4x?x?xf32>) -> tensor<4x?x?xf32>
           return %0 : tensor<4x?x?xf32>

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class Dynamic:
         return tuple(self.value.shape)
 
 
-def dynamic(x: Any, granularity: Any = "auto", threshold: float = 0.0) -> Dynamic:
+def dynamic(x: Any = None, granularity: Any = "auto", threshold: float = 0.0) -> Dynamic:
     """Say that ``x`` may hold many zeros, different ones in every call, and that a product may skip them.
 
     ``pith.matmul(pith.dynamic(a), b)`` looks at a sample of ``a``, picks a micro-tile by measured times, finds the
@@ -45,6 +46,7 @@ def dynamic(x: Any, granularity: Any = "auto", threshold: float = 0.0) -> Dynami
     New patterns compile nothing. :func:`pith.explain` shows the decision.
 
     Args:
+        x: left out in ``sparsity={"*.relu": pith.dynamic(...)}`` of :func:`pith.compile`: the output of a submodule.
         granularity: what zeros come in. ``(32, 1)``: 32 rows of one column, ``(1, 32)``, ``(1, 1)``, ...; ``"rows"``
             and ``"columns"``: whole ones; ``"auto"`` finds out. It guides the choice and never changes the result.
         threshold: magnitudes up to it count as zero, whatever is run; NaN does not.
@@ -59,7 +61,7 @@ def dynamic(x: Any, granularity: Any = "auto", threshold: float = 0.0) -> Dynami
         array([[2., 2.],
                [0., 0.]], dtype=float32)
     """
-    if isinstance(x, (SparseTensor, Dynamic)) or not hasattr(x, "shape"):
+    if isinstance(x, (SparseTensor, Dynamic)) or not (x is None or hasattr(x, "shape")):
         raise ArgumentError(
             f"expects a dense array, got {type(x).__name__}",
             where="pith.dynamic",
@@ -98,6 +100,8 @@ def prepare(a: Any, b: Any) -> tuple[Any, tuple[int, ...], Any]:
 
     left = isinstance(a, Dynamic)
     marked, other = (a, b) if left else (b, a)
+    if marked.value is None:
+        raise ArgumentError("expects an operand in pith.dynamic", where=_WHERE, hint="pith.dynamic(x)")
     if isinstance(other, SparseTensor):
         raise UnsupportedError(
             "one operand is stored sparse, the other one dynamic", where=_WHERE, hint="pass the dynamic one's .value"
@@ -111,8 +115,8 @@ def prepare(a: Any, b: Any) -> tuple[Any, tuple[int, ...], Any]:
             hint="convert one with .astype",
         )
     shape = _result_shape(x.shape, y.shape, left)
-    x = x.reshape(-1, x.shape[-1])
-    y = y.reshape(y.shape[0], -1) if left else y.reshape(-1, y.shape[-1])
+    x = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    y = y.reshape(y.shape[0], math.prod(y.shape[1:])) if left else y.reshape(math.prod(y.shape[:-1]), y.shape[-1])
     x = above(x, marked.threshold) if marked.threshold else x
     return Product(x, y, "left" if left else "right"), shape, marked.granularity
 
@@ -124,7 +128,7 @@ def _value(operand: Any) -> Any:
 def _result_shape(x: tuple[int, ...], y: tuple[int, ...], left: bool) -> tuple[int, ...]:
     """Of the result; the dense operand may have one dimension, either may be batched on its own side."""
     a, b = (x, y) if left else (y, x)
-    if len(x) < 2 or not y or (len(b) > 2):
+    if len(x) < 2 or not 1 <= len(b) <= 2 or not a:
         raise ShapeError(
             f"expects a dynamic matrix and (..., K) @ (K, N) or (K,), got shapes {a} and {b}",
             where=_WHERE,

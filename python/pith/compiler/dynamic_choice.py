@@ -112,7 +112,7 @@ def run(product: Product, choice: Choice, out: np.ndarray) -> str:
         run_dense(product, out)
         return "dense"
     pattern = find(product, chosen.micro_tile)
-    if choice.table is not None and _too_many(product, choice, pattern.density):
+    if choice.table is not None and _too_many(product, choice.table, chosen.micro_tile, pattern.density):
         run_dense(product, out)
         return "dense"
     if chosen.way == IN_PLACE:
@@ -122,11 +122,10 @@ def run(product: Product, choice: Choice, out: np.ndarray) -> str:
     return chosen.name
 
 
-def _too_many(product: Product, choice: Choice, density: float) -> bool:
+def _too_many(product: Product, table: TileTable, tile: tuple[int, ...], density: float) -> bool:
     """Whether the micro-tiles there are take longer than the dense product."""
-    tile = choice.decision.chosen.micro_tile
-    nearest = choice.table.nearest(product.extents)
-    return nearest.table.latency(tile, 1.0 - density) > nearest.table.dense
+    times = table.nearest(product.extents).table
+    return times.latency(tile, 1.0 - density) > times.dense
 
 
 @functools.lru_cache(maxsize=4096)

@@ -89,7 +89,8 @@ def run_packed(p: Product, tile: Tile, density: float, out: np.ndarray) -> None:
     buffers = _pack_kernel(fmt, dtype_name(p.x.dtype)).native(p.x)[:-2]
     right = p.side == "right"
     turned = p.y.flags.f_contiguous and not p.y.flags.c_contiguous
-    kernel = _product_kernel(fmt, p.x.shape, p.extents[2], right, turned, _step(density), num_threads(), _Once(buffers))
+    key = (dtype_name(p.x.dtype), _step(density), num_threads())
+    kernel = _product_kernel(fmt, p.x.shape, p.extents[2], right, turned, key, _Once(buffers))
     kernel.native(*buffers, *p.x.shape, p.y.T if turned else p.y, out)
 
 
@@ -127,9 +128,10 @@ class _Once:
 
 @functools.lru_cache(maxsize=1024)
 def _product_kernel(
-    fmt: Format, shape: tuple[int, int], columns: int, right: bool, turned: bool, step: int, threads: int, first: _Once
+    fmt: Format, shape: tuple[int, int], columns: int, right: bool, turned: bool, key: tuple, first: _Once
 ) -> Any:
-    """The panel kernel for a class of densities; decided by the first tensor of the class."""
+    """The panel kernel for an element type, class of densities and number of threads (``key``); decided by the first
+    tensor of the class."""
     from .matmul import plan_of
 
     buffers, first.value = first.value, None

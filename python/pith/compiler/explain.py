@@ -12,21 +12,23 @@ from pith.lowering.plan import OpPlan, plan_module
 from ..formats import DYNAMIC
 from ..runtime import num_threads
 from .build import parse
+from .dynamic_report import explain_marked
 
 #: Numbers of columns that predictions are shown for where a program takes any.
 SAMPLE_COLUMNS = (1, 32, 512)
 
 
 def explain_source(source: str, path: str, isa: str = HOST) -> str:
-    """A table of the ops of a pith-level program that read encoded tensors."""
+    """The ops of a program that read encoded tensors, and those whose operands are marked ``pith.dynamic``."""
     module = parse(source, isa)
+    marked = explain_marked(module)
     linalg = stages("auto")[0]
     with module.context, ir.Location.unknown():
         run_stage(module, linalg)
         plans = plan_module(module, path)
-    if not plans:
+    if not plans and not marked:
         return "no op reads a sparse tensor: everything runs dense"
-    return "\n".join(_describe(number, plan) for number, plan in enumerate(plans))
+    return "\n".join([*marked, *(_describe(number, plan) for number, plan in enumerate(plans))])
 
 
 def _describe(number: int, plan: OpPlan) -> str:

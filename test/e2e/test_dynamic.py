@@ -1,0 +1,197 @@
+"""`pith.matmul` of operands marked with `pith.dynamic` against float64: every way to run it, and who decides."""
+
+import numpy as np
+import pith
+import pytest
+from pith.compiler import dynamic_choice
+from pith.compiler.dynamic import prepare
+from pith.compiler.sampling import sampled_coverage
+from pith.runtime import kernel_cache, num_threads, set_num_threads
+
+TOLERANCE = {"float32": 1e-5, "float64": 1e-13, "float16": 2e-3}
+LEFT = ("dense", "1x1", "8x1", "1x8", "rows", "columns", "1x1 in place", "32x1 in place", "1x32 in place")
+RIGHT = ("dense", "1x1", "1x8", "rows", "columns", "8x1 in place", "1x1 in place")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = num_threads()
+    set_num_threads(1)
+    yield
+    set_num_threads(before)
+
+
+def sparse(rng, shape, tile, sparsity, dtype=np.float32):
+    tile = [t or n for t, n in zip(tile, shape)]
+    keep = rng.random([-(-n // t) for n, t in zip(shape, tile)]) >= sparsity
+    mask = keep.repeat(tile[0], 0).repeat(tile[1], 1)[: shape[0], : shape[1]]
+    return np.where(mask, rng.standard_normal(shape), 0).astype(dtype)
+
+
+def error(out, a, b):
+    reference = a.astype(np.float64) @ b.astype(np.float64)
+    assert out.shape == reference.shape
+    return np.linalg.norm(np.asarray(out, np.float64) - reference) / (np.linalg.norm(reference) or 1.0)
+
+
+@pytest.mark.parametrize("variant", LEFT)
+@pytest.mark.parametrize("shape", [(64, 96, 40), (67, 101, 33)])
+def test_left(variant, shape):
+    rng = np.random.default_rng(0)
+    m, k, n = shape
+    for tile, sparsity in (((8, 1), 0.9), ((1, 0), 0.5), ((1, 1), 1.0)):
+        a, b = sparse(rng, (m, k), tile, sparsity), rng.standard_normal((k, n)).astype(np.float32)
+        out = np.full((m, n), np.nan, np.float32)
+        assert pith.matmul(pith.dynamic(a), b, out=out, variant=variant) is out
+        assert error(out, a, b) < TOLERANCE["float32"]
+
+
+@pytest.mark.parametrize("variant", RIGHT)
+@pytest.mark.parametrize("shape", [(40, 96, 64), (33, 101, 67)])
+def test_right(variant, shape):
+    rng = np.random.default_rng(1)
+    m, k, n = shape
+    for tile, sparsity in (((1, 8), 0.9), ((0, 1), 0.5), ((1, 1), 1.0)):
+        a, b = rng.standard_normal((m, k)).astype(np.float32), sparse(rng, (k, n), tile, sparsity)
+        out = np.full((m, n), np.nan, np.float32)
+        assert pith.matmul(a, pith.dynamic(b), out=out, variant=variant) is out
+        assert error(out, a, b) < TOLERANCE["float32"]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16"])
+def test_element_types(dtype):
+    rng = np.random.default_rng(2)
+    a, b = sparse(rng, (50, 60), (1, 1), 0.9, dtype), rng.standard_normal((60, 20)).astype(dtype)
+    for variant in ("auto", "1x1 in place"):
+        out = pith.matmul(pith.dynamic(a), b, variant=variant)
+        assert out.dtype == dtype and error(out, a, b) < TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("granularity", ["auto", (32, 1), (1, 32), (1, 1), (64, 2), "rows", "columns"])
+def test_chosen(granularity):
+    """Whatever is declared, and whether it is true or not, the product is right."""
+    rng = np.random.default_rng(3)
+    b = rng.standard_normal((512, 512)).astype(np.float32)
+    for tile, sparsity in (((32, 1), 0.95), ((1, 0), 0.9), ((1, 1), 0.99), ((1, 1), 0.0)):
+        a = sparse(rng, (512, 512), tile, sparsity)
+        assert error(pith.matmul(pith.dynamic(a, granularity), b), a, b) < TOLERANCE["float32"]
+        assert error(pith.matmul(b, pith.dynamic(a, granularity)), b, a) < TOLERANCE["float32"]
+
+
+def choice_of(a, b, granularity="auto"):
+    product, _, declared = prepare(pith.dynamic(a, granularity), b)
+    return product, dynamic_choice.choose(product, declared)
+
+
+def test_the_choice_follows_the_pattern():
+    rng = np.random.default_rng(4)
+    b = rng.standard_normal((1024, 1024)).astype(np.float32)
+    names = {}
+    for what, tile, sparsity in (("full", (1, 1), 0.0), ("rows", (1, 0), 0.9), ("tall", (32, 1), 0.95)):
+        names[what] = choice_of(sparse(rng, (1024, 1024), tile, sparsity), b)[1].decision.chosen.name
+    assert names["full"] == "dense"
+    assert names["rows"] == "rows"
+    assert names["tall"] in ("4x1", "8x1", "16x1", "32x1")
+
+
+def test_the_exact_count_may_still_say_dense(monkeypatch):
+    """A sample that misleads costs a detection, not a product."""
+    rng = np.random.default_rng(5)
+    a, b = (rng.standard_normal((1024, 1024)).astype(np.float32) for _ in range(2))
+    monkeypatch.setattr(dynamic_choice, "sampled_coverage", lambda x: dict.fromkeys(sampled_coverage(x), 0.99))
+    product, choice = choice_of(a, b)
+    assert choice.decision.chosen.name != "dense"
+    out = product.result()
+    assert dynamic_choice.run(product, choice, out) == "dense"
+    assert error(out, a, b) < TOLERANCE["float32"]
+
+
+def test_new_patterns_compile_nothing():
+    rng = np.random.default_rng(6)
+    b = rng.standard_normal((1024, 256)).astype(np.float32)
+    compiled = None
+    for sparsity in (0.99, 0.97, 0.98, 0.985):
+        a = sparse(rng, (1024, 1024), (32, 1), sparsity)
+        pith.matmul(pith.dynamic(a), b, variant="8x1 in place")
+        compiled = kernel_cache().stats.compiled if compiled is None else compiled
+    assert kernel_cache().stats.compiled == compiled
+
+
+def test_threshold():
+    rng = np.random.default_rng(7)
+    a, b = (rng.standard_normal((40, 40)).astype(np.float32) for _ in range(2))
+    a[3, 4] = np.nan
+    kept = np.where(np.abs(a) <= 1.0, 0, a)
+    for variant in ("auto", "dense", "1x1", "rows"):
+        out = pith.matmul(pith.dynamic(a, threshold=1.0), b, variant=variant)
+        assert np.isnan(out[3]).all()
+        rest = np.arange(40) != 3
+        assert error(out[rest], kept[rest], b) < TOLERANCE["float32"]
+
+
+def test_shapes():
+    rng = np.random.default_rng(8)
+    b = rng.standard_normal((8, 3)).astype(np.float32)
+    a = sparse(rng, (30, 8), (1, 1), 0.5).reshape(5, 6, 8)
+    assert np.allclose(pith.matmul(pith.dynamic(a), b, variant="1x1"), a @ b, atol=1e-5)
+    assert np.allclose(pith.matmul(pith.dynamic(a[0]), b[:, 0]), a[0] @ b[:, 0], atol=1e-5)
+    assert np.allclose(pith.matmul(a, pith.dynamic(b)), a @ b, atol=1e-5)
+    assert np.allclose(pith.matmul(a[0, 0], pith.dynamic(b)), a[0, 0] @ b, atol=1e-5)
+    assert np.allclose(pith.matmul(pith.dynamic(a[0].T.copy().T), b, variant="8x1"), a[0] @ b, atol=1e-5)
+    for shape, n in (((0, 8), 3), ((4, 0), 3), ((4, 8), 0)):
+        x, y = np.ones(shape, np.float32), np.ones((shape[1], n), np.float32)
+        for variant in ("auto", "1x1", "rows"):
+            assert np.array_equal(pith.matmul(pith.dynamic(x), y, variant=variant), x @ y)
+
+
+def test_memory_of_the_result_may_be_an_operand():
+    rng = np.random.default_rng(9)
+    a, b = sparse(rng, (32, 32), (1, 1), 0.5), rng.standard_normal((32, 32)).astype(np.float32)
+    want = a @ b
+    for variant in ("dense", "1x1 in place"):
+        x = b.copy()
+        pith.matmul(pith.dynamic(a), x, out=x, variant=variant)
+        assert np.allclose(x, want, atol=1e-4)
+
+
+def test_torch():
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(10)
+    a, b = sparse(rng, (64, 64), (1, 1), 0.9), rng.standard_normal((64, 64)).astype(np.float32)
+    out = pith.matmul(pith.dynamic(torch.from_numpy(a)), torch.from_numpy(b), variant="1x1")
+    assert isinstance(out, torch.Tensor) and error(out.numpy(), a, b) < TOLERANCE["float32"]
+    half = torch.from_numpy(a).bfloat16()
+    out = pith.matmul(pith.dynamic(half), torch.from_numpy(b).bfloat16())
+    assert out.dtype == torch.bfloat16
+
+
+def test_explain():
+    rng = np.random.default_rng(11)
+    a, b = sparse(rng, (1024, 1024), (32, 1), 0.95), rng.standard_normal((1024, 1024)).astype(np.float32)
+    lines = pith.explain(pith.dynamic(a), b).splitlines()
+    assert lines[0] == "1024x1024 f32, dynamic (auto), times 1024x1024"
+    assert lines[3].split() == ["candidate", "covered", "wasted", "predicted", "x"]
+    assert any(line.split()[0] == "dense" for line in lines[4:-2]) and lines[4].startswith("*")
+    assert lines[-1].startswith("runs ") and "as fast as dense" in lines[-1]
+    small = pith.explain(b[:8, :8], pith.dynamic(a[:8, :8]), measure=True)
+    assert "measured" in small and small.endswith("a sample takes longer than 5 % of the dense product")
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda a: pith.dynamic([1.0]), pith.ArgumentError, "expects a dense array, got list"),
+        (lambda a: pith.dynamic(a, "diagonal"), pith.ArgumentError, "got 'diagonal'"),
+        (lambda a: pith.dynamic(a, (0, 1)), pith.FormatError, "expects a granularity >= 1"),
+        (lambda a: pith.dynamic(a, threshold=-1.0), pith.ArgumentError, "expects a threshold >= 0"),
+        (lambda a: pith.matmul(pith.dynamic(a), a[:3]), pith.ShapeError, "inner sizes differ"),
+        (lambda a: pith.matmul(pith.dynamic(a), a[None]), pith.ShapeError, "expects a dynamic matrix"),
+        (lambda a: pith.matmul(pith.dynamic(a), a.astype(np.float64)), pith.DTypeError, "of one floating-point type"),
+        (lambda a: pith.matmul(pith.dynamic(a), a, variant="9"), pith.UnsupportedError, "no variant '9'"),
+        (lambda a: pith.matmul(pith.dynamic(a), a, out=a[:2]), pith.ShapeError, "expects row-major float32"),
+        (lambda a: pith.matmul(pith.dynamic(a), pith.compress(a, "csr")), pith.UnsupportedError, "stored sparse"),
+    ],
+)
+def test_errors(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call(np.eye(8, dtype=np.float32))
