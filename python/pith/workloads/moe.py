@@ -44,7 +44,7 @@ def grouped_matmul(
                [1. , 1. ]], dtype=float32)
     """
     task = _Routed.of(x, experts, gates, "pith.grouped_matmul")
-    parts = task.layer(task.slots(), w, "w", bias, "bias", activation)
+    parts = task.layer(task.slots(), w, "w", bias, "bias", activation, task.gates)
     return like(task.combined(parts), x)
 
 
@@ -77,7 +77,7 @@ def moe(
     """
     task = _Routed.of(x, experts, gates, "pith.moe")
     hidden = task.layer(task.slots(), w1, "w1", b1, "b1", activation)
-    return like(task.combined(task.layer(hidden, w2, "w2", b2, "b2", None)), x)
+    return like(task.combined(task.layer(hidden, w2, "w2", b2, "b2", gates=task.gates)), x)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,9 +122,16 @@ class _Routed:
         return out
 
     def layer(
-        self, rows: np.ndarray, w: Any, name: str, bias: Any, bias_name: str, activation: str | None
+        self,
+        rows: np.ndarray,
+        w: Any,
+        name: str,
+        bias: Any,
+        bias_name: str,
+        activation: str | None = None,
+        gates: np.ndarray | None = None,
     ) -> np.ndarray:
-        """``activation(rows @ w[expert] + bias[expert])`` for every slot, in the type that is computed in."""
+        """``gates * activation(rows @ w[expert] + bias[expert])`` for every slot, in the type that is computed in."""
         where = f"{self.where}: {name}"
         one_of(activation, tuple(ACTIVATIONS), "activation", self.where)
         weights = shaped(w, (-1, rows.shape[1], -1), self.x, where)
@@ -132,34 +139,35 @@ class _Routed:
         extras = []
         if bias is not None:
             extras.append(shaped(bias, (weights.shape[0], weights.shape[2]), self.x, f"{self.where}: {bias_name}"))
+        if gates is not None:
+            extras.append(gates.reshape(-1))
         Pattern.from_routing(self.experts, weights.shape[0])
         routing = np.empty((self.experts.size, 2), np.int32)
         routing[:, 0], routing[:, 1] = np.arange(self.experts.size), self.experts.reshape(-1)
         out = empty((self.experts.size, weights.shape[2]), COMPUTED_IN[element])
-        kernel = _grouped(float_element(rows, where), element, bias is not None, activation)
+        kernel = _grouped(float_element(rows, where), element, bias is not None, activation, gates is not None)
         kernel.native(routing, rows, weights, *extras, out)
         return out
 
     def combined(self, parts: np.ndarray) -> np.ndarray:
-        """The gated sum over the slots of every token, as an array like x."""
+        """The sum over the slots of every token, as an array like x."""
         tokens, k = self.experts.shape
-        if k == 1 and self.gates is None and parts.dtype == self.x.dtype:
+        if k == 1 and parts.dtype == self.x.dtype:
             return parts
         element = float_element(self.x, self.where)
         out = empty((tokens, parts.shape[1]), element)
-        gates = [] if self.gates is None else [self.gates]
-        _combine(element, self.gates is not None).native(parts.reshape(tokens, k, parts.shape[1]), *gates, out)
+        _combine(element).native(parts.reshape(tokens, k, parts.shape[1]), out)
         return out
 
 
 @functools.cache
-def _grouped(x: str, w: str, bias: bool, activation: str | None) -> Kernel:
-    return compile_source(grouped_source(x, w, bias, activation), "grouped")
+def _grouped(x: str, w: str, bias: bool, activation: str | None, gates: bool) -> Kernel:
+    return compile_source(grouped_source(x, w, bias, activation, gates), "grouped")
 
 
 @functools.cache
-def _combine(element: str, gates: bool) -> Kernel:
-    return compile_source(combine_source(element, gates), "combine")
+def _combine(element: str) -> Kernel:
+    return compile_source(combine_source(element), "combine")
 
 
 @functools.cache

@@ -11,8 +11,8 @@ _ROWS = 64
 _ROUTING = "!pith.pattern<[-1, -1], [1, 1]>"
 
 
-def grouped_source(x: str, w: str, bias: bool, activation: str | None) -> str:
-    """``out[s] = sum over e with (s, e) in routing of activation(x[s] @ w[e] + bias[e])``, rows of an expert packed.
+def grouped_source(x: str, w: str, bias: bool, activation: str | None, gates: bool) -> str:
+    """``out[s] = gates[s] * activation(x[s] @ w[e] + bias[e])`` for the one expert e that routing names with s.
 
     Args:
         x, w: element types; the result has the type that ``w``'s products are computed in.
@@ -20,8 +20,9 @@ def grouped_source(x: str, w: str, bias: bool, activation: str | None) -> str:
     t = COMPUTED_IN[w]
     rows, weights, sums = f"tensor<?x?x{x}>", f"tensor<?x?x?x{w}>", f"tensor<?x?x{t}>"
     tile_x, tile_w, tile_y = f"tensor<{_ROWS}x?x{x}>", f"tensor<1x?x?x{w}>", f"tensor<{_ROWS}x?x{t}>"
-    biases, tile_b = f"tensor<?x?x{w}>", f"tensor<1x?x{w}>"
-    inputs = [("x", rows, tile_x, "#x"), ("w", weights, tile_w, "#w")] + [("bias", biases, tile_b, "#b")] * bias
+    inputs = [("x", rows, tile_x, "#x"), ("w", weights, tile_w, "#w")]
+    inputs += [("bias", f"tensor<?x?x{w}>", f"tensor<1x?x{w}>", "#b")] * bias
+    inputs += [("gates", f"tensor<?x{w}>", f"tensor<{_ROWS}x{w}>", "#g")] * gates
     parameters = ", ".join(f'%{name}: {type_} {{pith.name = "{name}"}}' for name, type_, _, _ in inputs)
     arguments = ", ".join(f"%t{name}: {tile}" for name, _, tile, _ in inputs)
     operands = ", ".join(["%routing", *(f"%{name}" for name, *_ in inputs), "%init"])
@@ -29,13 +30,15 @@ def grouped_source(x: str, w: str, bias: bool, activation: str | None) -> str:
     maps = ", ".join([*(m for *_, m in inputs), "#y"])
     used = ", ".join("1" if i < len(inputs) else "0" for i in range(8))
     (wide_v, v), (wide_u, u) = widened("v", x, t), widened("u", w, t)
-    epilogue, result = _epilogue(w, t, bias, activation)
+    epilogue, result = _epilogue(w, t, bias, activation, gates)
     return f"""#x = affine_map<(s, n, e, k) -> (s, k)>
 #w = affine_map<(s, n, e, k) -> (e, k, n)>
 #b = affine_map<(s, n, e, k) -> (e, n)>
+#g = affine_map<(s, n, e, k) -> (s)>
 #y = affine_map<(s, n, e, k) -> (s, n)>
 #each = affine_map<(s, n) -> (s, n)>
 #one = affine_map<(s, n) -> (0, n)>
+#row = affine_map<(s, n) -> (s)>
 func.func @grouped(%routing: {_ROUTING} {{pith.name = "routing"}}, {parameters},
                    %out: memref<?x?x{t}> {{pith.name = "out"}}) {{
   %zero = arith.constant 0.0 : {t}
@@ -54,6 +57,7 @@ func.func @grouped(%routing: {_ROUTING} {{pith.name = "routing"}}, {parameters},
 {epilogue}    "pith.yield"(%{result}) : ({tile_y}) -> ()
   }}) {{indexing_maps = [{maps}], iterator_types = ["parallel", "parallel", "reduction", "reduction"],
       axes = array<i64: 0, 2>, tile = array<i64: {_ROWS}, 0, 1, 0>, micro_tile = array<i64: 1, 1>, accumulate = true,
+      pith.partition,
       operandSegmentSizes = array<i32: 1, 0, 0, {used}, 1>}} : ({types}) -> {sums}
   bufferization.materialize_in_destination %res in restrict writable %out : ({sums}, memref<?x?x{t}>) -> ()
   return
@@ -61,21 +65,15 @@ func.func @grouped(%routing: {_ROUTING} {{pith.name = "routing"}}, {parameters},
 """
 
 
-def combine_source(element: str, gates: bool) -> str:
-    """``out[t] = sum over j of gates[t, j] * parts[t, j]``; sums have the type that is computed in."""
+def combine_source(element: str) -> str:
+    """``out[t] = sum over j of parts[t, j]``; parts and sums have the type that is computed in."""
     t = COMPUTED_IN[element]
     parts, buffer, sums = f"tensor<?x?x?x{t}>", f"memref<?x?x{element}>", f"tensor<?x?x{t}>"
-    gate = f', %gates: tensor<?x?x{element}> {{pith.name = "gates"}}' if gates else ""
-    inputs = f"%parts, %gates : {parts}, tensor<?x?x{element}>" if gates else f"%parts : {parts}"
-    maps, scalar = ("#parts, #gates, #out", f", %g: {element}") if gates else ("#parts, #out", "")
-    widen, g = widened("g", element, t)
     result = "sum" if element == t else "res"
-    scaled = f"{widen}    %p = arith.mulf %v, %{g} : {t}\n" if gates else ""
     return f"""#parts = affine_map<(i, n, j) -> (i, j, n)>
-#gates = affine_map<(i, n, j) -> (i, j)>
 #out = affine_map<(i, n, j) -> (i, n)>
 #each = affine_map<(i, n) -> (i, n)>
-func.func @combine(%parts: {parts} {{pith.name = "parts"}}{gate}, %out: {buffer} {{pith.name = "out"}}) {{
+func.func @combine(%parts: {parts} {{pith.name = "parts"}}, %out: {buffer} {{pith.name = "out"}}) {{
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   %zero = arith.constant 0.0 : {t}
@@ -84,10 +82,10 @@ func.func @combine(%parts: {parts} {{pith.name = "parts"}}{gate}, %out: {buffer}
   %n = tensor.dim %dst, %c1 : tensor<?x?x{element}>
   %wide = tensor.empty(%m, %n) : {sums}
   %init = linalg.fill ins(%zero : {t}) outs({"%dst" if element == t else "%wide"} : {sums}) -> {sums}
-  %sum = linalg.generic {{indexing_maps = [{maps}], iterator_types = ["parallel", "parallel", "reduction"]}}
-      ins({inputs}) outs(%init : {sums}) {{
-  ^bb0(%v: {t}{scalar}, %s: {t}):
-{scaled}    %a = arith.addf %s, %{"p" if gates else "v"} : {t}
+  %sum = linalg.generic {{indexing_maps = [#parts, #out], iterator_types = ["parallel", "parallel", "reduction"]}}
+      ins(%parts : {parts}) outs(%init : {sums}) {{
+  ^bb0(%v: {t}, %s: {t}):
+    %a = arith.addf %s, %v : {t}
     linalg.yield %a : {t}
   }} -> {sums}
 {_narrowed(element, t)}  bufferization.materialize_in_destination %{result} in restrict writable %out
@@ -107,24 +105,28 @@ def _narrowed(element: str, t: str) -> str:
 """
 
 
-def _epilogue(w: str, t: str, bias: bool, activation: str | None) -> tuple[str, str]:
+def _epilogue(w: str, t: str, bias: bool, activation: str | None, gates: bool) -> tuple[str, str]:
     """The op behind the product of a tile, and the name of its result."""
-    if not bias and activation is None:
+    if not bias and activation is None and not gates:
         return "", "product"
-    tile, value = f"tensor<{_ROWS}x?x{t}>", "v"
-    inputs, maps = (f"%product, %tbias : {tile}, tensor<1x?x{w}>", "#each, #one, #each")
-    scalars, lines = f"%v: {t}, %b: {w}", ""
+    tile, value, lines = f"tensor<{_ROWS}x?x{t}>", "v", ""
+    inputs = [("product", tile, "#each", f"%v: {t}")]
+    inputs += [("tbias", f"tensor<1x?x{w}>", "#one", f"%b: {w}")] * bias
+    inputs += [("tgates", f"tensor<{_ROWS}x{w}>", "#row", f"%g: {w}")] * gates
     if bias:
         widen, b = widened("b", w, t)
         lines, value = f"{widen}    %biased = arith.addf %v, %{b} : {t}\n", "biased"
-    else:
-        inputs, maps, scalars = f"%product : {tile}", "#each, #each", f"%v: {t}"
     if activation is not None:
         lines += ACTIVATIONS[activation].format(z=value, t=t)
         value = "y"
-    text = f"""    %finished = linalg.generic {{indexing_maps = [{maps}], iterator_types = ["parallel", "parallel"]}}
-        ins({inputs}) outs(%ty : {tile}) {{
-    ^bb0({scalars}, %o: {t}):
+    if gates:
+        widen, g = widened("g", w, t)
+        lines += f"{widen}    %gated = arith.mulf %{value}, %{g} : {t}\n"
+        value = "gated"
+    operands, types = (", ".join(part) for part in zip(*((f"%{name}", type_) for name, type_, _, _ in inputs)))
+    text = f"""    %finished = linalg.generic {{indexing_maps = [{", ".join(m for _, _, m, _ in inputs)}, #each],
+        iterator_types = ["parallel", "parallel"]}} ins({operands} : {types}) outs(%ty : {tile}) {{
+    ^bb0({", ".join(scalar for *_, scalar in inputs)}, %o: {t}):
 {lines}    linalg.yield %{value} : {t}
     }} -> {tile}
 """
