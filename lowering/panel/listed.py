@@ -74,6 +74,7 @@ class ListedEmitter:
         finish: makes what is stored of what the product would store, for products without outer loops.
         finish_at: the same for any product: ``finish_at(point, out)`` for the product at ``point``, which stores in the
             matrix ``out``.
+        once: every place of the output is the place of one product only, outer loops that are summed over included.
 
     Attributes:
         unit: rows per position of the walk over rows.
@@ -91,13 +92,15 @@ class ListedEmitter:
         finish: Transform | None,
         loops: Loops,
         finish_at: Callable[[Point, ir.Value], Transform] | None = None,
+        once: bool = False,
     ):
         self.c, self.finish, self.loops, self.finish_at = c, finish, loops, finish_at
         self.lhs, self.rhs = (Operand(buffers[i], c.dims[i]) for i in (c.lhs, c.rhs))
         self.out = Operand(buffers[2], c.dims[2])
         self.shared = [d for d in c.outer if d in self.out.dims]
         self.summed = [d for d in c.outer if d not in self.out.dims]
-        self.clears, self.fresh = fresh and bool(self.summed), fresh and not self.summed
+        self.clears = fresh and bool(self.summed) and not once
+        self.fresh = fresh and not self.clears
         self.element = buffers[0].type.element_type
         size = 8 if isinstance(self.element, ir.F64Type) else 4
         self.vector = isa.vector_bytes // size

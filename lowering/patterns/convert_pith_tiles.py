@@ -49,6 +49,8 @@ class ConvertPithTilesPass(Pass):
     are dot products (``lowering/sampled/listed.py``). Elementwise ops on the result
     of a single product are computed before it is stored, and zeros it would be added to are only written where
     nothing is listed. So is one elementwise op behind the product in the body, on what is listed alone.
+    An op with the unit attribute ``pith.partition`` promises that its patterns name every place of the init exactly once
+    (a row per token and expert, say): what the init holds is not read then, and nothing is added to it.
 
     Requires: ``linalg.generic`` bodies (run ``linalg-generalize-named-ops``), before
     ``convert-pith-patterns-to-linalg``. Preserves: everything else, ``pit_tile`` inside loops. Does not do: element
@@ -111,16 +113,16 @@ def _emit(p: ListedProduct, isa: Isa, out: ir.Value, fresh: bool, finish: Transf
     inputs = [read_only_buffer(v) for v in c.op.inputs]
     buffers = [*(inputs[i] for i in p.body.factors), out]
     bound = BoundPatterns(p, _sizes(p, buffers))
-    if fresh:
+    if fresh and not p.is_partition:
         lanes = isa.vector_bytes // (8 if isinstance(out.type.element_type, ir.F64Type) else 4)
         filled = fill_rest(bound, out, finish or as_it_is, lanes)
         fresh = not (filled and p.summed)
-    fresh = fresh or p.body.replaces
+    fresh = fresh or p.body.replaces or p.is_partition
     loops, blocks = bound.loops(), bound.blocks()
     if blocks is None:
-        adds = p.tiling.accumulate and not (fresh and not p.summed)
+        adds = p.tiling.accumulate and not (fresh and (p.is_partition or not p.summed))
         finish_at = p.body.finish and finish_at_point(p, [*inputs, out], adds)
-        ListedEmitter(c, buffers, isa, fresh, finish, loops, finish_at).emit()
+        ListedEmitter(c, buffers, isa, fresh, finish, loops, finish_at, p.is_partition).emit()
     else:
         BlockEmitter(c, buffers, isa, fresh, finish, loops, blocks).emit()
 

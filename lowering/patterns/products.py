@@ -13,6 +13,10 @@ from ..linalg.contraction import DenseContraction, is_dense
 from .body import Body, match_body
 
 
+#: Unit attribute of a ``pit_tile`` whose patterns name every place of the init exactly once.
+PARTITION = "pith.partition"
+
+
 @dataclasses.dataclass(frozen=True)
 class Listing:
     """How one pattern restricts a product.
@@ -50,6 +54,11 @@ class ListedProduct:
     tiling: Tiling
     listings: tuple[Listing, ...]
     body: Body
+
+    @property
+    def is_partition(self) -> bool:
+        """The patterns name every place of the init exactly once."""
+        return PARTITION in self.product.op.operation.attributes
 
     @property
     def summed(self) -> tuple[int, ...]:
