@@ -10,7 +10,7 @@ import numpy as np
 
 from .errors import ArgumentError, DTypeError, ShapeError
 from .formats import Format
-from .formats.prune import Ranking
+from .formats.prune import Ranking, masked
 from .named_formats import in_the_words_of
 from .packing import prune_array
 from .packing import prune_mask as mask_array
@@ -154,7 +154,7 @@ class _Job:
     def pruned(self) -> np.ndarray:
         """The pruned array."""
         if self.target is not None:
-            return np.where(self.mask(), self.array.reshape(self.shape), self.array.dtype.type(0))
+            return masked(self.array.reshape(self.shape), self.mask())
         return prune_array(self.array, self.format, self.ranking, self.saliency).reshape(self.shape)
 
     def mask(self) -> np.ndarray:

@@ -119,9 +119,21 @@ def _block_scores(sums: list[np.ndarray]) -> np.ndarray:
     return sums[0] if len(sums) == 1 else sums[0] / np.maximum(sums[1], 1)
 
 
+def masked(array: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """``array`` with zeros where ``keep`` is False, whatever stood there.
+
+    >>> masked(np.array([1.0, np.nan, -np.inf]), np.array([True, False, False]))
+    array([1., 0., 0.])
+    """
+    if array.dtype.kind == "b" or array.dtype.itemsize not in (1, 2, 4, 8):
+        return np.where(keep, array, array.dtype.type(0))
+    bits = f"u{array.dtype.itemsize}"  # times 0 or 1: a third of the time of a choice
+    return np.multiply(np.ascontiguousarray(array).view(bits), keep, dtype=bits).view(array.dtype)
+
+
 def prune_array(dense: np.ndarray, fmt: Format) -> np.ndarray:
     """A copy of ``dense`` with everything ``fmt`` cannot keep set to zero (see :func:`keep_mask`)."""
-    return np.where(keep_mask(dense, fmt), dense, dense.dtype.type(0))
+    return masked(dense, keep_mask(dense, fmt))
 
 
 def elements_ranked(ranked: np.ndarray, ranking: Ranking, origin: list[int]) -> np.ndarray:
