@@ -72,7 +72,7 @@ def _products(module: ir.Module, match: Callable[[ir.OpView], _P | None]) -> lis
     found: list[_P] = []
 
     def visit(op: ir.Operation) -> ir.WalkResult:
-        if op.name == "pith.pit_tile" and op.parent.name == "func.func":
+        if op.name == "pith.pit_tile" and _runs_once(op):
             p = match(op.opview)
             if p is not None:
                 found.append(p)
@@ -80,6 +80,14 @@ def _products(module: ir.Module, match: Callable[[ir.OpView], _P | None]) -> lis
 
     module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
     return found
+
+
+def _runs_once(op: ir.Operation) -> bool:
+    """At the top of a function, or in branches there."""
+    above = op.parent
+    while above.name == "scf.if":
+        above = above.parent
+    return above.name == "func.func"
 
 
 def _lower(p: ListedProduct, isa: Isa) -> None:
