@@ -104,7 +104,7 @@ class BlockEmitter(ListedEmitter):
 
     def emit(self) -> None:
         self._pack_values()
-        super().emit()
+        self._emit_tasks()
 
     def _work(self) -> Index:
         per_column = b.product([self.blocks.count, self.blocks.rows * self.blocks.reds])

@@ -20,7 +20,7 @@ class DenseTile:
     """Accumulators of some rows by some lanes.
 
     Attributes:
-        lhs: ``(rows, reds)``, or ``(reds, rows)`` when ``lhs_transposed``.
+        lhs: ``(rows, reds)``.
         rows, reds: positions of the tile's rows and of the panel's, and what they are in ``lhs``.
         vectors: machine vectors per row of the tile.
     """
@@ -31,7 +31,6 @@ class DenseTile:
     variant: Variant
     vectors: int
     element: ir.Type
-    lhs_transposed: bool = False
 
     @property
     def type(self) -> ir.VectorType:
@@ -65,7 +64,7 @@ class DenseTile:
         def step(k: Index, accs: list[ir.Value]) -> list[ir.Value]:
             x = vector.load(self.type, panel.panels, [panel.number, b.value(k), b.value(column)])
             red = b.value(self.reds.at(k))
-            loaded = [self._load(b.value(row), red) for row in rows]
+            loaded = [memref.load(self.lhs, [b.value(row), red]) for row in rows]
             return [vector.fma(vector.broadcast(self.type, a), x, acc) for a, acc in zip(loaded, accs)]
 
         def some(count: int):
@@ -80,6 +79,3 @@ class DenseTile:
         whole = b.add(lo, b.mul(b.div(b.sub(hi, lo), self.unrolled), self.unrolled))
         accs = b.for_loop(lo, whole, some(self.unrolled), accs, step=self.unrolled)
         return b.for_loop(whole, hi, some(1), accs) if whole is not hi else accs
-
-    def _load(self, row: ir.Value, red: ir.Value) -> ir.Value:
-        return memref.load(self.lhs, [red, row] if self.lhs_transposed else [row, red])

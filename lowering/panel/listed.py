@@ -24,6 +24,7 @@ from ..isa import Isa
 from ..linalg.contraction import DenseContraction
 from ..transpose import Transform
 from .batch import Operand
+from .compact import COPIED_ROWS, Compact
 from .dense_product import DenseProduct
 from .dense_tile import DenseTile
 from .pack import Panel, clear_rows, pack_group
@@ -34,11 +35,16 @@ from .walk import Walk
 #: 1024^3 f32 with 1 % of 32x1 micro-tiles takes 0.99, 0.96, 1.50 and 2.61 ms with 32, 64, 128 and 256 (2026-11).
 GROUP_COLUMNS = 64
 
-#: Rows that make up for packing: a panel's row is packed in the time that four rows of the tile take to read it.
-PART_ROWS = 132
+#: Columns from which on a copy of the listed elements of ``lhs`` pays: an element is copied in about two cycles, and
+#: every 64 columns pass over it again.
+COMPACT_COLUMNS = 256
+
+#: Rows that make up for packing: a panel's row is packed in the time that four rows of the tile take to read it, 25
+#: where its elements are listed.
+PART_ROWS = 264
 
 #: Tasks there should be when there is work for so many.
-TASKS = 16
+TASKS = 8
 
 #: Indices of the outer loops.
 Point = Mapping[int, Index]
@@ -55,6 +61,9 @@ class Loops:
         rows, cols, reds: the walk of each at a point of the outer loops.
         most_rows, most_cols: positions that walks of rows and columns have at most.
         outer: the walk of every outer loop.
+        all_reds: positions of all walks of contracted coordinates together, where each has a list.
+        red_loops, row_loops: the outer loops that lists of contracted coordinates and of rows depend on, and how many
+            neighbours share a list.
     """
 
     rows: Callable[[Point], Walk]
@@ -63,6 +72,9 @@ class Loops:
     most_rows: Index
     most_cols: Index
     outer: dict[int, Walk]
+    all_reds: Index | None = None
+    red_loops: Mapping[int, int] = dataclasses.field(default_factory=dict)
+    row_loops: Mapping[int, int] = dataclasses.field(default_factory=dict)
 
 
 class ListedEmitter:
@@ -104,6 +116,7 @@ class ListedEmitter:
         self.element = buffers[0].type.element_type
         size = 8 if isinstance(self.element, ir.F64Type) else 4
         self.vector = isa.vector_bytes // size
+        self.compact: Compact | None = None
         self.narrow = dense_variant(self.vector, size, isa)
         self._use(dense_variant(c.static_size(c.col), size, isa))
 
@@ -114,6 +127,29 @@ class ListedEmitter:
         self.chunk = -(-CHUNK_ROWS // variant.rows) * variant.rows
 
     def emit(self) -> None:
+        self._compact_lhs()
+        self._emit_tasks()
+
+    def _compact_lhs(self) -> None:
+        """Copy what is read of ``lhs`` where its elements would be picked out of rows again and again."""
+        loops, columns = self.loops, self.c.static_size(self.c.col)
+        listed = loops.all_reds is not None and (columns is None or columns >= COMPACT_COLUMNS)
+        if not (listed or self.c.lhs_transposed):
+            return
+        own = [(d, loops.red_loops.get(d)) for d in self.lhs.dims if d not in (self.c.row, self.c.red)]
+        total = loops.all_reds if loops.all_reds is not None else self.rhs.size(self.c.red)
+        copy = self.compact = Compact.of(self.lhs, self.c.row, self.c.red, own, loops.reds, total)
+        outer = [d for d in self.c.outer if d in self.lhs.dims or d in (*loops.red_loops, *loops.row_loops)]
+        sizes = [loops.outer[d].count for d in outer]
+
+        def task(*at: ir.Value) -> None:
+            point = {d: loops.outer[d].at(i) for d, i in zip(outer, at[:-1])}
+            copy.fill(point, loops.rows(point).part(b.mul(at[-1], COPIED_ROWS), COPIED_ROWS))
+
+        chunks = b.ceildiv(loops.most_rows, COPIED_ROWS)
+        b.parallel_loop([*sizes, chunks], task, work=b.product([*sizes, loops.most_rows, total]))
+
+    def _emit_tasks(self) -> None:
         loops = self.loops
         sizes = [loops.outer[d].count for d in self.shared]
         groups = b.ceildiv(loops.most_cols, self.group * self.lanes)
@@ -186,12 +222,15 @@ class ListedEmitter:
         return first, b.minimum(b.add(first, self.group), panels)
 
     def _product(self, point: Point, rows: Walk, cols: Walk, reds: Walk) -> DenseProduct:
-        lhs = self.lhs.matrix(point, self.c.row, self.c.red)
         out = self.out.matrix(point, self.c.row, self.c.col)
+        if self.compact is None:
+            lhs, lhs_reds = self.lhs.matrix(point, self.c.row, self.c.red), reds
+        else:
+            lhs, lhs_reds = self.compact.matrix(point), Walk(reds.count)
 
         def tile(variant: Variant) -> DenseTile:
             vectors = max(1, variant.lanes // self.vector)
-            return DenseTile(lhs, rows, reds, variant, vectors, self.element, self.c.lhs_transposed)
+            return DenseTile(lhs, rows, lhs_reds, variant, vectors, self.element)
 
         return DenseProduct(
             tile(self.variant),

@@ -12,7 +12,6 @@ from pith.dialect.tiling import Tiling, bare_dim, tiling_of
 from ..linalg.contraction import DenseContraction, is_dense
 from .body import Body, match_body
 
-
 #: Unit attribute of a ``pit_tile`` whose patterns name every place of the init exactly once.
 PARTITION = "pith.partition"
 
@@ -92,7 +91,7 @@ def match_listed_product(op: ir.OpView) -> ListedProduct | None:
     if any(len(a) != len(b) or len(set(b)) != len(b) for a, b in zip(dims, bare)):
         return None
     found = [p for lhs in (0, 1) for p in _orientations(op, tiling, body, (bare[0], bare[1], bare[2]), lhs)]
-    return min(found, key=lambda p: p.product.cost, default=None)
+    return min(found, key=lambda p: (p.product.cost, p.blocks is None), default=None)
 
 
 def _orientations(op: ir.OpView, tiling: Tiling, body: Body, dims, lhs: int) -> Iterator[ListedProduct]:
@@ -101,7 +100,8 @@ def _orientations(op: ir.OpView, tiling: Tiling, body: Body, dims, lhs: int) -> 
     if not out <= mine | other or any(d in mine and d not in other | out for d in range(len(tiling.iterators))):
         return
     values = (*(op.inputs[i] for i in body.factors), op.init)
-    for row, col, red in itertools.product((mine & out) - other, (other & out) - mine, (mine & other) - out):
+    roles = ((mine & out) - other, (other & out) - mine, (mine & other) - out)
+    for row, col, red in itertools.product(*(sorted(r, reverse=True) for r in roles)):
         inner = ({row, red}, {col, red}, {row, col})
         if any(dims[i][-1] not in loops for i, loops in zip((lhs, 1 - lhs, 2), inner)):
             continue

@@ -78,7 +78,17 @@ class BoundPatterns:
         if (x := self.p.blocks) is not None:
             most_rows = b.ceildiv(most_rows, self.coordinates[x.pattern].granularity[x.rows])
             rows = lambda point: Walk(most_rows)  # noqa: E731
-        return Loops(rows, cols, reds, most_rows, self.most(c.col), outer)
+        listed = self.p.listing(c.red)
+        all_reds = None if listed is None else b.dim_size(self.lists[listed.pattern].ids, 0)
+        red_loops, row_loops = (self._keys(self.p.listing(d)) for d in (c.red, c.row))
+        return Loops(rows, cols, reds, most_rows, self.most(c.col), outer, all_reds, red_loops, row_loops)
+
+    def _keys(self, x: Listing | None) -> dict[int, int]:
+        """The loops that tell a pattern's lists apart, and how many of their indices share a list."""
+        if x is None:
+            return {}
+        granularity = self.coordinates[x.pattern].granularity
+        return {d: granularity[a] for a, d in enumerate(x.loops) if a != x.stream}
 
     def blocks(self) -> Blocks | None:
         """The blocks of rows that have lists of their own, if a pattern makes them."""

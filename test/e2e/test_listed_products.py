@@ -63,6 +63,7 @@ BATCHES = [
     ("bmk,kn->bmn", [("bm", [1, 4])]),
     ("bmk,bnk->bmn", [("bn", [1, 1])]),
     ("bmk,bkn->bmn", [("bk", [1, 1]), ("m", [1])]),
+    ("bmk,bkn->bmn", [("bk", [2, 1])]),  # two batches share a list
     ("bmk,bkn->bmn", [("b", [1])]),
     ("bhmk,bhnk->bhmn", [("bm", [1, 1]), ("n", [2])]),
     ("bhmk,bhnk->bhmn", [("hbm", [1, 2, 3])]),

@@ -1,0 +1,106 @@
+"""Copies of the left operand: listed contracted coordinates of a row side by side, columns turned to rows."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+from pith._mlir import ir, memref
+
+from .. import builder as b
+from ..builder import Index
+from ..transpose import copy_transposed
+from .batch import Operand
+from .walk import Walk
+
+#: Rows that one task copies.
+COPIED_ROWS = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Compact:
+    """A copy of the matrices of ``lhs``, row-major, as long as what is contracted.
+
+    Attributes:
+        lhs: the operand; ``row``, ``red``: its loops.
+        own: outer loops that tell matrices apart which share a list of contracted coordinates, each with the number of
+            its neighbours that do, or None for all.
+        reds: the walk over contracted coordinates at a point of the outer loops.
+        total: positions of all lists together.
+        buffer: flat; lists with their rows one after the other, as often as matrices share them.
+    """
+
+    lhs: Operand
+    row: int
+    red: int
+    own: tuple[tuple[int, int | None], ...]
+    reds: Callable[[Mapping[int, Index]], Walk]
+    total: Index
+    buffer: ir.Value
+
+    @classmethod
+    def of(
+        cls, lhs: Operand, row: int, red: int, own: Sequence[tuple[int, int | None]], reds, total: Index
+    ) -> "Compact":
+        """Room for the copy."""
+        sizes = [lhs.size(d) if share is None else share for d, share in own]
+        buffer = b.alloc([b.product([*sizes, lhs.size(row), total])], lhs.buffer.type.element_type)
+        return cls(lhs, row, red, tuple(own), reds, total, buffer)
+
+    def matrix(self, point: Mapping[int, Index]) -> ir.Value:
+        """``(rows, positions)`` at a point of the outer loops."""
+        walk, rows = self.reds(point), self.lhs.size(self.row)
+        number: Index = 0
+        for d, share in self.own:
+            size, index = (self.lhs.size(d), point[d]) if share is None else (share, b.mod(point[d], share))
+            number = b.add(b.mul(number, size), index)
+        first = walk.first if walk.is_listed else 0
+        offset = b.mul(b.add(b.mul(number, self.total), first), rows)
+        sizes, strides = [rows, walk.count], [walk.count, 1]
+        dynamic = ir.ShapedType.get_dynamic_size()
+        shape, steps = ([n if isinstance(n, int) else dynamic for n in ns] for ns in (sizes, strides))
+        layout = ir.StridedLayoutAttr.get(ir.ShapedType.get_dynamic_stride_or_offset(), steps)
+        type_ = ir.MemRefType.get(shape, self.buffer.type.element_type, layout)
+        return memref.ReinterpretCastOp(
+            type_,
+            self.buffer,
+            [b.value(offset)],
+            [n for n in sizes if not isinstance(n, int)],
+            [n for n in strides if not isinstance(n, int)],
+            [dynamic],
+            shape,
+            steps,
+        ).result
+
+    def fill(self, point: Mapping[int, Index], rows: Walk) -> None:
+        """Copy the rows that a walk passes."""
+        source, target = self.lhs.matrix(point, self.row, self.red), self.matrix(point)
+        walk = self.reds(point)
+        if not self.transposed:
+            b.for_loop(0, rows.count, lambda r: self._copy_row(source, target, b.value(rows.at(r)), walk))
+        elif rows.is_listed:
+            b.for_loop(0, rows.count, lambda r: self._copy_column(source, target, b.value(rows.at(r)), walk))
+        else:
+            copy_transposed(
+                source,
+                lambda p, r: [b.value(walk.at(p)), b.value(rows.at(r))],
+                target,
+                lambda r, p: [b.value(rows.at(r)), b.value(p)],
+                rows=walk.count,
+                cols=rows.count,
+            )
+
+    @property
+    def transposed(self) -> bool:
+        """``lhs`` holds its rows as columns."""
+        return self.lhs.dims.index(self.red) < self.lhs.dims.index(self.row)
+
+    def _copy_row(self, source: ir.Value, target: ir.Value, row: ir.Value, walk: Walk) -> None:
+        def one(p: Index) -> None:
+            memref.store(memref.load(source, [row, b.value(walk.at(p))]), target, [row, b.value(p)])
+
+        b.for_loop(0, walk.count, one)
+
+    def _copy_column(self, source: ir.Value, target: ir.Value, row: ir.Value, walk: Walk) -> None:
+        def one(p: Index) -> None:
+            memref.store(memref.load(source, [b.value(walk.at(p)), row]), target, [row, b.value(p)])
+
+        b.for_loop(0, walk.count, one)
