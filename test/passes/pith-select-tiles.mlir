@@ -65,3 +65,28 @@ func.func @encoded(%a: tensor<64x64xf32, #CSR>, %b: tensor<64x64xf32>, %c: tenso
   %0 = linalg.matmul ins(%a, %b : tensor<64x64xf32, #CSR>, tensor<64x64xf32>) outs(%c : tensor<64x64xf32>) -> tensor<64x64xf32>
   return %0 : tensor<64x64xf32>
 }
+
+// An operand marked as dynamic: the decision says which micro-tile to count, and up to what share of them it pays. With
+// a table that share is measured: 16x1 takes as long as dense at 46 % of the micro-tiles.
+// HIGH-LABEL: func.func @marked
+// UNKNOWN-LABEL: func.func @marked
+// UNKNOWN: pith.tile_decision = {break_even = {{[0-9.e-]+}} : f64
+// UNKNOWN-SAME: choice = "d2:4x1", sparsity = 9.000000e-01
+// TABLE-LABEL: func.func @marked
+// TABLE: pith.tile_decision = {break_even = 4.643000e-01 : f64
+// TABLE-SAME: choice = "d2:16x1"
+func.func @marked(%a: tensor<4096x4096xf32>, %b: tensor<4096x4096xf32>, %c: tensor<4096x4096xf32>) -> tensor<4096x4096xf32> {
+  %0 = linalg.matmul {pith.sparsity = 0.9 : f64, pith.dynamic = [{operand = 0, granularity = array<i64: 4, 1>}]}
+      ins(%a, %b : tensor<4096x4096xf32>, tensor<4096x4096xf32>) outs(%c : tensor<4096x4096xf32>) -> tensor<4096x4096xf32>
+  return %0 : tensor<4096x4096xf32>
+}
+
+// Of a marked operand only what its granularity cuts is packed: columns of A here, in whole.
+// HALF-LABEL: func.func @columns
+// HALF: micro_tile = array<i64: 0, 1>, name = "d2:*x1"
+// HALF-NOT: "d0:
+func.func @columns(%a: tensor<512x512xf32>, %b: tensor<512x512xf32>, %c: tensor<512x512xf32>) -> tensor<512x512xf32> {
+  %0 = linalg.matmul {pith.dynamic = [{operand = 0, granularity = array<i64: 0, 1>}]}
+      ins(%a, %b : tensor<512x512xf32>, tensor<512x512xf32>) outs(%c : tensor<512x512xf32>) -> tensor<512x512xf32>
+  return %0 : tensor<512x512xf32>
+}

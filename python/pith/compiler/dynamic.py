@@ -10,12 +10,17 @@ import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
 from ..patterns.check import granularity_of, threshold_of
-from ..runtime import dtype_name
+from ..runtime import dtype_name, num_threads
 from ..runtime.arrays import as_array
 from ..sparse import SparseTensor
 from .kernel import as_torch, is_torch
 
 _WHERE = "pith.matmul of a dynamic operand"
+
+#: Operands (types, shapes, element types, number of threads) whose product is not worth deciding, and how many of
+#: them are remembered: the library gets them without another look.
+_DENSE: set[tuple] = set()
+_REMEMBERED = 4096
 
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True)
@@ -80,15 +85,24 @@ def dynamic(x: Any = None, granularity: Any = "auto", threshold: float = 0.0) ->
 
 def multiply_dynamic(a: Any, b: Any, out: Any = None, variant: str = "auto") -> Any:
     """:func:`pith.matmul` where ``a`` or ``b`` is :class:`Dynamic`."""
+    x, y = _value(a), _value(b)
+    key = (type(x), type(y), x.shape, getattr(y, "shape", None), x.dtype, getattr(y, "dtype", None), num_threads())
+    if key in _DENSE and variant == "auto" and not _threshold(a, b) and (out is None or _fits(x, y, out)):
+        return x @ y if out is None else np.matmul(x, y, out=out)
     from .dynamic_choice import choose, named, run
 
     product, shape, granularity = prepare(a, b)
     target = product.result() if out is None else _target(out, shape, product)
-    run(product, choose(product, granularity) if variant == "auto" else named(product, variant), target)
+    choice = choose(product, granularity) if variant == "auto" else named(product, variant)
+    if choice.small and type(x) is type(y):
+        if len(_DENSE) >= _REMEMBERED:
+            _DENSE.clear()
+        _DENSE.add(key)
+    run(product, choice, target)
     if out is not None:
         return out
     result = target.reshape(shape)
-    return as_torch(result) if is_torch(_value(a)) or is_torch(_value(b)) else result
+    return as_torch(result) if is_torch(x) or is_torch(y) else result
 
 
 def prepare(a: Any, b: Any) -> tuple[Any, tuple[int, ...], Any]:
@@ -100,13 +114,11 @@ def prepare(a: Any, b: Any) -> tuple[Any, tuple[int, ...], Any]:
 
     left = isinstance(a, Dynamic)
     marked, other = (a, b) if left else (b, a)
-    if marked.value is None:
-        raise ArgumentError("expects an operand in pith.dynamic", where=_WHERE, hint="pith.dynamic(x)")
     if isinstance(other, SparseTensor):
         raise UnsupportedError(
             "one operand is stored sparse, the other one dynamic", where=_WHERE, hint="pass the dynamic one's .value"
         )
-    x, y = (as_array(v, f"{_WHERE}: operand {n}") for n, v in ((0, marked.value), (1, _value(other))))
+    x, y = (as_array(v, f"{_WHERE}: operand {n}") for n, v in ((0, _value(marked)), (1, _value(other))))
     element = dtype_name(x.dtype)
     if x.dtype != y.dtype or element not in ("f16", "bf16", "f32", "f64"):
         raise DTypeError(
@@ -121,8 +133,23 @@ def prepare(a: Any, b: Any) -> tuple[Any, tuple[int, ...], Any]:
     return Product(x, y, "left" if left else "right"), shape, marked.granularity
 
 
+def _fits(x: Any, y: Any, out: Any) -> bool:
+    """Whether NumPy writes to ``out`` as it is."""
+    if not (type(x) is type(out) is np.ndarray and out.dtype == x.dtype and out.flags.carray):
+        return False
+    return out.shape == (*x.shape[:-1], *y.shape[1:])
+
+
+def _threshold(a: Any, b: Any) -> float:
+    return (a if isinstance(a, Dynamic) else b).threshold
+
+
 def _value(operand: Any) -> Any:
-    return operand.value if isinstance(operand, Dynamic) else operand
+    if not isinstance(operand, Dynamic):
+        return operand
+    if operand.value is None:
+        raise ArgumentError("expects an operand in pith.dynamic", where=_WHERE, hint="pith.dynamic(x)")
+    return operand.value
 
 
 def _result_shape(x: tuple[int, ...], y: tuple[int, ...], left: bool) -> tuple[int, ...]:

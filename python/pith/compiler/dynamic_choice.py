@@ -51,12 +51,14 @@ class Choice:
         coverage: share of empty micro-tiles in the sample; empty when nothing was sampled.
         table: the measured times; None for an element type nobody measured.
         reason: why nothing was sampled, or an empty text.
+        small: the product is dense whatever the operands hold.
     """
 
     decision: Decision
     coverage: Coverage
     table: TileTable | None
     reason: str = ""
+    small: bool = False
 
 
 def choose(product: Product, granularity: Any) -> Choice:
@@ -68,7 +70,8 @@ def choose(product: Product, granularity: Any) -> Choice:
     nearest = table.nearest(extents)
     dense = nearest.table.dense * (math.prod(extents) / math.prod(nearest.table.extents))
     if dense < SMALL:
-        return _dense("too small: a sample takes longer than 5 % of the dense product", table, dense)
+        choice = _dense("too small: a sample takes longer than 5 % of the dense product", table, dense)
+        return dataclasses.replace(choice, small=True)
     if not x.flags.c_contiguous:
         return _dense("the dynamic operand is not row-major", table, dense)
 

@@ -23,7 +23,7 @@ BLOCKS = 6
 
 #: Rows (columns) that are empty in the blocks are looked at in so many places more before they count as empty;
 #: of so many of them.
-_LINES, _PLACES = 8, 256
+_LINES, _PLACES = 8, 64
 
 #: The phase of the sample moves from call to call, so no fixed pattern can hide between the blocks.
 _PHASE = itertools.count()
@@ -72,6 +72,9 @@ def _picks(count: int, phase: float) -> tuple[int, int]:
 def _empty(x: np.ndarray, axis: int, words: np.ndarray, first: int, step: int) -> float:
     """Share of whole rows (``axis`` 0) or columns that are empty: some of those empty in the blocks are read."""
     length = min(x.shape[axis], SIDE)
+    full = (1 << length) - 1
+    if int(np.bitwise_and.reduce(words)) & full == full:
+        return 0.0
     seen = np.unpackbits(words.view(np.uint8), bitorder="little").reshape(-1, SIDE)[:, :length]
     block, place = np.nonzero(seen == 0)
     if not block.size:

@@ -34,7 +34,7 @@ PACKED, IN_PLACE = "packed", "in place"
 DENSE_GAIN = 1.05
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Measured:
     """One measured problem.
 
@@ -77,11 +77,7 @@ class TileTable:
 
     def nearest(self, extents: Sequence[float]) -> Measured:
         """The measured problem whose sizes are nearest, in factors of two."""
-
-        def distance(m: Measured) -> float:
-            return sum(abs(math.log2(max(a, 1) / b)) for a, b in zip(extents, m.table.extents))
-
-        return min(self.measured, key=distance)
+        return _nearest(self, tuple(extents))
 
     def describe(self) -> str:
         """One line: where the numbers come from."""
@@ -99,6 +95,14 @@ class TileTable:
         measured = tuple(_measured_from(entry) for entry in data["measured"])
         fields = {n: data[n] for n in ("cpu", "isa", "threads", "element", "side")}
         return cls(**fields, measured=measured, origin=origin, facts=data.get("facts", {}))
+
+
+@functools.lru_cache(maxsize=4096)
+def _nearest(table: TileTable, extents: tuple[float, ...]) -> Measured:
+    def distance(m: Measured) -> float:
+        return sum(abs(math.log2(max(a, 1) / b)) for a, b in zip(extents, m.table.extents))
+
+    return min(table.measured, key=distance)
 
 
 def decide_tiles(
