@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import sys
 from typing import Any
 
 import numpy as np
 
+from ..compiler.dynamic import dynamic
 from ..compiler.einsum import einsum
-from ..compiler.kernel import Kernel, compile_source
+from ..compiler.matmul import matmul
 from ..errors import ArgumentError, ShapeError
 from ..patterns import Pattern, detect
-from .arguments import array_of, empty, float_element, like, shaped
-from .relu_ffn_ir import hidden_source
+from .arguments import array_of, float_element, like, shaped
 
-#: Rows up to which all of them share one list of active neurons.
-FEW_ROWS = 8
+#: Rows up to which all of them share one list of active neurons. For more, their elements are looked at.
+FEW_ROWS = 16
 
-#: Shares of active neurons up to which skipping the others is faster than a dense product, by number of rows: for few
-#: rows neurons that any row activates, for more the elements. Measured on a 2-core AVX2 machine (2026-11): time over
-#: dense is about 2.4 x share + 0.1 for one row, 12 x share + 0.15 for elements.
-FEW_SHARE, ELEMENT_SHARE = 0.2, 0.05
+#: Share of listed neurons up to which skipping the others is faster than the library's dense product, by number of
+#: rows: a dense product with one row is bound by reading the weights, and lists make that slower by a copy. Measured on
+#: a 2-core AVX2 machine (2026-11), 4096 x 1024 and 11008 x 4096.
+FEW_SHARES = {1: 0.2, 2: 0.45, 3: 0.7}
+FEW_SHARE = 0.9
+
+#: Element types that the library multiplies as fast as the processor can.
+_LIBRARY = (np.dtype(np.float32), np.dtype(np.float64))
 
 _WHERE = "pith.relu_ffn"
 
@@ -34,8 +37,9 @@ def relu_ffn(x: Any, w1: Any, b1: Any, w2: Any, b2: Any, *, threshold: Any = 0.0
         None; result: ``(..., out)``.
     Semantics: with ``threshold=0`` the result is that of the dense layer: what ReLU sets to zero contributes
         nothing (an infinity or NaN in a row of ``w2`` counts only where its neuron is active). NaN is active.
-        For a few rows the neurons active in any of them are listed, for more every active element. A larger
-        threshold is an approximation: activations up to it count as zero. f16 and bf16 are summed in f32.
+        For a few rows the neurons active in any of them are listed; for more, :func:`pith.matmul` of
+        :func:`pith.dynamic` chooses. A larger threshold is an approximation: activations up to it count as zero.
+        f16 and bf16 are summed in f32.
     Args:
         threshold: a number, or ``(hidden,)``: one per neuron.
         skip: True and False decide whether anything is skipped; None takes the dense product where too many neurons
@@ -54,7 +58,7 @@ def relu_ffn(x: Any, w1: Any, b1: Any, w2: Any, b2: Any, *, threshold: Any = 0.0
         array([[200.]], dtype=float32)
     """
     array = array_of(x, f"{_WHERE}: x")
-    element = float_element(array, f"{_WHERE}: x")
+    float_element(array, f"{_WHERE}: x")
     if not array.ndim:
         raise ShapeError("expects x of shape (..., in), got a number", where=_WHERE)
     first = shaped(w1, (array.shape[-1], -1), array, f"{_WHERE}: w1")
@@ -65,7 +69,7 @@ def relu_ffn(x: Any, w1: Any, b1: Any, w2: Any, b2: Any, *, threshold: Any = 0.0
     ]
     limits = _limits(threshold, first.shape[1], array)
     rows = array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
-    hidden = _hidden(rows, first, biases[0], limits, element)
+    hidden = _hidden(rows, first, biases[0], limits)
     out = _second(hidden, second, biases[1], skip)
     return like(out.reshape(*array.shape[:-1], second.shape[1]), x)
 
@@ -83,39 +87,40 @@ def _limits(threshold: Any, hidden: int, array: np.ndarray) -> np.ndarray | None
     return np.broadcast_to(values, (hidden,)).astype(array.dtype) if values.any() else None
 
 
-def _hidden(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, limits: np.ndarray | None, element: str) -> np.ndarray:
-    """The hidden layer. A product with few rows is bound by memory: the library's is as good as any."""
-    if 0 < x.shape[0] <= FEW_ROWS and element in ("f32", "f64"):
-        z = _product(x, w, b)
-        return np.where(z <= (0 if limits is None else limits), np.zeros((), z.dtype), z)
-    out = empty((x.shape[0], w.shape[1]), element)
-    extras = [v for v in (b, limits) if v is not None]
-    _kernel(element, b is not None, limits is not None).native(x, w, *extras, out)
-    return out
+def _hidden(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, limits: np.ndarray | None) -> np.ndarray:
+    """The hidden layer: a dense product, of the library where it has the element type."""
+    if x.dtype not in _LIBRARY:
+        z = einsum("tk,kh->th", x, w, bias=b, activation="relu")
+        return z if limits is None else np.where(z <= limits, np.zeros((), z.dtype), z)
+    z = _product(x, w, b)
+    if limits is not None:
+        return np.where(z <= limits, np.zeros((), z.dtype), z)
+    torch = sys.modules.get("torch")
+    return np.maximum(z, 0, out=z) if torch is None else torch.relu_(torch.from_numpy(z)).numpy()
 
 
 def _second(hidden: np.ndarray, w: np.ndarray, b: np.ndarray | None, skip: bool | None) -> np.ndarray:
-    """``hidden @ w + b``, dense or along the active neurons."""
-    few = hidden.shape[0] <= FEW_ROWS
-    most = None if skip else FEW_SHARE if few else ELEMENT_SHARE
-    active = None if skip is False else _active(hidden, few, most)
-    if active is None and hidden.dtype in (np.float32, np.float64):
-        out = _product(hidden, w, b)
-        if skip is False or np.isfinite(out[:1]).all():
+    """``hidden @ w + b``, dense or along what is active."""
+    library, few = hidden.dtype in _LIBRARY, hidden.shape[0] <= FEW_ROWS
+    if skip is False:
+        return _product(hidden, w, b) if library else einsum("th,hn->tn", hidden, w, bias=b)
+    active = detect(hidden, 1, axes=1) if few else None
+    if skip is None and library:
+        out = _chosen(hidden, w, b, active)
+        if out is not None and np.isfinite(out[:1]).all():  # else 0 may have met infinity
             return out
-        active = _active(hidden, few, None)  # 0 times infinity
-    where = None if active is None else {"h" if few else "th": active}
-    return einsum("th,hn->tn", hidden, w, where=where, bias=b)
+    if active is not None:
+        return einsum("th,hn->tn", hidden, w, where={"h": active}, bias=b)
+    return einsum("th,hn->tn", hidden, w, where={"th": detect(hidden, 1)}, bias=b)
 
 
-def _active(hidden: np.ndarray, few: bool, most: float | None) -> Pattern | None:
-    """The active neurons (``few``) or elements; None when more than a share ``most`` of them are active."""
-    if most is not None and not few:
-        step = max(hidden.shape[0] // 16, 1)
-        if np.count_nonzero(hidden[::step]) > most * hidden[::step].size:
-            return None
-    active = detect(hidden, 1, axes=1) if few else detect(hidden, 1)
-    return active if most is None or active.density <= most else None
+def _chosen(hidden: np.ndarray, w: np.ndarray, b: np.ndarray | None, active: Pattern | None) -> np.ndarray | None:
+    """What is predicted to be fastest where that may be the dense product; None for the listed neurons."""
+    if active is None:
+        out = matmul(dynamic(hidden), w)
+        return out if b is None else np.add(out, b, out=out)
+    most = FEW_SHARES.get(hidden.shape[0], FEW_SHARE)
+    return _product(hidden, w, b) if active.density > most else None
 
 
 def _product(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
@@ -125,8 +130,3 @@ def _product(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
         return x @ w if b is None else x @ w + b
     x, w = torch.from_numpy(x), torch.from_numpy(w)
     return (torch.mm(x, w) if b is None else torch.addmm(torch.from_numpy(b), x, w)).numpy()
-
-
-@functools.cache
-def _kernel(element: str, bias: bool, limits: bool) -> Kernel:
-    return compile_source(hidden_source(element, bias, limits), "hidden")
