@@ -12,7 +12,7 @@ from ..compiler.dynamic import dynamic
 from ..compiler.einsum import einsum
 from ..compiler.matmul import matmul
 from ..errors import ArgumentError, ShapeError
-from ..patterns import Pattern, detect
+from ..patterns import detect
 from .arguments import array_of, float_element, like, shaped
 
 #: Rows up to which all of them share one list of active neurons. For more, their elements are looked at.
@@ -76,6 +76,8 @@ def relu_ffn(x: Any, w1: Any, b1: Any, w2: Any, b2: Any, *, threshold: Any = 0.0
 
 def _limits(threshold: Any, hidden: int, array: np.ndarray) -> np.ndarray | None:
     """What activations must exceed, one number per neuron; None for zero."""
+    if isinstance(threshold, (int, float)) and threshold == 0:
+        return None
     values = np.asarray(array_of(threshold, f"{_WHERE}: threshold") if hasattr(threshold, "shape") else threshold)
     if values.dtype.kind not in "fiu" or values.shape not in ((), (hidden,)):
         raise ShapeError(
@@ -104,23 +106,22 @@ def _second(hidden: np.ndarray, w: np.ndarray, b: np.ndarray | None, skip: bool 
     library, few = hidden.dtype in _LIBRARY, hidden.shape[0] <= FEW_ROWS
     if skip is False:
         return _product(hidden, w, b) if library else einsum("th,hn->tn", hidden, w, bias=b)
-    active = detect(hidden, 1, axes=1) if few else None
     if skip is None and library:
-        out = _chosen(hidden, w, b, active)
-        if out is not None and np.isfinite(out[:1]).all():  # else 0 may have met infinity
+        out = _chosen(hidden, w, b, few)
+        if out is not None and math.isfinite(out[0].sum() if len(out) else 0):  # else 0 may have met infinity
             return out
-    if active is not None:
-        return einsum("th,hn->tn", hidden, w, where={"h": active}, bias=b)
-    return einsum("th,hn->tn", hidden, w, where={"th": detect(hidden, 1)}, bias=b)
+    where = {"h": detect(hidden, 1, axes=1)} if few else {"th": detect(hidden, 1)}
+    return einsum("th,hn->tn", hidden, w, where=where, bias=b)
 
 
-def _chosen(hidden: np.ndarray, w: np.ndarray, b: np.ndarray | None, active: Pattern | None) -> np.ndarray | None:
-    """What is predicted to be fastest where that may be the dense product; None for the listed neurons."""
-    if active is None:
+def _chosen(hidden: np.ndarray, w: np.ndarray, b: np.ndarray | None, few: bool) -> np.ndarray | None:
+    """What is predicted to be fastest where that may be the dense product; None for listing the active neurons."""
+    if not few:
         out = matmul(dynamic(hidden), w)
         return out if b is None else np.add(out, b, out=out)
-    most = FEW_SHARES.get(hidden.shape[0], FEW_SHARE)
-    return _product(hidden, w, b) if active.density > most else None
+    active = np.count_nonzero(hidden if len(hidden) == 1 else hidden.any(0))
+    most = FEW_SHARES.get(len(hidden), FEW_SHARE) * hidden.shape[1]
+    return _product(hidden, w, b) if active > most else None
 
 
 def _product(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
