@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 from pith._mlir import arith, ir
 from pith._mlir import math as math_dialect
@@ -32,7 +33,7 @@ from ..transpose import copy_transposed
 from .cuts import Cuts, cut_queries
 from .keys import BlockLists, block_stream, flag_tokens, interval_stream, sort_blocks, token_stream
 from .meeting import Meeting
-from .operands import Blocking, Operands, load, scratch, store
+from .operands import Blocking, Operands, load, scratch, store, strides_of
 from .queries import LO, REACH_LO, QueryBlock
 from .tile import Softmax
 
@@ -47,12 +48,12 @@ def emit_attention(op: AttentionOp, isa: Isa) -> Operands:
     kernel = _Kernel(o, blocking, flags, lists, cuts)
     per_key = b.product([o.batch, o.heads, (o.depth + o.width) // blocking.lanes + 1])
     work = b.product([per_key, o.queries, b.minimum(o.keys, 256)])
-    b.parallel_loop([o.batch, o.heads, kernel.tasks], kernel.task, work)
+    kernel.run(kernel.tasks, kernel.task, work)
     if o.global_tokens is not None:
         tokens = b.dim_size(o.global_tokens, 1)
         kernel = dataclasses.replace(kernel, blocking=blocking.narrow())
-        sizes = [o.batch, o.heads, b.ceildiv(tokens, kernel.blocking.queries)]
-        b.parallel_loop(sizes, kernel.token_task, b.product([per_key, tokens, o.keys]))
+        count = b.ceildiv(tokens, kernel.blocking.queries)
+        kernel.run(count, kernel.token_task, b.product([per_key, tokens, o.keys]))
     return o
 
 
@@ -65,6 +66,24 @@ class _Kernel:
     flags: ir.Value | None
     lists: BlockLists | None
     cuts: Cuts | None
+
+    def run(self, count: Index, task: Callable[[ir.Value, ir.Value, ir.Value], None], work: Index) -> None:
+        """``task(sequence, head, number)`` for ``count`` numbers per head, in the order that memory has.
+
+        Where heads lie side by side, those of one block come after each other and find each other's cache lines;
+        else the blocks of one head do, whose keys overlap.
+        """
+        heads, count = b.value(self.operands.heads), b.value(count)
+        head_stride, row_stride = strides_of(self.operands.key)[1:3]
+        interleaved = b.less(head_stride, row_stride)
+        inner = arith.select(interleaved, heads, count)
+
+        def one(batch: ir.Value, number: ir.Value) -> None:
+            outer, rest = arith.divui(number, inner), arith.remui(number, inner)
+            head, block = (arith.select(interleaved, *pair) for pair in ((rest, outer), (outer, rest)))
+            task(batch, head, block)
+
+        b.parallel_loop([self.operands.batch, b.mul(heads, count)], one, work)
 
     @property
     def parts(self) -> int:

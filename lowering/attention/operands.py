@@ -167,6 +167,11 @@ def load_signed(buffer: ir.Value, at: Sequence[Index]) -> ir.Value:
     return arith.index_cast(ir.IndexType.get(), load(buffer, at))
 
 
+def strides_of(buffer: ir.Value) -> list[ir.Value]:
+    """The strides of a memref."""
+    return list(memref.ExtractStridedMetadataOp(buffer).strides)
+
+
 def scratch(shape: Sequence[int], element: ir.Type) -> ir.Value:
     """Memory of one task, on the stack."""
     return memref.alloca(ir.MemRefType.get(list(shape), element), [], [], alignment=64)
