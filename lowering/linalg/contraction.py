@@ -106,18 +106,28 @@ def _orient(op: ir.OpView, dims: tuple[tuple[int, ...], ...], lhs: int) -> Dense
     return None
 
 
-def multiplies_and_adds(op: ir.OpView) -> bool:
-    """The body of a ``linalg.generic`` of three operands adds the product of its inputs to the output."""
+#: What may bring a factor to the type of the sums.
+_WIDENING = ("arith.extf", "arith.extsi")
+
+
+def multiplies_and_adds(op: ir.OpView, widens: bool = False) -> bool:
+    """The body of a ``linalg.generic`` of three operands adds the product of its inputs to the output.
+
+    ``widens``: factors may be widened before, and may be integers.
+    """
     block = op.regions[0].blocks[0]
-    operations = list(block.operations)
-    if [o.operation.name for o in operations] != ["arith.mulf", "arith.addf", "linalg.yield"]:
+    operations = [o.operation for o in block.operations]
+    widened = {o.results[0]: o.operands[0] for o in operations if widens and o.name in _WIDENING}
+    rest = [o for o in operations if not (widens and o.name in _WIDENING)]
+    kinds = ("f", "i") if widens else ("f",)
+    if [o.name for o in rest] not in [[f"arith.mul{k}", f"arith.add{k}", "linalg.yield"] for k in kinds]:
         return False
-    product, total, _ = operations
+    product, total, end = rest
     lhs, rhs, out = block.arguments
     return (
-        set(product.operands) == {lhs, rhs}
+        {widened.get(v, v) for v in product.operands} == {lhs, rhs}
         and set(total.operands) == {product.results[0], out}
-        and list(operations[-1].operands) == [total.results[0]]
+        and list(end.operands) == [total.results[0]]
     )
 
 

@@ -25,6 +25,7 @@ from ..builder import Index
 from ..isa import Isa
 from ..linalg.contraction import DenseContraction
 from ..transpose import Transform, tile_width
+from .arithmetic import convert, multiply_add
 from .listed import ListedEmitter, Loops, Point, Runner
 from .pack import Panel
 from .variant import PANEL_BYTES, Variant, fitting_lanes
@@ -88,8 +89,9 @@ class BlockEmitter(ListedEmitter):
         finish: Transform | None,
         loops: Loops,
         blocks: Blocks,
+        sums: ir.Type | None = None,
     ):
-        super().__init__(c, buffers, isa, fresh, finish, loops)
+        super().__init__(c, buffers, isa, fresh, finish, loops, sums=sums)
         self.blocks, self.unit = blocks, blocks.rows
         size = 8 if isinstance(self.element, ir.F64Type) else 4
         self._use(block_variant(blocks.rows, c.static_size(c.col), size, isa))
@@ -148,7 +150,8 @@ class BlockEmitter(ListedEmitter):
         deep, most = self.blocks.reds, (self.out.size(self.c.row), self.rhs.size(self.c.red))
 
         def load(row: Index, red: Index) -> ir.Value:
-            return memref.load(lhs, [b.value(i) for i in ((red, row) if self.c.lhs_transposed else (row, red))])
+            at = (red, row) if self.c.lhs_transposed else (row, red)
+            return convert(memref.load(lhs, [b.value(i) for i in at]), self.element)
 
         def guarded(row: Index, red: Index) -> ir.Value:
             inside = arith.andi(b.less(row, most[0]), b.less(red, most[1]))
@@ -248,7 +251,7 @@ class BlockEmitter(ListedEmitter):
         def one(at: Index, red: Index, accs: list[ir.Value]) -> list[ir.Value]:
             x = vector.load(type_, panel.panels, [panel.number, b.value(red), b.value(0)])
             scalars = [memref.load(self.values, [b.value(b.add(at, r))]) for r in range(rows)]
-            return [vector.fma(vector.broadcast(type_, a), x, acc) for a, acc in zip(scalars, accs)]
+            return [multiply_add(vector.broadcast(type_, a), x, acc) for a, acc in zip(scalars, accs)]
 
         def entry(e: Index, accs: list[ir.Value]) -> list[ir.Value]:
             red = b.mul(b.load_index(self.blocks.coordinates, b.add(first, e)), depth)

@@ -3,11 +3,12 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
-from pith._mlir import ir, memref
+from pith._mlir import ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
-from ..transpose import copy_transposed
+from ..transpose import copy_transposed, tile_width
+from .arithmetic import convert
 from .batch import Operand
 from .walk import Walk
 
@@ -38,11 +39,18 @@ class Compact:
 
     @classmethod
     def of(
-        cls, lhs: Operand, row: int, red: int, own: Sequence[tuple[int, int | None]], reds, total: Index
+        cls,
+        lhs: Operand,
+        row: int,
+        red: int,
+        own: Sequence[tuple[int, int | None]],
+        reds: Callable[[Mapping[int, Index]], Walk],
+        total: Index,
+        element: ir.Type,
     ) -> "Compact":
-        """Room for the copy."""
+        """Room for the copy, in a type as wide as that of ``lhs`` or wider."""
         sizes = [lhs.size(d) if share is None else share for d, share in own]
-        buffer = b.alloc([b.product([*sizes, lhs.size(row), total])], lhs.buffer.type.element_type)
+        buffer = b.alloc([b.product([*sizes, lhs.size(row), total])], element)
         return cls(lhs, row, red, tuple(own), reds, total, buffer)
 
     def matrix(self, point: Mapping[int, Index]) -> ir.Value:
@@ -86,6 +94,7 @@ class Compact:
                 lambda r, p: [b.value(rows.at(r)), b.value(p)],
                 rows=walk.count,
                 cols=rows.count,
+                transform=lambda value, _: self._convert(value),
             )
 
     @property
@@ -94,13 +103,25 @@ class Compact:
         return self.lhs.dims.index(self.red) < self.lhs.dims.index(self.row)
 
     def _copy_row(self, source: ir.Value, target: ir.Value, row: ir.Value, walk: Walk) -> None:
-        def one(p: Index) -> None:
-            memref.store(memref.load(source, [row, b.value(walk.at(p))]), target, [row, b.value(p)])
+        def some(p: Index, lanes: int) -> None:
+            here, there = [row, b.value(walk.at(p))], [row, b.value(p)]
+            if lanes == 1:
+                memref.store(self._convert(memref.load(source, here)), target, there)
+            else:
+                value = vector.load(ir.VectorType.get([lanes], source.type.element_type), source, here)
+                vector.store(self._convert(value), target, there)
 
-        b.for_loop(0, walk.count, one)
+        if walk.is_listed:
+            b.for_loop(0, walk.count, lambda p: some(p, 1))
+        else:
+            b.by_vectors(walk.count, tile_width(self.buffer.type.element_type), some)
 
     def _copy_column(self, source: ir.Value, target: ir.Value, row: ir.Value, walk: Walk) -> None:
         def one(p: Index) -> None:
-            memref.store(memref.load(source, [b.value(walk.at(p)), row]), target, [row, b.value(p)])
+            value = memref.load(source, [b.value(walk.at(p)), row])
+            memref.store(self._convert(value), target, [row, b.value(p)])
 
         b.for_loop(0, walk.count, one)
+
+    def _convert(self, value: ir.Value) -> ir.Value:
+        return convert(value, self.buffer.type.element_type)

@@ -6,6 +6,7 @@ from pith._mlir import ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
+from .arithmetic import multiply_add
 from .pack import Panel
 from .stream import BLOCK_OPERATIONS
 from .variant import Variant
@@ -65,7 +66,7 @@ class DenseTile:
             x = vector.load(self.type, panel.panels, [panel.number, b.value(k), b.value(column)])
             red = b.value(self.reds.at(k))
             loaded = [memref.load(self.lhs, [b.value(row), red]) for row in rows]
-            return [vector.fma(vector.broadcast(self.type, a), x, acc) for a, acc in zip(loaded, accs)]
+            return [multiply_add(vector.broadcast(self.type, a), x, acc) for a, acc in zip(loaded, accs)]
 
         def some(count: int):
             def body(k: Index, *accs: ir.Value) -> list[ir.Value]:

@@ -87,6 +87,7 @@ class ListedEmitter:
         finish_at: the same for any product: ``finish_at(point, out)`` for the product at ``point``, which stores in the
             matrix ``out``.
         once: every place of the output is the place of one product only, outer loops that are summed over included.
+        sums: element type of panels and accumulators, by default that of the operands.
 
     Attributes:
         unit: rows per position of the walk over rows.
@@ -105,6 +106,7 @@ class ListedEmitter:
         loops: Loops,
         finish_at: Callable[[Point, ir.Value], Transform] | None = None,
         once: bool = False,
+        sums: ir.Type | None = None,
     ):
         self.c, self.finish, self.loops, self.finish_at = c, finish, loops, finish_at
         self.lhs, self.rhs = (Operand(buffers[i], c.dims[i]) for i in (c.lhs, c.rhs))
@@ -113,7 +115,7 @@ class ListedEmitter:
         self.summed = [d for d in c.outer if d not in self.out.dims]
         self.clears = fresh and bool(self.summed) and not once
         self.fresh = fresh and not self.clears
-        self.element = buffers[0].type.element_type
+        self.element = sums or buffers[0].type.element_type
         size = 8 if isinstance(self.element, ir.F64Type) else 4
         self.vector = isa.vector_bytes // size
         self.compact: Compact | None = None
@@ -131,14 +133,15 @@ class ListedEmitter:
         self._emit_tasks()
 
     def _compact_lhs(self) -> None:
-        """Copy what is read of ``lhs`` where its elements would be picked out of rows again and again."""
+        """Copy what is read of ``lhs`` where its elements would be picked out of rows, or widened, again and again."""
         loops, columns = self.loops, self.c.static_size(self.c.col)
         listed = loops.all_reds is not None and (columns is None or columns >= COMPACT_COLUMNS)
-        if not (listed or self.c.lhs_transposed):
+        narrow = self.lhs.buffer.type.element_type != self.element
+        if not (listed or narrow or self.c.lhs_transposed):
             return
         own = [(d, loops.red_loops.get(d)) for d in self.lhs.dims if d not in (self.c.row, self.c.red)]
         total = loops.all_reds if loops.all_reds is not None else self.rhs.size(self.c.red)
-        copy = self.compact = Compact.of(self.lhs, self.c.row, self.c.red, own, loops.reds, total)
+        copy = self.compact = Compact.of(self.lhs, self.c.row, self.c.red, own, loops.reds, total, self.element)
         outer = [d for d in self.c.outer if d in self.lhs.dims or d in (*loops.red_loops, *loops.row_loops)]
         sizes = [loops.outer[d].count for d in outer]
 

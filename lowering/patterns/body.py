@@ -43,11 +43,13 @@ class Body:
         factors: the two inputs that are multiplied.
         replaces: what the init holds where something is listed does not matter.
         finish: makes the new tile of the sums, None where they are it.
+        sums: type of the sums.
     """
 
     factors: tuple[int, int]
     replaces: bool
     finish: Finish | None
+    sums: ir.Type
 
     @property
     def is_whole(self) -> bool:
@@ -60,7 +62,7 @@ def match_body(op: ir.OpView, tiling: Tiling) -> Body | None:
     block = op.operation.regions[0].blocks[0]
     *before, end = block.operations
     arguments = list(block.arguments)
-    products = [o for o in before if is_generic(o) and multiplies_and_adds(o)]
+    products = [o for o in before if is_generic(o) and len(o.operands) == 3 and multiplies_and_adds(o, widens=True)]
     if len(products) != 1 or any(o.operation.name not in _SETUP for o in before):
         return None
     (product,), last = products, before[-1]
@@ -80,7 +82,8 @@ def match_body(op: ir.OpView, tiling: Tiling) -> Body | None:
     ends = None if finish is None else _match_finish(finish, product.results[0], arguments, tiling)
     if finish is not None and ends is None:
         return None
-    return Body((min(factors), max(factors)), closed and not tiling.accumulate, ends)
+    sums = product.results[0].type.element_type
+    return Body((min(factors), max(factors)), closed and not tiling.accumulate, ends, sums)
 
 
 def finish_at_point(
@@ -134,7 +137,7 @@ def _is_whole_sum(tiling: Tiling, closed: bool) -> bool:
     """Whether a body that starts from zeros and ends with the stored value sees all terms of a sum at once."""
     if not closed and not tiling.accumulate:
         return False
-    packed = {tiling.axes[a] for a in tiling.packed_axes}
+    packed = {tiling.axes[a] for a in tiling.packed_axes if a is not None}
     reductions = [d for d, kind in enumerate(tiling.iterators) if kind == REDUCTION]
     return all(
         not tiling.tile[d] or (tiling.accumulate and tiling.tile[d] == 1 and d not in packed) for d in reductions

@@ -53,8 +53,8 @@ class ConvertPithTilesPass(Pass):
     (a row per token and expert, say): what the init holds is not read then, and nothing is added to it.
 
     Requires: ``linalg.generic`` bodies (run ``linalg-generalize-named-ops``), before
-    ``convert-pith-patterns-to-linalg``. Preserves: everything else, ``pit_tile`` inside loops. Does not do: element
-    types other than f32 and f64, bodies of more than a product. Cost: linear.
+    ``convert-pith-patterns-to-linalg``. Preserves: everything else, ``pit_tile`` inside loops. Does not do: sums
+    in other types than f32, f64 and i32. Cost: linear.
     """
 
     name: ClassVar[str] = "convert-pith-tiles-to-panels"
@@ -130,9 +130,9 @@ def _emit(p: ListedProduct, isa: Isa, out: ir.Value, fresh: bool, finish: Transf
     if blocks is None:
         adds = p.tiling.accumulate and not (fresh and (p.is_partition or not p.summed))
         finish_at = p.body.finish and finish_at_point(p, [*inputs, out], adds)
-        ListedEmitter(c, buffers, isa, fresh, finish, loops, finish_at, p.is_partition).emit()
+        ListedEmitter(c, buffers, isa, fresh, finish, loops, finish_at, p.is_partition, p.body.sums).emit()
     else:
-        BlockEmitter(c, buffers, isa, fresh, finish, loops, blocks).emit()
+        BlockEmitter(c, buffers, isa, fresh, finish, loops, blocks, p.body.sums).emit()
 
 
 def _sizes(p: ListedProduct, buffers: list[ir.Value]) -> dict[int, Index]:

@@ -75,14 +75,13 @@ class ListedProduct:
 
 
 def match_listed_product(op: ir.OpView) -> ListedProduct | None:
-    """Recognise a ``pith.pit_tile`` whose body is a product of two dense float matrices; the cheapest orientation."""
+    """Recognise a ``pith.pit_tile`` whose body is a product of two dense matrices; the cheapest orientation."""
     tiling = tiling_of(op)
     body = match_body(op, tiling)
     if body is None:
         return None
     operands = [*(op.inputs[i] for i in body.factors), op.init]
-    types = {v.type.element_type for v in operands}
-    if len(types) != 1 or not isinstance(next(iter(types)), (ir.F32Type, ir.F64Type)):
+    if not _is_known([v.type.element_type for v in operands], body):
         return None
     if any(not is_dense(v.type) for v in operands):
         return None
@@ -92,6 +91,17 @@ def match_listed_product(op: ir.OpView) -> ListedProduct | None:
         return None
     found = [p for lhs in (0, 1) for p in _orientations(op, tiling, body, (bare[0], bare[1], bare[2]), lhs)]
     return min(found, key=lambda p: (p.product.cost, p.blocks is None), default=None)
+
+
+def _is_known(types: list[ir.Type], body: Body) -> bool:
+    """The kernels know the element types of factors and init: sums of their own type, or of a wider one."""
+    lhs, rhs, out = types
+    if lhs != rhs or (out != body.sums and body.finish is None):
+        return False
+    narrow = {ir.F32Type: (ir.F16Type, ir.BF16Type)}.get(type(body.sums), ())
+    if isinstance(body.sums, ir.IntegerType):
+        return body.sums.width == 32 and isinstance(lhs, ir.IntegerType) and lhs.width in (8, 16, 32)
+    return isinstance(lhs, narrow) or (lhs == body.sums and isinstance(lhs, (ir.F32Type, ir.F64Type)))
 
 
 def _orientations(op: ir.OpView, tiling: Tiling, body: Body, dims, lhs: int) -> Iterator[ListedProduct]:
@@ -105,9 +115,9 @@ def _orientations(op: ir.OpView, tiling: Tiling, body: Body, dims, lhs: int) -> 
         inner = ({row, red}, {col, red}, {row, col})
         if any(dims[i][-1] not in loops for i, loops in zip((lhs, 1 - lhs, 2), inner)):
             continue
-        if body.is_whole and tiling.tile[red]:
-            continue
         outer = tuple(d for d in range(len(tiling.iterators)) if d not in (row, col, red))
+        if body.is_whole and (tiling.tile[red] or any(d not in out and not tiling.tile[d] for d in outer)):
+            continue  # the body finishes sums that a kernel would have parts of
         product = DenseContraction(op, dims, lhs, row, col, red, outer, values)
         listings = [_listing(product, i, tiling) for i in range(len(tiling.patterns))]
         known = tuple(x for x in listings if x is not None)

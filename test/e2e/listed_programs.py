@@ -23,6 +23,8 @@ class ListedProgram:
         sizes: per letter; ``dynamic`` leaves all of them to run time.
         fresh: the result starts from zeros.
         relu: a bias over the result's last dimension is added, then negative results become zero.
+        element: of the sums and of the result.
+        factor: element type of the operands where that is a narrower one.
     """
 
     equation: str
@@ -32,6 +34,7 @@ class ListedProgram:
     dynamic: bool = False
     relu: bool = False
     element: str = "f32"
+    factor: str = ""
 
     @property
     def terms(self) -> tuple[str, str, str]:
@@ -50,8 +53,14 @@ class ListedProgram:
         size = dict(self.sizes)
         shape = {c: -1 if self.dynamic else n for c, n in size.items()}
         tiles = {c: 0 for c in self.loops} | {c: g for letters, gran in self.where for c, g in zip(letters, gran)}
-        whole = [tensor(self.element, *(shape[c] for c in t)) for t in self.terms]
-        part = [tensor(self.element, *(tiles[c] or shape[c] for c in t)) for t in self.terms]
+        factor = self.factor or self.element
+        types = list(zip((factor, factor, self.element), self.terms))
+        whole = [tensor(e, *(shape[c] for c in t)) for e, t in types]
+        part = [tensor(e, *(tiles[c] or shape[c] for c in t)) for e, t in types]
+        kind = "f" if "f" in self.element else "i"
+        widen = "f" if kind == "f" else "si"
+        widened = [f"%w{v} = arith.ext{widen} %{v} : {factor} to {self.element}" for v in "xy"] if self.factor else []
+        x, y = ("%wx", "%wy") if self.factor else ("%x", "%y")
         patterns = [pattern_type([shape[c] for c in letters], gran) for letters, gran in self.where]
         names = [f"%p{i}" for i in range(len(patterns))]
         maps = [f"affine_map<({', '.join(self.loops)}) -> ({', '.join(t)})>" for t in self.terms]
@@ -69,9 +78,10 @@ class ListedProgram:
           ^bb0(%ta: {part[0]}, %tb: {part[1]}, %tc: {part[2]}):
             %t = linalg.generic {{indexing_maps = [{", ".join(maps)}], iterator_types = [{kinds}]}}
                 ins(%ta, %tb : {part[0]}, {part[1]}) outs(%tc : {part[2]}) {{
-            ^bb0(%x: {self.element}, %y: {self.element}, %z: {self.element}):
-              %u = arith.mulf %x, %y : {self.element}
-              %v = arith.addf %z, %u : {self.element}
+            ^bb0(%x: {factor}, %y: {factor}, %z: {self.element}):
+              {" ".join(widened)}
+              %u = arith.mul{kind} {x}, {y} : {self.element}
+              %v = arith.add{kind} %z, %u : {self.element}
               linalg.yield %v : {self.element}
             }} -> {part[2]}
             "pith.yield"(%t) : ({part[2]}) -> ()
