@@ -35,6 +35,7 @@ def compile(
         sparsity: name pattern -> format, see :func:`pith.torch.import_program`. Parameters are packed
             now; they must obey their format already (:func:`pith.prune` makes them). A weight whose products
             are predicted to be faster dense by more than 5 % is kept dense; ``explain()`` says which.
+            :func:`pith.dynamic` for the output of a submodule: products that read it follow its zeros at run time.
         dynamic_shapes: as for ``torch.export``.
         entry: the function to call, for MLIR with several.
         path: ``auto``, ``sparsifier`` (upstream's code generator wherever it can), ``loops``, or ``sparse``: as

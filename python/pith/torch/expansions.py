@@ -7,20 +7,22 @@ import re
 from collections.abc import Iterable, Mapping
 
 from .._mlir import arith, ir, tensor
+from ..compiler.dynamic import Dynamic
 from ..dialect import AttentionOp, shape_of
 from ..dialect.ops_format import CompressOp, DecompressOp
 from ..errors import ImportProgramError
 from ..formats import DYNAMIC, Format
+from .marks import emit_marker
 from .names import check_fits
 
 _PREFIX = "torch.pith."
 
 
-def expand_pith_ops(module: ir.Module, activations: Mapping[str, Format]) -> None:
+def expand_pith_ops(module: ir.Module, activations: Mapping[str, Format | Dynamic]) -> None:
     """Rewrite the ``torch.operator`` forms of the ops of :mod:`pith.torch.ops` on builtin tensors.
 
     Args:
-        activations: format per name that a ``pith.mark`` carries.
+        activations: what was said of the output of each submodule that a ``pith.mark`` names.
     """
     found: list[ir.Operation] = []
 
@@ -39,9 +41,11 @@ def expand_pith_ops(module: ir.Module, activations: Mapping[str, Format]) -> Non
         op.erase()
 
 
-def _mark(op: ir.Operation, activations: Mapping[str, Format]) -> ir.Value:
+def _mark(op: ir.Operation, activations: Mapping[str, Format | Dynamic]) -> ir.Value:
     source, name = _to_builtin(op.operands[0]), _string(op.operands[1])
     fmt = activations[name]
+    if isinstance(fmt, Dynamic):
+        return emit_marker(source, list(activations).index(name))
     check_fits(fmt, shape_of(source.type), f"output of {name}")
     return DecompressOp.build(CompressOp.build(source, fmt).operation.results[0]).operation.results[0]
 

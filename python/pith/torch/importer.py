@@ -17,6 +17,7 @@ from .exporting import Exported, export, input_leaves
 from .layers import SparseLinear
 from .layouts import format_of
 from .lowering import import_graph
+from .marks import resolve_markers
 from .names import assign_formats, check_fits
 from .program import ImportedProgram, Input, Parameter
 
@@ -38,7 +39,8 @@ def import_program(
             CSR, CSC or BSR layout makes its argument one of that format.
         sparsity: name pattern (``fnmatch``) -> HSS, Format or text. Patterns are matched against
             parameters, buffers and inputs; one that matches none of them, against submodules,
-            whose outputs are then compressed.
+            whose outputs are then compressed, or with :func:`pith.dynamic` marked: products that read
+            them follow their zeros at run time.
         dynamic_shapes: as for ``torch.export``; a string makes a dimension dynamic, and dimensions of
             one name equal. The sizes it may take are inferred. Arguments left out are static.
         func_name: name of the function.
@@ -68,7 +70,9 @@ def import_program(
     dynamic = shapes_by_argument(module, dynamic_shapes, kwargs, len(args))
     exported = export(module, args, kwargs, export_dims(dynamic), list(assigned.activations))
     mlir = import_graph(exported.program.graph, func_name, assigned.activations)
-    return _program(mlir, func_name, exported, tensors, _with_aliases(formats, tensors), dynamic)
+    program = _program(mlir, func_name, exported, tensors, _with_aliases(formats, tensors), dynamic)
+    resolve_markers(mlir, assigned.activations)
+    return program
 
 
 def _refuse_sparse_layers(module: torch.nn.Module) -> None:

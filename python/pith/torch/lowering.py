@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 
 from .._mlir import PassManager, fx_importer, ir
+from ..compiler.dynamic import Dynamic
 from ..dialect import make_context
 from ..errors import ImportProgramError
 from ..formats import Format
@@ -32,11 +33,11 @@ Failure = tuple[str, str | None]
 _LEGAL = frozenset({"affine", "arith", "builtin", "cf", "complex", "func", "linalg", "math", "pith", "scf", "tensor"})
 
 
-def import_graph(graph: torch.fx.Graph, func_name: str, activations: Mapping[str, Format]) -> ir.Module:
+def import_graph(graph: torch.fx.Graph, func_name: str, activations: Mapping[str, Format | Dynamic]) -> ir.Module:
     """Import ``graph`` into a new context and lower it to linalg on tensors.
 
     Args:
-        activations: format per name that a ``pith.mark`` of the graph carries.
+        activations: what was said of the output of each submodule that a ``pith.mark`` of the graph names.
 
     Errors: :class:`pith.ImportProgramError` naming the PyTorch op and the model's source line.
     """

@@ -9,8 +9,10 @@ import dataclasses
 import difflib
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from ..errors import ArgumentError, FormatError, ImportProgramError, ShapeError
+from ..compiler.dynamic import Dynamic
+from ..errors import ArgumentError, FormatError, ImportProgramError, ShapeError, UnsupportedError
 from ..formats import HSS, Format
 from ..formats.parse import parse_format
 
@@ -21,11 +23,12 @@ class Assignment:
 
     Attributes:
         operands: parameter, buffer or input name -> its format.
-        activations: submodule name -> the format of its output.
+        activations: submodule name -> the format of its output, or :func:`pith.dynamic` when zeros are found at
+            run time.
     """
 
     operands: dict[str, Format]
-    activations: dict[str, Format]
+    activations: dict[str, Format | Dynamic]
 
 
 def as_format(value: object, where: str) -> Format:
@@ -69,7 +72,8 @@ def assign_formats(
 
     Errors: :class:`pith.ImportProgramError` for a pattern that names nothing or for two patterns
         that disagree on one name; :class:`pith.ArgumentError` for no mapping;
-        :class:`pith.ShapeError` when a format does not fit its operand.
+        :class:`pith.ShapeError` when a format does not fit its operand; :class:`pith.UnsupportedError` for
+        :func:`pith.dynamic` on an operand.
 
     Example:
         >>> shapes = {"up.weight": (8, 16), "up.bias": (8,), "x": (4, 16)}
@@ -82,15 +86,22 @@ def assign_formats(
             f"sparsity expects a mapping from name patterns to formats, got {type(sparsity).__name__}",
             hint='e.g. {"*.weight": "C0(2:4)"}',
         )
-    operands: dict[str, tuple[str, Format]] = {}
-    activations: dict[str, tuple[str, Format]] = {}
+    operands: dict[str, tuple[str, Any]] = {}
+    activations: dict[str, tuple[str, Any]] = {}
     modules = list(submodules)
     for pattern, value in (sparsity or {}).items():
-        fmt = as_format(value, f"sparsity[{pattern!r}]")
+        where = f"sparsity[{pattern!r}]"
+        fmt = _require_declared(value, where) if isinstance(value, Dynamic) else as_format(value, where)
         for table, names in ((operands, list(shapes)), (activations, modules)):
             matches = fnmatch.filter(names, pattern)
             for name in matches:
                 _assign(table, name, pattern, fmt)
+            if matches and isinstance(fmt, Dynamic) and table is operands:
+                raise UnsupportedError(
+                    f"{matches[0]} is a parameter, buffer or input; zeros are followed in outputs of submodules",
+                    where=where,
+                    hint="name the submodule that makes the activation, or give a parameter a format",
+                )
             if matches:
                 break
         else:
@@ -108,7 +119,7 @@ def check_fits(fmt: Format, shape: Sequence[int], where: str) -> None:
         raise ShapeError(e.message, where=where, hint=e.hint) from e
 
 
-def _assign(table: dict[str, tuple[str, Format]], name: str, pattern: str, fmt: Format) -> None:
+def _assign(table: dict[str, tuple[str, Any]], name: str, pattern: str, fmt: Format | Dynamic) -> None:
     other = table.get(name)
     if other is not None and other[1] != fmt:
         raise ImportProgramError(
@@ -117,6 +128,14 @@ def _assign(table: dict[str, tuple[str, Format]], name: str, pattern: str, fmt: 
             hint="make one of the patterns narrower",
         )
     table[name] = (pattern, fmt)
+
+
+def _require_declared(value: Dynamic, where: str) -> Dynamic:
+    if value.value is not None:
+        raise ArgumentError(
+            "expects pith.dynamic without an operand", where=where, hint="pith.dynamic(granularity=(32, 1))"
+        )
+    return value
 
 
 def _nothing_named(pattern: str, names: Sequence[str]) -> ImportProgramError:
