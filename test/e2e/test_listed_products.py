@@ -31,6 +31,15 @@ def check(p: ListedProgram, seed: int, densities=(0.0, 0.3, 1.0), tolerance=TOLE
         assert error(out, p.reference(lists, *operands)) < tolerance, density
 
 
+#: Added to an argument, to zeros, followed by a bias and a relu, of sizes known at run time.
+MODES = [{}, {"fresh": True}, {"fresh": True, "relu": True}, {"dynamic": True, "fresh": True}]
+
+
+def with_modes(cases, first=0):
+    """Every case in one mode, with the modes in turn: each combination costs a compilation."""
+    return [(*case, MODES[(first + i) % len(MODES)]) for i, case in enumerate(cases)]
+
+
 SINGLE = [
     ("mk,kn->mn", [("m", [1])]),
     ("mk,kn->mn", [("n", [3])]),
@@ -45,8 +54,7 @@ SINGLE = [
 ]
 
 
-@pytest.mark.parametrize(("equation", "where"), SINGLE)
-@pytest.mark.parametrize("mode", [{}, {"fresh": True}, {"fresh": True, "relu": True}, {"dynamic": True, "fresh": True}])
+@pytest.mark.parametrize(("equation", "where", "mode"), with_modes(SINGLE))
 def test_one_axis(equation, where, mode):
     check(program(equation, where, **mode), 1)
 
@@ -70,8 +78,7 @@ BATCHES = [
 ]
 
 
-@pytest.mark.parametrize(("equation", "where"), BATCHES)
-@pytest.mark.parametrize("mode", [{}, {"fresh": True}, {"dynamic": True, "fresh": True}])
+@pytest.mark.parametrize(("equation", "where", "mode"), with_modes(BATCHES, 1))
 def test_lists_per_batch(equation, where, mode):
     check(program(equation, where, **mode), 3)
 
@@ -86,8 +93,7 @@ EXPERTS = [
 ]
 
 
-@pytest.mark.parametrize(("equation", "where"), EXPERTS)
-@pytest.mark.parametrize("mode", [{}, {"fresh": True}, {"dynamic": True, "fresh": True}])
+@pytest.mark.parametrize(("equation", "where", "mode"), with_modes(EXPERTS, 2))
 def test_lists_per_expert(equation, where, mode):
     """Grouped products: an outer loop that the result does not have is summed over."""
     check(program(equation, where, **mode), 4)
@@ -111,15 +117,9 @@ BLOCKS = [
 ]
 
 
-@pytest.mark.parametrize(("equation", "where"), BLOCKS)
-@pytest.mark.parametrize("mode", [{}, {"fresh": True}, {"dynamic": True, "fresh": True}])
+@pytest.mark.parametrize(("equation", "where", "mode"), [*with_modes(BLOCKS), *with_modes(BLOCKS, 3)])
 def test_blocks_of_rows(equation, where, mode):
     check(program(equation, where, **mode), 9)
-
-
-@pytest.mark.parametrize(("equation", "where"), BLOCKS[:10])
-def test_blocks_with_what_follows(equation, where):
-    check(program(equation, where, fresh=True, relu=True), 10)
 
 
 @pytest.mark.parametrize(("equation", "where"), [*SINGLE, *BATCHES, *EXPERTS, *BLOCKS])
@@ -129,6 +129,23 @@ def test_panels_take_them(equation, where):
 
 def test_float64():
     check(program("mk,kn->mn", [("m", [1]), ("k", [3])], element="f64"), 5, tolerance=1e-14, dtype=np.float64)
+
+
+NARROW = [("f16", "f32", np.float16, TOLERANCE), ("i8", "i32", np.int8, 0.0), ("", "i32", np.int32, 0.0)]
+
+
+@pytest.mark.parametrize(("factor", "element", "dtype", "tolerance"), NARROW)
+@pytest.mark.parametrize("where", [[("m", [1])], [("k", [2]), ("n", [1])], [("mk", [4, 1])]])
+def test_factors_narrower_than_their_sums(factor, element, dtype, tolerance, where):
+    p = program("mk,kn->mn", where, element=element, factor=factor)
+    rng = np.random.default_rng(11)
+    a, b, init, bias = (v * 20 for v in p.operands(rng, np.float64))
+    sums = np.float32 if element == "f32" else np.int32
+    operands = a.astype(dtype), b.astype(dtype), init.astype(sums), bias
+    for density in (0.0, 0.4):
+        lists = p.lists(rng, density)
+        out = p.run(compiled(p), lists, *operands)
+        assert error(out, p.reference(lists, *operands)) <= tolerance
 
 
 @pytest.mark.parametrize(
