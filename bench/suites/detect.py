@@ -65,7 +65,8 @@ def _contest(shape: tuple[int, int], granularity: tuple[int, int], empty: float)
     grid = tuple(-(-n // g) for n, g in zip(shape, granularity))
     keep = np.random.default_rng(2).random(grid) >= empty
     whole = np.repeat(np.repeat(keep, bh, 0), bw, 1)[: shape[0], : shape[1]]
-    x = aligned(np.where(whole, weights(*shape), np.float32(0)))
+    dense = weights(*shape)
+    x = aligned(np.where(whole, np.where(dense == 0, np.float32(1), dense), np.float32(0)))
     t = torch.from_numpy(x)
     for deterministic in (False, True):
         if not np.array_equal(pith.detect(x, granularity, deterministic=deterministic).mask(), keep):

@@ -21,8 +21,12 @@ from .presence import integer
 #: Cells of a chunk at most: they wait on the stack until their number is known.
 CHUNK_CELLS = 2048
 
-#: Entries a list starts with. A wave of fewer cells is not worth waking threads for (2 us); 1 MB over two axes.
-FIRST_CAPACITY = 1 << 17
+#: Entries a list starts with: one wave for the 4096x128 blocks of a large matrix. Memory that is not written is
+#: not there yet, and what is left unused is given back (:data:`_WASTE`).
+FIRST_CAPACITY = 1 << 19
+
+#: A list that fills less than one part in so many of its buffer moves to one of its size.
+_WASTE = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,11 +110,11 @@ def collect(chunks: Chunks, rank: int, ordered: bool, declared: Buffer | None = 
     if isinstance(total, int) and total <= room:
         _wave(chunks, buffer, ordered, 0, chunks.count)
     else:
-        buffer = _waves(chunks, buffer, ordered, capacity)
+        buffer, capacity = _waves(chunks, buffer, ordered, capacity)
     if declared is not None and declared.overflow == "error":
         fits = arith.cmpi(arith.CmpIPredicate.ule, buffer.count(), b.value(declared.capacity))
         cf.assert_(fits, f"pith.detect: more micro-tiles are present than its buffer of {declared.capacity} holds")
-    return buffer.result()
+    return _fitted(buffer, capacity).result()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,8 +162,26 @@ def _counter() -> ir.Value:
     return counter
 
 
-def _waves(chunks: Chunks, buffer: _List, ordered: bool, capacity: Index) -> _List:
-    """Visit all chunks, as many at a time as are sure to find room."""
+def _fitted(buffer: _List, capacity: Index) -> _List:
+    """The same list in a buffer of its own size, where it is much shorter than its buffer."""
+    if isinstance(capacity, int) and capacity <= CHUNK_CELLS:
+        return buffer
+    count = buffer.count()
+
+    def move() -> list[ir.Value]:
+        flat = b.alloc([b.value(b.mul(count, buffer.rank))], integer(32))
+        _copy(buffer.flat, 0, flat, 0, b.mul(count, buffer.rank))
+        return [flat]
+
+    wasteful = b.less(b.mul(count, _WASTE), capacity)
+    dynamic = ir.MemRefType.get([ir.ShapedType.get_dynamic_size()], integer(32))
+    kept = buffer.flat if buffer.flat.type == dynamic else memref.cast(dynamic, buffer.flat)
+    (flat,) = b.if_else(wasteful, move, lambda: [kept], [dynamic])
+    return dataclasses.replace(buffer, flat=flat)
+
+
+def _waves(chunks: Chunks, buffer: _List, ordered: bool, capacity: Index) -> tuple[_List, ir.Value]:
+    """Visit all chunks, as many at a time as are sure to find room; the list and its capacity."""
 
     def unfinished(start: ir.Value, capacity: ir.Value, flat: ir.Value) -> ir.Value:
         return b.less(start, chunks.count)
@@ -173,7 +195,7 @@ def _waves(chunks: Chunks, buffer: _List, ordered: bool, capacity: Index) -> _Li
         return [b.value(end), capacity, flat]
 
     out = b.while_loop([b.value(0), b.value(capacity), buffer.flat], unfinished, step)
-    return dataclasses.replace(buffer, flat=out[2])
+    return dataclasses.replace(buffer, flat=out[2]), out[1]
 
 
 def _room(chunks: Chunks, buffer: _List, start: Index, capacity: ir.Value) -> list[ir.Value]:

@@ -121,7 +121,9 @@ class Detection:
         def column(c: Index, listed: ir.Value) -> list[ir.Value]:
             lo = b.mul(c, self.view.run)
             hi = b.minimum(b.add(lo, self.view.run), self.view.size)
-            (word,) = self.view.for_rows(cell, lambda row, word: [search_row(self.presence, row, lo, hi, word)], [word_of(0)])
+            (word,) = self.view.for_rows(
+                cell, lambda row, word: [search_row(self.presence, row, lo, hi, word)], [word_of(0)]
+            )
             self._store(out, listed, cell, c)
             return [arith.addi(listed, arith.index_castui(ir.IndexType.get(), is_set(word)))]
 
