@@ -85,7 +85,7 @@ def match_dense_contraction(op: ir.OpView) -> DenseContraction | None:
     types = {v.type.element_type for v in op.operands}
     if len(types) != 1 or not isinstance(next(iter(types)), (ir.F32Type, ir.F64Type)):
         return None
-    dims = tuple(map(_bare_dims, indexing_maps(op)))
+    dims = tuple(map(bare_dims, indexing_maps(op)))
     if () in dims:
         return None
     orientations = [c for lhs in (0, 1) if (c := _orient(op, dims, lhs)) is not None]
@@ -138,7 +138,7 @@ def is_dense(type_: ir.Type) -> bool:
     return isinstance(type_, ir.RankedTensorType) and type_.rank > 0 and type_.encoding is None
 
 
-def _bare_dims(exprs: tuple[ir.AffineExpr, ...]) -> tuple[int, ...]:
+def bare_dims(exprs: tuple[ir.AffineExpr, ...]) -> tuple[int, ...]:
     """Loops of a map's results when each is another bare loop, else nothing."""
     dims = tuple(e.position if isinstance(e, ir.AffineDimExpr) else -1 for e in exprs)
     return dims if -1 not in dims and len(set(dims)) == len(dims) else ()

@@ -12,6 +12,7 @@ from ..isa import Isa
 from ..module_isa import isa_of
 from ..panel.dense import emit_dense
 from ..replace_product import replace_product
+from .columns import ColumnProduct, match_column_product
 from .contraction import DenseContraction, match_dense_contraction
 from .tensors import emit_on_tensors, read_only_buffer
 
@@ -34,7 +35,8 @@ class ConvertLinalgContractionsPass(Pass):
     After: an ``scf.parallel`` over batches and panels of ``%k``; in it ``vector.fma`` on accumulators.
 
     Operands may be stored in any order of dimensions; loops that are not those of one matrix product run
-    around it, whatever operands they touch. On tensors, elementwise ops on the result of a single product
+    around it, whatever operands they touch. Products with one column are dot products of rows, some rows at a time,
+    and pack nothing. On tensors, elementwise ops on the result of a single product
     are computed before it is stored, and zeros it would be added to are never written.
 
     Requires: ``linalg.generic`` (run ``linalg-generalize-named-ops``). Preserves: everything else, products
@@ -51,13 +53,16 @@ class ConvertLinalgContractionsPass(Pass):
         for c in _products(module):
             if not c.op.results:
                 with ir.InsertionPoint(c.op), c.op.location:
-                    emit_dense(c, list(c.op.operands), isa, fresh=False, finish=None)
+                    if isinstance(c, ColumnProduct):
+                        c.emit(list(c.op.operands), isa, fresh=False, finish=None)
+                    else:
+                        emit_dense(c, list(c.op.operands), isa, fresh=False, finish=None)
                 c.op.operation.erase()
             elif c.op.operation.parent.name == "func.func":
                 _lower_tensors(c, isa)
 
 
-def _lower_tensors(c: DenseContraction, isa: Isa) -> None:
+def _lower_tensors(c: DenseContraction | ColumnProduct, isa: Isa) -> None:
     """Emit the kernel of a product of tensors, with what can be computed before its result is stored."""
     epilogue = match_epilogue(c.op) if c.op.results[0].type.rank == 2 else None
     with ir.InsertionPoint(epilogue.last if epilogue else c.op), c.op.location:
@@ -65,20 +70,28 @@ def _lower_tensors(c: DenseContraction, isa: Isa) -> None:
     replace_product(c.op.operation, epilogue, result)
 
 
-def _products(module: ir.Module) -> list[DenseContraction]:
-    found: list[DenseContraction] = []
+def _products(module: ir.Module) -> list[DenseContraction | ColumnProduct]:
+    found: list[DenseContraction | ColumnProduct] = []
 
     def visit(op: ir.Operation) -> ir.WalkResult:
         if op.name == "scf.parallel":
             return ir.WalkResult.SKIP
         if op.name == "linalg.generic":
-            c = match_dense_contraction(op.opview)
-            if c is not None and _is_worth_packing(c):
+            column = match_column_product(op.opview)
+            c = match_dense_contraction(op.opview) if column is None else None
+            if column is not None:
+                found.extend([column] * _is_worth_tiling(column))
+            elif c is not None and _is_worth_packing(c):
                 found.append(c)
         return ir.WalkResult.ADVANCE
 
     module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
     return found
+
+
+def _is_worth_tiling(c: ColumnProduct) -> bool:
+    matrix = c.op.operands[c.matrix].type
+    return not matrix.has_static_shape or math.prod(matrix.shape) >= LEAST_OPERATIONS
 
 
 def _is_worth_packing(c: DenseContraction) -> bool:

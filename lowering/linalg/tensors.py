@@ -15,6 +15,8 @@ from ..levels import Storage
 from ..panel.dense import emit_dense
 from ..panel.emit import VARIANT_ATTRIBUTE
 from ..panel.variant import Variant
+from ..transpose import Transform
+from .columns import ColumnProduct
 from .contraction import DenseContraction
 
 
@@ -24,7 +26,11 @@ def read_only_buffer(dense: ir.Value) -> ir.Value:
 
 
 def emit_on_tensors(
-    c: DenseContraction, inputs: Sequence[ir.Value], isa: Isa, epilogue: Epilogue | None, variant: Variant | None = None
+    c: DenseContraction | ColumnProduct,
+    inputs: Sequence[ir.Value],
+    isa: Isa,
+    epilogue: Epilogue | None,
+    variant: Variant | None = None,
 ) -> ir.Value:
     """Emit a product at the insertion point; returns the result tensor, that of the epilogue when there is one.
 
@@ -36,16 +42,25 @@ def emit_on_tensors(
     bound = bind(epilogue)
     if bound.transposed:
         c = dataclasses.replace(c, dims=(c.dims[0], c.dims[1], c.dims[2][::-1]))
-    emit_dense(c, [*inputs, bound.out], isa, fresh=True, finish=bound.apply, variant=variant)
+    _emit_kernel(c, [*inputs, bound.out], isa, True, bound.apply, variant)
     return bound.result()
 
 
-def _emit(c: DenseContraction, inputs: Sequence[ir.Value], isa: Isa, variant: Variant | None) -> ir.Value:
+def _emit_kernel(c, buffers, isa: Isa, fresh: bool, finish: Transform | None, variant: Variant | None) -> None:
+    if isinstance(c, ColumnProduct):
+        c.emit(buffers, isa, fresh, finish)
+    else:
+        emit_dense(c, buffers, isa, fresh, finish, variant=variant)
+
+
+def _emit(
+    c: DenseContraction | ColumnProduct, inputs: Sequence[ir.Value], isa: Isa, variant: Variant | None
+) -> ir.Value:
     init = c.op.operands[2]
     exclusive = is_exclusive(init)
     zeroed = zero_filled(init)
     out = buffer_to_overwrite(init if zeroed is None else zeroed, exclusive or zeroed is None)
-    emit_dense(c, [*inputs, out], isa, fresh=zeroed is not None, finish=None, variant=variant)
+    _emit_kernel(c, [*inputs, out], isa, zeroed is not None, None, variant)
     return bufferization.to_tensor(init.type, out, restrict=True, writable=True)
 
 
@@ -53,7 +68,7 @@ def _emit(c: DenseContraction, inputs: Sequence[ir.Value], isa: Isa, variant: Va
 class PlainProduct:
     """A product whose stored operand holds every element, row by row: the dense kernel multiplies it as it is."""
 
-    contraction: DenseContraction
+    contraction: DenseContraction | ColumnProduct
     variant: Variant | None
 
     def emit(self, m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None) -> ir.Value:
@@ -66,7 +81,7 @@ class PlainProduct:
 def match_plain(m: Matmul, isa: Isa) -> PlainProduct | None:
     """The dense product that ``m`` is when its format stores all elements in the order of rows, else None.
 
-    Few columns, or a variant of fewer lanes than a vector has, are what the general template has tiles for.
+    Few columns but not one, or a variant of fewer lanes than a vector has, are what the general template has tiles for.
     """
     g, fmt = m.generic, m.generic.format
     if not fmt.is_dense or not is_row_major(fmt.exprs) or fmt.padded:
@@ -83,6 +98,8 @@ def match_plain(m: Matmul, isa: Isa) -> PlainProduct | None:
     variant = Variant.parse(ir.StringAttr(attributes[VARIANT_ATTRIBUTE]).value) if named else None
     lanes = isa.vector_bytes // (8 if isinstance(next(iter(types)), ir.F64Type) else 4)
     columns = c.static_size(col)
+    if columns == 1:
+        return PlainProduct(ColumnProduct(g.op, c.dims, g.sparse, row, red), None)
     narrow = (variant is not None and variant.lanes % lanes) or (columns is not None and columns < lanes)
     return None if narrow else PlainProduct(c, variant)
 

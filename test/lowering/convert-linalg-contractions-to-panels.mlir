@@ -99,26 +99,16 @@ func.func @gradient(%a: memref<50x100xf64>, %b: memref<50x64xf64>, %c: memref<10
 
 // -----
 
-// Left as they are: a matrix times a vector, few columns, a body that is no product, columns far apart.
+// Left as they are: few columns, but not one; a body that is no product, columns far apart.
 
 #a = affine_map<(i, j, k) -> (i, k)>
 #b = affine_map<(i, j, k) -> (k, j)>
 #c = affine_map<(i, j, k) -> (i, j)>
-#m = affine_map<(i, k) -> (i, k)>
-#v = affine_map<(i, k) -> (k)>
-#y = affine_map<(i, k) -> (i)>
 
 // CHECK-LABEL: func.func @others
-// CHECK-COUNT-4: linalg.generic
-func.func @others(%a: memref<64x64xf32>, %x: memref<64xf32>, %y: memref<64xf32>, %n: memref<64x2xf32>,
+// CHECK-COUNT-3: linalg.generic
+func.func @others(%a: memref<64x64xf32>, %n: memref<64x2xf32>,
                   %o: memref<64x2xf32>, %c: memref<64x64xf32>, %far: memref<64x64xf32, strided<[1, 64]>>) {
-  linalg.generic {indexing_maps = [#m, #v, #y], iterator_types = ["parallel", "reduction"]}
-      ins(%a, %x : memref<64x64xf32>, memref<64xf32>) outs(%y : memref<64xf32>) {
-  ^bb0(%p: f32, %q: f32, %r: f32):
-    %m = arith.mulf %p, %q : f32
-    %s = arith.addf %r, %m : f32
-    linalg.yield %s : f32
-  }
   linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]}
       ins(%a, %n : memref<64x64xf32>, memref<64x2xf32>) outs(%o : memref<64x2xf32>) {
   ^bb0(%p: f32, %q: f32, %r: f32):
@@ -141,4 +131,66 @@ func.func @others(%a: memref<64x64xf32>, %x: memref<64xf32>, %y: memref<64xf32>,
     linalg.yield %s : f32
   }
   return
+}
+
+// -----
+
+// One column: nothing is packed. Four rows at a time, two vectors of each, one load of the column for all of them; the
+// dimension of size one may stand anywhere, or be missing.
+
+#a = affine_map<(i, j, k) -> (i, k)>
+#b = affine_map<(i, j, k) -> (j, k)>
+#c = affine_map<(i, j, k) -> (i, j)>
+
+module attributes {pith.isa = "avx2"} {
+
+// CHECK-LABEL: func.func @one_row_of_activations
+// CHECK-NOT:     memref.alloc
+// CHECK:         scf.parallel
+// CHECK:           scf.for
+// CHECK:             %[[accs:.*]]:8 = scf.for
+// CHECK-COUNT-2:       vector.load %{{.*}} : memref<?xf32{{.*}}>, vector<8xf32>
+// CHECK-COUNT-8:       vector.fma
+// CHECK-COUNT-4:     vector.reduction <add>
+// CHECK-NOT:     linalg.generic
+func.func @one_row_of_activations(%x: memref<1x?xf32>, %w: memref<?x?xf32>, %y: memref<1x?xf32>) {
+  linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%x, %w : memref<1x?xf32>, memref<?x?xf32>) outs(%y : memref<1x?xf32>) {
+  ^bb0(%v: f32, %u: f32, %o: f32):
+    %m = arith.mulf %v, %u : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
+  }
+  return
+}
+
+// CHECK-LABEL: func.func @matvec
+// CHECK:         vector.fma
+// CHECK-NOT:     linalg.generic
+func.func @matvec(%w: memref<100x70xf64>, %x: memref<70xf64>, %y: memref<100xf64>) {
+  linalg.generic {indexing_maps = [affine_map<(i, k) -> (i, k)>, affine_map<(i, k) -> (k)>, affine_map<(i, k) -> (i)>],
+                  iterator_types = ["parallel", "reduction"]}
+      ins(%w, %x : memref<100x70xf64>, memref<70xf64>) outs(%y : memref<100xf64>) {
+  ^bb0(%v: f64, %u: f64, %o: f64):
+    %m = arith.mulf %v, %u : f64
+    %s = arith.addf %o, %m : f64
+    linalg.yield %s : f64
+  }
+  return
+}
+
+// A matrix stored by columns is read as it lies: not by this kernel.
+// CHECK-LABEL: func.func @by_columns
+// CHECK:         linalg.generic
+func.func @by_columns(%w: memref<70x100xf32>, %x: memref<70xf32>, %y: memref<100xf32>) {
+  linalg.generic {indexing_maps = [affine_map<(i, k) -> (k, i)>, affine_map<(i, k) -> (k)>, affine_map<(i, k) -> (i)>],
+                  iterator_types = ["parallel", "reduction"]}
+      ins(%w, %x : memref<70x100xf32>, memref<70xf32>) outs(%y : memref<100xf32>) {
+  ^bb0(%v: f32, %u: f32, %o: f32):
+    %m = arith.mulf %v, %u : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
+  }
+  return
+}
 }

@@ -113,7 +113,9 @@ def linear(
     if residual is not None:
         extras.append(_shaped(residual, "residual", result_shape).reshape(rows, a.shape[0]))
     multiple = _size_class(a.format, a.shape[1])
-    kernel, dtype = _kernel(a.format, a.values.dtype, bias is not None, activation, residual is not None, multiple)
+    kernel, dtype = _kernel(
+        a.format, a.values.dtype, bias is not None, activation, residual is not None, multiple, rows == 1
+    )
     out = aligned_empty(rows * a.shape[0], dtype).reshape(result_shape)
     kernel.native(*a.buffers, *a.shape, x.reshape(rows, shape[-1]), *extras, out.reshape(rows, a.shape[0]))
     return as_torch(out) if is_torch(x) else out
@@ -172,7 +174,7 @@ def _size_class(fmt: Format, contracted: int) -> int:
 
 @functools.cache
 def _kernel(
-    fmt: Format, dtype: np.dtype, bias: bool, activation: str | None, residual: bool, multiple: int
+    fmt: Format, dtype: np.dtype, bias: bool, activation: str | None, residual: bool, multiple: int, one_row: bool
 ) -> tuple[Kernel, np.dtype]:
     """The kernel of a format, element type and epilogue, and the dtype of its result."""
     from ..runtime import numpy_dtype
@@ -184,7 +186,7 @@ def _kernel(
         raise DTypeError(
             f"no linear kernel for {dtype}", where=_WHERE, hint=quantised if dtype.kind in "iu" else floats
         )
-    source = linear_source(fmt, element, bias, activation, residual, multiple)
+    source = linear_source(fmt, element, bias, activation, residual, multiple, one_row)
     return compile_source(source, "linear"), numpy_dtype(element)
 
 
@@ -195,13 +197,17 @@ def linear_source(
     activation: str | None = None,
     residual: bool = False,
     multiple: int = 1,
+    one_row: bool = False,
 ) -> str:
     """Pith-level IR of ``out = activation(x @ a.T + bias) + residual`` with dynamic shapes, ``in`` a multiple of some.
+
+    ``one_row``: ``x`` has one row, and the kernel knows it.
 
     A product and one elementwise op: the lowering computes the second where the first stores its tiles.
     """
     t = COMPUTED_IN[element]
-    matrix, sums = f"tensor<?x?x{element}>", f"tensor<?x?x{t}>"
+    m = 1 if one_row else "?"
+    matrix, sums = f"tensor<{m}x?x{element}>", f"tensor<{m}x?x{t}>"
     extras = [("bias", f"tensor<?x{element}>", "#j")] * bias + [("residual", matrix, "#y2")] * residual
     parameters = "".join(f'%{name}: {type_} {{pith.name = "{name}"}}, ' for name, type_, _ in extras)
     maps = ", ".join(["#y2", *(m for _, _, m in extras), "#y2"])
@@ -217,14 +223,14 @@ def linear_source(
 #j = affine_map<(i, j) -> (j)>
 func.func @linear(%a: tensor<?x?x{element}, #fmt> {{pith.name = "a"}},
                   %x: {matrix} {{pith.name = "x"}}, {parameters}
-                  %out: memref<?x?x{element}> {{pith.name = "out"}}) {{
+                  %out: memref<{m}x?x{element}> {{pith.name = "out"}}) {{
   %zero = arith.constant 0.0 : {t}
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
-  %dst = bufferization.to_tensor %out restrict writable : memref<?x?x{element}> to {matrix}
-  %m = memref.dim %out, %c0 : memref<?x?x{element}>
-  %n = memref.dim %out, %c1 : memref<?x?x{element}>
-  %wide = tensor.empty(%m, %n) : {sums}
+  %dst = bufferization.to_tensor %out restrict writable : memref<{m}x?x{element}> to {matrix}
+  %m = memref.dim %out, %c0 : memref<{m}x?x{element}>
+  %n = memref.dim %out, %c1 : memref<{m}x?x{element}>
+  %wide = tensor.empty({"%n" if one_row else "%m, %n"}) : {sums}
   %init = linalg.fill ins(%zero : {t}) outs(%wide : {sums}) -> {sums}
   %sum = linalg.generic {{indexing_maps = [#x, #a, #y], iterator_types = ["parallel", "parallel", "reduction"]}}
       ins(%x, %a : {matrix}, tensor<?x?x{element}, #fmt>) outs(%init : {sums})
@@ -239,7 +245,7 @@ func.func @linear(%a: tensor<?x?x{element}, #fmt> {{pith.name = "a"}},
   ^bb0(%s: {t}, {scalars}%o: {element}):
 {_epilogue(element, t, bias, activation, residual)}
   }} -> {matrix}
-  bufferization.materialize_in_destination %res in restrict writable %out : ({matrix}, memref<?x?x{element}>) -> ()
+  bufferization.materialize_in_destination %res in restrict writable %out : ({matrix}, memref<{m}x?x{element}>) -> ()
   return
 }}
 """

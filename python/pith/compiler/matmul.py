@@ -174,7 +174,8 @@ def _decide(a: SparseTensor, columns: int, right: bool, variant: str, turned: bo
     chosen = choose(problem, variant).variant
     own = choose(problem, "sparse").variant if chosen.is_dense else chosen
     multiple = size_class(Roles.of(problem.format, problem.kept_dim), problem.contracted)
-    kernel = _kernel(problem.format, element, right, own.attribute, multiple, turned)
+    column = columns == 1 and not right and problem.format.is_dense and element in ("f32", "f64")
+    kernel = _kernel(problem.format, element, right, own.attribute, multiple, turned, column)
     computed = (chosen.family.partition(":")[2] or element) if chosen.is_dense else None
     reorders = variant in ("auto", "sparse") and may_reorder(problem.format, problem.kept_dim)
     return Plan(kernel, result_dtype(a), computed, turned, reorders)
@@ -269,9 +270,11 @@ def _no_kernel(dtype: np.dtype) -> DTypeError:
 
 
 @functools.cache
-def _kernel(fmt: Format, element: str, right: bool, variant: str | None, multiple: int, turned: bool) -> Kernel:
+def _kernel(
+    fmt: Format, element: str, right: bool, variant: str | None, multiple: int, turned: bool, column: bool
+) -> Kernel:
     """The kernel for sparse operands of a format."""
-    return compile_source(matmul_source(fmt, element, right, variant, multiple, turned), "matmul")
+    return compile_source(matmul_source(fmt, element, right, variant, multiple, turned, column), "matmul")
 
 
 def _as_kind_of(result: np.ndarray, x: Any) -> Any:

@@ -22,7 +22,13 @@ RESULTS = {"f16": "f16", "bf16": "bf16"}
 
 
 def matmul_source(
-    fmt: Format, element: str, right: bool, variant: str | None = None, multiple: int = 1, turned: bool = False
+    fmt: Format,
+    element: str,
+    right: bool,
+    variant: str | None = None,
+    multiple: int = 1,
+    turned: bool = False,
+    column: bool = False,
 ) -> str:
     """Pith-level IR of ``out = A @ x`` (``right``: ``out = x @ A``) with dynamic shapes.
 
@@ -30,11 +36,13 @@ def matmul_source(
         variant: shape of the kernel (``lanes=64,rows=1``), None for the compiler's choice.
         multiple: a number known to divide the contracted size.
         turned: the dense operand arrives transposed.
+        column: the dense operand of ``A @ x`` has one column; the kernel knows it.
     """
     acc = ACCUMULATORS[element]
     result = RESULTS.get(element, acc)
-    dense, encoded = f"tensor<?x?x{element}>", f"tensor<?x?x{element}, #fmt>"
-    sums, outs, buffer = f"tensor<?x?x{acc}>", f"tensor<?x?x{result}>", f"memref<?x?x{result}>"
+    n = 1 if column else "?"
+    dense, encoded = f"tensor<{f'{n}x?' if turned else f'?x{n}'}x{element}>", f"tensor<?x?x{element}, #fmt>"
+    sums, outs, buffer = f"tensor<?x{n}x{acc}>", f"tensor<?x{n}x{result}>", f"memref<?x{n}x{result}>"
     maps = ["(k, j)", "(i, k)"] if right else ["(i, k)", "(k, j)"]
     if turned:
         maps[1] = "(k, i)" if right else "(j, k)"

@@ -1,0 +1,103 @@
+"""Analysis and views: products of a dense matrix with one column, in any spelling (IR -> dataclass)."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from pith._mlir import ir, memref
+
+from .. import builder as b
+from ..contraction import indexing_maps, is_generic, iterator_types
+from ..isa import Isa
+from ..panel.dense_column import DenseColumn
+from ..panel.write import added_to, as_it_is
+from ..transpose import Transform
+from .contraction import bare_dims, is_dense, multiplies_and_adds
+
+
+@dataclasses.dataclass(frozen=True)
+class ColumnProduct:
+    """``out[row] += matrix[row, red] * column[red]``; dimensions of size one stand anywhere.
+
+    Attributes:
+        op: the ``linalg.generic``, on tensors or memrefs.
+        dims: per operand (inputs, then the output), the loop of each dimension.
+        matrix: index of the operand that has rows.
+        row, red: its loops.
+    """
+
+    op: ir.OpView
+    dims: tuple[tuple[int, ...], ...]
+    matrix: int
+    row: int
+    red: int
+
+    @property
+    def lhs(self) -> int:
+        """Index of the matrix, as :class:`DenseContraction` calls it."""
+        return self.matrix
+
+    def emit(self, buffers: Sequence[ir.Value], isa: Isa, fresh: bool, finish: Transform | None) -> None:
+        """Emit the kernel at the insertion point.
+
+        Args:
+            buffers: the operands as memrefs.
+            fresh: the content of the output does not matter.
+            finish: makes what is stored of what the product would store.
+        """
+        out, dims = buffers[2], self.dims[2]
+        store = finish or (as_it_is if fresh else added_to(out))
+
+        def at_row(value: ir.Value, at: Sequence[ir.Value]) -> ir.Value:
+            return store(value, [at[0] if d == self.row else b.value(0) for d in dims])
+
+        matrix = _view(buffers[self.matrix], self.dims[self.matrix], (self.row, self.red))
+        column = _view(buffers[1 - self.matrix], self.dims[1 - self.matrix], (self.red,))
+        DenseColumn(matrix, column, _view(out, dims, (self.row,)), at_row).emit(isa)
+
+
+def match_column_product(op: ir.OpView) -> ColumnProduct | None:
+    """Recognise a product of floats in which one operand is a matrix stored by rows and the other has none."""
+    if not is_generic(op) or len(op.operands) != 3 or not multiplies_and_adds(op):
+        return None
+    types = {v.type.element_type for v in op.operands}
+    if any(not is_dense(v.type) for v in op.operands) or not types <= {ir.F32Type.get(), ir.F64Type.get()}:
+        return None
+    dims = tuple(map(bare_dims, indexing_maps(op)))
+    kinds = iterator_types(op)
+    if len(types) != 1 or () in dims or kinds.count("reduction") != 1:
+        return None
+    ones = {d for v, own in zip(op.operands, dims) for i, d in enumerate(own) if _is_one(v.type, i)}
+    rows = [d for d, kind in enumerate(kinds) if kind == "parallel" and d not in ones]
+    red = kinds.index("reduction")
+    if len(rows) != 1 or red in ones:
+        return None
+    kept = [tuple(d for d in own if d not in ones) for own in dims]
+    matrix = next((i for i in (0, 1) if [kept[i], kept[1 - i], kept[2]] == [(rows[0], red), (red,), (rows[0],)]), None)
+    if matrix is None or not _is_contiguous(op.operands, dims, red):
+        return None
+    return ColumnProduct(op, dims, matrix, rows[0], red)
+
+
+def _is_one(type_: ir.ShapedType, dim: int) -> bool:
+    return not type_.is_dynamic_dim(dim) and type_.get_dim_size(dim) == 1
+
+
+def _is_contiguous(operands: Sequence[ir.Value], dims: Sequence[tuple[int, ...]], red: int) -> bool:
+    """Both inputs are stored with neighbours of the contracted dimension side by side (tensors always are)."""
+    for v, own in zip(list(operands)[:2], dims):
+        if isinstance(v.type, ir.MemRefType) and v.type.get_strides_and_offset()[0][own.index(red)] != 1:
+            return False
+    return True
+
+
+def _view(buffer: ir.Value, dims: Sequence[int], kept: Sequence[int]) -> ir.Value:
+    """The memref without its dimensions of size one."""
+    if tuple(dims) == tuple(kept):
+        return buffer
+    strides, offset = buffer.type.get_strides_and_offset()
+    places = [dims.index(d) for d in kept]
+    sizes = [b.dim_size(buffer, i) if i in places else 1 for i in range(len(dims))]
+    layout = ir.StridedLayoutAttr.get(offset, [strides[i] for i in places])
+    type_ = ir.MemRefType.get([buffer.type.shape[i] for i in places], buffer.type.element_type, layout)
+    zeros = [0] * len(dims)
+    return memref.subview(buffer, zeros, sizes, [1] * len(dims), result_type=type_)
