@@ -75,7 +75,7 @@ def reference(
     """The product of the operands and of every pattern's mask, in float64 or int64."""
     masks = [named(letters, {letters: p}, sizes) for letters, p in patterns.items()]
     terms = ",".join([*equation.inputs, *patterns])
-    return np.einsum(f"{terms}->{equation.result}", *map(wide, operands), *masks)
+    return np.einsum(f"{terms}->{equation.result}", *map(wide, operands), *masks, optimize=True)
 
 
 def places(equation: Equation, patterns: Mapping[str, pith.Pattern], sizes: Mapping[str, int]) -> np.ndarray:

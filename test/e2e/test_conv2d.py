@@ -57,6 +57,17 @@ def test_torch_and_other_sizes():
         np.testing.assert_allclose(out.numpy(), expected(x, w, {"channels": alive}), atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.float16])
+def test_narrow_types(dtype):
+    """i8 is summed exactly in i32, f16 in f32."""
+    x, w = (RNG.integers(-9, 10, s).astype(dtype) for s in ((2, 6, 8, 9), (5, 6, 3, 3)))
+    alive, wanted = listed(6, 0.5), listed(2, 0.5)
+    out = pith.conv2d(x, w, channels=alive, images=wanted, padding=1)
+    reference = expected(x, w, {"channels": alive, "images": wanted}, padding=1)
+    assert out.dtype == (np.int32 if dtype is np.int8 else dtype)
+    np.testing.assert_array_equal(out, reference.astype(out.dtype))
+
+
 X, W = np.ones((1, 2, 4, 4), np.float32), np.ones((3, 2, 3, 3), np.float32)
 
 

@@ -93,6 +93,27 @@ def test_accumulate(case, seed):
     check(out, expected + 3, case.element)
 
 
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("mk,kn->mn", {"mk": (8, 1)}),
+        Case("mk,nk->mn", {"nk": (8, 1)}),
+        Case("mk,nk->mn", {"mn": (1, 1)}),
+        Case("mbi,bik->mk", {"bk": (1, 1)}),
+        Case("mbi,mk->bik", {"bk": (1, 1)}),
+        Case("tk,ekn->tn", {"te": (1, 1)}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("density", [0.05, 0.6])
+def test_lists_longer_than_what_a_task_takes(case, density):
+    rng = np.random.default_rng(8)
+    sizes = {c: {"b": 9, "e": 9, "i": 33}.get(c, 301 + 2 * i) for i, c in enumerate(case.parsed.letters)}
+    patterns, operands = case.patterns(rng, sizes, density), case.operands(rng, sizes)
+    expected = reference(case.parsed, operands, patterns, sizes)
+    check(pith.einsum(case.equation, *operands, where=patterns), expected, case.element)
+
+
 @pytest.mark.parametrize("case", [c for c in CASES if c.granularity and c.element == "f32"], ids=str)
 def test_what_is_not_named_is_not_read(case):
     """NaN wherever no element that the patterns name lies."""
@@ -189,6 +210,7 @@ M, K, MK = (pith.Pattern.from_mask(np.ones(s)) for s in (3, 4, (3, 4)))
         (pith.UnsupportedError, r"'i' cannot have a pattern.*operand #0 uses i 2 times", ("ii->i", X[:, :3]), "i"),
         (pith.ArgumentError, "out, which is missing", ("mk->m", X), {"accumulate": True}),
         (pith.ShapeError, "out: expects shape", ("mk->m", X), {"out": X}),
+        (pith.ArgumentError, "out: the array is read-only", ("mk->m", X), {"out": np.broadcast_to(X[0, :1], 3)}),
         (pith.DTypeError, "out: expects float32", ("mk->m", X), {"out": np.zeros(3)}),
         (pith.ArgumentError, "unknown activation 'tanh'", ("mk->m", X), {"activation": "tanh"}),
         (pith.ShapeError, "bias: expects shape", ("mk,kn->mn", X, W), {"bias": X[0]}),

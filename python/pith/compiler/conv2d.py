@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..formats.pack_buffers import aligned_empty
 from ..patterns import Pattern
-from ..runtime import dtype_name, numpy_dtype
+from ..runtime import dtype_name
 from ..runtime.arrays import as_array
-from .einsum_ir import SUMS, Program, stored_type
-from .einsum_kernel import kernel_of
+from .einsum import execute
+from .einsum_equation import Equation
+from .einsum_ir import NAMED, SUMS, Program
+from .einsum_kernel import kernel_of, require_invariant
 from .einsum_nest import Listed, Nest
 from .kernel import Kernel, as_torch, is_torch
 
@@ -23,6 +23,9 @@ _WHERE = "pith.conv2d"
 
 #: Name of a pattern -> the dimension it lies on.
 _AXES = {"images": "n", "filters": "f", "channels": "c", "rows": "y", "columns": "x"}
+
+#: The product of windows and weights; the weights with the window in front, so that it is a batch of matrices.
+_PRODUCT = Equation(("ncrsp", "rsfc"), "nfp")
 
 _Pair = tuple[int, int]
 
@@ -47,7 +50,8 @@ def conv2d(
     Semantics: as :func:`pith.einsum` with the patterns on these letters: images and filters that are not named
         are zero in the result, channels that are not named are not read. ``padding`` is zeros on both sides.
         The window's rows and columns are axes that may not be permuted: patterns on them are refused with the
-        reason. One kernel is compiled per element type, granularities, stride, padding and dilation.
+        reason. Windows of the named images and channels are copied, then multiplied as an einsum. Two kernels are
+        compiled per element type, granularities, stride, padding and dilation.
     Returns: a new array; a torch tensor when ``x`` is one.
     Errors: :class:`pith.ShapeError`, also for a window larger than the padded image; :class:`pith.DTypeError`;
         :class:`pith.ArgumentError`; :class:`pith.UnsupportedError` for a pattern on ``rows`` or ``columns``.
@@ -61,7 +65,7 @@ def conv2d(
                [9., 9.]], dtype=float32)
     """
     arrays = [as_array(v.detach() if is_torch(v) else v, f"{_WHERE}: {name}") for v, name in ((x, "x"), (w, "w"))]
-    element = _element(*arrays)
+    _check(*arrays)
     steps = tuple(_pair(v, low, n) for v, low, n in ((stride, 1, "stride"), (padding, 0, "padding")))
     dilated = _pair(dilation, 1, "dilation")
     shape = _shape(*arrays, *steps, dilated)
@@ -70,33 +74,62 @@ def conv2d(
     patterns = {name: p for name, p in given.items() if p is not None}
     for name, pattern in patterns.items():
         _require_pattern(name, pattern, sizes[_AXES[name]])
-    listed = tuple(Listed((_AXES[name],), p.granularity) for name, p in patterns.items())
-    out = aligned_empty(math.prod(shape), numpy_dtype(stored_type(element))).reshape(shape)
-    coordinates = [p.coordinates for p in patterns.values()]
-    _kernel(element, listed, *steps, dilated).native(*map(np.ascontiguousarray, arrays), *coordinates, out)
+    if rows is not None or columns is not None:
+        _require_spatial(tuple(Listed((_AXES[n],), p.granularity) for n, p in patterns.items()), *steps, dilated)
+    windows = _windows(arrays[0], arrays[1].shape[2:], shape, patterns, *steps, dilated)
+    letters = {_AXES[name]: p for name, p in patterns.items()}
+    weights = np.ascontiguousarray(arrays[1].transpose(2, 3, 0, 1))
+    sizes |= {"r": weights.shape[0], "s": weights.shape[1], "p": shape[2] * shape[3]}
+    out = execute(_PRODUCT, [windows, weights], sizes, letters).reshape(shape)
     return as_torch(out) if is_torch(x) else out
 
 
+def _windows(
+    x: np.ndarray,
+    window: Sequence[int],
+    shape: Sequence[int],
+    patterns: Mapping[str, Pattern],
+    stride: _Pair,
+    padding: _Pair,
+    dilation: _Pair,
+) -> np.ndarray:
+    """What every element of the window meets: ``(n, c, r, s, y * x)``, of the images and channels that are named."""
+    named = {_AXES[name]: p for name, p in patterns.items() if name in ("images", "channels")}
+    listed = tuple(Listed((d,), p.granularity) for d, p in named.items())
+    out = np.empty((*x.shape[:2], *window, *shape[2:]), x.dtype)
+    kernel = _unfolding(dtype_name(x.dtype), listed, stride, padding, dilation)
+    kernel.native(np.ascontiguousarray(x), *(p.coordinates for p in named.values()), out)
+    return out.reshape(*out.shape[:4], shape[2] * shape[3])
+
+
 @functools.cache
-def _kernel(element: str, listed: tuple[Listed, ...], stride: _Pair, padding: _Pair, dilation: _Pair) -> Kernel:
-    """The kernel of a convolution: the nest of ``linalg.conv_2d_nchw_fchw``."""
-    y, x = (f"{o} * {s} + {k} * {d}" for o, k, s, d in zip("yx", "rs", stride, dilation))
-    nest = Nest(tuple("nfyxcrs"), (("n", "c", y, x), tuple("fcrs")), tuple("nfyx"), listed)
-    names = {d: name for name, d in _AXES.items()}
-    return kernel_of(Program(nest, element, pad=padding), {**dict(zip("nfyxcrs", "nfyxcrs")), **names}, _WHERE)
+def _unfolding(element: str, listed: tuple[Listed, ...], stride: _Pair, padding: _Pair, dilation: _Pair) -> Kernel:
+    """The kernel that copies windows; what it does not copy stays as it is."""
+    nest = Nest(tuple("ncrsyx"), (("n", "c", *_places(stride, dilation)),), tuple("ncrsyx"), listed)
+    return kernel_of(Program(nest, element, NAMED, copies=True, pad=padding), dict(zip("ncrsyx", "ncrsyx")), _WHERE)
 
 
-def _element(x: np.ndarray, w: np.ndarray) -> str:
+def _places(stride: _Pair, dilation: _Pair) -> list[str]:
+    """Row and column of the image that an element of the window meets, of the places (y, x)."""
+    return [f"{o} * {s} + {k} * {d}" for o, k, s, d in zip("yx", "rs", stride, dilation)]
+
+
+def _require_spatial(listed: tuple[Listed, ...], stride: _Pair, padding: _Pair, dilation: _Pair) -> None:
+    """Ask the rule about the convolution itself, ``linalg.conv_2d_nchw_fchw``."""
+    nest = Nest(tuple("nfyxcrs"), (("n", "c", *_places(stride, dilation)), tuple("fcrs")), tuple("nfyx"), listed)
+    names = {**dict(zip("nfyxcrs", "nfyxcrs")), **{d: name for name, d in _AXES.items()}}
+    require_invariant(nest, names, _WHERE)
+
+
+def _check(x: np.ndarray, w: np.ndarray) -> None:
     if x.ndim != 4 or w.ndim != 4 or x.shape[1] != w.shape[1]:
         raise ShapeError(
             f"expects (n, c, height, width) and (f, c, rows, columns), got {x.shape} and {w.shape}", where=_WHERE
         )
-    element = dtype_name(x.dtype)
-    if x.dtype != w.dtype or element not in SUMS:
+    if x.dtype != w.dtype or dtype_name(x.dtype) not in SUMS:
         raise DTypeError(
             f"no kernel for {x.dtype} and {w.dtype}", where=_WHERE, hint="convert both to one of " + ", ".join(SUMS)
         )
-    return element
 
 
 def _pair(value: Any, low: int, name: str) -> _Pair:

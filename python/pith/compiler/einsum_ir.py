@@ -41,6 +41,7 @@ class Program:
         into: :data:`FRESH`, :data:`NAMED` or :data:`ADDED`.
         bias: the result's dimension a bias lies along, None without one.
         activation: a key of :data:`ACTIVATIONS`; ``scaled``: whether sums are multiplied by a number first.
+        copies: whether one operand is copied as it is, without sums.
         pad: rows and columns of zeros around the last two dimensions of the first operand.
     """
 
@@ -50,17 +51,18 @@ class Program:
     bias: str | None = None
     activation: str | None = None
     scaled: bool = False
+    copies: bool = False
     pad: tuple[int, int] = (0, 0)
 
     @property
     def sums(self) -> str:
         """Type of the sums."""
-        return SUMS[self.element]
+        return self.element if self.copies else SUMS[self.element]
 
     @property
     def stored(self) -> str:
         """Type of the result."""
-        return stored_type(self.element)
+        return self.element if self.copies else stored_type(self.element)
 
     @property
     def plain(self) -> bool:

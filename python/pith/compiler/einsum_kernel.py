@@ -10,6 +10,7 @@ from ..lowering.isa import HOST
 from ..runtime.artifact import Artifact
 from ..runtime.cache import kernel_cache
 from .einsum_ir import Program, program_source, rule_source
+from .einsum_nest import Nest
 from .kernel import Kernel
 
 _ENTRY = "einsum"
@@ -27,20 +28,22 @@ def kernel_of(program: Program, names: Mapping[str, str], where: str) -> Kernel:
     def make() -> Artifact:
         from .build import build
 
-        _require_invariant(program, names, where)
+        require_invariant(program.nest, names, where)
         return build(source, _ENTRY)
 
     artifact = kernel_cache().get_or_build({"source": source, "entry": _ENTRY, "isa": HOST}, make)
     return Kernel(source, _ENTRY, "auto", artifact)
 
 
-def _require_invariant(program: Program, names: Mapping[str, str], where: str) -> None:
-    """Ask ``passes/analysis/pit_axes.py`` about every dimension that has a pattern."""
+def require_invariant(nest: Nest, names: Mapping[str, str], where: str) -> None:
+    """Ask ``passes/analysis/pit_axes.py`` about every dimension that has a pattern.
+
+    Errors: :class:`pith.UnsupportedError` naming the first that may not be permuted, and why.
+    """
     from pith.passes.analysis.pit_axes import pit_axes
 
     from .build import parse
 
-    nest = program.nest
     module = parse(rule_source(nest))
     function = module.body.operations[0]
     verdict = pit_axes(function.regions[0].blocks[0].operations[0])
