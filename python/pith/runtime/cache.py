@@ -48,6 +48,7 @@ class CacheStats:
 
     @property
     def hits(self) -> int:
+        """Requests that compiled nothing."""
         return self.memory_hits + self.disk_hits
 
 

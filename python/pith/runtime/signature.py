@@ -106,6 +106,7 @@ class MemRefSpec:
 
     @property
     def rank(self) -> int:
+        """Number of dimensions."""
         return len(self.shape)
 
     @property

@@ -123,6 +123,7 @@ class SparseLinear(torch.nn.Module):
         return linear.train(self.training)
 
     def extra_repr(self) -> str:
+        """What torch prints of the layer: sizes, format and density."""
         density = self.values.numel() / max(1, self.out_features * self.in_features)
         sizes = f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
         return f"{sizes}, format={self._hss or self.format}, density={density:.3f}"
