@@ -31,8 +31,8 @@ PITH, GROUPED, LOOP, IDEAL = "pith", "sort + grouped_mm", "index_select + mm", "
 
 NOTES = (
     f"{TOKENS['f32']} tokens (bf16: {TOKENS['bf16']}), {INNER} -> {OUTER} features, gated sum over a token's experts; "
-    "expert e is drawn with weight (e + 1)^-skew, without replacement. Times in ms, medians over the rounds; `x` is the "
-    "speed-up over sorting.",
+    "expert e is drawn with weight (e + 1)^-skew, without replacement. Times in ms, medians over the rounds; `x` is "
+    "the speed-up over sorting.",
     "`sort + grouped_mm`: argsort, gather, `torch._grouped_mm`, gates, `index_add_` (top-1: scatter). "
     "`index_select + mm`: a loop over the experts. Everything but the routing itself is timed for all.",
     "`one dense product` is what no one does: `torch.mm` of as many rows with one expert's weight, the bound of what "

@@ -180,3 +180,42 @@ X, W = np.ones((4, 3), np.float32), np.ones((2, 3, 5), np.float32)
 def test_errors(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", "gelu_tanh", "silu"])
+@pytest.mark.parametrize("k", [1, 2])
+def test_module(k, activation):
+    """Outputs and gradients of the module against experts evaluated one by one, in float64."""
+    torch.manual_seed(0)
+    layer = pith.torch.MoE(12, 20, n_experts=5, k=k, activation=activation)
+    x = torch.randn(3, 17, 12, requires_grad=True)
+    with torch.no_grad():
+        plain = layer(x)
+    out = layer(x)
+    out.square().sum().backward()
+
+    reference = {name: p.detach().double().requires_grad_() for name, p in layer.named_parameters()}
+    rows = x.detach().double().requires_grad_()
+    tokens = rows.reshape(-1, 12)
+    best, experts = torch.topk(tokens @ reference["router.weight"].T, k)
+    gates, function = torch.softmax(best, 1), pith.torch.moe.ACTIVATIONS[activation]
+    w1, b1, w2, b2 = (reference[n] for n in ("w1", "b1", "w2", "b2"))
+    hidden = function(torch.einsum("tf,tjfh->tjh", tokens, w1[experts]) + b1[experts])
+    parts = torch.einsum("tjh,tjhf->tjf", hidden, w2[experts]) + b2[experts]
+    expected = (parts * gates[..., None]).sum(1).reshape(rows.shape)
+    expected.square().sum().backward()
+
+    wide = expected.detach().numpy()
+    assert error(plain.numpy(), wide) < 1e-6 and error(out.detach().numpy(), wide) < 1e-6
+    assert error(x.grad.numpy(), rows.grad.numpy()) < 1e-5
+    for name, p in layer.named_parameters():
+        assert error(p.grad.numpy(), reference[name].grad.numpy()) < 1e-5, name
+
+
+def test_module_refuses():
+    with pytest.raises(pith.ShapeError, match="1 <= k <= 3"):
+        pith.torch.MoE(4, 4, 3, k=4)
+    with pytest.raises(pith.ArgumentError, match="unknown activation"):
+        pith.torch.MoE(4, 4, 3, activation="tanh")
+    with pytest.raises(pith.ShapeError, match=r"shape \(\.\.\., 4\)"):
+        pith.torch.MoE(4, 4, 3)(torch.ones(2, 5))

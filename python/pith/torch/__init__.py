@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .importer import import_program
     from .interval_attention import attention, intervals_of
     from .layers import SparseLinear
+    from .moe import MoE
     from .program import ImportedProgram, Input, Parameter
     from .ragged import Unpadded, unpad
     from .sparse_training import MaskedLinear
@@ -25,6 +26,7 @@ __all__ = [
     "ImportedProgram",
     "Input",
     "MaskedLinear",
+    "MoE",
     "Parameter",
     "SparseLinear",
     "Unpadded",
@@ -41,6 +43,7 @@ _HOME = {
     "ImportedProgram": "program",
     "Input": "program",
     "MaskedLinear": "sparse_training",
+    "MoE": "moe",
     "Parameter": "program",
     "SparseLinear": "layers",
     "einsum": "einsum_autograd",

@@ -1,0 +1,84 @@
+"""``MoE``: a mixture of experts as a torch module, trained and run through grouped products."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..errors import ArgumentError, ShapeError
+from ..patterns import Pattern
+from ..workloads.moe import moe
+from ..workloads.routing import route
+from .einsum_autograd import _ACTIVATIONS as ACTIVATIONS
+from .einsum_autograd import einsum
+
+
+class MoE(torch.nn.Module):
+    """A router and ``n_experts`` feed-forward layers of which every token goes through ``k``.
+
+    Shapes: x: ``(..., features)``; result: the same.
+    Semantics: gates are the softmax of the chosen logits. No token is dropped, whatever the load of the experts.
+        Without gradients one compiled product per layer runs (:func:`pith.moe`); with gradients the same products and
+        their gradients are einsums over the routing.
+    Attributes:
+        router: ``torch.nn.Linear`` to one logit per expert.
+        w1, b1, w2, b2: ``(n_experts, features, hidden)``, ``(n_experts, hidden)``, ``(n_experts, hidden, features)``,
+            ``(n_experts, features)``.
+
+    Errors: :class:`pith.ArgumentError` for an unknown activation, :class:`pith.ShapeError` for ``k`` not in 1 to
+        ``n_experts``, and x of other features.
+    Source: Shazeer et al., Outrageously Large Neural Networks, ICLR 2017; without capacity as in MegaBlocks, 2023.
+
+    Example:
+        >>> layer = MoE(8, 16, n_experts=4, k=2)
+        >>> layer(torch.ones(3, 8)).sum().backward()
+        >>> layer.w1.grad.shape
+        torch.Size([4, 8, 16])
+    """
+
+    def __init__(self, features: int, hidden: int, n_experts: int, k: int = 2, activation: str = "gelu"):
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            names = ", ".join(ACTIVATIONS)
+            raise ArgumentError(f"unknown activation {activation!r}", where="MoE", hint=f"one of {names}")
+        if not 1 <= k <= n_experts:
+            raise ShapeError(f"expects 1 <= k <= {n_experts}, got {k}", where="MoE: k")
+        self.k, self.activation = k, activation
+        self.router = torch.nn.Linear(features, n_experts, bias=False)
+        self.w1, self.b1 = _layer(n_experts, features, hidden)
+        self.w2, self.b2 = _layer(n_experts, hidden, features)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        features = self.w1.shape[1]
+        if x.shape[-1] != features:
+            raise ShapeError(f"expects x of shape (..., {features}), got {tuple(x.shape)}", where="MoE")
+        tokens = x.reshape(-1, features)
+        logits = self.router(tokens)
+        experts, _ = route(logits.detach(), self.k)
+        gates = torch.softmax(logits.gather(1, experts), 1)
+        if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *self.parameters())):
+            return self._differentiable(tokens, experts, gates).reshape(x.shape)
+        biases = {"b1": self.b1, "b2": self.b2}
+        y = moe(tokens, experts, self.w1, self.w2, gates, **biases, activation=self.activation)
+        return y.reshape(x.shape)
+
+    def _differentiable(self, tokens: torch.Tensor, experts: torch.Tensor, gates: torch.Tensor) -> torch.Tensor:
+        """One row per choice of a token, each with one expert; their gated sum."""
+        chosen = experts.flatten()
+        pairs = np.stack([np.arange(len(chosen)), chosen.numpy()], 1)
+        where = {"se": Pattern.from_indices(pairs, (len(chosen), self.w1.shape[0]))}
+        rows = tokens.repeat_interleave(self.k, 0)
+        hidden = ACTIVATIONS[self.activation](einsum("sf,efh->sh", rows, self.w1, where=where) + self.b1[chosen])
+        parts = einsum("sh,ehf->sf", hidden, self.w2, where=where) + self.b2[chosen]
+        return (parts.reshape(*gates.shape, -1) * gates[..., None]).sum(1)
+
+    def extra_repr(self) -> str:
+        n_experts, features, hidden = self.w1.shape
+        return f"{features}, {hidden}, n_experts={n_experts}, k={self.k}, activation={self.activation!r}"
+
+
+def _layer(n_experts: int, inner: int, outer: int) -> tuple[torch.nn.Parameter, torch.nn.Parameter]:
+    """Weights and biases as ``torch.nn.Linear`` draws them."""
+    bound = inner**-0.5
+    w, b = torch.empty(n_experts, inner, outer), torch.empty(n_experts, outer)
+    return torch.nn.Parameter(w.uniform_(-bound, bound)), torch.nn.Parameter(b.uniform_(-bound, bound))
