@@ -133,7 +133,9 @@ def _torch_dtype(dtype: np.dtype) -> Any:
 def multiply_library(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """``out = a @ b`` for matrices of one element type: torch's product when torch is loaded, else NumPy's."""
     torch = sys.modules.get("torch")
-    if torch is not None and a.flags.writeable and b.flags.writeable:
+    if torch is not None and a.dtype.kind == "f" and a.flags.carray and b.flags.carray:  # the common case
+        torch.mm(torch.from_numpy(a), torch.from_numpy(b), out=torch.from_numpy(out))
+    elif torch is not None and a.flags.writeable and b.flags.writeable:
         torch.mm(_torch_view(a), _torch_view(b), out=_torch_view(out))
     else:
         np.matmul(a, b, out=out)
