@@ -101,7 +101,7 @@ class BlockEmitter(ListedEmitter):
         self.tiles = -(-blocks.rows // self.variant.rows)
         #: Values of one micro-tile, with what the last register tile has too many.
         self.size = self.tiles * self.variant.rows * blocks.reds
-        matrices = b.product([loops.outer[d].count for d in self.own])
+        matrices = b.product([self.lhs.size(d) for d in self.own])
         self.values = b.alloc([b.product([matrices, blocks.count, self.size])], self.element)
 
     def emit(self) -> None:
@@ -120,7 +120,7 @@ class BlockEmitter(ListedEmitter):
         """Where the values begin that a register tile of a block reads; matrices that share lists have their own."""
         number: Index = 0
         for d in self.own:
-            number = b.add(b.mul(number, self.loops.outer[d].count), point[d])
+            number = b.add(b.mul(number, self.lhs.size(d)), point[d])
         first = b.add(b.mul(number, self.blocks.count), entries[0])
         return b.add(b.mul(first, self.size), b.product([tile, entries[1], self.variant.rows * self.blocks.reds]))
 
@@ -129,7 +129,7 @@ class BlockEmitter(ListedEmitter):
         sizes = [self.loops.outer[d].count for d in loops]
 
         def pack(*at: ir.Value) -> None:
-            point = dict(zip(loops, at[:-1]))
+            point = {d: self.loops.outer[d].at(i) for d, i in zip(loops, at[:-1])}
             entries = self.blocks.range(point, at[-1])
             lhs = self.lhs.matrix(point, self.c.row, self.c.red)
             row = b.mul(at[-1], self.blocks.rows)
