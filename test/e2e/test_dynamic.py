@@ -3,8 +3,9 @@
 import numpy as np
 import pith
 import pytest
-from pith.compiler import dynamic_choice
+from pith.compiler import dynamic_choice, dynamic_memory
 from pith.compiler.dynamic import prepare
+from pith.compiler.dynamic_memory import forget_decisions
 from pith.compiler.sampling import sampled_coverage
 from pith.runtime import kernel_cache, num_threads, set_num_threads
 
@@ -195,3 +196,18 @@ def test_explain():
 def test_errors(call, kind, message):
     with pytest.raises(kind, match=message):
         call(np.eye(8, dtype=np.float32))
+
+
+def test_decisions_are_kept_and_made_anew():
+    """Dense stays dense for some calls; then a pattern that became sparse is noticed, and the other way round."""
+    forget_decisions()
+    rng = np.random.default_rng(12)
+    b = rng.standard_normal((1024, 512)).astype(np.float32)
+    full, thin = rng.standard_normal((1024, 1024)).astype(np.float32), sparse(rng, (1024, 1024), (32, 1), 0.97)
+    ran = []
+    for a in (full, *[thin] * 7, *[full] * 3):
+        assert error(pith.matmul(pith.dynamic(a), b), a, b) < TOLERANCE["float32"]
+        (known,) = dynamic_memory._MEMORY.values()
+        ran.append(known.ran)
+    assert ran[:2] == ["dense", "dense"] and ran[7] != "dense", ran
+    assert ran[10] == "dense", ran

@@ -20,6 +20,7 @@ _ELEMENTS = ("f32", "f64")
 
 def measure(args: argparse.Namespace) -> int:
     """Measure, write, and show where each micro-tile begins to beat dense."""
+    from ..compiler.dynamic_memory import forget_decisions
     from ..tuning import tiles
     from ..tuning.tiles_measure import Settings, measure_tiles
     from .progress import ProgressBar
@@ -41,6 +42,7 @@ def measure(args: argparse.Namespace) -> int:
     taken = {_key(t) for t in found}
     tiles.write_tables(path, [*found, *(t for t in old if _key(t) not in taken)])
     tiles.forget_tables()
+    forget_decisions()
     sys.stdout.write("\n\n".join(map(_summary, found)) + f"\n\nwritten: {path}\n")
     return 0
 

@@ -10,17 +10,13 @@ import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
 from ..patterns.check import granularity_of, threshold_of
-from ..runtime import dtype_name, num_threads
+from ..runtime import dtype_name
 from ..runtime.arrays import as_array
 from ..sparse import SparseTensor
+from .dynamic_memory import key_of, multiply_dense, recall, remember
 from .kernel import as_torch, is_torch
 
 _WHERE = "pith.matmul of a dynamic operand"
-
-#: Operands (types, shapes, element types, number of threads) whose product is not worth deciding, and how many of
-#: them are remembered: the library gets them without another look.
-_DENSE: set[tuple] = set()
-_REMEMBERED = 4096
 
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True)
@@ -85,20 +81,23 @@ def dynamic(x: Any = None, granularity: Any = "auto", threshold: float = 0.0) ->
 
 def multiply_dynamic(a: Any, b: Any, out: Any = None, variant: str = "auto") -> Any:
     """:func:`pith.matmul` where ``a`` or ``b`` is :class:`Dynamic`."""
-    x, y = _value(a), _value(b)
-    key = (type(x), type(y), x.shape, getattr(y, "shape", None), x.dtype, getattr(y, "dtype", None), num_threads())
-    if key in _DENSE and variant == "auto" and not _threshold(a, b) and (out is None or _fits(x, y, out)):
-        return x @ y if out is None else np.matmul(x, y, out=out)
+    x, y, left = _value(a), _value(b), isinstance(a, Dynamic)
+    key = key_of(a if left else b, x, y, left) if variant == "auto" else None
+    known = recall(key) if key is not None else None
+    if known is not None and known.ran == "dense" and (done := multiply_dense(x, y, out)) is not None:
+        return done
     from .dynamic_choice import choose, named, run
 
     product, shape, granularity = prepare(a, b)
     target = product.result() if out is None else _target(out, shape, product)
-    choice = choose(product, granularity) if variant == "auto" else named(product, variant)
-    if choice.small and type(x) is type(y):
-        if len(_DENSE) >= _REMEMBERED:
-            _DENSE.clear()
-        _DENSE.add(key)
-    run(product, choice, target)
+    if known is not None and known.ran != "dense":
+        if run(product, known.choice, target) != known.ran:
+            known.left = 0
+    else:
+        choice = choose(product, granularity) if variant == "auto" else named(product, variant)
+        ran = run(product, choice, target)
+        if key is not None and known is None:
+            remember(key, choice, ran)
     if out is not None:
         return out
     result = target.reshape(shape)
@@ -131,17 +130,6 @@ def prepare(a: Any, b: Any) -> tuple[Any, tuple[int, ...], Any]:
     y = y.reshape(y.shape[0], math.prod(y.shape[1:])) if left else y.reshape(math.prod(y.shape[:-1]), y.shape[-1])
     x = above(x, marked.threshold) if marked.threshold else x
     return Product(x, y, "left" if left else "right"), shape, marked.granularity
-
-
-def _fits(x: Any, y: Any, out: Any) -> bool:
-    """Whether NumPy writes to ``out`` as it is."""
-    if not (type(x) is type(out) is np.ndarray and out.dtype == x.dtype and out.flags.carray):
-        return False
-    return out.shape == (*x.shape[:-1], *y.shape[1:])
-
-
-def _threshold(a: Any, b: Any) -> float:
-    return (a if isinstance(a, Dynamic) else b).threshold
 
 
 def _value(operand: Any) -> Any:

@@ -16,6 +16,7 @@ from ..errors import UnsupportedError
 from ..patterns import sample_coverage
 from ..runtime import dtype_name, num_threads
 from ..tuning.tiles import (
+    DENSE_GAIN,
     IN_PLACE,
     PACKED,
     Measured,
@@ -37,6 +38,9 @@ SMALL = 1e-3
 #: Seconds per byte that detection reads (4 MB: 0.12 ms on one core, 2026-11-21, AVX2). Where that is more than
 #: ``DETECTION_SHARE`` of the dense product's time, the sample has to promise ``CLEAR_GAIN`` before it is spent.
 DETECTION_RATE, DETECTION_SHARE, CLEAR_GAIN = 3.2e-11, 0.04, 1.5
+
+#: Seconds of sampling and of the code around it, beyond what the tile database holds: caches are cold then.
+OVERHEAD = 1.5e-4
 
 #: Densities are told apart in steps of a sixth of an octave, sizes in quarters: decisions are cached per class.
 _DENSITY_STEPS, _SIZE_STEPS = 6, 4
@@ -82,10 +86,10 @@ def choose(product: Product, granularity: Any) -> Choice:
     key = tuple((tile, _density_class(share)) for tile, share in coverage.items())
     rows, columns, free = (round(_SIZE_STEPS * math.log2(max(n, 1))) for n in extents)
     decision = _decided(table, (rows, columns, free), key, _density_class(elements))
-    chosen = decision.chosen
-    if chosen.micro_tile and DETECTION_RATE * x.nbytes / num_threads() > DETECTION_SHARE * dense:
-        if chosen.cost * CLEAR_GAIN > _cost(decision, "dense"):
-            decision = _dense_first(decision)
+    if decision.chosen.micro_tile:
+        checked = DETECTION_RATE * x.nbytes / num_threads() <= DETECTION_SHARE * dense
+        needed = (decision.chosen.cost + OVERHEAD) * (DENSE_GAIN if checked else CLEAR_GAIN)
+        decision = decision if needed < _cost(decision, "dense") else _dense_first(decision)
     return Choice(decision, coverage, table)
 
 
