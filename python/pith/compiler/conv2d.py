@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,6 +29,32 @@ _AXES = {"images": "n", "filters": "f", "channels": "c", "rows": "y", "columns":
 _PRODUCT = Equation(("ncrsp", "rsfc"), "nfp")
 
 _Pair = tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Geometry:
+    """How a window moves: rows and columns per step, zeros around the image, distance of the window's elements."""
+
+    stride: _Pair
+    padding: _Pair
+    dilation: _Pair
+
+    def places(self) -> list[str]:
+        """Row and column of the image that element (r, s) of the window meets at place (y, x)."""
+        return [f"{o} * {s} + {k} * {d}" for o, k, s, d in zip("yx", "rs", self.stride, self.dilation)]
+
+    def shape(self, x: np.ndarray, w: np.ndarray) -> tuple[int, ...]:
+        """The shape of the result."""
+        spatial = []
+        geometry = zip(x.shape[2:], w.shape[2:], self.stride, self.padding, self.dilation)
+        for size, window, s, p, d in geometry:
+            room = size + 2 * p - d * (window - 1) - 1
+            if room < 0 or not window:
+                raise ShapeError(
+                    f"a window of {window} (dilation {d}) does not fit into {size} and padding {p}", where=_WHERE
+                )
+            spatial.append(room // s + 1)
+        return x.shape[0], w.shape[0], *spatial
 
 
 def conv2d(
@@ -66,17 +93,16 @@ def conv2d(
     """
     arrays = [as_array(v.detach() if is_torch(v) else v, f"{_WHERE}: {name}") for v, name in ((x, "x"), (w, "w"))]
     _check(*arrays)
-    steps = tuple(_pair(v, low, n) for v, low, n in ((stride, 1, "stride"), (padding, 0, "padding")))
-    dilated = _pair(dilation, 1, "dilation")
-    shape = _shape(*arrays, *steps, dilated)
+    geometry = _Geometry(_pair(stride, 1, "stride"), _pair(padding, 0, "padding"), _pair(dilation, 1, "dilation"))
+    shape = geometry.shape(*arrays)
     sizes = {"n": shape[0], "f": shape[1], "y": shape[2], "x": shape[3], "c": arrays[0].shape[1]}
     given = {"images": images, "filters": filters, "channels": channels, "rows": rows, "columns": columns}
     patterns = {name: p for name, p in given.items() if p is not None}
     for name, pattern in patterns.items():
         _require_pattern(name, pattern, sizes[_AXES[name]])
     if rows is not None or columns is not None:
-        _require_spatial(tuple(Listed((_AXES[n],), p.granularity) for n, p in patterns.items()), *steps, dilated)
-    windows = _windows(arrays[0], arrays[1].shape[2:], shape, patterns, *steps, dilated)
+        _require_spatial(geometry, tuple(Listed((_AXES[name],), p.granularity) for name, p in patterns.items()))
+    windows = _windows(arrays[0], arrays[1].shape[2:], shape, patterns, geometry)
     letters = {_AXES[name]: p for name, p in patterns.items()}
     weights = np.ascontiguousarray(arrays[1].transpose(2, 3, 0, 1))
     sizes |= {"r": weights.shape[0], "s": weights.shape[1], "p": shape[2] * shape[3]}
@@ -89,34 +115,28 @@ def _windows(
     window: Sequence[int],
     shape: Sequence[int],
     patterns: Mapping[str, Pattern],
-    stride: _Pair,
-    padding: _Pair,
-    dilation: _Pair,
+    geometry: _Geometry,
 ) -> np.ndarray:
     """What every element of the window meets: ``(n, c, r, s, y * x)``, of the images and channels that are named."""
     named = {_AXES[name]: p for name, p in patterns.items() if name in ("images", "channels")}
     listed = tuple(Listed((d,), p.granularity) for d, p in named.items())
     out = np.empty((*x.shape[:2], *window, *shape[2:]), x.dtype)
-    kernel = _unfolding(dtype_name(x.dtype), listed, stride, padding, dilation)
+    kernel = _unfolding(dtype_name(x.dtype), listed, geometry)
     kernel.native(np.ascontiguousarray(x), *(p.coordinates for p in named.values()), out)
     return out.reshape(*out.shape[:4], shape[2] * shape[3])
 
 
 @functools.cache
-def _unfolding(element: str, listed: tuple[Listed, ...], stride: _Pair, padding: _Pair, dilation: _Pair) -> Kernel:
+def _unfolding(element: str, listed: tuple[Listed, ...], geometry: _Geometry) -> Kernel:
     """The kernel that copies windows; what it does not copy stays as it is."""
-    nest = Nest(tuple("ncrsyx"), (("n", "c", *_places(stride, dilation)),), tuple("ncrsyx"), listed)
-    return kernel_of(Program(nest, element, NAMED, copies=True, pad=padding), dict(zip("ncrsyx", "ncrsyx")), _WHERE)
+    nest = Nest(tuple("ncrsyx"), (("n", "c", *geometry.places()),), tuple("ncrsyx"), listed)
+    program = Program(nest, element, NAMED, copies=True, pad=geometry.padding)
+    return kernel_of(program, dict(zip("ncrsyx", "ncrsyx")), _WHERE)
 
 
-def _places(stride: _Pair, dilation: _Pair) -> list[str]:
-    """Row and column of the image that an element of the window meets, of the places (y, x)."""
-    return [f"{o} * {s} + {k} * {d}" for o, k, s, d in zip("yx", "rs", stride, dilation)]
-
-
-def _require_spatial(listed: tuple[Listed, ...], stride: _Pair, padding: _Pair, dilation: _Pair) -> None:
+def _require_spatial(geometry: _Geometry, listed: tuple[Listed, ...]) -> None:
     """Ask the rule about the convolution itself, ``linalg.conv_2d_nchw_fchw``."""
-    nest = Nest(tuple("nfyxcrs"), (("n", "c", *_places(stride, dilation)), tuple("fcrs")), tuple("nfyx"), listed)
+    nest = Nest(tuple("nfyxcrs"), (("n", "c", *geometry.places()), tuple("fcrs")), tuple("nfyx"), listed)
     names = {**dict(zip("nfyxcrs", "nfyxcrs")), **{d: name for name, d in _AXES.items()}}
     require_invariant(nest, names, _WHERE)
 
@@ -137,19 +157,6 @@ def _pair(value: Any, low: int, name: str) -> _Pair:
     if len(pair) != 2 or any(not isinstance(v, int) or isinstance(v, bool) or v < low for v in pair):
         raise ArgumentError(f"expects one or two integers >= {low}, got {value!r}", where=f"{_WHERE}: {name}")
     return pair[0], pair[1]
-
-
-def _shape(x: np.ndarray, w: np.ndarray, stride: _Pair, padding: _Pair, dilation: _Pair) -> tuple[int, ...]:
-    """The shape of the result."""
-    spatial = []
-    for size, window, s, p, d in zip(x.shape[2:], w.shape[2:], stride, padding, dilation):
-        room = size + 2 * p - d * (window - 1) - 1
-        if room < 0 or not window:
-            raise ShapeError(
-                f"a window of {window} (dilation {d}) does not fit into {size} and padding {p}", where=_WHERE
-            )
-        spatial.append(room // s + 1)
-    return x.shape[0], w.shape[0], *spatial
 
 
 def _require_pattern(name: str, pattern: Any, size: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -84,7 +84,7 @@ class MaskedLinear(torch.nn.Module):
         if linear.weight.dtype not in DTYPES:
             raise DTypeError(f"no kernels for weights of {linear.weight.dtype}", where="MaskedLinear")
         self.out_features, self.in_features = linear.weight.shape
-        self.weight = linear.weight
+        self.weight = cast(torch.nn.Parameter, linear.weight)
         self.register_parameter("bias", linear.bias)
         grid = tuple(-(-n // g) for n, g in zip(linear.weight.shape, granularity))
         self._pattern = Pattern(tuple(linear.weight.shape), tuple(granularity), np.argwhere(np.ones(grid, bool)))
