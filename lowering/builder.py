@@ -7,7 +7,7 @@ Sizes and offsets are ``int`` while they are known and become SSA values only wh
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pith._mlir import arith, func, ir, memref, scf, tensor
+from pith._mlir import arith, bufferization, func, ir, memref, scf, tensor
 
 #: Attribute of an ``scf.for`` that reaches LLVM (``pith-retain-loop-annotations``).
 LOOP_ANNOTATION = "llvm.loop_annotation"
@@ -247,6 +247,18 @@ def alloc(shape: Sequence[Index], element: ir.Type) -> ir.Value:
     dynamic = ir.ShapedType.get_dynamic_size()
     type_ = ir.MemRefType.get([s if isinstance(s, int) else dynamic for s in shape], element)
     return memref.alloc(type_, [s for s in shape if not isinstance(s, int)], [], alignment=64)
+
+
+def buffer_of(dense: ir.Value, read_only: bool = True) -> ir.Value:
+    """A tensor without encoding as a memref, to read from unless said otherwise."""
+    type_ = ir.MemRefType.get(dense.type.shape, dense.type.element_type)
+    return bufferization.to_buffer(type_, dense, read_only=read_only)
+
+
+def integers(values: Sequence[int], element: ir.Type) -> ir.Value:
+    """A constant vector of integers."""
+    type_ = ir.VectorType.get([len(values)], element)
+    return arith.constant(type_, ir.DenseElementsAttr.get([ir.IntegerAttr.get(element, v) for v in values], type_))
 
 
 def zero_of(type_: ir.Type) -> ir.Value:

@@ -160,10 +160,7 @@ def _quantized(op: ir.Operation) -> Storage:
     """The source of a ``pith.dequantize``, which says what its values stand for."""
     source, scales, zero_points = op.operands
     storage = _storage(source)
-    scales, zero_points = (
-        bufferization.to_buffer(ir.MemRefType.get(t.type.shape, t.type.element_type), t, read_only=True)
-        for t in (scales, zero_points)
-    )
+    scales, zero_points = b.buffer_of(scales), b.buffer_of(zero_points)
     group = ir.IntegerAttr(op.attributes["group"]).value
     quantized = Quantized(storage.values, scales, zero_points, group, source.type.element_type.width)
     return dataclasses.replace(storage, quantized=quantized)

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
-from pith._mlir import arith, bufferization, ir, memref
+from pith._mlir import arith, ir, memref
 from pith.formats import Format, buffer_specs
 
 from . import builder as b
@@ -48,10 +48,7 @@ Step = Callable[[Cursor, list[ir.Value]], list[ir.Value]]
 
 def storage_of(fmt: Format, sizes: Sequence[Index], buffers: Sequence[ir.Value]) -> Storage:
     """View the 1-D tensors of an assembled value as read-only memrefs."""
-    memrefs = []
-    for t in buffers:
-        type_ = ir.MemRefType.get([t.type.shape[0]], t.type.element_type)
-        memrefs.append(bufferization.to_buffer(type_, t, read_only=True))
+    memrefs = [b.buffer_of(t) for t in buffers]
     keys = [(s.level, s.role) for s in buffer_specs(fmt)]
     return Storage(fmt, level_sizes(fmt, sizes), dict(zip(keys, memrefs)), memrefs[-1], tuple(sizes))
 

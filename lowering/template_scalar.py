@@ -24,8 +24,10 @@ from .levels import Cursor, Storage, descend, inside, load_value, start, walk
 
 def emit_scalar(g: SparseGeneric, storage: Storage) -> ir.Value:
     """Emit the kernel at the insertion point; returns the result tensor."""
-    views = [None if i == g.sparse else _view(v, True) for i, v in enumerate(g.inputs)]
-    views.append(_view(g.init, False) if g.accumulates else buffer_to_overwrite(g.init, is_exclusive(g.init)))
+    views = [None if i == g.sparse else b.buffer_of(v) for i, v in enumerate(g.inputs)]
+    views.append(
+        b.buffer_of(g.init, read_only=False) if g.accumulates else buffer_to_overwrite(g.init, is_exclusive(g.init))
+    )
     sizes = _iteration_sizes(g, storage)
     if not g.accumulates:
         linalg.fill(b.zero_of(g.init.type.element_type), outs=[views[-1]])
@@ -53,11 +55,6 @@ def emit_scalar(g: SparseGeneric, storage: Storage) -> ir.Value:
     else:
         walk(storage, top, leaf)
     return bufferization.to_tensor(g.init.type, views[-1], restrict=True, writable=True)
-
-
-def _view(v: ir.Value, read_only: bool) -> ir.Value:
-    type_ = ir.MemRefType.get(v.type.shape, v.type.element_type)
-    return bufferization.to_buffer(type_, v, read_only=read_only)
 
 
 def _iteration_sizes(g: SparseGeneric, storage: Storage) -> list[Index | None]:

@@ -108,9 +108,7 @@ def _panels(p: TileProduct, storage: Storage, dense: ir.Value, cols: Index) -> P
     outermost = next(i for i, e in enumerate(storage.format.exprs) if e.dim == m.red_dim)
     stored = b.mul(storage.level_sizes[outermost], storage.format.exprs[outermost].div)
     tiles = b.ceildiv(stored, p.pitch)
-    source = bufferization.to_buffer(
-        ir.MemRefType.get(dense.type.shape, dense.type.element_type), dense, read_only=True
-    )
+    source = b.buffer_of(dense)
     buffer = b.alloc([b.ceildiv(cols, COLUMNS), b.mul(tiles, ROWS), unit.depth], unit.element)
     reds = b.dim_size(dense, 1 if m.dense_transposed else 0)
     return Panels(unit, source, m.dense_transposed, buffer, reds, cols, tiles, p.pitch)

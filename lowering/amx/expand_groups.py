@@ -48,7 +48,7 @@ def _tile_row(rows: Rows, layout: GroupLayout, number: Index) -> ir.Value:
         for n, level in enumerate(layout.levels)
         if not level.is_dense
     }
-    out = _constant([0] * depth, bits)
+    out = b.integers([0] * depth, bits)
     for slots in layout.choices():
         paths = [layout.path(lane, slots) for lane in range(layout.pitch)]
         chosen = vector.shuffle(values, values, _padded([path[-1][0] for path in paths], depth))
@@ -62,9 +62,9 @@ def _is_own(level: GroupLevel, looks: list[tuple[int, int]], coordinates: ir.Val
     places = [divmod(position * level.width, 8) for position, _ in looks]
     i8 = ir.IntegerType.get_signless(8)
     packed = vector.shuffle(coordinates, coordinates, _padded([byte for byte, _ in places], depth))
-    masks = _constant(_padded([(2**level.width - 1) << bit for _, bit in places], depth), i8)
+    masks = b.integers(_padded([(2**level.width - 1) << bit for _, bit in places], depth), i8)
     own = [coordinate << bit for (_, bit), (_, coordinate) in zip(places, looks)]
-    return arith.cmpi(arith.CmpIPredicate.eq, arith.andi(packed, masks), _constant(_padded(own, depth, fill=1), i8))
+    return arith.cmpi(arith.CmpIPredicate.eq, arith.andi(packed, masks), b.integers(_padded(own, depth, fill=1), i8))
 
 
 def _padded(numbers: list[int], depth: int, fill: int = 0) -> list[int]:
@@ -87,9 +87,3 @@ def _load(buffer: ir.Value, number: Index, count: int, bits: ir.Type) -> ir.Valu
     type_ = ir.VectorType.get([count], buffer.type.element_type)
     loaded = vector.load(type_, buffer, [b.value(b.mul(number, count))])
     return loaded if type_.element_type == bits else vector.bitcast(ir.VectorType.get([count], bits), loaded)
-
-
-def _constant(numbers: list[int], element: ir.Type) -> ir.Value:
-    type_ = ir.VectorType.get([len(numbers)], element)
-    attributes = [ir.IntegerAttr.get(element, n) for n in numbers]
-    return arith.constant(type_, ir.DenseElementsAttr.get(attributes, type_))

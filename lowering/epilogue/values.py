@@ -99,7 +99,7 @@ def bind(epilogue: Epilogue) -> BoundEpilogue:
     out = _collapse(buffer, destination.groups)
     addend = None
     if zeroed is None:
-        addend = out if in_place else bufferization.to_buffer(_memref(init.type), init, read_only=True)
+        addend = out if in_place else b.buffer_of(init)
     views = tuple(tuple(_view(o, s.op, i) for i, o in enumerate(s.operands)) for s in epilogue.stages)
     return BoundEpilogue(epilogue, buffer, out, addend, views)
 
@@ -111,7 +111,7 @@ def _view(operand: Operand | None, op: ir.OpView, position: int) -> ir.Value | N
         return None
     if not isinstance(operand.value.type, ir.RankedTensorType):
         return operand.value
-    buffer = bufferization.to_buffer(_memref(operand.value.type), operand.value, read_only=True)
+    buffer = b.buffer_of(operand.value)
     return _collapse(buffer, operand.groups)
 
 
@@ -128,7 +128,3 @@ def _collapsed_type(type_: ir.MemRefType, groups: Sequence[Sequence[int]]) -> ir
         sizes = [type_.shape[d] for d in group]
         shape.append(dynamic if dynamic in sizes else int(b.product(sizes)))
     return ir.MemRefType.get(shape, type_.element_type)
-
-
-def _memref(type_: ir.RankedTensorType) -> ir.MemRefType:
-    return ir.MemRefType.get(type_.shape, type_.element_type)

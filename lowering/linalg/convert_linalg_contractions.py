@@ -7,6 +7,7 @@ from typing import ClassVar
 from pith._mlir import ir
 from pith.passes.core import Pass
 
+from ..builder import buffer_of
 from ..epilogue.match import match_epilogue
 from ..isa import Isa
 from ..module_isa import isa_of
@@ -14,7 +15,7 @@ from ..panel.dense import emit_dense
 from ..replace_product import replace_product
 from .columns import ColumnProduct, match_column_product
 from .contraction import DenseContraction, match_dense_contraction
-from .tensors import emit_on_tensors, read_only_buffer
+from .tensors import emit_on_tensors
 
 #: Products of fewer multiply-adds than this stay as they are: nothing there is worth packing.
 LEAST_OPERATIONS = 1024
@@ -66,7 +67,7 @@ def _lower_tensors(c: DenseContraction | ColumnProduct, isa: Isa) -> None:
     """Emit the kernel of a product of tensors, with what can be computed before its result is stored."""
     epilogue = match_epilogue(c.op) if c.op.results[0].type.rank == 2 else None
     with ir.InsertionPoint(epilogue.last if epilogue else c.op), c.op.location:
-        result = emit_on_tensors(c, [read_only_buffer(v) for v in list(c.op.operands)[:2]], isa, epilogue)
+        result = emit_on_tensors(c, [buffer_of(v) for v in list(c.op.operands)[:2]], isa, epilogue)
     replace_product(c.op.operation, epilogue, result)
 
 

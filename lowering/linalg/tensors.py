@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pith._mlir import bufferization, ir, memref
 
-from ..builder import Index
+from ..builder import Index, buffer_of
 from ..contraction import Matmul, zero_filled
 from ..destination import buffer_to_overwrite, is_exclusive
 from ..epilogue.match import Epilogue
@@ -18,11 +18,6 @@ from ..panel.variant import Variant
 from ..transpose import Transform
 from .columns import ColumnProduct
 from .contraction import DenseContraction
-
-
-def read_only_buffer(dense: ir.Value) -> ir.Value:
-    """A tensor without encoding as a memref."""
-    return bufferization.to_buffer(ir.MemRefType.get(dense.type.shape, dense.type.element_type), dense, read_only=True)
 
 
 def emit_on_tensors(
@@ -74,7 +69,7 @@ class PlainProduct:
     def emit(self, m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None) -> ir.Value:
         """Emit the kernel at the insertion point; returns the result tensor."""
         c = self.contraction
-        inputs = [_matrix(storage), read_only_buffer(m.generic.inputs[m.dense])]
+        inputs = [_matrix(storage), buffer_of(m.generic.inputs[m.dense])]
         return emit_on_tensors(c, inputs if c.lhs == 0 else inputs[::-1], isa, epilogue, self.variant)
 
 

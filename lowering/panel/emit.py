@@ -123,7 +123,7 @@ def emit_panel(m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None 
         fresh=fresh,
         epilogue=bound,
     )
-    source = bufferization.to_buffer(_memref(dense.type), dense, read_only=True)
+    source = b.buffer_of(dense)
     out = bound.out if bound else buffer_to_overwrite(destination, exclusive or not fresh)
     stored = _stored_size(roles, m.red_dim, e.reds)
     panels = b.alloc([e.panels, b.add(stored, e.tile.pad), e.lanes], e.tile.element)
@@ -232,7 +232,3 @@ def _tile(e: _Emitter, rows: Index) -> ir.Value:
     if isinstance(rows, int) and rows <= 2 * CHUNK_ROWS:
         return memref.alloca(ir.MemRefType.get([rows, e.lanes], sums), [], [], alignment=64)
     return b.alloc([rows, e.lanes], sums)
-
-
-def _memref(type_: ir.RankedTensorType) -> ir.MemRefType:
-    return ir.MemRefType.get(type_.shape, type_.element_type)

@@ -206,7 +206,7 @@ class _LaneStream(Stream):
         shifts = [s.red_offset - start for _, start, lanes in windows for s in (slots[i] for i in lanes)]
         index = self._coordinates(level, slots[0].position)
         if any(shifts):
-            index = arith.addi(index, _constants(index.type, shifts))
+            index = arith.addi(index, b.integers(shifts, index.type.element_type))
         out = None
         for red, start, lanes in windows:
             taken = PermuteOp.build(self.panel.row(self.type, red, start), index).result
@@ -245,13 +245,8 @@ class _LaneStream(Stream):
         word = (
             words[0] if len(words) == 1 else vector.shuffle(*words, [i + lanes * (i // per_word) for i in range(lanes)])
         )
-        shifted = arith.shrui(word, _constants(type_, [i % per_word * width for i in range(lanes)]))
-        return arith.andi(shifted, _constants(type_, [2**width - 1] * lanes))
-
-
-def _constants(type_: ir.VectorType, values: Sequence[int]) -> ir.Value:
-    elements = [ir.IntegerAttr.get(type_.element_type, v) for v in values]
-    return arith.constant(type_, ir.DenseElementsAttr.get(elements, type_))
+        shifted = arith.shrui(word, b.integers([i % per_word * width for i in range(lanes)], i32))
+        return arith.andi(shifted, b.integers([2**width - 1] * lanes, i32))
 
 
 def lane_tile(storage: Storage, roles: Roles, tile: RegisterTile, isa: Isa) -> RegisterTile:

@@ -9,13 +9,12 @@ from typing import ClassVar, TypeVar
 from pith._mlir import bufferization, ir
 from pith.passes.core import Pass
 
-from ..builder import Index, dim_size
+from ..builder import Index, buffer_of, dim_size
 from ..contraction import zero_filled
 from ..destination import buffer_to_overwrite, is_exclusive
 from ..epilogue.match import Epilogue, match_epilogue
 from ..epilogue.values import bind
 from ..isa import Isa
-from ..linalg.tensors import read_only_buffer
 from ..module_isa import isa_of
 from ..panel.blocks import BlockEmitter
 from ..panel.listed import ListedEmitter
@@ -118,7 +117,7 @@ def _emit_into(p: ListedProduct, isa: Isa, epilogue: Epilogue | None) -> ir.Valu
 
 def _emit(p: ListedProduct, isa: Isa, out: ir.Value, fresh: bool, finish: Transform | None) -> None:
     c = p.product
-    inputs = [read_only_buffer(v) for v in c.op.inputs]
+    inputs = [buffer_of(v) for v in c.op.inputs]
     buffers = [*(inputs[i] for i in p.body.factors), out]
     bound = BoundPatterns(p, _sizes(p, buffers))
     if fresh and not p.is_partition:

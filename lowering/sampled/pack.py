@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from pith._mlir import arith, bufferization, ir, memref
+from pith._mlir import arith, ir, memref
 
 from .. import builder as b
 from ..builder import Index
@@ -43,9 +43,7 @@ def pack(factor: Factor, element: ir.Type, reds: Index, depth: Index, granule: i
     A strip ends in zeros up to whole granules; zero vectors make their number a multiple of ``divisor``.
     """
     source = factor.value
-    view = bufferization.to_buffer(
-        ir.MemRefType.get(source.type.shape, source.type.element_type), source, read_only=True
-    )
+    view = b.buffer_of(source)
     existing = b.dim_size(source, 1 - factor.contracted)
     count = b.mul(b.ceildiv(existing, divisor), divisor)
     strips = b.ceildiv(reds, depth)

@@ -8,11 +8,11 @@ those coordinates name. The root is the whole tensor, a leaf one element. Where
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from pith._mlir import arith, bufferization, cf, ir, memref
+from pith._mlir import arith, cf, ir, memref
 from pith.formats import Format
 
 from .. import builder as b
-from ..builder import Index
+from ..builder import Index, buffer_of
 from .edge import rounded_up
 
 #: ``visit(node, carried) -> carried``.
@@ -121,12 +121,6 @@ def _block(tree: Tree, level: int) -> list[tuple[int, int, Index]]:
         else:
             out.append((e.dim, e.div, size))
     return out
-
-
-def buffer_of(dense: ir.Value) -> ir.Value:
-    """A dense tensor as a memref to read from."""
-    type_ = ir.MemRefType.get(dense.type.shape, dense.type.element_type)
-    return bufferization.to_buffer(type_, dense, read_only=True)
 
 
 def tree_of(dense: ir.Value, fmt: Format) -> Tree:
