@@ -47,8 +47,8 @@ class Ragged:
     def __post_init__(self) -> None:
         lengths = _lengths(self.lengths)
         object.__setattr__(self, "lengths", lengths)
-        shape = getattr(self.data, "shape", ())
-        if not len(shape):
+        shape: tuple[int, ...] = tuple(getattr(self.data, "shape", ()))
+        if not shape:
             raise ArgumentError(f"expects an array of tokens, got {type(self.data).__name__}", where=_WHERE)
         if int(lengths.sum()) != shape[0]:
             raise CheckError(f"lengths add up to {int(lengths.sum())}, data has {shape[0]} rows", where=_WHERE)
