@@ -117,11 +117,23 @@ def pack_group(
 
         b.for_loop(0, red_walk.count, row)
 
-    if transposed or col_walk.is_listed or most == 1:
+    def together_listed() -> None:
+        def row(k: Index) -> None:
+            red = b.value(red_walk.at(k))
+            for slot in range(most):
+                for j in range(lanes):
+                    col = b.value(col_walk.at(b.add(b.mul(first, lanes), slot * lanes + j)))
+                    value = convert(memref.load(source, [red, col]), panels.type.element_type)
+                    memref.store(value, panels, [b.value(slot), b.value(k), b.value(j)])
+
+        b.for_loop(0, red_walk.count, row)
+
+    if transposed or (most == 1 and not col_walk.is_listed):
         b.for_loop(0, count, one)
         return
     whole = b.less(b.add(b.mul(first, lanes), width - 1), col_walk.count)
-    b.if_else(whole, together, lambda: b.for_loop(0, count, one) and None)
+    group = together_listed if col_walk.is_listed else together
+    b.if_else(whole, group, lambda: b.for_loop(0, count, one) and None)
 
 
 def _copy_rows(

@@ -96,14 +96,22 @@ def _scatter(
     tile: ir.Value, out: ir.Value, transposed: bool, corner, extent, transform: Transform, row_at, col_at
 ) -> None:
     """One element after the other: neighbours in the tile are none in the output."""
+    lanes = tile.type.shape[1]
 
     def element(r: Index, j: Index, row: ir.Value) -> None:
         col = b.value(col_at(b.add(corner[1], j)))
         at = [col, row] if transposed else [row, col]
         memref.store(transform(memref.load(tile, [b.value(r), b.value(j)]), at), out, at)
 
-    def line(r: Index) -> None:
+    def whole(r: Index) -> None:
+        row = b.value(row_at(b.add(corner[0], r)))
+        for j in range(lanes):
+            element(r, j, row)
+
+    def ragged(r: Index) -> None:
         row = b.value(row_at(b.add(corner[0], r)))
         b.for_loop(0, extent[1], lambda j: element(r, j, row), rolled=True)
 
-    b.for_loop(0, extent[0], line, rolled=True)
+    full = arith.cmpi(arith.CmpIPredicate.eq, b.value(extent[1]), b.value(lanes))
+    rows = extent[0]
+    b.if_else(full, lambda: b.for_loop(0, rows, whole, rolled=True), lambda: b.for_loop(0, rows, ragged, rolled=True))
