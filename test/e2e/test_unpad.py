@@ -175,6 +175,14 @@ def test_float64():
     assert error(unpad(model)(ids, mask)[mask == 1], reference(model, ids, mask)[mask == 1]) < 1e-12
 
 
+def test_bfloat16():
+    model = bert().to(torch.bfloat16)
+    ids, mask = batch([3, 17, 8])
+    out = unpad(model)(ids, mask)
+    assert out.dtype is torch.bfloat16
+    assert error(out[mask == 1], reference(model, ids, mask)[mask == 1]) < 2e-2
+
+
 def test_positions_that_start_elsewhere():
     torch.manual_seed(0)
     model = transformers.RobertaModel(transformers.RobertaConfig(**SMALL, pad_token_id=1)).eval()
