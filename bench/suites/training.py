@@ -127,7 +127,10 @@ def _pith(s: Step) -> Callable[[], _Taken]:
     x = s.x.detach().requires_grad_()
 
     def step() -> _Taken:
-        layer.pattern = pith.Pattern(tuple(s.w.shape), s.granularity, np.argwhere(next(masks)))
+        listed = pith.Pattern.from_mask(next(masks))
+        layer.pattern = (
+            listed if s.granularity == (1, 1) else pith.Pattern(s.w.shape, s.granularity, listed.coordinates)
+        )
         y = layer(x)
         return _Taken(y, *torch.autograd.grad(y, (x, layer.weight), s.grad))
 

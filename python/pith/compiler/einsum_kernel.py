@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from ..errors import UnsupportedError
-from ..lowering.isa import HOST
+from ..lowering.isa import HOST, parse_isa
 from ..runtime.artifact import Artifact
 from ..runtime.cache import kernel_cache
 from .einsum_ir import Program, program_source, rule_source
@@ -31,8 +31,8 @@ def kernel_of(program: Program, names: Mapping[str, str], where: str) -> Kernel:
         require_invariant(program.nest, names, where)
         return build(source, _ENTRY)
 
-    artifact = kernel_cache().get_or_build({"source": source, "entry": _ENTRY, "isa": HOST}, make)
-    return Kernel(source, _ENTRY, "auto", artifact)
+    key = {"source": source, "entry": _ENTRY, "path": "auto", "isa": HOST, "features": parse_isa(HOST).name}
+    return Kernel(source, _ENTRY, "auto", kernel_cache().get_or_build(key, make))
 
 
 def require_invariant(nest: Nest, names: Mapping[str, str], where: str) -> None:
