@@ -77,6 +77,10 @@ class Case:
 }}"""
 
 
+#: Matrices that are multiplied by one column: from L2, from the last-level cache, from memory.
+COLUMN_SHAPES = ((512, 512), (2048, 512), (1024, 4096), (4096, 4096))
+
+
 def _matrix(rows: int, contracted: int, columns: int) -> dict[str, int]:
     return {"i": rows, "k": contracted, "j": columns}
 
@@ -92,6 +96,8 @@ CASES = (
     Case("product", "ik,kj->ij", _matrix(1024, 4096, 64)),
     Case("product", "ik,kj->ij", _matrix(4096, 4096, 32)),
     Case("linear layer", "ik,jk->ij", _matrix(384, 384, 1536)),
+    *(Case("one column", "ik,k->i", {"i": rows, "k": contracted}) for rows, contracted in COLUMN_SHAPES),
+    Case("one column", "ik,jk->ij", _matrix(1, 1024, 4096)),
     Case("gradient of weights", "ki,kj->ij", _matrix(512, 2048, 256)),
     *(
         case
@@ -138,6 +144,8 @@ def _torch(case: Case, a: np.ndarray, b: np.ndarray) -> Callable[[], torch.Tenso
     """The product through ``torch.mm`` or ``torch.bmm``, operands turned by strides alone."""
     out = torch.from_numpy(poisoned(case.shape(case.subscripts[-1])))
     x, y = torch.from_numpy(a), torch.from_numpy(b)
+    if "j" not in case.sizes:
+        return lambda: torch.mv(x, y, out=out)
     x = x if case.subscripts[0].endswith("k") else x.transpose(-1, -2)
     y = y if case.subscripts[1].endswith("j") else y.transpose(-1, -2)
     product = torch.bmm if "b" in case.sizes else torch.mm
