@@ -153,8 +153,10 @@ def _element(tensor: SparseTensor) -> str | None:
 
 def _reason(error: FormatError | ShapeError, name: str) -> str:
     """Why a format cannot hold the matrix, without the format's full name, which the line begins with."""
-    text = str(as_format(name)[0])
-    return error.message.replace(f" (format {text})", "").replace(f" {text}:", " it:")
+    message = error.message
+    for text in (str(as_format(name)[0]), name):
+        message = message.replace(f" (format {text})", "").replace(f" {text}:", " it:")
+    return message
 
 
 def _occupancies(tensor: SparseTensor, name: str | None) -> Iterator[str]:

@@ -57,7 +57,15 @@ class Calibration:
         for full in (f"{name}/{e}" for e in (element, *registers) for name in variant.model_names):
             if full in self.models:
                 return self.models[full], full
-        return roofline(self.isa, variant.family, element), None
+        return self._with_call(roofline(self.isa, variant.family, element), variant), None
+
+    def _with_call(self, model: Model, variant: Variant) -> Model:
+        """A model nobody measured, with a call as long as the others: that depends little on the kernel."""
+        found = (m.coefficients.get("call", 0.0) for name, m in self.models.items() if not name.startswith("dense"))
+        calls = sorted(filter(None, found))
+        if not calls or variant.is_dense:
+            return model
+        return Model({**model.coefficients, "call": calls[len(calls) // 2]})
 
     def describe(self) -> str:
         """One line: where the numbers come from."""
