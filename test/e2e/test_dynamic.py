@@ -8,6 +8,8 @@ from pith.compiler.dynamic import prepare
 from pith.compiler.dynamic_memory import forget_decisions
 from pith.compiler.sampling import sampled_coverage
 from pith.runtime import kernel_cache, num_threads, set_num_threads
+from pith.tuning import tiles
+from pith.tuning.tiles_measure import TILES, Settings, measure_tiles
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13, "float16": 2e-3}
 LEFT = ("dense", "1x1", "8x1", "1x8", "rows", "columns", "1x1 in place", "32x1 in place", "1x32 in place")
@@ -211,3 +213,18 @@ def test_decisions_are_kept_and_made_anew():
         ran.append(known.ran)
     assert ran[:2] == ["dense", "dense"] and ran[7] != "dense", ran
     assert ran[10] == "dense", ran
+
+
+def test_the_tile_database_is_measured(tmp_path):
+    """What `pith bench --tiles` does, in small; what it writes is read again and decides."""
+    settings = Settings(rounds=2, elements=("f32",), sides=("left",), extents=((64, 64, 64),))
+    (table,) = measure_tiles(settings)
+    tiles.write_tables(tmp_path / "tiles.json", [table])
+    (again,) = tiles.read_tables((tmp_path / "tiles.json").read_text(), "tiles.json", "own")
+    (measured,) = again.measured
+    assert measured.table.extents == (64, 64, 64) and measured.table.dense > 0
+    assert set(measured.table.rows) == set(TILES["left"]) == set(measured.ways)
+    for row in measured.table.rows.values():
+        assert list(row) == sorted(row, reverse=True)
+    decision = tiles.decide_tiles(again, (64, 64, 64), dict.fromkeys(measured.table.rows, 0.99), 0.99)
+    assert len(decision.candidates) == len(TILES["left"]) + 1

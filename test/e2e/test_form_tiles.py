@@ -1,10 +1,13 @@
 """Ordinary linalg marked with `pith.dynamic`, compiled with its dense rival, against float64."""
 
 import functools
+import pathlib
+import re
 
 import numpy as np
 import pith
 import pytest
+from pith.compiler.explain import explain_source
 
 MATMUL = "ins(%a, %b : tensor<?x?xf32>, tensor<?x?xf32>) outs(%c : tensor<?x?xf32>) -> tensor<?x?xf32>"
 
@@ -109,3 +112,21 @@ def test_sums_and_batches():
     a, b = sparse(rng, (4, 37, 20), (1, 1, 0), 0.8), rng.standard_normal((4, 20, 30)).astype(np.float32)
     reference = a.astype(np.float64) @ b.astype(np.float64)
     assert close(batched(a, b, np.zeros((4, 37, 30), np.float32)), reference)
+
+
+def test_explain():
+    """`pith explain`: what may be permuted, what was chosen, and up to what count it is run."""
+    text = explain_source(
+        pathlib.Path(__file__).parents[2].joinpath("examples/dynamic_product.mlir").read_text(), "auto"
+    )
+    assert "may be permuted: d0 (parallel), d1 (parallel), d2 (reduction)" in text
+    assert re.search(r"\* d2:32x1 +90.0%", text.replace("*  ", "* "))
+    assert re.search(r"counts d2:32x1; packs up to [0-9.]+% of the micro-tiles, else dense", text)
+    conv = """func.func @conv(%x: tensor<1x8x8x16xf32>, %w: tensor<3x3x16x4xf32>, %o: tensor<1x6x6x4xf32>)
+        -> tensor<1x6x6x4xf32> {
+      %0 = linalg.conv_2d_nhwc_hwcf {pith.dynamic = [{operand = 0, granularity = array<i64: 0, 0, 0, 1>}]}
+          ins(%x, %w : tensor<1x8x8x16xf32>, tensor<3x3x16x4xf32>) outs(%o : tensor<1x6x6x4xf32>)
+          -> tensor<1x6x6x4xf32>
+      return %0 : tensor<1x6x6x4xf32>
+    }"""
+    assert "d1 may not be permuted: (1) operand #0 uses d1 in the expression d1 + d4" in explain_source(conv, "auto")

@@ -225,7 +225,11 @@ def test_decisions_are_quick():
 
 def shipped():
     folder = importlib.resources.files("pith.tuning") / database.SHIPPED
-    return [f for f in folder.iterdir() if f.name.endswith(".json") and not f.name.endswith(".samples.json")]
+    return [
+        f
+        for f in folder.iterdir()
+        if f.name.endswith(".json") and not f.name.endswith((".samples.json", ".tiles.json"))
+    ]
 
 
 def test_a_database_is_shipped():
