@@ -19,7 +19,7 @@ from .lists import list_type
 from .presence import integer
 
 #: Cells of a chunk at most: they wait on the stack until their number is known.
-CHUNK_CELLS = 2048
+CHUNK_CELLS = 4096
 
 #: Entries a list starts with: one wave for the 4096x128 blocks of a large matrix. Memory that is not written is
 #: not there yet, and what is left unused is given back (:data:`_WASTE`).
@@ -68,16 +68,20 @@ class Chunks:
 
 @dataclasses.dataclass(frozen=True)
 class Pieces:
-    """A grid of ``rows`` by ``columns`` cells in chunks of at most ``wanted`` cells: whole rows where they fit."""
+    """A grid of ``rows`` by ``columns`` cells in chunks of about ``wanted`` cells: whole rows where they fit.
+
+    ``least``: columns a chunk has where there are as many, even if that is more than ``wanted``.
+    """
 
     rows: Index
     columns: Index
     wanted: Index
+    least: Index = 1
 
     @property
     def width(self) -> Index:
         """Columns of a chunk."""
-        return b.maximum(b.minimum(self.columns, self.wanted), 1)
+        return b.maximum(b.minimum(self.columns, b.maximum(self.wanted, self.least)), 1)
 
     @property
     def height(self) -> Index:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 from pith._mlir import arith, ir, memref
@@ -14,10 +15,14 @@ from .presence import WORD, Presence, integer
 
 _CMP = arith.CmpIPredicate
 
+#: Cells of a word up to which all are visited: cheaper than a branch per cell that is guessed wrong (32 elements to
+#: a cell, half of them present: detection takes 1.3 instead of 2 times the time of reading; 2026-11-21, AVX2).
+_FEW_CELLS = 8
+
 
 def word_of(number: int) -> ir.Value:
-    """A constant word."""
-    return arith.constant(integer(WORD), number)
+    """A constant word, given as a signed or an unsigned number."""
+    return arith.constant(integer(WORD), number - (1 << WORD) if number >= 1 << (WORD - 1) else number)
 
 
 def is_set(word: ir.Value) -> ir.Value:
@@ -105,22 +110,44 @@ class Cells:
     """Finds the cells of ``run`` bits that hold a set one, word after word.
 
     Attributes:
-        visit: ``visit(cell, n)`` for each of them; n counts what was found before it.
+        visit: ``visit(cell, n)`` for each of them; n counts what was found before it. It may be called for
+            other cells too, before the one that is n-th.
     """
 
     run: int
     visit: Callable[[Index, Index], None]
 
-    def in_words(self, word: Callable[[Index], ir.Value], lo: Index, hi: Index, found: Index) -> ir.Value:
-        """Scan the words ``word(i)`` for i in ``[lo, hi)``; the number of cells found, ``found`` before them included.
+    def in_words(self, word: Callable[[Index], ir.Value], lo: Index, bits: Index, found: Index) -> ir.Value:
+        """Scan the words ``word(i)`` from ``lo`` on, which end at bit ``bits`` (counted from word 0).
 
-        Cost: one test per word, a few instructions per cell found.
+        Returns the number of cells found, ``found`` before them included. Cost: one test per word, some
+        instructions per cell found; where a word has few cells, some instructions per cell and no branch.
         """
 
         def step(w: Index, found: ir.Value, covered: ir.Value) -> list[ir.Value]:
             return self._scan(word(w), w, found, covered)
 
-        return b.for_loop(lo, hi, step, [b.value(found), b.value(0)])[0]
+        end, state = b.ceildiv(bits, WORD), [b.value(found)]
+        if WORD % self.run == 0 and WORD // self.run <= _FEW_CELLS:
+            whole = b.div(bits, WORD)
+            state = b.for_loop(lo, whole, lambda w, n: [self._all_cells(word(w), w, n)], state)
+            lo = whole
+        return b.for_loop(lo, end, step, [*state, b.value(0)])[0]
+
+    def _all_cells(self, word: ir.Value, number: Index, found: ir.Value) -> ir.Value:
+        """Visit every cell of a whole word as the next to be found, and count those that are."""
+        cells = WORD // self.run
+        if cells > 2:
+            visit = functools.partial(self._visit_all, cells, word, number, found)
+            return b.if_else(is_set(word), lambda: [visit()], lambda: [found], [found.type])[0]
+        return self._visit_all(cells, word, number, found)
+
+    def _visit_all(self, cells: int, word: ir.Value, number: Index, found: ir.Value) -> ir.Value:
+        for c in range(cells):
+            self.visit(b.add(b.mul(number, cells), c), found)
+            own = word if cells == 1 else arith.andi(word, word_of(((1 << self.run) - 1) << (c * self.run)))
+            found = b.value(b.add(found, arith.index_castui(ir.IndexType.get(), is_set(own))))
+        return found
 
     def _scan(self, word: ir.Value, number: Index, found: ir.Value, covered: ir.Value) -> list[ir.Value]:
         """Visit the cells of word ``number``; bits before ``covered`` belong to a cell that was visited."""

@@ -36,13 +36,13 @@ def lower_set(op: ir.OpView, shape: PatternShape) -> ir.Value:
         return (arith.ori if name == "pith.union" else arith.andi)(*words)
 
     def emit(rows: tuple[Index, Index], columns: tuple[Index, Index], out: Out) -> Index:
-        first, last = b.div(columns[0], WORD), b.ceildiv(columns[1], WORD)
+        first = b.div(columns[0], WORD)
 
         def row(r: Index, listed: ir.Value) -> list[ir.Value]:
             outer = grid.outer(r)
             base = b.mul(r, grid.stride)
             cells = Cells(1, lambda c, n: out.store(n, [*outer, c]))
-            return [cells.in_words(lambda w: word(b.add(base, w), w), first, last, listed)]
+            return [cells.in_words(lambda w: word(b.add(base, w), w), first, columns[1], listed)]
 
         return b.for_loop(*rows, row, [b.value(0)])[0]
 
