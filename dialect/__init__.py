@@ -8,6 +8,7 @@ from pith.errors import IRError
 from .buffer import Buffer, BufferAttr
 from .formats import FormatAttr, LevelAttr, NmAttr, PaddedAttr, encoded_type, encoding_of, format_of, shape_of
 from .ops_attention import AttentionOp
+from .ops_attention_grad import AttentionGradOp
 from .ops_coordinates import CoordinatesOp, FromCoordinatesOp, coordinates_type
 from .ops_detect import DetectByOp, DetectOp, SampleOp, TopkOp
 from .ops_format import AssembleOp, CompressOp, DecompressOp, DisassembleOp, RepackOp
@@ -25,6 +26,7 @@ from .verify import verify_module
 
 __all__ = [
     "AssembleOp",
+    "AttentionGradOp",
     "AttentionOp",
     "Buffer",
     "BufferAttr",

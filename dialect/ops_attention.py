@@ -69,14 +69,14 @@ class AttentionOp(Pith.Operation, name="attention", traits=[ext.Pure]):
         for name, type_ in (("key", key), ("value", value), ("out", out)):
             require(type_.element_type == element, "expects one element type, got {} for {}", type_.element_type, name)
         batch, heads, queries, depth = shape_of(query)
-        _require_sizes("key", key, {0: batch, 3: depth})
-        _require_sizes("value", value, dict(enumerate(shape_of(key)[:3])))
+        require_sizes("key", key, {0: batch, 3: depth})
+        require_sizes("value", value, dict(enumerate(shape_of(key)[:3])))
         shared = shape_of(key)[1]
         divides = DYNAMIC in (heads, shared) or (heads % shared == 0 if shared else not heads)
         require(divides, "expects heads of query to be a multiple of those of key, got {} and {}", heads, shared)
-        _require_sizes("out", out, {0: batch, 1: heads, 2: queries, 3: shape_of(value)[3]})
+        require_sizes("out", out, {0: batch, 1: heads, 2: queries, 3: shape_of(value)[3]})
         self._verify_results(out)
-        self._verify_visibility(queries)
+        verify_visibility(self, queries, shape_of(key)[2])
 
     def _dense(self, name: str, rank: int) -> ir.RankedTensorType:
         type_ = dense_type(getattr(self, name).type, name)
@@ -92,23 +92,26 @@ class AttentionOp(Pith.Operation, name="attention", traits=[ext.Pure]):
         lse = self._dense("lse", 3)
         computed = COMPUTED_IN[str(out.element_type)]
         require(str(lse.element_type) == computed, "expects lse of {}, got {}", computed, lse.element_type)
-        _require_sizes("lse", lse, dict(enumerate(shape_of(out)[:3])))
+        require_sizes("lse", lse, dict(enumerate(shape_of(out)[:3])))
         require(results[1].type == lse, "expects the result type of lse, {}, got {}", lse, results[1].type)
 
-    def _verify_visibility(self, queries: int) -> None:
-        _require_indices("intervals", dense_type(self.intervals.type, "intervals"), (None, queries, 2))
-        if self.pattern is not None:
-            axes, want = PatternType(self.pattern.type).to_shape().sizes, (queries, shape_of(self.key.type)[2])
-            fits = len(axes) == 2 and all(DYNAMIC in pair or len(set(pair)) == 1 for pair in zip(axes, want))
-            require(fits, "expects a pattern over the axes {}, queries and keys, got {}", list(want), list(axes))
-        both = (self.global_tokens is None) == (self.reach is None)
-        require(both, "expects both global_tokens and reach, or neither")
-        if self.global_tokens is not None and self.reach is not None:
-            _require_indices("global_tokens", dense_type(self.global_tokens.type, "global_tokens"), (None, None))
-            _require_indices("reach", dense_type(self.reach.type, "reach"), (None, queries, 2))
+
+def verify_visibility(op: ir.OpView, queries: int, keys: int) -> None:
+    """Check the operands that say what each of ``queries`` sees of ``keys``."""
+    _require_indices("intervals", dense_type(op.intervals.type, "intervals"), (None, queries, 2))
+    if op.pattern is not None:
+        axes, want = PatternType(op.pattern.type).to_shape().sizes, (queries, keys)
+        fits = len(axes) == 2 and all(DYNAMIC in pair or len(set(pair)) == 1 for pair in zip(axes, want))
+        require(fits, "expects a pattern over the axes {}, queries and keys, got {}", list(want), list(axes))
+    both = (op.global_tokens is None) == (op.reach is None)
+    require(both, "expects both global_tokens and reach, or neither")
+    if op.global_tokens is not None:
+        _require_indices("global_tokens", dense_type(op.global_tokens.type, "global_tokens"), (None, None))
+        _require_indices("reach", dense_type(op.reach.type, "reach"), (None, queries, 2))
 
 
-def _require_sizes(name: str, type_: ir.RankedTensorType, sizes: dict[int, int]) -> None:
+def require_sizes(name: str, type_: ir.RankedTensorType, sizes: dict[int, int]) -> None:
+    """Sizes of some dimensions, as far as they are known."""
     for dim, size in sizes.items():
         got = shape_of(type_)[dim]
         fits = DYNAMIC in (got, size) or got == size

@@ -7,12 +7,12 @@ from pith._mlir import bufferization, ir
 from pith.passes.core import Pass
 
 from ..module_isa import isa_of
-from .emit import emit_attention
+from .emit import emit_attention, emit_attention_grad
 
 
 @dataclasses.dataclass(frozen=True)
 class ConvertPithAttentionPass(Pass):
-    """Lower ``pith.attention`` to one parallel loop whose tasks keep scores and sums in L1.
+    """Lower ``pith.attention`` and ``pith.attention_grad`` to one parallel loop whose tasks keep scores and sums in L1.
 
     Before::
 
@@ -36,7 +36,7 @@ class ConvertPithAttentionPass(Pass):
         found: list[ir.OpView] = []
 
         def visit(op: ir.Operation) -> ir.WalkResult:
-            if op.name == "pith.attention":
+            if op.name in _EMIT:
                 found.append(op.opview)
             return ir.WalkResult.ADVANCE
 
@@ -44,9 +44,12 @@ class ConvertPithAttentionPass(Pass):
         isa = isa_of(module)
         for op in found:
             with ir.InsertionPoint(op), op.operation.location:
-                written = emit_attention(op, isa)
-                for result, memory in zip(list(op.operation.results), (written.out, written.lse)):
+                written = _EMIT[op.operation.name](op, isa)
+                for result, memory in zip(list(op.operation.results), written):
                     result.replace_all_uses_with(
                         bufferization.to_tensor(result.type, memory, restrict=True, writable=True)
                     )
             op.operation.erase()
+
+
+_EMIT = {"pith.attention": emit_attention, "pith.attention_grad": emit_attention_grad}

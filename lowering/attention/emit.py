@@ -18,43 +18,52 @@ Queries that are global tokens are left out there; a second loop gathers them, a
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 
 from pith._mlir import arith, ir
-from pith._mlir import math as math_dialect
-from pith.dialect import AttentionOp
+from pith.dialect import AttentionGradOp, AttentionOp
 
 from .. import builder as b
-from ..bfloat16 import round_to_bfloat16
 from ..builder import Index
 from ..isa import Isa
-from ..transpose import copy_transposed
+from .backward import Backward, GradOperands
 from .cuts import Cuts, cut_queries
+from .forward import Forward
 from .keys import BlockLists, block_stream, flag_tokens, interval_stream, sort_blocks, token_stream
 from .meeting import Meeting
-from .operands import Blocking, Operands, load, scratch, store, strides_of
-from .queries import LO, REACH_LO, QueryBlock
-from .tile import Softmax
+from .operands import Blocking, Operands, buffer_of, strides_of
+from .queries import LO, REACH_LO, QueryBlock, Span
 
 
-def emit_attention(op: AttentionOp, isa: Isa) -> Operands:
-    """Emit the kernel at the insertion point; returns the op's operands, ``out`` and ``lse`` written."""
+def emit_attention(op: AttentionOp, isa: Isa) -> list[ir.Value]:
+    """Emit the kernel at the insertion point; returns the memory of the op's results."""
     o = Operands.of(op)
+    _emit(o, isa, Forward.of)
+    return [o.out] if o.lse is None else [o.out, o.lse]
+
+
+def emit_attention_grad(op: AttentionGradOp, isa: Isa) -> list[ir.Value]:
+    """Emit the kernel of a gradient at the insertion point; returns the memory of the op's results."""
+    o = Operands.of_grad(op)
+    pair_out = None if op.pair_out is None else buffer_of(op.pair_out)
+    given = GradOperands(buffer_of(op.own_pair), buffer_of(op.lse), buffer_of(op.delta), pair_out)
+    _emit(o, isa, lambda block, span: Backward.of(given, block, span))
+    return [o.out] if pair_out is None else [o.out, pair_out]
+
+
+def _emit(o: Operands, isa: Isa, make: Callable[[QueryBlock, Span], Meeting]) -> None:
     blocking = Blocking.of(o.computed_type(), isa)
     flags = None if o.global_tokens is None else flag_tokens(o.global_tokens, b.maximum(o.keys, o.queries))
     lists = None if o.blocks is None else sort_blocks(o.blocks, b.ceildiv(o.queries, o.granularity[0]))
     cuts = cut_queries(o, blocking) if lists is None else None
-    kernel = _Kernel(o, blocking, flags, lists, cuts)
+    kernel = _Kernel(o, blocking, make, flags, lists, cuts)
     per_key = b.product([o.batch, o.heads, (o.depth + o.width) // blocking.lanes + 1])
-    work = b.product([per_key, o.queries, b.minimum(o.keys, 256)])
-    kernel.run(kernel.tasks, kernel.task, work)
+    kernel.run(kernel.tasks, kernel.task, b.product([per_key, o.queries, b.minimum(o.keys, 256)]))
     if o.global_tokens is not None:
         tokens = b.dim_size(o.global_tokens, 1)
         kernel = dataclasses.replace(kernel, blocking=blocking.narrow())
         count = b.ceildiv(tokens, kernel.blocking.queries)
         kernel.run(count, kernel.token_task, b.product([per_key, tokens, o.keys]))
-    return o
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +72,7 @@ class _Kernel:
 
     operands: Operands
     blocking: Blocking
+    make: Callable[[QueryBlock, Span], Meeting]
     flags: ir.Value | None
     lists: BlockLists | None
     cuts: Cuts | None
@@ -112,17 +122,16 @@ class _Kernel:
         o = self.operands
         block = QueryBlock.at(o, self.blocking, self.flags, (batch, head), False, self.extent(batch, number))
         span = block.look_up()
-        state = Softmax.start(self.blocking, block.transposed(), o.width)
+        meeting = self.make(block, span)
         if self.lists is None:
             stream = interval_stream(span)
         else:
             stream = block_stream(block, span, self.lists, b.div(number, self.parts))
-        meeting = Meeting.of(block, span, state)
         meeting.run(stream, LO)
         if o.global_tokens is not None:
             tokens = token_stream(block, span, o.global_tokens)
             meeting.run(tokens, REACH_LO, but_for=LO if self.lists is None else None)
-        _write(block, state)
+        meeting.write()
 
     def token_task(self, batch: ir.Value, head: ir.Value, number: ir.Value) -> None:
         """Some queries that are global tokens."""
@@ -131,51 +140,6 @@ class _Kernel:
         end = b.minimum(b.add(first, n), b.dim_size(o.global_tokens, 1))
         block = QueryBlock.at(o, self.blocking, self.flags, (batch, head), True, (first, end))
         span = block.look_up()
-        state = Softmax.start(self.blocking, block.transposed(), o.width)
-        Meeting.of(block, span, state).run(interval_stream(span), LO)
-        _write(block, state)
-
-
-def _write(block: QueryBlock, state: Softmax) -> None:
-    """Store the results of the block's own queries."""
-    o, blocking = block.operands, block.blocking
-    state.finish(o.width)
-    rows = scratch([blocking.queries, o.width], blocking.element)
-    copy_transposed(
-        state.sums,
-        lambda d, i: [b.value(d), b.value(i)],
-        rows,
-        lambda i, d: [b.value(i), b.value(d)],
-        rows=o.width,
-        cols=blocking.queries,
-    )
-
-    def write(i: ir.Value) -> None:
-        at = [block.batch, block.head, block.place(i)]
-        b.for_loop(
-            0,
-            o.width,
-            lambda d: store(_narrowed(load(rows, [i, d]), o), o.out, [*at, d]),
-        )
-        if o.lse is not None:
-            store(_log_sum(state, i), o.lse, at)
-
-    def one(i: ir.Value) -> None:
-        live = load(block.live, [i])
-        b.only_if(arith.cmpi(arith.CmpIPredicate.ne, live, b.zero_of(live.type)), lambda: write(i))
-
-    b.for_loop(0, blocking.queries, one)
-
-
-def _log_sum(state: Softmax, i: ir.Value) -> ir.Value:
-    """The natural logarithm of a query's sum of exponentials."""
-    largest, total = load(state.largest, [i]), load(state.total, [i])
-    log2 = arith.addf(math_dialect.log2(total), largest)
-    return arith.mulf(log2, arith.constant(log2.type, math.log(2.0)))
-
-
-def _narrowed(x: ir.Value, o: Operands) -> ir.Value:
-    element = o.out.type.element_type
-    if x.type == element:
-        return x
-    return round_to_bfloat16(x) if isinstance(element, ir.BF16Type) else arith.truncf(element, x)
+        meeting = self.make(block, span)
+        meeting.run(interval_stream(span), LO)
+        meeting.write()

@@ -1,8 +1,9 @@
-"""A block of queries meets a stream of keys, a chunk at a time."""
+"""A block of queries meets streams of keys, a chunk at a time."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 from pith._mlir import arith, ir, vector
 
@@ -12,12 +13,32 @@ from ..panel.arithmetic import convert
 from .keys import KeyStream
 from .operands import CHUNK_KEYS, load, scratch, store
 from .queries import LO, QueryBlock, Span
-from .tile import Bounds, Row, Softmax
+from .tile import Bounds, Row
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+    """Some keys of a stream.
+
+    Attributes:
+        keys, values: where their features are.
+        position: of key ``u`` of the chunk, in its sequence.
+        count: how many.
+        bounds: which of them the queries are shown, one per vector of queries.
+        edge: whether some query is not shown all; None: not known.
+    """
+
+    keys: Row
+    values: Row
+    position: Callable[[Index], ir.Value]
+    count: Index
+    bounds: list[Bounds]
+    edge: ir.Value | None
 
 
 @dataclasses.dataclass(frozen=True)
 class Meeting:
-    """What chunks share.
+    """What chunks share; subclasses say what a chunk is met for (:meth:`meet`) and what that makes (:meth:`write`).
 
     Attributes:
         wide: memory for keys and values of a chunk in the computed type; None where they are of that type.
@@ -25,15 +46,15 @@ class Meeting:
 
     block: QueryBlock
     span: Span
-    state: Softmax
     wide: tuple[ir.Value, ir.Value] | None
 
-    @classmethod
-    def of(cls, block: QueryBlock, span: Span, state: Softmax) -> Meeting:
-        """Nothing met yet."""
-        o, element = block.operands, block.blocking.element
-        wide = (scratch([CHUNK_KEYS, o.depth], element), scratch([CHUNK_KEYS, o.width], element))
-        return cls(block, span, state, wide if o.is_narrow else None)
+    def meet(self, chunk: Chunk) -> None:
+        """Emit the code for a chunk."""
+        raise NotImplementedError
+
+    def write(self) -> None:
+        """Emit the code that stores results, after all chunks."""
+        raise NotImplementedError
 
     def run(self, stream: KeyStream, shown: int, but_for: int | None = None) -> None:
         """Meet all keys of ``stream``.
@@ -47,35 +68,15 @@ class Meeting:
         step = b.mul(b.maximum(b.ceildiv(b.ceildiv(stream.count, pieces), rows), 1), rows)
         bounds = [self._bounds(q, shown, but_for) for q in self.block.blocking.starts()]
         whole = shown == LO  # only what the intervals say tells chunks that all queries see
+        o = self.block.operands
 
         def chunk(first: ir.Value) -> None:
             count = b.minimum(step, b.sub(stream.count, first))
-            self._chunk(stream, first, count, bounds, self._is_edge(stream, first, count) if whole else None)
+            keys, values = self._rows(0, o.key, stream, first, count), self._rows(1, o.value, stream, first, count)
+            edge = self._is_edge(stream, first, count) if whole else None
+            self.meet(Chunk(keys, values, lambda u: stream.at(b.add(first, u)), count, bounds, edge))
 
         b.for_loop(0, stream.count, chunk, step=step)
-
-    def _chunk(
-        self, stream: KeyStream, first: ir.Value, count: Index, bounds: list[Bounds], edge: ir.Value | None
-    ) -> None:
-        o, state = self.block.operands, self.state
-        keys, values = self._rows(0, o.key, stream, first, count), self._rows(1, o.value, stream, first, count)
-        state.score(keys, count, o.depth)
-
-        def hide() -> list[ir.Value]:
-            state.hide(lambda u: stream.at(b.add(first, u)), count, bounds)
-            return [state.is_finite(values, count, o.width)]
-
-        if edge is None:
-            (is_plain,) = hide()
-        else:
-            true = arith.constant(edge.type, 1)
-            (is_plain,) = b.if_else(edge, hide, lambda: [true], [edge.type])
-        state.weigh(count)
-        b.if_else(
-            is_plain,
-            lambda: state.accumulate(values, count, o.width),
-            lambda: state.accumulate_seen(values, count, o.width),
-        )
 
     def _bounds(self, q: int, shown: int, but_for: int | None) -> Bounds:
         type_ = ir.VectorType.get([self.block.blocking.lanes], ir.IntegerType.get_signless(32))
@@ -124,3 +125,11 @@ class Meeting:
 
         b.for_loop(0, count, widen)
         return lambda u: (wide, [b.value(u)])
+
+
+def widening(block: QueryBlock) -> tuple[ir.Value, ir.Value] | None:
+    """Memory for what :class:`Meeting` widens."""
+    o, element = block.operands, block.blocking.element
+    if not o.is_narrow:
+        return None
+    return scratch([CHUNK_KEYS, o.depth], element), scratch([CHUNK_KEYS, o.width], element)

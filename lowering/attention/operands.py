@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from pith._mlir import arith, bufferization, ir, memref
-from pith.dialect import AttentionOp, CoordinatesOp
+from pith.dialect import AttentionGradOp, AttentionOp, CoordinatesOp
 from pith.dialect.ops_attention import COMPUTED_IN
 from pith.dialect.pattern import PatternType
 
 from .. import builder as b
+from ..bfloat16 import round_to_bfloat16
 from ..builder import Index
 from ..isa import Isa
 
@@ -83,15 +85,15 @@ class Operands:
     @classmethod
     def of(cls, op: AttentionOp) -> Operands:
         """The operands of ``op``; emits views of them."""
-        names = ("query", "key", "value", "out", "intervals", "lse", "global_tokens", "reach")
-        found = {name: getattr(op, name) for name in names}
-        buffers = {name: None if v is None else buffer_of(v) for name, v in found.items()}
-        blocks, granularity = None, (1, 1)
-        if op.pattern is not None:
-            blocks = buffer_of(CoordinatesOp.build(op.pattern).result)
-            tall, wide = PatternType(op.pattern.type).to_shape().granularity
-            granularity = tall, wide
-        return cls(scale=op.scale, blocks=blocks, granularity=granularity, **buffers)
+        lse = None if op.lse is None else buffer_of(op.lse)
+        query, key, value, out = (buffer_of(v) for v in (op.query, op.key, op.value, op.out))
+        return cls(query, key, value, op.scale, out, lse=lse, **_visibility(op))
+
+    @classmethod
+    def of_grad(cls, op: AttentionGradOp) -> Operands:
+        """One's own in the place of queries, the others in that of keys and values."""
+        query, key, value, out = (buffer_of(v) for v in (op.own, op.other, op.other_pair, op.out))
+        return cls(query, key, value, op.scale, out, lse=None, **_visibility(op))
 
     @property
     def depth(self) -> int:
@@ -139,6 +141,16 @@ class Operands:
         return self.query.type.element_type != self.computed_type()
 
 
+def _visibility(op: AttentionOp | AttentionGradOp) -> dict[str, Any]:
+    """The operands that say what is seen."""
+    found = {name: getattr(op, name) for name in ("intervals", "global_tokens", "reach")}
+    buffers = {name: None if v is None else buffer_of(v) for name, v in found.items()}
+    if op.pattern is None:
+        return {**buffers, "blocks": None, "granularity": (1, 1)}
+    tall, wide = PatternType(op.pattern.type).to_shape().granularity
+    return {**buffers, "blocks": buffer_of(CoordinatesOp.build(op.pattern).result), "granularity": (tall, wide)}
+
+
 def buffer_of(v: ir.Value) -> ir.Value:
     """The memory behind a tensor: as it is laid out, where the tensor was made of a memref."""
     owner = None if isinstance(v.owner, ir.Block) else v.owner
@@ -165,6 +177,13 @@ def store(x: ir.Value, buffer: ir.Value, at: Sequence[Index]) -> None:
 def load_signed(buffer: ir.Value, at: Sequence[Index]) -> ir.Value:
     """A signed integer as an ``index``."""
     return arith.index_cast(ir.IndexType.get(), load(buffer, at))
+
+
+def narrowed(x: ir.Value, element: ir.Type) -> ir.Value:
+    """A computed number, rounded to the type it is stored in."""
+    if x.type == element:
+        return x
+    return round_to_bfloat16(x) if isinstance(element, ir.BF16Type) else arith.truncf(element, x)
 
 
 def strides_of(buffer: ir.Value) -> list[ir.Value]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 from pith._mlir import arith, ir
 
@@ -137,27 +138,38 @@ class QueryBlock:
         for offset, bound in enumerate(interval):
             store(arith.index_cast(i32, bound), self.seen, [b.value(row + offset), i])
 
-    def transposed(self) -> ir.Value:
-        """``(D, queries)``: the queries' features times scale and log2(e), so that weights are powers of two."""
+    def transposed(self, source: ir.Value, scaled: bool) -> ir.Value:
+        """``(features, queries)``: rows of ``source``, times scale and log2(e) so that weights are powers of two."""
         o, element = self.operands, self.blocking.element
-        out = scratch([o.depth, self.blocking.queries], element)
+        features = source.type.get_dim_size(3)
+        out = scratch([features, self.blocking.queries], element)
         factor = arith.mulf(o.scale, arith.constant(ir.F64Type.get(), math.log2(math.e)))
         factor = factor if isinstance(element, ir.F64Type) else arith.truncf(element, factor)
 
-        def scaled(x: ir.Value, _) -> ir.Value:
+        def converted(x: ir.Value, _) -> ir.Value:
             x = convert(x, element)
-            return arith.mulf(x, broadcast(factor, lanes_of([x])))
+            return arith.mulf(x, broadcast(factor, lanes_of([x]))) if scaled else x
 
         copy_transposed(
-            o.query,
+            source,
             lambda i, d: [self.batch, self.head, self.place(i), b.value(d)],
             out,
             lambda d, i: [b.value(d), b.value(i)],
             rows=self.blocking.queries,
-            cols=o.depth,
-            transform=scaled,
+            cols=features,
+            transform=converted,
         )
         return out
+
+    def for_each(self, visit: Callable[[ir.Value, list[ir.Value]], None]) -> None:
+        """``visit(i, place)`` for the queries that are this block's own."""
+
+        def one(i: ir.Value) -> None:
+            live = load(self.live, [i])
+            here = arith.cmpi(arith.CmpIPredicate.ne, live, b.zero_of(live.type))
+            b.only_if(here, lambda: visit(i, [self.batch, self.head, self.place(i)]))
+
+        b.for_loop(0, self.blocking.queries, one)
 
 
 def _joined(also: ir.Value, interval: tuple[ir.Value, ir.Value], hull: tuple[ir.Value, ir.Value]) -> list[ir.Value]:

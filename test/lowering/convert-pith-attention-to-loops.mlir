@@ -125,8 +125,8 @@ func.func @tokens(%q: tensor<1x8x64x16xf32>, %scale: f64, %seen: tensor<1x64x2xi
 // CHECK:         %[[BOUNDS:.*]] = memref.alloc() {{.*}} : memref<4xindex>
 // CHECK:         %[[COLUMNS:.*]] = memref.alloc(%{{.*}}) {{.*}} : memref<?xi32>
 // CHECK:         scf.parallel (%{{[^,]*}}) = (%c0) to (%c32)
-// CHECK:           memref.load %[[COLUMNS]]
 // CHECK:           memref.alloca() {alignment = 64 : i64} : memref<64x16xf32>
+// CHECK:           memref.load %[[COLUMNS]]
 // CHECK:           arith.extui %{{.*}} : i16 to i32
 // CHECK:           arith.trunci %{{.*}} : i32 to i16
 func.func @blocks(%q: tensor<1x8x64x16xbf16>, %scale: f64, %seen: tensor<1x64x2xi32>, %p: !pith.pattern<[64, 64], [40, 32]>)

@@ -63,8 +63,8 @@ def attention(
         return_lse: return ``(result, lse)``.
         out: an array for the result, last dimension contiguous.
     Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.DeviceError`, :class:`pith.ArgumentError`
-        (needs a gradient: :func:`pith.torch.attention`), :class:`pith.CheckError` (lengths, tokens out of range or
-        twice); nothing is written then.
+        (needs a gradient: :func:`pith.torch.sparse_attention`), :class:`pith.CheckError` (lengths, tokens out of range
+        or twice); nothing is written then.
     Source: online softmax as in FlashAttention (NeurIPS 2022); global tokens of Longformer (2020).
 
     Example:
@@ -83,19 +83,13 @@ def attention(
                [0.25, 0.25, 0.25, 0.25]], dtype=float32)
     """
     call = Call.of(q, k, v, packed=lengths is not None)
-    batch, queries, keys = call.sizes
-    if lengths is not None:
-        if queries != keys:
-            raise ShapeError(f"lengths need as many queries as keys, got {queries} and {keys}", where=_WHERE)
-        lengths = lengths_of(lengths, None if call.packed else batch, queries)
+    lengths, pattern = checked_lengths(call, lengths), checked_pattern(call, pattern)
     seen = visibility(call.sizes, lengths, call.packed, window_of(window), bool(causal), global_tokens)
-    if pattern is not None:
-        _check_pattern(pattern, queries, keys)
     result, lse = call.results(out, return_lse)
     call = call.apart_from(result)
     granularity = None if pattern is None else (pattern.granularity[0], pattern.granularity[1])
     kernel = kernel_of(call.variant(lse is not None, seen.tokens is not None, granularity))
-    optional = (call.lse_view(lse), seen.tokens, seen.reach, None if pattern is None else pattern.coordinates)
+    optional = (call.lse_view(lse), None if pattern is None else pattern.coordinates, seen.tokens, seen.reach)
     arrays = (call.query, call.key, call.value, scale_of(scale, call.depth), call.view(result), seen.intervals)
     kernel.native(*arrays, *(a for a in optional if a is not None))
     if out is None:
@@ -214,7 +208,20 @@ def _checked_out(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarra
     return array
 
 
-def _check_pattern(pattern: Any, queries: int, keys: int) -> None:
+def checked_lengths(call: Call, lengths: Any) -> np.ndarray | None:
+    """The lengths of a call's sequences."""
+    if lengths is None:
+        return None
+    batch, queries, keys = call.sizes
+    if queries != keys:
+        raise ShapeError(f"lengths need as many queries as keys, got {queries} and {keys}", where=_WHERE)
+    return lengths_of(lengths, None if call.packed else batch, queries)
+
+
+def checked_pattern(call: Call, pattern: Any) -> Pattern | None:
+    """The pattern of a call, over its queries and keys."""
+    if pattern is None:
+        return None
     where = f"{_WHERE}: pattern"
     if not isinstance(pattern, Pattern):
         raise ArgumentError(
@@ -222,8 +229,9 @@ def _check_pattern(pattern: Any, queries: int, keys: int) -> None:
             where=where,
             hint="pith.Pattern.from_mask(mask, 64)",
         )
-    if pattern.sizes != (queries, keys):
-        raise ShapeError(f"expects axes of sizes {(queries, keys)}, got {pattern.sizes}", where=where)
+    if pattern.sizes != call.sizes[1:]:
+        raise ShapeError(f"expects axes of sizes {call.sizes[1:]}, got {pattern.sizes}", where=where)
+    return pattern
 
 
 @functools.cache

@@ -29,16 +29,25 @@ class Variant:
 
     def source(self) -> str:
         """The module; its function takes the operands in the order of the op, absent ones left out."""
-        computed = COMPUTED_IN[self.element]
         heads, values = (_Array.of_rank(4, self.element, n) for n in (self.depth, self.width))
-        arrays = {"query": heads, "key": heads, "value": values}
-        arrays |= {"out": values, "intervals": _Array("?x?x2xi32")}
+        arrays = {"query": heads, "key": heads, "value": values, "out": values, "intervals": _INTERVALS}
         if self.lse:
-            arrays["lse"] = _Array.of_rank(3, computed)
-        if self.tokens:
-            arrays |= {"tokens": _Array("?x?xi32"), "reach": _Array("?x?x2xi32")}
-        written = ["out", "lse"] if self.lse else ["out"]
-        return _module(arrays, written, self.blocks)
+            arrays["lse"] = _Array.of_rank(3, COMPUTED_IN[self.element])
+        arrays |= _TOKENS if self.tokens else {}
+        order = ("query", "key", "value", "scale", "out", "intervals", "lse", "pattern", "global_tokens", "reach")
+        return _module("attention", order, arrays, ["out", "lse"], self.blocks)
+
+    def grad_source(self, of_keys: bool) -> str:
+        """The same for the gradient of the queries, or of keys and values (blocks: granularity of one's own first)."""
+        heads, values = (_Array.of_rank(4, self.element, n) for n in (self.depth, self.width))
+        numbers = _Array.of_rank(3, COMPUTED_IN[self.element])
+        arrays = {"own": heads, "own_pair": values, "other": heads, "other_pair": values, "lse": numbers}
+        arrays |= {"delta": numbers, "out": heads, "intervals": _INTERVALS}
+        arrays |= {"pair_out": values} if of_keys else {}
+        arrays |= _TOKENS if self.tokens else {}
+        order = ("own", "own_pair", "other", "other_pair", "lse", "delta", "scale", "out", "intervals", "pair_out")
+        order += ("pattern", "global_tokens", "reach")
+        return _module("attention_grad", order, arrays, ["out", "pair_out"], self.blocks)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,34 +73,36 @@ class _Array:
         return f"tensor<{self.shape}>"
 
 
-def _module(arrays: dict[str, _Array], written: list[str], blocks: tuple[int, int] | None) -> str:
-    params = [f'%{name}: {a.memref} {{pith.name = "{name}"}}' for name, a in arrays.items()]
-    params.insert(3, '%scale: f64 {pith.name = "scale"}')
-    pattern = f"!pith.pattern<[-1, -1], [{blocks[0]}, {blocks[1]}]>" if blocks else None
-    if pattern:
-        params.append(f'%pattern: {pattern} {{pith.name = "pattern"}}')
+_INTERVALS = _Array("?x?x2xi32")
+_TOKENS = {"global_tokens": _Array("?x?xi32"), "reach": _INTERVALS}
+
+
+def _module(
+    op: str, order: tuple[str, ...], arrays: dict[str, _Array], results: list[str], blocks: tuple[int, int] | None
+) -> str:
+    types = {name: a.tensor for name, a in arrays.items()} | {"scale": "f64"}
+    params = {name: a.memref for name, a in arrays.items()} | {"scale": "f64"}
+    if blocks:
+        types["pattern"] = params["pattern"] = f"!pith.pattern<[-1, -1], [{blocks[0]}, {blocks[1]}]>"
+    given = [name for name in order if name in types]
+    written = [name for name in results if name in arrays]
+    signature = ", ".join(f'%{name}: {params[name]} {{pith.name = "{name}"}}' for name in given)
     views = "".join(
         f"  %{name}_t = bufferization.to_tensor %{name} restrict{' writable' if name in written else ''}"
         f" : {a.memref} to {a.tensor}\n"
         for name, a in arrays.items()
     )
-    given = {name: (f"%{name}_t", a.tensor) for name, a in arrays.items()}
-    given |= {"scale": ("%scale", "f64")}
-    if pattern:
-        given["pattern"] = ("%pattern", pattern)
-    order = ("query", "key", "value", "scale", "out", "intervals", "lse", "pattern", "tokens", "reach")
-    operands, types = zip(*(given[name] for name in order if name in given))
-    segments = ", ".join(str(int(name in given)) for name in order)
-    results = ", ".join(f"%{name}_r" for name in written)
-    result_types = ", ".join(arrays[name].tensor for name in written)
+    operands = ", ".join(f"%{name}_t" if name in arrays else f"%{name}" for name in given)
     stored = "".join(
         f"  bufferization.materialize_in_destination %{name}_r in restrict writable %{name}"
-        f" : ({arrays[name].tensor}, {arrays[name].memref}) -> ()\n"
+        f" : ({types[name]}, {params[name]}) -> ()\n"
         for name in written
     )
-    return f"""func.func @attention({", ".join(params)}) {{
-{views}  {results} = "pith.attention"({", ".join(operands)}) {{operandSegmentSizes = array<i32: {segments}>,
-      resultSegmentSizes = array<i32: 1, {len(written) - 1}>}} : ({", ".join(types)}) -> ({result_types})
+    return f"""func.func @{op}({signature}) {{
+{views}  {", ".join(f"%{name}_r" for name in written)} = "pith.{op}"({operands}) {{
+      operandSegmentSizes = array<i32: {", ".join(str(int(name in types)) for name in order)}>,
+      resultSegmentSizes = array<i32: 1, {len(written) - 1}>}}
+    : ({", ".join(types[name] for name in given)}) -> ({", ".join(types[name] for name in written)})
 {stored}  return
 }}
 """

@@ -38,9 +38,13 @@ def visibility(
     window: tuple[int, int] | None,
     causal: bool,
     global_tokens: Any,
+    by_key: bool = False,
 ) -> Visibility:
-    """The arrays for ``sizes`` (batch, queries, keys); ``packed``: the sequences lie one after the other in one."""
-    batch, queries, keys = sizes
+    """The arrays for ``sizes`` (batch, queries, keys); ``packed``: the sequences lie one after the other in one.
+
+    ``by_key``: the other way round, which queries each key is seen by.
+    """
+    batch, queries, keys = (sizes[0], *sizes[:0:-1]) if by_key else sizes
     i = np.arange(queries, dtype=np.int32)
     lo, hi = np.zeros((1, queries), np.int32), np.full((1, queries), keys, np.int32)
     if lengths is not None and packed:
@@ -50,10 +54,10 @@ def visibility(
         hi = np.where(i < lengths[:, None], lengths[:, None], 0).astype(np.int32)
         lo = np.zeros_like(hi)
     if causal:
-        hi = np.minimum(hi, i + 1)
+        lo, hi = (np.maximum(lo, i), hi) if by_key else (lo, np.minimum(hi, i + 1))
     reach = _pairs(lo, hi)
     if window is not None:
-        before, after = (min(n, max(queries, keys)) for n in window)
+        before, after = (min(n, max(queries, keys)) for n in (window[::-1] if by_key else window))
         lo, hi = np.maximum(lo, i - before), np.minimum(hi, i + after + 1)
     tokens = None
     if global_tokens is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ToolError
 
 if TYPE_CHECKING:
+    from .attention_autograd import sparse_attention
     from .autograd import sparse_linear
     from .einsum_autograd import einsum
     from .importer import import_program
@@ -34,6 +35,7 @@ __all__ = [
     "einsum",
     "import_program",
     "intervals_of",
+    "sparse_attention",
     "sparse_linear",
     "sparsify_",
     "unpad",
@@ -51,6 +53,7 @@ _HOME = {
     "attention": "interval_attention",
     "import_program": "importer",
     "intervals_of": "interval_attention",
+    "sparse_attention": "attention_autograd",
     "sparse_linear": "autograd",
     "sparsify_": "sparsify",
     "unpad": "ragged",

@@ -1,0 +1,85 @@
+"""Attention itself: scores, weights and sums of values of a block of queries."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from pith._mlir import arith, ir
+from pith._mlir import math as math_dialect
+
+from .. import builder as b
+from ..transpose import copy_transposed
+from .meeting import Chunk, Meeting, widening
+from .operands import load, narrowed, scratch, store
+from .queries import QueryBlock, Span
+from .tile import Softmax
+
+
+@dataclasses.dataclass(frozen=True)
+class Forward(Meeting):
+    """Keys are met for their values."""
+
+    state: Softmax
+
+    @classmethod
+    def of(cls, block: QueryBlock, span: Span) -> Forward:
+        """Nothing met yet."""
+        o = block.operands
+        state = Softmax.start(block.blocking, block.transposed(o.query, scaled=True), o.width)
+        return cls(block, span, widening(block), state)
+
+    def meet(self, chunk: Chunk) -> None:
+        o, state = self.block.operands, self.state
+        state.score(chunk.keys, chunk.count, o.depth)
+
+        def hide() -> list[ir.Value]:
+            state.hide(chunk.position, chunk.count, chunk.bounds)
+            return [state.is_finite(chunk.values, chunk.count, o.width)]
+
+        if chunk.edge is None:
+            (is_plain,) = hide()
+        else:
+            true = arith.constant(chunk.edge.type, 1)
+            (is_plain,) = b.if_else(chunk.edge, hide, lambda: [true], [true.type])
+        state.weigh(chunk.count)
+        b.if_else(
+            is_plain,
+            lambda: state.accumulate(chunk.values, chunk.count, o.width),
+            lambda: state.accumulate_seen(chunk.values, chunk.count, o.width),
+        )
+
+    def write(self) -> None:
+        o, state = self.block.operands, self.state
+        state.finish(o.width)
+        write_rows(self.block, state.sums, o.out)
+        if o.lse is not None:
+            lse = o.lse
+            self.block.for_each(lambda i, at: store(_log_sum(state, i), lse, at))
+
+
+def write_rows(block: QueryBlock, sums: ir.Value, out: ir.Value) -> None:
+    """Store ``(features, queries)``, transposed, where the block's own queries are."""
+    width, queries = sums.type.shape
+    rows = scratch([queries, width], sums.type.element_type)
+    copy_transposed(
+        sums,
+        lambda d, i: [b.value(d), b.value(i)],
+        rows,
+        lambda i, d: [b.value(i), b.value(d)],
+        rows=width,
+        cols=queries,
+    )
+    element = out.type.element_type
+
+    def row(i: ir.Value, at: list[ir.Value]) -> None:
+        b.for_loop(0, width, lambda d: store(narrowed(load(rows, [i, d]), element), out, [*at, d]))
+
+    block.for_each(row)
+
+
+def _log_sum(state: Softmax, i: ir.Value) -> ir.Value:
+    """The natural logarithm of a query's sum of exponentials."""
+    largest, total = load(state.largest, [i]), load(state.total, [i])
+    log2 = arith.addf(math_dialect.log2(total), largest)
+    return arith.mulf(log2, arith.constant(log2.type, math.log(2.0)))

@@ -1,0 +1,77 @@
+"""Attention that torch differentiates: :func:`pith.attention` with gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ..compiler.attention import attention
+from ..compiler.attention_grad import attention_grad
+from ..compiler.kernel import as_torch
+from ..patterns import Pattern
+from ..sparse_interop import numpy_of
+
+
+def sparse_attention(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    *,
+    lengths: Any = None,
+    window: int | Sequence[int] | None = None,
+    global_tokens: Any = None,
+    pattern: Pattern | None = None,
+    causal: bool = False,
+    scale: float | None = None,
+    return_lse: bool = False,
+) -> Any:
+    """:func:`pith.attention` of torch tensors; differentiable with respect to q, k and v.
+
+    Semantics: the backward pass computes the weights again from the log-sum-exps: nothing of the size of the
+        scores is kept or made. Gradients take finite operands; those of gradients are not available.
+    Errors: those of :func:`pith.attention`.
+    Source: recomputation as in FlashAttention (NeurIPS 2022).
+
+    Example:
+        >>> q, k, v = (torch.randn(1, 2, 6, 4, requires_grad=True) for _ in range(3))
+        >>> sparse_attention(q, k, v, window=1).sum().backward()
+        >>> tuple(k.grad.shape), torch.allclose(v.grad.sum(), torch.tensor(48.0))
+        ((1, 2, 6, 4), True)
+    """
+    options = {
+        "lengths": lengths,
+        "window": window,
+        "global_tokens": global_tokens,
+        "pattern": pattern,
+        "causal": causal,
+        "scale": scale,
+    }
+    if not (torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v))):
+        return attention(q, k, v, return_lse=return_lse, **options)
+    heads = 1 if lengths is not None and q.ndim == 3 else -3
+    if q.ndim >= 3 and k.shape[heads] and q.shape[heads] % k.shape[heads] == 0:
+        share = q.shape[heads] // k.shape[heads]
+        k, v = (x.repeat_interleave(share, heads) if share > 1 else x for x in (k, v))
+    out, lse = _Attention.apply(q, k, v, options)  # pyright: ignore[reportGeneralTypeIssues]
+    return (out, lse) if return_lse else out
+
+
+class _Attention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, options: dict[str, Any]) -> Any:
+        out, lse = attention(q.detach(), k.detach(), v.detach(), return_lse=True, **options)
+        ctx.save_for_backward(q, k, v, out, lse)
+        ctx.options = options
+        return out, lse
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
+        q, k, v, out, lse = ctx.saved_tensors
+        grad, grad_lse = grads
+        delta = (out.to(lse.dtype) * grad.to(lse.dtype)).sum(-1) - grad_lse
+        q, k, v, grad = (x.detach() for x in (q, k, v, grad.contiguous()))
+        made = attention_grad(q, k, v, grad, numpy_of(lse), numpy_of(delta.contiguous()), **ctx.options)
+        return (*(as_torch(x) for x in made), None)
