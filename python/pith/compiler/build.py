@@ -11,12 +11,14 @@ from pith.dialect import encoding_of, make_context, shape_of, verify_module
 from pith.lowering.cpu import run_stage, stages_of
 from pith.lowering.isa import HOST, Isa, parse_isa
 from pith.lowering.module_isa import ISA_ATTRIBUTE, isa_of, set_isa
+from pith.passes.analysis.dynamic import ATTRIBUTE as DYNAMIC_MARK
 from pith.passes.guard_asserts import CHECKS_ATTRIBUTE
 
 from ..errors import IRError, UnsupportedError
 from ..runtime import MemRefSpec, ScalarSpec, Signature, compile_object
 from ..runtime.artifact import Artifact
 from ..runtime.cpu import cpu_features
+from .marked import decide_marked
 from .params import Param
 
 
@@ -35,6 +37,8 @@ def parse(text: str, isa: str = HOST) -> ir.Module:
             raise IRError("the IR does not verify", hint="run pith-opt on it to see the diagnostics")
         if isa != HOST and ISA_ATTRIBUTE not in module.operation.attributes:
             set_isa(module, parse_isa(isa))
+    if DYNAMIC_MARK in text:
+        decide_marked(module)
     return module
 
 
