@@ -218,6 +218,17 @@ def test_bad_inputs(fast):
         fast(ids, mask, token_type_ids=ids[:1])
     with pytest.raises(pith.ArgumentError, match="pool: expects"):
         fast(ids, mask, pool="max")
+    with pytest.raises(pith.ArgumentError, match="output_attentions: expects a tensor, got bool"):
+        fast(ids, mask, output_attentions=True)
+    with pytest.raises(pith.ArgumentError, match="input_ids: expects a tensor, got list"):
+        fast(ids.tolist(), mask)
+
+
+def test_layers_take_the_arguments_they_were_compiled_for(fast):
+    layer = fast.layers["encoder.layer.1"]
+    assert layer.seq_len_dim == 1  # an attribute of the layer itself
+    with pytest.raises(pith.UnsupportedError, match=r"encoder\.layer\.1: is called with other arguments"):
+        layer(torch.randn(1, 3, 32))
 
 
 def test_models_that_cannot_be_unpadded():

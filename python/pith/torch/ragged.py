@@ -71,8 +71,8 @@ class Unpadded:
     Semantics: the model's last hidden states, zeros where padding is. ``pool="mean"`` is the mean over each sequence's
         tokens (zeros for none), ``pool="first"`` its first token. Padding is on the right; without an
         ``attention_mask`` there is none. A batch of other sizes or lengths compiles nothing.
-    Errors: :class:`pith.ArgumentError` for a mask of other values than 0 and 1, padding that is not at the end, and
-        batches without a token; :class:`pith.ShapeError` for inputs of another shape.
+    Errors: :class:`pith.ArgumentError` for a mask of other values than 0 and 1, padding that is not at the end,
+        batches without a token, and inputs that are no tensors; :class:`pith.ShapeError` for those of another shape.
 
     Example:
         >>> from transformers import BertConfig, BertModel
@@ -114,6 +114,10 @@ class Unpadded:
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **inputs: torch.Tensor
     ) -> Ragged:
         """The last hidden states of the tokens alone, as a :class:`pith.Ragged` batch."""
+        given = {"input_ids": input_ids, "attention_mask": attention_mask, **inputs}
+        for name, x in given.items():
+            if not isinstance(x, torch.Tensor) and not (name == "attention_mask" and x is None):
+                raise ArgumentError(f"expects a tensor, got {type(x).__name__}", where=name)
         lengths = _lengths(input_ids, attention_mask)
         packed = {name: _packed(name, x, input_ids, lengths) for name, x in {"input_ids": input_ids, **inputs}.items()}
         with torch.inference_mode() if self.layers else torch.no_grad():
@@ -216,7 +220,7 @@ def _require_equal(made: Unpadded, model: Any) -> None:
         )
 
 
-def _lengths(ids: Any, mask: Any) -> torch.Tensor:
+def _lengths(ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     """Tokens per sequence, of a mask that is checked."""
     if ids.dim() != 2:
         raise ShapeError(f"expects (batch, size), got {tuple(ids.shape)}", where="input_ids")
