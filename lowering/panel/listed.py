@@ -44,7 +44,7 @@ COMPACT_COLUMNS = 256
 PART_ROWS = 264
 
 #: Tasks there should be when there is work for so many.
-TASKS = 8
+TASKS = 16
 
 #: Indices of the outer loops.
 Point = Mapping[int, Index]

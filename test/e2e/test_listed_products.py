@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -158,6 +159,28 @@ def test_sizes_at_run_time(sizes):
     rng = np.random.default_rng(sizes)
     lists, operands = p.lists(rng, 0.6), p.operands(rng)
     assert error(p.run(function, lists, *operands), p.reference(lists, *operands)) < TOLERANCE
+
+
+LARGE = [
+    ("mk,kn->mn", [("m", [1])]),
+    ("mk,kn->mn", [("mk", [8, 1])]),
+    ("tk,ekn->tn", [("te", [1, 1])]),
+    ("bmk,bkn->bmn", [("bm", [1, 1]), ("k", [2])]),
+]
+
+
+@pytest.mark.parametrize(("equation", "where"), LARGE)
+def test_tasks_of_several_threads(equation, where):
+    """Work enough to be shared: tasks write disjoint places, groups and parts end where sizes do."""
+    p = program(equation, where, dynamic=True, fresh=True)
+    large = dataclasses.replace(
+        p, sizes=tuple((c, {"b": 3, "e": 5}.get(c, 301 + 10 * i)) for i, (c, _) in enumerate(p.sizes))
+    )
+    rng = np.random.default_rng(12)
+    lists, operands = large.lists(rng, 0.5), large.operands(rng)
+    want = large.reference(lists, *operands)
+    for _ in range(3):
+        assert error(large.run(compiled(p), lists, *operands), want) < TOLERANCE
 
 
 def test_what_is_not_listed_is_not_read():

@@ -17,7 +17,7 @@
 // CHECK:         memref.load %[[FLAGS]]
 // CHECK:         vector.store
 // CHECK:       scf.parallel
-// CHECK:         %[[PANELS:.*]] = memref.alloc() {{.*}} : memref<8x256x16xf32>
+// CHECK:         %[[PANELS:.*]] = memref.alloc() {{.*}} : memref<4x256x16xf32>
 // CHECK:         vector.store %{{.*}}, %[[PANELS]]
 // CHECK-COUNT-6: memref.load %[[IDS]]
 // CHECK:         vector.load %[[PANELS]]
@@ -72,6 +72,39 @@ func.func @experts(%p: !pith.pattern<[64, 8], [1, 1]>, %x: tensor<64x32xf32>, %w
       operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>}
       : (!pith.pattern<[64, 8], [1, 1]>, tensor<64x32xf32>, tensor<8x32x48xf32>, tensor<64x48xf32>) -> tensor<64x48xf32>
   return %r : tensor<64x48xf32>
+}
+
+// Blocks of rows with contracted coordinates of their own, PIT's 32x1: entries are sorted by block, their values copied
+// in parallel in the order in which register tiles (4 rows) read them; panel rows are found by coordinate.
+// CHECK-LABEL: func.func @blocks
+// CHECK-DAG:   %[[BOUNDS:.*]] = memref.alloc() {{.*}} : memref<4xindex>
+// CHECK-DAG:   %[[IDS:.*]] = memref.alloc(%{{.*}}) {{.*}} : memref<?xi32>
+// CHECK:       %[[VALUES:.*]] = memref.alloc(%{{.*}}) {{.*}} : memref<?xf32>
+// CHECK:       scf.parallel
+// CHECK-COUNT-4: memref.store %{{.*}}, %[[VALUES]]
+// CHECK:       scf.parallel
+// CHECK:         %[[PANELS:.*]] = memref.alloc() {{.*}} : memref<4x128x16xf32>
+// CHECK:         memref.load %[[BOUNDS]]
+// CHECK:         memref.load %[[IDS]]
+// CHECK:         vector.load %[[PANELS]]
+// CHECK-COUNT-4: memref.load %[[VALUES]]
+// CHECK-COUNT-4: vector.fma
+func.func @blocks(%p: !pith.pattern<[64, 128], [32, 1]>, %a: tensor<64x128xf32>, %b: tensor<128x64xf32>, %c: tensor<64x64xf32>) -> tensor<64x64xf32> {
+  %r = "pith.pit_tile"(%p, %a, %b, %c) ({
+  ^bb0(%ta: tensor<32x8xf32>, %tb: tensor<8x64xf32>, %tc: tensor<32x64xf32>):
+    %t = linalg.generic {indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"]}
+        ins(%ta, %tb : tensor<32x8xf32>, tensor<8x64xf32>) outs(%tc : tensor<32x64xf32>) {
+    ^bb0(%x: f32, %y: f32, %z: f32):
+      %u = arith.mulf %x, %y : f32
+      %v = arith.addf %z, %u : f32
+      linalg.yield %v : f32
+    } -> tensor<32x64xf32>
+    "pith.yield"(%t) : (tensor<32x64xf32>) -> ()
+  }) {indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"], axes = array<i64: 0, 2>,
+      tile = array<i64: 32, 0, 8>, micro_tile = array<i64: 32, 1>, accumulate = true,
+      operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>}
+      : (!pith.pattern<[64, 128], [32, 1]>, tensor<64x128xf32>, tensor<128x64xf32>, tensor<64x64xf32>) -> tensor<64x64xf32>
+  return %r : tensor<64x64xf32>
 }
 
 // A body of more than a product is left to convert-pith-patterns-to-linalg.
