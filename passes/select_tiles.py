@@ -76,9 +76,10 @@ class SelectTilesPass(Pass):
         with module.context, ir.Location.unknown():
             module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
 
-    def select(self, op: ir.Operation) -> None:
-        """Note the decision for one op."""
-        self._select(op, *self._costs(op))
+    def select(self, op: ir.Operation, table: LatencyTable | None = None) -> None:
+        """Note the decision for one op, by measured times where ``table`` is given."""
+        target, own = self._costs(op)
+        self._select(op, target, table or own)
 
     def _costs(self, at: ir.OpView | ir.Operation) -> tuple[Machine, LatencyTable | None]:
         try:
@@ -99,7 +100,8 @@ class SelectTilesPass(Pass):
             return
         along = marked[0].axes.values() if marked else work.operands[work.sparse_operand]
         packable = [a.axis for a in axes if a.axis in along] if sparsity > 0 else []
-        if table is not None and all(work.block):
+        table = table if table is not None and _rows_for(table, work) else None
+        if table is not None:
             decision = _from_table(table, work, packable)
         else:
             packed = [packed_candidate(work, target, a, t) for a in packable for t in tile_choices(work, a)]
@@ -124,11 +126,7 @@ class SelectTilesPass(Pass):
 def _break_even(chosen: Candidate, work: Workload, target: Machine, table: LatencyTable | None) -> float | None:
     if chosen.axis is None:
         return None
-    return (
-        table.break_even(chosen.micro_tile)
-        if table is not None and all(work.block)
-        else break_even(work, target, chosen)
-    )
+    return break_even(work, target, chosen) if table is None else table.break_even(chosen.micro_tile)
 
 
 def workload_of(
@@ -188,18 +186,26 @@ def _from_table(table: LatencyTable, work: Workload, packable: list[int]) -> Dec
     scale = math.prod(work.extents) / math.prod(table.extents) if table.extents else 1.0
     dims = work.operands[work.sparse_operand]
     candidates = [Candidate("dense", table.dense * scale)]
-    for micro in table.rows:
+    for micro in _rows_for(table, work):
         for at, axis in enumerate(dims):
-            if axis not in packable or len(micro) != len(dims) or micro[at] != 1:
+            if axis not in packable or micro[at] != 1:
                 continue
             tile = [32 if d == axis else 64 for d in range(len(work.extents))]
             for d, extent in zip(dims, micro):
-                if d is not None and d != axis:
+                if d is not None and d != axis and extent:
                     tile[d] = extent
-            covered = covered_sparsity(work.sparsity, micro, work.block)
+            cut = [(m, b) for m, b in zip(micro, work.block) if b]
+            covered = covered_sparsity(work.sparsity, [m for m, _ in cut], [b for _, b in cut])
             cost = table.latency(micro, covered) * scale
             candidates.append(Candidate(f"d{axis}:{tile_name(micro)}", cost, covered, axis, micro, tuple(tile)))
     return decide(candidates)
+
+
+def _rows_for(table: LatencyTable, work: Workload) -> list[tuple[int, ...]]:
+    """The micro-tiles of a table that are whole (0) along the dimensions the workload does not cut, and only there."""
+    return [
+        m for m in table.rows if len(m) == len(work.block) and all(bool(e) == bool(b) for e, b in zip(m, work.block))
+    ]
 
 
 def _candidate_attribute(candidate: Candidate) -> dict[str, ir.Attribute]:

@@ -53,6 +53,20 @@ def test_matmul(operand, tile):
         assert close(kernel(a, b, c), reference)
 
 
+def test_both_branches():
+    """Up to three tenths of the micro-tiles they are packed, above that the op runs as it was."""
+    tile = "axis = 2 : i64, micro_tile = array<i64: 32, 1>, tile = array<i64: 32, 64, 32>"
+    packed = f'{{name = "d2:32x1", {tile}, covered = 0.9 : f64, cost_ns = 1 : i64}}'
+    dense = '{name = "dense", covered = 0.0 : f64, cost_ns = 2 : i64}'
+    decision = f'{{choice = "d2:32x1", break_even = 0.3 : f64, candidates = [{packed}, {dense}]}}'
+    kernel = matmul(mark(0, "32, 1"), f"pith.tile_decision = {decision}")
+    assert "scf.if" in kernel.ir("linalg")
+    rng = np.random.default_rng(5)
+    for sparsity in (0.9, 0.1):
+        a, b = sparse(rng, (70, 101), (32, 1), sparsity), rng.standard_normal((101, 45)).astype(np.float32)
+        assert close(kernel(a, b, np.zeros((70, 45), np.float32)), a.astype(np.float64) @ b.astype(np.float64))
+
+
 def test_two_patterns():
     """Dropped tokens and dead features in one op."""
     kernel = matmul(f"{mark(0, '1, 0')}, {mark(1, '0, 1')}")

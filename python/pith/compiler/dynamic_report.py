@@ -8,19 +8,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from pith._mlir import ir
-from pith.passes.analysis.dynamic import ATTRIBUTE, dynamic_of
+from pith.passes.analysis.dynamic import dynamic_of
 from pith.passes.analysis.pit_axes import pit_axes, structure_of
 from pith.passes.analysis.tile_cost import Decision
-from pith.passes.infer_pit_axes import ATTRIBUTE as AXES
-from pith.passes.infer_pit_axes import axes_attribute
 from pith.passes.select_tiles import ATTRIBUTE as DECISION
-from pith.passes.select_tiles import BREAK_EVEN, SelectTilesPass, decision_of
+from pith.passes.select_tiles import BREAK_EVEN, decision_of
 
 from ..runtime import dtype_name
 from ..tuning.report import seconds_text
 from .dynamic import prepare
 from .dynamic_choice import Choice, choose, named, run
 from .dynamic_run import Product
+from .marked import decide_marked, marked_ops
 
 #: Candidates that are timed when asked for, rounds of each.
 _TIMED, _ROUNDS = 4, 7
@@ -55,26 +54,16 @@ def explain_marked(module: ir.Module) -> list[str]:
 
     The module's ops get the attributes of ``pith-infer-pit-axes`` and ``pith-select-tiles``.
     """
-    found: list[ir.Operation] = []
-
-    def visit(op: ir.Operation) -> ir.WalkResult:
-        if ATTRIBUTE in op.attributes:
-            found.append(op)
-        return ir.WalkResult.ADVANCE
-
+    decide_marked(module)
     with module.context, ir.Location.unknown():
-        module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
-        return [text for op in found if (text := _marked(op))]
+        return [_marked(op) for op in marked_ops(module)]
 
 
 def _marked(op: ir.Operation) -> str:
     verdict, structure = pit_axes(op), structure_of(op)
     if verdict is None or structure is None:
         return f"'{op.name}' is no structured op: its mark is not followed"
-    op.attributes[AXES] = axes_attribute(verdict)
     marks = dynamic_of(op, structure)
-    if DECISION not in op.attributes:
-        SelectTilesPass().select(op)
     decision = decision_of(op)
     if decision is None:
         return f"'{op.name}': nothing can be told of its extents, it runs dense"

@@ -1,0 +1,61 @@
+"""Ops marked ``pith.dynamic`` in programs that are compiled here: decided by this machine's tile database."""
+
+from __future__ import annotations
+
+from pith._mlir import ir
+from pith.dialect import shape_of
+from pith.formats import DYNAMIC
+from pith.passes.analysis.dynamic import ATTRIBUTE, Dynamic, dynamic_of
+from pith.passes.analysis.pit_axes import pit_axes, structure_of
+from pith.passes.analysis.tile_cost import LatencyTable
+from pith.passes.infer_pit_axes import ATTRIBUTE as AXES
+from pith.passes.infer_pit_axes import axes_attribute
+from pith.passes.select_tiles import ATTRIBUTE as DECISION
+from pith.passes.select_tiles import SelectTilesPass
+
+from ..runtime import num_threads
+from ..tuning.tiles import table_for
+
+#: A dynamic size counts as so much, as for ``pith-select-tiles``.
+_ASSUMED = SelectTilesPass.dynamic_size
+
+
+def marked_ops(module: ir.Module) -> list[ir.Operation]:
+    """The ops of a module that are marked, in program order."""
+    found: list[ir.Operation] = []
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if ATTRIBUTE in op.attributes:
+            found.append(op)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+    return found
+
+
+def decide_marked(module: ir.Module) -> None:
+    """Note axes and decision on every marked op that has none; products of f32 and f64 by measured times.
+
+    What is written is what ``pith-infer-pit-axes`` and ``pith-select-tiles`` write; a program that comes with
+    decisions keeps them.
+    Errors: :class:`pith.PassError` for marks that cannot be followed.
+    """
+    with module.context, ir.Location.unknown():
+        for op in marked_ops(module):
+            verdict, structure = pit_axes(op), structure_of(op)
+            if verdict is None or structure is None or DECISION in op.attributes:
+                continue
+            op.attributes[AXES] = axes_attribute(verdict)
+            first, *_ = dynamic_of(op, structure)
+            SelectTilesPass().select(op, _measured(op, first))
+
+
+def _measured(op: ir.Operation, mark: Dynamic) -> LatencyTable | None:
+    """Measured times of the nearest product, for a plain product of matrices."""
+    if op.name != "linalg.matmul":
+        return None
+    a, b = (shape_of(v.type) for v in list(op.operands)[:2])
+    side, x, free = ("left", a, b[1]) if mark.operand == 0 else ("right", b, a[0])
+    found = table_for(str(op.operands[0].type.element_type), side, num_threads())
+    sizes = [_ASSUMED if n == DYNAMIC else n for n in (*x, free)]
+    return None if found is None else found.nearest(sizes).table
