@@ -230,3 +230,16 @@ def test_damaged_safetensors_are_refused(damage, model, capsys):
 def test_a_model_without_matrices(tmp_path, capsys):
     write_safetensors(tmp_path / "m.safetensors", {"bias": np.ones(3, np.float32)})
     assert "none of them a matrix" in inspect(capsys, tmp_path / "m.safetensors", status=1)
+
+
+def test_diagonals(tmp_path, capsys):
+    w = np.eye(40) + np.eye(40, k=7)
+    pith.write(tmp_path / "a.mtx", pith.compress(w, "csr"))
+    assert main(["inspect", str(tmp_path / "a.mtx"), "--format", "dia", "--no-picture"]) == 0
+    out = capsys.readouterr().out
+    assert "dia (tight)" in out
+    lines = [line.split() for line in out.splitlines() if line.startswith("  d")]
+    assert ["d1", "-", "d0", "compressed", "2", "2.53%"] in lines  # of 79 diagonals
+    assert ["d0", "dense", "73", "91.25%"] in lines
+    assert main(["inspect", str(tmp_path / "a.mtx"), "--format", "band(1:1)", "--no-picture"]) == 0
+    assert "is on diagonal 7" in " ".join(capsys.readouterr().out.split())

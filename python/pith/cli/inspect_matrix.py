@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import FormatError, ShapeError
 from ..formats import Format
+from ..formats.diagonals import straight, straight_coordinates
 from ..formats.infer import infer
 from ..formats.pack_digits import level_coordinates
 from ..formats.parse import format_name
@@ -193,10 +194,16 @@ def level_steps(tensor: SparseTensor, fmt: Format) -> Iterator[tuple[int, int, n
     """Per level: its size, parents with non-zeros below them, and parent * size + coordinate of each that has some."""
     coords, _ = nonzeros(tensor)
     parents, prefix = 1, np.zeros(coords.shape[1], np.int64)
-    for own, size in zip(level_coordinates(list(coords), fmt), fmt.level_sizes(tensor.shape)):
+    digits, dims = (fmt, list(coords)) if fmt.diagonal is None else _straight(fmt, coords, tensor.shape)
+    for own, size in zip(level_coordinates(dims, digits), fmt.level_sizes(tensor.shape)):
         distinct, prefix = np.unique(prefix * size + own, return_inverse=True)
         yield size, parents, distinct
         parents = len(distinct)
+
+
+def _straight(fmt: Format, coords: np.ndarray, shape: tuple[int, ...]) -> tuple[Format, list[np.ndarray]]:
+    """A format of diagonals as one of digits, and coordinates for it."""
+    return straight(fmt), straight_coordinates(list(coords), fmt, shape)
 
 
 def _levels(tensor: SparseTensor, name: str) -> Iterator[str]:
@@ -204,6 +211,8 @@ def _levels(tensor: SparseTensor, name: str) -> Iterator[str]:
     fmt = as_format(name)[0]
     try:
         fmt.check_shape(tensor.shape)
+        if fmt.diagonal is not None:
+            _straight(fmt, nonzeros(tensor)[0], tensor.shape)
     except (FormatError, ShapeError):
         return  # the table says why
     yield f"levels of {name}: coordinates with non-zeros below them, of those below a coordinate that has some"
