@@ -40,6 +40,10 @@ CASES = (
     Case("mk,mk->mk", {"mk": (4, 1)}),
     Case("m,n->mn", {"mn": (2, 2)}),
     Case("mk,kn,m->mn", {"m": (1,), "n": (4,)}),
+    Case("tk,ekn,te->tn", {"te": (1, 1)}),
+    Case("k,mk,kn->mn", {"m": (2,)}),
+    Case("mk,m,kn->mn", {"n": (2,)}, "bf16"),
+    Case("mk,kn,m->mn", {}, "i8"),
     Case("ab,bc,ca->", {"bc": (1, 2)}, "f64"),
 )
 
@@ -102,6 +106,7 @@ def test_accumulate(case, seed):
         Case("mbi,bik->mk", {"bk": (1, 1)}),
         Case("mbi,mk->bik", {"bk": (1, 1)}),
         Case("tk,ekn->tn", {"te": (1, 1)}),
+        Case("tk,ekn,te->tn", {"te": (1, 1)}),
     ],
     ids=str,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from .einsum_nest import Nest, tiling
+from .einsum_nest import Nest, factor_of, tiling
 from .einsum_text import (
     fill,
     generic,
@@ -201,9 +201,33 @@ def _sums_body(p: Program) -> _Body:
     """Sums of products added to a tile."""
 
     def body(names: Sequence[str], types: Sequence[str], init: tuple[str, str]) -> str:
-        return products(p.nest, names, types, init, "tile", p.element, p.sums)
+        factor = factor_of(p.nest)
+        if factor is None:
+            return products(p.nest, names, types, init, "tile", p.element, p.sums)
+        made = _pair_products(p, factor, names, types, init)
+        widen, operand = widened("f", p.element, p.sums)
+        lines = f"{widen}      %weighed = arith.{_mul(p)} %s, %{operand} : {p.sums}\n"
+        nest, scalars = p.nest.over_result(), [("s", p.sums), ("f", p.element), ("o", p.sums)]
+        inputs = [("t_sums", init[1], nest.result), (names[factor], types[factor], _factor_place(p, factor))]
+        return made + generic(nest, inputs, init, "tile", scalars, f"{lines}      linalg.yield %weighed : {p.sums}\n")
 
     return body
+
+
+def _pair_products(p: Program, factor: int, names: Sequence[str], types: Sequence[str], init: tuple[str, str]) -> str:
+    """``%t_sums``: sums of products of the two operands that are no factor."""
+    pair = [i for i in range(3) if i != factor]
+    nest = dataclasses.replace(p.nest, inputs=tuple(p.nest.inputs[i] for i in pair))
+    return products(nest, [names[i] for i in pair], [types[i] for i in pair], init, "t_sums", p.element, p.sums)
+
+
+def _factor_place(p: Program, factor: int) -> tuple[str, ...]:
+    """Where a factor's element for a place of the result's tile is; summed dimensions have one place."""
+    return tuple(d if d in p.nest.result else "0" for d in p.nest.inputs[factor])
+
+
+def _mul(p: Program) -> str:
+    return "mulf" if "f" in p.sums else "muli"
 
 
 def _whole_body(p: Program) -> _Body:
@@ -211,6 +235,13 @@ def _whole_body(p: Program) -> _Body:
     n, sums_up = len(p.nest.inputs), "reduction" in p.nest.kinds
 
     def body(names: Sequence[str], types: Sequence[str], init: tuple[str, str]) -> str:
+        factor = factor_of(p.nest)
+        if factor is not None:
+            made = zeros(*init, p.sums, "t_wide")
+            wide = init[1].replace(f"{p.stored}>", f"{p.sums}>")
+            made += _pair_products(p, factor, names, types, ("t_wide", wide))
+            operands = [("t_sums", wide), (names[factor], types[factor]), *zip(names[n:], types[n:])]
+            return made + _finish_body(p, factor)([o for o, _ in operands], [t for _, t in operands], init)
         if p.plain and p.into != (NAMED if sums_up else ADDED):
             return products(p.nest, names, types, init, "tile", p.element, p.sums)
         if p.plain and sums_up:
@@ -224,13 +255,19 @@ def _whole_body(p: Program) -> _Body:
     return body
 
 
-def _finish_body(p: Program) -> _Body:
-    """Scale, bias, activation, what ``out`` holds, and rounding."""
+def _finish_body(p: Program, factor: int | None = None) -> _Body:
+    """A factor of the sums, scale, bias, activation, what ``out`` holds, and rounding."""
     nest = p.nest.over_result()
     lines, value = "", "s"
+    extras: list[tuple[str, str, tuple[str, ...]]] = []
+    if factor is not None:
+        widen, operand = widened("f", p.element, p.sums)
+        lines, value = f"{widen}      %weighed = arith.{_mul(p)} %s, %{operand} : {p.sums}\n", "weighed"
+        extras.append(("f", p.element, _factor_place(p, factor)))
     if p.scaled:
-        lines, value = f"      %scaled = arith.mulf %s, %scale : {p.sums}\n", "scaled"
+        lines, value = f"{lines}      %scaled = arith.mulf %{value}, %scale : {p.sums}\n", "scaled"
     if p.bias is not None:
+        extras.append(("b", p.stored, (p.bias,)))
         widen, operand = widened("b", p.stored, p.sums)
         lines += f"{widen}      %biased = arith.addf %{value}, %{operand} : {p.sums}\n"
         value = "biased"
@@ -245,8 +282,8 @@ def _finish_body(p: Program) -> _Body:
     if p.sums != p.stored:
         lines += f"      %narrow = arith.truncf %{value} : {p.sums} to {p.stored}\n"
         value = "narrow"
-    scalars = [("s", p.sums), *([("b", p.stored)] if p.bias is not None else []), ("o", p.stored)]
-    expressions = [nest.result, *([(p.bias,)] if p.bias is not None else [])]
+    scalars = [("s", p.sums), *((name, type_) for name, type_, _ in extras), ("o", p.stored)]
+    expressions = [nest.result, *(place for _, _, place in extras)]
 
     def body(names: Sequence[str], types: Sequence[str], init: tuple[str, str]) -> str:
         yielded = f"      linalg.yield %{value} : {p.stored}\n"

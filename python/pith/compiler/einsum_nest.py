@@ -99,6 +99,29 @@ def tiling(nest: Nest) -> Tiles:
     return Tiles(tile, tuple(micro_tile))
 
 
+@functools.cache
+def factor_of(nest: Nest) -> int | None:
+    """The one of three operands by which sums of products of the others can be multiplied, if there is one.
+
+    None of its dimensions is summed over inside a tile: it weighs rows, say, or what each expert adds.
+
+    Example:
+        >>> operands = (("t", "k"), ("e", "k", "n"), ("t", "e"))
+        >>> factor_of(Nest(tuple("tnek"), operands, ("t", "n"), (Listed(("t", "e"), (1, 1)),)))
+        2
+    """
+    if len(nest.inputs) != 3 or (nest.contracting and not nest.accumulates):
+        return None
+    contracted = {d for d in nest.dims if d not in nest.result}
+    tile = tiling(nest).tile if nest.patterns else {}
+    for i in (2, 1, 0):
+        pair = {d for j, o in enumerate(nest.inputs) if j != i for d in o}
+        own = [d for d in nest.inputs[i] if d not in nest.result]
+        if contracted <= pair and len(own) < len(contracted) and all(tile.get(d) == 1 for d in own):
+            return i
+    return None
+
+
 def _largest_divisor(granularity: int) -> int:
     """
     >>> [_largest_divisor(g) for g in (1, 32, 96, 4096, 67)]
