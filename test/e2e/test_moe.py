@@ -159,9 +159,9 @@ X, W = np.ones((4, 3), np.float32), np.ones((2, 3, 5), np.float32)
 @pytest.mark.parametrize(
     ("call", "kind", "message"),
     [
-        (lambda: pith.grouped_matmul(X, [0, 1, 2, 0], W), pith.CheckError, "entry 2 is 2, the expert axis has 2"),
+        (lambda: pith.grouped_matmul(X, [0, 1, 2, 0], W), pith.CheckError, "entry 2 is 2, the expert axis of w has 2"),
         (lambda: pith.grouped_matmul(X, [0, 1, -1, 0], W), pith.CheckError, "entry 2 is -1"),
-        (lambda: pith.grouped_matmul(X, [[0, 1]] * 3 + [[1, 1]], W), pith.CheckError, "lists micro-tile"),
+        (lambda: pith.grouped_matmul(X, [[0, 1]] * 3 + [[1, 1]], W), pith.CheckError, "token 3 names expert 1 twice"),
         (lambda: pith.grouped_matmul(X, [0, 1, 1], W), pith.ShapeError, r"experts of shape \(4,\)"),
         (lambda: pith.grouped_matmul(X, [0.0, 1, 1, 0], W), pith.DTypeError, "expects integers"),
         (lambda: pith.grouped_matmul(X[0], [0], W), pith.ShapeError, r"x of shape \(tokens, in\)"),

@@ -10,9 +10,8 @@ import numpy as np
 
 from ..compiler.kernel import Kernel, compile_source
 from ..compiler.linear import ACTIVATIONS, COMPUTED_IN
-from ..errors import ShapeError
-from ..patterns import Pattern
-from ..patterns.check import integer_array
+from ..errors import CheckError, ShapeError
+from ..patterns.check import in_range, integer_array
 from .arguments import array_of, empty, float_element, like, one_of, shaped
 from .moe_ir import combine_source, grouped_source
 from .ragged_ir import pack_source
@@ -107,6 +106,7 @@ class _Routed:
                 where=where,
             )
         slots = (tokens.shape[0], chosen.shape[1] if chosen.ndim == 2 else 1)
+        _require_distinct(chosen.reshape(slots), where)
         if gates is not None:
             gates = shaped(gates, chosen.shape, tokens, f"{where}: gates").reshape(slots)
         return cls(tokens, chosen.reshape(slots), gates, where)
@@ -141,7 +141,7 @@ class _Routed:
             extras.append(shaped(bias, (weights.shape[0], weights.shape[2]), self.x, f"{self.where}: {bias_name}"))
         if gates is not None:
             extras.append(gates.reshape(-1))
-        Pattern.from_routing(self.experts, weights.shape[0])
+        in_range(self.experts, weights.shape[0], f"{self.where}: experts", f"the expert axis of {name}")
         routing = np.empty((self.experts.size, 2), np.int32)
         routing[:, 0], routing[:, 1] = np.arange(self.experts.size), self.experts.reshape(-1)
         out = empty((self.experts.size, weights.shape[2]), COMPUTED_IN[element])
@@ -158,6 +158,15 @@ class _Routed:
         out = empty((tokens, parts.shape[1]), element)
         _combine(element).native(parts.reshape(tokens, k, parts.shape[1]), out)
         return out
+
+
+def _require_distinct(experts: np.ndarray, where: str) -> None:
+    """Raise :class:`pith.CheckError` for a token that names an expert twice: it would be computed and added twice."""
+    ranked = np.sort(experts, 1)
+    twice = np.argwhere(ranked[:, 1:] == ranked[:, :-1])
+    if len(twice):
+        token, j = twice[0]
+        raise CheckError(f"token {token} names expert {ranked[token, j]} twice", where=f"{where}: experts")
 
 
 @functools.cache
