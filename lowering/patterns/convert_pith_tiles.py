@@ -23,6 +23,7 @@ from ..replace_product import replace_product
 from ..sampled.listed import lower_listed_sampling, match_listed_sampling
 from ..transpose import Transform
 from .body import finish_at_point
+from .flatten import flat_loops, flatten
 from .products import ListedProduct, match_listed_product
 from .walks import BoundPatterns, fill_rest
 
@@ -45,11 +46,12 @@ class ConvertPithTilesPass(Pass):
 
     Patterns may list rows, columns, contracted coordinates and outer loops, one axis each or together with outer
     loops (one list per batch or expert), or blocks of rows by contracted coordinates. Small micro-tiles of the result
-    are dot products (``lowering/sampled/listed.py``). Elementwise ops on the result
-    of a single product are computed before it is stored, and zeros it would be added to are only written where
-    nothing is listed. So is one elementwise op behind the product in the body, on what is listed alone.
-    An op with the unit attribute ``pith.partition`` promises that its patterns name every place of the init exactly once
-    (a row per token and expert, say): what the init holds is not read then, and nothing is added to it.
+    are dot products (``lowering/sampled/listed.py``). Batches that share the right operand are one product
+    (``patterns/flatten.py``). Elementwise ops on the result of a single product are computed before it is stored, and
+    zeros it would be added to are only written where nothing is listed. So is one elementwise op behind the product
+    in the body, on what is listed alone. An op with the unit attribute ``pith.partition`` promises that its patterns
+    name every place of the init exactly once (a row per token and expert, say): what the init holds is not read then,
+    and nothing is added to it. Coordinates past the grid name nothing; one listed twice is a race.
 
     Requires: ``linalg.generic`` bodies (run ``linalg-generalize-named-ops``), before
     ``convert-pith-patterns-to-linalg``. Preserves: everything else, ``pit_tile`` inside loops. Does not do: sums
@@ -119,7 +121,11 @@ def _emit(p: ListedProduct, isa: Isa, out: ir.Value, fresh: bool, finish: Transf
     c = p.product
     inputs = [buffer_of(v) for v in c.op.inputs]
     buffers = [*(inputs[i] for i in p.body.factors), out]
-    bound = BoundPatterns(p, _sizes(p, buffers))
+    sizes, given = _sizes(p, buffers), None
+    if batches := flat_loops(p):
+        p, buffers, given = flatten(p, batches, buffers, sizes)
+        c, out, sizes = p.product, buffers[-1], _sizes(p, buffers)
+    bound = BoundPatterns(p, sizes, given)
     if fresh and not p.is_partition:
         lanes = isa.vector_bytes // (8 if isinstance(out.type.element_type, ir.F64Type) else 4)
         filled = fill_rest(bound, out, finish or as_it_is, lanes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pith._mlir import arith, bufferization, ir, memref
 from pith.dialect import CoordinatesOp
@@ -20,6 +20,14 @@ from .sort import Coordinates, Lists, mark, sort_by_groups
 FILL_ROWS = 64
 
 
+def read_listing(p: ListedProduct, x: Listing, sizes: Mapping[int, Index]) -> Coordinates:
+    """What a pattern of the op lists."""
+    value = CoordinatesOp.build(p.product.op.patterns[x.pattern]).result
+    type_ = ir.MemRefType.get(value.type.shape, value.type.element_type)
+    buffer = bufferization.to_buffer(type_, value, read_only=True)
+    return Coordinates(buffer, tuple(sizes[d] for d in x.loops), p.tiling.patterns[x.pattern].granularity)
+
+
 class BoundPatterns:
     """The patterns of a product, sorted at the insertion point.
 
@@ -28,19 +36,13 @@ class BoundPatterns:
         coordinates: what every pattern lists.
     """
 
-    def __init__(self, p: ListedProduct, sizes: dict[int, Index]):
-        self.p, self.sizes = p, sizes
-        self.coordinates = [self._read(x) for x in p.listings]
+    def __init__(self, p: ListedProduct, sizes: dict[int, Index], given: Mapping[int, Coordinates] | None = None):
+        """``given``: what patterns list, by their number, where that is not what the op's values are."""
+        self.p, self.sizes, known = p, sizes, given or {}
+        self.coordinates = [known[x.pattern] if x.pattern in known else read_listing(p, x, sizes) for x in p.listings]
         self.lists: dict[int, Lists] = {
             x.pattern: sort_by_groups(c, x.stream, expand=x.rows is None) for x, c in zip(p.listings, self.coordinates)
         }
-
-    def _read(self, x: Listing) -> Coordinates:
-        value = CoordinatesOp.build(self.p.product.op.patterns[x.pattern]).result
-        type_ = ir.MemRefType.get(value.type.shape, value.type.element_type)
-        shape = self.p.tiling.patterns[x.pattern]
-        buffer = bufferization.to_buffer(type_, value, read_only=True)
-        return Coordinates(buffer, tuple(self.sizes[d] for d in x.loops), shape.granularity)
 
     def group(self, x: Listing, indices: Point) -> Index:
         """The group of a pattern's lists at ``indices`` of the loops that are not its stream."""
@@ -76,8 +78,8 @@ class BoundPatterns:
         rows, cols, reds = map(self.walk, (c.row, c.col, c.red))
         most_rows = self.most(c.row)
         if (x := self.p.blocks) is not None:
-            most_rows = b.ceildiv(most_rows, self.coordinates[x.pattern].granularity[x.rows])
-            rows = lambda point: Walk(most_rows)  # noqa: E731
+            blocks = Walk(b.ceildiv(most_rows, self.coordinates[x.pattern].granularity[x.rows]))
+            rows, most_rows = (lambda point: blocks), blocks.count
         listed = self.p.listing(c.red)
         all_reds = None if listed is None else b.dim_size(self.lists[listed.pattern].ids, 0)
         red_loops, row_loops = (self._keys(self.p.listing(d)) for d in (c.red, c.row))

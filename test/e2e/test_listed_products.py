@@ -70,6 +70,9 @@ def test_patterns_of_several_axes_each(axes, fresh):
 BATCHES = [
     ("bmk,bkn->bmn", [("bm", [1, 1])]),  # ragged batches
     ("bmk,kn->bmn", [("bm", [1, 4])]),
+    ("bmk,kn->bmn", [("mb", [1, 1])]),  # one product, rows of all batches
+    ("bhmk,nk->bhmn", [("bhm", [1, 1, 1]), ("n", [4])]),
+    ("bmk,kn->bmn", [("k", [1])]),
     ("bmk,bnk->bmn", [("bn", [1, 1])]),
     ("bmk,bkn->bmn", [("bk", [1, 1]), ("m", [1])]),
     ("bmk,bkn->bmn", [("bk", [2, 1])]),  # two batches share a list
