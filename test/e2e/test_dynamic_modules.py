@@ -36,7 +36,7 @@ def module():
     return made
 
 
-@pytest.fixture(scope="module", params=[(32, 1), "columns"], ids=str)
+@pytest.fixture(scope="module", params=["auto", "columns"])
 def kernel(request, module):
     said = {"1": pith.dynamic(granularity=request.param)}
     return pith.compile(module, (torch.randn(8, 40),), sparsity=said, dynamic_shapes=({0: "batch"},))

@@ -47,7 +47,8 @@ def dynamic(x: Any = None, granularity: Any = "auto", threshold: float = 0.0) ->
     New patterns compile nothing. :func:`pith.explain` shows the decision.
 
     Args:
-        x: left out in ``sparsity={"*.relu": pith.dynamic(...)}`` of :func:`pith.compile`: the output of a submodule.
+        x: left out in ``sparsity={"*.relu": pith.dynamic(...)}`` of :func:`pith.compile`, for the
+            output of a submodule; ``auto`` is ``(32, 1)`` there.
         granularity: what zeros come in. ``(32, 1)``: 32 rows of one column, ``(1, 32)``, ``(1, 1)``, ...; ``"rows"``
             and ``"columns"``: whole ones; ``"auto"`` finds out. It guides the choice and never changes the result.
         threshold: magnitudes up to it count as zero, whatever is run; NaN does not.
