@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from .errors import Error, FormatError
 from .formats import HSS, Format, Rank
-from .formats.parse import parse_format
+from .formats.parse import format_name, parse_format
 
 #: Formats as users type them: ``A.to(pith.CSR)``. Positions and coordinates are int32.
 CSR = Format.csr()
@@ -50,10 +50,10 @@ def in_the_words_of(hss: HSS | None, fmt: Format) -> Iterator[None]:
     try:
         yield
     except Error as e:
-        levels = str(fmt)
-        if hss is None or levels not in e.message:
+        levels, name = str(fmt), format_name(fmt) if hss is None else str(hss)
+        if levels == name or levels not in e.message:
             raise
-        raise type(e)(e.message.replace(levels, str(hss)), where=e.where, hint=e.hint) from None
+        raise type(e)(e.message.replace(levels, name), where=e.where, hint=e.hint) from None
 
 
 def as_format(fmt: FormatLike) -> tuple[Format, HSS | None]:

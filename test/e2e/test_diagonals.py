@@ -6,7 +6,7 @@ import numpy as np
 import pith
 import pytest
 import torch
-from pith.torch import sparse_linear
+from pith.torch import sparse_linear, sparsify_
 
 RNG = np.random.default_rng(23)
 
@@ -105,3 +105,21 @@ def test_files(tmp_path):
     back = pith.read(tmp_path / "a.npz")
     assert back.format == a.format
     np.testing.assert_array_equal(back.to_dense(), w)
+
+
+def test_training():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(24, 24), torch.nn.Tanh(), torch.nn.Linear(24, 2))
+    sparsify_(model, {"0": "band(2:2)"})
+    x, y = torch.randn(64, 24), torch.randn(64, 2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    losses = []
+    for _ in range(20):
+        loss = torch.nn.functional.mse_loss(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    model[0].pattern.validate()  # the ends of diagonals stay zero
+    pith.validate(model[0].to_linear().weight.data, "band(2:2)")

@@ -135,7 +135,7 @@ class SparseLinear(torch.nn.Module):
 
 def _obeying(weight: torch.Tensor, fmt: FormatLike) -> torch.Tensor:
     """``weight`` pruned to formats that bound what they hold; as it is for those that hold anything."""
-    return prune(weight, fmt) if any(level.kind == "nm" for level in as_format(fmt)[0].levels) else weight
+    return prune(weight, fmt) if any(level.kind in ("nm", "band") for level in as_format(fmt)[0].levels) else weight
 
 
 def _buffer_names(fmt: Format) -> list[str]:
