@@ -191,6 +191,11 @@ def test_strides_are_kept():
     want = reference(q, k, v, visible(60, 60))
     check(run(q, k, v), want)
     check(run(*(np.asfortranarray(x) for x in (q, k, v))), want)
+    for x in (q, k, v):
+        x.flags.writeable = False
+    check(run(q, k, v), want)
+    everywhere = np.broadcast_to(k[:, :1], k.shape)
+    check(run(q, everywhere, v), reference(q, everywhere, v, visible(60, 60)))
     out = poisoned((2, 60, 3, 32)).transpose(0, 2, 1, 3)
     pith.attention(q, k, v, out=out)
     np.testing.assert_allclose(out, want[0], atol=5e-6)

@@ -86,7 +86,8 @@ def _module(
         types["pattern"] = params["pattern"] = f"!pith.pattern<[-1, -1], [{blocks[0]}, {blocks[1]}]>"
     given = [name for name in order if name in types]
     written = [name for name in results if name in arrays]
-    signature = ", ".join(f'%{name}: {params[name]} {{pith.name = "{name}"}}' for name in given)
+    access = {name: "" if name in written or name not in arrays else ", pith.read_only" for name in given}
+    signature = ", ".join(f'%{name}: {params[name]} {{pith.name = "{name}"{access[name]}}}' for name in given)
     views = "".join(
         f"  %{name}_t = bufferization.to_tensor %{name} restrict{' writable' if name in written else ''}"
         f" : {a.memref} to {a.tensor}\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import operator
 from collections.abc import Sequence
@@ -45,20 +46,11 @@ def visibility(
     ``by_key``: the other way round, which queries each key is seen by.
     """
     batch, queries, keys = (sizes[0], *sizes[:0:-1]) if by_key else sizes
-    i = np.arange(queries, dtype=np.int32)
-    lo, hi = np.zeros((1, queries), np.int32), np.full((1, queries), keys, np.int32)
-    if lengths is not None and packed:
-        ends = np.cumsum(lengths)
-        lo, hi = (np.repeat(x, lengths).astype(np.int32)[None] for x in (ends - lengths, ends))
-    elif lengths is not None:
-        hi = np.where(i < lengths[:, None], lengths[:, None], 0).astype(np.int32)
-        lo = np.zeros_like(hi)
-    if causal:
-        lo, hi = (np.maximum(lo, i), hi) if by_key else (lo, np.minimum(hi, i + 1))
-    reach = _pairs(lo, hi)
-    if window is not None:
-        before, after = (min(n, max(queries, keys)) for n in (window[::-1] if by_key else window))
-        lo, hi = np.maximum(lo, i - before), np.minimum(hi, i + after + 1)
+    given = (window[::-1] if window is not None and by_key else window, causal, by_key)
+    if lengths is None:
+        intervals, reach = _of_one(queries, keys, *given)
+    else:
+        intervals, reach = _limited(*_sequences(lengths, queries, packed), keys, *given)
     tokens = None
     if global_tokens is not None:
         if queries != keys:
@@ -66,7 +58,43 @@ def visibility(
                 f"global tokens are queries and keys at once, of which there are {queries} and {keys}", where=_WHERE
             )
         tokens = _tokens(global_tokens, batch, keys, lengths, packed)
-    return Visibility(reach if window is None else _pairs(lo, hi), tokens, None if tokens is None else reach)
+    return Visibility(intervals, tokens, None if tokens is None else reach)
+
+
+@functools.lru_cache(maxsize=16)
+def _of_one(
+    queries: int, keys: int, window: tuple[int, int] | None, causal: bool, by_key: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Intervals and reach where all keys are of one sequence."""
+    lo, hi = np.zeros((1, queries), np.int32), np.full((1, queries), keys, np.int32)
+    made = _limited(lo, hi, keys, window, causal, by_key)
+    for array in made:
+        array.flags.writeable = False
+    return made
+
+
+def _sequences(lengths: np.ndarray, size: int, packed: bool) -> tuple[np.ndarray, np.ndarray]:
+    """First position and end of the sequence of every position: both zero in padding."""
+    if packed:
+        ends = np.cumsum(lengths)
+        lo, hi = (np.repeat(x, lengths).astype(np.int32)[None] for x in (ends - lengths, ends))
+        return lo, hi
+    inside = np.arange(size) < lengths[:, None]
+    return np.zeros((lengths.size, size), np.int32), np.where(inside, lengths[:, None], 0).astype(np.int32)
+
+
+def _limited(
+    lo: np.ndarray, hi: np.ndarray, keys: int, window: tuple[int, int] | None, causal: bool, by_key: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Intervals and reach, of sequences cut by window and causality."""
+    i = np.arange(lo.shape[1], dtype=np.int32)
+    if causal:
+        lo, hi = (np.maximum(lo, i), hi) if by_key else (lo, np.minimum(hi, i + 1))
+    reach = _pairs(lo, hi)
+    if window is None:
+        return reach, reach
+    before, after = (min(n, max(lo.shape[1], keys)) for n in window)
+    return _pairs(np.maximum(lo, i - before), np.minimum(hi, i + after + 1)), reach
 
 
 def _pairs(lo: np.ndarray, hi: np.ndarray) -> np.ndarray:

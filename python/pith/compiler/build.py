@@ -21,6 +21,9 @@ from ..runtime.cpu import cpu_features
 from .marked import decide_marked
 from .params import Param
 
+#: Attribute of a memref parameter that the kernel only reads: read-only arrays may be passed.
+READ_ONLY = "pith.read_only"
+
 
 def parse(text: str, isa: str = HOST) -> ir.Module:
     """Parse and verify MLIR text in a context of its own; ``isa`` is put down unless the text names one.
@@ -54,7 +57,7 @@ def build(text: str, entry: str, path: str = "auto", isa: str = HOST) -> Artifac
         function = _function(module, entry)
         function.attributes["llvm.emit_c_interface"] = ir.UnitAttr.get()
         params = parameters_of(function)
-        written = [isinstance(t, ir.MemRefType) for t in function.type.inputs]
+        written = _written(function)
         *above, last = stages_of(module, path)
         for stage in above:
             run_stage(module, stage)
@@ -171,10 +174,17 @@ def element_name(type_: ir.Type) -> str:
     return {"complex<f32>": "complex64", "complex<f64>": "complex128"}.get(text, text)
 
 
+def _written(function: ir.OpView) -> list[bool]:
+    """Which parameters a kernel may write to: memrefs, but for those that say ``pith.read_only``."""
+    attrs = list(function.arg_attrs) if "arg_attrs" in function.operation.attributes else []
+    read_only = [READ_ONLY in ir.DictAttr(a) for a in attrs] or [False] * len(function.type.inputs)
+    return [isinstance(t, ir.MemRefType) and not fixed for t, fixed in zip(function.type.inputs, read_only)]
+
+
 def _signature(function: ir.OpView, params: list[Param], written: list[bool]) -> Signature:
     """The native signature, read off the bufferized function; parameters give the names.
 
-    A kernel may write to what was a memref in the source; tensors are protected.
+    A kernel may write to what was a memref in the source, unless that says otherwise; tensors are protected.
     """
     names = [(p.name, w) for p, w in zip(params, written) for _ in range(p.native_count)]
     args = [_spec(t, name, w) for t, (name, w) in zip(function.type.inputs, names, strict=True)]
