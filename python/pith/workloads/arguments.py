@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -33,9 +34,17 @@ def float_element(array: np.ndarray, where: str) -> str:
         >>> float_element(np.zeros(1, np.float32), "x")
         'f32'
     """
-    if array.dtype.kind in "fV" and (element := dtype_name(array.dtype)) in COMPUTED_IN:
-        return element
-    raise DTypeError(f"expects floating-point numbers, got {array.dtype}", where=where, hint="x.astype(np.float32)")
+    element = _float_element(array.dtype)
+    if element is None:
+        raise DTypeError(f"expects floating-point numbers, got {array.dtype}", where=where, hint="x.astype(np.float32)")
+    return element
+
+
+@functools.cache
+def _float_element(dtype: np.dtype) -> str | None:
+    """The element type kernels have for a dtype of floating-point numbers, None for others."""
+    element = dtype_name(dtype) if dtype.kind in "fV" else None
+    return element if element in COMPUTED_IN else None
 
 
 def shaped(value: Any, shape: Sequence[int], like: np.ndarray, where: str) -> np.ndarray:
