@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from ..errors import ArgumentError, ShapeError
 
@@ -119,12 +119,3 @@ def extents(equation: Equation, shapes: Sequence[Sequence[int]], where: str = "p
                     f"{c!r} has size {sizes[c]}, operand {number} of shape {tuple(shape)} says {size}", where=where
                 )
     return sizes
-
-
-def renamed(letters: str, names: Mapping[str, str]) -> str:
-    """``letters`` written with other names.
-
-    >>> renamed("mk", {"m": "a", "k": "b"})
-    'ab'
-    """
-    return "".join(names[c] for c in letters)
