@@ -203,10 +203,10 @@ def _waves(chunks: Chunks, buffer: _List, ordered: bool, capacity: Index) -> tup
 
 
 def _room(chunks: Chunks, buffer: _List, start: Index, capacity: ir.Value) -> list[ir.Value]:
-    """Capacity and buffer, twice as large when it is half full and the rest might not fit."""
+    """Capacity and buffer, twice as large when it is half full, or a chunk might not fit."""
     count = buffer.count()
     free, rest = b.sub(capacity, count), b.mul(b.sub(chunks.count, start), chunks.cells)
-    tight = b.less(free, b.minimum(rest, b.div(capacity, 2)))
+    tight = b.less(free, b.minimum(rest, b.maximum(b.div(capacity, 2), chunks.cells)))
 
     def grow() -> list[ir.Value]:
         wider = b.value(b.minimum(b.mul(capacity, 2), b.add(count, rest)))
