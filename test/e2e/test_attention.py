@@ -8,6 +8,9 @@ import pith
 import pytest
 import torch
 from attention_reference import reference, visible
+from pith.compiler.attention_ir import Variant
+from pith.compiler.attention_visibility import visibility
+from pith.compiler.kernel import compile_source
 from pith.runtime import kernel_cache, num_threads, set_num_threads
 
 RNG = np.random.default_rng(5)
@@ -386,3 +389,14 @@ def test_ir_with_static_tensors():
     everything = np.broadcast_to(np.array([0, 30], np.int32), (1, 30, 2)).copy()
     got = kernel(q, 0.25, everything, np.array([[4]], np.int32), pattern.coordinates)
     check(got, reference(q, q, q, visible(30, 30, pattern=elements(pattern), tokens=[4]), 0.25))
+
+
+@pytest.mark.parametrize("isa", ["sse", "emulate:avx512"])
+def test_instruction_sets(isa):
+    """Other widths of vectors, numbers of registers and so sizes of blocks."""
+    q, k, v = operands(1, 2, 100, 20)
+    seen = visibility((1, 100, 100), None, False, (9, 9), False, [3, 50])
+    kernel = compile_source(Variant("f32", 20, 20, lse=True, tokens=True).source(), "attention", isa=isa)
+    out, lse = poisoned(q.shape), poisoned((1, 2, 100))
+    kernel.native(q, k, v, 20**-0.5, out, seen.intervals, lse, seen.tokens, seen.reach)
+    check((out, lse), reference(q, k, v, visible(100, 100, window=(9, 9), tokens=[3, 50])))
