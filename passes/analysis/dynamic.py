@@ -56,7 +56,9 @@ def _read(op: ir.Operation, structure: Structure, entry: ir.Attribute) -> Dynami
         pass_error(op, f"expects {ATTRIBUTE} to name an input (0 to {structure.n_inputs - 1}), got {entry}", _HINT)
     granularity = fields["granularity"] if "granularity" in fields else None
     rank = len(structure.maps[operand].results)
-    extents = tuple(granularity) if isinstance(granularity, ir.DenseI64ArrayAttr) else ()
+    extents: tuple[int, ...] = ()
+    if granularity is not None and isinstance(granularity, ir.DenseI64ArrayAttr):
+        extents = tuple(ir.DenseI64ArrayAttr(granularity))
     if len(extents) != rank or min(extents, default=0) < 0 or not any(extents):
         pass_error(
             op,
@@ -64,8 +66,9 @@ def _read(op: ir.Operation, structure: Structure, entry: ir.Attribute) -> Dynami
             "0 stands for the whole dimension",
         )
     given = fields["threshold"] if "threshold" in fields else None
-    threshold = given.value if isinstance(given, ir.FloatAttr) else 0.0
-    if not threshold >= 0 or not (given is None or isinstance(given, ir.FloatAttr)):
+    known = given is None or isinstance(given, ir.FloatAttr)
+    threshold = 0.0 if given is None or not known else ir.FloatAttr(given).value
+    if not known or not threshold >= 0:
         pass_error(op, f"expects the threshold of operand #{operand} to be a float >= 0, got {given}")
     return Dynamic(operand, extents, threshold, _axes(op, operand, extents))
 
