@@ -73,6 +73,9 @@ class ConvertPithPatternsPass(Pass):
     arguments and results, calls, loop-carried values) becomes it too, so callers pass one array of
     coordinates per pattern.
 
+    What makes a pattern (``detect``, ``detect_by``, ``topk``, sets, lengths, routing) becomes parallel loops on
+    memrefs that flag elements 64 to a word and list the cells found, in a buffer that grows with their number.
+
     Coordinates past the grid are cut to nothing: read as zeros, written nowhere. A coordinate listed
     twice is visited twice. ``check=true`` asserts at every op that neither happens (``cf.assert``).
 
