@@ -98,42 +98,39 @@ def pack_group(
     """
     first, last = members
     most, _, lanes = panels.type.shape
-    width = most * lanes
     count = b.sub(last, first)
 
     def one(slot: Index) -> None:
         pack_walked(source, transposed, panels, b.add(first, slot), red_walk, col_walk, lanes, slot)
 
-    def together() -> None:
-        start = b.add(col_walk.first, b.mul(first, lanes))
-        type_ = ir.VectorType.get([lanes], source.type.element_type)
-
-        def row(k: Index) -> None:
-            red = b.value(red_walk.at(k))
-            for slot in range(most):
-                value = vector.load(type_, source, [red, b.value(b.add(start, slot * lanes))])
-                value = convert(value, panels.type.element_type)
-                vector.store(value, panels, [b.value(slot), b.value(k), b.value(0)])
-
-        b.for_loop(0, red_walk.count, row)
-
-    def together_listed() -> None:
-        def row(k: Index) -> None:
-            red = b.value(red_walk.at(k))
-            for slot in range(most):
-                for j in range(lanes):
-                    col = b.value(col_walk.at(b.add(b.mul(first, lanes), slot * lanes + j)))
-                    value = convert(memref.load(source, [red, col]), panels.type.element_type)
-                    memref.store(value, panels, [b.value(slot), b.value(k), b.value(j)])
-
-        b.for_loop(0, red_walk.count, row)
-
     if transposed or (most == 1 and not col_walk.is_listed):
         b.for_loop(0, count, one)
         return
-    whole = b.less(b.add(b.mul(first, lanes), width - 1), col_walk.count)
-    group = together_listed if col_walk.is_listed else together
-    b.if_else(whole, group, lambda: b.for_loop(0, count, one) and None)
+    start = b.mul(first, lanes)
+    whole = b.less(b.add(start, most * lanes - 1), col_walk.count)
+    b.if_else(
+        whole,
+        lambda: (
+            b.for_loop(0, red_walk.count, lambda k: _pack_row(source, panels, k, start, red_walk, col_walk)) and None
+        ),
+        lambda: b.for_loop(0, count, one) and None,
+    )
+
+
+def _pack_row(source: ir.Value, panels: ir.Value, k: Index, start: Index, red_walk: Walk, col_walk: Walk) -> None:
+    """One row of all panels, columns from position ``start`` on."""
+    most, _, lanes = panels.type.shape
+    element, red = panels.type.element_type, b.value(red_walk.at(k))
+    type_ = ir.VectorType.get([lanes], source.type.element_type)
+    for slot in range(most):
+        if not col_walk.is_listed:
+            row = vector.load(type_, source, [red, b.value(b.add(col_walk.first, b.add(start, slot * lanes)))])
+            vector.store(convert(row, element), panels, [b.value(slot), b.value(k), b.value(0)])
+            continue
+        for j in range(lanes):
+            col = b.value(col_walk.at(b.add(start, slot * lanes + j)))
+            value = convert(memref.load(source, [red, col]), element)
+            memref.store(value, panels, [b.value(slot), b.value(k), b.value(j)])
 
 
 def _copy_rows(

@@ -1,6 +1,6 @@
 """Writing finished tiles to the output, in the output's own order."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pith._mlir import arith, ir, memref, vector
 
@@ -46,72 +46,74 @@ def write_tile(
         step: elements of those vectors, where the output is stored like the tile.
         row_walk, col_walk: the rows and columns that positions stand for, by default themselves.
     """
-    first_row, first_col = corner
-    rows, cols = extent
-    row_at, col_at = (walk.at if walk is not None else b.value for walk in (row_walk, col_walk))
-    if any(walk is not None and walk.is_listed for walk in (row_walk if transposed else None, col_walk)):
-        _scatter(tile, out, transposed, corner, extent, transform, row_at, col_at)
-        return
+    down, across = (
+        Walk(count, walk.ids if walk else None, b.add(walk.first if walk else 0, first))
+        for walk, first, count in zip((row_walk, col_walk), corner, extent)
+    )
+    if across.is_listed or (transposed and down.is_listed):
+        _scatter(tile, out, transposed, down, across, transform)
+    elif transposed:
+        copy_transposed(
+            tile,
+            lambda r, j: [b.value(r), b.value(j)],
+            out,
+            lambda j, r: [b.value(across.at(j)), b.value(down.at(r))],
+            down.count,
+            across.count,
+            transform,
+        )
+    else:
+        _write_rows(tile, out, down, across, transform, step)
 
-    def tile_at(r: Index, j: Index) -> list[ir.Value]:
-        return [b.value(r), b.value(j)]
 
-    def row_of(r: Index) -> ir.Value:
-        return b.value(row_at(b.add(first_row, r)))
-
-    def col_of(j: Index) -> ir.Value:
-        return b.value(col_at(b.add(first_col, j)))
-
-    if transposed:
-        copy_transposed(tile, tile_at, out, lambda j, r: [col_of(j), row_of(r)], rows, cols, transform)
-        return
-    lanes = tile.type.shape[1]
-
-    element = tile.type.element_type
+def _write_rows(tile: ir.Value, out: ir.Value, down: Walk, across: Walk, transform: Transform, step: int) -> None:
+    """Rows of the tile to rows of the output, in vectors."""
+    lanes, element = tile.type.shape[1], tile.type.element_type
 
     def vectors(r: Index, row: ir.Value, j: Index, width: int) -> None:
-        at = [row, col_of(j)]
+        here, at = [b.value(r), b.value(j)], [row, b.value(across.at(j))]
         if width == 1:
-            memref.store(transform(memref.load(tile, tile_at(r, j)), at), out, at)
+            memref.store(transform(memref.load(tile, here), at), out, at)
             return
-        value = vector.load(ir.VectorType.get([width], element), tile, tile_at(r, j))
+        value = vector.load(ir.VectorType.get([width], element), tile, here)
         vector.store(transform(value, at), out, at)
 
     def whole(r: Index) -> None:
-        row = row_of(r)
+        row = b.value(down.at(r))
         if lanes % step:
             vectors(r, row, 0, lanes)
         else:
             b.for_loop(0, lanes, lambda j: vectors(r, row, j, step), step=step, rolled=True)
 
     def ragged(r: Index) -> None:
-        row = row_of(r)
-        b.by_vectors(cols, tile_width(element), lambda j, n: vectors(r, row, j, n))
+        row = b.value(down.at(r))
+        b.by_vectors(across.count, tile_width(element), lambda j, n: vectors(r, row, j, n))
 
-    full = arith.cmpi(arith.CmpIPredicate.eq, b.value(cols), b.value(lanes))
-    b.if_else(full, lambda: b.for_loop(0, rows, whole, rolled=True), lambda: b.for_loop(0, rows, ragged, rolled=True))
+    _each_row(down.count, across.count, lanes, whole, ragged)
 
 
-def _scatter(
-    tile: ir.Value, out: ir.Value, transposed: bool, corner, extent, transform: Transform, row_at, col_at
-) -> None:
+def _scatter(tile: ir.Value, out: ir.Value, transposed: bool, down: Walk, across: Walk, transform: Transform) -> None:
     """One element after the other: neighbours in the tile are none in the output."""
     lanes = tile.type.shape[1]
 
     def element(r: Index, j: Index, row: ir.Value) -> None:
-        col = b.value(col_at(b.add(corner[1], j)))
+        col = b.value(across.at(j))
         at = [col, row] if transposed else [row, col]
         memref.store(transform(memref.load(tile, [b.value(r), b.value(j)]), at), out, at)
 
     def whole(r: Index) -> None:
-        row = b.value(row_at(b.add(corner[0], r)))
+        row = b.value(down.at(r))
         for j in range(lanes):
             element(r, j, row)
 
     def ragged(r: Index) -> None:
-        row = b.value(row_at(b.add(corner[0], r)))
-        b.for_loop(0, extent[1], lambda j: element(r, j, row), rolled=True)
+        row = b.value(down.at(r))
+        b.for_loop(0, across.count, lambda j: element(r, j, row), rolled=True)
 
-    full = arith.cmpi(arith.CmpIPredicate.eq, b.value(extent[1]), b.value(lanes))
-    rows = extent[0]
+    _each_row(down.count, across.count, lanes, whole, ragged)
+
+
+def _each_row(rows: Index, cols: Index, lanes: int, whole: Callable, ragged: Callable) -> None:
+    """``whole(r)`` for every row of a tile that is as wide as it can be, else ``ragged(r)``."""
+    full = arith.cmpi(arith.CmpIPredicate.eq, b.value(cols), b.value(lanes))
     b.if_else(full, lambda: b.for_loop(0, rows, whole, rolled=True), lambda: b.for_loop(0, rows, ragged, rolled=True))

@@ -77,7 +77,8 @@ class BoundPatterns:
         outer = {d: self.walk(d)({}) if self.p.listing(d) is not None else Walk(self.sizes[d]) for d in c.outer}
         rows, cols, reds = map(self.walk, (c.row, c.col, c.red))
         most_rows = self.most(c.row)
-        if (x := self.p.blocks) is not None:
+        x = self.p.blocks
+        if x is not None and x.rows is not None:
             blocks = Walk(b.ceildiv(most_rows, self.coordinates[x.pattern].granularity[x.rows]))
             rows, most_rows = (lambda point: blocks), blocks.count
         listed = self.p.listing(c.red)
@@ -95,13 +96,13 @@ class BoundPatterns:
     def blocks(self) -> Blocks | None:
         """The blocks of rows that have lists of their own, if a pattern makes them."""
         x = self.p.blocks
-        if x is None:
+        if x is None or x.rows is None:
             return None
         lists, coordinates = self.lists[x.pattern], self.coordinates[x.pattern]
-        high, deep = coordinates.granularity[x.rows], coordinates.granularity[x.stream]
+        high, deep, loop = coordinates.granularity[x.rows], coordinates.granularity[x.stream], x.loops[x.rows]
 
         def at(point: Point, block: Index) -> tuple[Index, Index]:
-            return lists.range(self.group(x, {**point, x.loops[x.rows]: b.mul(block, high)}))
+            return lists.range(self.group(x, {**point, loop: b.mul(block, high)}))
 
         return Blocks(high, deep, lists.ids, coordinates.count, at, x.loops)
 
