@@ -127,7 +127,10 @@ def test_whole_model():
 def test_results_that_differ_fail(monkeypatch, capsys):
     from pith.cli.main import main
     from pith.demo import measure
+    from pith.demo.padded import PaddedResult
 
+    padded = PaddedResult(2, 9, 12, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1)  # the other half is right, and takes long
+    monkeypatch.setattr(measure, "run_padded", lambda *_: padded)
     monkeypatch.setattr(measure, "REQUIRED_COSINE", 2.0)
     assert main(["demo", "--layers", "1", "--sentences", "2", "--rounds", "1", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["passed"] is False
