@@ -201,18 +201,21 @@ def test_errors(call, kind, message):
 
 
 def test_decisions_are_kept_and_made_anew():
-    """Dense stays dense for some calls; then a pattern that became sparse is noticed, and the other way round."""
+    """Operands elsewhere are looked at anew; a buffer that is overwritten is noticed some calls later."""
     forget_decisions()
     rng = np.random.default_rng(12)
     b = rng.standard_normal((1024, 512)).astype(np.float32)
     full, thin = rng.standard_normal((1024, 1024)).astype(np.float32), sparse(rng, (1024, 1024), (32, 1), 0.97)
-    ran = []
-    for a in (full, *[thin] * 7, *[full] * 3):
+    a, ran = np.empty_like(full), []
+    for pattern in (full, *[thin] * 7, *[full] * 3):
+        a[...] = pattern
         assert error(pith.matmul(pith.dynamic(a), b), a, b) < TOLERANCE["float32"]
         (known,) = dynamic_memory._MEMORY.values()
         ran.append(known.ran)
     assert ran[:2] == ["dense", "dense"] and ran[7] != "dense", ran
     assert ran[10] == "dense", ran
+    pith.matmul(pith.dynamic(thin), b)
+    assert [known.ran == "dense" for known in dynamic_memory._MEMORY.values()] == [True, False]
 
 
 def test_the_tile_database_is_measured(tmp_path):

@@ -1,8 +1,9 @@
-"""What earlier calls decided: operands of the same kind with the same rival are not looked at in every call.
+"""What earlier calls decided: operands in the same memory are not looked at in every call.
 
 A sample and the code around it take 0.1 to 0.25 ms when the caches hold something else. A decision that repeats is
-kept for the next 1, 4, 16, 32 calls with the same shapes, element types and dense operand (a layer's weights). What is
-packed is still detected, and counted, in every call: more than pays there is computed densely.
+kept for the next 1, 2, 4, 8 calls whose operands have the same shapes and lie where they did (a layer's weights, and a
+buffer that its input is written to again). What is packed is still detected, and counted, in every call: more than
+pays there is computed densely.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ..runtime import num_threads
 from .dense import multiply_library
 
 #: Calls that a decision is kept for at most, how the number grows, and decisions that are kept.
-_LONGEST, _GROWTH, _KEPT = 32, 4, 4096
+_LONGEST, _GROWTH, _KEPT = 8, 2, 4096
 
 #: Products too small to decide about: never looked at again.
 _ALWAYS = sys.maxsize
@@ -50,12 +51,12 @@ def key_of(marked: Any, x: Any, y: Any, left: bool) -> tuple | None:
     if marked.threshold or type(x) is not type(y):
         return None
     if type(x) is np.ndarray:
-        place = (y if left else x).__array_interface__["data"][0]
+        places = x.__array_interface__["data"][0], y.__array_interface__["data"][0]
     elif hasattr(x, "data_ptr"):
-        place = (y if left else x).data_ptr()
+        places = x.data_ptr(), y.data_ptr()
     else:
         return None
-    return (type(x), x.shape, y.shape, x.dtype, y.dtype, marked.granularity, left, place, num_threads())
+    return (*places, type(x), x.shape, y.shape, x.dtype, y.dtype, marked.granularity, left, num_threads())
 
 
 def recall(key: tuple) -> Remembered | None:
