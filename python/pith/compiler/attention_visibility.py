@@ -46,7 +46,8 @@ def visibility(
     ``by_key``: the other way round, which queries each key is seen by.
     """
     batch, queries, keys = (sizes[0], *sizes[:0:-1]) if by_key else sizes
-    given = (window[::-1] if window is not None and by_key else window, causal, by_key)
+    turned = (window[1], window[0]) if window is not None and by_key else window
+    given = (turned, causal, by_key)
     if lengths is None:
         intervals, reach = _of_one(queries, keys, *given)
     else:
