@@ -94,3 +94,13 @@ def test_bad_operands():
         pith.conv2d(X[0], W)
     with pytest.raises(pith.DTypeError, match="no kernel for float32 and float64"):
         pith.conv2d(X, W.astype(float))
+    with pytest.raises(pith.DTypeError, match="uint8: integers are signed"):
+        pith.conv2d(X.astype(np.uint8), W.astype(np.uint8))
+    with pytest.raises(pith.DTypeError, match="uint8: integers are signed"):
+        pith.conv2d(*(torch.from_numpy(v).to(torch.uint8) for v in (X, W)))
+    for which in (0, 1):
+        operands = [torch.from_numpy(v).clone().requires_grad_(i == which) for i, v in enumerate((X, W))]
+        with pytest.raises(pith.ArgumentError, match=r"requires a gradient(.|\n)*tensor\.detach"):
+            pith.conv2d(*operands)
+        with torch.no_grad():
+            assert pith.conv2d(*operands).shape == (1, 3, 2, 2)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pith
 import pytest
+import torch
 from cpu_programs import DTYPES, check, poisoned, wide
 from einsum_cases import Case, named, places, reference
 from hypothesis import given, settings
@@ -192,6 +193,7 @@ def test_an_operand_may_be_the_output():
 
 
 X, W = np.ones((3, 4), np.float32), np.ones((4, 2), np.float32)
+GRAD = torch.ones(3, 4, requires_grad=True)
 M, K, MK = (pith.Pattern.from_mask(np.ones(s)) for s in (3, 4, (3, 4)))
 
 
@@ -207,6 +209,10 @@ M, K, MK = (pith.Pattern.from_mask(np.ones(s)) for s in (3, 4, (3, 4)))
         (pith.ShapeError, "'k' has size 4, operand 1", ("mk,kn->mn", X, X), {}),
         (pith.DTypeError, "one element type", ("mk,kn->mn", X, W.astype(float)), {}),
         (pith.DTypeError, "no kernel for complex64", ("mk->m", X.astype(np.complex64)), {}),
+        (pith.DTypeError, "uint8: integers are signed(.|\n)*int16 or wider", ("mk->m", X.astype("u1")), {}),
+        (pith.DTypeError, "integers are signed", ("mk->m", torch.ones(3, 4, dtype=torch.uint8)), {}),
+        (pith.ArgumentError, "operand 0.*requires a gradient(.|\n)*pith.torch.einsum, or pass", ("mk->m", GRAD), {}),
+        (pith.ArgumentError, "bias.*requires a gradient", ("mk->k", X), {"bias": GRAD[0]}),
         (pith.ArgumentError, "expects a pith.Pattern for 'm'", ("mk->m", X), {"where": {"m": [0]}}),
         (pith.ArgumentError, "expects 2 different letters", ("mk->m", X), {"where": {"m": MK}}),
         (pith.ArgumentError, "has no letter 'z'", ("mk->m", X), {"where": {"z": M}}),

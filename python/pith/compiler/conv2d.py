@@ -13,7 +13,7 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 from ..patterns import Pattern
 from ..runtime import dtype_name
 from ..runtime.arrays import as_array
-from .einsum import execute
+from .einsum import execute, require_signed
 from .einsum_equation import Equation
 from .einsum_ir import NAMED, SUMS, Program
 from .einsum_kernel import kernel_of, require_invariant
@@ -91,7 +91,7 @@ def conv2d(
         array([[0., 0.],
                [9., 9.]], dtype=float32)
     """
-    arrays = [as_array(v.detach() if is_torch(v) else v, f"{_WHERE}: {name}") for v, name in ((x, "x"), (w, "w"))]
+    arrays = [as_array(v, f"{_WHERE}: {name}") for v, name in ((x, "x"), (w, "w"))]
     _check(*arrays)
     geometry = _Geometry(_pair(stride, 1, "stride"), _pair(padding, 0, "padding"), _pair(dilation, 1, "dilation"))
     shape = geometry.shape(*arrays)
@@ -146,6 +146,7 @@ def _check(x: np.ndarray, w: np.ndarray) -> None:
         raise ShapeError(
             f"expects (n, c, height, width) and (f, c, rows, columns), got {x.shape} and {w.shape}", where=_WHERE
         )
+    require_signed(x.dtype, _WHERE)
     if x.dtype != w.dtype or dtype_name(x.dtype) not in SUMS:
         raise DTypeError(
             f"no kernel for {x.dtype} and {w.dtype}", where=_WHERE, hint="convert both to one of " + ", ".join(SUMS)

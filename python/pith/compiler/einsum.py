@@ -24,6 +24,9 @@ from .linear import ACTIVATIONS
 
 _WHERE = "pith.einsum"
 
+#: What computes gradients of it.
+_GRADIENTS = "pith.torch.einsum"
+
 
 def einsum(
     equation: str,
@@ -70,7 +73,7 @@ def einsum(
         >>> pith.einsum("mk,kn->mn", x, w, where={"k": pith.Pattern.from_indices([3], sizes=4)})[0]
         array([6., 7.], dtype=float32)
     """
-    arrays = [as_array(x.detach() if is_torch(x) else x, f"{_WHERE}: operand {i}") for i, x in enumerate(operands)]
+    arrays = [as_array(x, f"{_WHERE}: operand {i}", _GRADIENTS) for i, x in enumerate(operands)]
     parsed = parse(equation, tuple(a.ndim for a in arrays))
     sizes = extents(parsed, [a.shape for a in arrays])
     result = execute(parsed, arrays, sizes, where or {}, bias, activation, scale, out, accumulate)
@@ -137,10 +140,17 @@ def _element(arrays: Sequence[np.ndarray]) -> str:
     if any(a.dtype != first for a in arrays):
         kinds = ", ".join(str(a.dtype) for a in arrays)
         raise DTypeError(f"expects operands of one element type, got {kinds}", where=_WHERE)
+    require_signed(first, _WHERE)
     element = dtype_name(first)
     if element not in SUMS:
         raise DTypeError(f"no kernel for {first}", where=_WHERE, hint="convert to one of " + ", ".join(SUMS))
     return element
+
+
+def require_signed(dtype: np.dtype, where: str) -> None:
+    """Refuse unsigned integers, which kernels would read as signed ones."""
+    if dtype.kind == "u":
+        raise DTypeError(f"no product of {dtype}: integers are signed", where=where, hint="convert to int16 or wider")
 
 
 def _listed(letters: str, pattern: Any, equation: Equation, sizes: Mapping[str, int]) -> Listed:
@@ -193,7 +203,7 @@ def _extras(
         raise DTypeError(f"no bias, activation or scale for {element}", where=_WHERE, hint="apply them to the result")
     extras: list[Any] = []
     if bias is not None:
-        array = as_array(bias.detach() if is_torch(bias) else bias, f"{_WHERE}: bias")
+        array = as_array(bias, _BIAS, _GRADIENTS)
         want = tuple(sizes[c] for c in equation.result[-1:])
         if not want or array.shape != want:
             raise ShapeError(f"expects shape {want or '(n,), a result with letters'}, got {array.shape}", where=_BIAS)
@@ -218,7 +228,7 @@ def _target(out: Any, shape: tuple[int, ...], dtype: np.dtype, accumulate: bool)
             raise ArgumentError("accumulate=True adds to out, which is missing", where=_WHERE, hint="pass out=")
         size = math.prod(shape)
         return np.empty(shape, dtype) if size < _SMALL else aligned_empty(size, dtype).reshape(shape)
-    array = as_array(out.detach() if is_torch(out) else out, f"{_WHERE}: out")
+    array = as_array(out, f"{_WHERE}: out", _GRADIENTS)
     if array.shape != shape:
         raise ShapeError(f"expects shape {shape}, got {array.shape}", where=f"{_WHERE}: out")
     if array.dtype != dtype:

@@ -74,13 +74,13 @@ def check_shape(shape: tuple[int, ...], spec: MemRefSpec, where: str) -> None:
             raise ShapeError(f"expected {spec}, got shape {tuple(shape)}: size {size} in axis {axis}", where=where)
 
 
-def as_array(value: Any, where: str) -> np.ndarray:
-    """A NumPy view of any supported array-like."""
+def as_array(value: Any, where: str, differentiable: str | None = None) -> np.ndarray:
+    """A NumPy view of any supported array-like; ``differentiable`` is the function that computes gradients."""
     if isinstance(value, np.ndarray):
         return value
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
-        return _from_torch(torch, value, where)
+        return _from_torch(torch, value, where, differentiable)
     if hasattr(value, "__array_interface__"):
         return np.asarray(value)
     if hasattr(value, "__dlpack__"):
@@ -99,7 +99,7 @@ def _has_element_strides(array: np.ndarray) -> bool:
     return all(stride % array.itemsize == 0 for stride in array.strides)
 
 
-def _from_torch(torch: Any, tensor: Any, where: str) -> np.ndarray:
+def _from_torch(torch: Any, tensor: Any, where: str, differentiable: str | None) -> np.ndarray:
     """A view of a dense CPU tensor. Gradients do not flow through kernels, so asking for one is an error."""
     if tensor.device.type != "cpu":
         raise DeviceError(f"expected a tensor on the CPU, got one on {tensor.device}", where=where, hint="call .cpu()")
@@ -111,7 +111,7 @@ def _from_torch(torch: Any, tensor: Any, where: str) -> np.ndarray:
         raise ArgumentError(
             "the tensor requires a gradient, which a native kernel does not compute",
             where=where,
-            hint="call it under torch.no_grad(), or pass tensor.detach()",
+            hint=f"call {differentiable or 'it under torch.no_grad()'}, or pass tensor.detach()",
         )
     if type(tensor) in (torch.Tensor, torch.nn.Parameter):  # subclasses may mean something else by their storage
         register_tensor_type(type(tensor))
