@@ -39,3 +39,20 @@ def test_bias_and_activation_come_once_and_last(equation, granularity, density, 
     want = np.einsum(f"{','.join([terms, *where])}->{result}", *(x.astype(float) for x in operands), *masks) + bias
     want = np.where(computed, np.maximum(want, 0) if activation else want, 0)
     assert np.linalg.norm(got - want) <= 1e-5 * max(1.0, float(np.linalg.norm(want)))
+
+
+@pytest.mark.parametrize(
+    ("equation", "listed"),
+    [("tk,ekn,te->tn", letters) for letters in ("te k", "et k", "tk e", "kt e", "te n k")]
+    + [("ij,jk,kl->il", letters) for letters in ("ij kl", "ji lk", "ji k", "jl ki")],
+)
+def test_three_operands_whose_sums_span_tiles(equation, listed):
+    """No operand may weigh sums that are not whole yet; the summed dimensions span several tiles."""
+    rng = np.random.default_rng(1)
+    sizes = {"t": 7, "e": 3, "k": 300, "n": 5, "i": 6, "j": 290, "l": 4}
+    terms, result = equation.split("->")
+    operands = [rng.standard_normal([sizes[c] for c in letters]).astype(np.float32) for letters in terms.split(",")]
+    masks = {letters: rng.random([sizes[c] for c in letters]) < 0.5 for letters in listed.split()}
+    got = pith.einsum(equation, *operands, where={x: pith.Pattern.from_mask(mask, 1) for x, mask in masks.items()})
+    want = np.einsum(f"{','.join([terms, *masks])}->{result}", *(x.astype(float) for x in (*operands, *masks.values())))
+    assert np.linalg.norm(got - want) <= 1e-5 * np.linalg.norm(want)

@@ -109,8 +109,13 @@ def factor_of(nest: Nest) -> int | None:
         >>> operands = (("t", "k"), ("e", "k", "n"), ("t", "e"))
         >>> factor_of(Nest(tuple("tnek"), operands, ("t", "n"), (Listed(("t", "e"), (1, 1)),)))
         2
+
+    Where a loop over tiles carries sums that are not whole yet, there is none: it would weigh them once per tile.
+        >>> patterns = Listed(("t", "e"), (1, 1)), Listed(("k",), (1,))
+        >>> factor_of(Nest(tuple("tnek"), operands, ("t", "n"), patterns)) is None
+        True
     """
-    if len(nest.inputs) != 3 or (nest.contracting and not nest.accumulates):
+    if len(nest.inputs) != 3 or (nest.contracting and not nest.accumulates) or _carries_sums(nest):
         return None
     contracted = {d for d in nest.dims if d not in nest.result}
     tile = tiling(nest).tile if nest.patterns else {}
@@ -120,6 +125,12 @@ def factor_of(nest: Nest) -> int | None:
         if contracted <= pair and len(own) < len(contracted) and all(tile.get(d) == 1 for d in own):
             return i
     return None
+
+
+def _carries_sums(nest: Nest) -> bool:
+    """Whether a pattern packs a dimension that is summed over: its sums build up from one tile to the next."""
+    packed = (p.axes[_packed_axis(nest, p, [_largest_divisor(g) for g in p.granularity])] for p in nest.patterns)
+    return any(d not in nest.result for d in packed)
 
 
 def _largest_divisor(granularity: int) -> int:
