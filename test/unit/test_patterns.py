@@ -32,6 +32,20 @@ def test_parts_cannot_be_exchanged():
         Pattern.from_indices([1], 2).sizes = (3,)
 
 
+def test_coordinates_belong_to_the_pattern():
+    """Checked once, so neither the caller's array nor the pattern's own can change them later."""
+    for indices, sizes in ((np.array([0, 2], np.int32), (3,)), (np.array([[0, 1], [2, 0]], np.int32), (3, 3))):
+        for p in (Pattern(sizes, (1,) * len(sizes), indices), Pattern.from_indices(indices, sizes)):
+            assert not np.shares_memory(p.coordinates, indices)
+        assert indices.flags.writeable
+    p = Pattern.from_indices([[0, 1], [2, 0]], (3, 3))
+    lengths, routed = Pattern.from_lengths([1, 2], 3), Pattern.from_routing([[0, 1]], 2)
+    masked, best = Pattern.from_mask(np.eye(3)), Pattern.top_k(np.eye(3), 1)
+    for q in (p, ~p, p | masked, p.sorted(), p.coarsen(2), p.flatten(), lengths, routed, masked, best):
+        with pytest.raises(ValueError, match="read-only"):
+            q.coordinates[...] = 7
+
+
 @pytest.mark.parametrize("shape", [(0,), (1,), (7,), (5, 9), (3, 4, 5), (0, 3), (3, 0)])
 def test_masks_and_back(shape):
     rng = np.random.default_rng(1)
@@ -137,6 +151,7 @@ def test_torch_tensors_are_taken():
         (lambda: Pattern.from_lengths([1, 9], 8), pith.CheckError, "sequence 1 has length 9, the axis has 8"),
         (lambda: Pattern.from_lengths([-1], 8), pith.CheckError, "sequence 0 has length -1"),
         (lambda: Pattern.from_lengths([[1]], 8), pith.ShapeError, "one length per sequence"),
+        (lambda: Pattern.from_routing([0], 0), pith.CheckError, "entry 0 is 0, the expert axis has no places"),
         (lambda: Pattern.from_routing([0, 4], 4), pith.CheckError, "entry 1 is 4, the expert axis has 4 places"),
         (lambda: Pattern.from_routing([[1, 1]], 4), pith.CheckError, "again"),
         (lambda: Pattern.from_routing([[[1]]], 4), pith.ShapeError, "(tokens, k)"),

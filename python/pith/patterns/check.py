@@ -110,13 +110,12 @@ def in_range(values: np.ndarray, size: int, what: str, axis: str) -> None:
     if values.size == 0 or (int(values.min()) >= 0 and int(values.max()) < size):
         return
     at = int(np.flatnonzero((values < 0) | (values >= size))[0])
-    raise CheckError(
-        f"entry {at} is {int(values.reshape(-1)[at])}, {axis} has {size} places (0 to {size - 1})", where=what
-    )
+    places = f"{size} places (0 to {size - 1})" if size > 0 else "no places"
+    raise CheckError(f"entry {at} is {int(values.reshape(-1)[at])}, {axis} has {places}", where=what)
 
 
 def coordinates_of(indices: Any, grid: Sequence[int], what: str) -> np.ndarray:
-    """Micro-tile coordinates as a pattern holds them: int32, ``(count,)`` for one axis, else ``(count, axes)``.
+    """A copy of micro-tile coordinates as a pattern holds them: int32, ``(count,)``, else ``(count, axes)``.
 
     Errors: :class:`pith.ShapeError` for another rank, :class:`pith.CheckError` for coordinates past the grid.
     """
@@ -130,7 +129,7 @@ def coordinates_of(indices: Any, grid: Sequence[int], what: str) -> np.ndarray:
         raise ShapeError(f"expects coordinates of shape {want}, got {array.shape}", where=what)
     for axis, size in enumerate(grid):
         in_range(array if rank == 1 else array[:, axis], size, what, f"axis {axis}")
-    return np.ascontiguousarray(array, np.int32)
+    return np.array(array, np.int32, order="C")
 
 
 def integers(values: Any, what: str) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ class Pattern:
     One pattern can serve any number of operations, and a new pattern compiles nothing.
 
     Shapes: one size and one granularity per axis; ``coordinates``: int32, ``(count,)`` over one axis, else
-        ``(count, axes)``, in units of the granularity.
+        ``(count, axes)``, in units of the granularity; a read-only copy of what was given.
     Semantics: coordinate c of an axis names its elements ``c * granularity`` up to (excluding)
         ``(c + 1) * granularity``, cut off at the size. The order of the list means nothing; two patterns are
         equal when they name the same micro-tiles of the same grid. ``|``, ``&`` and ``~`` are union,
@@ -55,12 +55,16 @@ class Pattern:
 
     @classmethod
     def trusted(cls, sizes: tuple[int, ...], granularity: tuple[int, ...], coordinates: np.ndarray) -> Pattern:
-        """A pattern whose parts are known to be right (a kernel's result): nothing is checked or copied."""
+        """A pattern whose parts are known to be right (a kernel's result): nothing is checked or copied.
+
+        The coordinates become read-only.
+        """
         made = object.__new__(cls)
         made._set(sizes, granularity, coordinates)
         return made
 
     def _set(self, sizes: tuple[int, ...], granularity: tuple[int, ...], coordinates: np.ndarray) -> None:
+        coordinates.flags.writeable = False
         self.__dict__.update(sizes=sizes, granularity=granularity, coordinates=coordinates)
 
     # -- building -----------------------------------------------------------------------
