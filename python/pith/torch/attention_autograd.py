@@ -10,8 +10,10 @@ import torch
 from ..compiler.attention import attention
 from ..compiler.attention_grad import attention_grad
 from ..compiler.kernel import as_torch
+from ..errors import ArgumentError
 from ..patterns import Pattern
 from ..sparse_interop import numpy_of
+from .first_order import first_order
 
 
 def sparse_attention(
@@ -31,7 +33,8 @@ def sparse_attention(
 
     Semantics: the backward pass computes the weights again from the log-sum-exps: nothing of the size of the
         scores is kept or made. Gradients take finite operands; those of gradients are not available.
-    Errors: those of :func:`pith.attention`.
+    Errors: those of :func:`pith.attention`; :class:`pith.ArgumentError` for what is no tensor;
+        :class:`pith.UnsupportedError` when a gradient is differentiated.
     Source: recomputation as in FlashAttention (NeurIPS 2022).
 
     Example:
@@ -48,6 +51,13 @@ def sparse_attention(
         "causal": causal,
         "scale": scale,
     }
+    for name, x in (("q", q), ("k", k), ("v", v)):
+        if not isinstance(x, torch.Tensor):
+            raise ArgumentError(
+                f"expects a torch tensor, got {type(x).__name__}",
+                where=f"pith.torch.sparse_attention: {name}",
+                hint="pith.attention takes NumPy arrays",
+            )
     if not (torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v))):
         return attention(q, k, v, return_lse=return_lse, **options)
     heads = 1 if lengths is not None and q.ndim == 3 else -3
@@ -67,7 +77,7 @@ class _Attention(torch.autograd.Function):
         return out, lse
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @first_order("pith.torch.sparse_attention")
     def backward(ctx: Any, *grads: torch.Tensor) -> Any:
         q, k, v, out, lse = ctx.saved_tensors
         grad, grad_lse = grads

@@ -15,6 +15,7 @@ from ..compiler.transposed import Transposed, row_order_pays
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..sparse import SparseTensor
 from ..sparse_interop import numpy_of
+from .first_order import first_order
 
 #: Patterns whose transpose was asked for; an entry lives as long as its pattern.
 _transposes: weakref.WeakKeyDictionary[SparseTensor, Transposed] = weakref.WeakKeyDictionary()
@@ -30,7 +31,8 @@ def sparse_linear(
     Semantics: gradients are with respect to ``x``, the stored values and the bias; nothing dense of the shape
         of ``W`` is made. ``dx`` multiplies by ``W``, in column order where that is faster: its index is made
         once per pattern object. ``dvalues`` is :func:`pith.sddmm`. Gradients of gradients are not available.
-    Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.DeviceError`.
+    Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.DeviceError`;
+        :class:`pith.UnsupportedError` when a gradient is differentiated.
 
     Example:
         >>> import pith
@@ -91,7 +93,7 @@ class _SparseLinear(torch.autograd.Function):
         return linear(x.detach(), weight, None if bias is None else bias.detach())
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @first_order("pith.torch.sparse_linear")
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, values = ctx.saved_tensors
         pattern, grad = ctx.pattern, grads[0]
