@@ -162,6 +162,8 @@ def test_strongest_follows_scores_and_ragged_edges():
     scores[2, 4] = 1
     assert layer.strongest(1 / 6, scores).coordinates.tolist() == [[1, 2]]
     assert layer.strongest(0).count == 0 and layer.strongest(1).density == 1.0
+    square = MaskedLinear(5, 3, granularity=2)
+    assert square.granularity == (2, 2) and square.pattern == layer.pattern
 
 
 def test_bad_input():
@@ -176,6 +178,10 @@ def test_bad_input():
         layer.strongest(0.5, torch.ones(8, 4))
     with pytest.raises(pith.DTypeError, match="no kernels for weights"):
         MaskedLinear(8, 4, dtype=torch.complex64)
+    with pytest.raises(pith.FormatError, match="granularity >= 1, got 0"):
+        MaskedLinear(8, 8, granularity=(0, 1))
+    with pytest.raises(pith.ShapeError, match="one granularity per axis"):
+        MaskedLinear(8, 8, granularity=(2, 2, 2))
     x = torch.ones(3, 3, requires_grad=True)
     with pytest.raises(pith.UnsupportedError, match="letter twice"):
         einsum("ii->i", x)
@@ -185,3 +191,7 @@ def test_bad_input():
         einsum("ij,jk->ik", x, x, activation="tanh")
     with pytest.raises(pith.ShapeError, match="bias"):
         einsum("ij,jk->ik", x, x, bias=torch.ones(2))
+    with pytest.raises(pith.ArgumentError, match="where: expects letters"):
+        einsum("ij,jk->ik", x, x, where=[pith.Pattern.from_indices([0], 3)])
+    with pytest.raises(pith.ArgumentError, match="scale: expects a number, got str"):
+        einsum("ij,jk->ik", x, x, scale="x")

@@ -201,7 +201,12 @@ M, K, MK = (pith.Pattern.from_mask(np.ones(s)) for s in (3, 4, (3, 4)))
     ("error", "message", "arguments", "options"),
     [
         (pith.ArgumentError, "2 operands and 1 were given", ("mk,kn->mn", X), {}),
-        (pith.ArgumentError, "4 operands and 4 were given", ("m,m,m,m", *[X[:, 0]] * 4), {}),
+        (pith.ArgumentError, "has 4 operands: at most 3 are possible", ("m,m,m,m", *[X[:, 0]] * 4), {}),
+        (pith.ArgumentError, "has ';' where a letter is expected", ("mk;kn->mn", X, W), {}),
+        (pith.ArgumentError, "where: expects letters -> pith.Pattern, got list", ("mk->m", X), {"where": [M]}),
+        (pith.ArgumentError, "where: expects letters -> pith.Pattern, got list", ("mk->m", X), {"where": []}),
+        (pith.ArgumentError, "expects letters, got 0", ("mk->m", X), {"where": {0: M}}),
+        (pith.ArgumentError, "scale: expects a number, got str", ("mk->m", X), {"scale": "x"}),
         (pith.ArgumentError, "'q' in its result and in no operand", ("mk,kn->mq", X, W), {}),
         (pith.ArgumentError, "'m' twice in its result", ("mk->mm", X), {}),
         (pith.ArgumentError, "'1' where a letter is expected", ("m1,1n->mn", X, W), {}),

@@ -27,6 +27,12 @@ def test_order_means_nothing():
     assert a.sorted().coordinates.tolist() == [1, 2, 3] and len(a) == 3
 
 
+def test_sizes_and_granularity_as_arrays():
+    p = Pattern.from_indices([[1, 0]], np.array([3, 3]), np.array([2, 1]))
+    assert (p.sizes, p.granularity) == ((3, 3), (2, 1)) and type(p.sizes[0]) is int
+    assert Pattern.from_indices([1], np.array([3]), np.int64(1)) == Pattern.from_indices([1], np.array(3))
+
+
 def test_parts_cannot_be_exchanged():
     with pytest.raises(AttributeError):
         Pattern.from_indices([1], 2).sizes = (3,)
@@ -146,6 +152,7 @@ def test_torch_tensors_are_taken():
         (lambda: Pattern.from_indices([], ()), pith.ShapeError, "at least one axis"),
         (lambda: Pattern.from_indices([], 2**31 + 1), pith.ShapeError, "32-bit"),
         (lambda: Pattern.from_indices([], "ab"), pith.ArgumentError, "expects integers"),
+        (lambda: Pattern.from_indices([], np.array([2.0, 3.0])), pith.ArgumentError, "expects integers"),
         (lambda: Pattern.from_indices([1], 5, 0), pith.FormatError, "granularity >= 1, got 0"),
         (lambda: Pattern.from_indices([1], 5, (1, 1)), pith.ShapeError, "one granularity per axis (1), got 2"),
         (lambda: Pattern.from_lengths([1, 9], 8), pith.CheckError, "sequence 1 has length 9, the axis has 8"),

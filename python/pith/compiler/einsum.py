@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -76,7 +77,7 @@ def einsum(
     arrays = [as_array(x, f"{_WHERE}: operand {i}", _GRADIENTS) for i, x in enumerate(operands)]
     parsed = parse(equation, tuple(a.ndim for a in arrays))
     sizes = extents(parsed, [a.shape for a in arrays])
-    result = execute(parsed, arrays, sizes, where or {}, bias, activation, scale, out, accumulate)
+    result = execute(parsed, arrays, sizes, require_mapping(where), bias, activation, scale, out, accumulate)
     if out is not None:
         return out
     return as_torch(result) if is_torch(operands[0]) else result
@@ -147,6 +148,23 @@ def _element(arrays: Sequence[np.ndarray]) -> str:
     return element
 
 
+def require_mapping(where: Any) -> Mapping[str, Pattern]:
+    """``where`` as a mapping, empty for None."""
+    if where is None or isinstance(where, Mapping):
+        return where or {}
+    raise ArgumentError(
+        f"expects letters -> pith.Pattern, got {type(where).__name__}",
+        where=f"{_WHERE}: where",
+        hint="where={'mk': pattern}",
+    )
+
+
+def require_scale(scale: Any) -> None:
+    """Refuse what is neither a real number nor None."""
+    if not isinstance(scale, (numbers.Real, type(None))) and getattr(scale, "shape", None) != ():
+        raise ArgumentError(f"expects a number, got {type(scale).__name__}", where=f"{_WHERE}: scale")
+
+
 def require_signed(dtype: np.dtype, where: str) -> None:
     """Refuse unsigned integers, which kernels would read as signed ones."""
     if dtype.kind == "u":
@@ -160,6 +178,8 @@ def _listed(letters: str, pattern: Any, equation: Equation, sizes: Mapping[str, 
             where=f"{_WHERE}: where",
             hint="pith.Pattern.from_indices(indices, sizes), pith.Pattern.from_mask(mask)",
         )
+    if not isinstance(letters, str):
+        raise ArgumentError(f"expects letters, got {letters!r}", where=f"{_WHERE}: where")
     if len(letters) != pattern.rank or len(set(letters)) != len(letters):
         raise ArgumentError(
             f"expects {pattern.rank} different letters for {pattern!r}, got {letters!r}", where=f"{_WHERE}: where"
@@ -211,6 +231,7 @@ def _extras(
             raise DTypeError(f"expects {element}, got {array.dtype}", where=_BIAS)
         extras.append(np.ascontiguousarray(array))
     if scale is not None:
+        require_scale(scale)
         extras.append(float(scale))
     return extras
 

@@ -59,12 +59,11 @@ def parse(text: str, ranks: tuple[int, ...], where: str = "pith.einsum") -> Equa
     """
     left, arrow, right = text.replace(" ", "").partition("->")
     terms = left.split(",")
-    if not ranks or len(terms) != len(ranks) or len(ranks) > MAX_OPERANDS:
-        raise ArgumentError(
-            f"{text!r} has {len(terms)} operands and {len(ranks)} were given; 1 to {MAX_OPERANDS} are possible",
-            where=where,
-            hint=_HINT,
-        )
+    _letters(left.replace(",", "").replace("...", ""), text, where)
+    if len(terms) != len(ranks):
+        raise ArgumentError(f"{text!r} has {len(terms)} operands and {len(ranks)} were given", where=where, hint=_HINT)
+    if len(terms) > MAX_OPERANDS:
+        raise ArgumentError(f"{text!r} has {len(terms)} operands: at most {MAX_OPERANDS} are possible", where=where)
     inputs = tuple(_expand(term, rank, i, text, where) for i, (term, rank) in enumerate(zip(terms, ranks)))
     every = "".join(inputs)
     batch = "".join(c for c in reversed(_ELLIPSIS) if c in every)

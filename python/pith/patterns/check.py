@@ -44,7 +44,7 @@ def granularity_of(granularity: int | Sequence[int], rank: int) -> tuple[int, ..
         ((1, 1), (1, 32))
     """
     out = integers(granularity, "granularity")
-    if not isinstance(granularity, Sequence):
+    if np.ndim(granularity) == 0:
         out *= rank
     if len(out) != rank:
         raise ShapeError(f"expects one granularity per axis ({rank}), got {len(out)}: {out}", where="granularity")
@@ -133,7 +133,9 @@ def coordinates_of(indices: Any, grid: Sequence[int], what: str) -> np.ndarray:
 
 
 def integers(values: Any, what: str) -> tuple[int, ...]:
-    """One integer or several as a tuple of Python integers."""
+    """One integer or several (also an array of them) as a tuple of Python integers."""
+    if getattr(values, "ndim", 0):
+        values = values.tolist()
     try:
         return tuple(map(operator.index, values)) if isinstance(values, Sequence) else (operator.index(values),)
     except TypeError as error:

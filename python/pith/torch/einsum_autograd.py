@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 
 from ..compiler.einsum import einsum as native_einsum
-from ..compiler.einsum import execute
+from ..compiler.einsum import execute, require_mapping, require_scale
 from ..compiler.einsum_equation import Equation, extents, parse
 from ..compiler.kernel import as_torch
 from ..errors import ArgumentError, ShapeError, UnsupportedError
@@ -73,7 +73,8 @@ def einsum(
     parsed = parse(equation, tuple(t.dim() for t in operands), _WHERE)
     _require_differentiable(parsed, operands)
     sizes = extents(parsed, [t.shape for t in operands], _WHERE)
-    patterns = dict(where or {})
+    patterns = dict(require_mapping(where))
+    require_scale(scale)
     result = _apply(parsed, patterns, sizes, *operands)
     if scale is not None:
         result = result * scale

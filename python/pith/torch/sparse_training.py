@@ -11,6 +11,7 @@ import torch
 
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..patterns import Pattern
+from ..patterns.check import granularity_of, grid_of
 from .einsum_autograd import einsum
 from .layers import DTYPES
 
@@ -34,11 +35,12 @@ class MaskedLinear(torch.nn.Module):
         weight, bias: as in ``torch.nn.Linear``.
         pattern: what is kept; assign another :class:`pith.Pattern` at any time, also between forward and backward
             of other steps.
-        granularity: micro-tiles of :meth:`strongest`, and of the pattern a new layer has, which keeps everything.
+        granularity: micro-tiles of :meth:`strongest`, and of the pattern a new layer has, which keeps everything;
+            one number is for both axes.
         dense_above: density above which dense products are taken; 1.0 for never.
 
     Errors: :class:`pith.ShapeError` for a pattern of another size, :class:`pith.ArgumentError`,
-        :class:`pith.DTypeError`.
+        :class:`pith.DTypeError`; :class:`pith.FormatError` for a granularity below 1.
     Source: training with dynamic sparsity as in PIT, SOSP 2023, section 5.2.
 
     Example:
@@ -60,7 +62,7 @@ class MaskedLinear(torch.nn.Module):
         in_features: int,
         out_features: int,
         bias: bool = True,
-        granularity: Sequence[int] = (32, 1),
+        granularity: int | Sequence[int] = (32, 1),
         dtype: torch.dtype | None = None,
     ):
         super().__init__()
@@ -68,7 +70,7 @@ class MaskedLinear(torch.nn.Module):
         self._adopt(dense, granularity)
 
     @classmethod
-    def from_linear(cls, linear: torch.nn.Linear, granularity: Sequence[int] = (32, 1)) -> MaskedLinear:
+    def from_linear(cls, linear: torch.nn.Linear, granularity: int | Sequence[int] = (32, 1)) -> MaskedLinear:
         """The layer with the parameters of ``linear`` (shared), which keeps everything.
 
         >>> dense = torch.nn.Linear(8, 4)
@@ -80,15 +82,16 @@ class MaskedLinear(torch.nn.Module):
         layer._adopt(linear, granularity)
         return layer.train(linear.training)
 
-    def _adopt(self, linear: torch.nn.Linear, granularity: Sequence[int]) -> None:
+    def _adopt(self, linear: torch.nn.Linear, granularity: int | Sequence[int]) -> None:
         if linear.weight.dtype not in DTYPES:
             raise DTypeError(f"no kernels for weights of {linear.weight.dtype}", where="MaskedLinear")
         self.out_features, self.in_features = linear.weight.shape
         self.weight = cast(torch.nn.Parameter, linear.weight)
         self.register_parameter("bias", linear.bias)
-        grid = tuple(-(-n // g) for n, g in zip(linear.weight.shape, granularity))
-        self._pattern = Pattern(tuple(linear.weight.shape), tuple(granularity), np.argwhere(np.ones(grid, bool)))
-        self.granularity = self._pattern.granularity
+        sizes = tuple(linear.weight.shape)
+        self.granularity = granularity_of(granularity, 2)
+        everything = np.argwhere(np.ones(grid_of(sizes, self.granularity), bool))
+        self._pattern = Pattern(sizes, self.granularity, everything)
         elements = math.prod(self.granularity)
         self.dense_above = next(limit for least, limit in reversed(DENSE_ABOVE) if elements >= least)
         self._mask: tuple[Pattern, torch.Tensor] | None = None
