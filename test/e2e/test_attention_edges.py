@@ -143,6 +143,7 @@ WRONG = [
     (lambda q: {"window": "wide"}, pith.ArgumentError, "a pair"),
     (lambda q: {"window": (1, 2, 3)}, pith.ArgumentError, "a pair"),
     (lambda q: {"global_tokens": [20]}, pith.CheckError, "20"),
+    (lambda q: {"global_tokens": 3}, pith.ShapeError, "expects a list of positions, got 3"),
     (lambda q: {"global_tokens": [-1]}, pith.CheckError, "-1"),
     (lambda q: {"global_tokens": [3, 3]}, pith.CheckError, "listed twice"),
     (lambda q: {"global_tokens": [[1], [2]]}, pith.ShapeError, "one list for each of 1 sequences"),

@@ -157,6 +157,19 @@ def test_memory_of_the_result_may_be_an_operand():
         assert np.allclose(x, want, atol=1e-4)
 
 
+def test_operator():
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(12)
+    a, b = sparse(rng, (32, 32), (1, 1), 0.9), rng.standard_normal((32, 32)).astype(np.float32)
+    for of in (np.asarray, torch.from_numpy):
+        left, right = pith.dynamic(of(a)) @ of(b), of(b) @ pith.dynamic(of(a))
+        assert type(left) is type(right) is type(of(b))
+        assert error(np.asarray(left), a, b) < TOLERANCE["float32"]
+        assert error(np.asarray(right), b, a) < TOLERANCE["float32"]
+    with pytest.raises(pith.UnsupportedError, match="stored sparse"):
+        pith.compress(a, "csr") @ pith.dynamic(b)
+
+
 def test_torch():
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(10)

@@ -164,6 +164,7 @@ X = np.ones((2, 3, 4), np.float32)
         (lambda: pith.Ragged(X[0], [3]) + pith.Ragged(X[0], [2, 1]), pith.ShapeError, "same lengths"),
         (lambda: pith.Ragged(X[0], [3]) + X[0], pith.ArgumentError, "expects a pith.Ragged"),
         (lambda: pith.Ragged(X[0].astype(int), [3]).softmax(), pith.DTypeError, "floating-point"),
+        (lambda: pith.Ragged(X[0], [3])[1], pith.CheckError, "no sequence 1 of 1"),
         (lambda: pith.Ragged.from_sequences([]), pith.ArgumentError, "at least one"),
         (lambda: pith.Ragged.from_sequences([X[0], X[0, :, :2]]), pith.ShapeError, "sequence 1"),
         (lambda: pith.Ragged.from_sequences([X[0], X[0] > 0]), pith.DTypeError, "sequence 1"),

@@ -103,6 +103,7 @@ def test_what_stands_beyond_the_matrix_is_zero():
         ("d0 : dense, d1 - d0 : band(1:1), d1 - d0 : band(1:1)", "one level of the diagonals"),
         ("d0 : dense, d1 : dense, d2 - d0 : band(1:1)", "one level of the diagonals"),
         ("d0 : dense, d1 - d0 : band(1)", "cannot parse level"),
+        ("band(-2:5)", "expects l >= 0 and u >= 0"),
         ("d1 - d0 : band(1:1)", "stored by no level"),
     ],
 )

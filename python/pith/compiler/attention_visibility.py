@@ -183,6 +183,8 @@ def _token_lists(tokens: Any, sequences: int) -> list[np.ndarray]:
         lists = [integer_array(t, where) for t in tokens]
     else:
         array = integer_array(tokens, where)
+        if array.ndim == 0:
+            raise ShapeError(f"expects a list of positions, got {tokens!r}", where=where, hint=f"[{tokens!r}]")
         lists = list(array) if array.ndim == 2 else [array]
     if any(own.ndim != 1 for own in lists) or len(lists) not in (1, sequences):
         shapes = [own.shape for own in lists]

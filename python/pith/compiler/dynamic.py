@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -37,6 +37,17 @@ class Dynamic:
     def shape(self) -> tuple[int, ...]:
         """Of the operand."""
         return tuple(self.value.shape)
+
+    #: NumPy leaves ``array @ dynamic`` to :meth:`__rmatmul__`.
+    __array_ufunc__: ClassVar[None] = None
+
+    def __matmul__(self, other: Any) -> Any:
+        """:func:`pith.matmul`."""
+        return multiply_dynamic(self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        """:func:`pith.matmul`."""
+        return multiply_dynamic(other, self)
 
 
 def dynamic(x: Any = None, granularity: Any = "auto", threshold: float = 0.0) -> Dynamic:

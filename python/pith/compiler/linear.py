@@ -78,7 +78,7 @@ def linear(
     Args:
         activation: ``relu``, ``gelu`` (with erf), ``gelu_tanh``, ``silu`` or None.
         where: a :class:`pith.Pattern` of rows of x (over its leading dimensions, or all of them as one axis): only
-            those are read, multiplied and written, where they lie. For dense weights.
+            those are read, multiplied and written, where they lie. For dense weights, and without ``residual``.
         out: with ``where``: memory for the result, whose other rows are kept; without it they are zero.
     Returns: a NumPy array, or a torch tensor when ``x`` is one. All operands have the element type of ``a``.
     Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.DeviceError`, :class:`pith.ArgumentError`.

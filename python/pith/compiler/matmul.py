@@ -46,7 +46,8 @@ def matmul(a: Any, b: Any, *, out: Any = None, variant: str = "auto") -> Any:
             a :class:`pith.QuantizedTensor`. One of them may be marked with :func:`pith.dynamic`.
         out: a C-contiguous array (tensor) for the result; its content is overwritten.
         variant: ``auto``, ``dense`` (the library's product of an unpacked copy), ``sparse`` (pith's best
-            kernel), or the name of one variant. ``sparse`` is bitwise repeatable for any number of threads.
+            kernel), or the name of one variant. ``sparse`` is bitwise repeatable for any number of threads. It is
+            for stored operands: one marked with :func:`pith.dynamic` takes ``auto``, ``dense`` or a micro-tile.
     Returns: a NumPy array, or a torch tensor when the dense operand is one.
     Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.DeviceError`,
         :class:`pith.ArgumentError` (read-only ``out``, not an array), :class:`pith.UnsupportedError` (no such

@@ -53,9 +53,11 @@ class Level:
                 raise FormatError(f"nm level expects H <= 2^31, got {self.h}", hint="use a compressed level")
         elif self.g or self.h:
             raise FormatError(f"level {self.kind!r} takes no G:H")
-        if self.lower < 0 or self.upper < 0 or (self.kind != "band" and (self.lower or self.upper)):
+        if self.kind != "band" and (self.lower or self.upper):
+            raise FormatError(f"level {self.kind!r} takes no diagonals l:u")
+        if self.lower < 0 or self.upper < 0:
             raise FormatError(
-                f"level {self.kind!r} expects diagonals below and above, got {self.lower}:{self.upper}",
+                f"band(l:u) expects l >= 0 and u >= 0, got {self.lower}:{self.upper}",
                 hint="band(1:2) holds the main diagonal, one below it and two above it",
             )
         if self.kind in ("dense", "bitmask", "nm", "band") and not (self.unique and self.ordered):
@@ -79,7 +81,7 @@ class Level:
             raise FormatError(f"cannot parse level {text!r}", hint="e.g. dense, compressed(nonunique), nm(2:4)")
         kind, inner = match[1], (match[2] or "").strip()
         if kind in ("nm", "band"):
-            numbers = re.fullmatch(r"(\d+)\s*:\s*(\d+)", inner)
+            numbers = re.fullmatch(r"(-?\d+)\s*:\s*(-?\d+)", inner)
             if not numbers:
                 write = "nm(G:H), e.g. nm(2:4)" if kind == "nm" else "band(lower:upper), e.g. band(1:1)"
                 raise FormatError(f"cannot parse level {text!r}", hint=f"write {write}")

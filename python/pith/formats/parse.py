@@ -12,7 +12,7 @@ from .levels import Level
 from .rank import Rank
 
 _NAMES = {"dense": Format.dense, "csr": Format.csr, "csc": Format.csc, "coo": Format.coo, "dia": Format.dia}
-_SIZED = re.compile(r"(?P<name>bsr|nm|band)\(\s*(?P<a>\d+)\s*[x,:]\s*(?P<b>\d+)\s*\)$")
+_SIZED = re.compile(r"(?P<name>bsr|nm|band)\(\s*(?P<a>-?\d+)\s*[x,:]\s*(?P<b>-?\d+)\s*\)$")
 _PAD = re.compile(r"\s+pad$")
 _LEVEL = re.compile(r"(?P<expr>[^:,]+):\s*(?P<level>\w+\s*(?:\([^()]*\))?)\s*(?:,|$)")
 _EXPR = re.compile(
@@ -47,7 +47,7 @@ def parse_format(text: str) -> HSS | Format:
             return HSS((Rank(a, b),))
         if sized["name"] == "band":
             return Format.banded(a, b)
-        if not a or not b:
+        if a < 1 or b < 1:
             raise FormatError(f"cannot parse format {text!r}: block sizes must be positive")
         return Format.bsr(a, b)
     if re.match(r"[A-Z]", text):

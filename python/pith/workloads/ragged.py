@@ -176,8 +176,14 @@ class Ragged:
         return len(self.lengths)
 
     def __getitem__(self, sequence: int) -> Any:
-        """A view of one sequence."""
-        at = range(len(self))[sequence]
+        """A view of one sequence.
+
+        Errors: :class:`pith.CheckError` (an ``IndexError``) when there is no such sequence.
+        """
+        try:
+            at = range(len(self))[sequence]
+        except IndexError:
+            raise CheckError(f"there is no sequence {sequence} of {len(self)}", where=_WHERE) from None
         start = int(self.lengths[:at].sum())
         return self.data[start : start + int(self.lengths[at])]
 
