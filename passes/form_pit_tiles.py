@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from pith._mlir import arith, ir, scf, tensor
+from pith._mlir import arith, ir, linalg, scf, tensor
 from pith.dialect import CoordinatesOp, DetectOp, PitTileOp, shape_of
 
 from .analysis.dynamic import ATTRIBUTE as DYNAMIC
@@ -36,8 +36,10 @@ class FormPitTilesPass(Pass):
     pith.tile_decision = {choice = "d2:32x1", break_even = 0.6, ...}} ins(%a, %b) outs(%c)``.
     After: ``%p = "pith.detect"(%a)`` with the decision's micro-tile as granularity, the number of micro-tiles it
     lists, and an ``scf.if`` on it: up to the break-even share of the grid a ``pith.pit_tile`` whose body is the op
-    on tiles, above it the op as it was. A threshold above zero changes the result, so there is no dense rival then.
-    ``always=true`` leaves the rival out, for tests and timings.
+    on tiles, above it the op as it was. ``always=true`` leaves the rival out, for tests and timings.
+
+    Magnitudes up to a threshold above zero count as zero whatever is run: they are cleared first, by an
+    elementwise ``linalg.generic`` whose result the detection, the tiles and the dense op all read. NaN stays.
 
     Two marked operands give a tile over two patterns, which visits what both name; the second is packed along
     its one axis, in micro-tiles of its granularity. Where the decision is dense, the op stays and its marks go.
@@ -75,9 +77,12 @@ class FormPitTilesPass(Pass):
             _require_skippable(op, structure, entry)
         limit = _limit_of(op)
         _strip(op)
-        if decision.chosen.axis is None:
-            return
         with ir.InsertionPoint(op), op.location:
+            for entry in marked:
+                if entry.threshold:
+                    op.operands[entry.operand] = _cleared(op, entry)
+            if decision.chosen.axis is None:
+                return
             result = self._rivals(_Former(op, structure, marked, decision.chosen), limit)
         op.results[0].replace_all_uses_with(result)
         op.erase()
@@ -85,7 +90,7 @@ class FormPitTilesPass(Pass):
     def _rivals(self, former: _Former, limit: float) -> ir.Value:
         """The packed op, or the choice between it and the dense one by the number of listed micro-tiles."""
         patterns = former.detect()
-        if self.always or limit >= 1.0 or any(entry.threshold for entry in former.marked):
+        if self.always or limit >= 1.0:
             return former.tile(patterns)
         few = _at_most(patterns[0], former.op.operands[former.marked[0].operand], former.cut(0), limit)
         return _choose(few, former.op.results[0].type, lambda: former.tile(patterns), former.dense)
@@ -111,7 +116,7 @@ class _Former:
         found = []
         for number, entry in enumerate(self.marked):
             cut = self.cut(number)
-            op = DetectOp.build(self.op.operands[entry.operand], list(cut), list(cut.values()), entry.threshold)
+            op = DetectOp.build(self.op.operands[entry.operand], list(cut), list(cut.values()))
             found.append(op.operation.results[0])
         return found
 
@@ -197,6 +202,43 @@ def _decide(op: ir.Operation) -> Decision:
     if decision is None:
         pass_error(op, f"expects {DYNAMIC} on an op without encoded operands whose extents its operands tell")
     return decision
+
+
+def _cleared(op: ir.Operation, entry: Dynamic) -> ir.Value:
+    """The marked operand with zeros where the magnitude is not above the threshold; NaN stays."""
+    source = op.operands[entry.operand]
+    type_ = ir.RankedTensorType(source.type)
+    element = type_.element_type
+    if not isinstance(element, (ir.FloatType, ir.IntegerType)):
+        pass_error(op, f"cannot compare operand #{entry.operand} of {element} with a threshold", "leave it at 0")
+    sizes = [
+        n if n >= 0 else tensor.dim(source, arith.constant(ir.IndexType.get(), d))
+        for d, n in enumerate(shape_of(type_))
+    ]
+    map_ = ir.AffineMapAttr.get(ir.AffineMap.get_identity(type_.rank))
+    kinds = ir.ArrayAttr.get([ir.Attribute.parse("#linalg.iterator_type<parallel>")] * type_.rank)
+    out = tensor.empty(sizes, element)
+    new = linalg.GenericOp([out.type], [source], [out], ir.ArrayAttr.get([map_, map_]), kinds)
+    block = new.operation.regions[0].blocks.append(element, element)
+    with ir.InsertionPoint(block):
+        x = block.arguments[0]
+        above, below = _beyond(x, entry.threshold)
+        zero = arith.constant(element, 0.0 if isinstance(element, ir.FloatType) else 0)
+        linalg.YieldOp([arith.select(arith.ori(above, below), x, zero)])
+    return new.operation.results[0]
+
+
+def _beyond(x: ir.Value, threshold: float) -> tuple[ir.Value, ir.Value]:
+    """``i1``: a number is above the threshold or NaN; below its negative."""
+    if isinstance(x.type, ir.FloatType):
+        wide = ir.F64Type.get()
+        x = x if x.type == wide else arith.extf(wide, x)
+        above = arith.cmpf(arith.CmpFPredicate.UGT, x, arith.constant(wide, threshold))
+        return above, arith.cmpf(arith.CmpFPredicate.OLT, x, arith.constant(wide, -threshold))
+    most = (1 << ir.IntegerType(x.type).width - 1) - 1
+    limit = math.floor(min(threshold, most + 1))
+    above = arith.cmpi(arith.CmpIPredicate.sgt, x, arith.constant(x.type, min(limit, most)))
+    return above, arith.cmpi(arith.CmpIPredicate.slt, x, arith.constant(x.type, -limit))
 
 
 def _limit_of(op: ir.Operation) -> float:

@@ -86,8 +86,9 @@ def test_what_is_not_a_number_is_present(module, kernel):
     assert error(out[others], reference(module, x[others])) < TOLERANCE
 
 
-def test_thresholds_drop_small_activations(module):
-    said = {"1": pith.dynamic(granularity=(1, 1), threshold=0.5)}
+@pytest.mark.parametrize("granularity", [(1, 1), (8, 1), "rows", "auto"])
+def test_thresholds_drop_small_activations(module, granularity):
+    said = {"1": pith.dynamic(granularity=granularity, threshold=0.5)}
     kernel = pith.compile(module, (torch.randn(8, 40),), sparsity=said)
     x = torch.randn(8, 40)
     assert error(kernel(x), reference(module, x, 0.5)) < TOLERANCE

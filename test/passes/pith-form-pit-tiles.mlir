@@ -21,11 +21,18 @@ func.func @rows(%a: tensor<?x1024xf32>, %b: tensor<1024x512xf32>, %c: tensor<?x5
   return %0 : tensor<?x512xf32>
 }
 
-// The right operand; rows of B are k. A threshold changes the result, so there is no dense rival.
+// The right operand; rows of B are k. What is up to the threshold is cleared for tiles and the dense rival alike.
 // CHECK-LABEL: func.func @right
-// CHECK: "pith.detect"(%arg1) {axes = array<i64: 0>, granularity = array<i64: 1>, threshold = 5.000000e-01 : f64}
-// CHECK-NOT: scf.if
+// CHECK: %[[B:.*]] = linalg.generic {{.*}} ins(%arg1 :
+// CHECK: arith.cmpf ugt, %[[X:.*]], %{{.*}} : f64
+// CHECK: arith.cmpf olt, %[[X]], %{{.*}} : f64
+// CHECK: arith.select
+// CHECK: "pith.detect"(%[[B]]) {axes = array<i64: 0>, granularity = array<i64: 1>, threshold = 0.000000e+00 : f64}
+// CHECK: scf.if
+// CHECK: "pith.pit_tile"(%{{.*}}, %arg0, %[[B]], %arg2)
 // CHECK: axes = array<i64: 2>
+// CHECK: } else {
+// CHECK: linalg.matmul ins(%arg0, %[[B]] :
 func.func @right(%a: tensor<256x1024xf32>, %b: tensor<1024x512xf32>, %c: tensor<256x512xf32>) -> tensor<256x512xf32> {
   %0 = linalg.matmul {pith.dynamic = [{operand = 1, granularity = array<i64: 1, 0>, threshold = 0.5 : f64}]}
       ins(%a, %b : tensor<256x1024xf32>, tensor<1024x512xf32>) outs(%c : tensor<256x512xf32>) -> tensor<256x512xf32>
@@ -62,4 +69,18 @@ func.func @full(%a: tensor<64x64xf32>, %b: tensor<64x64xf32>, %c: tensor<64x64xf
   %0 = linalg.matmul {pith.sparsity = 0.0 : f64, pith.dynamic = [{operand = 0, granularity = array<i64: 1, 1>}]}
       ins(%a, %b : tensor<64x64xf32>, tensor<64x64xf32>) outs(%c : tensor<64x64xf32>) -> tensor<64x64xf32>
   return %0 : tensor<64x64xf32>
+}
+
+// Dense, but what is up to the threshold counts as zero all the same; integers are compared with its whole part.
+// CHECK-LABEL: func.func @full_above
+// CHECK: %[[A:.*]] = linalg.generic {{.*}} ins(%arg0 :
+// CHECK-DAG: %[[HIGH:.*]] = arith.constant 2 : i8
+// CHECK-DAG: arith.cmpi sgt, %in, %[[HIGH]] : i8
+// CHECK-DAG: %[[LOW:.*]] = arith.constant -2 : i8
+// CHECK-DAG: arith.cmpi slt, %in, %[[LOW]] : i8
+// CHECK: linalg.matmul ins(%[[A]], %arg1 :
+func.func @full_above(%a: tensor<64x64xi8>, %b: tensor<64x64xi8>, %c: tensor<64x64xi32>) -> tensor<64x64xi32> {
+  %0 = linalg.matmul {pith.sparsity = 0.0 : f64, pith.dynamic = [{operand = 0, granularity = array<i64: 1, 1>, threshold = 2.5 : f64}]}
+      ins(%a, %b : tensor<64x64xi8>, tensor<64x64xi8>) outs(%c : tensor<64x64xi32>) -> tensor<64x64xi32>
+  return %0 : tensor<64x64xi32>
 }

@@ -71,11 +71,18 @@ def _marked(op: ir.Operation) -> str:
     refused = "".join(f"\n    d{r.axis} may not be permuted: {r.reason}" for r in verdict.refusals)
     where = "; ".join(f"operand {m.operand} in {_text(m.granularity)} above {m.threshold:g}" for m in marks)
     fields = ir.DictAttr(op.attributes[DECISION])
-    limit = f"{ir.FloatAttr(fields[BREAK_EVEN]).value:.1%}" if BREAK_EVEN in fields else "0 %"
-    chosen = decision.chosen.name
-    rule = "runs dense" if chosen == "dense" else f"counts {chosen}; packs up to {limit} of the micro-tiles, else dense"
+    rule = _rule(decision.chosen.name, ir.FloatAttr(fields[BREAK_EVEN]).value if BREAK_EVEN in fields else 1.0)
     table = "\n".join(f"    {line}" for line in _table(decision, {}))
     return f"'{op.name}' at {op.location}: {where}\n    may be permuted: {axes}{refused}\n{table}\n    {rule}"
+
+
+def _rule(chosen: str, limit: float) -> str:
+    """What is run; a break-even share of 1 leaves no dense rival."""
+    if chosen == "dense":
+        return "runs dense"
+    if limit >= 1.0:
+        return f"always packs {chosen}: no dense rival"
+    return f"counts {chosen}; packs up to {limit:.1%} of the micro-tiles, else dense"
 
 
 def _measured(product: Product, choice: Choice) -> dict[str, float]:
