@@ -60,7 +60,8 @@ def einsum(
     Returns: ``out``, or a new array; a torch tensor when the first operand is one.
     Errors: :class:`pith.ArgumentError` for a malformed equation, letters that cannot have a pattern and tensors that
         require a gradient (:func:`pith.torch.einsum` computes it); :class:`pith.ShapeError`, also for a pattern of
-        other sizes than the operands; :class:`pith.DTypeError`, also for unsigned integers; :class:`pith.DeviceError`; :class:`pith.UnsupportedError` for an axis that may not be permuted, with the
+        other sizes than the operands; :class:`pith.DTypeError`, also for unsigned integers;
+        :class:`pith.DeviceError`; :class:`pith.UnsupportedError` for an axis that may not be permuted, with the
         reason. Nothing is written then.
     Source: Zheng et al., PIT, SOSP 2023.
 
