@@ -216,6 +216,16 @@ def test_bad_inputs(fast):
         fast(ids[0])
     with pytest.raises(pith.ShapeError, match="token_type_ids: expects"):
         fast(ids, mask, token_type_ids=ids[:1])
+    for odd in (-1, SMALL["vocab_size"]):
+        with pytest.raises(pith.CheckError, match=f"input_ids: expects ids from 0 to 99, got {odd}"):
+            fast(torch.full_like(ids, odd), mask)
+    long = torch.ones(1, SMALL["max_position_embeddings"] + 1, dtype=torch.long)
+    with pytest.raises(pith.ShapeError, match="input_ids: sequence 0 has 65 tokens, the model has 64 positions"):
+        fast(long)
+    with pytest.raises(pith.CheckError, match="token_type_ids: expects ids from 0 to 1, got 2"):
+        fast(ids, mask, token_type_ids=torch.full_like(ids, 2))
+    with pytest.raises(pith.DTypeError, match="input_ids: expects int32 or int64"):
+        fast(ids.float(), mask)
     with pytest.raises(pith.ArgumentError, match="pool: expects"):
         fast(ids, mask, pool="max")
     with pytest.raises(pith.ArgumentError, match="output_attentions: expects a tensor, got bool"):
@@ -291,6 +301,20 @@ def test_modules_that_attend_compile():
         x, intervals = torch.randn(1, sum(lengths), 24), intervals_of(torch.tensor(lengths))
         with torch.inference_mode():
             assert error(kernel(x, intervals), module(x, intervals).double()) < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("lengths", "kind", "message"),
+    [
+        ([1, 3], pith.ArgumentError, "expects a torch tensor, got list"),
+        (torch.tensor([-1, 3]), pith.CheckError, "expects lengths >= 0, got -1"),
+        (torch.tensor([1.0, 3.0]), pith.DTypeError, "expects integers"),
+        (torch.tensor(3), pith.ShapeError, "sequences"),
+    ],
+)
+def test_lengths_are_checked(lengths, kind, message):
+    with pytest.raises(kind, match=f"lengths: .*{message}"):
+        intervals_of(lengths)
 
 
 def test_attention_refuses():

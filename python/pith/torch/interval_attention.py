@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..errors import DTypeError, ShapeError, UnsupportedError
+from ..errors import ArgumentError, CheckError, DTypeError, ShapeError, UnsupportedError
 from .ops import ATTENTION, LIBRARY
 
 
@@ -44,11 +44,21 @@ def intervals_of(lengths: torch.Tensor) -> torch.Tensor:
     """The interval of keys that each token of packed sequences sees: its own sequence.
 
     Shapes: lengths: ``(sequences,)``, integers; result: ``(1, T, 2)``, int32, T the sum of lengths.
+    Errors: :class:`pith.ArgumentError`, :class:`pith.ShapeError`, :class:`pith.DTypeError`;
+        :class:`pith.CheckError` for a length below 0.
 
     Example:
         >>> intervals_of(torch.tensor([1, 2])).tolist()
         [[[0, 1], [1, 3], [1, 3]]]
     """
+    if not isinstance(lengths, torch.Tensor):
+        raise ArgumentError(f"expects a torch tensor, got {type(lengths).__name__}", where="lengths")
+    if lengths.dim() != 1:
+        raise ShapeError(f"expects (sequences,), got {tuple(lengths.shape)}", where="lengths")
+    if lengths.dtype.is_floating_point or lengths.dtype.is_complex or lengths.dtype == torch.bool:
+        raise DTypeError(f"expects integers, got {lengths.dtype}", where="lengths")
+    if not torch.compiler.is_compiling() and bool((lengths < 0).any()):
+        raise CheckError(f"expects lengths >= 0, got {int(lengths.min())}", where="lengths")
     ends = lengths.cumsum(0)
     rows = torch.stack([ends - lengths, ends], 1).to(torch.int32)
     return rows.repeat_interleave(lengths, 0).unsqueeze(0)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..errors import ArgumentError, ImportProgramError, ShapeError, ToolError, UnsupportedError
+from ..errors import ArgumentError, CheckError, DTypeError, ImportProgramError, ShapeError, ToolError, UnsupportedError
 from ..formats import Format
 from ..workloads.ragged import Ragged
 from .interval_attention import attention, intervals_of
@@ -24,6 +24,10 @@ _EXAMPLES = ((2, 3), (4, 1, 3))
 
 #: What attention functions of transformers may be given that changes what they compute.
 _OTHER_ATTENTION = ("sliding_window", "softcap", "s_aux", "head_mask", "position_bias", "block_mask")
+
+
+#: Inputs of ids, and how models name the table they are looked up in.
+_TABLES = {"input_ids": "word_embeddings", "token_type_ids": "token_type_embeddings"}
 
 
 def unpad(model: torch.nn.Module, *, sparsity: Mapping[str, object] | None = None, first_position: int = 0) -> Unpadded:
@@ -72,7 +76,8 @@ class Unpadded:
         tokens (zeros for none), ``pool="first"`` its first token. Padding is on the right; without an
         ``attention_mask`` there is none. A batch of other sizes or lengths compiles nothing.
     Errors: :class:`pith.ArgumentError` for a mask of other values than 0 and 1, padding that is not at the end,
-        batches without a token, and inputs that are no tensors; :class:`pith.ShapeError` for those of another shape.
+        batches without a token, and inputs that are no tensors; :class:`pith.ShapeError` for those of another shape
+        and more tokens than the model has positions; :class:`pith.CheckError` for ids outside of the vocabulary.
 
     Example:
         >>> from transformers import BertConfig, BertModel
@@ -120,6 +125,7 @@ class Unpadded:
                 raise ArgumentError(f"expects a tensor, got {type(x).__name__}", where=name)
         lengths = _lengths(input_ids, attention_mask)
         packed = {name: _packed(name, x, input_ids, lengths) for name, x in {"input_ids": input_ids, **inputs}.items()}
+        self._require_known(packed, lengths)
         with torch.inference_mode() if self.layers else torch.no_grad():
             intervals = intervals_of(lengths)
             positions = torch.arange(intervals.shape[1]) - intervals[0, :, 0] + self._first
@@ -132,6 +138,27 @@ class Unpadded:
                 hint="unpad the encoder inside it, e.g. model.base_model",
             )
         return Ragged(states[0], lengths.numpy())
+
+    def _require_known(self, packed: Mapping[str, torch.Tensor], lengths: torch.Tensor) -> None:
+        """Ids and positions of the tokens lie in the model's tables, where it has such."""
+        for name, table in _TABLES.items():
+            size = _entries(self.model, table)
+            if name not in packed or size is None:
+                continue
+            ids = packed[name]
+            if ids.dtype not in (torch.int32, torch.int64):
+                raise DTypeError(f"expects int32 or int64, got {ids.dtype}", where=name)
+            odd = ids[(ids < 0) | (ids >= size)]
+            if odd.numel():
+                raise CheckError(f"expects ids from 0 to {size - 1}, got {int(odd[0])}", where=name)
+        positions, longest = _entries(self.model, "position_embeddings"), int(lengths.max())
+        if positions is not None and longest + self._first > positions:
+            raise ShapeError(
+                f"sequence {int(lengths.argmax())} has {longest} tokens, the model has "
+                f"{positions - self._first} positions",
+                where="input_ids",
+                hint="truncate it: tokenizer(..., truncation=True)",
+            )
 
     def explain(self) -> str:
         """What the kernel of the first layer is made of; see :meth:`pith.Kernel.explain`."""
@@ -248,6 +275,12 @@ def _packed(name: str, x: torch.Tensor, ids: torch.Tensor, lengths: torch.Tensor
     if x.shape[:2] != ids.shape:
         raise ShapeError(f"expects {tuple(ids.shape)}, got {tuple(x.shape)}", where=name)
     return Ragged.from_padded(x, lengths.numpy()).data.unsqueeze(0)
+
+
+def _entries(model: torch.nn.Module, table: str) -> int | None:
+    """Rows of the embedding a model has under this name."""
+    found = (m for name, m in model.named_modules() if name.rpartition(".")[2] == table)
+    return next((m.num_embeddings for m in found if isinstance(m, torch.nn.Embedding)), None)
 
 
 def _pooled(states: Ragged, pool: str) -> torch.Tensor:
