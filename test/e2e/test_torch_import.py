@@ -264,6 +264,13 @@ def test_calls_are_checked_against_what_the_program_works_for():
             program.flatten(*args)
     with pytest.raises(pith.DTypeError, match=r"x: expects torch\.float32, got torch\.float64"):
         program.flatten(example[0].double(), example[1])
+    with pytest.raises(pith.DTypeError, match=r"y: expects a torch tensor \(torch\.float32\), got ndarray"):
+        program.flatten(example[0], example[1].numpy())
+    for args in ((), (example[0],), (*example, example[1])):
+        with pytest.raises(pith.ShapeError, match=rf"expects 2 arguments \(x, y\), got {len(args)}"):
+            program.flatten(*args)
+    with pytest.raises(pith.ShapeError, match="structure"):
+        program.flatten(example[0], y=example[1])
 
 
 def test_a_pattern_that_names_nothing_lists_close_names():

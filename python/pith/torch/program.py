@@ -95,6 +95,7 @@ class ImportedProgram:
         """
         leaves, spec = pytree.tree_flatten((args, kwargs))
         if spec != self.in_spec:
+            self._require_count(args, kwargs)
             raise ShapeError(
                 f"the call has the structure {spec}, the program was imported for {self.in_spec}",
                 where=self.func_name,
@@ -104,9 +105,28 @@ class ImportedProgram:
         self._check(tensors)
         return tensors
 
+    def _require_count(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raise in plain words when positional tensors were expected and their number is another one."""
+        wanted = self.in_spec.num_leaves
+        example, options = pytree.tree_unflatten(range(wanted), self.in_spec)
+        if kwargs or options or tuple(example) != tuple(range(wanted)) or len(args) == wanted:
+            return
+        names = f" ({', '.join(i.name for i in self.inputs)})" if len(self.inputs) == wanted else ""
+        raise ShapeError(
+            f"expects {wanted} argument{'s' * (wanted != 1)}{names}, got {len(args)}",
+            where=self.func_name,
+            hint="call it with the arguments it was imported with",
+        )
+
     def _check(self, tensors: list[torch.Tensor]) -> None:
         sizes: dict[str, tuple[int, str]] = {}
         for spec, tensor in zip(self.inputs, tensors):
+            if not isinstance(tensor, torch.Tensor):
+                raise DTypeError(
+                    f"expects a torch tensor ({spec.dtype}), got {type(tensor).__name__}",
+                    where=spec.name,
+                    hint="torch.from_numpy(x) shares the memory of a NumPy array",
+                )
             if tensor.dtype != spec.dtype:
                 raise DTypeError(f"expects {spec.dtype}, got {tensor.dtype}", where=spec.name)
             shape = tuple(tensor.shape)
