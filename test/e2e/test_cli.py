@@ -85,7 +85,9 @@ def test_compile_for_a_gpu():
 @pytest.mark.usefixtures("work")
 def test_explain(capsys):
     assert main(["explain", "f.mlir"]) == 0
-    assert "operand ?x?xf32 stored as d0 : dense, d1 : compressed" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "operand ?x?xf32 stored as d0 : dense, d1 : compressed" in out
+    assert 'loc("f.mlir":' in out and '"-"' not in out
 
 
 @pytest.mark.usefixtures("work")

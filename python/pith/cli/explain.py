@@ -19,5 +19,5 @@ def run(args: argparse.Namespace) -> int:
     """Print the plan."""
     from ..compiler.explain import explain_source
 
-    sys.stdout.write(explain_source(pathlib.Path(args.file).read_text(), args.path) + "\n")
+    sys.stdout.write(explain_source(pathlib.Path(args.file).read_text(), args.path, file=args.file) + "\n")
     return 0

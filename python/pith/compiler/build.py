@@ -25,15 +25,17 @@ from .params import Param
 READ_ONLY = "pith.read_only"
 
 
-def parse(text: str, isa: str = HOST) -> ir.Module:
+def parse(text: str, isa: str = HOST, path: str | None = None) -> ir.Module:
     """Parse and verify MLIR text in a context of its own; ``isa`` is put down unless the text names one.
+
+    ``path``: the file that holds the text, which locations then name.
 
     Errors: :class:`pith.IRError` with MLIR's own message.
     """
     context = make_context()
     with context:
         try:
-            module = ir.Module.parse(text)
+            module = ir.Module.parse(text) if path is None else ir.Module.parseFile(path)
         except ir.MLIRError as e:
             raise IRError(f"the IR does not parse or verify: {e}") from e
         if not verify_module(module):

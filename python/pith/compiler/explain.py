@@ -18,9 +18,12 @@ from .dynamic_report import explain_marked
 SAMPLE_COLUMNS = (1, 32, 512)
 
 
-def explain_source(source: str, path: str, isa: str = HOST) -> str:
-    """The ops of a program that read encoded tensors, and those whose operands are marked ``pith.dynamic``."""
-    module = parse(source, isa)
+def explain_source(source: str, path: str, isa: str = HOST, file: str | None = None) -> str:
+    """The ops of a program that read encoded tensors, and those whose operands are marked ``pith.dynamic``.
+
+    ``file``: what holds the source, where it is a file.
+    """
+    module = parse(source, isa, file)
     marked = explain_marked(module)
     linalg = stages("auto")[0]
     with module.context, ir.Location.unknown():
