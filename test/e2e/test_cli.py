@@ -94,7 +94,7 @@ def test_explain(capsys):
 def test_errors_are_short(capsys):
     assert "nothing to write" in expect_error(capsys, "compile", "f.mlir")
     assert "none.mlir" in expect_error(capsys, "compile", "none.mlir", "-o", "k")
-    assert "No such file or directory: none.pith" in expect_error(capsys, "run", "none.pith")
+    assert "none.pith: No such file or directory" in expect_error(capsys, "run", "none.pith")
     assert "not a pith bundle" in expect_error(capsys, "run", "x.npy")
     assert "expects 2 inputs, got 1" in expect_error(capsys, "run", "f.mlir", "-i", "x.npy")
     assert "no level 'ptx'" in expect_error(capsys, "compile", "f.mlir", "--emit", "ptx")
@@ -105,6 +105,15 @@ def test_errors_are_short(capsys):
     assert "is not a .npy file" in expect_error(capsys, "run", "f.mlir", "-i", "a.mtx", "-i", "bad.npy")
     pathlib.Path("broken.mlir").write_text("func.func @f() { unknown.op }")
     assert "does not parse" in expect_error(capsys, "explain", "broken.mlir")
+
+
+@pytest.mark.usefixtures("work")
+def test_malformed_formats_are_told_once(capsys):
+    level = '[#pith.level<"dense">, #pith.level<"packed">], 0, 0, 0'
+    form = f"#pith.format<affine_map<(d0, d1) -> (d0, d1)>, {level}>"
+    pathlib.Path("level.mlir").write_text(f"func.func @f(%a: tensor<8x16xf32, {form}>) {{ return }}")
+    err = expect_error(capsys, "explain", "level.mlir")
+    assert err.count("unknown level 'packed'") == 1 and "level.mlir:1:1: error: " in err
 
 
 def test_debug_shows_the_traceback(monkeypatch):

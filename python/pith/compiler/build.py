@@ -13,6 +13,7 @@ from pith.lowering.isa import HOST, Isa, parse_isa
 from pith.lowering.module_isa import ISA_ATTRIBUTE, isa_of, set_isa
 from pith.passes.analysis.dynamic import ATTRIBUTE as DYNAMIC_MARK
 from pith.passes.guard_asserts import CHECKS_ATTRIBUTE
+from pith.passes.pipeline.diagnostics import collect
 
 from ..errors import IRError, UnsupportedError
 from ..runtime import MemRefSpec, ScalarSpec, Signature, compile_object
@@ -38,8 +39,10 @@ def parse(text: str, isa: str = HOST, path: str | None = None) -> ir.Module:
             module = ir.Module.parse(text) if path is None else ir.Module.parseFile(path)
         except ir.MLIRError as e:
             raise IRError(f"the IR does not parse or verify: {e}") from e
-        if not verify_module(module):
-            raise IRError("the IR does not verify", hint="run pith-opt on it to see the diagnostics")
+        with collect(context) as found:
+            good = verify_module(module)
+        if not good:
+            raise IRError("\n".join(["the IR does not verify:", *map(str, found)]))
         if isa != HOST and ISA_ATTRIBUTE not in module.operation.attributes:
             set_isa(module, parse_isa(isa))
     if DYNAMIC_MARK in text:
