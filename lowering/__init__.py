@@ -77,8 +77,8 @@ PIPELINES: dict[str, str] = {
     # The default chip is sm_90; name the passes one by one to give convert-pith-to-gpu another target.
     "pith-to-gpu": "pith-assemble-arguments,convert-pith-to-gpu,canonicalize,cse",
     "gpu-to-nvvm": (
-        "gpu.module(convert-scf-to-cf,convert-nvgpu-to-nvvm,convert-vector-to-scf,convert-vector-to-llvm,"
-        "expand-strided-metadata,convert-math-to-llvm,convert-gpu-to-nvvm,convert-nvvm-to-llvm,"
+        "gpu.module(expand-strided-metadata,lower-affine,convert-scf-to-cf,convert-nvgpu-to-nvvm,convert-vector-to-scf,"
+        "convert-vector-to-llvm,expand-strided-metadata,convert-math-to-llvm,convert-gpu-to-nvvm,convert-nvvm-to-llvm,"
         "canonicalize,cse,reconcile-unrealized-casts)"
     ),
     "pith-to-nvvm": "pith-to-gpu,gpu-to-nvvm",

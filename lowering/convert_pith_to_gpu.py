@@ -7,7 +7,7 @@ from pith._mlir import func, ir
 from pith.errors import UnsupportedError
 from pith.passes.core import Pass, pass_error
 
-from .gpu.host import convert_function
+from .gpu.convert import convert_function
 from .targets import GpuTarget, parse_target
 
 

@@ -32,11 +32,12 @@ class ProtectArgumentsPass(Pass):
 
     def run(self, module: ir.Module) -> None:
         for op in module.body.operations:
-            if isinstance(op, func.FuncOp) and not op.is_external and _is_entry(op):
+            if isinstance(op, func.FuncOp) and not op.is_external and is_entry(op):
                 _protect(op)
 
 
-def _is_entry(op: func.FuncOp) -> bool:
+def is_entry(op: func.FuncOp) -> bool:
+    """True for functions that are called from outside of the module."""
     return "sym_visibility" not in op.attributes or op.visibility.value == "public"
 
 

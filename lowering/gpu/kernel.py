@@ -16,6 +16,7 @@ The host never reads a count: the grid follows from sizes alone.
 """
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 from pith._mlir import arith, gpu, ir, memref
 from pith.dialect import encoding_of, shape_of
@@ -24,7 +25,6 @@ from pith.formats import buffer_specs
 from .. import builder as b
 from .. import levels
 from ..builder import Index
-from .function import kernel_function
 from .match import Product, View
 from .plan import Plan
 from .staging import DenseSource, EncodedSource, Threads
@@ -43,21 +43,18 @@ class KernelArguments:
     entries: ir.Value | None
 
 
-def emit_kernel(name: str, product: Product, plan: Plan, types: dict[str, list[ir.Type]]) -> None:
-    """Emit kernel ``name`` into the current ``gpu.module``; ``types`` are the buffer types per operand.
+def emit_product(product: Product, plan: Plan, buffers: Mapping[str, Sequence[ir.Value]], block: ir.Block) -> None:
+    """Emit the kernel of ``product`` at the end of its entry ``block``.
 
-    Arguments of the kernel: the pattern's list (if any), then the buffers of lhs, rhs and out.
+    The arguments of the block are those of ``buffers``, in order: the pattern's list (if any), then the buffers of
+    lhs, rhs and out.
     """
-    order = [types.get("entries", []), types["lhs"], types["rhs"], types["out"]]
-    block = kernel_function(name, [t for group in order for t in group], plan.body.threads)
-    with ir.InsertionPoint(block):
-        values = iter(block.arguments)
-        entries, lhs, rhs, out = ([next(values) for _ in group] for group in order)
-        _emit_body(product, plan, KernelArguments(lhs, rhs, out[0], entries[0] if entries else None))
-        gpu.ReturnOp([])
+    values = iter(block.arguments)
+    entries, lhs, rhs, out = ([next(values) for _ in buffers[role]] for role in ("entries", "lhs", "rhs", "out"))
+    _emit_body(product, plan, KernelArguments(lhs, rhs, out[0], entries[0] if entries else None))
 
 
-def role_sizes(product: Product, buffers: dict[str, list[ir.Value]]) -> dict[str, Index]:
+def role_sizes(product: Product, buffers: Mapping[str, Sequence[ir.Value]]) -> dict[str, Index]:
     """Extent of every role: static where any type knows it, else read from a dense operand's buffer."""
     sizes: dict[str, Index] = {}
     for name, view in zip(("out", "lhs", "rhs"), (product.out, product.lhs, product.rhs)):

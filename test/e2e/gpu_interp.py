@@ -4,14 +4,15 @@ A warp's 32 lanes run in lockstep under a mask (SIMT); warps of a block run one 
 random order, up to the next ``gpu.barrier``, so that a missing barrier shows. Shared memory starts as
 NaN, every access is bounds-checked, a barrier or a warp-wide op under divergence is an error, and
 ``ldmatrix`` and ``mma.sync`` use the fragment layouts of the PTX ISA. Only the ops the lowering emits are
-here; kernels are launched as their :class:`LaunchDescription` says.
+here; kernels are launched as their :class:`pith.programs.Program` says.
 """
 
 import dataclasses
 
 import numpy as np
 from gpu_interp_ops import OPS, KernelFault, dtype_of, lanes
-from pith.lowering.gpu import describe_launches
+from pith.lowering.gpu import describe_program
+from pith.runtime.signature import numpy_dtype
 
 WARP = 32
 
@@ -147,7 +148,7 @@ def _advance(warp):
 
 
 def run_module(module, arguments, seed=0):
-    """Run every launch of ``module`` on ``arguments`` (NumPy arrays, in host order), in place."""
+    """Run every launch of ``module`` on ``arguments`` (NumPy arrays and numbers, in host order); the results."""
     rng = np.random.default_rng(seed)
     kernels = {
         function.operation.attributes["sym_name"].value: Kernel(function)
@@ -155,10 +156,21 @@ def run_module(module, arguments, seed=0):
         if holder.operation.name == "gpu.module"
         for function in holder.regions[0].blocks[0].operations
     }
-    shapes = [a.shape for a in arguments]
-    for launch in describe_launches(module):
-        grid = [e.evaluate(shapes) for e in launch.grid]
-        given = [arguments[a.host_argument] for a in launch.arguments]
+    program = describe_program(module)
+    facts = program.shapes([a.shape if a.ndim else int(a) for a in map(np.asarray, arguments)])
+    buffers = [poisoned(facts[len(arguments) + i], b.dtype) for i, b in enumerate(program.buffers)]
+    operands = [*arguments, *buffers]
+    for launch in program.launches:
+        grid = [e.evaluate(facts) for e in launch.grid]
+        given = [operands[x] if isinstance(x, int) else np.int64(x.evaluate(facts)) for x in launch.operands]
         for block_id in np.ndindex(*grid):
             threads = int(np.prod(launch.block))
-            run_block(kernels[launch.kernel], given, block_id, threads, launch.dynamic_shared_bytes, rng)
+            run_block(kernels[launch.kernel], given, block_id, threads, launch.shared_bytes, rng)
+    return [operands[i] for i in program.results]
+
+
+def poisoned(shape, dtype):
+    """A buffer nobody has written to yet."""
+    out = np.empty(shape, numpy_dtype(dtype))
+    out.view(np.uint8)[...] = 0xFF
+    return out

@@ -163,6 +163,7 @@ OPS = {
     "memref.atomic_rmw": _atomic,
     "memref.dim": lambda d, s, m, memory, i: lanes(np.int64(memory.shape[int(i[0])])),
     "memref.view": _view,
+    "memref.collapse_shape": lambda d, s, m, memory: memory.reshape(-1),
     "gpu.dynamic_shared_memory": lambda d, s, m: s.shared,
     "gpu.thread_id": _identity("thread"),
     "gpu.block_id": _identity("block"),

@@ -1,7 +1,5 @@
 """pith -> PTX: both chips assemble, levels re-enter the pipelines, and the LLVM text step holds. No GPU is needed."""
 
-import json
-
 import gpu_programs
 import pytest
 from pith import dialect
@@ -9,9 +7,10 @@ from pith._mlir import ir
 from pith.cli.emit import emit
 from pith.errors import PassError, ToolError, UnsupportedError
 from pith.lowering import ptx
-from pith.lowering.gpu import Extent, LaunchDescription, compile_ptx
+from pith.lowering.gpu import compile_ptx
 from pith.lowering.targets import CHIPS, CpuTarget, GpuTarget
 from pith.passes.pipeline import run_pipeline
+from pith.programs import Program
 from pith.tools import ptxas
 
 needs_ptxas = pytest.mark.skipif(ptxas.find_ptxas() is None, reason="ptxas is neither on PATH nor in a wheel")
@@ -49,7 +48,7 @@ def test_ptxas_assembles(name, chip):
         assert "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32" in artifact.ptx
     assembled = ptxas.assemble(artifact.ptx, chip)
     assert assembled.cubin[:4] == b"\x7fELF"
-    kernels = {launch.kernel for launch in artifact.launches}
+    kernels = {launch.kernel for launch in artifact.program.launches}
     assert set(assembled.registers) == kernels
     # ptxas (CUDA 13.0) spills up to 16 bytes of some kernels to stay below 80 registers; accumulators never fit there.
     assert max(assembled.spill_bytes.values()) <= 32
@@ -82,38 +81,50 @@ def test_compile_leaves_the_module_alone():
     assert str(module) == before
 
 
-def test_launch_description():
+def test_program():
     artifact = compile_ptx(program("hss_f32"), GpuTarget("sm_80"))
-    fill, product = artifact.launches
+    described = artifact.program
+    fill, product = described.launches
     assert (fill.kernel, product.kernel) == ("hss_fill_0", "hss_matmul_1")
-    assert [str(e) for e in product.grid] == ["1", "ceildiv(arg4.dim1, 64)", "1"]
+    assert [str(e) for e in product.grid] == ["1", "ceildiv(arg3.dim1, 64)", "1"]
     assert product.block == (256, 1, 1) and fill.block == (256, 1, 1)
     # 64 x (16 + 1) words of the lhs tile, 16 x 64 of the rhs tile.
-    assert product.dynamic_shared_bytes == 4 * (64 * 17 + 16 * 64)
-    sources = ["0.coordinates[2]", "0.coordinates[3]", "0.values", "1.values", "result0"]
-    assert [a.source for a in product.arguments] == sources
-    assert [(a.kind, a.dtype, a.rank) for a in product.arguments] == [
-        ("memref", "i8", 1),
-        ("memref", "i8", 1),
-        ("memref", "f32", 1),
-        ("memref", "f32", 2),
-        ("memref", "f32", 2),
+    assert product.shared_bytes == 4 * (64 * 17 + 16 * 64)
+    operands = [described.operands[i] for i in product.operands]
+    assert [(a.name, a.dtype, a.rank) for a in operands] == [
+        ("0.coordinates[2]", "i8", 1),
+        ("0.coordinates[3]", "i8", 1),
+        ("0.values", "f32", 1),
+        ("1.values", "f32", 2),
+        ("result0", "f32", 2),
     ]
+    assert [str(s) for s in described.buffers[0].shape] == ["64", "arg3.dim1"] and described.results == (4,)
     entry = artifact.ptx.split(f".visible .entry {product.kernel}(")[1].split(")")[0]
-    assert entry.count(".param") == sum(a.parameters for a in product.arguments)
-    assert product.target == "sm_80"
+    assert entry.count(".param") == described.parameters(product)
+    assert described.target == "sm_80"
 
 
-def test_launch_description_json_round_trip():
-    for launch in compile_ptx(program("pit_m_f16"), GpuTarget("sm_90")).launches:
-        assert LaunchDescription.from_dict(json.loads(launch.to_json())) == launch
+@pytest.mark.parametrize("name", ["pit_m_f16", "hss_deep"])
+def test_program_json_round_trip(name):
+    described = compile_ptx(program(name), GpuTarget("sm_90")).program
+    assert Program.from_json(described.to_json()) == described
 
 
 def test_grid_holds_partial_micro_tiles():
     """33 elements in micro-tiles of 4 are 9 micro-tiles: 36 positions, 2 tiles of 32."""
-    (launch,) = compile_ptx(program("pit_n_f32"), GpuTarget("sm_90")).launches
-    assert launch.grid[1] == Extent(3, 1, add=3, divisor=32)
+    *_, launch = compile_ptx(program("pit_n_f32"), GpuTarget("sm_90")).program.launches
     assert launch.grid[1].evaluate([(), (), (), (5, 33)]) == 2
+
+
+def test_an_argument_is_written_to_only_where_it_is_writable():
+    """The init of a product is the caller's: it is copied, unless the function says that it may change."""
+    source = PROGRAMS["pit_m_f32"]
+    copying = compile_ptx(program("pit_m_f32"), GpuTarget("sm_90")).program
+    assert [launch.kernel for launch in copying.launches] == ["pit_copy_0", "pit_pit_1"]
+    writable = source.replace("%c: tensor<?x?xf32>)", "%c: tensor<?x?xf32> {bufferization.writable = true})")
+    in_place = compile_ptx(ir.Module.parse(writable), GpuTarget("sm_90")).program
+    assert [launch.kernel for launch in in_place.launches] == ["pit_pit_0"]
+    assert in_place.results == (3,) and in_place.arguments[3].written and not in_place.buffers
 
 
 def test_dynamic_shared_memory_becomes_external():

@@ -13,13 +13,14 @@ class GpuKernel:
 
     Attributes:
         target: the architecture, e.g. ``sm_90``.
-        launches: one launch description per kernel call, in program order: grid, block, shared
+        program: a :class:`pith.programs.Program`: operands, buffers, launches.
+        launches: its launches, one per kernel call, in order: grid, block, shared
             memory and arguments, as expressions of run-time sizes.
     """
 
     def __init__(self, artifact: Any, target: str):
         self.target = target
-        self.launches = artifact.launches
+        self.program, self.launches = artifact.program, artifact.program.launches
         self._levels = artifact.levels
 
     def __repr__(self) -> str:
