@@ -32,9 +32,11 @@
 // CHECK-SAME: {pith.storage = "0.coordinates[3]"}
 // CHECK-SAME: {pith.storage = "0.values"}
 // CHECK-SAME: {pith.storage = "1.values"}
-// CHECK-SAME: {pith.storage = "result0"}
+// CHECK-SAME: -> memref<33x?xf32>
+// CHECK: %[[OUT:.*]] = memref.alloc(
 // CHECK: gpu.launch_func @hss_kernels::@hss_fill_0
 // CHECK: gpu.launch_func @hss_kernels::@hss_matmul_1
+// CHECK: return %[[OUT]]
 
 // SM80: .target sm_80
 // SM90: .target sm_90

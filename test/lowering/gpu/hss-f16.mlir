@@ -22,7 +22,7 @@
 
 // PTX: .target sm_90
 // PTX: mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32
-func.func @linear(%x: tensor<?x64xf16>, %w: tensor<32x64xf16, #hss>, %y: tensor<?x32xf16>) -> tensor<?x32xf16> {
+func.func @linear(%x: tensor<?x64xf16>, %w: tensor<32x64xf16, #hss>, %y: tensor<?x32xf16> {bufferization.writable = true}) -> tensor<?x32xf16> {
   %r = linalg.generic {
     indexing_maps = [affine_map<(b, o, i) -> (b, i)>, affine_map<(b, o, i) -> (o, i)>, affine_map<(b, o, i) -> (b, o)>],
     iterator_types = ["parallel", "parallel", "reduction"]}

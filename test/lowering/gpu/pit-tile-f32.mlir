@@ -46,7 +46,7 @@
 // The grid follows from sizes, not from the count.
 // CHECK-LABEL: func.func @pit(
 // CHECK-SAME: memref<?xi32> {pith.storage = "0.pattern"}
-// CHECK-SAME: memref<?x?xf32> {pith.storage = "3.values"}
+// CHECK-SAME: memref<?x?xf32> {bufferization.writable = true, pith.storage = "3.values"}
 // CHECK-NOT: memref.load
 // CHECK: arith.ceildivui
 // CHECK: arith.ceildivui
@@ -71,7 +71,7 @@
 // PTX: .maxntid 256
 // PTX: bar.sync
 // PTX: fma.rn.f32
-func.func @pit(%p: !pith.pattern<[-1], [1]>, %a: tensor<?x?xf32>, %b: tensor<?x?xf32>, %c: tensor<?x?xf32>) -> tensor<?x?xf32> {
+func.func @pit(%p: !pith.pattern<[-1], [1]>, %a: tensor<?x?xf32>, %b: tensor<?x?xf32>, %c: tensor<?x?xf32> {bufferization.writable = true}) -> tensor<?x?xf32> {
   %r = "pith.pit_tile"(%p, %a, %b, %c) ({
   ^bb0(%ta: tensor<32x8xf32>, %tb: tensor<8x32xf32>, %tc: tensor<32x32xf32>):
     %s = linalg.matmul ins(%ta, %tb : tensor<32x8xf32>, tensor<8x32xf32>) outs(%tc : tensor<32x32xf32>) -> tensor<32x32xf32>
