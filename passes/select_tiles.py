@@ -10,18 +10,12 @@ from pith._mlir import ir
 from pith.dialect import shape_of
 from pith.errors import Error
 
+from .analysis.cost_model import CostModel, break_even, cost_model
 from .analysis.dynamic import Dynamic, dynamic_of
-from .analysis.machine_cost import (
-    Machine,
-    Workload,
-    break_even,
-    dense_candidate,
-    machine,
-    packed_candidate,
-    tile_choices,
-)
 from .analysis.pit_axes import structure_of
-from .analysis.tile_cost import Candidate, Decision, LatencyTable, covered_sparsity, decide, tile_name
+from .analysis.tile_cost import Candidate, Decision, LatencyTable, decide, tile_name
+from .analysis.tile_tables import Times
+from .analysis.workload import Workload
 from .core import Pass, pass_error
 from .infer_pit_axes import axes_of
 
@@ -46,13 +40,15 @@ class SelectTilesPass(Pass):
     competed, cheapest (the choice) first, each with its predicted nanoseconds and the share of
     micro-tiles it expects to skip. Dense is always among them.
 
-    Options: ``target`` (cpu, sm_80, sm_90); ``sparsity``, the expected share of zeros in the first
+    Options: ``target`` (cpu, or a chip such as sm_90); ``sparsity``, the expected share of zeros in the first
     input, in blocks of ``block`` elements (single ones where the input has another rank). A
     ``pith.sparsity`` attribute on an op overrides it; without either nothing is known and dense wins.
     ``pith.dynamic`` on an op names the operand and its granularity, along which alone it is packed then; the
     decision gets ``break_even``, the share of listed micro-tiles up to which it is predicted to beat dense.
-    ``table`` is a file as of :meth:`LatencyTable.load` whose measurements, scaled to the op's size,
-    replace the model.
+    ``table`` is a file of measurements that, scaled to the op's size, replace the model: as of
+    :meth:`LatencyTable.load`, or a tile database. Of GPUs that were measured the database that comes with pith is
+    used by itself; of others the model counts bytes, flops and the blocks that a multiprocessor holds, and
+    candidates get a ``note`` that says so.
 
     Requires: ``pith-infer-pit-axes``. Preserves: everything but the attribute. Does not do: rewrite
     the op, nor touch ops with encoded operands: their format decides.
@@ -67,10 +63,10 @@ class SelectTilesPass(Pass):
     dynamic_size: int = 512
 
     def run(self, module: ir.Module) -> None:
-        target, table = self._costs(module.operation)
+        model, times = self._costs(module.operation)
 
         def visit(op: ir.Operation) -> ir.WalkResult:
-            self._select(op, target, table)
+            self._select(op, model, times)
             return ir.WalkResult.ADVANCE
 
         with module.context, ir.Location.unknown():
@@ -78,16 +74,16 @@ class SelectTilesPass(Pass):
 
     def select(self, op: ir.Operation, table: LatencyTable | None = None) -> None:
         """Note the decision for one op, by measured times where ``table`` is given."""
-        target, own = self._costs(op)
-        self._select(op, target, table or own)
+        model, times = self._costs(op)
+        self._select(op, model, Times(table) if table else times)
 
-    def _costs(self, at: ir.OpView | ir.Operation) -> tuple[Machine, LatencyTable | None]:
+    def _costs(self, at: ir.OpView | ir.Operation) -> tuple[CostModel, Times]:
         try:
-            return machine(self.target), LatencyTable.load(self.table) if self.table else None
+            return cost_model(self.target), Times.load(self.table) if self.table else Times.shipped(self.target)
         except Error as error:
             pass_error(at, f"cannot select tiles: {error.message}", error.hint)
 
-    def _select(self, op: ir.Operation, target: Machine, table: LatencyTable | None) -> None:
+    def _select(self, op: ir.Operation, model: CostModel, times: Times) -> None:
         axes = axes_of(op)
         if not axes or _encoded(op):
             return
@@ -100,13 +96,14 @@ class SelectTilesPass(Pass):
             return
         along = marked[0].axes.values() if marked else work.operands[work.sparse_operand]
         packable = [a.axis for a in axes if a.axis in along] if sparsity > 0 else []
-        table = table if table is not None and _rows_for(table, work) else None
-        if table is not None:
+        table = times.table(work, self.target)
+        if table is not None and _rows_for(table, work):
             decision = _from_table(table, work, packable)
         else:
-            packed = [packed_candidate(work, target, a, t) for a in packable for t in tile_choices(work, a)]
-            decision = decide([dense_candidate(work, target), *packed])
-        limit = _break_even(decision.chosen, work, target, table) if marked else None
+            table = None
+            packed = [model.packed(work, a, t) for a in packable for t in model.tiles(work, a)]
+            decision = decide([model.dense(work), *packed])
+        limit = _break_even(decision.chosen, work, model, table) if marked else None
         op.attributes[ATTRIBUTE] = decision_attribute(decision, sparsity, limit)
 
     def _sparsity_of(self, op: ir.Operation) -> float:
@@ -123,10 +120,10 @@ class SelectTilesPass(Pass):
         return value
 
 
-def _break_even(chosen: Candidate, work: Workload, target: Machine, table: LatencyTable | None) -> float | None:
+def _break_even(chosen: Candidate, work: Workload, model: CostModel, table: LatencyTable | None) -> float | None:
     if chosen.axis is None:
         return None
-    return break_even(work, target, chosen) if table is None else table.break_even(chosen.micro_tile)
+    return break_even(work, model, chosen) if table is None else table.break_even(chosen.micro_tile)
 
 
 def workload_of(
@@ -194,8 +191,7 @@ def _from_table(table: LatencyTable, work: Workload, packable: list[int]) -> Dec
             for d, extent in zip(dims, micro):
                 if d is not None and d != axis and extent:
                     tile[d] = extent
-            cut = [(m, b) for m, b in zip(micro, work.block) if b]
-            covered = covered_sparsity(work.sparsity, [m for m, _ in cut], [b for _, b in cut])
+            covered = work.covered(micro)
             cost = table.latency(micro, covered) * scale
             candidates.append(Candidate(f"d{axis}:{tile_name(micro)}", cost, covered, axis, micro, tuple(tile)))
     return decide(candidates)
@@ -214,6 +210,8 @@ def _candidate_attribute(candidate: Candidate) -> dict[str, ir.Attribute]:
         "cost_ns": _i64(round(candidate.cost * 1e9)),
         "covered": _f64(round(candidate.covered, 6)),
     }
+    if candidate.note:
+        entry["note"] = ir.StringAttr.get(candidate.note)
     if candidate.axis is not None:
         entry["axis"] = _i64(candidate.axis)
         entry["micro_tile"] = ir.DenseI64ArrayAttr.get(list(candidate.micro_tile))
@@ -230,6 +228,7 @@ def _candidate_from(entry: ir.DictAttr) -> Candidate:
         axis=ir.IntegerAttr(entry["axis"]).value if packed else None,
         micro_tile=tuple(ir.DenseI64ArrayAttr(entry["micro_tile"])) if packed else (),
         tile=tuple(ir.DenseI64ArrayAttr(entry["tile"])) if packed else (),
+        note=ir.StringAttr(entry["note"]).value if "note" in entry else "",
     )
 
 

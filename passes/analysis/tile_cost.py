@@ -150,6 +150,7 @@ class Candidate:
         tile: extents of the dense tile over the iteration space.
         wasted: share of the work that is done on zeros, where it is known.
         way: how the micro-tile is run, where there is more than one.
+        note: what the cost is made of, where a model tells.
     """
 
     name: str
@@ -160,6 +161,7 @@ class Candidate:
     tile: Tile = ()
     wasted: float | None = None
     way: str = ""
+    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +188,8 @@ class Decision:
         lines = []
         for i, c in enumerate(self.candidates):
             ratio = "chosen" if i == 0 else f"x{c.cost / best:.2f}" if best > 0 else "slower"
-            lines.append(f"{c.name:<{width}}  covered {c.covered:.3f}   cost {c.cost:.4g}   {ratio}")
+            note = f"   {c.note}" if c.note else ""
+            lines.append(f"{c.name:<{width}}  covered {c.covered:.3f}   cost {c.cost:.4g}   {ratio}{note}")
         return "\n".join(lines)
 
 

@@ -7,102 +7,45 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import math
-import os
 import pathlib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from pith.lowering.isa import host_isa
-from pith.passes.analysis.tile_cost import Candidate, Decision, LatencyTable, Tile, covered_sparsity, decide
+from pith.passes.analysis.tile_cost import Candidate, Decision, Tile, covered_sparsity, decide
+from pith.passes.analysis.tile_tables import (
+    IN_PLACE,
+    PACKED,
+    SUFFIX,
+    Measured,
+    TileTable,
+    read_tables,
+    write_tables,
+)
 
-from ..errors import Error, FileFormatError
+from ..errors import Error
 from ..runtime.cpu import cpu_class
 
-#: Of the file.
-VERSION = 1
-
-#: Names of files in the package, and of the user's own.
-SUFFIX = ".tiles.json"
-
-#: Ways to run a micro-tile: packed into a format, or gathered in place by a pit_tile.
-PACKED, IN_PLACE = "packed", "in place"
+__all__ = [
+    "IN_PLACE",
+    "PACKED",
+    "Measured",
+    "TileTable",
+    "decide_tiles",
+    "expected_coverage",
+    "forget_tables",
+    "known_tables",
+    "name_of",
+    "own_path",
+    "read_tables",
+    "table_for",
+    "tile_of",
+    "write_tables",
+]
 
 #: Dense has to be beaten by so much before anything is detected: what predictions are off by.
 DENSE_GAIN = 1.05
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Measured:
-    """One measured problem.
-
-    Attributes:
-        table: seconds by micro-tile (0: a whole dimension) and covered sparsity; extents are rows and columns of
-            the sparse operand, then the free dimension of the dense one.
-        ways: micro-tile -> the fastest way per covered sparsity.
-    """
-
-    table: LatencyTable
-    ways: Mapping[Tile, tuple[str, ...]]
-
-    def way(self, tile: Tile, covered: float) -> str:
-        """The fastest way at the nearest measured sparsity."""
-        at = min(range(len(self.table.sparsities)), key=lambda i: abs(self.table.sparsities[i] - covered))
-        return self.ways[tile][at]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class TileTable:
-    """What was measured on one processor, for one element type and side of the sparse operand.
-
-    Attributes:
-        cpu, isa, threads: as of :class:`~pith.tuning.database.Calibration`.
-        element: element type.
-        side: of the sparse operand, ``left`` or ``right``.
-        measured: problems.
-        origin: ``own``, ``shipped``, or ``foreign``: of another processor.
-        facts: when and with what.
-    """
-
-    cpu: str
-    isa: str
-    threads: int
-    element: str
-    side: str
-    measured: tuple[Measured, ...]
-    origin: str = "own"
-    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    def nearest(self, extents: Sequence[float]) -> Measured:
-        """The measured problem whose sizes are nearest, in factors of two."""
-        return _nearest(self, tuple(extents))
-
-    def describe(self) -> str:
-        """One line: where the numbers come from."""
-        whose = {"own": "measured here", "shipped": "shipped with pith"}.get(self.origin, "another processor's")
-        return f"{self.cpu}, {self.isa}, {self.threads} thread{'s' if self.threads > 1 else ''}, {whose}"
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        fields = {n: getattr(self, n) for n in ("cpu", "isa", "threads", "element", "side")}
-        return {**fields, "facts": dict(self.facts), "measured": [_measured_json(m) for m in self.measured]}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any], origin: str) -> TileTable:
-        """Inverse of :meth:`to_json`."""
-        measured = tuple(_measured_from(entry) for entry in data["measured"])
-        fields = {n: data[n] for n in ("cpu", "isa", "threads", "element", "side")}
-        return cls(**fields, measured=measured, origin=origin, facts=data.get("facts", {}))
-
-
-@functools.lru_cache(maxsize=4096)
-def _nearest(table: TileTable, extents: tuple[float, ...]) -> Measured:
-    def distance(m: Measured) -> float:
-        return sum(abs(math.log2(max(a, 1) / b)) for a, b in zip(extents, m.table.extents))
-
-    return min(table.measured, key=distance)
 
 
 def decide_tiles(
@@ -169,7 +112,7 @@ def table_for(
         the table of another one: ratios to dense carry over better than times.
     """
     cpu, isa = cpu or cpu_class(), isa or host_isa().name
-    fitting = [t for t in known_tables() if (t.element, t.side) == (element, side)]
+    fitting = [t for t in known_tables() if not t.is_gpu and (t.element, t.side) == (element, side)]
     if not fitting:
         return None
     best = min(fitting, key=lambda t: ((t.cpu, t.isa) != (cpu, isa), abs(t.threads - threads), t.origin != "own"))
@@ -198,57 +141,7 @@ def own_path() -> pathlib.Path:
     return calibration().with_name("tiles.json")
 
 
-def read_tables(text: str, where: str, origin: str) -> list[TileTable]:
-    """The tables in a file's text. Errors: :class:`pith.FileFormatError`."""
-    hint = "remove it, or write a new one: pith bench --tiles"
-    try:
-        data = json.loads(text)
-        if data["version"] != VERSION:
-            raise FileFormatError(f"is of version {data['version']}, pith reads {VERSION}", where=where, hint=hint)
-        return [TileTable.from_json(entry, origin) for entry in data["tables"]]
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
-        if isinstance(e, FileFormatError):
-            raise
-        raise FileFormatError(f"is not a tile database: {e!r}", where=where, hint=hint) from e
-
-
-def write_tables(path: pathlib.Path, tables: Sequence[TileTable]) -> None:
-    """Write a file whole or not at all. Errors: those of the operating system."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    entries = ",\n".join(json.dumps(t.to_json(), separators=(",", ":")) for t in tables)
-    try:
-        aside.write_text(f'{{"version":{VERSION},"tables":[\n{entries}\n]}}\n')
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
 def forget_tables() -> None:
     """Read the files anew when next asked."""
     known_tables.cache_clear()
     table_for.cache_clear()
-
-
-def _measured_json(m: Measured) -> dict[str, Any]:
-    def text(tile: Tile) -> str:
-        return "x".join(map(str, tile))
-
-    return {
-        "extents": m.table.extents,
-        "dense": float(f"{m.table.dense:.4g}"),
-        "sparsities": m.table.sparsities,
-        "rows": {text(t): [None if v is None else float(f"{v:.4g}") for v in row] for t, row in m.table.rows.items()},
-        "ways": {text(t): "".join(w[0] for w in ways) for t, ways in m.ways.items()},
-    }
-
-
-def _measured_from(data: Mapping[str, Any]) -> Measured:
-    rows = {_tile(k): tuple(v) for k, v in data["rows"].items()}
-    letters = {PACKED[0]: PACKED, IN_PLACE[0]: IN_PLACE}
-    ways = {_tile(k): tuple(letters[c] for c in v) for k, v in data["ways"].items()}
-    return Measured(LatencyTable(tuple(data["sparsities"]), rows, float(data["dense"]), tuple(data["extents"])), ways)
-
-
-def _tile(text: str) -> Tile:
-    return tuple(map(int, text.split("x")))

@@ -1,0 +1,216 @@
+"""The tile database: measured times by micro-tile and covered sparsity, as data.
+
+One file per processor. Those of CPUs lie with :mod:`pith.tuning`, which chooses by them per call; those of GPUs lie in
+``data/`` here, where ``pith-select-tiles`` finds them. Both are read and written by these functions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pith.errors import FileFormatError
+
+from .tile_cost import LatencyTable, Tile
+from .workload import Workload
+
+#: Of the file.
+VERSION = 1
+
+#: Names of files.
+SUFFIX = ".tiles.json"
+
+#: Ways to run a micro-tile: packed into a format, or gathered in place by a pit_tile.
+PACKED, IN_PLACE = "packed", "in place"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Measured:
+    """One measured problem.
+
+    Attributes:
+        table: seconds by micro-tile (0: a whole dimension) and covered sparsity; extents are rows and columns of
+            the sparse operand, then the free dimension of the dense one.
+        ways: micro-tile -> the fastest way per covered sparsity.
+    """
+
+    table: LatencyTable
+    ways: Mapping[Tile, tuple[str, ...]]
+
+    def way(self, tile: Tile, covered: float) -> str:
+        """The fastest way at the nearest measured sparsity."""
+        at = min(range(len(self.table.sparsities)), key=lambda i: abs(self.table.sparsities[i] - covered))
+        return self.ways[tile][at]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TileTable:
+    """What was measured on one processor, for one element type and side of the sparse operand.
+
+    Attributes:
+        cpu: the processor; of a GPU its name as the driver tells it.
+        isa: what the kernels were compiled for: an instruction set, or an architecture such as ``sm_90``.
+        threads: of the kernels; of a GPU its multiprocessors.
+        element: element type.
+        side: of the sparse operand, ``left`` or ``right``.
+        measured: problems.
+        origin: ``own``, ``shipped``, or ``foreign``: of another processor.
+        facts: when and with what; of a GPU its driver and clocks.
+    """
+
+    cpu: str
+    isa: str
+    threads: int
+    element: str
+    side: str
+    measured: tuple[Measured, ...]
+    origin: str = "own"
+    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def nearest(self, extents: Sequence[float]) -> Measured:
+        """The measured problem whose sizes are nearest, in factors of two."""
+        return _nearest(self, tuple(extents))
+
+    @property
+    def is_gpu(self) -> bool:
+        """Whether a GPU was measured."""
+        return self.isa.startswith("sm_")
+
+    def describe(self) -> str:
+        """One line: where the numbers come from."""
+        whose = {"own": "measured here", "shipped": "shipped with pith"}.get(self.origin, "another processor's")
+        unit = "multiprocessor" if self.is_gpu else "thread"
+        return f"{self.cpu}, {self.isa}, {self.threads} {unit}{'s' if self.threads > 1 else ''}, {whose}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        fields = {n: getattr(self, n) for n in ("cpu", "isa", "threads", "element", "side")}
+        return {**fields, "facts": dict(self.facts), "measured": [_measured_json(m) for m in self.measured]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], origin: str) -> TileTable:
+        """Inverse of :meth:`to_json`."""
+        measured = tuple(_measured_from(entry) for entry in data["measured"])
+        fields = {n: data[n] for n in ("cpu", "isa", "threads", "element", "side")}
+        return cls(**fields, measured=measured, origin=origin, facts=data.get("facts", {}))
+
+
+@functools.lru_cache(maxsize=4096)
+def _nearest(table: TileTable, extents: tuple[float, ...]) -> Measured:
+    def distance(m: Measured) -> float:
+        return sum(abs(math.log2(max(a, 1) / b)) for a, b in zip(extents, m.table.extents))
+
+    return min(table.measured, key=distance)
+
+
+def read_tables(text: str, where: str, origin: str) -> list[TileTable]:
+    """The tables in a file's text. Errors: :class:`pith.FileFormatError`."""
+    hint = "remove it, or write a new one: pith bench --tiles"
+    try:
+        data = json.loads(text)
+        if data["version"] != VERSION:
+            raise FileFormatError(f"is of version {data['version']}, pith reads {VERSION}", where=where, hint=hint)
+        return [TileTable.from_json(entry, origin) for entry in data["tables"]]
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
+        if isinstance(e, FileFormatError):
+            raise
+        raise FileFormatError(f"is not a tile database: {e!r}", where=where, hint=hint) from e
+
+
+def write_tables(path: pathlib.Path, tables: Sequence[TileTable]) -> None:
+    """Write a file whole or not at all. Errors: those of the operating system."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    entries = ",\n".join(json.dumps(t.to_json(), separators=(",", ":")) for t in tables)
+    try:
+        aside.write_text(f'{{"version":{VERSION},"tables":[\n{entries}\n]}}\n')
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@functools.cache
+def gpu_tables() -> tuple[TileTable, ...]:
+    """The GPUs' tables that come with pith; there are none until a GPU has run the script that measures them."""
+    files = sorted(pathlib.Path(__file__).with_name("data").glob(f"*{SUFFIX}"))
+    return tuple(table for file in files for table in read_tables(file.read_text(), file.name, "shipped"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Times:
+    """Where measured times of an op come from.
+
+    Attributes:
+        single: one table for every op, or None.
+        database: else the tables that an op's element type and sides choose from.
+    """
+
+    single: LatencyTable | None = None
+    database: tuple[TileTable, ...] = ()
+
+    @classmethod
+    def shipped(cls, target: str) -> Times:
+        """What comes with pith for a GPU; nothing for ``cpu``, whose times are looked up per call."""
+        return cls(database=gpu_tables() if target.startswith("sm_") else ())
+
+    @classmethod
+    def load(cls, path: str) -> Times:
+        """From a file: a latency table or a tile database. Errors: :class:`pith.FileFormatError`."""
+        try:
+            text = pathlib.Path(path).read_text(encoding="utf-8")
+            whole = "tables" in json.loads(text)
+        except (OSError, ValueError) as error:
+            raise FileFormatError(f"not a latency table: {error}", where=path) from error
+        return cls(database=tuple(read_tables(text, path, "own"))) if whole else cls(LatencyTable.load(path))
+
+    def table(self, work: Workload, target: str) -> LatencyTable | None:
+        """The times that speak of an op on a target, or None.
+
+        A database knows products of two matrices: it is asked for the sparse one's side and element type, and for the
+        measured problem of the nearest size.
+        """
+        dims = work.operands[work.sparse_operand]
+        if self.single is not None or len(work.extents) != 3 or len(work.operands) != 3 or len(dims) != 2:
+            return self.single
+        side, names = ("left", "right")[work.sparse_operand], (target, target.rstrip("a"))
+        elements = _ELEMENTS.get(work.element_bytes[0], ())
+        fitting = (t for t in self.database if t.isa in names and t.side == side and t.element in elements)
+        found = next(fitting, None)
+        if found is None:
+            return None
+        rows, columns = (1 if d is None else work.extents[d] for d in dims)
+        return found.nearest((rows, columns, math.prod(work.extents) / (rows * columns))).table
+
+
+#: Element types by bytes: bf16 takes as long as f16.
+_ELEMENTS = {1: ("i8",), 2: ("f16", "bf16"), 4: ("f32",), 8: ("f64",)}
+
+
+def _measured_json(m: Measured) -> dict[str, Any]:
+    def text(tile: Tile) -> str:
+        return "x".join(map(str, tile))
+
+    return {
+        "extents": m.table.extents,
+        "dense": float(f"{m.table.dense:.4g}"),
+        "sparsities": m.table.sparsities,
+        "rows": {text(t): [None if v is None else float(f"{v:.4g}") for v in row] for t, row in m.table.rows.items()},
+        "ways": {text(t): "".join(w[0] for w in ways) for t, ways in m.ways.items()},
+    }
+
+
+def _measured_from(data: Mapping[str, Any]) -> Measured:
+    rows = {_tile(k): tuple(v) for k, v in data["rows"].items()}
+    letters = {PACKED[0]: PACKED, IN_PLACE[0]: IN_PLACE}
+    ways = {_tile(k): tuple(letters[c] for c in v) for k, v in data["ways"].items()}
+    return Measured(LatencyTable(tuple(data["sparsities"]), rows, float(data["dense"]), tuple(data["extents"])), ways)
+
+
+def _tile(text: str) -> Tile:
+    return tuple(map(int, text.split("x")))
