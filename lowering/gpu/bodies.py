@@ -1,47 +1,76 @@
 """Dense tile bodies: what a block does with an lhs tile and an rhs tile in shared memory.
 
-Both bodies know nothing of sparsity. A body says how many threads it takes, how its tiles lie in
-shared memory, how to multiply them, and which places of the output tile a thread ends up holding.
+Bodies know nothing of sparsity. A body says how many threads it takes, how its tiles lie in shared memory, how to
+multiply them, and how the sums get back there, a slab of rows at a time, for the threads to write them out.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Protocol
 
-from pith._mlir import arith, ir, math, memref, nvgpu, vector
+from pith._mlir import arith, ir, math, memref, vector
 
 from .. import builder as b
 from ..builder import Index
-from .tiles import SharedTile, TileShape, remainder
+from .tiles import SharedTile, TileShape, tile_shape
 
 WARP = 32
+#: The tiles of one operand: values alone, or values and what says where they belong.
+Tiles = Sequence[SharedTile]
 
 
 class Body(Protocol):
-    """What the kernel generator asks of a body."""
+    """What the kernel generator asks of a body: an m x n x k tile product."""
+
+    @property
+    def m(self) -> int: ...
+
+    @property
+    def n(self) -> int: ...
+
+    @property
+    def k(self) -> int: ...
 
     @property
     def threads(self) -> int:
         """Threads of a block."""
         ...
 
-    def layout(self, element: ir.Type) -> tuple[TileShape, TileShape]:
-        """Shared tiles of lhs (m x k) and rhs (k x n)."""
+    @property
+    def registers(self) -> int:
+        """32-bit registers of one thread for accumulators and fragments."""
+        ...
+
+    def layout(self, lhs: ir.Type, rhs: ir.Type) -> tuple[list[TileShape], list[TileShape]]:
+        """Shared tiles of lhs and rhs of these element types."""
         ...
 
     def zeros(self) -> list[ir.Value]:
         """This thread's accumulators."""
         ...
 
-    def step(self, lhs: SharedTile, rhs: SharedTile, acc: list[ir.Value], thread: ir.Value) -> list[ir.Value]:
+    def step(self, lhs: Tiles, rhs: Tiles, acc: Sequence[ir.Value], thread: ir.Value) -> list[ir.Value]:
         """``acc + lhs @ rhs`` for one pair of tiles."""
         ...
 
-    def places(self, thread: ir.Value) -> tuple[list[Index], list[Index]]:
-        """Rows and columns of the output tile this thread holds (their whole product)."""
+    @property
+    def slabs(self) -> int:
+        """Parts the output tile is written back in; each is ``slab_rows`` of its rows."""
         ...
 
-    def value(self, acc: list[ir.Value], row: int, column: int) -> ir.Value:
-        """The f32 held for entry ``row`` of the rows and ``column`` of the columns of :meth:`places`."""
+    @property
+    def slab_rows(self) -> int: ...
+
+    def slab_shape(self) -> TileShape:
+        """A slab of sums in shared memory, ``("m", "n")``."""
+        ...
+
+    def deposit(self, acc: Sequence[ir.Value], slab: int, tile: SharedTile, thread: ir.Value) -> None:
+        """Store this thread's sums of a slab."""
+        ...
+
+    def slab_row(self, slab: int, row: Index) -> Index:
+        """Which row of the output tile is row ``row`` of a slab."""
         ...
 
 
@@ -49,126 +78,91 @@ class Body(Protocol):
 class FmaBody:
     """f32 fused multiply-adds: a 16 x 16 square of threads, each with (m/16) x (n/16) accumulators.
 
-    Thread t is (t // 16, t % 16); its rows and columns are 16 apart, so that neighbouring threads
-    read neighbouring words of the rhs tile and write neighbouring words of the output.
+    Thread t is (t // 16, t % 16). Operands are read in vectors: of 4 neighbours along k, or, where memory
+    is contiguous along the rows (columns) instead, of up to 4 neighbouring rows (columns).
+
+    Attributes:
+        m, n, k: the block's tile.
+        fast: the role along which lhs and rhs are contiguous.
     """
 
     m: int
     n: int
     k: int
+    fast: tuple[str, str] = ("k", "n")
     threads = 256
     side = 16
 
-    def layout(self, element: ir.Type) -> tuple[TileShape, TileShape]:
-        # One word of padding: the two thread rows of a warp then read different banks.
-        return (
-            TileShape(("m", "k"), (self.m, self.k), self.k + 1, element),
-            TileShape(("k", "n"), (self.k, self.n), self.n, element),
-        )
+    @property
+    def registers(self) -> int:
+        down, across = self.m // self.side, self.n // self.side
+        return down * across + 4 * (down + across)
+
+    def layout(self, lhs: ir.Type, rhs: ir.Type) -> tuple[list[TileShape], list[TileShape]]:
+        extents = {"m": self.m, "n": self.n, "k": self.k}
+        orders = [("k", role) if f == role else (role, "k") for role, f in zip("mn", self.fast)]
+        shapes = [tile_shape(order, (extents[order[0]], extents[order[1]]), lhs) for order in orders]
+        return [shapes[0]], [shapes[1]]
 
     def zeros(self) -> list[ir.Value]:
         zero = arith.constant(ir.F32Type.get(), 0.0)
         return [zero] * (self.m // self.side * (self.n // self.side))
 
-    def places(self, thread: ir.Value) -> tuple[list[Index], list[Index]]:
-        row, column = b.div(thread, self.side), remainder(thread, self.side)
-        return (
-            [b.add(row, i) for i in range(0, self.m, self.side)],
-            [b.add(column, j) for j in range(0, self.n, self.side)],
-        )
+    def step(self, lhs: Tiles, rhs: Tiles, acc: Sequence[ir.Value], thread: ir.Value) -> list[ir.Value]:
+        row, column = b.div(thread, self.side), b.mod(thread, self.side)
+        depth = min(4, self.k)
 
-    def step(self, lhs: SharedTile, rhs: SharedTile, acc: list[ir.Value], thread: ir.Value) -> list[ir.Value]:
-        rows, columns = self.places(thread)
+        def some(k0: Index, *inner: ir.Value) -> list[ir.Value]:
+            left = self._operand(lhs[0], "m", row, k0, depth)
+            right = self._operand(rhs[0], "n", column, k0, depth)
+            out = list(inner)
+            for x, y in zip(left, right):
+                out = [math.fma(p, q, out[i * len(y) + j]) for i, p in enumerate(x) for j, q in enumerate(y)]
+            return out
 
-        def one(k: Index, *inner: ir.Value) -> list[ir.Value]:
-            left = [memref.load(lhs.memory, [b.value(r), b.value(k)]) for r in rows]
-            right = [memref.load(rhs.memory, [b.value(k), b.value(c)]) for c in columns]
-            pairs = [(x, y) for x in left for y in right]
-            return [math.fma(x, y, old) for (x, y), old in zip(pairs, inner)]
+        return b.for_loop(0, self.k, some, list(acc), step=depth)
 
-        return b.for_loop(0, self.k, one, acc)
+    def _lanes(self, role: str, fast: str) -> int:
+        """Neighbouring rows (columns) of one thread."""
+        each = (self.m if role == "m" else self.n) // self.side
+        return 1 if fast == "k" else next(v for v in (4, 2, 1) if each % v == 0)
 
-    def value(self, acc: list[ir.Value], row: int, column: int) -> ir.Value:
-        return acc[row * (self.n // self.side) + column]
+    def _places(self, role: str, at: Index) -> list[Index]:
+        """Rows (columns) of the thread whose row (column) in the square is ``at``."""
+        lanes = self._lanes(role, self.fast["mn".index(role)])
+        extent = self.m if role == "m" else self.n
+        first = [b.add(b.mul(at, lanes), start) for start in range(0, extent, self.side * lanes)]
+        return [b.add(f, lane) for f in first for lane in range(lanes)]
 
-
-@dataclasses.dataclass(frozen=True)
-class MmaBody:
-    """f16 tensor cores, f32 accumulation: ``mma.sync.m16n8k16`` on fragments read by ``ldmatrix``.
-
-    ``warps`` = (down, across) split the tile evenly. Lane l of a warp holds, of every 16 x 8
-    fragment, rows l // 4 and l // 4 + 8 and columns 2 (l % 4) and 2 (l % 4) + 1.
-    Source: PTX ISA, "Matrix Fragments for mma.m16n8k16" and "ldmatrix".
-    """
-
-    m: int
-    n: int
-    k: int
-    warps: tuple[int, int]
+    def _operand(self, tile: SharedTile, role: str, at: Index, k0: Index, depth: int) -> list[list[ir.Value]]:
+        """For each of ``depth`` k from ``k0`` on, this thread's elements of one operand."""
+        places = self._places(role, at)
+        if tile.shape.roles[1] == "k":
+            vectors = [tile.load_vector(depth, p, k0) for p in places]
+            return [[vector.extract(v, [], [d]) for v in vectors] for d in range(depth)]
+        lanes = self._lanes(role, role)
+        out = []
+        for d in range(depth):
+            vectors = [tile.load_vector(lanes, b.add(k0, d), p) for p in places[::lanes]]
+            out.append([vector.extract(v, [], [lane]) for v in vectors for lane in range(lanes)])
+        return out
 
     @property
-    def threads(self) -> int:
-        return WARP * self.warps[0] * self.warps[1]
+    def slabs(self) -> int:
+        return self.m // self.side
 
     @property
-    def fragments(self) -> tuple[int, int]:
-        """Fragments of one warp: down, across."""
-        return self.m // 16 // self.warps[0], self.n // 8 // self.warps[1]
+    def slab_rows(self) -> int:
+        return self.side
 
-    def layout(self, element: ir.Type) -> tuple[TileShape, TileShape]:
-        # Eight halves (16 bytes) of padding: the eight rows of an ldmatrix then start in different
-        # banks, and every row stays 16-byte aligned as ldmatrix requires.
-        return (
-            TileShape(("m", "k"), (self.m, self.k), self.k + 8, element),
-            TileShape(("k", "n"), (self.k, self.n), self.n + 8, element),
-        )
+    def slab_shape(self) -> TileShape:
+        return TileShape(("m", "n"), (self.side, self.n), ir.F32Type.get(), self.n)
 
-    def zeros(self) -> list[ir.Value]:
-        type_ = ir.VectorType.get([2, 2], ir.F32Type.get())
-        zero = arith.constant(type_, ir.DenseElementsAttr.get_splat(type_, ir.FloatAttr.get_f32(0.0)))
-        down, across = self.fragments
-        return [zero] * (down * across)
+    def deposit(self, acc: Sequence[ir.Value], slab: int, tile: SharedTile, thread: ir.Value) -> None:
+        across = self.n // self.side
+        columns = self._places("n", b.mod(thread, self.side))
+        for value, column in zip(acc[slab * across : (slab + 1) * across], columns):
+            memref.store(value, tile.memory, [b.value(x) for x in (0, b.div(thread, self.side), column)])
 
-    def step(self, lhs: SharedTile, rhs: SharedTile, acc: list[ir.Value], thread: ir.Value) -> list[ir.Value]:
-        down, across = self.fragments
-        row0, column0 = self._corner(thread)
-        lane = remainder(thread, WARP)
-        for k in range(0, self.k, 16):
-            # Lanes 0-15 address the rows of the left half of a 16 x 16 fragment, 16-31 of the right half.
-            column = b.add(b.mul(b.div(lane, 16), 8), k)
-            row = b.add(row0, remainder(lane, 16))
-            left = [_ldmatrix(lhs, b.add(row, 16 * i), column, 4, False) for i in range(down)]
-            depth = b.add(remainder(lane, 16), k)
-            right = [_ldmatrix(rhs, depth, b.add(column0, 8 * j), 2, True) for j in range(across)]
-            pairs = [(x, y) for x in left for y in right]
-            acc = [nvgpu.mma_sync(old.type, x, y, old, [16, 8, 16]) for (x, y), old in zip(pairs, acc)]
-        return acc
-
-    def places(self, thread: ir.Value) -> tuple[list[Index], list[Index]]:
-        down, across = self.fragments
-        row0, column0 = self._corner(thread)
-        lane = remainder(thread, WARP)
-        row = b.add(row0, b.div(lane, 4))
-        column = b.add(column0, b.mul(remainder(lane, 4), 2))
-        return (
-            [b.add(row, 16 * i + 8 * half) for i in range(down) for half in (0, 1)],
-            [b.add(column, 8 * j + odd) for j in range(across) for odd in (0, 1)],
-        )
-
-    def value(self, acc: list[ir.Value], row: int, column: int) -> ir.Value:
-        fragment = acc[row // 2 * self.fragments[1] + column // 2]
-        return vector.extract(fragment, [], [row % 2, column % 2])
-
-    def _corner(self, thread: ir.Value) -> tuple[Index, Index]:
-        """Upper left place of this thread's warp."""
-        warp = b.div(thread, WARP)
-        down, across = self.warps
-        return (
-            b.mul(b.div(warp, across), self.m // down),
-            b.mul(remainder(warp, across), self.n // across),
-        )
-
-
-def _ldmatrix(tile: SharedTile, row: Index, column: Index, count: int, transpose: bool) -> ir.Value:
-    type_ = ir.VectorType.get([count, 2], ir.F16Type.get())
-    return nvgpu.ldmatrix(type_, tile.memory, [b.value(row), b.value(column)], transpose, count)
+    def slab_row(self, slab: int, row: Index) -> Index:
+        return self._places("m", row)[slab]

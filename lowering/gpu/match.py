@@ -1,7 +1,7 @@
 """Analysis: which product a linalg or ``pith.pit_tile`` op computes (IR -> :class:`Product`).
 
-The three iteration dimensions get roles: ``m`` (in lhs and out), ``n`` (in rhs and out) and ``k``
-(in lhs and rhs). Everything after this speaks in roles, so a transposed operand is not a case.
+The iteration dimensions get roles: ``m`` (in lhs and out), ``n`` (in rhs and out), ``k`` (in lhs and rhs), and batch
+roles ``b0, b1, ...`` for the rest. Everything after this speaks in roles, so a transposed operand is not a case.
 """
 
 import dataclasses
@@ -9,40 +9,58 @@ from collections.abc import Sequence
 
 from pith._mlir import ir, linalg
 from pith.dialect import tiling_of
+from pith.dialect.tiling import Tiling
 from pith.passes.core import pass_error
 
-_CASTS = ("arith.extf",)
+_CASTS = ("arith.extf", "arith.extsi")
 
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """A rank-2 operand and the role of each of its dimensions, e.g. ``("k", "n")``."""
+    """An operand and the role of each of its dimensions, e.g. ``("b0", "k", "n")``."""
 
     value: ir.Value
-    roles: tuple[str, str]
+    roles: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """A pattern that restricts a product.
+
+    Attributes:
+        pattern: the ``!pith.pattern`` value.
+        role: what its list, or each of its lists, runs along.
+        granularity: elements of a micro-tile along ``role``.
+        group: the role whose every block has a list of its own, or None for one list.
+        group_granularity: elements of such a block.
+        axis: which of the pattern's axes lies on ``role``.
+    """
+
+    pattern: ir.Value
+    role: str
+    granularity: int
+    group: str | None = None
+    group_granularity: int = 1
+    axis: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Product:
-    """``out[m, n] += lhs[m, k] * rhs[k, n]``, along one role possibly only where a pattern says.
+    """``out[b.., m, n] += lhs[b.., m, k] * rhs[b.., k, n]``, along some roles only where patterns say.
 
     Attributes:
         op: where it was found.
-        lhs, rhs, out: operands; ``out`` is the init.
-        pattern: the ``!pith.pattern`` value, or None.
-        axis: the role it lies on.
-        granularity: elements of one of its micro-tiles.
-        accumulate: True when tiles are added to the output atomically.
-        tile: requested extents per role; roles not in it use the target's default.
+        lhs, rhs, out: operands; ``out`` is the init. If its last dimension is m or n, that is n.
+        listings: the patterns.
+        accumulate: blocks add to the output atomically.
+        tile: requested extents per role; roles not in it are the planner's choice.
     """
 
     op: ir.OpView
     lhs: View
     rhs: View
     out: View
-    pattern: ir.Value | None = None
-    axis: str | None = None
-    granularity: int = 1
+    listings: tuple[Listing, ...] = ()
     accumulate: bool = False
     tile: dict[str, int] = dataclasses.field(default_factory=dict)
 
@@ -50,6 +68,24 @@ class Product:
     def views(self) -> tuple[View, View, View]:
         """The operands: lhs, rhs, out."""
         return (self.lhs, self.rhs, self.out)
+
+    @property
+    def batch(self) -> tuple[str, ...]:
+        """The batch roles, in the order of the output."""
+        return tuple(r for r in self.out.roles if r not in "mn")
+
+    def listing(self, role: str) -> Listing | None:
+        """The pattern whose lists run along ``role``."""
+        return next((x for x in self.listings if x.role == role), None)
+
+    def grouped(self, role: str) -> Listing | None:
+        """The pattern that has a list per block of ``role``."""
+        return next((x for x in self.listings if x.group == role), None)
+
+    @property
+    def writes_everything(self) -> bool:
+        """Every place of the output is written, once."""
+        return not self.accumulate and all(x.role == "k" for x in self.listings)
 
 
 def is_product(op: ir.OpView) -> bool:
@@ -60,7 +96,23 @@ def is_product(op: ir.OpView) -> bool:
 
 def match_product(op: ir.OpView) -> Product:
     """The :class:`Product` of ``op``; a diagnostic and :class:`pith.PassError` when it is none."""
-    return _match_pit(op) if op.operation.name == "pith.pit_tile" else _match_linalg(op)
+    product = _match_pit(op) if op.operation.name == "pith.pit_tile" else _match_linalg(op)
+    return _turned(product) if product.out.roles[-1] == "m" else product
+
+
+def _turned(p: Product) -> Product:
+    """The same product with m and n, and lhs and rhs, swapped: rows of the output are then written whole."""
+    other = {"m": "n", "n": "m"}
+
+    def view(v: View) -> View:
+        return View(v.value, tuple(other.get(r, r) for r in v.roles))
+
+    listings = tuple(
+        dataclasses.replace(x, role=other.get(x.role, x.role), group=other.get(x.group or "", x.group))
+        for x in p.listings
+    )
+    tile = {other.get(r, r): extent for r, extent in p.tile.items()}
+    return dataclasses.replace(p, lhs=view(p.rhs), rhs=view(p.lhs), out=view(p.out), listings=listings, tile=tile)
 
 
 def _match_linalg(op: ir.OpView) -> Product:
@@ -70,34 +122,56 @@ def _match_linalg(op: ir.OpView) -> Product:
     _check_body(op)
     dims = [_dims(op, ir.AffineMapAttr(m).value) for m in maps]
     roles = _roles(op, *dims)
-    lhs, rhs, out = (View(v, (roles[d[0]], roles[d[1]])) for v, d in zip(op.operands, dims))
+    lhs, rhs, out = (View(v, tuple(roles[d] for d in ds)) for v, ds in zip(op.operands, dims))
     return Product(op, lhs, rhs, out)
 
 
 def _match_pit(op: ir.OpView) -> Product:
     tiling = tiling_of(op)
-    if len(op.patterns) != 1:
-        pass_error(op, f"has no GPU lowering: expects one pattern, got {len(op.patterns)}")
     operands = [*op.inputs, op.init]
     if len(operands) != 3:
         pass_error(op, f"has no GPU lowering: expects two inputs and one init, got {len(operands) - 1} inputs")
-    if len(tiling.axes) != 1:
-        pass_error(op, f"has no GPU lowering: expects a pattern on one axis, got {len(tiling.axes)}")
     dims = [_dims(op, m) for m in tiling.maps]
     body = _body_product(op)
     roles = _roles_from_body(op, dims, body)
-    views = {view: View(operands[i], (roles[dims[i][0]], roles[dims[i][1]])) for i, view in body}
+    views = {view: View(operands[i], tuple(roles[d] for d in dims[i])) for i, view in body}
+    listings = tuple(_listing(op, tiling, roles, i) for i in range(len(op.patterns)))
     return Product(
         op,
         views["lhs"],
         views["rhs"],
         views["out"],
-        pattern=op.patterns[0],
-        axis=roles[tiling.axes[0]],
-        granularity=tiling.granularity[0],
-        accumulate=tiling.accumulate,
+        listings=listings,
+        accumulate=tiling.accumulate and any(_meets(x) for x in listings),
         tile={roles[d]: extent for d, extent in enumerate(tiling.tile) if extent},
     )
+
+
+def _listing(op: ir.OpView, tiling: Tiling, roles: dict[int, str], pattern: int) -> Listing:
+    """How pattern number ``pattern`` restricts the product."""
+    axes = list(tiling.pattern_axes[pattern])
+    on = [roles[tiling.axes[i]] for i in axes]
+    if len(axes) > 2:
+        pass_error(op, f"has no GPU lowering: expects patterns on one or two axes, got {len(axes)}")
+    if len(axes) == 1:
+        return Listing(op.patterns[pattern], on[0], tiling.granularity[axes[0]])
+    packed = tiling.packed_axes[pattern]
+    # The list runs along the packed axis; where nothing is packed, along the contracted one if there is one.
+    stream = axes.index(packed) if packed is not None else on.index("k") if "k" in on else len(on) - 1
+    other = 1 - stream
+    return Listing(
+        op.patterns[pattern],
+        on[stream],
+        tiling.granularity[axes[stream]],
+        on[other],
+        tiling.granularity[axes[other]],
+        stream,
+    )
+
+
+def _meets(listing: Listing) -> bool:
+    """Several blocks add to one place: lists per block of k name rows or columns."""
+    return listing.group == "k"
 
 
 def _body_product(op: ir.OpView) -> list[tuple[int, str]]:
@@ -118,7 +192,7 @@ def _body_product(op: ir.OpView) -> list[tuple[int, str]]:
     return found
 
 
-def _roles_from_body(op: ir.OpView, dims: Sequence[tuple[int, int]], body: list[tuple[int, str]]) -> dict[int, str]:
+def _roles_from_body(op: ir.OpView, dims: Sequence[tuple[int, ...]], body: list[tuple[int, str]]) -> dict[int, str]:
     product = _match_linalg(next(iter(op.regions[0].blocks[0].operations)))
     roles: dict[int, str] = {}
     for (i, _), view in zip(body, product.views):
@@ -130,18 +204,23 @@ def _roles_from_body(op: ir.OpView, dims: Sequence[tuple[int, int]], body: list[
     return roles
 
 
-def _dims(op: ir.OpView, map_: ir.AffineMap) -> tuple[int, int]:
-    dims = [e.position for e in map_.results if isinstance(e, ir.AffineDimExpr)]
-    if len(dims) != 2 or len(map_.results) != 2 or dims[0] == dims[1] or map_.n_dims != 3:
-        pass_error(op, f"has no GPU lowering: expects rank-2 operands over (m, n, k), got the map {map_}")
-    return dims[0], dims[1]
+def _dims(op: ir.OpView, map_: ir.AffineMap) -> tuple[int, ...]:
+    dims = tuple(e.position for e in map_.results if isinstance(e, ir.AffineDimExpr))
+    if len(dims) != len(map_.results) or len(set(dims)) != len(dims):
+        pass_error(op, f"has no GPU lowering: expects operands indexed by different dimensions, got the map {map_}")
+    return dims
 
 
-def _roles(op: ir.OpView, a: tuple[int, int], b: tuple[int, int], c: tuple[int, int]) -> dict[int, str]:
-    m, n, k = set(a) & set(c), set(b) & set(c), set(a) & set(b)
-    if not len(m) == len(n) == len(k) == 1 or len(m | n | k) != 3:
+def _roles(op: ir.OpView, a: Sequence[int], b: Sequence[int], c: Sequence[int]) -> dict[int, str]:
+    """Roles by where a dimension occurs; of several rows (columns) the one that is last in the output is m (n)."""
+    rows = [d for d in c if d in a and d not in b]
+    columns = [d for d in c if d in b and d not in a]
+    depth = [d for d in a if d in b and d not in c]
+    if not rows or not columns or len(depth) != 1 or not set(a) | set(b) == set(c) | set(depth):
         pass_error(op, "has no GPU lowering: expects out[m, n] += lhs[m, k] * rhs[k, n] up to transposition")
-    return {m.pop(): "m", n.pop(): "n", k.pop(): "k"}
+    roles = {rows[-1]: "m", columns[-1]: "n", depth[0]: "k"}
+    others = [d for d in c if d not in roles]
+    return {**roles, **{d: f"b{i}" for i, d in enumerate(others)}}
 
 
 def _check_body(op: ir.OpView) -> None:
@@ -150,13 +229,13 @@ def _check_body(op: ir.OpView) -> None:
     a, b, out = block.arguments
     ops = list(block.operations)
     result = _definition(ops[-1].operands[0])
-    terms = list(result.operands) if result is not None and result.name == "arith.addf" else []
-    products = [p for p in map(_definition, terms) if p is not None and p.name == "arith.mulf"]
+    terms = list(result.operands) if result is not None and result.name in ("arith.addf", "arith.addi") else []
+    products = [p for p in map(_definition, terms) if p is not None and p.name in ("arith.mulf", "arith.muli")]
     if len(products) == 1 and out in terms:
         factors = [_uncast(v) for v in products[0].operands]
         if factors in ([a, b], [b, a]):
             return
-    pass_error(op, "has no GPU lowering: expects the body out + lhs * rhs on floats")
+    pass_error(op, "has no GPU lowering: expects the body out + lhs * rhs")
 
 
 def _definition(value: ir.Value) -> ir.Operation | None:

@@ -1,4 +1,4 @@
-"""Decide how a product runs on a GPU: body, tile, threads and shared memory, or why it cannot."""
+"""Decide how a product runs on a GPU: body, tile, stages, threads and shared memory, or why it cannot."""
 
 import dataclasses
 from typing import NoReturn
@@ -8,12 +8,18 @@ from pith.dialect import encoding_of, shape_of
 from pith.passes.core import pass_error
 
 from ..targets import GpuTarget
-from .bodies import Body, FmaBody, MmaBody
+from .bodies import Body, FmaBody
+from .encoded import unsupported_level
 from .match import Product, View
-from .staging import unsupported_level
+from .menu import FMA_MENU, MMA_MENU, PROCESSORS, TileChoice, best
+from .mma import MmaBody
+from .pipeline import pipeline_bytes
+from .tiles import micro_tiles
 
 #: Accumulators (32-bit registers) one thread may hold; 255 is the hardware's limit for everything.
 MAX_ACCUMULATORS = 128
+#: Stages when nobody asked for a number.
+MAX_STAGES, MIN_STAGES = 4, 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,51 +27,51 @@ class Plan:
     """How one product runs.
 
     Attributes:
-        tile: extents of the block's tile per role.
         body: the dense tile body.
+        stages: copies of its shared tiles.
+        steps: positions a block owns per role, batch roles included.
+        extents: places of a block's tile per role; more than the step where a group is smaller than a tile.
         shared_bytes: dynamic shared memory of a block.
     """
 
-    tile: dict[str, int]
     body: Body
+    stages: int
+    steps: dict[str, int]
+    extents: dict[str, int]
     shared_bytes: int
 
 
 def plan_product(product: Product, target: GpuTarget) -> Plan:
     """The :class:`Plan` of ``product``; a diagnostic and :class:`pith.PassError` when there is none."""
     check_storage(product)
-    lhs, rhs, out = (v.value.type.element_type for v in product.views)
-    if lhs != rhs or not isinstance(lhs, (ir.F32Type, ir.F16Type)):
-        _refuse(product, f"expects both inputs f32 or both f16, got {lhs} and {rhs}")
-    half = isinstance(lhs, ir.F16Type)
-    if not isinstance(out, ir.F32Type) and not (half and isinstance(out, ir.F16Type)):
-        _refuse(product, f"expects an f32 output{' or f16' if half else ''}, got {out}")
-    if product.accumulate and not isinstance(out, ir.F32Type):
-        _refuse(product, f"accumulates with atomic adds and expects an f32 output, got {out}")
-    default = dict(zip("mnk", target.tile_f16 if half else target.tile_f32))
-    tile = {**default, **product.tile}
-    body = _mma_body(product, tile) if half else _fma_body(product, tile)
-    shared = sum(shape.nbytes for shape in body.layout(lhs))
-    if shared > target.max_shared_bytes:
-        _refuse(product, f"needs {shared} bytes of shared memory, {target.chip} has {target.max_shared_bytes}")
-    return Plan(tile, body, shared)
+    kind = _kind(product, target)
+    width = product.lhs.value.type.element_type.width // 8
+    choice = best(FMA_MENU if kind == "fma" else MMA_MENU, _sizes(product, width), PROCESSORS[target.chip])
+    steps = {"m": choice.m, "n": choice.n, "k": choice.k_bytes // width, **product.tile}
+    steps |= {role: 1 for role in product.batch}
+    extents = {role: _extent(product, role, step, kind) for role, step in steps.items()}
+    if (extents["m"], extents["n"], extents["k"] * width) != (choice.m, choice.n, choice.k_bytes):
+        choice = None
+    body = _body(product, kind, extents, choice)
+    stages, shared = _stages(product, body, choice, target)
+    return Plan(body, stages, steps, extents, shared)
 
 
 def check_storage(product: Product) -> None:
     """Refuse formats that the loaders cannot read (the verifier keeps patterns off encoded operands)."""
     if encoding_of(product.out.value.type) is not None:
-        _refuse(product, "expects a dense output")
+        refuse(product, "expects a dense output")
     for view in (product.lhs, product.rhs):
         fmt = encoding_of(view.value.type)
         if fmt is None:
             continue
         level = unsupported_level(fmt)
         if level:
-            _refuse(product, f"expects formats of dense and nm levels, got level {level}")
+            refuse(product, f"expects formats of dense and nm levels, got level {level}")
         if fmt.may_overhang(shape_of(view.value.type)):
-            _refuse(product, f"expects a shape that the padded format divides, got {view.value.type}")
+            refuse(product, f"expects a shape that the padded format divides, got {view.value.type}")
     if all(_hides_depth(view) for view in (product.lhs, product.rhs)):
-        _refuse(product, "expects a dense operand or a static size along the contracted dimension")
+        refuse(product, "expects a dense operand or a static size along the contracted dimension")
 
 
 def _hides_depth(view: View) -> bool:
@@ -74,27 +80,107 @@ def _hides_depth(view: View) -> bool:
     return encoding_of(type_) is not None and shape_of(type_)[view.roles.index("k")] < 0
 
 
-def _fma_body(product: Product, tile: dict[str, int]) -> FmaBody:
-    m, n, k = (tile[r] for r in "mnk")
-    if m % 16 or n % 16:
-        _refuse(product, f"expects tile sizes m and n to be multiples of 16 for f32, got {m} and {n}")
-    _check_accumulators(product, m * n // 256)
-    return FmaBody(m, n, k)
+def _kind(product: Product, target: GpuTarget) -> str:
+    """``fma``, ``tf32``, ``half`` or ``int8``."""
+    lhs, rhs, out = (v.value.type.element_type for v in product.views)
+    floats = (ir.F32Type, ir.F16Type, ir.BF16Type)
+    if lhs == rhs and isinstance(lhs, floats):
+        if not isinstance(out, floats):
+            refuse(product, f"expects an f32, f16 or bf16 output, got {out}")
+        if product.accumulate and not isinstance(out, ir.F32Type):
+            refuse(product, f"accumulates with atomic adds and expects an f32 output, got {out}")
+        if not isinstance(lhs, ir.F32Type):
+            return "half"
+        return "tf32" if target.tf32 else "fma"
+    if lhs == rhs and isinstance(lhs, ir.IntegerType) and lhs.width == 8:
+        if not (isinstance(out, ir.IntegerType) and out.width == 32):
+            refuse(product, f"expects an i32 output, got {out}")
+        return "int8"
+    return refuse(product, f"expects both inputs f32, f16, bf16 or i8, got {lhs} and {rhs}")
 
 
-def _mma_body(product: Product, tile: dict[str, int]) -> MmaBody:
-    m, n, k = (tile[r] for r in "mnk")
-    if m % 16 or n % 8 or k % 16:
-        _refuse(product, f"expects tile sizes (m, n, k) to be multiples of (16, 8, 16) for f16, got ({m}, {n}, {k})")
-    warps = (1 if m % 32 else 2, 1 if n % 16 else 2)
+def _sizes(product: Product, width: int) -> tuple[int, int, int, int]:
+    """(batch, m, n, bytes of k), -1 for what only run time knows."""
+    known: dict[str, int] = {}
+    for view in product.views:
+        for role, size in zip(view.roles, shape_of(view.value.type)):
+            known[role] = max(size, known.get(role, -1))
+    batch = 1
+    for role in product.batch:
+        batch *= max(known[role], 1)
+    return batch, known["m"], known["n"], known["k"] * width if known["k"] >= 0 else -1
+
+
+#: Multiples that the bodies' tiles are of, per role.
+_MULTIPLES = {
+    "fma": {"m": 16, "n": 16, "k": 4},
+    "tf32": {"m": 16, "n": 8, "k": 8},
+    "half": {"m": 16, "n": 8, "k": 16},
+    "int8": {"m": 16, "n": 8, "k": 32},
+}
+
+
+def _extent(product: Product, role: str, step: int, kind: str) -> int:
+    """Places of a tile that a block owns ``step`` positions of."""
+    multiple = _MULTIPLES[kind].get(role, 1)
+    if step % multiple == 0:
+        return step
+    if product.grouped(role) is None:
+        element = product.lhs.value.type.element_type
+        refuse(product, f"expects tile size {role} to be a multiple of {multiple} for {element}, got {step}")
+    return -(-step // multiple) * multiple
+
+
+def _body(product: Product, kind: str, extents: dict[str, int], choice: TileChoice | None) -> Body:
+    m, n, k = (extents[r] for r in "mnk")
+    fast = (_fast(product.lhs, "m"), _fast(product.rhs, "n"))
+    if kind == "fma":
+        _check_accumulators(product, m * n // 256)
+        return FmaBody(m, n, k, fast)
+    warps = choice.warps if choice else _warps(m, n)
     _check_accumulators(product, m * n // (32 * warps[0] * warps[1]))
-    return MmaBody(m, n, k, warps)
+    return MmaBody(m, n, k, warps, fast, {"half": 2, "tf32": 4, "int8": 1}[kind])
+
+
+def _fast(view: View, role: str) -> str:
+    """The role along which an operand's tile should be contiguous."""
+    return role if encoding_of(view.value.type) is None and view.roles[-1] == role else "k"
+
+
+def _warps(m: int, n: int) -> tuple[int, int]:
+    """How 8 warps at most split a tile nobody chose warps for: 4 if that leaves enough to do, square parts."""
+    splits = [(d, a) for d in (1, 2, 4, 8) for a in (1, 2, 4, 8) if m % (16 * d) == 0 and n % (8 * a) == 0]
+    wanted = 8 if m * n >= 128 * 128 else 4
+    most = max(d * a for d, a in splits if d * a <= wanted)
+    return min((s for s in splits if s[0] * s[1] == most), key=lambda s: m // s[0] + n // s[1])
 
 
 def _check_accumulators(product: Product, count: int) -> None:
     if count > MAX_ACCUMULATORS:
-        _refuse(product, f"expects at most {MAX_ACCUMULATORS} accumulators per thread, its tile needs {count}")
+        refuse(product, f"expects at most {MAX_ACCUMULATORS} accumulators per thread, its tile needs {count}")
 
 
-def _refuse(product: Product, message: str) -> NoReturn:
+def _stages(product: Product, body: Body, choice: TileChoice | None, target: GpuTarget) -> tuple[int, int]:
+    """(stages, bytes of shared memory): as many stages as leave room for a second block, two at least."""
+    shapes = [
+        s for group in body.layout(*(v.value.type.element_type for v in (product.lhs, product.rhs))) for s in group
+    ]
+    listing = product.listing("k")
+    entries = micro_tiles(body.k, listing.granularity) if listing else 0
+    most = choice.stages if choice else MAX_STAGES
+
+    def shared(stages: int) -> int:
+        return max(pipeline_bytes(shapes, stages, entries), body.slab_shape().nbytes)
+
+    wanted = [s for s in range(most, MIN_STAGES - 1, -1) if shared(s) <= target.max_shared_bytes // 2]
+    stages = max(wanted, default=MIN_STAGES)
+    if choice is not None and shared(most) <= target.max_shared_bytes:
+        stages = most
+    if shared(stages) > target.max_shared_bytes:
+        refuse(product, f"needs {shared(stages)} bytes of shared memory, {target.chip} has {target.max_shared_bytes}")
+    return stages, shared(stages)
+
+
+def refuse(product: Product, message: str) -> NoReturn:
+    """A diagnostic at the product's op."""
     pass_error(product.op, f"has no GPU lowering: {message}")

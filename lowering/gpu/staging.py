@@ -1,20 +1,25 @@
-"""Fill a tile in shared memory from a tensor: dense, gathered through a pattern, or expanded from a format.
+"""Fill tiles in shared memory from an operand: the protocol, and the source that reads dense memory.
 
-All threads of a block take part: thread ``t`` of ``T`` handles entries ``t, t + T, t + 2T, ...``.
-What lies outside of the tensor or is not stored is zero, so bodies need no masks.
+A source brings one operand's part of a block's tile into shared memory, once per step along k. All threads of a
+block take part. What lies outside of the tensor, or is not present, is zero, so bodies need no masks.
 """
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
-from pith._mlir import arith, ir, memref
-from pith.formats import Format
+from pith._mlir import arith, ir, memref, nvgpu, vector
 
 from .. import builder as b
-from .. import levels
 from ..builder import Index
-from .tiles import Axis, SharedTile, is_below, remainder
+from .layout import CHUNK_BYTES
+from .tiles import Axis, PatternAxis, SharedTile, TileShape, all_of, is_below, pick
+
+#: Finishes a fill: stores to shared memory what was loaded into registers.
+Finish = Callable[[], None]
+#: Role -> (element, whether it exists; None: it does).
+Where = dict[str, tuple[Index, ir.Value | None]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,128 +29,220 @@ class Threads:
     count: int
     number: ir.Value
 
-    def share(self, entries: int, body) -> None:
-        """Run ``body(i)`` for this thread's share of ``range(entries)``."""
-        b.for_loop(self.number, entries, lambda i: body(i), step=self.count)
+    def share(self, entries: int, body: Callable[[Index], None]) -> None:
+        """Run ``body(i)`` for this thread's share of ``range(entries)``, one after the other."""
+        if entries == self.count:
+            body(self.number)
+        else:
+            b.for_loop(self.number, entries, lambda i: body(i), step=self.count)
+
+    def unrolled(self, entries: int) -> list[tuple[Index, ir.Value | None]]:
+        """This thread's share of ``range(entries)``: each i (0 where it is none), and whether it is one (None: yes)."""
+        out: list[tuple[Index, ir.Value | None]] = []
+        for first in range(0, entries, self.count):
+            i = b.add(self.number, first)
+            taken = None if first + self.count <= entries else is_below(i, entries)
+            out.append((pick(taken, i, 0), taken))
+        return out
+
+
+@dataclasses.dataclass(frozen=True)
+class Filler:
+    """Fills the tiles of one operand, step by step.
+
+    Attributes:
+        fill: ``fill(tiles, k)`` begins to fill the tiles with what lies at ``k``, the axis of k at one step. What is
+            left to do once the body has run on other tiles is what it returns.
+        asynchronous: fills are ``nvgpu.device_async_copy``s, which the caller commits and waits for; they only run for
+            steps that exist. Others load when they begin and store in their :data:`Finish`, and run for steps behind
+            the last one too, where they read nothing and store zeros.
+        needs_clearing: tiles must be zero, and a barrier passed, before a fill begins.
+    """
+
+    fill: Callable[[Sequence[SharedTile], Axis], Finish | None]
+    asynchronous: bool
+    needs_clearing: bool = False
+
+
+class Source(Protocol):
+    """Where an operand's tiles come from."""
+
+    def prepare(self, shapes: Sequence[TileShape], axes: Mapping[str, Axis], threads: Threads) -> Filler:
+        """Compute what all steps share; ``axes["k"]`` is at no step yet."""
+        ...
+
+
+def clear(tile: SharedTile, threads: Threads) -> None:
+    """Zero a tile, 16 bytes at a time."""
+    shape = tile.shape
+    zero = vector.broadcast(ir.VectorType.get([shape.chunk], shape.element), b.zero_of(shape.element))
+    chunks = shape.pitch // shape.chunk
+
+    def one(i: Index) -> None:
+        where = [tile.copy, b.div(i, chunks), b.mul(b.mod(i, chunks), shape.chunk)]
+        vector.store(zero, tile.memory, [b.value(x) for x in where])
+
+    threads.share(shape.extents[0] * chunks, one)
+
+
+def async_copy(
+    tile: SharedTile, row: Index, column: Index, source: ir.Value, at: Sequence[ir.Value], elements: int, present: Index
+) -> None:
+    """``cp.async`` of ``elements`` neighbours, of which the first ``present`` are read and the others are zero."""
+    some = None if isinstance(present, int) and present == elements else b.value(present)
+    # Past L1: a block reads every byte once. Only whole chunks can.
+    bypass = True if elements * tile.shape.width == CHUNK_BYTES else None
+    nvgpu.device_async_copy(
+        tile.memory, tile.at(row, column), source, list(at), elements, src_elements=some, bypass_l1=bypass
+    )
+
+
+def stage_list(axis: PatternAxis, tile: SharedTile, threads: Threads) -> None:
+    """Copy the coordinates of an axis's tile into row 0 of ``tile``, asynchronously."""
+    first = b.div(axis.base, axis.granularity)
+
+    def one(i: Index) -> None:
+        micro = b.add(first, i)
+        listed = is_below(micro, axis.count)
+        source = [b.value(axis.place_of(micro, listed))]
+        async_copy(tile, 0, i, axis.entries, source, 1, pick(listed, 1, 0))
+
+    for i, taken in threads.unrolled(axis.micro_tiles):
+        b.only_if(taken, lambda i=i: one(i))
 
 
 @dataclasses.dataclass(frozen=True)
 class DenseSource:
-    """A row-major matrix ``buffer`` whose dimensions have ``roles``."""
+    """Row-major memory ``buffer`` whose dimensions have ``roles``; an axis that follows a pattern makes it a gather.
 
-    buffer: ir.Value
-    roles: tuple[str, str]
-
-    needs_clearing = False
-
-    def fill(self, tile: SharedTile, axes: Mapping[str, Axis], threads: Threads) -> None:
-        """Copy, places past the end as zeros; neighbouring threads read neighbouring elements."""
-        fast, slow = self.roles[1], self.roles[0]
-        extent = dict(zip(tile.roles, tile.extents))
-
-        def one(i: Index) -> None:
-            place = {slow: b.div(i, extent[fast]), fast: remainder(i, extent[fast])}
-            where = {role: axes[role].at(place[role]) for role in self.roles}
-            exists = arith.andi(*(where[role][1] for role in self.roles))
-            element = self.buffer.type.element_type
-            loaded = b.if_else(
-                exists,
-                lambda: [memref.load(self.buffer, [b.value(where[role][0]) for role in self.roles])],
-                lambda: [b.zero_of(element)],
-                [element],
-            )
-            tile.store(loaded[0], *(place[role] for role in tile.roles))
-
-        threads.share(math.prod(tile.extents), one)
-
-
-@dataclasses.dataclass(frozen=True)
-class EncodedSource:
-    """A matrix stored in a static format (dense and ``nm`` levels, any depth): load sparse, compute dense.
-
-    The tile is cleared, then every stored entry whose coordinates fall into it is scattered to its
-    place. Only the outermost digit of each dimension is windowed to the tile; when the tile is a
-    multiple of the format's groups each value is read exactly once, from consecutive addresses.
+    Rows go to shared memory 16 bytes at a time where the tile's fast role is that of the memory, consecutive elements
+    follow each other, and every row of the memory starts at a multiple of 16 bytes. Where only run time
+    knows about rows, the kernel holds both ways and a branch all threads take alike. Otherwise elements go one at a
+    time: asynchronously if they have 4 bytes, else through registers.
     """
 
-    storage: levels.Storage
-    roles: tuple[str, str]
+    buffer: ir.Value
+    roles: tuple[str, ...]
 
-    needs_clearing = True
+    def prepare(self, shapes: Sequence[TileShape], axes: Mapping[str, Axis], threads: Threads) -> Filler:
+        (shape,) = shapes
+        words = shape.width == 4
+        if not self._has_chunks(shape, axes[shape.roles[1]]):
+            return Filler(_Elements(self, shape, axes, threads).fill, words)
+        chunks = _Chunks(self, shape, axes, threads)
+        last = len(self.roles) - 1
+        if not self.buffer.type.is_dynamic_dim(last):
+            return Filler(chunks.fill, True)
+        rest = b.value(b.mod(b.dim_size(self.buffer, last), shape.chunk))
+        aligned = arith.cmpi(arith.CmpIPredicate.eq, rest, b.value(0))
+        elements = _Elements(self, shape, axes, threads)
 
-    def clear(self, tile: SharedTile, threads: Threads) -> None:
-        """Zero the tile; the caller puts a barrier between this and :meth:`fill`."""
-        zero = b.zero_of(tile.memory.type.element_type)
-        columns = tile.extents[1]
-        threads.share(math.prod(tile.extents), lambda i: tile.store(zero, b.div(i, columns), remainder(i, columns)))
+        def fill(tiles: Sequence[SharedTile], k: Axis) -> None:
+            b.if_else(aligned, lambda: chunks.fill(tiles, k), lambda: _at_once(elements.fill(tiles, k)))
 
-    def fill(self, tile: SharedTile, axes: Mapping[str, Axis], threads: Threads) -> None:
-        """Scatter the stored entries of the tile's window."""
-        fmt = self.storage.format
-        slots = [self._slots(level, axes) for level in range(len(fmt.levels))]
+        return Filler(fill, True)
 
-        def one(i: Index) -> None:
-            digits = _digits(i, slots)
-            for level, expr in enumerate(fmt.exprs):
-                if not expr.mod:
-                    digits[level] = b.add(digits[level], b.div(axes[self.roles[expr.dim]].base, expr.div))
-            inside = [
-                is_below(digits[level], self.storage.level_sizes[level])
-                for level, expr in enumerate(fmt.exprs)
-                if not expr.mod
-            ]
-            b.if_else(_all(inside), lambda: self._scatter(tile, axes, digits))
+    def _has_chunks(self, shape: TileShape, fast: Axis) -> bool:
+        """Chunks of a tile's row are neighbours in memory, unless run time finds rows that are not aligned."""
+        if self.roles[-1] != shape.roles[1] or shape.extents[1] % shape.chunk:
+            return False
+        last = len(self.roles) - 1
+        ends = 0 if self.buffer.type.is_dynamic_dim(last) else self.buffer.type.get_dim_size(last)
+        return ends % shape.chunk == 0 and (fast.run is None or fast.run % shape.chunk == 0)
 
-        threads.share(math.prod(slots), one)
-
-    def _slots(self, level: int, axes: Mapping[str, Axis]) -> int:
-        """Entries of ``level`` below one parent that can fall into a tile."""
-        expr, kind = self.storage.format.exprs[level], self.storage.format.levels[level]
-        if expr.mod:
-            return kind.g if kind.kind == "nm" else expr.mod
-        extent = axes[self.roles[expr.dim]].extent
-        if extent % expr.div == 0:
-            return extent // expr.div
-        return 1 if expr.div % extent == 0 else extent // expr.div + 2
-
-    def _scatter(self, tile: SharedTile, axes: Mapping[str, Axis], digits: list[Index]) -> None:
-        cursor = levels.start(self.storage.format)
-        for digit in digits:
-            cursor = _descend(self.storage, cursor, digit)
-        place = {role: b.sub(cursor.coords[d], axes[role].base) for d, role in enumerate(self.roles)}
-        within = [is_below(place[role], extent) for role, extent in zip(tile.roles, tile.extents)]
-
-        def store() -> None:
-            tile.store(levels.load_value(self.storage, cursor.position), *(place[role] for role in tile.roles))
-
-        b.if_else(_all(within), store)
+    def address(self, where: Where) -> tuple[list[ir.Value], ir.Value | None]:
+        """(indices, whether the element exists); indices are 0, which is in every tensor read, where it does not."""
+        exists = all_of(*(where[role][1] for role in self.roles))
+        return [b.value(pick(exists, where[role][0], 0)) for role in self.roles], exists
 
 
-def _descend(storage: levels.Storage, cursor: levels.Cursor, digit: Index) -> levels.Cursor:
-    level = storage.format.levels[cursor.level]
-    if level.is_dense:
-        size = storage.level_sizes[cursor.level]
-        return levels.descend(storage, cursor, b.add(b.mul(cursor.position, size), digit), digit)
-    position = b.add(b.mul(cursor.position, level.g), digit)
-    return levels.descend(storage, cursor, position, levels.load_coordinate(storage, cursor.level, position))
+def _at_once(finish: Finish | None) -> None:
+    if finish is not None:
+        finish()
 
 
-def _digits(i: Index, radices: list[int]) -> list[Index]:
-    """Mixed-radix digits of ``i``, most significant first."""
-    out: list[Index] = []
-    for radix in reversed(radices):
-        out.append(remainder(i, radix))
-        i = b.div(i, radix)
-    return out[::-1]
+class _Places:
+    """This thread's share of a tile, in runs of ``width`` places along a row.
+
+    Elements along the role that is not k do not change from step to step: they are found once.
+    """
+
+    def __init__(
+        self, source: DenseSource, shape: TileShape, axes: Mapping[str, Axis], threads: Threads, width: int, run: int
+    ):
+        self.source, self.shape, self.width, self.run = source, shape, width, run
+        rows, columns = shape.extents[0], shape.extents[1] // width
+        # Neighbouring threads read neighbours in memory, which are rows of the tile when it is a transpose.
+        across = source.roles[-1] != shape.roles[0]
+        self.places: list[tuple[Index, Index, ir.Value | None]] = []
+        for i, taken in threads.unrolled(rows * columns):
+            row, column = (b.div(i, columns), b.mod(i, columns)) if across else (b.mod(i, rows), b.div(i, rows))
+            self.places.append((row, b.mul(column, width), taken))
+        self.fixed: Where = {role: axes[role].at(0) for role in source.roles if role not in shape.roles}
+        self.held = [
+            {r: self._along(axes[r], r, row, column) for r in shape.roles if r != "k"} for row, column, _ in self.places
+        ]
+
+    def _along(self, axis: Axis, role: str, row: Index, column: Index) -> list[tuple[Index, ir.Value | None]]:
+        """Elements along one role: of the row, or of the places of a run that are looked up one by one."""
+        if role == self.shape.roles[0]:
+            return [axis.at(row)] * self.run
+        return [axis.at(b.add(column, e)) for e in range(self.run)]
+
+    def visit(self, k: Axis) -> list[tuple[Index, Index, ir.Value | None, list[Where]]]:
+        """(row, column, whether it is a place, element per role and place) for each run of this thread."""
+        out = []
+        for (row, column, taken), held in zip(self.places, self.held):
+            along = {**held, "k": self._along(k, "k", row, column)} if "k" in self.shape.roles else held
+            wheres = [{**self.fixed, **{r: places[e] for r, places in along.items()}} for e in range(self.run)]
+            out.append((row, column, taken, wheres))
+        return out
 
 
-def _all(conditions: list[ir.Value]) -> ir.Value:
-    first, *rest = conditions
-    for condition in rest:
-        first = arith.andi(first, condition)
-    return first
+class _Chunks(_Places):
+    """Asynchronous copies of 16 bytes; as rows of memory are whole chunks, a chunk exists or does not."""
+
+    def __init__(self, source: DenseSource, shape: TileShape, axes: Mapping[str, Axis], threads: Threads):
+        super().__init__(source, shape, axes, threads, shape.chunk, 1)
+
+    def fill(self, tiles: Sequence[SharedTile], k: Axis) -> None:
+        for row, column, taken, (where,) in self.visit(k):
+            b.only_if(taken, lambda r=row, c=column, w=where: self._copy(tiles[0], r, c, w))
+
+    def _copy(self, tile: SharedTile, row: Index, column: Index, where: Where) -> None:
+        at, exists = self.source.address(where)
+        async_copy(tile, row, column, self.source.buffer, at, self.width, pick(exists, self.width, 0))
 
 
-def unsupported_level(fmt: Format) -> str | None:
-    """The first level of ``fmt`` that the GPU lowering cannot expand, or None."""
-    return next((str(level) for level in fmt.levels if not level.is_static or level.kind == "band"), None)
+class _Elements(_Places):
+    """One element at a time: any order, any alignment."""
+
+    def __init__(self, source: DenseSource, shape: TileShape, axes: Mapping[str, Axis], threads: Threads):
+        width = math.gcd(shape.chunk, shape.extents[1])
+        super().__init__(source, shape, axes, threads, width, width)
+
+    def fill(self, tiles: Sequence[SharedTile], k: Axis) -> Finish | None:
+        (tile,) = tiles
+        visited = self.visit(k)
+        if self.shape.width == 4:
+            for row, column, taken, wheres in visited:
+                b.only_if(taken, lambda r=row, c=column, w=wheres: self._copy(tile, r, c, w))
+            return None
+        loaded = [(row, column, taken, [self._load(w) for w in wheres]) for row, column, taken, wheres in visited]
+
+        def finish() -> None:
+            for row, column, taken, values in loaded:
+                run = vector.from_elements(ir.VectorType.get([len(values)], self.shape.element), values)
+                b.only_if(taken, lambda v=run, r=row, c=column: tile.store_vector(v, r, c))
+
+        return finish
+
+    def _copy(self, tile: SharedTile, row: Index, column: Index, wheres: list[Where]) -> None:
+        for e, where in enumerate(wheres):
+            at, exists = self.source.address(where)
+            async_copy(tile, row, b.add(column, e), self.source.buffer, at, 1, pick(exists, 1, 0))
+
+    def _load(self, where: Where) -> ir.Value:
+        at, exists = self.source.address(where)
+        value = memref.load(self.source.buffer, at)
+        return value if exists is None else arith.select(exists, value, b.zero_of(value.type))

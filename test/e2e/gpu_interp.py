@@ -34,6 +34,8 @@ class Thread:
     ids: dict
     shared: np.ndarray
     everyone: np.ndarray
+    copies: list = dataclasses.field(default_factory=list)
+    groups: list = dataclasses.field(default_factory=list)
 
 
 class Kernel:
@@ -81,7 +83,10 @@ def _run(block, state, mask):
         else:
             values = [state.slots[i] for i in data["in"]]
             result = handler(data, state, mask, *values)
-            if data["out"]:
+            if len(data["out"]) > 1:
+                for slot, value in zip(data["out"], result):
+                    state.slots[slot] = value
+            elif data["out"]:
                 state.slots[data["out"][0]] = result
 
 

@@ -1,0 +1,159 @@
+"""The loop over k: shared tiles are filled some steps ahead of the body that multiplies them.
+
+With S stages there are S copies of every tile. Step t begins when this thread's part of its tiles has landed, passes
+the one barrier (then everyone's has, and everyone is done with step t - 1), begins to fill the copy of step t - 1 with
+what step t + S - 1 needs, and multiplies::
+
+    for t in range(S - 1): fill(t); commit
+    wait until at most S - 2 groups are under way
+    for t in range(steps):
+      barrier
+      [clear the copy; barrier]                          for sources that scatter
+      fill(t + S - 1); commit
+      acc = body(copy t mod S, acc)
+      store what was loaded into registers               for sources that cannot copy asynchronously
+      wait until at most S - 2 groups are under way
+
+Where k follows a pattern, the coordinates of a tile are staged in shared memory by the same copies, S - 1 steps before
+the tile that they name.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from pith._mlir import gpu, ir, nvgpu
+
+from .. import builder as b
+from ..builder import Index
+from .bodies import Body
+from .staging import Finish, Source, Threads, clear, stage_list
+from .tiles import Axis, PatternAxis, SharedMemory, TileShape, is_below, pick, tile_shape
+
+
+@dataclasses.dataclass(frozen=True)
+class Operand:
+    """A source and the tiles it fills."""
+
+    source: Source
+    shapes: Sequence[TileShape]
+
+
+def list_shape(axis: PatternAxis) -> TileShape:
+    """The shared tile of the coordinates that one tile along ``axis`` needs."""
+    return tile_shape(("pattern", "micro"), (1, axis.micro_tiles), ir.IntegerType.get_signless(32))
+
+
+def pipeline_bytes(shapes: Sequence[TileShape], stages: int, k_micro_tiles: int = 0) -> int:
+    """Shared memory :func:`contract` takes."""
+    lists = -(-k_micro_tiles // 4) * 16 * 2 * stages
+    return stages * sum(s.nbytes for s in shapes) + lists
+
+
+def contract(
+    body: Body,
+    operands: Sequence[Operand],
+    axes: Mapping[str, Axis],
+    stages: int,
+    threads: Threads,
+    memory: SharedMemory,
+) -> list[ir.Value]:
+    """This thread's sums of the products of the operands' tiles at ``axes``, over all of ``axes["k"]``.
+
+    All threads of the block call it; ``axes`` other than k are at the block's tile. ``stages`` >= 2.
+    """
+    loop = _Loop(body, operands, axes, stages, threads, memory)
+    loop.prologue()
+    # Copies are numbered by counters that wrap around: dividing by the number of stages would cost more.
+    carried = [b.value(0), b.value(stages - 1), *loop.first_slots(), *body.zeros()]
+    last = b.for_loop(0, loop.steps, loop.step, carried)
+    nvgpu.device_async_wait(_group(), num_groups=0)
+    return last[len(carried) - len(body.zeros()) :]
+
+
+def _group() -> ir.Value:
+    return nvgpu.device_async_create_group([])
+
+
+class _Loop:
+    """What the steps of one loop share."""
+
+    def __init__(self, body: Body, operands: Sequence[Operand], axes, stages: int, threads: Threads, memory):
+        self.body, self.stages, self.threads = body, stages, threads
+        self.tiles = [[memory.take(s, stages) for s in o.shapes] for o in operands]
+        self.k: Axis = axes["k"]
+        self.steps = b.ceildiv(self.k.length, self.k.extent)
+        self.slots = 2 * stages
+        self.list = memory.take(list_shape(self.k), self.slots) if isinstance(self.k, PatternAxis) else None
+        self.fillers = [o.source.prepare(o.shapes, axes, threads) for o in operands]
+
+    def first_slots(self) -> list[ir.Value]:
+        """Where the list of the tile to fill next is, and where the one to stage next goes."""
+        return [] if self.list is None else [b.value(self.stages - 1), b.value(2 * self.stages - 2)]
+
+    def prologue(self) -> None:
+        """Begin to fill the first stages - 1 tiles."""
+        ahead = self.stages - 1
+        if self.list is not None:
+            for t in range(ahead):
+                self._stage(t, t)
+            nvgpu.device_async_wait(_group(), num_groups=0)
+            gpu.barrier()
+        for t in range(ahead):
+            _finish(self._fill(t, t, t))
+            self._stage(t + ahead, t + ahead)
+            group = _group()
+            if t == ahead - 1:
+                nvgpu.device_async_wait(group, num_groups=ahead - 1)
+
+    def step(self, t: Index, *carried: ir.Value) -> list[ir.Value]:
+        """One step; carries the copy to read, the copy to fill, slots of lists, and the sums."""
+        read, write, *rest = carried
+        slots, acc = (rest[:2], rest[2:]) if self.list is not None else ([], rest)
+        gpu.barrier()
+        ahead = self.stages - 1
+        finishes = self._fill(b.add(t, ahead), write, slots[0] if slots else 0)
+        self._stage(b.add(t, 2 * ahead), slots[-1] if slots else 0)
+        group = _group()
+        lhs, rhs = ([tile.of_stage(read) for tile in ring] for ring in self.tiles)
+        sums = self.body.step(lhs, rhs, acc, self.threads.number)
+        _finish(finishes)
+        nvgpu.device_async_wait(group, num_groups=self.stages - 2)
+        following = [_wrapped(x, self.stages) for x in (read, write)] + [_wrapped(x, self.slots) for x in slots]
+        return [*following, *sums]
+
+    def _fill(self, t: Index, copy: Index, slot: Index) -> list[Finish]:
+        """Begin to fill copy ``copy`` with what step ``t`` needs."""
+        k = self.k.moved(b.mul(t, self.k.extent))
+        if isinstance(k, PatternAxis) and self.list is not None:
+            k = k.with_staged(self.list.of_stage(slot))
+        rings = [[tile.of_stage(copy) for tile in ring] for ring in self.tiles]
+        cleared = [tile for f, ring in zip(self.fillers, rings) if f.needs_clearing for tile in ring]
+        for tile in cleared:
+            clear(tile, self.threads)
+        if cleared:
+            gpu.barrier()
+        finishes = []
+        for filler, ring in zip(self.fillers, rings):
+            if not filler.asynchronous:
+                finishes.append(filler.fill(ring, k))
+        parts = [(f, ring) for f, ring in zip(self.fillers, rings) if f.asynchronous]
+        if parts:
+            b.if_else(is_below(t, self.steps), lambda: [f.fill(ring, k) for f, ring in parts] and None)
+        return [f for f in finishes if f is not None]
+
+    def _stage(self, t: Index, slot: Index) -> None:
+        """Begin to copy the list of step ``t``, if k follows one."""
+        k = self.k.moved(b.mul(t, self.k.extent))
+        if isinstance(k, PatternAxis) and self.list is not None:
+            stage_list(k, self.list.of_stage(slot), self.threads)
+
+
+def _finish(finishes: Sequence[Finish]) -> None:
+    for finish in finishes:
+        finish()
+
+
+def _wrapped(x: ir.Value, count: int) -> ir.Value:
+    """``(x + 1) % count`` for ``x`` below ``count``."""
+    following = b.value(b.add(x, 1))
+    return b.value(pick(is_below(following, count), following, 0))
