@@ -116,3 +116,52 @@ class CacheError(Error, OSError):
 
 class CheckError(Error, IndexError):
     """A check inside a compiled program failed (an index out of range, ...); its results are void."""
+
+
+class GpuError(Error, RuntimeError):
+    """The CUDA driver refused something; ``code`` is its name for that, e.g. ``CUDA_ERROR_INVALID_VALUE``."""
+
+    code: str = ""
+
+
+class NoGpuError(GpuError):
+    """There is no CUDA driver, no usable device, or cuda-bindings is not installed."""
+
+
+class GpuArchitectureError(GpuError):
+    """Machine code or PTX that this GPU or its driver cannot load."""
+
+
+class GpuMemoryError(GpuError, MemoryError):
+    """Device memory is exhausted; nothing the failed call allocated is left behind."""
+
+
+class GpuLaunchError(GpuError):
+    """A kernel could not be started, or failed; the message names it and its launch parameters."""
+
+
+class KernelFault(Error, RuntimeError):
+    """An emulated kernel did what hardware does not define; its results are void.
+
+    Attributes:
+        kind: ``out-of-bounds``, ``uninitialised``, ``race``, ``divergence``, ``misaligned``, ``deadlock``,
+            ``stack-overflow``, ``invalid`` or ``out-of-memory``.
+        kernel: name of the kernel.
+        block, thread: which thread of which block, x first.
+        location: file and line of the op.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str,
+        kernel: str,
+        block: tuple[int, int, int] | None = None,
+        thread: tuple[int, int, int] | None = None,
+        location: str = "",
+    ):
+        self.kind, self.kernel, self.block, self.thread, self.location = kind, kernel, block, thread, location
+        who = "" if thread is None else f", block {block}, thread {thread}"
+        at = f", at {location}" if location else ""
+        super().__init__(f"{kind}: {message}", where=f"kernel {kernel}{who}{at}")

@@ -268,9 +268,18 @@ def _check_buffers(buffers: tuple[np.ndarray, ...], fmt: Format) -> None:
 def check_dtype(array: np.ndarray) -> None:
     """Raise :class:`DTypeError` unless elements are numbers or booleans (ml_dtypes included), in native byte order."""
     kind = array.dtype.kind
-    number = kind in "biufc" or (kind == "V" and array.dtype.type.__module__.startswith("ml_dtypes"))
+    number = kind in "biufc" or (kind == "V" and _is_extended(array.dtype))
     if not number or not array.dtype.isnative:
         raise DTypeError(f"elements of type {array.dtype} cannot be stored", hint="convert with .astype(...)")
+
+
+def _is_extended(dtype: np.dtype) -> bool:
+    """True for the types of ml_dtypes, and where that is not installed for bfloat16 as bundles hold it."""
+    if dtype.type.__module__.startswith("ml_dtypes"):
+        return True
+    from .runtime.signature import numpy_dtype
+
+    return dtype == numpy_dtype("bf16")
 
 
 def compress(w: Any, fmt: FormatLike) -> SparseTensor:

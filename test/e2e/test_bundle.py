@@ -11,7 +11,8 @@ import numpy as np
 import pith
 import pytest
 import torch
-from pith.compiler import bundle
+from pith.compiler import bundle_cpu
+from pith.compiler.bundle_sections import Sections, value_of
 from pith.compiler.container import VERSION
 from spmv_program import SPMV
 
@@ -156,10 +157,10 @@ def test_newer_versions_are_refused(saved):
 
 
 def test_other_processors_are_refused(saved, monkeypatch):
-    monkeypatch.setattr(bundle, "cpu_features", lambda: frozenset({"sse2"}))
+    monkeypatch.setattr(bundle_cpu, "cpu_features", lambda: frozenset({"sse2"}))
     with pytest.raises(pith.UnsupportedError, match="compiled for a processor with"):
         pith.load(saved)
-    monkeypatch.setattr(bundle.platform, "machine", lambda: "riscv64")
+    monkeypatch.setattr(bundle_cpu.platform, "machine", lambda: "riscv64")
     with pytest.raises(pith.UnsupportedError, match="this machine is riscv64"):
         pith.load(saved)
 
@@ -188,9 +189,9 @@ def test_arrays_of_every_type_survive(dtype):
     import ml_dtypes
 
     wanted = np.arange(7).astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
-    arrays: list[np.ndarray] = []
-    described = bundle._describe(wanted, arrays)
-    restored = bundle._restore(described, [np.empty(0, np.uint8)] * 2 + arrays)
+    sections = Sections()
+    sections.add_bytes(b"something before it")
+    restored = value_of(sections.add_value(wanted), sections.arrays)
     assert restored.dtype == wanted.dtype
     assert np.array_equal(restored, wanted)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from pith._mlir import ir
 from pith.dialect import encoding_of, make_context, shape_of, verify_module
+from pith.dialect.pattern import PatternType
 from pith.lowering.cpu import run_stage, stages_of
 from pith.lowering.isa import HOST, Isa, parse_isa
 from pith.lowering.module_isa import ISA_ATTRIBUTE, isa_of, set_isa
@@ -59,14 +60,14 @@ def build(text: str, entry: str, path: str = "auto", isa: str = HOST) -> Artifac
     module = parse(text, isa)
     _require_runnable(isa_of(module))
     with module.context, ir.Location.unknown():
-        function = _function(module, entry)
+        function = function_of(module, entry)
         function.attributes["llvm.emit_c_interface"] = ir.UnitAttr.get()
         params = parameters_of(function)
         written = _written(function)
         *above, last = stages_of(module, path)
         for stage in above:
             run_stage(module, stage)
-        signature = _signature(_function(module, entry), params, written)
+        signature = _signature(function_of(module, entry), params, written)
         run_stage(module, last)
         meta = {"params": [p.to_json() for p in params], "checks": _checks(module), "isa": isa, "tiles": _tiles(module)}
         obj = compile_object(module, [entry])
@@ -127,7 +128,11 @@ def write_levels(levels: Mapping[str, str], directory: str | os.PathLike[str]) -
     return target
 
 
-def _function(module: ir.Module, entry: str) -> ir.OpView:
+def function_of(module: ir.Module, entry: str) -> ir.OpView:
+    """The function ``entry`` of a module.
+
+    Errors: :class:`pith.IRError` naming those there are.
+    """
     functions = [op for op in module.body.operations if op.operation.name == "func.func"]
     for op in functions:
         if op.sym_name.value == entry:
@@ -164,6 +169,10 @@ def parameters_of(function: ir.OpView) -> list[Param]:
     for number, type_ in enumerate(function.type.inputs):
         named = ir.DictAttr(attrs[number]) if attrs else {}
         name = named["pith.name"].value if "pith.name" in named else f"arg{number}"
+        if isinstance(type_, PatternType):
+            listed = type_.to_shape()
+            out.append(Param(name, "pattern", "i32", listed.sizes, granularity=listed.granularity))
+            continue
         if not isinstance(type_, (ir.RankedTensorType, ir.MemRefType)):
             out.append(Param(name, "number", str(type_)))
             continue

@@ -1,63 +1,68 @@
-"""Kernels as files: ``Kernel.save`` and ``pith.load``, which needs neither MLIR nor torch."""
+"""Kernels as files: what was compiled for one or several targets, run without MLIR and without torch."""
 
 from __future__ import annotations
 
 import os
-import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from ..errors import FileFormatError, UnsupportedError
-from ..runtime.arrays import as_array
-from ..runtime.artifact import Artifact
-from ..runtime.cpu import cpu_features
-from ..runtime.signature import Signature, dtype_name
+from ..errors import ArgumentError, FileFormatError, UnsupportedError
+from . import bundle_cpu, bundle_gpu
+from .bundle_sections import Sections
 from .container import read_container, write_container
+from .gpu import GpuKernel
 from .kernel import Kernel
-from .sizes import SizeRules
 
-#: Sections every bundle begins with: machine code, and the pith-level source (for ``ir`` and ``explain``).
-_FIXED = 2
+_KINDS: dict[str, Any] = {"cpu": bundle_cpu, "gpu": bundle_gpu}
+
+#: What a malformed manifest makes the readers raise.
+_MALFORMED = (KeyError, IndexError, TypeError, AttributeError, ValueError)
 
 
-def save(kernel: Kernel, path: str | os.PathLike[str], sizes: SizeRules | None = None) -> None:
-    """Write ``kernel``, its code and its bound parameters; see :meth:`pith.Kernel.save`.
+def save(kernels: Sequence[Any], path: str | os.PathLike[str]) -> None:
+    """Write kernels of one program for several targets to one file; :func:`pith.load` takes the best one.
 
     Args:
-        sizes: rules for dynamic sizes the loaded kernel shall check besides the kernel's own.
+        kernels: what :func:`pith.compile` returned for each target, of the same arguments. Weights that are stored
+            alike are written once.
+        path: the file; what was there is replaced only by a whole one.
+
+    Errors: :class:`pith.ArgumentError` for no kernels, two of one target, or kernels of different arguments;
+        :class:`pith.UnsupportedError` for emulated GPUs; those of the operating system.
+
+    Example:
+        >>> import tempfile, pathlib, pith
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "double.pith"
+        >>> source = '''func.func @double(%x: tensor<?xf32>) -> tensor<?xf32> {
+        ...   %y = arith.addf %x, %x : tensor<?xf32>
+        ...   return %y : tensor<?xf32>
+        ... }'''
+        >>> save([pith.compile(source)], path)
+        >>> targets(path)
+        ('cpu',)
     """
     from .. import __version__
 
-    arrays: list[np.ndarray] = []
-    bound = {str(i): [_describe(v, arrays) for v in values] for i, values in kernel.bound.items()}
-    manifest = {
-        "pith": __version__,
-        "machine": platform.machine(),
-        "features": sorted(cpu_features()),
-        "entry": kernel.name,
-        "path": kernel.path,
-        "signatures": [s.to_json() for s in kernel.artifact.signatures],
-        "meta": dict(kernel.artifact.meta),
-        "bound": bound,
-        "sizes": {
-            str(i): {str(d): list(rule) for d, rule in dims.items()} for i, dims in (sizes or kernel.sizes).items()
-        },
-    }
-    code = np.frombuffer(kernel.artifact.object, np.uint8)
-    source = np.frombuffer(kernel.source.encode(), np.uint8)
-    write_container(path, manifest, [code, source, *arrays])
+    plain = [kernel.saved() if hasattr(kernel, "saved") else kernel for kernel in kernels]
+    _require_one_program(plain)
+    sections = Sections()
+    programs = [_KINDS[_kind(kernel)].describe(kernel, sections) for kernel in plain]
+    write_container(path, {"pith": __version__, "programs": programs}, sections.arrays)
 
 
-def load(path: str | os.PathLike[str]) -> Kernel:
+def load(path: str | os.PathLike[str], target: str | None = None) -> Kernel | GpuKernel:
     """A kernel from a file that ``save`` or ``pith compile -o`` wrote.
+
+    Args:
+        path: the file.
+        target: the one to take, of those in the file; by default the best for this machine: for its GPU the latest
+            architecture that runs there, else the processor's.
 
     Semantics: called like the kernel that was saved; one of a PyTorch module takes its tensors one
         by one. ``ir`` and ``explain`` work where the compiler is installed.
     Errors: :class:`pith.FileFormatError` for files that are not bundles, cut short or changed;
-        :class:`pith.UnsupportedError` for a newer version or a processor without the instructions
-        the code may use; :class:`pith.RuntimeLibraryError` when the code needs another runtime;
+        :class:`pith.UnsupportedError` for a newer version, a target that is not in the file, or a machine that none
+        fits, with the reason for each; :class:`pith.RuntimeLibraryError` when the code needs another runtime;
         :class:`pith.MissingFileError`, :class:`pith.FileAccessError`.
 
     Example:
@@ -73,56 +78,78 @@ def load(path: str | os.PathLike[str]) -> Kernel:
     where = os.fspath(path)
     manifest, sections = read_container(where)
     try:
-        _require_machine(manifest, where)
-        signatures = tuple(map(Signature.from_json, manifest["signatures"]))
-        artifact = Artifact(sections[0].tobytes(), signatures, manifest["meta"])
-        bound = {int(i): [_restore(v, sections) for v in values] for i, values in manifest["bound"].items()}
-        source = sections[1].tobytes().decode()
-        return Kernel(source, manifest["entry"], manifest["path"], artifact, bound, _size_rules(manifest["sizes"]))
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        if isinstance(error, (FileFormatError, UnsupportedError)):
-            raise
-        raise FileFormatError(f"has a malformed manifest ({error!r})", where=where, hint="compile it again") from error
+        programs = [(_KINDS[data["kind"]], data) for data in manifest["programs"]]
+        if target is None:
+            kind, data = _best(programs, where)
+        else:
+            kind, data = _named(programs, target, where)
+        return kind.restore(data, sections)
+    except _MALFORMED as error:
+        raise _told(error, where) from error
 
 
-def _describe(value: Any, arrays: list[np.ndarray]) -> dict[str, Any]:
-    """One native argument as JSON; the bytes of arrays go to ``arrays``."""
-    if isinstance(value, (int, float)):
-        return {"number": value}
-    array = np.ascontiguousarray(as_array(value, "a bound parameter"))
-    arrays.append(array.reshape(-1).view(np.uint8))
-    shape = list(np.shape(value))
-    unsigned = array.dtype.kind == "u"
-    return {"section": _FIXED + len(arrays) - 1, "dtype": dtype_name(array.dtype), "unsigned": unsigned, "shape": shape}
+def targets(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """The targets a bundle holds kernels for, in the order they were saved.
+
+    Errors: as :func:`load`.
+    """
+    where = os.fspath(path)
+    manifest, _ = read_container(where)
+    try:
+        return tuple(str(data["target"]) for data in manifest["programs"])
+    except _MALFORMED as error:
+        raise _told(error, where) from error
 
 
-def _restore(data: Mapping[str, Any], sections: list[np.ndarray]) -> Any:
-    """Inverse of :func:`_describe`; arrays share the memory the file was read into."""
-    from ..runtime.signature import accepted_dtypes
-
-    if "number" in data:
-        return data["number"]
-    dtype = accepted_dtypes(data["dtype"])[-1 if data["unsigned"] else 0]
-    return sections[data["section"]].view(dtype).reshape(data["shape"])
+def _told(error: Exception, where: str) -> Exception:
+    """What to raise for an error met while reading a manifest; pith's own say enough."""
+    if isinstance(error, (FileFormatError, UnsupportedError)):
+        return error
+    return FileFormatError(f"has a malformed manifest ({error!r})", where=where, hint="compile it again")
 
 
-def _size_rules(data: Mapping[str, Any]) -> SizeRules:
-    return {int(i): {int(d): (rule[0], rule[1], rule[2]) for d, rule in dims.items()} for i, dims in data.items()}
+def _kind(kernel: Any) -> str:
+    if isinstance(kernel, Kernel | GpuKernel):
+        return "gpu" if isinstance(kernel, GpuKernel) else "cpu"
+    raise ArgumentError(f"expects kernels of pith.compile, got {type(kernel).__name__}", where="save")
 
 
-def _require_machine(manifest: Mapping[str, Any], where: str) -> None:
-    """Refuse code for another architecture or for instructions this processor does not have."""
-    if manifest["machine"] != platform.machine():
-        raise UnsupportedError(
-            f"holds code for {manifest['machine']}, this machine is {platform.machine()}", where=where, hint=_AGAIN
-        )
-    missing = sorted(set(manifest["features"]) - cpu_features())
-    if missing:
-        raise UnsupportedError(
-            f"was compiled for a processor with {', '.join(missing)}, which this one does not have",
-            where=where,
-            hint=_AGAIN,
-        )
+def _require_one_program(kernels: Sequence[Any]) -> None:
+    """Kernels in one file stand for each other: a caller passes the same arguments to each."""
+    if not kernels:
+        raise ArgumentError("expects at least one kernel", where="save")
+    names = [_KINDS[_kind(k)].target_of(k) for k in kernels]
+    if len(set(names)) != len(names):
+        raise ArgumentError(f"expects one kernel per target, got {', '.join(names)}", where="save")
+    first, *rest = ([(p.name, p.kind, p.dtype, p.shape) for p in k.free] for k in kernels)
+    for name, other in zip(names[1:], rest):
+        if other != first:
+            raise ArgumentError(
+                f"the kernel for {name} takes other arguments than the one for {names[0]}", where="save"
+            )
 
 
-_AGAIN = "compile it again on this machine, or on one with the same processor"
+def _best(programs: Sequence[tuple[Any, Mapping[str, Any]]], where: str) -> tuple[Any, Mapping[str, Any]]:
+    """The program for this machine; GPUs before processors."""
+    reasons = {}
+    for kind, data in sorted(programs, key=lambda p: p[0].preference(p[1]), reverse=True):
+        reason = kind.unfit(data)
+        if reason is None:
+            return kind, data
+        reasons[data["target"]] = reason
+    said = "; ".join(f"{target}: {reason}" for target, reason in reasons.items())
+    raise UnsupportedError(
+        f"holds nothing for this machine: {said}",
+        where=where,
+        hint="compile it again on this machine, or on one like it",
+    )
+
+
+def _named(programs: Sequence[tuple[Any, Mapping[str, Any]]], target: str, where: str) -> tuple[Any, Mapping[str, Any]]:
+    for kind, data in programs:
+        if data["target"] == target:
+            if kind is bundle_cpu and (reason := kind.unfit(data)):  # machine code of a processor runs at once
+                raise UnsupportedError(reason, where=where, hint="compile it again on this machine")
+            return kind, data
+    held = ", ".join(str(data["target"]) for _, data in programs)
+    raise UnsupportedError(f"holds no kernel for {target!r}", where=where, hint=f"it has: {held}")

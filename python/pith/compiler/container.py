@@ -1,4 +1,4 @@
-"""The file format of bundles: a manifest and named sections of bytes, under one hash.
+"""The file format of bundles: a manifest and numbered sections of bytes, under one hash.
 
 =========  =====================================================================
 bytes      content
@@ -30,7 +30,7 @@ from ..errors import FileFormatError, UnsupportedError, naming
 from ..formats.pack_buffers import ALIGNMENT, aligned_empty
 
 MAGIC = b"pith\x1abn\n"
-VERSION = 1
+VERSION = 2
 _HEADER = struct.Struct("<8sIIQ32s")
 _NO_DIGEST = bytes(32)
 
@@ -93,9 +93,7 @@ def _read(where: str) -> np.ndarray:
     with naming(where), open(where, "rb") as file:
         head = file.read(_HEADER.size)
         if head[: len(MAGIC)] != MAGIC[: len(head)] or not head:
-            raise FileFormatError(
-                "is not a pith bundle", where=where, hint="pith compile FILE.mlir -o OUT.pith makes one"
-            )
+            raise FileFormatError("is not a pith bundle", where=where, hint="pith compile FILE -o OUT.pith makes one")
         if len(head) < _HEADER.size:
             raise _damaged(where, "ends within its header")
         data = aligned_empty(os.fstat(file.fileno()).st_size, np.uint8)

@@ -130,7 +130,12 @@ class Kernel:
         """
         from .bundle import save
 
-        save(self, path)
+        save([self], path)
+
+    def with_sizes(self, sizes: SizeRules) -> Kernel:
+        """This kernel with rules for dynamic sizes (:mod:`pith.compiler.sizes`) added to its own."""
+        rules = {**self.sizes, **sizes}
+        return Kernel(self.source, self.name, self.path, self.artifact, self.bound, rules)
 
     def _flatten(self, args: Sequence[Any]) -> list[Any]:
         if not self.bound:

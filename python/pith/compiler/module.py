@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import ArgumentError, FormatError
 from ..sparse import SparseTensor, compress
-from .kernel import LEVELS, Kernel
+from .kernel import Kernel
 from .sizes import SizeRules
 
 
@@ -53,7 +53,8 @@ class ModuleKernel:
     @property
     def weight_bytes(self) -> int:
         """Bytes of the bound parameters as stored."""
-        return sum(_nbytes(buffer) for values in self.kernel.bound.values() for buffer in values)
+        stored = (v if isinstance(v, list) else [v] for v in self.kernel.bound.values())
+        return sum(_nbytes(buffer) for values in stored for buffer in values)
 
     def rebind(self, module: Any) -> ModuleKernel:
         """The same code with the parameters of another module: nothing is exported or compiled.
@@ -115,9 +116,9 @@ class ModuleKernel:
         """See :meth:`pith.Kernel.explain`; then the weights that were declared sparse and are kept dense."""
         return "\n".join([self.kernel.explain(), *self.notes])
 
-    def dump(self, directory: str | os.PathLike[str], levels: Sequence[str] = LEVELS[:-1]) -> pathlib.Path:
+    def dump(self, directory: str | os.PathLike[str], levels: Sequence[str] | None = None) -> pathlib.Path:
         """See :meth:`pith.Kernel.dump`."""
-        return self.kernel.dump(directory, levels)
+        return self.kernel.dump(directory) if levels is None else self.kernel.dump(directory, levels)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write code and weights to one file; see :func:`pith.load`.
@@ -126,9 +127,11 @@ class ModuleKernel:
         and returns its tensors one by one: the structure of containers and constants among the
         results are PyTorch's and stay behind.
         """
-        from .bundle import save
+        self.saved().save(path)
 
-        save(self.kernel, path, self._size_rules())
+    def saved(self) -> Any:
+        """The kernel as :meth:`save` writes it: with the program's rules for dynamic sizes."""
+        return self.kernel.with_sizes(self._size_rules())
 
     def _size_rules(self) -> SizeRules:
         inputs = self.program.inputs

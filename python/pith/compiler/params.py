@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import FormatError, ShapeError
+from ..errors import ArgumentError, FormatError, ShapeError
 from ..formats import DYNAMIC, HSS, Format, buffer_specs
 from ..formats.parse import parse_format
 from ..sparse import SparseTensor
@@ -18,10 +18,11 @@ class Param:
 
     Attributes:
         name: what errors call it.
-        kind: ``dense``, ``encoded`` or ``number``.
+        kind: ``dense``, ``encoded``, ``pattern`` or ``number``.
         dtype: element type (``f32``, ``index``, ...).
-        shape: sizes, -1 where dynamic.
+        shape: sizes, -1 where dynamic; of a pattern those of its axes.
         format: storage of an encoded parameter.
+        granularity: micro-tiles of a pattern.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Param:
     dtype: str
     shape: tuple[int, ...] = ()
     format: Format | None = None
+    granularity: tuple[int, ...] = ()
 
     @property
     def native_count(self) -> int:
@@ -43,11 +45,15 @@ class Param:
             if isinstance(value, SparseTensor):
                 raise FormatError("expects a dense array, got a SparseTensor", where=where, hint="pass A.to_dense()")
             return [value]
-        tensor = self._sparse(value, where)
+        tensor = self.tensor(value, where)
         sizes = [n for n, s in zip(tensor.shape, self.shape) if s == DYNAMIC]
         return [*tensor.buffers, *sizes]
 
-    def _sparse(self, value: Any, where: str) -> SparseTensor:
+    def tensor(self, value: Any, where: str) -> SparseTensor:
+        """``value``, when it is a sparse tensor as an encoded parameter takes it.
+
+        Errors: :class:`pith.FormatError`, :class:`pith.ShapeError`.
+        """
         if not isinstance(value, SparseTensor):
             raise FormatError(
                 f"expects a pith.SparseTensor in the format {self.format}, got {type(value).__name__}",
@@ -63,11 +69,32 @@ class Param:
             raise ShapeError(f"expects shape {expected}, got {'x'.join(map(str, value.shape))}", where=where)
         return value
 
+    def pattern(self, value: Any, where: str) -> Any:
+        """``value``, when it is a pattern over the axes and micro-tiles that a pattern parameter has.
+
+        Errors: :class:`pith.ArgumentError`, :class:`pith.ShapeError`, :class:`pith.FormatError`.
+        """
+        from ..patterns import Pattern
+
+        if not isinstance(value, Pattern):
+            raise ArgumentError(f"expects a pith.Pattern, got {type(value).__name__}", where=where)
+        if value.granularity != self.granularity:
+            raise FormatError(
+                f"expects micro-tiles of {list(self.granularity)}, got {list(value.granularity)}",
+                where=where,
+                hint="detect at this granularity, or pattern.coarsen(...)",
+            )
+        if any(s not in (DYNAMIC, n) for s, n in zip(self.shape, value.sizes)):
+            expected = ", ".join("?" if s == DYNAMIC else str(s) for s in self.shape)
+            raise ShapeError(f"expects a pattern over [{expected}], got one over {list(value.sizes)}", where=where)
+        return value
+
     def to_json(self) -> dict[str, Any]:
         """Plain data for caches and bundles; the format as its text."""
         fmt = self.format
         stored = None if fmt is None else {"levels": str(fmt), "widths": [fmt.pos_width, fmt.crd_width, fmt.nm_width]}
-        return {"name": self.name, "kind": self.kind, "dtype": self.dtype, "shape": self.shape, "format": stored}
+        plain = {"name": self.name, "kind": self.kind, "dtype": self.dtype, "shape": self.shape, "format": stored}
+        return {**plain, "granularity": self.granularity} if self.kind == "pattern" else plain
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Param:
@@ -77,7 +104,8 @@ class Param:
             pos, crd, nm = fmt["widths"]
             parsed = parse_format(fmt["levels"])
             fmt = (parsed.to_format() if isinstance(parsed, HSS) else parsed).with_widths(pos, crd, nm)
-        return cls(data["name"], data["kind"], data["dtype"], tuple(data["shape"]), fmt)
+        shape, granularity = tuple(data["shape"]), tuple(data.get("granularity", ()))
+        return cls(data["name"], data["kind"], data["dtype"], shape, fmt, granularity)
 
 
 def flatten(params: Sequence[Param], args: Sequence[Any], name: str) -> list[Any]:

@@ -12,6 +12,21 @@ from .params import Param
 SizeRules = Mapping[int, Mapping[int, tuple[str, int, int | None]]]
 
 
+def rules_to_json(rules: SizeRules) -> dict[str, Any]:
+    """Rules as plain data; :func:`rules_from_json` is the inverse."""
+    return {str(i): {str(d): list(rule) for d, rule in dims.items()} for i, dims in rules.items()}
+
+
+def rules_from_json(data: Mapping[str, Any]) -> dict[int, dict[int, tuple[str, int, int | None]]]:
+    """Inverse of :func:`rules_to_json`.
+
+    Example:
+        >>> rules_from_json(rules_to_json({0: {1: ("n", 2, None)}}))
+        {0: {1: ('n', 2, None)}}
+    """
+    return {int(i): {int(d): (rule[0], rule[1], rule[2]) for d, rule in dims.items()} for i, dims in data.items()}
+
+
 def check_sizes(rules: SizeRules, values: Mapping[int, Any], params: Sequence[Param], where: str) -> None:
     """Check the sizes of a call's arguments.
 

@@ -33,7 +33,7 @@ Layout = Literal["identity", "strided"]
 
 @functools.cache
 def numpy_dtype(name: str) -> np.dtype:
-    """The NumPy dtype of an element type.
+    """The NumPy dtype of an element type; bfloat16 is opaque where ``ml_dtypes`` is not installed.
 
     Errors: :class:`DTypeError` for a name that is none.
 
@@ -42,8 +42,10 @@ def numpy_dtype(name: str) -> np.dtype:
         (dtype('int64'), dtype('float16'))
     """
     if name == "bf16":
-        import ml_dtypes
-
+        try:
+            import ml_dtypes
+        except ImportError:  # bundles run without it: their kernels know what the bits mean
+            return np.dtype("V2")
         return np.dtype(ml_dtypes.bfloat16)
     if name not in _NUMPY_NAMES:
         raise DTypeError(f"unknown element type {name!r}", hint="one of bf16, " + ", ".join(_NUMPY_NAMES))

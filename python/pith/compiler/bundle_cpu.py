@@ -1,0 +1,62 @@
+"""CPU kernels in bundles."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..lowering.isa import EMULATE, HOST
+from ..runtime.artifact import Artifact
+from ..runtime.cpu import cpu_features
+from ..runtime.signature import Signature
+from .bundle_sections import Sections, text_of, value_of
+from .kernel import Kernel
+from .sizes import rules_from_json, rules_to_json
+
+
+def target_of(kernel: Kernel) -> str:
+    """The target as :func:`pith.compile` takes it."""
+    return "cpu" if kernel.isa == HOST else kernel.isa if kernel.isa.startswith(EMULATE) else f"cpu:{kernel.isa}"
+
+
+def describe(kernel: Kernel, sections: Sections) -> dict[str, Any]:
+    """The kernel as JSON; code, source and bound parameters become sections."""
+    return {
+        "kind": "cpu",
+        "target": target_of(kernel),
+        "machine": platform.machine(),
+        "features": sorted(cpu_features()),
+        "entry": kernel.name,
+        "path": kernel.path,
+        "signatures": [s.to_json() for s in kernel.artifact.signatures],
+        "meta": dict(kernel.artifact.meta),
+        "code": sections.add_bytes(kernel.artifact.object),
+        "source": sections.add_bytes(kernel.source),
+        "bound": {str(i): [sections.add_value(v) for v in values] for i, values in kernel.bound.items()},
+        "sizes": rules_to_json(kernel.sizes),
+    }
+
+
+def restore(data: Mapping[str, Any], sections: Sequence[np.ndarray]) -> Kernel:
+    """Inverse of :func:`describe`."""
+    signatures = tuple(map(Signature.from_json, data["signatures"]))
+    artifact = Artifact(sections[data["code"]].tobytes(), signatures, data["meta"])
+    bound = {int(i): [value_of(v, sections) for v in values] for i, values in data["bound"].items()}
+    source = text_of(sections, data["source"])
+    return Kernel(source, data["entry"], data["path"], artifact, bound, rules_from_json(data["sizes"]))
+
+
+def preference(data: Mapping[str, Any]) -> tuple[int, ...]:
+    """How good the program is for a machine that runs it; larger is better."""
+    return 0, not data["target"].startswith(EMULATE), len(data["features"])
+
+
+def unfit(data: Mapping[str, Any]) -> str | None:
+    """Why this machine cannot run it, or None."""
+    if data["machine"] != platform.machine():
+        return f"holds code for {data['machine']}, this machine is {platform.machine()}"
+    missing = sorted(set(data["features"]) - cpu_features())
+    return f"was compiled for a processor with {', '.join(missing)}, which this one does not have" if missing else None

@@ -1,0 +1,62 @@
+"""The CUDA driver, through NVIDIA's ``cuda-bindings`` (the only place that imports it)."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from typing import Any
+
+from ...errors import NoGpuError
+from .failures import failure
+
+
+@functools.cache
+def driver() -> Any:
+    """The module ``cuda.bindings.driver``, initialised.
+
+    Errors: :class:`pith.NoGpuError` when the bindings or the driver are missing, or the driver cannot start.
+    """
+    bindings = _bindings()
+    try:
+        (status,) = bindings.cuInit(0)
+    except (RuntimeError, OSError) as error:  # the bindings look for libcuda when it is first called
+        raise NoGpuError(
+            f"there is no CUDA driver: {error}",
+            hint="install NVIDIA's driver (libcuda.so.1); target='emulate:sm_90' runs kernels without a GPU",
+        ) from error
+    if status:
+        raise failure(bindings, status, "starting the CUDA driver")
+    return bindings
+
+
+def _bindings() -> Any:
+    try:
+        return importlib.import_module("cuda.bindings.driver")
+    except ImportError as error:
+        raise NoGpuError(
+            f"cuda-bindings cannot be imported: {error}", hint="pip install 'pith-mlir[gpu]' installs it"
+        ) from error
+
+
+def check(result: tuple[Any, ...], doing: str) -> Any:
+    """The value of a driver call, or the tuple of its values; None without any.
+
+    Args:
+        result: what a function of the bindings returned: status, values.
+        doing: what was asked for, for the error.
+
+    Errors: :class:`pith.GpuError` and its subclasses.
+    """
+    status, *values = result
+    if status:
+        raise failure(driver(), status, doing)
+    return values[0] if len(values) == 1 else tuple(values) or None
+
+
+def driver_version() -> tuple[int, int]:
+    """The newest CUDA version the driver serves: ``(13, 0)``.
+
+    Errors: :class:`pith.NoGpuError`.
+    """
+    version = check(driver().cuDriverGetVersion(), "asking for the driver's version")
+    return version // 1000, version % 1000 // 10

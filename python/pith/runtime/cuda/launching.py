@@ -1,0 +1,134 @@
+"""One signature of a program on one device: results, temporaries, launches."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ...programs import Program
+from ...programs.sizes import Fact
+from . import streams
+from .allocate import maker
+from .arguments import Bound
+from .driver import check, driver
+from .elements import word_of
+from .hardware import leave
+from .plan import Layout, Temporaries
+
+if TYPE_CHECKING:
+    from .program import Loaded
+
+
+class Plan:
+    """What a call with one signature does, worked out once.
+
+    Args:
+        program: the program.
+        loaded: it on the device of the arguments.
+        framework: whose arrays results shall be: ``torch``, ``cupy`` or ``pith``.
+        free: the operands the caller gives, checked, in the order of their words.
+        owners: operand -> number of the argument it comes from.
+
+    Attributes:
+        device: where it runs.
+        bound: the operands the caller gave when the plan was made.
+        gradients: some of them require a gradient.
+        aligned_words: which words are addresses.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        loaded: Loaded,
+        framework: str,
+        free: Mapping[int, Bound],
+        owners: Mapping[int, int],
+    ):
+        self.device, self.framework = loaded.device, framework
+        self.bound = tuple(map(Bound.without_owner, free.values()))  # plans outlive arguments
+        self.gradients = any(b.seen is not None and b.seen.needs_gradient for b in self.bound)
+        self.aligned_words = tuple(i for i, b in enumerate(self.bound) if b.seen is not None)
+        given: dict[int, Bound] = {**free, **loaded.bound}
+        facts = program.shapes([_fact(given[n]) for n in range(len(program.arguments))])
+        first = len(program.arguments)
+        made = [n for n in range(first, len(facts)) if n in program.results]
+        self.temporaries = Temporaries.of(program, facts)
+        self._offsets = tuple(self.temporaries.offsets.values())
+        varying = [*free, *made, *self.temporaries.offsets]
+        fixed = {n: _word(b) for n, b in loaded.bound.items()}
+        self.layout = Layout(program, facts, loaded.module, varying, fixed)
+        self._makers = [maker(framework, self.device, tuple(facts[n]), program.operands[n].dtype) for n in made]  # type: ignore[arg-type]
+        self._results = [(n in made, made.index(n) if n in made else owners[n]) for n in program.results]
+        foreign = {b.seen.stream for b in given.values() if b.seen is not None and b.seen.stream is not None}
+        self._producers = tuple(sorted(foreign))
+
+    def run(self, words: list[int], args: Sequence[Any], stream: int) -> Any:
+        """Allocate results and temporaries, start every kernel on ``stream``, and return the results.
+
+        Temporaries are freed in the order of the stream, also when a launch is refused.
+        """
+        previous = self.device.enter()
+        try:
+            self.wait_for_producers(stream)
+            made = self.make_results(words, stream)
+            handle = _stream_object(stream)
+            if self.temporaries.nbytes:
+                self._launch_with_temporaries(words, handle)
+            else:
+                self.layout.launch(words, handle)
+        finally:
+            if previous is not None:
+                leave(previous)
+        return self.returned(made, args)
+
+    def wait_for_producers(self, stream: int) -> None:
+        """Let ``stream`` wait for the streams that the arguments come from."""
+        for producer in self._producers:
+            streams.wait(stream, producer)
+
+    def make_results(self, words: list[int], stream: int) -> list[Any]:
+        """New arrays for the results; their addresses go to ``words``."""
+        made = []
+        for make in self._makers:
+            address, array = make(stream)
+            words.append(address)
+            made.append(array)
+        return made
+
+    def place_temporaries(self, words: list[int], base: int) -> None:
+        """Add the addresses of the temporaries, given that of the memory they share."""
+        words.extend([base + offset for offset in self._offsets])
+
+    def returned(self, made: Sequence[Any], args: Sequence[Any]) -> Any:
+        """What the call returns: one result, a tuple of several, None without any."""
+        results = [made[i] if is_made else args[i] for is_made, i in self._results]
+        return results[0] if len(results) == 1 else tuple(results) or None
+
+    def _launch_with_temporaries(self, words: list[int], stream: Any) -> None:
+        d, nbytes = driver(), self.temporaries.nbytes
+        pools = self.device.has_pools
+        doing = f"allocating {nbytes} bytes for temporaries on {self.device}"
+        address = check(d.cuMemAllocAsync(nbytes, stream) if pools else d.cuMemAlloc(nbytes), doing)
+        try:
+            self.place_temporaries(words, int(address))
+            self.layout.launch(words, stream)
+        finally:  # the status is that of the launch: after a sticky error this fails too
+            d.cuMemFreeAsync(address, stream) if pools else d.cuMemFree(address)
+
+
+def _fact(bound: Bound) -> Fact:
+    """The shape of an array, the value of a number that sizes may depend on."""
+    if bound.seen is not None:
+        return bound.seen.shape
+    return int(bound.number) if not bound.operand.dtype.startswith(("f", "bf")) else 0
+
+
+def _word(bound: Bound) -> int:
+    return bound.seen.address if bound.seen is not None else word_of(bound.operand.dtype, bound.number)
+
+
+@functools.lru_cache(maxsize=64)
+def _stream_object(stream: int) -> Any:
+    """The bindings' object for a stream: they would make one per driver call from a number."""
+    return driver().CUstream(stream)

@@ -1,0 +1,186 @@
+"""Launch parameters of a program for one signature, packed once: a call only stores addresses and launches."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...errors import GpuLaunchError
+from ...programs import Launch, Program
+from ...programs.sizes import Fact
+from ..arrays import row_major_strides
+from .driver import driver
+from .elements import size_of
+from .failures import failure
+
+#: Largest grids per dimension (CUDA C++ Programming Guide, technical specifications).
+MAX_GRID = (2**31 - 1, 65535, 65535)
+
+#: Temporaries start at multiples of this: what cuMemAlloc guarantees.
+_ALIGNMENT = 256
+
+_WORD = ctypes.sizeof(ctypes.c_uint64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Temporaries:
+    """Where the temporaries of a program lie in one allocation.
+
+    Attributes:
+        offsets: number of the operand -> where it begins.
+        nbytes: size of the allocation.
+    """
+
+    offsets: dict[int, int]
+    nbytes: int
+
+    @classmethod
+    def of(cls, program: Program, facts: Sequence[Fact]) -> Temporaries:
+        """Place every temporary beside those that are in use at the same time, at the first place it fits."""
+        first = len(program.arguments)
+        lives = _lifetimes(program)
+        placed: list[tuple[int, int, int]] = []  # operand, begin, end
+        for number in sorted(lives, key=lambda n: lives[n]):
+            nbytes = math.prod(facts[number]) * size_of(program.buffers[number - first].dtype)  # type: ignore[arg-type]
+            nbytes = -(-nbytes // _ALIGNMENT) * _ALIGNMENT
+            begin = 0
+            for other, low, high in sorted(placed, key=lambda p: p[1]):
+                if _overlap(lives[number], lives[other]) and begin < high and low < begin + nbytes:
+                    begin = high
+            placed.append((number, begin, begin + nbytes))
+        return cls({n: b for n, b, _ in placed}, max((end for _, _, end in placed), default=0))
+
+
+def _lifetimes(program: Program) -> dict[int, tuple[int, int]]:
+    """First and last launch that uses each temporary."""
+    lives: dict[int, tuple[int, int]] = {}
+    for i, launch in enumerate(program.launches):
+        for operand in launch.operands:
+            if isinstance(operand, int) and operand >= len(program.arguments) and operand not in program.results:
+                lives[operand] = (lives.get(operand, (i, i))[0], i)
+    return lives
+
+
+def _overlap(a: tuple[int, int], b: tuple[int, int]) -> bool:
+    return a[0] <= b[1] and b[0] <= a[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """One launch of a plan.
+
+    Attributes:
+        function: the driver's handle of the kernel.
+        shape: grid, block and dynamic shared memory, in the order of ``cuLaunchKernel``.
+        slots: which word each kernel parameter is read from.
+        text: what an error says about it.
+    """
+
+    function: Any
+    shape: tuple[int, int, int, int, int, int, int]
+    slots: tuple[int, ...]
+    text: str
+
+
+class Layout:
+    """Words and launches of one signature.
+
+    The words are: one per operand that differs from call to call (an address, or a number), then constants: those of
+    the descriptors, and the words of operands that stay. Kernel parameters are read from words where they stand, so
+    an array's two pointers, in every launch that takes it, are one word; a call stores one word per operand that
+    differs and nothing else.
+
+    Args:
+        facts: shapes and numbers of all operands.
+        module: the loaded kernels.
+        varying: the operands whose words a call gives, in that order.
+        fixed: words of the others.
+
+    Errors: :class:`pith.GpuLaunchError` for a grid beyond the limits, or more shared memory than there is.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        facts: Sequence[Fact],
+        module: Any,
+        varying: Sequence[int],
+        fixed: Mapping[int, int],
+    ):
+        self.facts = facts
+        self._varying = {operand: i for i, operand in enumerate(varying)}
+        self._fixed = fixed
+        self._constants: dict[int, int] = {}
+        self.launches = tuple(
+            made for launch in program.launches if (made := self._prepare(launch, module)) is not None
+        )
+        self.constants = list(self._constants)
+        self.varying_count = len(self._varying)
+        self._free: list[Frame] = []
+
+    def _prepare(self, launch: Launch, module: Any) -> Prepared | None:
+        """None for a launch that has nothing to do."""
+        grid = tuple(size.evaluate(self.facts) for size in launch.grid)
+        text = f"{launch.kernel}, grid {grid}, block {launch.block}, {launch.shared_bytes} bytes of shared memory"
+        if 0 in grid:
+            return None
+        if any(size > limit for size, limit in zip(grid, MAX_GRID)):
+            raise GpuLaunchError(
+                f"the grid is larger than {MAX_GRID}",
+                where=text,
+                hint="split the arguments and call the kernel on parts",
+            )
+        slots = tuple(slot for operand in launch.operands for slot in self._slots(operand))
+        function = module.function(launch.kernel, launch.shared_bytes)
+        return Prepared(function, (*grid, *launch.block, launch.shared_bytes), slots, text)  # type: ignore[arg-type]
+
+    def _slots(self, operand: Any) -> list[int]:
+        """The words of one kernel operand: of an array both pointers, offset, sizes and strides."""
+        if not isinstance(operand, int):
+            return [self._constant(operand.evaluate(self.facts))]
+        word = self._varying[operand] if operand in self._varying else self._constant(self._fixed[operand])
+        fact = self.facts[operand]
+        if isinstance(fact, int):
+            return [word]
+        shape = tuple(fact)
+        return [word, word, *map(self._constant, (0, *shape, *row_major_strides(shape)))]
+
+    def _constant(self, value: int) -> int:
+        return len(self._varying) + self._constants.setdefault(value, len(self._constants))
+
+    def launch(self, words: Sequence[int], stream: Any) -> None:
+        """Store the operands' words and start every kernel on ``stream``.
+
+        Errors: :class:`pith.GpuLaunchError` naming the kernel, its grid, block and shared memory.
+        """
+        d = driver()
+        start = d.cuLaunchKernel
+        frame = self._free.pop() if self._free else Frame(self)  # a frame per thread that is in here
+        try:
+            frame.words[: len(words)] = words
+            for prepared, parameters in frame.calls:
+                (status,) = start(prepared.function, *prepared.shape, stream, parameters, 0)
+                if status:
+                    raise failure(d, status, "the launch", where=prepared.text, launching=True)
+        finally:
+            self._free.append(frame)  # the driver copies parameters before it returns
+
+
+class Frame:
+    """Memory the driver reads the parameters of a layout's launches from."""
+
+    def __init__(self, layout: Layout):
+        count = layout.varying_count
+        self.words = (ctypes.c_uint64 * max(1, count + len(layout.constants)))()
+        self.words[count : count + len(layout.constants)] = layout.constants
+        base = ctypes.addressof(self.words)
+        slots = [slot for prepared in layout.launches for slot in prepared.slots]
+        self._pointers = (ctypes.c_uint64 * max(1, len(slots)))(*(base + _WORD * slot for slot in slots))
+        table = ctypes.addressof(self._pointers)
+        self.calls: list[tuple[Prepared, int]] = []
+        for prepared in layout.launches:
+            self.calls.append((prepared, table))
+            table += _WORD * len(prepared.slots)

@@ -1,0 +1,86 @@
+"""Streams: whose is used, and how work on one waits for work on another."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ...errors import ArgumentError
+from .driver import check, driver
+
+#: The legacy default stream: it waits for all blocking streams, and they for it.
+DEFAULT = 0
+
+
+def handle_of(stream: Any) -> int:
+    """The driver's handle of a stream.
+
+    Args:
+        stream: a handle; a stream of PyTorch, CuPy or cuda-bindings; an object with ``__cuda_stream__``.
+
+    Errors: :class:`pith.ArgumentError` for anything else.
+
+    Example:
+        >>> handle_of(7)
+        7
+    """
+    if isinstance(stream, int):
+        return stream
+    if hasattr(stream, "__cuda_stream__"):
+        described = stream.__cuda_stream__  # a method; early versions of CUDA's own classes had a property
+        return int((described() if callable(described) else described)[1])
+    for name in ("cuda_stream", "ptr"):  # PyTorch, CuPy
+        if isinstance(found := getattr(stream, name, None), int):
+            return found
+    if type(stream).__name__ == "CUstream":
+        return int(stream)
+    raise ArgumentError(
+        f"expects a CUDA stream, got {type(stream).__name__}",
+        where="stream",
+        hint="pass a torch.cuda.Stream, a cupy.cuda.Stream, or the handle as a number",
+    )
+
+
+def torch_stream(ordinal: int) -> int:
+    """PyTorch's current stream on a device."""
+    return _torch_query()(ordinal)
+
+
+def cupy_stream() -> int:
+    """CuPy's current stream."""
+    return sys.modules["cupy"].cuda.get_current_stream().ptr
+
+
+_TORCH_QUERY: list[Callable[[int], int]] = []
+
+
+def _torch_query() -> Callable[[int], int]:
+    """How PyTorch is asked: its raw entry costs a tenth of ``torch.cuda.current_stream``, which makes an object."""
+    if not _TORCH_QUERY:
+        torch = sys.modules["torch"]
+        raw = getattr(torch._C, "_cuda_getCurrentRawStream", None)
+        _TORCH_QUERY.append(raw or (lambda ordinal: torch.cuda.current_stream(ordinal).cuda_stream))
+    return _TORCH_QUERY[0]
+
+
+def wait(waiting: int, for_: int) -> None:
+    """Work given to ``waiting`` from now on starts after what was given to ``for_`` so far; the host does not wait."""
+    if waiting == for_:
+        return
+    d = driver()
+    flags = d.CUevent_flags.CU_EVENT_DISABLE_TIMING
+    event = check(d.cuEventCreate(int(flags)), "making an event")
+    try:
+        check(d.cuEventRecord(event, for_), "recording an event")
+        check(d.cuStreamWaitEvent(waiting, event, 0), "waiting for an event")
+    finally:
+        d.cuEventDestroy(event)  # takes effect when the event has happened
+
+
+def synchronize(stream: int) -> None:
+    """Wait on the host until all work given to ``stream`` is done.
+
+    Errors: those of kernels that failed: :class:`pith.GpuLaunchError`.
+    """
+    check(driver().cuStreamSynchronize(stream), "waiting for the device")
