@@ -23,6 +23,7 @@ PASSES: dict[str, str] = {
     "pith-protect-arguments": "pith.lowering.protect_arguments:ProtectArgumentsPass",
     "pith-retain-loop-annotations": "pith.lowering.retain_loop_annotations:RetainLoopAnnotationsPass",
     "pith-sparsify": "pith.lowering.sparsify:SparsifyPass",
+    "pith-emulate-gpu": "pith.lowering.emulate_gpu:EmulateGpuPass",
     "pith-emulate-x86": "pith.lowering.x86.emulate_x86:EmulateX86Pass",
     "pith-gpu-module-to-binary": "pith.lowering.gpu_module_to_binary:GpuModuleToBinaryPass",
 }

@@ -18,38 +18,11 @@ import json
 from typing import Any
 
 from pith.errors import UnsupportedError
+from pith.passes.analysis.chips import CHIPS, Chip
 
 from .isa import EMULATE, HOST, ISAS, Isa, host_isa, parse_isa
 
 __all__ = ["CHIPS", "ISAS", "Chip", "CpuTarget", "GpuTarget", "Isa", "Target", "host_isa", "parse_isa", "parse_target"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Chip:
-    """Limits of one GPU architecture.
-
-    Attributes:
-        ptx: PTX version (major * 10 + minor) asked of the code generator: the first that knows the chip.
-        max_shared_bytes: largest dynamic shared memory of one block (opt-in above 48 KiB).
-    """
-
-    ptx: int
-    max_shared_bytes: int
-
-
-# Shared memory per block: CUDA C++ Programming Guide, table of technical specifications per
-# compute capability. PTX versions: PTX ISA, release notes (first version that lists the target).
-# Chips before sm_80 are absent on purpose: they lack mma.sync m16n8k16.
-CHIPS: dict[str, Chip] = {
-    "sm_80": Chip(70, 163 * 1024),
-    "sm_86": Chip(71, 99 * 1024),
-    "sm_87": Chip(74, 163 * 1024),
-    "sm_89": Chip(78, 99 * 1024),
-    "sm_90": Chip(78, 227 * 1024),
-    "sm_90a": Chip(80, 227 * 1024),
-    "sm_100": Chip(86, 227 * 1024),
-    "sm_120": Chip(87, 99 * 1024),
-}
 
 
 class _Hashed:
@@ -110,6 +83,7 @@ class GpuTarget(_Hashed):
         chip: one of :data:`CHIPS`.
         tile_f32: default block tile ``(m, n, k)`` of the FMA body.
         tile_f16: default block tile ``(m, n, k)`` of the tensor-core body.
+        emulated: its kernels run on the CPU, by ``runtime/emulator``.
 
     Errors: :class:`pith.UnsupportedError` for an unknown chip.
 
@@ -123,6 +97,8 @@ class GpuTarget(_Hashed):
     # block under 16 KiB of shared memory. Picked for occupancy on paper; no GPU has timed them yet.
     tile_f32: tuple[int, int, int] = (64, 64, 16)
     tile_f16: tuple[int, int, int] = (64, 64, 32)
+    tf32: bool = False
+    emulated: bool = False
 
     def __post_init__(self) -> None:
         if self.chip not in CHIPS:
@@ -130,8 +106,8 @@ class GpuTarget(_Hashed):
 
     @property
     def name(self) -> str:
-        """What :func:`parse_target` turns back into this chip."""
-        return self.chip
+        """What :func:`parse_target` turns back into this target."""
+        return EMULATE + self.chip if self.emulated else self.chip
 
     @property
     def ptx_version(self) -> int:
@@ -148,18 +124,18 @@ Target = CpuTarget | GpuTarget
 
 
 def parse_target(text: str) -> Target:
-    """``cpu`` (the host), ``cpu:avx2``, ``emulate:amx``, or a chip such as ``sm_90``.
+    """``cpu`` (the host), ``cpu:avx2``, ``emulate:amx``, a chip such as ``sm_90``, or ``emulate:sm_90``.
 
     Errors: :class:`pith.UnsupportedError` naming the close matches.
     """
     if text == "cpu":
         return CpuTarget()
+    if text.removeprefix(EMULATE) in CHIPS:
+        return GpuTarget(text.removeprefix(EMULATE), emulated=text.startswith(EMULATE))
     if text.startswith(EMULATE):
         return CpuTarget(text)
     if text.startswith("cpu:"):
         return CpuTarget(text.removeprefix("cpu:"))
-    if text in CHIPS:
-        return GpuTarget(text)
     raise _unknown("target", text, ["cpu", "cpu:ISA", "emulate:ISA", *sorted(CHIPS)])
 
 

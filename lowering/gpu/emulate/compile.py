@@ -1,0 +1,95 @@
+"""From a pith-level module to kernels in the llvm dialect that the emulator runs."""
+
+import dataclasses
+import re
+
+from pith._mlir import ir
+from pith.passes.pipeline import run_pipeline
+from pith.programs import Program
+
+from ...emulate_gpu import SITES, STATIC
+from ...targets import GpuTarget
+from ..describe import describe_program
+
+#: Below the gpu level, by level.
+STAGES = {"emulated": "pith-emulate-gpu{{checks={checks}}},canonicalize,cse", "llvm": "vector-to-llvm"}
+
+
+@dataclasses.dataclass(frozen=True)
+class GpuLevel:
+    """A program at the gpu level.
+
+    Attributes:
+        program: operands, buffers and launches.
+        text: its module; lines of errors count in it.
+        levels: IR text of the levels so far.
+    """
+
+    program: Program
+    text: str
+    levels: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class EmulatedKernels:
+    """Kernels in the llvm dialect.
+
+    Attributes:
+        module: the functions, one per kernel.
+        kernels: their names.
+        meta: what the emulator must know: ``sites``, ``static_bytes``, ``checks``.
+        levels: IR text of ``emulated`` and ``llvm``.
+    """
+
+    module: ir.Module
+    kernels: list[str]
+    meta: dict[str, object]
+    levels: dict[str, str]
+
+
+def lower_to_gpu(module: ir.Module, target: GpuTarget) -> GpuLevel:
+    """Lower a pith-level ``module``, which is left as it is; one that holds kernels already is taken as it is.
+
+    Errors: as :func:`pith.lowering.gpu.compile_ptx`.
+    """
+    levels = {"pith": str(module)}
+    with module.context, ir.Location.unknown():
+        work = module
+        if not any(op.operation.name == "gpu.module" for op in module.body.operations):
+            work = ir.Module.parse(levels["pith"])
+            steps = f"pith-assemble-arguments,convert-pith-to-gpu{{target={target.chip}}},canonicalize,cse"
+            run_pipeline(work, f"builtin.module({steps})")
+        program = describe_program(work)
+        text = readable(str(work) if work is not module else work.operation.get_asm(enable_debug_info=True))
+    levels["gpu"] = text
+    return GpuLevel(program, text, levels)
+
+
+def readable(text: str) -> str:
+    """Text that parses: a group without copies is printed so that the parser takes the next line for its operands.
+
+    Example:
+        >>> readable("%0 = nvgpu.device_async_create_group \\n%1 = arith.addi %a, %b : index")
+        '%0 = nvgpu.device_async_create_group {}\\n%1 = arith.addi %a, %b : index'
+    """
+    return re.sub(r"(nvgpu\.device_async_create_group) *$", r"\1 {}", text, flags=re.MULTILINE)
+
+
+def lower_emulated(text: str, checks: bool) -> EmulatedKernels:
+    """Lower gpu-level text to functions of one thread; made in the current context.
+
+    Errors: :class:`pith.PassError` at ops without an emulation.
+    """
+    levels = {}
+    with ir.Location.unknown():
+        module = ir.Module.parse(text)
+        for level, stage in STAGES.items():
+            run_pipeline(module, f"builtin.module({stage.format(checks=str(checks).lower())})", verify=False)
+            if level == "emulated":
+                module.operation.verify()
+            levels[level] = str(module)
+    attributes = module.operation.attributes
+    sites = [ir.StringAttr(s).value for s in ir.ArrayAttr(attributes[SITES])]
+    static = {named.name: ir.IntegerAttr(named.attr).value for named in ir.DictAttr(attributes[STATIC])}
+    meta = {"sites": sites, "static_bytes": static, "checks": checks}
+    return EmulatedKernels(module, list(static), meta, levels)

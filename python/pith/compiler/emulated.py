@@ -1,0 +1,43 @@
+"""Compile GPU programs for the emulator, through the kernel cache."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ..lowering.targets import GpuTarget
+from ..runtime.artifact import Artifact
+from ..runtime.cache import kernel_cache
+from ..runtime.emulator import EmulatedProgram
+from ..runtime.jit import compile_object
+
+#: Environment variable: ``0`` leaves memory accesses of emulated kernels unguarded, which is several times faster.
+CHECKS = "PITH_EMULATOR_CHECKS"
+
+
+def compile_emulated(module: Any, target: GpuTarget, checks: bool | None = None) -> tuple[Any, EmulatedProgram]:
+    """The gpu level of a pith-level module, and its kernels as the emulator runs them.
+
+    Args:
+        module: parsed; a module at the gpu level is taken as it is, and errors name its lines.
+        checks: guard memory accesses; by default unless ``PITH_EMULATOR_CHECKS`` is 0.
+
+    Errors: :class:`pith.PassError` for ops without a lowering or an emulation.
+    """
+    from pith.lowering.gpu.emulate.compile import lower_to_gpu
+
+    if checks is None:
+        checks = os.environ.get(CHECKS, "1") != "0"
+    lowered = lower_to_gpu(module, target)
+    key = {"emulated": lowered.text, "checks": checks}
+    artifact = kernel_cache().get_or_build(key, lambda: _build(lowered.text, checks))
+    return lowered, EmulatedProgram(artifact)
+
+
+def _build(text: str, checks: bool) -> Artifact:
+    from pith.dialect import make_context
+    from pith.lowering.gpu.emulate.compile import lower_emulated
+
+    with make_context():
+        made = lower_emulated(text, checks)
+        return Artifact(compile_object(made.module, made.kernels), (), made.meta)

@@ -1,0 +1,210 @@
+"""Running GPU programs on the CPU: ``runtime/emulator`` seen from Python. No MLIR is needed.
+
+Kernels compiled by ``pith-emulate-gpu`` run block by block on the threads of the process's pool; the threads of a block
+are fibers. What hardware would not define is a :class:`pith.KernelFault`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import KernelFault, RuntimeLibraryError
+from ..programs import Launch, Program, Size
+from .arrays import descriptor
+from .artifact import Artifact
+from .library import Library
+from .native import lib, library_path
+from .results import CTYPES
+from .signature import numpy_dtype
+
+#: Environment variable: seconds without progress before a launch that spins counts as a dead-lock.
+PATIENCE = "PITH_EMULATOR_PATIENCE"
+#: A hundred times the longest block of the tests on a loaded machine.
+DEFAULT_PATIENCE = 20.0
+
+#: ``FaultKind`` of runtime/emulator/launch.h.
+KINDS = (
+    "none",
+    "out-of-bounds",
+    "uninitialised",
+    "race",
+    "divergence",
+    "misaligned",
+    "deadlock",
+    "stack-overflow",
+    "invalid",
+    "out-of-memory",
+)
+#: What the hardware allows (CUDA C++ Programming Guide, technical specifications).
+_MAX_THREADS, _MAX_GRID = 1024, (2**31 - 1, 65535, 65535)
+_ALIGNMENT = 16
+
+
+class _Launch(ctypes.Structure):
+    _fields_ = (
+        ("entry", ctypes.c_void_p),
+        ("arguments", ctypes.c_void_p),
+        ("grid", ctypes.c_int64 * 3),
+        ("block", ctypes.c_int64 * 3),
+        ("shared_bytes", ctypes.c_int64),
+        ("static_bytes", ctypes.c_int64),
+        ("checks", ctypes.c_int64),
+        ("patience", ctypes.c_double),
+    )
+
+
+class _Fault(ctypes.Structure):
+    _fields_ = (
+        ("kind", ctypes.c_int64),
+        ("site", ctypes.c_int64),
+        ("other_site", ctypes.c_int64),
+        ("block", ctypes.c_int64 * 3),
+        ("thread", ctypes.c_int64 * 3),
+        ("other_thread", ctypes.c_int64 * 3),
+        ("text", ctypes.c_char * 320),
+    )
+
+
+class EmulatedProgram:
+    """The kernels of a program, compiled for the emulator.
+
+    Args:
+        artifact: the kernels' object; ``meta`` holds ``sites``, ``static_bytes`` and ``checks``.
+
+    Call it with a program and its arguments (NumPy arrays and numbers, one per argument); it returns the results.
+    Buffers begin as bytes of 0xFF: NaN, or -1.
+
+    Errors: :class:`pith.KernelFault` names the kernel, block, thread and op of the first fault; what kernels wrote
+        before it stays written.
+    """
+
+    def __init__(self, artifact: Artifact):
+        self.artifact = artifact
+        self._sites: Sequence[str] = artifact.meta["sites"]
+        self._static: Mapping[str, int] = artifact.meta["static_bytes"]
+
+    @functools.cached_property
+    def _library(self) -> Library:
+        return Library.from_object(self.artifact.object, "emulated kernels")
+
+    def __call__(self, program: Program, arguments: Sequence[Any]) -> list[Any]:
+        """Run the launches in order."""
+        values = [_aligned(v) if isinstance(v, np.ndarray) else v for v in arguments]
+        facts = program.shapes([v.shape if isinstance(v, np.ndarray) else int(v) for v in values])
+        values += [_poisoned(facts[len(arguments) + i], b.dtype) for i, b in enumerate(program.buffers)]
+        for launch in program.launches:
+            self._launch(program, launch, values, facts)
+        for given, used, operand in zip(arguments, values, program.arguments):
+            if operand.written and given is not used:
+                given[...] = used
+        return [arguments[i] if i < len(arguments) else values[i] for i in program.results]
+
+    def _launch(self, program: Program, launch: Launch, values: Sequence[Any], facts: Sequence[Any]) -> None:
+        grid = [size.evaluate(facts) for size in launch.grid]
+        if 0 in grid:
+            return
+        _check_limits(launch, grid)
+        held: list[Any] = []
+        for operand in launch.operands:
+            if isinstance(operand, Size):
+                held.append(ctypes.c_int64(operand.evaluate(facts)))
+            else:
+                held.append(_native(values[operand], program.operands[operand].dtype))
+        pointers = (ctypes.c_void_p * len(held))(*(ctypes.addressof(x) for x in held))
+        static = self._static.get(launch.kernel, 0)
+        described = _Launch(
+            self._library.address(f"_mlir__mlir_ciface_{launch.kernel}"),
+            ctypes.addressof(pointers),
+            (ctypes.c_int64 * 3)(*grid),
+            (ctypes.c_int64 * 3)(*launch.block),
+            static + launch.shared_bytes,
+            static,
+            int(self.artifact.meta["checks"]),
+            float(os.environ.get(PATIENCE, DEFAULT_PATIENCE)),
+        )
+        fault = _Fault()
+        if _entry()(ctypes.byref(described), ctypes.byref(fault)):
+            raise self._error(launch, fault)
+
+    def _error(self, launch: Launch, fault: _Fault) -> KernelFault:
+        text, location = fault.text.decode(errors="replace"), self._sites[fault.site]
+        other = tuple(fault.other_thread) if fault.other_thread[0] >= 0 else None
+        if other is not None or fault.other_site:
+            who = f"thread {_triple(other)}" if other is not None else "the other"
+            at = f" at {self._sites[fault.other_site]}" if fault.other_site else ""
+            text += f" ({who}{at})"
+        return KernelFault(
+            text,
+            kind=KINDS[fault.kind],
+            kernel=launch.kernel,
+            block=(fault.block[0], fault.block[1], fault.block[2]),
+            thread=(fault.thread[0], fault.thread[1], fault.thread[2]),
+            location=location,
+        )
+
+
+def _native(value: Any, dtype: str) -> Any:
+    """The ctypes object a packed argument points to: a number, or a pointer to a memref descriptor."""
+    if not isinstance(value, np.ndarray):
+        return CTYPES[dtype](value)
+    words = descriptor(value)
+    block = (ctypes.c_int64 * len(words))(*words)
+    pointer = ctypes.c_void_p(ctypes.addressof(block))
+    pointer.block = block  # type: ignore[attr-defined]  # keeps it alive
+    return pointer
+
+
+def _check_limits(launch: Launch, grid: Sequence[int]) -> None:
+    threads = launch.block[0] * launch.block[1] * launch.block[2]
+    if threads < 1 or threads > _MAX_THREADS or any(n > most for n, most in zip(grid, _MAX_GRID)):
+        raise KernelFault(
+            f"a grid of {_triple(grid)} blocks of {threads} threads cannot be launched",
+            kind="invalid",
+            kernel=launch.kernel,
+        )
+
+
+def _triple(values: Sequence[int] | None) -> str:
+    return "(" + ", ".join(map(str, values or ())) + ")"
+
+
+def _aligned(array: np.ndarray) -> np.ndarray:
+    """The array, or a copy that begins where device memory would."""
+    if array.flags.c_contiguous and array.__array_interface__["data"][0] % _ALIGNMENT == 0:
+        return array
+    out = _empty(array.shape, array.dtype)
+    out[...] = array
+    return out
+
+
+def _poisoned(shape: Sequence[int], dtype: str) -> np.ndarray:
+    """A buffer nobody has written to."""
+    out = _empty(shape, numpy_dtype(dtype))
+    out.reshape(-1).view(np.uint8)[...] = 0xFF
+    return out
+
+
+def _empty(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    raw = np.empty(size + _ALIGNMENT, np.uint8)
+    skip = -raw.__array_interface__["data"][0] % _ALIGNMENT
+    return raw[skip : skip + size].view(dtype).reshape(shape)
+
+
+@functools.cache
+def _entry() -> Any:
+    try:
+        function = lib().pith_emulator_launch
+    except AttributeError as error:
+        raise RuntimeLibraryError(
+            "the native support library has no emulator", where=str(library_path()), hint="reinstall pith-mlir"
+        ) from error
+    function.restype = ctypes.c_int
+    function.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
+    return function

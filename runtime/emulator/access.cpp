@@ -1,0 +1,125 @@
+// Memory accesses of kernels: bounds, alignment, and the shadow of shared memory. `pith-emulate-gpu` puts the calls in.
+#include "../export.h"
+#include "block.h"
+
+namespace pith::emulator {
+
+void Block::touch(Access access, std::int64_t site, std::uintptr_t address, std::int64_t bytes) {
+  if (!watched())
+    return;
+  auto first = static_cast<std::int64_t>(address - reinterpret_cast<std::uintptr_t>(shared_.get()));
+  if (first < 0 || first + bytes > running_.launch.sharedBytes)
+    fail(FaultKind::kOutOfBounds, site, "accesses bytes %lld to %lld of %lld bytes of shared memory",
+         static_cast<long long>(first), static_cast<long long>(first + bytes),
+         static_cast<long long>(running_.launch.sharedBytes));
+  Finding found = shadow_.touch(access, now_, first, bytes, site);
+  Other other{found.other >= 1 && found.other <= 1024 ? found.other - 1 : -1, found.otherSite};
+  switch (found.conflict) {
+  case Conflict::kNone:
+    return;
+  case Conflict::kUninitialised:
+    fail(FaultKind::kUninitialised, site, "reads shared memory that nobody has written (byte %lld)",
+         static_cast<long long>(first));
+  case Conflict::kInFlight:
+    failWith(other, FaultKind::kRace, site,
+             "touches shared memory (byte %lld) that an asynchronous copy has not filled yet: a wait is missing",
+             static_cast<long long>(first));
+  case Conflict::kRace:
+    failWith(other, FaultKind::kRace, site, "%s shared memory (byte %lld) that %s %s without a barrier between",
+             access == Access::kRead ? "reads" : "writes", static_cast<long long>(first),
+             other.thread < 0 ? "other threads" : "another thread", found.otherWrote ? "wrote" : "read");
+  }
+}
+
+/// Stores are remembered in a table that forgets: two that meet in it are a race, most others are noticed.
+void Block::storeGlobal(std::int64_t site, std::uintptr_t address, std::int64_t bytes) {
+  if (!watched() || stacks_.contains(address))
+    return;
+  std::size_t slot = (address * 0x9e3779b97f4a7c15u) >> 52;
+  Store &last = stores_[slot % stores_.size()];
+  if (last.address == address && last.epoch == epoch_ && last.thread != now_ &&
+      last.thread / kWarp != now_ / kWarp) // lanes of a warp may be ordered by a warp synchronisation
+    failWith({last.thread, last.site}, FaultKind::kRace, site,
+             "writes %lld bytes of global memory that another thread wrote without a barrier between",
+             static_cast<long long>(bytes));
+  last = {address, site, epoch_, now_};
+}
+
+} // namespace pith::emulator
+
+using namespace pith::emulator;
+using Int = std::int64_t;
+
+namespace {
+Block &block() { return Block::current(); }
+} // namespace
+
+/// Index `at`, and `count` elements from it, along dimension `dimension` of a memref.
+PITH_EXPORT void pith_emulator_bounds(Int site, Int dimension, Int at, Int count, Int extent) {
+  if (at >= 0 && count >= 0 && at <= extent - count)
+    return;
+  auto number = [](Int value) { return static_cast<long long>(value); };
+  if (count == 1)
+    block().fail(FaultKind::kOutOfBounds, site, "index %lld is outside of dimension %lld of extent %lld", number(at),
+                 number(dimension), number(extent));
+  block().fail(FaultKind::kOutOfBounds, site, "indices %lld to %lld are outside of dimension %lld of extent %lld",
+               number(at), number(at + count - 1), number(dimension), number(extent));
+}
+
+/// The same on the first `lanes` lanes of a warp only: the others' addresses are ignored.
+PITH_EXPORT void pith_emulator_lane_bounds(Int site, Int dimension, Int at, Int count, Int extent, Int lanes) {
+  if (block().lane() < lanes)
+    pith_emulator_bounds(site, dimension, at, count, extent);
+}
+
+PITH_EXPORT void pith_emulator_aligned(Int site, Int address, Int alignment) {
+  if (address % alignment != 0)
+    block().fail(FaultKind::kMisaligned, site, "address is %lld bytes past a multiple of %lld",
+                 static_cast<long long>(address % alignment), static_cast<long long>(alignment));
+}
+
+PITH_EXPORT void pith_emulator_read(Int site, Int address, Int bytes) {
+  block().touch(Access::kRead, site, static_cast<std::uintptr_t>(address), bytes);
+}
+PITH_EXPORT void pith_emulator_write(Int site, Int address, Int bytes) {
+  block().touch(Access::kWrite, site, static_cast<std::uintptr_t>(address), bytes);
+}
+PITH_EXPORT void pith_emulator_atomic(Int site, Int address, Int bytes) {
+  block().touch(Access::kAtomic, site, static_cast<std::uintptr_t>(address), bytes);
+}
+PITH_EXPORT void pith_emulator_global_write(Int site, Int address, Int bytes) {
+  block().storeGlobal(site, static_cast<std::uintptr_t>(address), bytes);
+}
+
+/// memref<?xi8> of shared memory: `bytes` from `offset`; negative `bytes`: the dynamic part.
+struct ByteMemRef {
+  char *allocated, *aligned;
+  Int offset, size, stride;
+};
+
+PITH_EXPORT void _mlir_ciface_pith_emulator_shared(ByteMemRef *result, Int offset, Int bytes) {
+  const Launch &launch = block().running().launch;
+  Int first = bytes < 0 ? launch.staticBytes + offset : offset;
+  Int size = bytes < 0 ? launch.sharedBytes - first : bytes;
+  *result = {block().shared(), block().shared() + first, 0, size, 1};
+}
+
+/// thread, block, block dimensions, grid dimensions (x, y, z each); lane, warp, warps.
+PITH_EXPORT Int pith_emulator_index(Int which) {
+  const Launch &launch = block().running().launch;
+  switch (which / 3) {
+  case 0:
+    return block().thread().id[which % 3];
+  case 1:
+    return block().id()[which % 3];
+  case 2:
+    return launch.block[which % 3];
+  case 3:
+    return launch.grid[which % 3];
+  default:
+    return which == 12 ? block().lane() : which == 13 ? block().warp() : block().warps();
+  }
+}
+
+PITH_EXPORT void pith_emulator_spin(Int site) { block().spin(site); }
+PITH_EXPORT void pith_emulator_barrier(Int site) { block().barrier(site); }

@@ -1,0 +1,91 @@
+#include "shadow.h"
+#include <algorithm>
+
+namespace pith::emulator {
+namespace {
+
+constexpr int kWarp = 32;
+
+int warpOf(Actor actor) { return actor >= kOfWarp ? actor - kOfWarp : (actor - 1) / kWarp; }
+
+/// What stands for two readers or two atomic writers.
+Actor joined(Actor a, Actor b) {
+  if (a == b)
+    return a;
+  return a == kMany || b == kMany || warpOf(a) != warpOf(b) ? kMany : static_cast<Actor>(kOfWarp + warpOf(a));
+}
+
+} // namespace
+
+void Shadow::start(std::int64_t bytes, int warps) {
+  std::uint32_t last = epoch_;
+  for (std::uint32_t time : warpTime_)
+    last = std::max(last, time);
+  if (last > 1u << 31) { // times are about to run out: forget all of them
+    cells_.clear();
+    last = 0;
+  }
+  if (cells_.size() < static_cast<std::size_t>(bytes))
+    cells_.resize(static_cast<std::size_t>(bytes));
+  born_ = epoch_ = last + 1;
+  warpTime_.assign(static_cast<std::size_t>(warps), epoch_);
+}
+
+void Shadow::blockBarrier() {
+  for (std::uint32_t time : warpTime_)
+    epoch_ = std::max(epoch_, time);
+  ++epoch_;
+  std::fill(warpTime_.begin(), warpTime_.end(), epoch_);
+}
+
+bool Shadow::ordered(std::uint32_t time, Actor other, Actor me) const {
+  if (time < epoch_ || other == me)
+    return true;
+  return other != kMany && warpOf(other) == warpOf(me) && time < warpTime_[static_cast<std::size_t>(warpOf(me))];
+}
+
+Finding Shadow::touch(Access access, int thread, std::int64_t first, std::int64_t count, std::int64_t site) {
+  auto me = static_cast<Actor>(thread + 1);
+  auto at = static_cast<std::uint16_t>(site <= 0xffff ? site : 0);
+  for (std::int64_t i = first; i < first + count; ++i) {
+    Finding found = touchCell(cells_[static_cast<std::size_t>(i)], access, me, at);
+    if (found.conflict != Conflict::kNone)
+      return found;
+  }
+  return {};
+}
+
+Finding Shadow::touchCell(Cell &cell, Access access, Actor me, std::uint16_t site) {
+  bool written = cell.writeTime >= born_, reads = access == Access::kRead || access == Access::kAtomic;
+  Actor writer = cell.writer & kActor;
+  if (written && access != Access::kAsyncLand && (cell.writer & kInFlight))
+    return {Conflict::kInFlight, writer, cell.writeSite, true};
+  if (reads && !written)
+    return {Conflict::kUninitialised, 0, 0, false};
+  bool bothAtomic = access == Access::kAtomic && (cell.writer & kAtomic);
+  if (written && !bothAtomic && !ordered(cell.writeTime, writer, me))
+    return {Conflict::kRace, writer, cell.writeSite, true};
+  bool read = cell.readTime >= born_ && cell.reader;
+  if (access != Access::kRead && read && !ordered(cell.readTime, cell.reader, me))
+    return {Conflict::kRace, cell.reader, cell.readSite, false};
+  remember(cell, access, me, site);
+  return {};
+}
+
+void Shadow::remember(Cell &cell, Access access, Actor me, std::uint16_t site) {
+  std::uint32_t now = warpTime_[static_cast<std::size_t>(warpOf(me))];
+  if (access == Access::kRead) {
+    bool alone = cell.readTime < epoch_ || !cell.reader;
+    cell.reader = alone ? me : joined(cell.reader, me);
+    cell.readTime = now;
+    cell.readSite = site;
+    return;
+  }
+  Actor flags = access == Access::kAtomic ? kAtomic : access == Access::kAsyncIssue ? kInFlight : 0;
+  bool joins = access == Access::kAtomic && (cell.writer & kAtomic) && cell.writeTime >= epoch_;
+  cell.writer = static_cast<Actor>((joins ? joined(cell.writer & kActor, me) : me) | flags);
+  cell.writeTime = now;
+  cell.writeSite = site;
+}
+
+} // namespace pith::emulator
