@@ -32,6 +32,8 @@ def _old_floats(line: re.Match[str]) -> str:
             kind = match["type"]
         elif match["bits"]:
             return _bits_of(kind, bytes.fromhex(match["bits"]))
+        elif match["special"]:
+            return _bits_of(kind, _encoded(kind, float(match["special"].replace("q", ""))))
         elif kind != "double":
             return _bits_of(kind, _encoded(kind, float(match["decimal"])))
         return match[0]
@@ -41,7 +43,8 @@ def _old_floats(line: re.Match[str]) -> str:
 
 #: A float type, or a constant of the float type named last before it.
 _FLOAT_TOKEN = re.compile(
-    r"\b(?P<type>half|bfloat|float|double)\b|\bf0x(?P<bits>[0-9A-Fa-f]+)\b|(?<![\w.%@$\"])(?P<decimal>-?\d+\.\d+e[+-]\d+)\b"
+    r"\b(?P<type>half|bfloat|float|double)\b|\bf0x(?P<bits>[0-9A-Fa-f]+)\b|(?<![\w.%@$\"])(?P<special>[+-](?:inf|qnan))\b"
+    r"|(?<![\w.%@$\"])(?P<decimal>-?\d+\.\d+e[+-]\d+)\b"
 )
 
 
@@ -49,6 +52,8 @@ def _encoded(kind: str, value: float) -> bytes:
     """Big-endian bits of a value, rounded to ``kind``."""
     if kind == "half":
         return struct.pack(">e", value)
+    if kind == "double":
+        return struct.pack(">d", value)
     bits = struct.pack(">f", value)
     if kind == "float":
         return bits
@@ -65,8 +70,8 @@ def _bits_of(kind: str, bits: bytes) -> str:
 #: (pattern, replacement) per construct.
 _REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     # Floats are printed as the shortest decimal that rounds to them, or as `f0x` and their bits;
-    # LLVM 22 refuses decimals that are not exact.
-    (re.compile(r"^.*(?:\bf0x|\de[+-]\d).*$", re.MULTILINE), _old_floats),
+    # LLVM 22 refuses decimals that are not exact. Infinities and NaN have names now.
+    (re.compile(r"^.*(?:\bf0x|\de[+-]\d|[+-](?:inf|qnan)\b).*$", re.MULTILINE), _old_floats),
     # `gpu.dynamic_shared_memory` becomes a defined, internal array of no elements. NVPTX gives that
     # one byte of static shared memory; dynamic shared memory is an external array of unknown size.
     (
@@ -90,6 +95,8 @@ def to_llvm22(text: str) -> str:
     ('%1 = fadd float %0, 0x3D71979980000000', 'store half 0xH43D7, ptr %p')
     >>> to_llvm22("store bfloat 1.000000e-01, ptr %p")
     'store bfloat 0xR3DCD, ptr %p'
+    >>> to_llvm22("select i1 %c, float -inf, float +qnan"), to_llvm22("fcmp oeq <2 x half> splat (half +inf), %x")
+    ('select i1 %c, float 0xFFF0000000000000, float 0x7FF8000000000000', 'fcmp oeq <2 x half> splat (half 0xH7C00), %x')
     """
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)

@@ -34,8 +34,35 @@ class Variant:
         if self.lse:
             arrays["lse"] = _Array.of_rank(3, COMPUTED_IN[self.element])
         arrays |= _TOKENS if self.tokens else {}
-        order = ("query", "key", "value", "scale", "out", "intervals", "lse", "pattern", "global_tokens", "reach")
-        return _module("attention", order, arrays, ["out", "lse"], self.blocks)
+        return _module("attention", _ORDER, arrays, ["out", "lse"], self.blocks)
+
+    def device_source(self) -> str:
+        """The same for a GPU: contiguous tensors, results returned.
+
+        Arguments are the operands of the op in its order, absent ones, out and lse left out.
+        """
+        heads, values = (_Array.of_rank(4, self.element, n).tensor for n in (self.depth, self.width))
+        types = {"query": heads, "key": heads, "value": values, "scale": "f64", "out": values}
+        types |= {"intervals": _INTERVALS.tensor}
+        if self.lse:
+            types["lse"] = _Array.of_rank(3, COMPUTED_IN[self.element]).tensor
+        if self.blocks:
+            types["pattern"] = _pattern(self.blocks)
+        types |= {name: a.tensor for name, a in _TOKENS.items()} if self.tokens else {}
+        given = [name for name in _ORDER if name in types]
+        made = [name for name in ("out", "lse") if name in types]
+        signature = ", ".join(f"%{name}: {types[name]}" for name in given if name not in made)
+        results = ", ".join(types[name] for name in made)
+        sizes = "".join(
+            f"  %c{d} = arith.constant {d} : index\n  %n{d} = tensor.dim %query, %c{d} : {heads}\n" for d in range(3)
+        )
+        empty = "".join(f"  %{name} = tensor.empty(%n0, %n1, %n2) : {types[name]}\n" for name in made)
+        returned = ", ".join(f"%{name}_r" for name in made)
+        return f"""func.func @attention({signature}) -> ({results}) {{
+{sizes}{empty}  {returned} = {_op("attention", _ORDER, types, given, len(made))} -> ({results})
+  return {returned} : {results}
+}}
+"""
 
     def grad_source(self, of_keys: bool) -> str:
         """The same for the gradient of the queries, or of keys and values (blocks: granularity of one's own first)."""
@@ -73,6 +100,8 @@ class _Array:
         return f"tensor<{self.shape}>"
 
 
+#: Operands of ``pith.attention``.
+_ORDER = ("query", "key", "value", "scale", "out", "intervals", "lse", "pattern", "global_tokens", "reach")
 _INTERVALS = _Array("?x?x2xi32")
 _TOKENS = {"global_tokens": _Array("?x?xi32"), "reach": _INTERVALS}
 
@@ -83,7 +112,7 @@ def _module(
     types = {name: a.tensor for name, a in arrays.items()} | {"scale": "f64"}
     params = {name: a.memref for name, a in arrays.items()} | {"scale": "f64"}
     if blocks:
-        types["pattern"] = params["pattern"] = f"!pith.pattern<[-1, -1], [{blocks[0]}, {blocks[1]}]>"
+        types["pattern"] = params["pattern"] = _pattern(blocks)
     given = [name for name in order if name in types]
     written = [name for name in results if name in arrays]
     access = {name: "" if name in written or name not in arrays else ", pith.read_only" for name in given}
@@ -93,17 +122,35 @@ def _module(
         f" : {a.memref} to {a.tensor}\n"
         for name, a in arrays.items()
     )
-    operands = ", ".join(f"%{name}_t" if name in arrays else f"%{name}" for name in given)
+    operands = [f"%{name}_t" if name in arrays else f"%{name}" for name in given]
     stored = "".join(
         f"  bufferization.materialize_in_destination %{name}_r in restrict writable %{name}"
         f" : ({types[name]}, {params[name]}) -> ()\n"
         for name in written
     )
     return f"""func.func @{op}({signature}) {{
-{views}  {", ".join(f"%{name}_r" for name in written)} = "pith.{op}"({operands}) {{
-      operandSegmentSizes = array<i32: {", ".join(str(int(name in types)) for name in order)}>,
-      resultSegmentSizes = array<i32: 1, {len(written) - 1}>}}
-    : ({", ".join(types[name] for name in given)}) -> ({", ".join(types[name] for name in written)})
+{views}  {", ".join(f"%{name}_r" for name in written)} = {_op(op, order, types, given, len(written), operands)}
+      -> ({", ".join(types[name] for name in written)})
 {stored}  return
 }}
 """
+
+
+def _pattern(blocks: tuple[int, int]) -> str:
+    return f"!pith.pattern<[-1, -1], [{blocks[0]}, {blocks[1]}]>"
+
+
+def _op(
+    op: str,
+    order: tuple[str, ...],
+    types: dict[str, str],
+    given: list[str],
+    results: int,
+    values: list[str] | None = None,
+) -> str:
+    """The op on ``given`` operands, up to the types of its results."""
+    operands = ", ".join(values or [f"%{name}" for name in given])
+    return f""""pith.{op}"({operands}) {{
+      operandSegmentSizes = array<i32: {", ".join(str(int(name in types)) for name in order)}>,
+      resultSegmentSizes = array<i32: 1, {results - 1}>}}
+    : ({", ".join(types[name] for name in given)})"""
