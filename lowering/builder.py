@@ -213,11 +213,15 @@ def if_else(
 
 
 def only_if(condition: ir.Value | None, then: Callable[[], Any]) -> None:
-    """``scf.if`` without results; a condition of None always holds."""
-    if condition is None:
+    """``scf.if`` without results; a condition of None always holds. What ``then`` returns does not matter."""
+
+    def run() -> None:
         then()
+
+    if condition is None:
+        run()
     else:
-        if_else(condition, then)
+        if_else(condition, run)
 
 
 def while_loop(

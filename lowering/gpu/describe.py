@@ -103,6 +103,8 @@ class _Reader:
         return self._size(op, value) if isinstance(value.type, ir.IndexType) else self._number(op, value)
 
     def _number(self, op: ir.OpView, value: ir.Value) -> int:
+        while value not in self.values and value.owner.name == "memref.cast":
+            value = value.owner.operands[0]
         if value not in self.values:
             made = value.owner.name
             raise UnsupportedError(f"a kernel argument is made by {made}", where=str(op.operation.location))

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from pith._mlir import arith, func, gpu, ir, memref
 from pith.dialect import encoding_of, shape_of
@@ -12,7 +12,7 @@ from pith.passes.core import pass_error
 from .. import builder as b
 from ..targets import GpuTarget
 from .fill import BLOCK_THREADS, emit_copy, linear_grid
-from .function import kernel_function
+from .function import Guard, guard_body, kernel_function
 
 #: Attribute of a host argument that says which buffer it is: ``1.values``, ``0.pattern``; numbers count the arguments
 #: as they were before ``pith-assemble-arguments``.
@@ -62,6 +62,8 @@ class Host:
         target: the chip.
         buffers: memrefs of every converted value: metadata in storage order, values last; one list for a pattern.
         owned: buffers that may be written to: made here, or arguments that are writable.
+        guards: what the kernels made now wait for; see :meth:`guarded`.
+        deferred: what makes the buffers of values that nothing has needed yet.
     """
 
     source: func.FuncOp
@@ -69,14 +71,30 @@ class Host:
     target: GpuTarget
     buffers: dict[ir.Value, list[ir.Value]] = dataclasses.field(default_factory=dict)
     owned: list[ir.Value] = dataclasses.field(default_factory=list)
+    guards: list[Guard] = dataclasses.field(default_factory=list)
+    deferred: dict[ir.Value, Callable[[], list[ir.Value]]] = dataclasses.field(default_factory=dict)
     count: int = 0
 
     def bind(self, value: ir.Value, buffers: Sequence[ir.Value]) -> None:
         """Say which buffers hold ``value``."""
         self.buffers[value] = list(buffers)
 
+    def defer(self, value: ir.Value, make: Callable[[], list[ir.Value]]) -> None:
+        """Have ``make`` convert ``value`` when something needs its buffers: an op may do without them."""
+        guards = list(self.guards)
+
+        def under_guards_of_here() -> list[ir.Value]:
+            now, self.guards = self.guards, guards
+            buffers = make()
+            self.guards = now
+            return buffers
+
+        self.deferred[value] = under_guards_of_here
+
     def buffers_of(self, op: ir.OpView, value: ir.Value) -> list[ir.Value]:
         """The buffers of an operand; a diagnostic at ``op`` when it has none."""
+        if value in self.deferred:
+            self.buffers[value] = self.deferred.pop(value)()
         if value not in self.buffers:
             pass_error(op, f"has no GPU lowering: cannot tell which buffer holds an operand of type {value.type}")
         return self.buffers[value]
@@ -137,7 +155,24 @@ class Host:
             block = kernel_function(name, types, threads)
         with ir.InsertionPoint(block):
             yield name, block
+            for guard in self.guards:
+                guard_body(block, guard)
             gpu.ReturnOp([])
+
+    @contextlib.contextmanager
+    def guarded(self, guard: Guard) -> Iterator[None]:
+        """Kernels made and launched within do nothing unless the device says so."""
+        self.guards.append(guard)
+        yield
+        self.guards.pop()
+
+    def replace_buffer(self, old: ir.Value, new: ir.Value) -> None:
+        """Let what used buffer ``old``, which was allocated here, use ``new`` of the same type and size."""
+        old.replace_all_uses_with(new)
+        for held in self.buffers.values():
+            held[:] = [new if v == old else v for v in held]
+        self.owned = [v for v in self.owned if v != old]
+        old.owner.erase()
 
     def launch(
         self,
@@ -156,7 +191,7 @@ class Host:
             [self.kernels.sym_name.value, name],
             tuple(sizes),
             tuple(block),
-            list(args),
+            [*args, *(guard.flag for guard in self.guards)],
             dynamic_shared_memory_size=arith.constant(i32, shared_bytes) if shared_bytes else None,
             loc=op.operation.location,
         )

@@ -55,14 +55,15 @@ class Presence:
 
     def word(self, at: Sequence[Index], lanes: int = WORD) -> ir.Value:
         """An ``i64`` whose bit i tells of the element i places after ``at`` along the last dimension (i < lanes)."""
-        bits = self.load(at, lanes)
+        return packed(self.flags(self.load(at, lanes), at))
+
+    def flags(self, bits: ir.Value, at: Sequence[Index]) -> ir.Value:
+        """A vector of ``i1``: which of the elements from ``at`` on, loaded as ``bits``, are present."""
         limit = self._limit(at, bits.type)
         if isinstance(self.source.type.element_type, ir.FloatType):
             magnitude = arith.andi(bits, splat(bits.type, (1 << (bits.type.element_type.width - 1)) - 1))
-            flags = arith.cmpi(_CMP.sgt, magnitude, limit)
-        else:
-            flags = arith.cmpi(_CMP.ugt, math_dialect.absi(bits) if self.signed else bits, limit)
-        return packed(flags)
+            return arith.cmpi(_CMP.sgt, magnitude, limit)
+        return arith.cmpi(_CMP.ugt, math_dialect.absi(bits) if self.signed else bits, limit)
 
     def load(self, at: Sequence[Index], lanes: int) -> ir.Value:
         """Bits of the elements from ``at`` on, as integers."""

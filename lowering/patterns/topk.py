@@ -32,10 +32,11 @@ class Keys(Presence):
 
     def word(self, at: Sequence[Index], lanes: int = WORD) -> ir.Value:
         """Bit i says how the score i places after ``at`` compares."""
-        keys = self._keys(self.load(at, lanes))
+        keys = self.keys(self.load(at, lanes))
         return packed(arith.cmpi(self.test, keys, vector.broadcast(keys.type, self.limit)))
 
-    def _keys(self, bits: ir.Value) -> ir.Value:
+    def keys(self, bits: ir.Value) -> ir.Value:
+        """Scores, as their bits, as integers of the same order."""
         element, width = self.source.type.element_type, bits.type.element_type.width
         if isinstance(element, ir.IntegerType):
             return bits if self.signed else arith.xori(bits, splat(bits.type, -(1 << (width - 1))))
