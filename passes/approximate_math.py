@@ -87,7 +87,7 @@ class ApproximateMathPass(Pass):
         found: list[ir.Operation] = []
 
         def visit(op: ir.Operation) -> ir.WalkResult:
-            if op.name in _EXPANSIONS and _is_f32(op.results[0].type):
+            if op.name in EXPANSIONS and _is_f32(op.results[0].type):
                 found.append(op)
             return ir.WalkResult.ADVANCE
 
@@ -95,7 +95,7 @@ class ApproximateMathPass(Pass):
         for op in found:
             # Named after what they stand for: explain() still tells a GELU from other arithmetic.
             with ir.InsertionPoint(op), ir.Location.name(op.name, op.location):
-                op.results[0].replace_all_uses_with(_EXPANSIONS[op.name](op.operands[0]))
+                op.results[0].replace_all_uses_with(EXPANSIONS[op.name](op.operands[0]))
             op.erase()
 
 
@@ -158,7 +158,8 @@ def _int_constant(x: int, type_: ir.Type) -> ir.Value:
     return arith.constant(type_, x)
 
 
-_EXPANSIONS: dict[str, Callable[[ir.Value], ir.Value]] = {
+#: Name of an op -> what computes it, for f32 and vectors of f32.
+EXPANSIONS: dict[str, Callable[[ir.Value], ir.Value]] = {
     "math.erf": _rational(_ERF_LIMIT, _ERF_P, _ERF_Q),
     "math.tanh": _rational(_TANH_LIMIT, _TANH_P, _TANH_Q),
     "math.exp": _exp,

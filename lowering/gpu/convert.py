@@ -8,6 +8,7 @@ from ..protect_arguments import is_entry
 from ..targets import GpuTarget
 from .converters import convert_op
 from .host import STORAGE, WRITABLE, Host, buffer_type
+from .views import sink_views
 
 
 def convert_function(source: func.FuncOp, target: GpuTarget) -> None:
@@ -41,6 +42,7 @@ def convert_function(source: func.FuncOp, target: GpuTarget) -> None:
                 convert_op(host, op)
         with last.operation.location:
             func.return_([_result(host, last, v) for v in last.operands])
+    sink_views(host, replacement)
     source.operation.erase()
 
 

@@ -6,22 +6,40 @@ from pith._mlir import ir
 from pith.dialect import shape_of
 from pith.passes.core import pass_error
 
-from .. import builder as b
-from .fill import BLOCK_THREADS, emit_fill, linear_grid
 from .host import Host, buffer_type
 
 #: op name -> "module:function", called with the host and the op; None: it needs no code of its own.
 CONVERTERS: dict[str, str | None] = {
     "arith.constant": None,
+    "arith.cmpi": None,
     "func.return": None,
+    "pith.coordinates": None,
     "tensor.dim": None,
-    "linalg.fill": "pith.lowering.gpu.converters:convert_fill",
+    "pith.attention": "pith.lowering.gpu.attention.convert:convert_attention",
     "pith.assemble": "pith.lowering.gpu.converters:convert_assemble",
+    "pith.complement": "pith.lowering.gpu.sets:convert_set",
+    "pith.disassemble": "pith.lowering.gpu.converters:convert_disassemble",
+    "pith.detect": "pith.lowering.gpu.detect:convert_detect",
+    "pith.detect_by": "pith.lowering.gpu.detect:convert_detect",
+    "pith.from_coordinates": "pith.lowering.gpu.routing:convert_from_coordinates",
+    "pith.from_lengths": "pith.lowering.gpu.routing:convert_from_lengths",
+    "pith.from_routing": "pith.lowering.gpu.routing:convert_from_routing",
+    "pith.intersection": "pith.lowering.gpu.sets:convert_set",
+    "pith.topk": "pith.lowering.gpu.topk:convert_topk",
+    "pith.union": "pith.lowering.gpu.sets:convert_set",
     "pith.pit_tile": "pith.lowering.gpu.product:convert_product",
+    "scf.if": "pith.lowering.gpu.choice:convert_if",
+    "tensor.cast": "pith.lowering.gpu.views:convert_cast",
+    "tensor.collapse_shape": "pith.lowering.gpu.views:convert_reshape",
     "tensor.empty": "pith.lowering.gpu.converters:convert_empty",
+    "tensor.expand_shape": "pith.lowering.gpu.views:convert_reshape",
+    "tensor.extract_slice": "pith.lowering.gpu.views:convert_slice",
 }
 
-_SUPPORTED = "GPU functions hold linalg.fill, matrix products, pith.pit_tile and index arithmetic"
+#: The converter of every linalg op.
+_LINALG = "pith.lowering.gpu.structured_ops:convert_linalg"
+
+_SUPPORTED = "GPU functions hold linalg and pith ops, reshapes and slices of tensors, and index arithmetic"
 
 
 def convert_op(host: Host, op: ir.OpView) -> None:
@@ -29,11 +47,9 @@ def convert_op(host: Host, op: ir.OpView) -> None:
     name = op.operation.name
     if op.results and all(isinstance(r.type, ir.IndexType) for r in op.results):
         return  # sizes are converted where they are used
-    if name not in CONVERTERS:
-        if not name.startswith("linalg."):
-            pass_error(op, "has no GPU lowering", _SUPPORTED)
-        name = "pith.pit_tile"
-    entry = CONVERTERS[name]
+    entry = _LINALG if name.startswith("linalg.") else CONVERTERS.get(name, "")
+    if entry == "":
+        pass_error(op, "has no GPU lowering", _SUPPORTED)
     if entry is not None:
         module, _, function = entry.partition(":")
         getattr(importlib.import_module(module), function)(host, op)
@@ -50,19 +66,10 @@ def convert_empty(host: Host, op: ir.OpView) -> None:
 
 def convert_assemble(host: Host, op: ir.OpView) -> None:
     """``pith.assemble``: the buffers it is made of."""
-    parts = [v for v in op.operands if isinstance(v.type, ir.RankedTensorType)]
-    host.bind(op.results[0], [host.buffers_of(op, v)[0] for v in parts])
+    host.defer(op.results[0], lambda: [host.buffers_of(op, v)[0] for v in op.buffers])
 
 
-def convert_fill(host: Host, op: ir.OpView) -> None:
-    """``linalg.fill`` with a constant."""
-    constant, init = op.operands
-    owner = constant.owner
-    if isinstance(owner, ir.Block) or owner.name != "arith.constant":
-        pass_error(op, "has no GPU lowering: expects a constant to fill with")
-    out = host.init_buffer(op, init)
-    with host.kernel("fill", [out.type], BLOCK_THREADS) as (name, block):
-        emit_fill(block.arguments[0], owner.attributes["value"])
-    sizes = [b.dim_size(out, d) for d in range(out.type.rank)]
-    host.launch(op, name, [linear_grid(sizes)], BLOCK_THREADS, 0, [out])
-    host.bind(op.results[0], [out])
+def convert_disassemble(host: Host, op: ir.OpView) -> None:
+    """``pith.disassemble``: the buffers of an encoded tensor."""
+    for part, buffer in zip(op.buffers, host.buffers_of(op, op.operands[0])):
+        host.bind(part, [buffer])

@@ -1,0 +1,110 @@
+"""Convert products with a CSR-like operand, and products sampled where a tensor stores, to kernels and launches."""
+
+from pith._mlir import arith, gpu, ir, memref
+from pith.formats import Format, buffer_specs
+
+from ... import builder as b
+from ... import levels
+from ...builder import Index
+from ..fill import BLOCK_THREADS, emit_fill, linear_grid
+from ..host import Host
+from ..outputs import constant_of, destination
+from ..transpose import add_into, transposed
+from .climb import first_not
+from .gather import Gather, launch_gather
+from .match import SparseProduct, kind_of, match_sparse_product
+from .scatter import launch_scatter
+
+_THREADS = 256
+
+
+def is_walked(fmt: Format) -> bool:
+    """True for formats whose products run entry by entry: CSR, CSC, DCSR and COO."""
+    return kind_of(fmt) is not None
+
+
+def convert_sparse_product(host: Host, op: ir.OpView, sparse: int) -> None:
+    """Emit the kernels of a product with a CSR-like operand, and their launches.
+
+    Operands and results whose columns are not neighbours are transposed on the way: kernels read and write rows.
+    """
+    product = match_sparse_product(op, sparse)
+    storage = storage_on_host(host, op, op.operands[sparse], product.format)
+    entries = _entries(host, op, product, storage)
+    dense = host.buffers_of(op, op.operands[product.dense])[-1]
+    if product.dense_dims == (1, 0):
+        dense = transposed(host, op, dense)
+    constant = constant_of(product.init)
+    out = destination(host, op, product.init) if constant is not None else host.init_buffer(op, product.init)
+    turned = product.out_dims == (1, 0)
+    listed = _listed(product, storage)
+    if product.gathers and not turned:
+        if listed and constant is not None:
+            out, constant = host.init_buffer(op, product.init), None  # rows that are not listed keep the init
+        launch_gather(host, op, Gather(product.sums, constant), {**entries, "dense": dense, "out": out}, listed)
+    else:
+        sums = _sums(host, op, product, out, turned, zeroed=not product.gathers or bool(listed))
+        if product.gathers:
+            start = None if listed else ir.FloatAttr.get(product.sums, 0.0)
+            launch_gather(host, op, Gather(product.sums, start), {**entries, "dense": dense, "out": sums}, listed)
+        else:
+            launch_scatter(host, op, product.sums, {**entries, "dense": dense, "out": sums})
+        add_into(host, op, sums, out, constant, turned)
+    host.bind(op.results[0], [out])
+
+
+def storage_on_host(host: Host, op: ir.OpView, value: ir.Value, fmt: Format) -> levels.Storage:
+    """The buffers of an encoded tensor as they are launched with."""
+    buffers = host.buffers_of(op, value)
+    sizes = tuple(host.dim(op, value, d) for d in range(fmt.rank))
+    metadata = dict(zip(((s.level, s.role) for s in buffer_specs(fmt)), buffers))
+    return levels.Storage(fmt, levels.level_sizes(fmt, sizes), metadata, buffers[-1], sizes)
+
+
+def _entries(host: Host, op: ir.OpView, product: SparseProduct, storage: levels.Storage) -> dict[str, ir.Value]:
+    """Positions, coordinates and values of rows, whatever the format calls them."""
+    if kind_of(product.format) == "entries":
+        outer = product.format.exprs[0].dim
+        positions = _positions_of(host, op, storage.metadata[0, "coordinates"], storage.sizes[outer])
+    else:
+        positions = storage.metadata[1, "positions"]
+    return {"positions": positions, "coordinates": storage.metadata[1, "coordinates"], "values": storage.values}
+
+
+def _listed(product: SparseProduct, storage: levels.Storage) -> tuple[ir.Value, ...]:
+    if kind_of(product.format) != "listed rows":
+        return ()
+    return (storage.metadata[0, "coordinates"], storage.metadata[0, "positions"])
+
+
+def _sums(host: Host, op: ir.OpView, product: SparseProduct, out: ir.Value, turned: bool, zeroed: bool) -> ir.Value:
+    """Memory for sums by rows of the sparse operand, in the type they are added up in."""
+    dims = range(out.type.rank)
+    sizes = [b.dim_size(out, d) for d in (reversed(dims) if turned else dims)]
+    dynamic = ir.ShapedType.get_dynamic_size()
+    shape = [s if isinstance(s, int) else dynamic for s in sizes]
+    sums = host.allocate(ir.MemRefType.get(shape, product.sums), sizes)
+    if zeroed:
+        with host.kernel("clear", [sums.type], BLOCK_THREADS) as (name, block):
+            emit_fill(block.arguments[0], ir.FloatAttr.get(product.sums, 0.0))
+        host.launch(op, name, [linear_grid(sizes)], BLOCK_THREADS, 0, [sums])
+    return sums
+
+
+def _positions_of(host: Host, op: ir.OpView, coordinates: ir.Value, rows: Index) -> ir.Value:
+    """Where the entries of every row begin, from their sorted coordinates."""
+    i32 = ir.IntegerType.get_signless(32)
+    count = b.add(rows, 1)
+    positions = host.allocate(ir.MemRefType.get([ir.ShapedType.get_dynamic_size()], i32), [count])
+    with host.kernel("positions", [coordinates.type, positions.type], _THREADS) as (name, block):
+        read, write = block.arguments
+        row = b.add(b.mul(gpu.block_id(gpu.Dimension.x), _THREADS), gpu.thread_id(gpu.Dimension.x))
+
+        def search() -> None:
+            entries = b.dim_size(read, 0)
+            begin = first_not(0, entries, lambda e: b.less(b.load_index(read, e), row))
+            memref.store(arith.index_cast(i32, begin), write, [b.value(row)])
+
+        b.if_else(b.less(row, b.dim_size(write, 0)), search)
+    host.launch(op, name, [b.ceildiv(count, _THREADS)], _THREADS, 0, [coordinates, positions])
+    return positions

@@ -1,0 +1,160 @@
+"""Sparse times dense where the entries of a row are neighbours: CSR, DCSR and COO by their rows.
+
+Two kernels (see ``merge``). The first adds up the rows of every share; the second the rows that several shares have::
+
+    for row in share:                          for the row that begins in share s and ends in share t > s:
+      acc = sum(value * dense[coordinate])       acc = carries[goes on][s..t-1] + carries[ends][t]
+      out[row] = start + acc, or carry acc       out[row] = start + acc
+
+``start`` is what the init holds, or the constant it was filled with; then the init is not read.
+"""
+
+import dataclasses
+
+from pith._mlir import arith, ir, memref
+
+from ... import builder as b
+from ...builder import Index
+from ..host import Host
+from ..outputs import start_value
+from .lanes import THREADS, Lane, Rows, Team, load_columns, store_columns, widened
+from .merge import ENDS, GOES_ON, Share, sum_of
+from .merge import Rows as Entries
+
+
+@dataclasses.dataclass(frozen=True)
+class Gather:
+    """A product by rows, on the host.
+
+    Attributes:
+        sums: type products are added up in.
+        start: constant that results start from; None: what ``out`` holds.
+    """
+
+    sums: ir.Type
+    start: ir.Attribute | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Buffers:
+    """Memrefs of a product by rows, on the host or in a kernel.
+
+    Attributes:
+        positions, coordinates, values: of the entries.
+        dense, out: matrices with rows along the first dimension, or vectors.
+        carries: sums of parts of rows.
+        listed: where only some rows are stored (DCSR), their coordinates, and positions that tell how many.
+    """
+
+    positions: ir.Value
+    coordinates: ir.Value
+    values: ir.Value
+    dense: ir.Value
+    out: ir.Value
+    carries: ir.Value
+    listed: tuple[ir.Value, ...] = ()
+
+    @property
+    def all(self) -> list[ir.Value]:
+        """As arguments of a kernel."""
+        own = (self.positions, self.coordinates, self.values, self.dense, self.out, self.carries)
+        return [*own, *self.listed]
+
+    def inside(self, block: ir.Block) -> "Buffers":
+        """The same as the arguments of a kernel's entry block."""
+        positions, coordinates, values, dense, out, carries, *listed = block.arguments
+        return Buffers(positions, coordinates, values, dense, out, carries, tuple(listed))
+
+
+def columns_of(out: ir.Value) -> Index:
+    """Columns of a result; a vector has one."""
+    return b.dim_size(out, 1) if out.type.rank == 2 else 1
+
+
+def launch_gather(
+    host: Host, op: ir.OpView, gather: Gather, given: dict[str, ir.Value], listed: tuple[ir.Value, ...] = ()
+) -> None:
+    """Emit and launch both kernels; ``given`` are the buffers but for the carries."""
+    columns = columns_of(given["out"])
+    team = Team.of(columns)
+    rows = b.dim_size(given["positions"], 0)
+    shares = b.ceildiv(b.add(rows, b.dim_size(given["coordinates"], 0)), team.items)
+    dynamic = ir.ShapedType.get_dynamic_size()
+    width = columns if isinstance(columns, int) else dynamic
+    carries = host.allocate(ir.MemRefType.get([2, dynamic, width], gather.sums), [2, shares, columns])
+    buffers = Buffers(**given, carries=carries, listed=listed)
+    grid = [b.ceildiv(shares, team.teams), b.ceildiv(columns, team.columns)]
+    for kind, emit in (("spmm", _emit_shares), ("carry", _emit_carries)):
+        with host.kernel(kind, [v.type for v in buffers.all], THREADS) as (name, block):
+            emit(gather, team, buffers.inside(block))
+        host.launch(op, name, grid, THREADS, 0, buffers.all)
+
+
+def _entries(buffers: Buffers) -> Entries:
+    """All rows, or those that are listed."""
+    if not buffers.listed:
+        return Entries.of(buffers.positions, b.dim_size(buffers.out, 0))
+    return Entries.of(buffers.positions, b.load_index(buffers.listed[1], 1))
+
+
+def _emit_shares(gather: Gather, team: Team, buffers: Buffers) -> None:
+    lane = Lane.here(team, columns_of(buffers.out), gather.sums)
+    share = Share.of(_entries(buffers), lane.share, team.items)
+    dense = Rows(buffers.dense, gather.sums)
+
+    def entry(e: Index) -> tuple[Index, ir.Value]:
+        value = memref.load(buffers.values, [b.value(e)])
+        return b.load_index(buffers.coordinates, e), widened(value, gather.sums)
+
+    def row(r: ir.Value, begin: Index, end: Index, whole: ir.Value) -> None:
+        sums = lane.dot(begin, end, entry, dense)
+        b.if_else(
+            whole,
+            lambda: _finish(gather, lane, buffers, r, sums),
+            lambda: _carry(lane, buffers, share.carry_slot(r), sums),
+        )
+
+    share.for_each_row(row)
+
+
+def _carry(lane: Lane, buffers: Buffers, slot: ir.Value, sums: list[ir.Value]) -> None:
+    for (column, exists), value in zip(lane.places(), sums):
+        at = [slot, b.value(lane.share), b.value(column)]
+        b.if_else(exists, lambda v=value, at=at: store_columns(v, buffers.carries, at))
+
+
+def _finish(gather: Gather, lane: Lane, buffers: Buffers, row: Index, sums: list[ir.Value]) -> None:
+    """``out[row] = start + sums``."""
+    where = b.load_index(buffers.listed[0], row) if buffers.listed else row
+    out = Rows(buffers.out, gather.sums)
+
+    def store(column: Index, value: ir.Value) -> None:
+        if gather.start is None:
+            before = out.load(where, column, lane.team.width)
+        else:
+            constant = start_value(gather.start, buffers.out, ())
+            before = lane.spread(widened(constant, gather.sums))
+        out.store(arith.addf(before, value), where, column)
+
+    for (column, exists), value in zip(lane.places(), sums):
+        b.if_else(exists, lambda c=column, v=value: store(c, v))
+
+
+def _emit_carries(gather: Gather, team: Team, buffers: Buffers) -> None:
+    """Rows that several shares have, each by the team whose share it begins in."""
+    lane = Lane.here(team, columns_of(buffers.out), gather.sums)
+    share = Share.of(_entries(buffers), lane.share, team.items)
+    carries = buffers.carries
+    columns = lane.clamped()
+
+    def part(slot: int, number: Index) -> list[ir.Value]:
+        return [load_columns(carries, [b.value(i) for i in (slot, number, c)], team.width) for c in columns]
+
+    def add_up() -> None:
+        last = share.share_of_end(team.items)
+        sums = part(GOES_ON, lane.share)
+        following = b.add(lane.share, 1)
+        sums = b.for_loop(following, last, lambda s, *acc: sum_of(list(acc), part(GOES_ON, s)), sums)
+        _finish(gather, lane, buffers, share.last, sum_of(sums, part(ENDS, last)))
+
+    b.if_else(share.begins_long_row(), add_up)
