@@ -33,13 +33,11 @@ class EncodedSource:
     def _expand(self, tile: SharedTile, axes: Mapping[str, Axis], threads: Threads) -> None:
         """Scatter the stored entries of the tile's window."""
         fmt = self.storage.format
-        slots = [self._slots(level, axes) for level in range(len(fmt.levels))]
+        extents = [axes[role].extent for role in self.roles]
+        slots = [slots_of(fmt, level, extents) for level in range(len(fmt.levels))]
 
         def one(i: Index) -> None:
-            digits = _digits(i, slots)
-            for level, expr in enumerate(fmt.exprs):
-                if not expr.mod:
-                    digits[level] = b.add(digits[level], b.div(axes[self.roles[expr.dim]].base, expr.div))
+            digits = window_of(fmt, digits_of(i, slots), [axes[role].base for role in self.roles])
             inside = [
                 is_below(digits[level], self.storage.level_sizes[level])
                 for level, expr in enumerate(fmt.exprs)
@@ -49,31 +47,41 @@ class EncodedSource:
 
         threads.share(int(b.product(slots)), one)
 
-    def _slots(self, level: int, axes: Mapping[str, Axis]) -> int:
-        """Entries of ``level`` below one parent that can fall into a tile."""
-        expr, kind = self.storage.format.exprs[level], self.storage.format.levels[level]
-        if expr.mod:
-            return kind.g if kind.kind == "nm" else expr.mod
-        extent = axes[self.roles[expr.dim]].extent
-        if extent % expr.div == 0:
-            return extent // expr.div
-        return 1 if expr.div % extent == 0 else extent // expr.div + 2
-
     def _scatter(self, tile: SharedTile, axes: Mapping[str, Axis], digits: list[Index]) -> None:
         cursor = levels.start(self.storage.format)
         for digit in digits:
-            cursor = _descend(self.storage, cursor, digit)
+            cursor = descend_static(self.storage, cursor, digit)
         place = {role: b.sub(cursor.coords[d], axes[role].base) for d, role in enumerate(self.roles)}
-        within = [is_below(place[role], extent) for role, extent in zip(tile.shape.roles, tile.shape.extents)]
-
-        def store() -> None:
-            row, column = (place[role] for role in tile.shape.roles)
-            tile.store(levels.load_value(self.storage, cursor.position), row, column)
-
-        b.only_if(all_of(*within), store)
+        store_inside(self.storage, cursor, tile, place)
 
 
-def _descend(storage: levels.Storage, cursor: levels.Cursor, digit: Index) -> levels.Cursor:
+def store_inside(storage: levels.Storage, cursor: levels.Cursor, tile: SharedTile, place: Mapping[str, Index]) -> None:
+    """Store the element at ``cursor`` at ``place`` of the tile, if that is a place of it."""
+    row, column = (place[role] for role in tile.shape.roles)
+    within = [is_below(place[role], extent) for role, extent in zip(tile.shape.roles, tile.shape.extents)]
+    b.only_if(all_of(*within), lambda: tile.store(levels.load_value(storage, cursor.position), row, column))
+
+
+def slots_of(fmt: Format, level: int, extents: Sequence[int]) -> int:
+    """Entries of static ``level`` below one parent that can fall into a tile of ``extents``."""
+    expr, kind = fmt.exprs[level], fmt.levels[level]
+    if expr.mod:
+        return kind.g if kind.kind == "nm" else expr.mod
+    extent = extents[expr.dim]
+    if extent % expr.div == 0:
+        return extent // expr.div
+    return 1 if expr.div % extent == 0 else extent // expr.div + 2
+
+
+def window_of(fmt: Format, digits: Sequence[Index], bases: Sequence[Index]) -> list[Index]:
+    """Digits of levels from the outermost on, counted from those of the tile at ``bases``: as counted from zero."""
+    return [
+        digit if expr.mod else b.add(digit, b.div(bases[expr.dim], expr.div)) for digit, expr in zip(digits, fmt.exprs)
+    ]
+
+
+def descend_static(storage: levels.Storage, cursor: levels.Cursor, digit: Index) -> levels.Cursor:
+    """One level down, to coordinate ``digit`` of a dense level or slot ``digit`` of a group."""
     level = storage.format.levels[cursor.level]
     if level.is_dense:
         size = storage.level_sizes[cursor.level]
@@ -82,15 +90,10 @@ def _descend(storage: levels.Storage, cursor: levels.Cursor, digit: Index) -> le
     return levels.descend(storage, cursor, position, levels.load_coordinate(storage, cursor.level, position))
 
 
-def _digits(i: Index, radices: list[int]) -> list[Index]:
+def digits_of(i: Index, radices: Sequence[int]) -> list[Index]:
     """Mixed-radix digits of ``i``, most significant first."""
     out: list[Index] = []
     for radix in reversed(radices):
         out.append(b.mod(i, radix))
         i = b.div(i, radix)
     return out[::-1]
-
-
-def unsupported_level(fmt: Format) -> str | None:
-    """The first level of ``fmt`` that the GPU lowering cannot expand, or None."""
-    return next((str(level) for level in fmt.levels if not level.is_static or level.kind == "band"), None)

@@ -15,17 +15,15 @@ from collections.abc import Mapping, Sequence
 
 from pith._mlir import gpu, ir
 from pith.dialect import encoding_of, shape_of
-from pith.formats import buffer_specs
 
 from .. import builder as b
-from .. import levels
 from ..builder import Index
-from .encoded import EncodedSource
 from .grid import Grid, Lists
-from .match import Listing, Product, View
+from .match import Listing, Product
 from .pipeline import Operand, contract
 from .plan import Plan
-from .staging import DenseSource, Source, Threads
+from .staging import DenseSource, Threads
+from .structured.sources import source_of, streamed
 from .tiles import SharedMemory
 from .write import Output, write_back
 
@@ -62,20 +60,14 @@ def emit_product(
 
     def tile() -> None:
         shapes = plan.body.layout(*(v.value.type.element_type for v in (product.lhs, product.rhs)))
-        sources = [_source(product.lhs, operands.lhs, sizes), _source(product.rhs, operands.rhs, sizes)]
+        views = (product.lhs, product.rhs)
+        sources = [
+            DenseSource(buffers[0], view.roles) if feed is None else source_of(feed, buffers, sizes)
+            for view, feed, buffers in zip(views, plan.feeds, (operands.lhs, operands.rhs))
+        ]
         memory = SharedMemory.open()
         both = [Operand(source, group) for source, group in zip(sources, shapes)]
-        acc = contract(plan.body, both, axes, plan.stages, threads, memory)
+        acc = contract(plan.body, both, streamed(axes, sources), plan.stages, threads, memory)
         write_back(plan.body, acc, axes, output, threads, memory)
 
     b.only_if(exists, tile)
-
-
-def _source(view: View, buffers: Sequence[ir.Value], sizes: Mapping[str, Index]) -> Source:
-    fmt = encoding_of(view.value.type)
-    if fmt is None:
-        return DenseSource(buffers[0], view.roles)
-    extents = [sizes[role] for role in view.roles]
-    level_sizes = tuple(e.mod or b.ceildiv(extents[e.dim], e.div) for e in fmt.exprs)
-    metadata = dict(zip(((s.level, s.role) for s in buffer_specs(fmt)), buffers))
-    return EncodedSource(levels.Storage(fmt, level_sizes, metadata, buffers[-1]), view.roles)

@@ -1,6 +1,7 @@
 """Decide how a product runs on a GPU: body, tile, stages, threads and shared memory, or why it cannot."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import NoReturn
 
 from pith._mlir import ir
@@ -9,11 +10,13 @@ from pith.passes.core import pass_error
 
 from ..targets import GpuTarget
 from .bodies import Body, FmaBody
-from .encoded import unsupported_level
 from .match import Product, View
 from .menu import FMA_MENU, MMA_MENU, PROCESSORS, TileChoice, best
 from .mma import MmaBody
 from .pipeline import pipeline_bytes
+from .structured.choose import Feed, feed_of, refusal
+from .structured.menu import feed_menu
+from .structured.sparse_mma import SparseMmaBody
 from .tiles import micro_tiles
 
 #: Accumulators (32-bit registers) one thread may hold; 255 is the hardware's limit for everything.
@@ -32,6 +35,7 @@ class Plan:
         steps: positions a block owns per role, batch roles included.
         extents: places of a block's tile per role; more than the step where a group is smaller than a tile.
         shared_bytes: dynamic shared memory of a block.
+        feeds: how encoded operands reach the body, ``lhs`` and ``rhs``; None for dense ones.
     """
 
     body: Body
@@ -39,22 +43,42 @@ class Plan:
     steps: dict[str, int]
     extents: dict[str, int]
     shared_bytes: int
+    feeds: tuple[Feed | None, Feed | None] = (None, None)
 
 
 def plan_product(product: Product, target: GpuTarget) -> Plan:
     """The :class:`Plan` of ``product``; a diagnostic and :class:`pith.PassError` when there is none."""
     check_storage(product)
     kind = _kind(product, target)
+    feeds = _feeds(product, kind)
     width = product.lhs.value.type.element_type.width // 8
-    choice = best(FMA_MENU if kind == "fma" else MMA_MENU, _sizes(product, width), PROCESSORS[target.chip])
+    choice = best(_menu(feeds, kind, width), _sizes(product, width), PROCESSORS[target.chip])
     steps = {"m": choice.m, "n": choice.n, "k": choice.k_bytes // width, **product.tile}
     steps |= {role: 1 for role in product.batch}
     extents = {role: _extent(product, role, step, kind) for role, step in steps.items()}
     if (extents["m"], extents["n"], extents["k"] * width) != (choice.m, choice.n, choice.k_bytes):
         choice = None
-    body = _body(product, kind, extents, choice)
-    stages, shared = _stages(product, body, choice, target)
-    return Plan(body, stages, steps, extents, shared)
+    body = _body(product, feeds, kind, extents, choice)
+    stages, shared = _stages(product, feeds, body, choice, target)
+    return Plan(body, stages, steps, extents, shared, feeds)
+
+
+def _feeds(product: Product, kind: str) -> tuple[Feed | None, Feed | None]:
+    """How each encoded operand is fed; a diagnostic where its format has no lowering."""
+    out = []
+    for view in (product.lhs, product.rhs):
+        feed = feed_of(product, view, kind)
+        if feed is None and encoding_of(view.value.type) is not None:
+            refuse(product, refusal(view))
+        out.append(feed)
+    return out[0], out[1]
+
+
+def _menu(feeds: tuple[Feed | None, Feed | None], kind: str, width: int) -> Sequence[TileChoice]:
+    for feed in feeds:
+        if feed is not None and (feed.skips or feed.kind == "packed"):
+            return feed_menu(feed, kind, width)
+    return FMA_MENU if kind == "fma" else MMA_MENU
 
 
 def check_storage(product: Product) -> None:
@@ -65,9 +89,6 @@ def check_storage(product: Product) -> None:
         fmt = encoding_of(view.value.type)
         if fmt is None:
             continue
-        level = unsupported_level(fmt)
-        if level:
-            refuse(product, f"expects formats of dense and nm levels, got level {level}")
         if fmt.may_overhang(shape_of(view.value.type)):
             refuse(product, f"expects a shape that the padded format divides, got {view.value.type}")
     if all(_hides_depth(view) for view in (product.lhs, product.rhs)):
@@ -131,20 +152,32 @@ def _extent(product: Product, role: str, step: int, kind: str) -> int:
     return -(-step // multiple) * multiple
 
 
-def _body(product: Product, kind: str, extents: dict[str, int], choice: TileChoice | None) -> Body:
+def _body(
+    product: Product,
+    feeds: tuple[Feed | None, Feed | None],
+    kind: str,
+    extents: dict[str, int],
+    choice: TileChoice | None,
+) -> Body:
     m, n, k = (extents[r] for r in "mnk")
-    fast = (_fast(product.lhs, "m"), _fast(product.rhs, "n"))
+    fast = (_fast(product.lhs, feeds[0], "m"), _fast(product.rhs, feeds[1], "n"))
     if kind == "fma":
         _check_accumulators(product, m * n // 256)
         return FmaBody(m, n, k, fast)
     warps = choice.warps if choice else _warps(m, n)
     _check_accumulators(product, m * n // (32 * warps[0] * warps[1]))
-    return MmaBody(m, n, k, warps, fast, {"half": 2, "tf32": 4, "int8": 1}[kind])
+    width = {"half": 2, "tf32": 4, "int8": 1}[kind]
+    for feed in feeds:
+        if feed is not None and feed.kind == "packed":
+            return SparseMmaBody(m, n, k, warps, fast, width, sparse=feed.role)
+    return MmaBody(m, n, k, warps, fast, width)
 
 
-def _fast(view: View, role: str) -> str:
+def _fast(view: View, feed: Feed | None, role: str) -> str:
     """The role along which an operand's tile should be contiguous."""
-    return role if encoding_of(view.value.type) is None and view.roles[-1] == role else "k"
+    if feed is not None:
+        return feed.fast
+    return role if view.roles[-1] == role else "k"
 
 
 def _warps(m: int, n: int) -> tuple[int, int]:
@@ -160,13 +193,20 @@ def _check_accumulators(product: Product, count: int) -> None:
         refuse(product, f"expects at most {MAX_ACCUMULATORS} accumulators per thread, its tile needs {count}")
 
 
-def _stages(product: Product, body: Body, choice: TileChoice | None, target: GpuTarget) -> tuple[int, int]:
+def _stages(
+    product: Product,
+    feeds: tuple[Feed | None, Feed | None],
+    body: Body,
+    choice: TileChoice | None,
+    target: GpuTarget,
+) -> tuple[int, int]:
     """(stages, bytes of shared memory): as many stages as leave room for a second block, two at least."""
     shapes = [
         s for group in body.layout(*(v.value.type.element_type for v in (product.lhs, product.rhs))) for s in group
     ]
     listing = product.listing("k")
-    entries = micro_tiles(body.k, listing.granularity) if listing else 0
+    steps = [listing.granularity] if listing else [f.split.width for f in feeds if f and f.split and f.skips]
+    entries = micro_tiles(body.k, steps[0]) if steps else 0
     most = choice.stages if choice else MAX_STAGES
 
     def shared(stages: int) -> int:

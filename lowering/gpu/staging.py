@@ -98,12 +98,15 @@ def async_copy(
 
 
 def stage_list(axis: PatternAxis, tile: SharedTile, threads: Threads) -> None:
-    """Copy the coordinates of an axis's tile into row 0 of ``tile``, asynchronously."""
+    """Put the coordinates of an axis's tile into row 0 of ``tile``; asynchronously, where they are copied."""
     first = b.div(axis.base, axis.granularity)
 
     def one(i: Index) -> None:
         micro = b.add(first, i)
         listed = is_below(micro, axis.count)
+        if not axis.copies:
+            tile.store(arith.index_castui(tile.shape.element, b.value(axis.coordinate(micro, listed))), 0, i)
+            return
         source = [b.value(axis.place_of(micro, listed))]
         async_copy(tile, 0, i, axis.entries, source, 1, pick(listed, 1, 0))
 

@@ -137,6 +137,15 @@ class PatternAxis(Axis):
         if self.staged is not None:
             slot = b.sub(micro, b.div(self.base, self.granularity))
             return arith.index_castui(ir.IndexType.get(), self.staged.load(0, slot))
+        return self.coordinate(micro, listed)
+
+    @property
+    def copies(self) -> bool:
+        """Whether ``entries`` holds the coordinates themselves, in 32 bits each."""
+        return True
+
+    def coordinate(self, micro: Index, listed: ir.Value) -> Index:
+        """The coordinate of micro-tile ``micro``, read from ``entries``; any other where it is not listed."""
         return b.load_index(self.entries, self.place_of(micro, listed))
 
     def place_of(self, micro: Index, listed: ir.Value) -> Index:

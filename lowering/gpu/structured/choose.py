@@ -1,0 +1,115 @@
+"""Analysis: how the tiles of an encoded operand are filled, and why (product -> :class:`Feed`).
+
+=========== ============================================================ ============================
+kind        for                                                          body
+=========== ============================================================ ============================
+packed      at most 2 of 4 below every entry; f16, bf16, i8              ``mma.sp.sync``
+copied      every element below an entry is stored                       dense
+scattered   other groups below the entries of a stream that is skipped   dense
+scanned     one list or bitmap, choices of single rows                   dense
+expanded    everything else that is static                               dense
+=========== ============================================================ ============================
+
+With ``packed``, ``copied`` and ``scattered`` k is the format's index stream: where 16 rows or more share it, what is
+absent is skipped, and the other operand is gathered as by a run-time pattern on k.
+"""
+
+import dataclasses
+
+from pith.dialect import encoding_of
+from pith.formats import Format
+
+from ..match import Product, View
+from .scanned import list_level
+from .split import FRAGMENT_ROWS, Split, split_format
+
+#: Widest entry that tiles are made of when it is expanded: a tile holds whole entries.
+_WIDEST = 128
+
+
+@dataclasses.dataclass(frozen=True)
+class Feed:
+    """How one encoded operand reaches the body.
+
+    Attributes:
+        view: the operand.
+        kind: see the module.
+        split: the format's stream and what is below its entries, where tiles follow it.
+        why: in words.
+    """
+
+    view: View
+    kind: str
+    split: Split | None
+    why: str
+
+    @property
+    def role(self) -> str:
+        """The role of the operand's rows."""
+        return next(r for r in self.view.roles if r in "mn")
+
+    @property
+    def fast(self) -> str:
+        """The role along which stored values follow each other: the tile's, so that they are copied as they are."""
+        by_rows = self.kind == "copied" and self.split is not None and self.split.format.exprs[-1].dim == self.split.row
+        return self.role if by_rows else "k"
+
+    @property
+    def skips(self) -> bool:
+        """True when absent elements along k cost nothing."""
+        return self.split is not None and self.split.skips
+
+
+def feed_of(product: Product, view: View, bodies: str) -> Feed | None:
+    """How the encoded operand ``view`` is fed to bodies of kind ``fma``, ``tf32``, ``half`` or ``int8``.
+
+    None when its format has no GPU lowering.
+    """
+    fmt = encoding_of(view.value.type)
+    if fmt is None or len(view.roles) != 2:
+        return None
+    split = split_format(fmt, view.roles.index(next(r for r in view.roles if r in "mn")))
+    alone = sum(encoding_of(v.value.type) is not None for v in product.views) == 1 and product.listing("k") is None
+    if split is not None and alone and (not split.skips or split.rows % FRAGMENT_ROWS == 0):
+        feed = _along_stream(view, split, bodies)
+        if feed is not None:
+            return feed
+    if fmt.is_static:
+        return None if _has_band(fmt) else Feed(view, "expanded", None, _why_expanded(split, alone))
+    if list_level(fmt) is not None:
+        return Feed(
+            view, "scanned", None, "rows choose single elements: a tile is cleared, then filled with what is listed"
+        )
+    return None
+
+
+def refusal(view: View) -> str:
+    """Why the format of ``view`` has no GPU lowering."""
+    fmt = encoding_of(view.value.type)
+    if fmt is not None and not fmt.is_static:
+        return f"expects one list or bitmap, of unique coordinates, below dense levels, got {fmt}"
+    return f"expects levels of digits, got {fmt}"
+
+
+def _along_stream(view: View, split: Split, bodies: str) -> Feed | None:
+    tensor_cores = bodies in ("half", "int8")
+    if split.is_copy:
+        return Feed(view, "copied", split, "every element below an entry is stored")
+    if split.chosen is not None and tensor_cores and split.width % 4 == 0:
+        return Feed(view, "packed", split, f"{split.chosen} is at most 2 of 4: sparse tensor cores")
+    if split.skips and split.width <= _WIDEST and all(level.is_static for _, level in split.below):
+        reason = "sparse tensor cores take f16, bf16 and i8" if split.chosen else "its groups are not 2 of 4"
+        return Feed(view, "scattered", split, f"entries are expanded: {reason}")
+    return None
+
+
+def _why_expanded(split: Split | None, alone: bool) -> str:
+    if not alone:
+        return "k has one index stream, and the other operand has its own"
+    if split is not None and split.skips:
+        return f"{split.rows} rows share a choice, tensor cores take {FRAGMENT_ROWS}"
+    return "rows choose along k for themselves"
+
+
+def _has_band(fmt: Format) -> bool:
+    return fmt.diagonal is not None or any(level.kind == "band" for level in fmt.levels)

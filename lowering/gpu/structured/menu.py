@@ -1,0 +1,48 @@
+"""The tiles a product with an encoded operand may take: those whose rows share an index stream, in whole entries."""
+
+import math
+from collections.abc import Sequence
+
+from ..menu import TileChoice
+from .choose import Feed
+
+#: Extents of tiles along rows, along columns, and bytes along k (two swizzled rows of chunks).
+_ROWS, _COLUMNS, _DEPTH_BYTES = (128, 64, 32, 16), (256, 128, 64, 32, 16, 8), 128
+#: Threads of an FMA body are a square of 16 x 16.
+_FMA_WARPS = (2, 4)
+#: Sums of a thread, at most, and elements along k of one sparse instruction pair.
+_MOST_SUMS, _SPARSE_DEPTH = 128, 64
+
+
+def feed_menu(feed: Feed, kind: str, width: int) -> list[TileChoice]:
+    """Tiles for ``feed``; ``kind`` of bodies, ``width`` bytes of an element. None holds rows of two streams."""
+    rows = [r for r in _ROWS if not feed.skips or feed.split.rows % r == 0]  # type: ignore[union-attr]
+    depth = _depth(feed, width) * width
+    out = []
+    for row in rows:
+        for column in _COLUMNS if feed.role == "m" else _COLUMNS[:-1]:
+            m, n = (row, column) if feed.role == "m" else (column, row)
+            out += [TileChoice(m, n, depth, warps, 3) for warps in _splits(feed, kind, m, n)]
+    return out
+
+
+def _depth(feed: Feed, width: int) -> int:
+    """Elements of a tile along k."""
+    depth = _DEPTH_BYTES // width
+    if feed.kind == "packed":
+        return math.lcm(depth, _SPARSE_DEPTH)
+    if feed.kind == "scattered":
+        return math.lcm(feed.split.width, 32)  # type: ignore[union-attr]
+    return depth
+
+
+def _splits(feed: Feed, kind: str, m: int, n: int) -> Sequence[tuple[int, int]]:
+    """Ways to divide a tile among 4 or 8 warps, with sums that fit in registers."""
+    if kind == "fma":
+        return [_FMA_WARPS] if m % 16 == 0 and n % 16 == 0 and m * n // 256 <= _MOST_SUMS else []
+    sixteen = "n" if feed.kind == "packed" and feed.role == "n" else "m"
+    tall, wide = (16, 8) if sixteen == "m" else (8, 16)
+    splits = [(d, a) for d in (1, 2, 4, 8) for a in (1, 2, 4, 8) if d * a in (4, 8)]
+    return [
+        (d, a) for d, a in splits if m % (tall * d) == 0 and n % (wide * a) == 0 and m * n // (32 * d * a) <= _MOST_SUMS
+    ]

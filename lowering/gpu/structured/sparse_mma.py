@@ -1,0 +1,149 @@
+"""The sparse tensor-core body: ``mma.sp.sync`` on a 2:4 lhs, as fragments of its stored values and their coordinates.
+
+One instruction takes 64 bytes of k of the rhs, and the half of the lhs that is stored: 32 bytes of each row, so the
+fragment of values is that of the dense instruction. The coordinates of a row are 2 bits per stored value in the order
+of the values. Of 16 elements along k that is a halfword, low bits first, which is also how ``pith`` stores the
+coordinates of ``nm(2:4)`` levels. Lane l holds of them, with g = l // 4 and t = l % 4:
+
+- f16, bf16 (m16n8k32): those of rows g (low half) and g + 8 (high half) at elements 16 t .. 16 t + 15 of 64. Selector
+  0 takes lanes with t = 0, 1 of every four, selector 1 those with t = 2, 3, so one word serves two instructions.
+- i8 (m16n8k64): those of row g + 8 (t % 2) at elements 32 (t // 2) .. 32 (t // 2) + 31.
+
+Source: PTX ISA, "Sparse matrix storage", "Matrix Fragments for sparse mma.m16n8k32" and "... m16n8k64".
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+from pith._mlir import ir, nvgpu, vector
+
+from ... import builder as b
+from ...builder import Index
+from ..bodies import WARP, Tiles
+from ..mma import MmaBody
+from ..tiles import SharedTile, TileShape, tile_shape
+
+#: Elements along k that one halfword of coordinates is about.
+HALFWORD = 16
+#: Elements along k whose coordinates the lanes of a warp hold at once.
+COORDINATES = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class SparseMmaBody(MmaBody):
+    """Sparse tensor cores: f16 and bf16 with f32 sums, i8 with i32 sums.
+
+    The 2:4 operand is two tiles: values and coordinates.
+
+    The instruction wants its 2:4 operand on the left. With ``sparse = "n"`` it is the rhs: the warps compute the
+    transpose of the tile, which they turn when they deposit it.
+
+    Attributes as :class:`MmaBody`, where ``k`` counts elements of the dense operand, a multiple of 64, and
+        sparse: the role of the rows of the 2:4 operand.
+    """
+
+    sparse: str = "m"
+
+    @property
+    def depth(self) -> int:
+        return 2 * super().depth
+
+    @property
+    def fragments(self) -> tuple[int, int]:
+        """Fragments of one warp: 16 rows of the 2:4 operand, 8 of the other."""
+        (m, down), (n, across) = zip((self.m, self.n), self.warps)
+        return (m // 16 // down, n // 8 // across) if self.sparse == "m" else (n // 16 // across, m // 8 // down)
+
+    @property
+    def registers(self) -> int:
+        down, across = self.fragments
+        return 4 * down * across + 5 * down + 4
+
+    def layout(self, lhs: ir.Type, rhs: ir.Type) -> tuple[list[TileShape], list[TileShape]]:
+        out = super().layout(lhs, rhs)
+        at, rows, element = (0, self.m, lhs) if self.sparse == "m" else (1, self.n, rhs)
+        halfwords, i16 = self.k // HALFWORD, ir.IntegerType.get_signless(16)
+        # Eight rows of up to 8 halfwords are one pass over the banks: nothing to permute.
+        coordinates = TileShape((self.sparse, "k"), (rows, halfwords), i16, halfwords)
+        out[at][:] = [tile_shape((self.sparse, "k"), (rows, self.k // 2), element), coordinates]
+        return out
+
+    def step(self, lhs: Tiles, rhs: Tiles, acc: Sequence[ir.Value], thread: ir.Value) -> list[ir.Value]:
+        down, across = self.fragments
+        (values, coordinates), (dense,) = (lhs, rhs) if self.sparse == "m" else (rhs, lhs)
+        row, column = self._corner(thread)[:: 1 if self.sparse == "m" else -1]
+        lane, sums = b.mod(thread, WARP), list(acc)
+        for first in range(0, self.k, COORDINATES):
+            words = [self._word(coordinates, b.add(row, 16 * i), first, lane) for i in range(down)]
+            for selector, k in enumerate(range(first, first + COORDINATES, self.depth)):
+                left = [self._rows(values, b.add(row, 16 * i), k // 2, lane) for i in range(down)]
+                for j in range(across):
+                    right = self._column(dense, b.add(column, 8 * j), k, lane)
+                    for i, (x, word) in enumerate(zip(left, words)):
+                        at = i * across + j
+                        sums[at] = self._multiply(x, right, sums[at], word, selector)
+        return sums
+
+    def _multiply(self, x: ir.Value, y: ir.Value, old: ir.Value, word: ir.Value, selector: int) -> ir.Value:
+        return nvgpu.mma_sp_sync(old.type, x, y, old, word, [16, 8, self.depth], sparsity_selector=selector)
+
+    def _word(self, tile: SharedTile, row: Index, k: int, lane: Index) -> ir.Value:
+        """This lane's coordinates of 16 rows and 64 elements: ``vector<2xi16>``."""
+        group, inside = b.div(lane, 4), b.mod(lane, 4)
+        first = k // HALFWORD
+        if self.width == 1:
+            row = b.add(b.add(row, group), b.mul(b.mod(inside, 2), 8))
+            return tile.load_vector(2, row, b.add(b.mul(b.div(inside, 2), 2), first))
+        column = b.add(inside, first)
+        halves = [tile.load(b.add(b.add(row, group), 8 * half), column) for half in (0, 1)]
+        return vector.from_elements(ir.VectorType.get([2], tile.shape.element), halves)
+
+    def _rows(self, tile: SharedTile, row: Index, k: int, lane: Index) -> ir.Value:
+        """16 rows and 32 bytes of stored values: the upper and the lower 8 x 16-byte matrix of each half along k."""
+        matrix = b.div(lane, 8)
+        row = b.add(b.add(row, b.mul(b.mod(matrix, 2), 8)), b.mod(lane, 8))
+        along = b.add(b.mul(b.div(matrix, 2), tile.shape.chunk), k)
+        type_ = ir.VectorType.get([4, 4 // self.width], tile.shape.element)
+        return nvgpu.ldmatrix(type_, tile.memory, tile.at(row, along), False, 4)
+
+    def _column(self, tile: SharedTile, column: Index, k: int, lane: Index) -> ir.Value:
+        """8 columns and 64 bytes of k of the dense operand: four 8 x 16-byte matrices, one after the other along k."""
+        turned = tile.shape.roles[1] != "k"
+        along = b.add(b.mul(b.div(lane, 8), tile.shape.chunk), k)
+        inside = b.mod(lane, 8)
+        at = tile.at(b.add(along, inside), column) if turned else tile.at(b.add(column, inside), along)
+        type_ = ir.VectorType.get([4, 4 // self.width], tile.shape.element)
+        return nvgpu.ldmatrix(type_, tile.memory, at, turned, 4)
+
+    @property
+    def slabs(self) -> int:
+        return self.fragments[0 if self.sparse == "m" else 1]
+
+    @property
+    def slab_rows(self) -> int:
+        return (16 if self.sparse == "m" else 8) * self.warps[0]
+
+    def slab_shape(self) -> TileShape:
+        if self.sparse == "m":
+            return super().slab_shape()
+        # Lanes store one word each, eight rows of four at a time: two rows are 8 words apart modulo 32.
+        return TileShape(("m", "n"), (self.slab_rows, self.n), self.sums, self.n + (4 - self.n) % 16)
+
+    def deposit(self, acc: Sequence[ir.Value], slab: int, tile: SharedTile, thread: ir.Value) -> None:
+        if self.sparse == "m":
+            super().deposit(acc, slab, tile, thread)
+            return
+        down, across = self.fragments
+        _, column = self._corner(thread)
+        lane = b.mod(thread, WARP)
+        row = b.add(b.mul(b.div(b.div(thread, WARP), self.warps[1]), 8), b.mul(b.mod(lane, 4), 2))
+        column = b.add(column, b.div(lane, 4))
+        for i in range(down):
+            for half, odd in ((0, 0), (0, 1), (1, 0), (1, 1)):
+                value = vector.extract(acc[i * across + slab], [], [half, odd])
+                tile.store(value, b.add(row, odd), b.add(column, 16 * i + 8 * half))
+
+    def slab_row(self, slab: int, row: Index) -> Index:
+        if self.sparse == "m":
+            return super().slab_row(slab, row)
+        return b.add(b.mul(b.div(row, 8), self.m // self.warps[0]), b.add(b.mod(row, 8), 8 * slab))
