@@ -135,7 +135,8 @@ class _Loop:
         finishes = []
         for filler, ring in zip(self.fillers, rings):
             if not filler.asynchronous:
-                finishes.append(filler.fill(ring, k))
+                # Steps behind the last one have no elements, however whole the others are.
+                finishes.append(filler.fill(ring, dataclasses.replace(k, whole=False)))
         parts = [(f, ring) for f, ring in zip(self.fillers, rings) if f.asynchronous]
         if parts:
             b.if_else(is_below(t, self.steps), lambda: [f.fill(ring, k) for f, ring in parts] and None)
