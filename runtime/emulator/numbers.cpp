@@ -82,8 +82,8 @@ std::uint64_t fromDouble(Number type, double value) {
     return bitsOf<std::uint32_t>(static_cast<float>(value));
   case Number::kF64:
     return bitsOf<std::uint64_t>(value);
-  default: // sums of tensor cores are 32-bit integers that wrap
-    return static_cast<std::uint32_t>(static_cast<std::int64_t>(value));
+  default: // sums of tensor cores, 32-bit integers that saturate: nvgpu asks for .satfinite
+    return static_cast<std::uint32_t>(static_cast<std::int32_t>(std::min(std::max(value, -0x1p31), 0x1p31 - 1)));
   }
 }
 
