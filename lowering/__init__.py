@@ -6,6 +6,7 @@ pipelines, each a textual pipeline over pith's and upstream's passes.
 
 #: name in a textual pipeline -> "module:Class" (imported when the pass is first named).
 PASSES: dict[str, str] = {
+    "convert-math-to-intrinsics": "pith.lowering.convert_math_to_intrinsics:ConvertMathToIntrinsicsPass",
     "convert-pith-attention-to-loops": "pith.lowering.attention.convert_pith_attention:ConvertPithAttentionPass",
     "convert-pith-patterns-to-linalg": "pith.lowering.patterns.convert_pith_patterns:ConvertPithPatternsPass",
     "convert-pith-tiles-to-panels": "pith.lowering.patterns.convert_pith_tiles:ConvertPithTilesPass",
@@ -78,6 +79,7 @@ PIPELINES: dict[str, str] = {
     # The default chip is sm_90; name the passes one by one to give convert-pith-to-gpu another target.
     "pith-to-gpu": "pith-assemble-arguments,convert-pith-to-gpu,canonicalize,cse",
     "gpu-to-nvvm": (
+        "convert-math-to-intrinsics,"
         "gpu.module(expand-strided-metadata,lower-affine,convert-scf-to-cf,convert-nvgpu-to-nvvm,convert-vector-to-scf,"
         "convert-vector-to-llvm,expand-strided-metadata,convert-math-to-llvm,convert-gpu-to-nvvm,convert-nvvm-to-llvm,"
         "canonicalize,cse,reconcile-unrealized-casts)"

@@ -3,7 +3,6 @@
 import importlib
 
 from pith._mlir import ir
-from pith.dialect import shape_of
 from pith.passes.core import pass_error
 
 from .host import Host, buffer_type
@@ -12,6 +11,8 @@ from .host import Host, buffer_type
 CONVERTERS: dict[str, str | None] = {
     "arith.constant": None,
     "arith.cmpi": None,
+    "bufferization.materialize_in_destination": "pith.lowering.gpu.converters:convert_materialize",
+    "bufferization.to_tensor": "pith.lowering.gpu.converters:convert_to_tensor",
     "func.return": None,
     "pith.coordinates": None,
     "tensor.dim": None,
@@ -27,7 +28,7 @@ CONVERTERS: dict[str, str | None] = {
     "pith.intersection": "pith.lowering.gpu.sets:convert_set",
     "pith.topk": "pith.lowering.gpu.topk:convert_topk",
     "pith.union": "pith.lowering.gpu.sets:convert_set",
-    "pith.pit_tile": "pith.lowering.gpu.product:convert_product",
+    "pith.pit_tile": "pith.lowering.gpu.grouped:convert_tile",
     "scf.if": "pith.lowering.gpu.choice:convert_if",
     "tensor.cast": "pith.lowering.gpu.views:convert_cast",
     "tensor.collapse_shape": "pith.lowering.gpu.views:convert_reshape",
@@ -47,6 +48,8 @@ def convert_op(host: Host, op: ir.OpView) -> None:
     name = op.operation.name
     if op.results and all(isinstance(r.type, ir.IndexType) for r in op.results):
         return  # sizes are converted where they are used
+    if op.results and all(r in host.buffers for r in op.results):
+        return  # computed along with a product before it
     entry = _LINALG if name.startswith("linalg.") else CONVERTERS.get(name, "")
     if entry == "":
         pass_error(op, "has no GPU lowering", _SUPPORTED)
@@ -73,3 +76,15 @@ def convert_disassemble(host: Host, op: ir.OpView) -> None:
     """``pith.disassemble``: the buffers of an encoded tensor."""
     for part, buffer in zip(op.buffers, host.buffers_of(op, op.operands[0])):
         host.bind(part, [buffer])
+
+
+def convert_to_tensor(host: Host, op: ir.OpView) -> None:
+    """``bufferization.to_tensor`` of an argument that the function writes to."""
+    host.bind(op.results[0], host.buffers_of(op, op.operands[0]))
+
+
+def convert_materialize(host: Host, op: ir.OpView) -> None:
+    """``bufferization.materialize_in_destination``: nothing where the values are there already, else a copy."""
+    (source,), (target,) = (host.buffers_of(op, v) for v in list(op.operands)[:2])
+    if source != target:
+        host.copy(op, source, target)

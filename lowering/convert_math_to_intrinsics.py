@@ -1,0 +1,58 @@
+"""``convert-math-to-intrinsics``: functions that are instructions of a GPU, kept away from libdevice."""
+
+import dataclasses
+from typing import ClassVar
+
+from pith._mlir import ir, llvm
+from pith.passes.core import Pass
+
+#: Op -> intrinsic that NVPTX selects an instruction for, for f32 and f64 (and f16, except sqrt).
+_INTRINSICS = {
+    "math.absf": "llvm.fabs",
+    "math.ceil": "llvm.ceil",
+    "math.copysign": "llvm.copysign",
+    "math.floor": "llvm.floor",
+    "math.roundeven": "llvm.roundeven",
+    "math.sqrt": "llvm.sqrt",
+    "math.trunc": "llvm.trunc",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertMathToIntrinsicsPass(Pass):
+    """Call LLVM's intrinsics for the functions of ``math`` in GPU kernels that are single instructions.
+
+    Before::
+
+        %1 = math.roundeven %0 : f32
+
+    After::
+
+        %1 = llvm.call_intrinsic "llvm.roundeven.f32"(%0) : (f32) -> f32
+
+    ``convert-gpu-to-nvvm`` turns these ops, and LLVM's own ops for them, into calls of libdevice, which is not
+    linked; NVPTX has instructions for the intrinsics (``cvt.rni``, ``sqrt.rn``, ...).
+
+    Requires: nothing. Preserves: every other op, code outside of GPU modules, and results: all of these are exactly
+    rounded. Does not: vectors, f16 square roots. Cost: linear.
+    """
+
+    name: ClassVar[str] = "convert-math-to-intrinsics"
+
+    def run(self, module: ir.Module) -> None:
+        found: list[ir.Operation] = []
+
+        def visit(op: ir.Operation) -> ir.WalkResult:
+            if op.name in _INTRINSICS and isinstance(op.results[0].type, ir.FloatType):
+                found.append(op)
+            return ir.WalkResult.ADVANCE
+
+        for holder in module.body.operations:
+            if holder.operation.name == "gpu.module":
+                holder.operation.walk(visit)
+        for op in found:
+            type_ = op.results[0].type
+            with ir.InsertionPoint(op), op.location:
+                called = llvm.call_intrinsic(type_, f"{_INTRINSICS[op.name]}.{type_}", list(op.operands), [], [])
+            op.results[0].replace_all_uses_with(called)
+            op.erase()
