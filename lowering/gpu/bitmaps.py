@@ -26,6 +26,7 @@ from .lists import (
     Found,
     append,
     as_i32,
+    clear,
     i32,
     strided,
     strided_blocks,
@@ -49,10 +50,7 @@ class Bitmap:
         """A bitmap for ``cells`` cells, and the launch that clears it."""
         dynamic = ir.MemRefType.get([ir.ShapedType.get_dynamic_size()], i32())
         words = host.allocate(dynamic, [b.ceildiv(cells, _BITS)])
-        with host.kernel("clear", [dynamic], THREADS) as (name, block):
-            here = block.arguments[0]
-            strided(b.dim_size(here, 0), lambda i: memref.store(word(0), here, [b.value(i)]))
-        host.launch(op, name, [strided_blocks(b.dim_size(words, 0))], THREADS, 0, [words])
+        clear(host, op, words)
         return cls(words)
 
     def mark(self, bits: ir.Value, first: Index) -> None:

@@ -70,7 +70,7 @@ def _signature(source: func.FuncOp) -> tuple[list[ir.Type], list[ir.Attribute]]:
         buffer = buffer_type(type_)
         types.append(buffer)
         said = {STORAGE: ir.StringAttr.get(name or f"{number}.{_kind(type_, buffer)}")}
-        if _is_writable(source, stored):
+        if isinstance(type_, ir.MemRefType) or _is_writable(source, stored):
             said[WRITABLE] = ir.BoolAttr.get(True)
         attrs.append(ir.DictAttr.get(said))
     return types, attrs

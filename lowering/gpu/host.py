@@ -113,10 +113,15 @@ class Host:
             return buffer
         sizes = [b.dim_size(buffer, d) for d in range(buffer.type.rank)]
         copy = self.allocate(buffer.type, sizes)
-        with self.kernel("copy", [buffer.type, buffer.type], BLOCK_THREADS) as (name, block):
-            emit_copy(*block.arguments)
-        self.launch(op, name, [linear_grid(sizes), 1, 1], BLOCK_THREADS, 0, [buffer, copy])
+        self.copy(op, buffer, copy)
         return copy
+
+    def copy(self, op: ir.OpView, source: ir.Value, target: ir.Value) -> None:
+        """Launch a kernel that copies a buffer to another one of its shape."""
+        sizes = [b.dim_size(source, d) for d in range(source.type.rank)]
+        with self.kernel("copy", [source.type, target.type], BLOCK_THREADS) as (name, block):
+            emit_copy(*block.arguments)
+        self.launch(op, name, [linear_grid(sizes), 1, 1], BLOCK_THREADS, 0, [source, target])
 
     def size(self, op: ir.OpView, value: ir.Value) -> b.Index:
         """An ``index`` of the source function as an index of the host function."""

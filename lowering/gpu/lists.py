@@ -244,3 +244,11 @@ def reset(host: Host, op: ir.OpView, listing: DeviceList) -> None:
     with host.kernel("reset", [listing.memory.type], 1) as (name, block):
         DeviceList(block.arguments[0], listing.rank).set_count(word(0))
     host.launch(op, name, [1], 1, 0, [listing.memory])
+
+
+def clear(host: Host, op: ir.OpView, words: ir.Value) -> None:
+    """Launch a kernel that zeroes a 1-D buffer of ``i32``."""
+    with host.kernel("clear", [words.type], THREADS) as (name, block):
+        here = block.arguments[0]
+        strided(b.dim_size(here, 0), lambda i: memref.store(word(0), here, [b.value(i)]))
+    host.launch(op, name, [strided_blocks(b.dim_size(words, 0))], THREADS, 0, [words])

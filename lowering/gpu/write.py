@@ -112,6 +112,8 @@ def _store_value(output: Output, sums: ir.Value, where: Sequence[Index]) -> None
     at = [b.value(i) for i in where]
     integer = isinstance(output.element, ir.IntegerType)
     if output.atomic:
+        if output.finish is not None:
+            sums = output.finish(sums, where[-2:])
         kind = arith.AtomicRMWKind.addi if integer else arith.AtomicRMWKind.addf
         memref.atomic_rmw(kind, sums, output.buffer, at)
         return
