@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from pith._mlir import ir
 
-from . import copies, ids, matrix, warp
+from . import approximate, copies, ids, matrix, warp
 from .context import Emulation
 
 #: op name -> function of (emulation, op) that emits its emulation before it and returns what stands for its results.
@@ -38,6 +38,8 @@ REPLACEMENTS: dict[str, Callable[[Emulation, ir.Operation], list[ir.Value]]] = {
     "nvvm.match.sync": warp.match_sync,
     "nvvm.redux.sync": warp.redux_sync,
     "nvvm.memory.barrier": ids.nothing,
+    "nvvm.ex2": approximate.exp2,
+    "nvvm.log2": approximate.log2,
     **{
         f"nvvm.read.ptx.sreg.{name}": ids.register
         for name in (

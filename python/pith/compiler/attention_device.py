@@ -1,0 +1,130 @@
+"""``pith.attention`` on a GPU: q, k and v stay where they are; what queries see is worked out here and copied there."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import DTypeError, ShapeError
+from ..patterns import Pattern
+from ..runtime import numpy_dtype
+from ..runtime.cuda import device, runs_on
+from .attention import Call, checked_lengths, checked_pattern
+from .attention_ir import Variant
+from .attention_visibility import scale_of, visibility, window_of
+from .compile import compile as compile_program
+from .gpu import GpuKernel
+from .kernel import is_torch
+
+_WHERE = "pith.attention"
+
+#: Element types with a kernel, by torch's names.
+_ELEMENTS = {"torch.float16": "f16", "torch.bfloat16": "bf16", "torch.float32": "f32"}
+
+
+def attention_on_device(
+    q: Any,
+    k: Any,
+    v: Any,
+    *,
+    lengths: Any = None,
+    window: int | Sequence[int] | None = None,
+    global_tokens: Any = None,
+    pattern: Pattern | None = None,
+    causal: bool = False,
+    scale: float | None = None,
+    return_lse: bool = False,
+    out: Any = None,
+    target: str | None = None,
+) -> Any:
+    """:func:`pith.attention` for torch tensors on a GPU, or with ``target="emulate:sm_90"`` for arrays of the host.
+
+    Shapes, Semantics and Errors: those of :func:`pith.attention`; f64 has no kernel. q, k and v that are not
+    contiguous as ``(batch, heads, positions, features)`` are copied; lengths and global tokens are host data.
+    """
+    call = Call.of(*(_stand_in(x, name) for x, name in ((q, "q"), (k, "k"), (v, "v"))), packed=lengths is not None)
+    lengths, pattern = checked_lengths(call, lengths), checked_pattern(call, pattern)
+    seen = visibility(call.sizes, lengths, call.packed, window_of(window), bool(causal), global_tokens)
+    granularity = None if pattern is None else (pattern.granularity[0], pattern.granularity[1])
+    kernel = kernel_for(target or _chip(q), call.variant(return_lse, seen.tokens is not None, granularity))
+    arrays = (_four_axes(x, call.packed) for x in (q, k, v))
+    indices = [None if a is None else _beside(q, a) for a in (seen.intervals, seen.tokens, seen.reach)]
+    optional = (pattern, *indices[1:])
+    made = kernel(*arrays, scale_of(scale, call.depth), indices[0], *(x for x in optional if x is not None))
+    result, lse = made if return_lse else (made, None)
+    result = _as_given(result, call, out)
+    return (result, _as_given(lse, call, None)) if return_lse else result
+
+
+@functools.cache
+def kernel_for(target: str, variant: Variant) -> GpuKernel:
+    """The kernel of a variant; all sizes but the head sizes are arguments."""
+    return compile_program(variant.device_source(), target=target)
+
+
+def _chip(q: Any) -> str:
+    """The newest known architecture whose code the device of ``q`` executes."""
+    from ..lowering.targets import CHIPS
+
+    capability = device(q.device.index or 0).capability
+    return [chip for chip in CHIPS if chip[-1].isdigit() and runs_on(chip, capability)][-1]
+
+
+def _stand_in(x: Any, name: str) -> np.ndarray:
+    """An array of the shape and type of ``x`` for checks, whose elements nobody looks at."""
+    where = f"{_WHERE}: {name}"
+    if not is_torch(x):
+        dtype = np.asarray(x).dtype
+    elif str(x.dtype) in _ELEMENTS:
+        dtype = numpy_dtype(_ELEMENTS[str(x.dtype)])
+    else:
+        hint = "convert to one of " + ", ".join(_ELEMENTS)
+        raise DTypeError(f"no attention kernel for {x.dtype} on a GPU", where=where, hint=hint)
+    shape = tuple(map(int, x.shape))
+    strides = [dtype.itemsize]
+    for size in shape[:0:-1]:
+        strides.insert(0, strides[0] * max(size, 1))
+    one = np.empty(1, dtype)
+    return np.lib.stride_tricks.as_strided(one, shape, strides[: len(shape)] if shape else ())
+
+
+def _four_axes(x: Any, packed: bool) -> Any:
+    """``(batch, heads, positions, features)``, contiguous; of torch or NumPy alike."""
+    if packed:
+        x = x.swapaxes(0, 1)[None]
+    elif x.ndim < 4:
+        x = x[(None,) * (4 - x.ndim)]
+    elif x.ndim > 4:
+        x = x.reshape(-1, *x.shape[-3:])
+    return x.contiguous() if is_torch(x) else np.ascontiguousarray(x)
+
+
+def _beside(q: Any, indices: np.ndarray) -> Any:
+    """Index arrays where ``q`` is: copied to its device once."""
+    if not is_torch(q) or q.device.type == "cpu":
+        return indices
+    return _uploaded(indices.tobytes(), indices.shape, str(q.device))
+
+
+@functools.lru_cache(maxsize=64)
+def _uploaded(content: bytes, shape: tuple[int, ...], place: str) -> Any:
+    torch = importlib.import_module("torch")
+    return torch.from_numpy(np.frombuffer(content, np.int32).reshape(shape).copy()).to(place)
+
+
+def _as_given(result: Any, call: Call, out: Any) -> Any:
+    """A result or logarithms, ``(batch, heads, positions, ...)``, in the layout of the operands, or in ``out``."""
+    rest = result.shape[3:]
+    result = result[0].swapaxes(0, 1) if call.packed else result.reshape(*call.lead, *rest)
+    if out is None:
+        return result
+    if tuple(out.shape) != tuple(result.shape):
+        raise ShapeError(f"the result has shape {tuple(result.shape)}, got {tuple(out.shape)}", where=f"{_WHERE}: out")
+    if out.dtype != result.dtype:
+        raise DTypeError(f"expects {result.dtype}, got {out.dtype}", where=f"{_WHERE}: out")
+    out[...] = result
+    return out

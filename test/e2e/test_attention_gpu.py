@@ -1,0 +1,136 @@
+"""``pith.attention`` on an emulated GPU against softmax in float64: numbers, races, bounds, uninitialised reads."""
+
+from __future__ import annotations
+
+import ml_dtypes
+import numpy as np
+import pith
+import pytest
+from attention_reference import RNG, TOLERANCE, check, elements, operands, reference, visible
+from pith.compiler.attention_device import attention_on_device
+
+TARGET = "emulate:sm_90"
+HALF, BRAIN = np.float16, ml_dtypes.bfloat16
+
+
+def run(q, k, v, **given):
+    return attention_on_device(q, k, v, return_lse=True, target=TARGET, **given)
+
+
+@pytest.mark.parametrize("dtype", [HALF, np.float32], ids=["f16", "f32"])
+@pytest.mark.parametrize("size", [0, 1, 17, 64, 65, 130, 200])
+def test_intervals(size, dtype):
+    """Everything, windows, causality and lengths are one kernel; padding is NaN and comes out as zeros."""
+    q, k, v = operands(2, 2, size, 32, dtype=dtype)
+    for given in ({}, {"window": (5, 0)}, {"window": (3, 70)}, {"causal": True}):
+        check(run(q, k, v, **given), reference(q, k, v, visible(size, size, **given)), dtype)
+    lengths = [size // 2, size]
+    for x in (q, k, v):
+        x[0, :, lengths[0] :] = np.nan
+    mask = np.stack([visible(size, size, length=n, window=(9, 9)) for n in lengths])[:, None]
+    got = run(q, k, v, lengths=lengths, window=9)
+    check(got, reference(*(np.nan_to_num(x) for x in (q, k, v)), mask), dtype)
+
+
+@pytest.mark.parametrize("dtype", [BRAIN, np.float32], ids=["bf16", "f32"])
+@pytest.mark.parametrize("depth,width", [(5, 7), (40, 64), (128, 33)])
+def test_head_sizes(depth, width, dtype):
+    """Rows that are no whole numbers of copies, padding of both products, heads that share keys."""
+    q, k, _ = operands(1, 4, 70, depth, dtype=dtype, kv_heads=2)
+    v = RNG.standard_normal((1, 2, 70, width)).astype(dtype)
+    check(run(q, k, v, window=20), reference(q, k, v, visible(70, 70, window=(20, 20))), dtype)
+
+
+@pytest.mark.parametrize("dtype", [HALF, np.float32], ids=["f16", "f32"])
+def test_global_tokens(dtype):
+    """Shared and per sequence; each pair of query and key counts once."""
+    size = 150
+    q, k, v = operands(2, 2, size, 32, dtype=dtype)
+    some = [RNG.choice(size, n, replace=False) for n in (5, 140)]
+    for tokens, lengths in ((some[0], None), (some, [size, 60]), ([], None)):
+        lists = tokens if lengths else [tokens, tokens]
+        mask = np.stack(
+            [
+                visible(size, size, window=(9, 4), tokens=list(t), length=n)
+                for t, n in zip(lists, lengths or (size, size))
+            ]
+        )[:, None]
+        got = run(q, k, v, window=(9, 4), global_tokens=tokens, lengths=lengths)
+        check(got, reference(q, k, v, mask), dtype)
+
+
+@pytest.mark.parametrize("granularity", [(64, 64), (24, 16), (7, 100)])
+def test_patterns(granularity):
+    """Blocks of any size at the edges too, rows without blocks, in any order; what no block names is never read."""
+    size = 150
+    q, k, v = operands(2, size, 32, dtype=HALF)
+    for density in (0.0, 0.3, 1.0):
+        pattern = pith.Pattern.from_mask(RNG.random((size, size)) < density / np.prod(granularity), granularity)
+        pattern = pith.Pattern(pattern.sizes, pattern.granularity, RNG.permutation(pattern.coordinates))
+        check(run(q, k, v, pattern=pattern), reference(q, k, v, elements(pattern)), HALF)
+
+
+def test_packed_lengths():
+    lengths = [0, 13, 50, 1, 0, 90]
+    q, k, v = operands(sum(lengths), 2, 32, dtype=HALF)
+    got, lse = run(q, k, v, lengths=lengths, global_tokens=[0, 6], window=3)
+    start = 0
+    for n in lengths:
+        own = slice(start, start + n)
+        start += n
+        mask = visible(n, n, window=(3, 3), tokens=[t for t in (0, 6) if t < n])
+        want = reference(*(x[own].swapaxes(0, 1) for x in (q, k, v)), mask)
+        check((got[own].swapaxes(0, 1), lse[own].T), want, HALF)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_all_of_it_at_once(seed):
+    rng = np.random.default_rng(seed)
+    batch, size = int(rng.integers(1, 3)), int(rng.integers(1, 200))
+    q, k, v = operands(batch, 2, size, 32, dtype=HALF, kv_heads=1)
+    pattern = pith.Pattern.from_mask(rng.random((size, size)) < 0.01, (40, 8))
+    lengths, window = rng.integers(0, size + 1, batch), tuple(int(n) for n in rng.integers(0, 80, 2))
+    tokens = rng.choice(size, min(size, 6), replace=False)
+    scale, given = float(rng.uniform(-0.3, 0.3)), {"window": window, "causal": bool(rng.integers(2))}
+    out = run(q, k, v, lengths=lengths, global_tokens=tokens, scale=scale, pattern=pattern, **given)
+    seen = [visible(size, size, length=n, tokens=tokens, pattern=elements(pattern), **given) for n in lengths]
+    check(out, reference(q, k, v, np.stack(seen)[:, None], scale), HALF)
+
+
+@pytest.mark.parametrize("dtype", [HALF, np.float32], ids=["f16", "f32"])
+@pytest.mark.parametrize("tokens", [None, [40]])
+def test_only_what_is_seen_has_influence(tokens, dtype):
+    """NaN and infinities reach the queries that see them, and no others, however near."""
+    q, k, v = operands(1, 200, 32, dtype=dtype)
+    k[0, 100, 3], v[0, 20, 5], v[0, 25, 5], v[0, 150, 31] = np.nan, np.inf, -np.inf, np.nan
+    out, lse = run(q, k, v, window=10, global_tokens=tokens)
+    mask = visible(200, 200, window=(10, 10), tokens=tokens or [])
+    np.testing.assert_array_equal(np.isnan(lse[0]), mask[:, 100])
+    nan, infinite = np.zeros((200, 32), bool), np.zeros((200, 32), bool)
+    nan[mask[:, 150], 31] = nan[mask[:, 100]] = nan[mask[:, 20] & mask[:, 25], 5] = True
+    infinite[mask[:, 20] ^ mask[:, 25], 5] = True
+    np.testing.assert_array_equal(np.isnan(out[0]), nan)
+    np.testing.assert_array_equal(np.isinf(out[0]), infinite & ~nan)
+    clean = ~(mask[:, 20] | mask[:, 25] | mask[:, 150] | mask[:, 100])
+    want = reference(q, *(np.nan_to_num(x, posinf=0, neginf=0) for x in (k, v)), mask)[0]
+    np.testing.assert_allclose(out[0, clean].astype(float), want[0, clean], atol=TOLERANCE[np.dtype(dtype)][0])
+
+
+def test_infinite_and_large_scores():
+    """Minus infinity weighs nothing; plus infinity has no softmax; the largest score may come last."""
+    q, k, v = operands(1, 140, 4)
+    q[...], k[0, 7, :] = 1.0, -np.inf
+    mask = visible(140, 140)
+    mask[:, 7] = False
+    check(run(q, k, v), reference(q, np.where(np.isinf(k), 0.0, k), v, mask))
+    k[0, 7, :] = np.inf
+    assert np.isnan(run(q, k, v)[0]).all()
+    k = operands(1, 140, 4)[1] * np.linspace(1, 200, 140, dtype=np.float32)[:, None]
+    want = reference(q, k, v, visible(140, 140), 3.0)
+    np.testing.assert_allclose(run(q, k, v, scale=3.0)[1], want[1], rtol=2e-6)
+
+
+def test_other_numbers_of_keys():
+    q, (k, v) = operands(3, 40, 32, dtype=HALF)[0], operands(3, 75, 32, dtype=HALF)[1:]
+    check(run(q, k, v, window=5), reference(q, k, v, visible(40, 75, window=(5, 5))), HALF)
+    check(run(q, k[:, :0], v[:, :0]), reference(q, k[:, :0], v[:, :0], visible(40, 0)), HALF)
