@@ -1,0 +1,31 @@
+"""Run every case under emulation, at sizes that no tile divides: what a package is made of works before it travels."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import torch
+
+from .cases import CASES
+from .kernels import Emulated
+from .measure import Settings, measure
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """``python -m bench.gpu check``: 1 when a case is wrong or fails."""
+    parser = argparse.ArgumentParser(prog="python -m bench.gpu check", description=__doc__)
+    parser.add_argument("--target", default="sm_90", metavar="CHIP")
+    parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="cases whose name holds it")
+    args = parser.parse_args(argv)
+    settings, kernels, bad = Settings(torch.device("cpu"), None), Emulated(args.target), 0
+    for case in CASES:
+        if args.only and not any(text in case.name for text in args.only):
+            continue
+        row = measure(case.scaled(), kernels, settings)
+        bad += row["status"] != "ok"
+        detail = row.get("message", "").splitlines()[:1] or [f"error {row.get('error', 0):.1e}"]
+        print(f"{row['status']:<7} {case.name:<24} {detail[0]}", flush=True)
+    print(f"{bad} bad" if bad else "all right", file=sys.stderr)
+    return int(bad > 0)
