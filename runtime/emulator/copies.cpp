@@ -21,9 +21,6 @@ void land(const std::vector<Copy> &copies) {
 } // namespace
 
 PITH_EXPORT void pith_emulator_async_copy(Int site, Int to, Int from, Int bytes, Int given) {
-  if (bytes != 4 && bytes != 8 && bytes != 16)
-    block().fail(FaultKind::kInvalid, site, "copies %lld bytes asynchronously; 4, 8 and 16 can be copied",
-                 static_cast<long long>(bytes));
   for (Int address : {to, from})
     if (address % bytes != 0)
       block().fail(FaultKind::kMisaligned, site, "%s of an asynchronous copy is %d bytes past a multiple of %d",

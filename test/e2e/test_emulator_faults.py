@@ -31,7 +31,7 @@ def test_load_past_the_end_of_global_memory():
 
 
 def test_store_before_the_beginning():
-    body = f"""
+    body = """
     %x = arith.constant 0.0 : f32
     %i = arith.subi %t, %c1 : index
     memref.store %x, %a[%c1, %i] : memref<2x?xf32> // here
@@ -332,5 +332,5 @@ def test_without_checks_memory_is_not_guarded(monkeypatch):
 
 
 def test_an_op_without_an_emulation_is_named():
-    with pytest.raises(pith.PassError, match="'nvvm.elect.sync' op has no emulation"):
+    with pytest.raises(pith.PassError, match=r"'nvvm\.elect\.sync' op has no emulation"):
         pith.compile(program("    %p = nvvm.elect.sync -> i1", {"a": F32}), target="emulate:sm_90")
