@@ -13,13 +13,14 @@ __version__ = "0.1.0"
 #: Public name -> the module that defines it. Resolved on first use.
 _EXPORTS = {
     "Format": "formats",
+    "GpuKernel": "compiler.gpu",
     "Kernel": "compiler.kernel",
     "attention": "compiler.attention",
     "compile": "compiler.compile",
     "dynamic": "compiler.dynamic",
     "explain": "tuning.report",
     "infer_format": "infer",
-    "load": "compiler.bundle",
+    **dict.fromkeys(("load", "save"), "compiler.bundle"),
     "linear": "compiler.linear",
     "matmul": "compiler.matmul",
     "sddmm": "compiler.sddmm",

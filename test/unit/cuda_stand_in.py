@@ -19,6 +19,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from pith.programs import Program, Size
 from pith.runtime.cuda import driver, hardware, launching, modules, resident
 
 
@@ -101,6 +102,27 @@ def entries_of(ptx: str) -> dict[str, tuple[int, ...]]:
     return found
 
 
+def ptx_for(program: Program, target: str = "sm_90", version: str = "8.0") -> bytes:
+    """PTX that declares the kernels of a program and does nothing; enough for a driver that runs none."""
+    lines = [f".version {version}", f".target {target}", ".address_size 64"]
+    for launch in program.launches:
+        types = [t for operand in launch.operands for t in _parameter_types(program, operand)]
+        params = ",\n".join(f"\t.param .{t} {launch.kernel}_param_{i}" for i, t in enumerate(types))
+        lines.append(f".visible .entry {launch.kernel}(\n{params}\n)\n{{\n\tret;\n}}")
+    return "\n".join(lines).encode()
+
+
+def _parameter_types(program: Program, operand: int | Size) -> list[str]:
+    if isinstance(operand, Size):
+        return ["u64"]
+    described = program.operands[operand]
+    if described.shape is not None:
+        return ["u64"] * described.parameters
+    return [
+        {"i8": "u8", "i1": "u8", "f16": "b16", "f32": "f32", "i32": "u32", "f64": "f64"}.get(described.dtype, "u64")
+    ]
+
+
 class StandIn:
     """The module ``cuda.bindings.driver``.
 
@@ -135,13 +157,17 @@ class StandIn:
         found = object.__getattribute__(self, name)
         if not name.startswith("cu") or not callable(found):
             return found
-        self.calls.append(name)
-        failing = self.failures.get(name)
-        if isinstance(failing, list):
-            failing = failing.pop(0) if failing else None
-        if failing:
-            return lambda *_: (failing, None) if name not in _WITHOUT_VALUE else (failing,)
-        return found
+
+        def called(*args: Any) -> Any:
+            self.calls.append(name)
+            failing = self.failures.get(name)
+            if isinstance(failing, list):
+                failing = failing.pop(0) if failing else None
+            if failing:
+                return (failing,) if name in _WITHOUT_VALUE else (failing, None)
+            return found(*args)
+
+        return called
 
     def _new(self, thing: Any) -> Handle:
         handle = Handle(0x1000 + 16 * len(self._objects))
@@ -211,13 +237,13 @@ class StandIn:
         return Status.SUCCESS, Handle(address)
 
     def cuMemAllocAsync(self, nbytes: int, stream: int) -> Any:
-        return object.__getattribute__(self, "cuMemAlloc")(nbytes)
+        return StandIn.cuMemAlloc(self, nbytes)
 
     def cuMemFree(self, address: int) -> Any:
         return (Status.SUCCESS if self.live.pop(int(address), None) else Status.INVALID_VALUE,)
 
     def cuMemFreeAsync(self, address: int, stream: int) -> Any:
-        return object.__getattribute__(self, "cuMemFree")(address)
+        return StandIn.cuMemFree(self, address)
 
     def holds(self, address: int, nbytes: int = 1) -> bool:
         """Whether an address range is inside a live allocation."""

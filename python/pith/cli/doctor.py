@@ -1,4 +1,4 @@
-"""Check this installation: versions, processor, threads, cache, optional parts, and a small kernel.
+"""Check this installation: versions, processor, threads, cache, GPUs, optional parts, and a small kernel.
 
 Exit status 1 when something a program cannot do without is broken; missing extras are only named.
 """
@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print every finding as it is made."""
     broken = 0
-    for check in (_versions, _processor, _runtime, _cache, _cost_model, _ptxas, _extras, _kernel):
+    for check in (_versions, _processor, _runtime, _cache, _cost_model, _gpus, _ptxas, _extras, _kernel):
         for finding in _guarded(check):
             broken += finding.state == "broken"
             sys.stdout.write(f"{finding.state:<8} {finding.name:<20} {finding.text}\n")
@@ -120,11 +120,34 @@ def _cost_model() -> Iterator[Finding]:
     yield Finding("cost model", "note" if calibration.origin == "roofline" else "ok", calibration.describe())
 
 
+def _gpus() -> Iterator[Finding]:
+    """The driver and its devices; kernels for GPUs are compiled without either."""
+    from ..errors import NoGpuError
+    from ..runtime.cuda import devices, driver_version
+
+    try:
+        found = devices()
+        major, minor = driver_version()
+    except NoGpuError as e:
+        yield Finding("CUDA driver", "missing", f"only runs GPU kernels: {e.message}")
+        return
+    yield Finding("CUDA driver", "ok", f"serves CUDA {major}.{minor} and older")
+    if not found:
+        yield Finding("GPU", "missing", "the driver sees none: CUDA_VISIBLE_DEVICES may hide it")
+    for device in found:
+        memory = f"{device.memory_bytes / 2**30:.1f} GiB, {device.multiprocessors} multiprocessors"
+        yield Finding(f"GPU {device.ordinal}", "ok", f"{device.name}: {device.chip}, {memory}")
+
+
 def _ptxas() -> Iterator[Finding]:
     from ..tools.ptxas import find_ptxas
+    from ..tools.sass import find_disassembler
 
     path = find_ptxas()
     yield Finding("ptxas", "ok" if path else "missing", path or "only checks GPU code: pip install nvidia-cuda-nvcc")
+    command = find_disassembler()
+    hint = "only shows machine code of GPUs: pip install nvidia-cuda-nvdisasm"
+    yield Finding("disassembler", "ok" if command else "missing", command[0] if command else hint)
 
 
 def _extras() -> Iterator[Finding]:

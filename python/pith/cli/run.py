@@ -1,11 +1,13 @@
 """Run a compiled kernel or an MLIR file on arrays.
 
   pith run f.pith --input x.npy                     print the result
+  pith run f.pith --target cpu --input x.npy        not the best target of the file for this machine, but this one
   pith run f.mlir --input w.mtx --input x.npy --output y.npy
 
 Inputs come in the order of the function's arguments: .npy files, numbers, and for sparse arguments
-.mtx, .smtx or .npz files, converted to the argument's format. Of a function without results the
-arguments it writes to are the results.
+.mtx, .smtx or .npz files, converted to the argument's format; for patterns a .npy mask of micro-tiles, or their
+coordinates. Of a function without results the arguments it writes to are the results. For a GPU inputs are
+copied there, and results back.
 """
 
 from __future__ import annotations
@@ -20,7 +22,6 @@ from pith.errors import ArgumentError, FileFormatError
 from .compile import add_kernel_options, load_program
 
 if TYPE_CHECKING:
-    from ..compiler.kernel import Kernel
     from ..compiler.params import Param
 
 
@@ -29,6 +30,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="a kernel file (pith compile -o) or a .mlir file")
     parser.add_argument("--input", "-i", action="append", default=[], metavar="A", help="an argument; once for each")
     parser.add_argument("--output", "-o", action="append", default=[], metavar="Y.npy", help="where a result goes")
+    parser.add_argument(
+        "--target",
+        help="one of the kernel file's, by default the best for this machine; what a .mlir file is compiled for",
+    )
     add_kernel_options(parser)
 
 
@@ -36,7 +41,10 @@ def run(args: argparse.Namespace) -> int:
     """Call the kernel and print or write its results."""
     from ..compiler.bundle import load
 
-    kernel = load_program(args.file, args) if args.file.endswith(".mlir") else load(args.file)
+    if args.file.endswith(".mlir"):
+        kernel = load_program(args.file, args, args.target or "cpu")
+    else:
+        kernel = load(args.file, args.target)
     if len(args.input) != len(kernel.free):
         wanted = ", ".join(f"{p.name}: {_described(p)}" for p in kernel.free) or "none"
         raise ArgumentError(
@@ -49,8 +57,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _read(text: str, param: Param) -> Any:
     """The value of one ``--input``."""
-    import numpy as np
-
     if param.kind == "number":
         return _number(text, param)
     if not text.endswith(".npy"):
@@ -59,15 +65,36 @@ def _read(text: str, param: Param) -> Any:
 
         tensor = read(text, field_as=numpy_dtype(param.dtype))
         return tensor.to_dense() if param.format is None else tensor.to(param.format)
-    try:
-        array = np.load(text, allow_pickle=False)
-    except (ValueError, EOFError) as e:
-        raise FileFormatError(f"is not a .npy file: {e}", where=text) from e
+    array = _array(text)
+    if param.kind == "pattern":
+        return _pattern(array, text, param)
     if param.format is None:
         return array
     from ..sparse import compress
 
     return compress(array, param.format)
+
+
+def _array(text: str) -> Any:
+    import numpy as np
+
+    try:
+        return np.load(text, allow_pickle=False)
+    except (ValueError, EOFError) as e:
+        raise FileFormatError(f"is not a .npy file: {e}", where=text) from e
+
+
+def _pattern(array: Any, text: str, param: Param) -> Any:
+    """A mask over elements, or coordinates of micro-tiles where the parameter knows its sizes."""
+    from ..patterns import Pattern
+
+    if array.dtype == bool:
+        return Pattern.from_mask(array, param.granularity)
+    if any(size < 0 for size in param.shape):
+        raise ArgumentError(
+            f"coordinates do not tell the sizes of {param.name!r}", where=text, hint="give a mask: a .npy of booleans"
+        )
+    return Pattern.from_indices(array, param.shape, param.granularity)
 
 
 def _number(text: str, param: Param) -> int | float:
@@ -77,13 +104,24 @@ def _number(text: str, param: Param) -> int | float:
         raise ArgumentError(f"expects a number ({param.dtype}), got {text!r}", where=param.name) from e
 
 
-def _results(kernel: Kernel, values: Sequence[Any]) -> list[Any]:
-    """What the call returns, or what it wrote to."""
+def _results(kernel: Any, values: Sequence[Any]) -> list[Any]:
+    """What the call returns, or what it wrote to; arrays of the host."""
+    if hasattr(kernel, "capture") and not kernel.target.startswith("emulate:"):
+        return [r.numpy() for r in _called(kernel, [_on_device(v, p) for v, p in zip(values, kernel.free)])]
+    return _called(kernel, values)
+
+
+def _called(kernel: Any, values: Sequence[Any]) -> list[Any]:
     result = kernel(*values)
     if result is None:
-        written = {spec.name for spec in kernel.signature.args if getattr(spec, "writable", False)}
-        return [value for value, param in zip(values, kernel.free) if param.name in written]
+        return [value for value, param in zip(values, kernel.free) if param.name in kernel.written]
     return list(result) if isinstance(result, tuple) else [result]
+
+
+def _on_device(value: Any, param: Param) -> Any:
+    from ..runtime.cuda import to_device
+
+    return value if param.kind == "number" else to_device(value)
 
 
 def _deliver(results: Sequence[Any], outputs: Sequence[str]) -> None:
@@ -104,5 +142,7 @@ def _described(param: Param) -> str:
     if param.kind == "number":
         return param.dtype
     shape = "x".join("?" if size < 0 else str(size) for size in param.shape)
+    if param.kind == "pattern":
+        return f"a pattern over {shape}"
     stored = "" if param.format is None else f" in {param.format}"
     return f"{shape}x{param.dtype}{stored}" if shape else param.dtype

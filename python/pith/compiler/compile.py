@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import Error, UnsupportedError
 from ..lowering.targets import CpuTarget, parse_target
 from .kernel import compile_source
-from .module import ModuleKernel, structure_of
+from .module import ModuleKernel, packed, structure_of
 
 
 def compile(
@@ -30,8 +30,8 @@ def compile(
             ``.mlir`` file, or an MLIR module (then ``args`` and ``sparsity`` do not apply).
         args, kwargs: example arguments, as for ``torch.export``.
         target: ``cpu``; ``cpu:avx2``, at most what the processor has; ``emulate:amx``, which runs code for
-            AMX anywhere, slowly; or a GPU architecture such as ``sm_90``: then the kernel holds PTX and a
-            launch description and cannot be called.
+            AMX anywhere, slowly; a GPU architecture such as ``sm_90``: made anywhere, called with arrays on a GPU;
+            ``emulate:sm_90``: the same kernels run and checked on the CPU, slowly.
         sparsity: name pattern -> format, see :func:`pith.torch.import_program`. Parameters are packed
             now; they must obey their format already (:func:`pith.prune` makes them). A weight whose products
             are predicted to be faster dense by more than 5 % is kept dense; ``explain()`` says which.
@@ -41,7 +41,7 @@ def compile(
         path: ``auto``, ``sparsifier`` (upstream's code generator wherever it can), ``loops``, or ``sparse``: as
             ``auto``, but every weight is stored as ``sparsity`` says, whatever the predictions are.
 
-    Returns: a :class:`pith.Kernel`, for modules called like the module itself.
+    Returns: a :class:`pith.Kernel`, for GPUs a :class:`pith.GpuKernel`; for modules called like the module itself.
     Errors: :class:`pith.ImportProgramError`, :class:`pith.IRError`, :class:`pith.FormatError`,
         :class:`pith.PassError`, :class:`pith.UnsupportedError`.
 
@@ -106,7 +106,9 @@ def _compile_torch(program, args, kwargs, target: str, sparsity, dynamic_shapes,
     imported = import_program(module, args, kwargs, sparsity=sparsity, dynamic_shapes=dynamic_shapes)
     parsed = parse_target(target)
     if not isinstance(parsed, CpuTarget):
-        return _compile_mlir(str(imported.module), None, target, path)
+        kernel = _compile_mlir(str(imported.module), None, target, path)
+        values = {p.position: packed(p.tensor, p.format, p.name) for p in imported.parameters}
+        return ModuleKernel(kernel, imported, structure_of(module), values)
     from .rivals import settle
 
     settled = settle(imported, parsed.isa, competing=path == "auto")

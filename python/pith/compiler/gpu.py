@@ -86,6 +86,12 @@ class GpuKernel:
         return self._free
 
     @property
+    def written(self) -> frozenset[str]:
+        """Names of the parameters the kernels write to."""
+        numbers = {int(o.name.partition(".")[0]) for o in self.program.arguments if o.written}
+        return frozenset(self.params[i].name for i in numbers)
+
+    @property
     def launches(self) -> tuple[Launch, ...]:
         """Its launches in order: grid, block, shared memory and arguments, as expressions of run-time sizes."""
         return self.program.launches

@@ -102,6 +102,11 @@ class Kernel:
         """The parameters a call takes: those that are not bound, in order."""
         return self._free
 
+    @property
+    def written(self) -> frozenset[str]:
+        """Names of the parameters the function writes to."""
+        return frozenset(spec.name for spec in self.signature.args if getattr(spec, "writable", False))
+
     def bind(self, values: Mapping[int, Any]) -> Kernel:
         """This kernel with parameters fixed, by position; the code is shared and nothing is compiled.
 

@@ -27,13 +27,19 @@ class Graph:
         self._plan, self._arguments = plan, tuple(args)
         self._graph: Any = None
         self._executable: Any = None
+        made: list[Any] = []
         with using(plan.device):
             stream = current_stream(plan.framework, plan.device.ordinal)
-            plan.wait_for_producers(stream)
-            made = plan.make_results(words, stream)
             self._temporaries = Allocation(plan.device, plan.temporaries.nbytes, stream)
-            plan.place_temporaries(words, self._temporaries.address)
-            self._record(words)
+            try:
+                plan.wait_for_producers(stream)
+                plan.make_results(words, made, stream)
+                plan.place_temporaries(words, self._temporaries.address)
+                self._record(words)
+            except BaseException:
+                made.clear()  # else the error's traceback would keep them
+                self._temporaries.free()
+                raise
         self.results = plan.returned(made, args)
 
     def replay(self, stream: Any = None) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...programs import Program
 from ...programs.sizes import Fact
 from . import streams
-from .allocate import maker
+from .allocate import Made, maker
 from .arguments import Bound
 from .driver import check, driver
 from .elements import word_of
@@ -69,14 +69,18 @@ class Plan:
         Temporaries are freed in the order of the stream, also when a launch is refused.
         """
         previous = self.device.enter()
+        made: list[Any] = []
         try:
             self.wait_for_producers(stream)
-            made = self.make_results(words, stream)
+            self.make_results(words, made, stream)
             handle = _stream_object(stream)
             if self.temporaries.nbytes:
                 self._launch_with_temporaries(words, handle)
             else:
                 self.layout.launch(words, handle)
+        except BaseException:
+            made.clear()  # else the error's traceback would keep them
+            raise
         finally:
             if previous is not None:
                 leave(previous)
@@ -87,14 +91,10 @@ class Plan:
         for producer in self._producers:
             streams.wait(stream, producer)
 
-    def make_results(self, words: list[int], stream: int) -> list[Any]:
-        """New arrays for the results; their addresses go to ``words``."""
-        made = []
+    def make_results(self, words: list[int], made: list[Any], stream: int) -> None:
+        """New arrays for the results go to ``made``, their addresses to ``words``."""
         for make in self._makers:
-            address, array = make(stream)
-            words.append(address)
-            made.append(array)
-        return made
+            words.append(_kept(make(stream), made))
 
     def place_temporaries(self, words: list[int], base: int) -> None:
         """Add the addresses of the temporaries, given that of the memory they share."""
@@ -115,6 +115,11 @@ class Plan:
             self.layout.launch(words, stream)
         finally:  # the status is that of the launch: after a sticky error this fails too
             d.cuMemFreeAsync(address, stream) if pools else d.cuMemFree(address)
+
+
+def _kept(result: Made, made: list[Any]) -> int:
+    made.append(result[1])
+    return result[0]
 
 
 def _fact(bound: Bound) -> Fact:

@@ -29,12 +29,15 @@ _MAX_PLANS = 1024
 class Parameter(Protocol):
     """What a program's caller passes for one or several operands; see :class:`pith.compiler.params.Param`."""
 
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
     @property
     def native_count(self) -> int: ...
+    def flatten(self, value: Any, where: str) -> list[Any]: ...
     def tensor(self, value: Any, where: str) -> Any: ...
     def pattern(self, value: Any, where: str) -> Any: ...
 
@@ -139,12 +142,15 @@ class DeviceProgram:
         out, device = list(args), None
         for i, (number, value) in enumerate(zip(self._free, args)):
             param = self.params[number]
-            if param.kind not in ("encoded", "pattern") or isinstance(value, (DeviceSparse, DeviceArray)):
-                continue
-            if param.kind == "pattern" and (isinstance(value, DevicePattern) or _is_list(value)):
-                out[i] = getattr(value, "array", value)
+            if param.kind not in ("encoded", "pattern") or isinstance(value, DeviceSparse):
                 continue
             where = self._where(number)
+            if isinstance(value, DevicePattern):
+                param.pattern(value.pattern, where)
+                out[i] = value.array
+                continue
+            if param.kind == "pattern" and _is_list(value):
+                continue
             checked = param.tensor(value, where) if param.kind == "encoded" else param.pattern(value, where)
             device = device or self._device_of(args)
             copy = resident(checked, device)
@@ -175,9 +181,7 @@ class DeviceProgram:
             return [given.bind_number(operands[0], value, where)]
         if param.kind != "encoded":
             return [given.bind_array(operands[0], value, where)]
-        if not isinstance(value, DeviceSparse):
-            raise ArgumentError(f"expected a sparse tensor, got {type(value).__name__}", where=where)
-        parts = value.parts(param, where)
+        parts = value.parts(param, where) if isinstance(value, DeviceSparse) else param.flatten(value, where)
         return [
             given.bind_number(o, v, where) if o.shape is None else given.bind_array(o, v, f"{where}, {o.name}")
             for o, v in zip(operands, parts, strict=True)

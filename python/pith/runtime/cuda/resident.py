@@ -133,11 +133,16 @@ def resident(value: Any, device: Device) -> DeviceSparse | DevicePattern:
 
 
 def _copy(value: Any, device: Device) -> DeviceSparse | DevicePattern:
-    if hasattr(value, "coordinates") and hasattr(value, "granularity"):
-        return DevicePattern(value, upload(device, pattern_list(value), "i32"))
-    # The copy must not keep its owner: it would never be dropped.
-    arrays = tuple(upload(device, b, dtype_name(b.dtype)) for b in value.buffers)
-    return DeviceSparse(weakref.proxy(value), arrays)
+    """A copy that does not keep its owner, which would never be dropped."""
+    owner = weakref.proxy(value)
+    if is_pattern(value):
+        return DevicePattern(owner, upload(device, pattern_list(value), "i32"))
+    return DeviceSparse(owner, tuple(upload(device, b, dtype_name(b.dtype)) for b in value.buffers))
+
+
+def is_pattern(value: Any) -> bool:
+    """True for a :class:`pith.Pattern`, without importing it."""
+    return hasattr(value, "coordinates") and hasattr(value, "granularity")
 
 
 def to_device(value: Any, device: int = 0, stream: Any = None) -> Any:
@@ -158,7 +163,7 @@ def to_device(value: Any, device: int = 0, stream: Any = None) -> Any:
     if hasattr(value, "buffers") and hasattr(value, "format"):
         arrays = tuple(upload(target, b, dtype_name(b.dtype)) for b in value.buffers)
         return DeviceSparse(value, arrays)
-    if hasattr(value, "coordinates") and hasattr(value, "granularity"):
+    if is_pattern(value):
         return DevicePattern(value, upload(target, pattern_list(value), "i32"))
     if isinstance(value, (DeviceArray, DeviceSparse, DevicePattern)):
         raise DeviceError("is on a GPU already", where="to_device", hint="pass it to the kernel as it is")

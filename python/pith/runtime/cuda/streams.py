@@ -27,8 +27,8 @@ def handle_of(stream: Any) -> int:
     """
     if isinstance(stream, int):
         return stream
-    if hasattr(stream, "__cuda_stream__"):
-        described = stream.__cuda_stream__  # a method; early versions of CUDA's own classes had a property
+    described: Any = getattr(stream, "__cuda_stream__", None)
+    if described is not None:  # a method; a property in early versions of NVIDIA's own classes
         return int((described() if callable(described) else described)[1])
     for name in ("cuda_stream", "ptr"):  # PyTorch, CuPy
         if isinstance(found := getattr(stream, name, None), int):

@@ -125,7 +125,7 @@ def _interface(interface: dict[str, Any], value: Any) -> View:
     shape = tuple(interface["shape"])
     itemsize = int(interface["typestr"][2:])
     strides = interface.get("strides")
-    given = interface.get("stream")
+    given = interface.get("stream")  # 1 is the interface's name of the legacy default stream
     return View(
         address or 0,
         shape,
@@ -133,7 +133,7 @@ def _interface(interface: dict[str, Any], value: Any) -> View:
         _ordinal(address),
         strides is None or is_row_major(shape, tuple(s // itemsize for s in strides)),
         not read_only,
-        {1: streams.DEFAULT}.get(given, given),
+        streams.DEFAULT if given == 1 else given,
         owner=value,
     )
 
