@@ -49,6 +49,10 @@ class Packed:
             self._loaded[name] = pith.load(self._package / FOLDER / entry["file"])
         return self._loaded[name]
 
+    def function(self, name: str) -> Callable[..., Any]:
+        """The kernel of a file, as it is called on this machine."""
+        return functools.partial(on_copies, self.load(name)) if self._copying else self.load(name)
+
     def case(self, name: str) -> Case:
         """The case of a name, at the sizes that this package was made for."""
         found = next(c for c in CASES if c.name == name)
@@ -56,8 +60,7 @@ class Packed:
 
     def kernel(self, case: Case) -> Bind:
         """See :class:`bench.gpu.measure.Kernels`."""
-        kernel = self.load(case.kernel)
-        return binding(functools.partial(on_copies, kernel) if self._copying else kernel)
+        return binding(self.function(case.kernel))
 
 
 class Emulated:
@@ -93,7 +96,8 @@ def on_copies(kernel: Any, *arguments: Any) -> Any:
     from pith.runtime.cuda import to_device
 
     results = kernel(*(to_device(a) if isinstance(a, torch.Tensor) else a for a in arguments))
-    return tuple(r.numpy() for r in (results if isinstance(results, tuple) else (results,)))
+    parts = tuple(r.numpy() for r in (results if isinstance(results, tuple) else (results,)))
+    return parts if isinstance(results, tuple) else parts[0]
 
 
 def as_tensor(array: Any) -> torch.Tensor:

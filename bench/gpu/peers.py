@@ -96,6 +96,11 @@ def _grouped(p: Problem) -> Callable[[], torch.Tensor]:
     x, w, experts = p.parts["x"], p.parts["w"], p.parts["e"]
     n_experts = w.shape[0]
     product = getattr(torch.nn.functional, "grouped_mm", None) or torch._grouped_mm
+    ends = torch.arange(1, n_experts + 1, device=x.device, dtype=torch.int32)
+    try:
+        product(x, w, offs=ends)
+    except RuntimeError:  # versions that take weights in the other order only
+        w = w.transpose(1, 2).contiguous().transpose(1, 2)
     out = torch.empty(x.shape[0], w.shape[2], dtype=x.dtype, device=x.device)
     numbers = torch.arange(n_experts, device=x.device, dtype=experts.dtype)
 

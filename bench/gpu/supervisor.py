@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import IO, Any
 
 #: A job without a sign of life for so long is ended. Compilers of peers take the longest.
-JOB_SECONDS = 90.0
+JOB_SECONDS = 120.0
 
 #: Exit status by which a worker asks for a fresh process: its device is of no use any more.
 BROKEN_DEVICE = 3

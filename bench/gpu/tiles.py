@@ -58,7 +58,8 @@ def measure_tiles(job: str, kernels: Kernels, settings: Settings) -> dict[str, A
         "rows": {name: [float(f"{max(row[i:]) * scale:.4g}") for i in range(len(row))] for name, row in rows.items()},
         "ways": {name: "i" * len(SPARSITIES) for name in rows},
     }
-    return {"status": "ok", "measured": measured, "refused": refused, "seconds": round(time.monotonic() - started, 1)}
+    row = {"status": "ok", "measured": measured, "refused": refused, "multiprocessors": _multiprocessors()}
+    return {**row, "seconds": round(time.monotonic() - started, 1)}
 
 
 def _cell(
@@ -89,18 +90,18 @@ def write_database(
 
     Copied into ``passes/analysis/data/`` it comes with pith; ``pith-select-tiles{table=FILE}`` reads it from anywhere.
     """
-    measured = [row["measured"] for row in rows if row["job"].startswith("tiles ") and row["status"] == "ok"]
-    if not measured:
+    done = [row for row in rows if row["job"].startswith("tiles ") and row["status"] == "ok"]
+    if not done:
         return None
     device = str(facts["device"])
     table = {
         "cpu": device,
         "isa": facts["target"],
-        "threads": _multiprocessors(),
+        "threads": done[0]["multiprocessors"],
         "element": ELEMENT,
         "side": "left",
         "facts": dict(facts),
-        "measured": measured,
+        "measured": [row["measured"] for row in done],
     }
     stem = "".join(c if c.isalnum() else "-" for c in device.lower()).strip("-")
     path = folder / f"{stem}.tiles.json"

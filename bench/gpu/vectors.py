@@ -59,7 +59,7 @@ def record_vectors(job: str, kernels: Kernels, settings: Settings) -> dict[str, 
     rng = np.random.default_rng(settings.seed)
     for instruction in INSTRUCTIONS:
         try:
-            kernel = kernels.load(kernel_name(instruction))
+            kernel = kernels.function(kernel_name(instruction))
             found[instruction.name] = [_draw(kernel, instruction, rng, settings.device) for _ in range(_DRAWS)]
         except Exception as error:
             refused[instruction.name] = message_of(error)
