@@ -62,7 +62,8 @@ def contract(
     All threads of the block call it; ``axes`` other than k are at the block's tile. ``stages`` >= 2.
     """
     loop = _Loop(body, operands, axes, stages, threads, memory)
-    loop.prologue()
+    # Without a step there may be nothing to read, not even an element to read in place of those that do not exist.
+    b.only_if(None if isinstance(loop.steps, int) and loop.steps else is_below(0, loop.steps), loop.prologue)
     # Copies are numbered by counters that wrap around: dividing by the number of stages would cost more.
     carried = [b.value(0), b.value(stages - 1), *loop.first_slots(), *body.zeros()]
     last = b.for_loop(0, loop.steps, loop.step, carried)

@@ -6,6 +6,7 @@ from pith.passes.core import pass_error
 
 from .host import Host
 from .loops import REDUCTION, Nest
+from .match import is_matrix_product
 from .outputs import is_constant_fill
 
 #: What may bring a factor to the type of a product.
@@ -22,7 +23,7 @@ def convert_linalg(host: Host, op: ir.OpView) -> None:
         host.defer(op.results[0], lambda: _elementwise(host, op, "fill"))
         return
     nest = Nest.of(op)
-    if _is_matrix_product(nest):
+    if is_matrix_product(op):
         from .product import convert_product
 
         convert_product(host, op)
@@ -49,9 +50,9 @@ def _convert_encoded(host: Host, op: ir.OpView, encoded: list[int]) -> None:
         from .sparse.sampled import convert_sampled
 
         convert_sampled(host, op)
-    elif len(encoded) == 1 and is_walked(format_of(op.operands[encoded[0]].type)):
+    elif len(encoded) == 1 and is_walked(format_of(op.operands[encoded[0]].type)) and not _is_expanded(op):
         convert_sparse_product(host, op, encoded[0])
-    elif _is_matrix_product(Nest.of(op)):
+    elif is_matrix_product(op):
         from .product import convert_product
 
         convert_product(host, op)
@@ -59,43 +60,9 @@ def _convert_encoded(host: Host, op: ir.OpView, encoded: list[int]) -> None:
         pass_error(op, "has no GPU lowering: an encoded operand outside of a matrix product")
 
 
-def _is_matrix_product(nest: Nest) -> bool:
-    """True for ``out[b, m, n] += lhs[b, m, k] * rhs[b, k, n]`` up to transposition, on types that tiles multiply."""
-    if len(nest.operands) != 3 or nest.iterators.count(REDUCTION) != 1 or not multiplies_and_adds(nest.body):
-        return False
-    dims = [[e.position if isinstance(e, ir.AffineDimExpr) else None for e in m.results] for m in nest.maps]
-    if any(None in d or len(set(d)) != len(d) for d in dims):
-        return False
-    a, b, c = map(set, dims)
-    depth = nest.iterators.index(REDUCTION)
-    return {depth} == a & b - c and bool(a & c - b) and bool(b & c - a) and _are_multiplied(nest.operands)
+def _is_expanded(op: ir.OpView) -> bool:
+    """Whether the op asks for tiles (``pith.expand``) where a format could be walked entry by entry.
 
-
-def _are_multiplied(operands: tuple[ir.Value, ...]) -> bool:
-    lhs, rhs, out = (v.type.element_type for v in operands)
-    floats = (ir.F32Type, ir.F16Type, ir.BF16Type)
-    if isinstance(lhs, ir.IntegerType):
-        return lhs == rhs and lhs.width == 8 and isinstance(out, ir.IntegerType) and out.width == 32
-    return lhs == rhs and isinstance(lhs, floats) and isinstance(out, floats)
-
-
-def multiplies_and_adds(block: ir.Block) -> bool:
-    """True for a body ``out + cast(a) * cast(b)``."""
-    a, b, out = list(block.arguments) if len(block.arguments) == 3 else [None] * 3
-    total = _definition(list(block.operations)[-1].operands[0])
-    if total is None or total.name not in ("arith.addf", "arith.addi") or out not in list(total.operands):
-        return False
-    terms = [_definition(v) for v in total.operands if v != out]
-    if len(terms) != 1 or terms[0] is None or terms[0].name not in ("arith.mulf", "arith.muli"):
-        return False
-    factors = [_uncast(v) for v in terms[0].operands]
-    return factors in ([a, b], [b, a])
-
-
-def _definition(value: ir.Value) -> ir.Operation | None:
-    return None if isinstance(value.owner, ir.Block) else value.owner.operation
-
-
-def _uncast(value: ir.Value) -> ir.Value:
-    owner = _definition(value)
-    return owner.operands[0] if owner is not None and owner.name in _CASTS else value
+    How full an operand is, only run time knows. Tiles cost the same however little there is, walking does not.
+    """
+    return "pith.expand" in op.operation.attributes and is_matrix_product(op)

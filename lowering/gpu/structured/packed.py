@@ -90,7 +90,7 @@ class PackedSource:
         if not j or self.stored.split.width % HALFWORD == 0:
             return self._pair(row, place, k)
         inside = is_below(place, end_of(k))
-        pair, bits = self._pair(row, b.minimum(place, b.sub(end_of(k), GROUP)), k)
+        pair, bits = self._pair(row, b.minimum(place, b.sub(end_of(k), 1)), k)
         zero = vector.broadcast(pair.type, b.zero_of(pair.type.element_type))
         return arith.select(inside, pair, zero), bits
 

@@ -126,8 +126,9 @@ class _Scan:
         axis = axes[self.role]
         if expr.mod:
             return 0, expr.mod
+        size = self.source.storage.level_sizes[self.at]
         end = b.ceildiv(b.add(axis.base, axis.extent), expr.div)
-        return b.div(axis.base, expr.div), b.minimum(end, self.source.storage.level_sizes[self.at])
+        return b.minimum(b.div(axis.base, expr.div), size), b.minimum(end, size)
 
     def _visit_list(self, number: int, cursor: levels.Cursor, tile: SharedTile, axes: Mapping[str, Axis]) -> None:
         storage, ordered = self.source.storage, self.fmt.levels[self.at].ordered
