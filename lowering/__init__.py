@@ -29,16 +29,19 @@ PASSES: dict[str, str] = {
     "pith-gpu-module-to-binary": "pith.lowering.gpu_module_to_binary:GpuModuleToBinaryPass",
 }
 
+#: Dense neighbours fused, copies folded into maps, encodings where they can be read.
+_FUSED = (
+    "func.func(convert-elementwise-to-linalg,linalg-fuse-elementwise-ops,linalg-generalize-named-ops),"
+    "pith-split-products,pith-fold-copies,pith-collapse-batch,pith-propagate-encodings"
+)
+
 #: name of a pipeline -> its text.
 PIPELINES: dict[str, str] = {
     # Tensor level: dense neighbours fused, copies folded into maps, formats settled, boundaries flat.
     # Fusion comes first, while contractions are named ops: it would pull an elementwise producer into
     # a generic contraction and recompute it for every multiply-add.
     "pith-to-linalg": (
-        "pith-form-pit-tiles,pith-guard-asserts,func.func(convert-elementwise-to-linalg,linalg-fuse-elementwise-ops,"
-        "linalg-generalize-named-ops),"
-        "pith-split-products,pith-fold-copies,pith-collapse-batch,"
-        "pith-propagate-encodings,convert-pith-attention-to-loops,"
+        f"pith-form-pit-tiles,pith-guard-asserts,{_FUSED},convert-pith-attention-to-loops,"
         "pith-approximate-math,pith-assemble-arguments,cse"
     ),
     # The panel template where it applies (it is faster), upstream's sparsifier for the formats it
@@ -76,8 +79,10 @@ PIPELINES: dict[str, str] = {
     "pith-to-llvm-by-loops": (
         "pith-to-linalg,convert-pith-storage-to-loops,convert-pith-to-loops,linalg-to-vector,vector-to-llvm"
     ),
+    # The tensor level of GPU programs: attention and math stay, kernels are made of them.
+    "pith-to-tensors": f"pith-form-pit-tiles,{_FUSED},pith-assemble-arguments,cse",
     # The default chip is sm_90; name the passes one by one to give convert-pith-to-gpu another target.
-    "pith-to-gpu": "pith-assemble-arguments,convert-pith-to-gpu,canonicalize,cse",
+    "pith-to-gpu": "pith-to-tensors,convert-pith-to-gpu,canonicalize,cse",
     "gpu-to-nvvm": (
         "convert-math-to-intrinsics,"
         "gpu.module(expand-strided-metadata,lower-affine,convert-scf-to-cf,convert-nvgpu-to-nvvm,convert-vector-to-scf,"

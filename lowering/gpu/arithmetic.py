@@ -3,8 +3,8 @@
 No libdevice is linked, and LLVM's code generator aborts on functions it has no instruction for. So ``exp``,
 ``tanh`` and ``erf`` become what ``pith-approximate-math`` makes of them on the CPU, and the other functions are
 expanded here, all in f32: f16 and bf16 are widened and rounded once. Errors, relative unless said otherwise, over
-the whole range: exp, tanh, erf 5e-7; exp2, log, log2, log10, log1p, expm1, rsqrt 1e-6; powf 2e-5 (1e-6 for the
-constant exponents 0.5, 1, 2, 3 and 4); sin and cos 3e-7 absolute for arguments below 1e9.
+the whole range: exp, tanh, erf 5e-7; exp2, log, log2, log10, log1p, expm1, rsqrt 1e-6; powf and fpowi 2e-5 (1e-6 for
+the constant exponents 0.5 and 1 to 8); sin and cos 3e-7 absolute for arguments below 1e9.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,6 +33,9 @@ _LOG_P = (
 #: Cephes ``sinf`` and ``cosf`` on [-pi/4, pi/4], highest power of the square first.
 _SIN_P = (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
 _COS_P = (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
+
+#: Whole exponents up to which powers are products: at most six of them.
+_MOST_PRODUCTS = 8
 
 _LN2, _LOG2_E, _LOG10_E = 0.6931471805599453, 1.4426950408889634, 0.4342944819032518
 #: ln 2 in two parts, the first exact in 9 bits.
@@ -70,9 +73,9 @@ def _expand(op: ir.Operation, operands: list[ir.Value]) -> ir.Value:
     if expansion is None or not (narrow or isinstance(type_, ir.F32Type)):
         pass_error(op, f"has no GPU lowering for {type_}", "no device library is linked; compute in f32")
     f32 = ir.F32Type.get()
-    wide = [arith.extf(f32, v) for v in operands] if narrow else operands
+    wide = [arith.extf(f32, v) if v.type == type_ and narrow else v for v in operands]
     with ir.Location.name(op.name, op.location):
-        result = _power(op, *wide) if op.name == "math.powf" else expansion(*wide)
+        result = _power(op, *wide) if expansion is _general_power else expansion(*wide)
     return arith.truncf(type_, result) if narrow else result
 
 
@@ -189,15 +192,22 @@ def _wave(quarter: int) -> Callable[[ir.Value], ir.Value]:
 
 
 def _power(op: ir.Operation, x: ir.Value, y: ir.Value) -> ir.Value:
+    """``x ** y``: products for small whole numbers, a square root for a half."""
     exponent = _known(op.operands[1])
-    if exponent in (1.0, 2.0, 3.0, 4.0):
-        square = arith.mulf(x, x)
-        return {1.0: lambda: x, 2.0: lambda: square, 3.0: lambda: arith.mulf(square, x)}.get(
-            exponent, lambda: arith.mulf(square, square)
-        )()
+    if exponent is not None and exponent == int(exponent) and 1 <= exponent <= _MOST_PRODUCTS:
+        return _whole_power(x, int(exponent))
     if exponent == 0.5:
         return _root(x)
-    return _general_power(x, y)
+    return _general_power(x, arith.sitofp(x.type, y) if isinstance(y.type, ir.IntegerType) else y)
+
+
+def _whole_power(x: ir.Value, n: int) -> ir.Value:
+    """``x ** n`` for a positive n, by squares."""
+    if n == 1:
+        return x
+    half = _whole_power(x, n // 2)
+    square = arith.mulf(half, half)
+    return arith.mulf(square, x) if n % 2 else square
 
 
 def _root(x: ir.Value) -> ir.Value:
@@ -224,13 +234,14 @@ def _known(v: ir.Value) -> float | None:
         v = v.owner.operands[0]
     if isinstance(v.owner, ir.Block) or v.owner.name != "arith.constant":
         return None
-    return ir.FloatAttr(v.owner.attributes["value"]).value
+    return v.owner.attributes["value"].value
 
 
 _EXPANSIONS: Mapping[str, Callable[..., ir.Value]] = {
     "math.cos": _wave(1),
     "math.exp2": _exp2,
     "math.expm1": _expm1,
+    "math.fpowi": _general_power,
     "math.log": _log,
     "math.log10": lambda x: arith.mulf(_log(x), _constant(_LOG10_E)),
     "math.log1p": _log1p,
