@@ -1,6 +1,10 @@
 """Kernels at the gpu level for the tests of the emulator, and how to run them."""
 
 import pith
+from pith.compiler.build import parse
+from pith.compiler.emulated import compile_emulated
+from pith.lowering.gpu.emulate.compile import readable
+from pith.lowering.targets import GpuTarget
 
 SHARED = "#gpu.address_space<workgroup>"
 
@@ -57,3 +61,9 @@ def fault_of(body, arguments, arrays, **options):
     except pith.KernelFault as fault:
         return fault, source
     raise AssertionError("the kernel ran to its end")
+
+
+def run_module(module, arguments):
+    """Run a module at the gpu level on ``arguments`` (NumPy arrays and numbers, in host order); the results."""
+    lowered, run_program = compile_emulated(parse(readable(str(module))), GpuTarget("sm_90", emulated=True))
+    return run_program(lowered.program, arguments)
