@@ -30,11 +30,11 @@ from .write import Output, write_back
 
 @dataclasses.dataclass(frozen=True)
 class Operands:
-    """Memory of a product's operands: metadata first, values last."""
+    """Memory of a product's operands: metadata first, values last; ``out`` is None where it has another shape."""
 
     lhs: Sequence[ir.Value]
     rhs: Sequence[ir.Value]
-    out: ir.Value
+    out: ir.Value | None
 
 
 def role_sizes(product: Product, operands: Operands) -> dict[str, Index]:
@@ -45,7 +45,7 @@ def role_sizes(product: Product, operands: Operands) -> dict[str, Index]:
         for d, (role, size) in enumerate(zip(view.roles, shape_of(view.value.type))):
             if size >= 0:
                 sizes[role] = size
-            elif encoding_of(view.value.type) is None and not isinstance(sizes.get(role), int):
+            elif buffer is not None and encoding_of(view.value.type) is None and not isinstance(sizes.get(role), int):
                 sizes.setdefault(role, b.dim_size(buffer, d))
     return sizes
 

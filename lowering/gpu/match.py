@@ -12,7 +12,8 @@ from pith.dialect import tiling_of
 from pith.dialect.tiling import Tiling
 from pith.passes.core import pass_error
 
-_CASTS = ("arith.extf", "arith.extsi")
+#: What may bring a factor to the type of a product.
+_CASTS = ("arith.extf", "arith.extsi", "arith.extui", "arith.sitofp", "arith.uitofp")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +93,21 @@ def is_product(op: ir.OpView) -> bool:
     """True for ops :func:`match_product` reads: ``pith.pit_tile`` and every linalg op but ``fill``."""
     name = op.operation.name
     return name == "pith.pit_tile" or (name.startswith("linalg.") and name not in ("linalg.fill", "linalg.yield"))
+
+
+def is_matrix_product(op: ir.OpView) -> bool:
+    """True for a linalg op that :func:`match_product` reads, on element types that have a body."""
+    maps = linalg.get_indexing_maps(op.operation)
+    if maps is None or len(op.operands) != 3 or len(maps) != 3 or not multiplies_and_adds(op.regions[0].blocks[0]):
+        return False
+    dims = [_bare(ir.AffineMapAttr(m).value) for m in maps]
+    if None in dims or _find_roles(*dims) is None:  # type: ignore[arg-type]
+        return False
+    lhs, rhs, out = (v.type.element_type for v in op.operands)
+    floats = (ir.F32Type, ir.F16Type, ir.BF16Type)
+    if isinstance(lhs, floats):
+        return lhs == rhs and isinstance(out, floats)
+    return lhs == rhs and isinstance(lhs, ir.IntegerType) and (lhs.width, out.width) == (8, 32) and _is_signed(op)
 
 
 def match_product(op: ir.OpView) -> Product:
@@ -205,37 +221,59 @@ def _roles_from_body(op: ir.OpView, dims: Sequence[tuple[int, ...]], body: list[
 
 
 def _dims(op: ir.OpView, map_: ir.AffineMap) -> tuple[int, ...]:
-    dims = tuple(e.position for e in map_.results if isinstance(e, ir.AffineDimExpr))
-    if len(dims) != len(map_.results) or len(set(dims)) != len(dims):
+    dims = _bare(map_)
+    if dims is None:
         pass_error(op, f"has no GPU lowering: expects operands indexed by different dimensions, got the map {map_}")
     return dims
 
 
+def _bare(map_: ir.AffineMap) -> tuple[int, ...] | None:
+    """The dimensions that are the results of a map, each another one; None for other maps."""
+    dims = tuple(e.position for e in map_.results if isinstance(e, ir.AffineDimExpr))
+    return dims if len(dims) == len(map_.results) == len(set(dims)) else None
+
+
 def _roles(op: ir.OpView, a: Sequence[int], b: Sequence[int], c: Sequence[int]) -> dict[int, str]:
+    roles = _find_roles(a, b, c)
+    if roles is None:
+        pass_error(op, "has no GPU lowering: expects out[m, n] += lhs[m, k] * rhs[k, n] up to transposition")
+    return roles
+
+
+def _find_roles(a: Sequence[int], b: Sequence[int], c: Sequence[int]) -> dict[int, str] | None:
     """Roles by where a dimension occurs; of several rows (columns) the one that is last in the output is m (n)."""
     rows = [d for d in c if d in a and d not in b]
     columns = [d for d in c if d in b and d not in a]
     depth = [d for d in a if d in b and d not in c]
-    if not rows or not columns or len(depth) != 1 or not set(a) | set(b) == set(c) | set(depth):
-        pass_error(op, "has no GPU lowering: expects out[m, n] += lhs[m, k] * rhs[k, n] up to transposition")
+    if not rows or not columns or len(depth) != 1 or set(a) | set(b) != set(c) | set(depth):
+        return None
     roles = {rows[-1]: "m", columns[-1]: "n", depth[0]: "k"}
     others = [d for d in c if d not in roles]
     return {**roles, **{d: f"b{i}" for i, d in enumerate(others)}}
 
 
 def _check_body(op: ir.OpView) -> None:
-    """The scalar body must be ``out + cast(a) * cast(b)``."""
-    block = op.regions[0].blocks[0]
+    if not multiplies_and_adds(op.regions[0].blocks[0]) or not _is_signed(op):
+        pass_error(op, "has no GPU lowering: expects the body out + lhs * rhs")
+
+
+def _is_signed(op: ir.OpView) -> bool:
+    """No factor is widened as an unsigned integer."""
+    return all(o.operation.name != "arith.extui" for o in op.regions[0].blocks[0].operations)
+
+
+def multiplies_and_adds(block: ir.Block) -> bool:
+    """True for a body ``out + cast(a) * cast(b)``."""
+    if len(block.arguments) != 3:
+        return False
     a, b, out = block.arguments
-    ops = list(block.operations)
-    result = _definition(ops[-1].operands[0])
-    terms = list(result.operands) if result is not None and result.name in ("arith.addf", "arith.addi") else []
-    products = [p for p in map(_definition, terms) if p is not None and p.name in ("arith.mulf", "arith.muli")]
-    if len(products) == 1 and out in terms:
-        factors = [_uncast(v) for v in products[0].operands]
-        if factors in ([a, b], [b, a]):
-            return
-    pass_error(op, "has no GPU lowering: expects the body out + lhs * rhs")
+    total = _definition(list(block.operations)[-1].operands[0])
+    if total is None or total.name not in ("arith.addf", "arith.addi") or out not in list(total.operands):
+        return False
+    terms = [_definition(v) for v in total.operands if v != out]
+    if len(terms) != 1 or terms[0] is None or terms[0].name not in ("arith.mulf", "arith.muli"):
+        return False
+    return [_uncast(v) for v in terms[0].operands] in ([a, b], [b, a])
 
 
 def _definition(value: ir.Value) -> ir.Operation | None:

@@ -45,6 +45,13 @@ class Plan:
     shared_bytes: int
     feeds: tuple[Feed | None, Feed | None] = (None, None)
 
+    @property
+    def note(self) -> str:
+        """The plan in words: the tile, and how encoded operands reach it."""
+        tile = " x ".join(str(self.extents[role]) for role in "mnk")
+        fed = [f"{name} {feed.kind}: {feed.why}" for name, feed in zip(("lhs", "rhs"), self.feeds) if feed]
+        return "; ".join([f"tile {tile}, {self.stages} stages", *fed])
+
 
 def plan_product(product: Product, target: GpuTarget) -> Plan:
     """The :class:`Plan` of ``product``; a diagnostic and :class:`pith.PassError` when there is none."""

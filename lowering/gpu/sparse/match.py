@@ -8,7 +8,7 @@ from pith.formats import Format
 from pith.passes.core import pass_error
 
 from ..loops import REDUCTION, Nest
-from ..structured_ops import multiplies_and_adds
+from ..match import multiplies_and_adds
 
 _FLOATS = (ir.F16Type, ir.BF16Type, ir.F32Type, ir.F64Type)
 

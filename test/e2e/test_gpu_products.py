@@ -1,0 +1,121 @@
+"""Products on emulated GPUs against float64: element types, orders, batches, what surrounds them. No GPU is needed."""
+
+import functools
+
+import numpy as np
+import pith
+import pytest
+
+#: ||out - ref|| / ||ref|| by the narrowest type on the way: inputs are given exactly, sums are f32, results are rounded.
+TOLERANCE = {"f32": 2e-6, "f16": 6e-4, "bf16": 5e-3}
+TARGET = "emulate:sm_90"
+
+
+def bfloat16(x):
+    """Rounded to bf16, kept in f32."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16 << 16).view(np.float32)
+
+
+def draw(rng, shape, element):
+    """(what the kernel takes, its values)."""
+    if element == "i8":
+        x = rng.integers(-128, 128, shape, dtype=np.int8)
+        return x, x.astype("f8")
+    x = rng.standard_normal(shape).astype(np.float16 if element == "f16" else np.float32)
+    if element == "bf16":
+        import torch
+
+        x = bfloat16(x)
+        return torch.from_numpy(x).to(torch.bfloat16), x.astype("f8")
+    return x, x.astype("f8")
+
+
+def values(result):
+    """A result as float64."""
+    import torch
+
+    return (result.float().numpy() if isinstance(result, torch.Tensor) else np.asarray(result)).astype("f8")
+
+
+def error_of(result, ref):
+    out = values(result)
+    assert out.shape == ref.shape
+    return np.linalg.norm(out - ref) / max(np.linalg.norm(ref), 1e-30)
+
+
+def tensor(roles, sizes, element):
+    return "tensor<" + "x".join(str(sizes[r]) for r in roles) + f"x{element}>"
+
+
+def matmul(lhs, rhs, out, element, result, sizes=None):
+    """A ``linalg.generic`` of roles such as ``bmk``, added to its init."""
+    sizes = sizes or dict.fromkeys("abmnk", "?")
+    dims = sorted({*lhs, *rhs, *out})
+    maps = ", ".join(f"affine_map<({', '.join(dims)}) -> ({', '.join(r)})>" for r in (lhs, rhs, out))
+    kinds = ", ".join('"parallel"' if d in out else '"reduction"' for d in dims)
+    a, b, c = tensor(lhs, sizes, element), tensor(rhs, sizes, element), tensor(out, sizes, result)
+    wide = "i32" if element == "i8" else "f32" if element != result else result
+    cast = "arith.extsi" if element == "i8" else "arith.extf"
+    body = f"%u = arith.mul{'i' if wide == 'i32' else 'f'} %x, %y : {wide} %v = arith.add{'i' if wide == 'i32' else 'f'} %z, %u : {wide}"
+    if element != wide:
+        body = f"%x = {cast} %p : {element} to {wide} %y = {cast} %q : {element} to {wide} " + body
+    names = ("%p", "%q") if element != wide else ("%x", "%y")
+    return f"""func.func @f(%a: {a}, %b: {b}, %c: {c}) -> {c} {{
+      %r = linalg.generic {{indexing_maps = [{maps}], iterator_types = [{kinds}]}} ins(%a, %b : {a}, {b}) outs(%c : {c}) {{
+      ^bb0({names[0]}: {element}, {names[1]}: {element}, %z: {result}):
+        {body}
+        linalg.yield %v : {wide}
+      }} -> {c}
+      return %r : {c}
+    }}"""
+
+
+@functools.lru_cache(maxsize=64)
+def compiled(source, target=TARGET):
+    return pith.compile(source, target=target)
+
+
+def check(lhs, rhs, out, element, result, sizes, static=False, target=TARGET):
+    rng = np.random.default_rng([*sizes.values()])
+    (a, av), (b, bv) = (draw(rng, [sizes[r] for r in roles], element) for roles in (lhs, rhs))
+    c, cv = draw(rng, [sizes[r] for r in out], "i8" if result == "i32" else result)
+    c = c.astype(np.int32) if result == "i32" else c
+    kernel = compiled(matmul(lhs, rhs, out, element, result, sizes if static else None), target)
+    got = kernel(a, b, c)
+    ref = np.einsum(f"{lhs},{rhs}->{out}", av, bv) + cv
+    if result == "i32":
+        assert (values(got) == ref).all()
+    else:
+        assert error_of(got, ref) < TOLERANCE[result]
+
+
+ODD = {"a": 2, "b": 3, "m": 45, "n": 37, "k": 53}
+EVEN = {"a": 2, "b": 2, "m": 48, "n": 40, "k": 64}
+
+
+@pytest.mark.parametrize("sizes", [ODD, EVEN], ids=["odd", "even"])
+@pytest.mark.parametrize(("element", "result"), [("f16", "f32"), ("bf16", "bf16"), ("i8", "i32"), ("f32", "f32")])
+@pytest.mark.parametrize(("lhs", "rhs"), [("mk", "kn"), ("mk", "nk"), ("km", "kn"), ("km", "nk")])
+def test_orders_of_operands(lhs, rhs, element, result, sizes):
+    check(lhs, rhs, "mn", element, result, sizes)
+
+
+@pytest.mark.parametrize("element", ["f16", "f32"])
+@pytest.mark.parametrize(
+    ("lhs", "rhs", "out"),
+    [("bmk", "bkn", "bmn"), ("bmk", "kn", "bmn"), ("abmk", "bnk", "abmn"), ("mbk", "bkn", "bmn"), ("mk", "kn", "nm")],
+)
+def test_batches_and_turned_results(lhs, rhs, out, element):
+    check(lhs, rhs, out, element, "f32", ODD)
+
+
+@pytest.mark.parametrize("sizes", [ODD, EVEN], ids=["odd", "even"])
+@pytest.mark.parametrize(("element", "result"), [("f16", "f16"), ("i8", "i32")])
+def test_static_shapes(element, result, sizes):
+    check("mk", "kn", "mn", element, result, sizes, static=True)
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 4), (5, 0, 4), (5, 4, 0), (1, 1, 1), (1, 300, 1)])
+def test_edges(shape):
+    check("mk", "kn", "mn", "f16", "f32", dict(zip("mnk", shape)))
