@@ -13,7 +13,7 @@ from pith.programs import Launch, Operand, Program, Size, const, dim, scalar
 from pith.programs.sizes import binary
 
 from ..gpu_module_to_binary import module_target
-from .host import STORAGE, WRITABLE
+from .host import NOTE, STORAGE, WRITABLE
 
 _ARITHMETIC = {
     "arith.addi": "add",
@@ -97,6 +97,7 @@ class _Reader:
             (block[0], block[1], block[2]),
             0 if shared is None else self._size(op, shared).evaluate([]),
             tuple(self._operand(op, v) for v in op.kernelOperands),
+            ir.StringAttr(op.operation.attributes[NOTE]).value if NOTE in op.operation.attributes else "",
         )
 
     def _operand(self, op: ir.OpView, value: ir.Value) -> int | Size:

@@ -17,6 +17,8 @@ from .function import Guard, guard_body, kernel_function
 #: Attribute of a host argument that says which buffer it is: ``1.values``, ``0.pattern``; numbers count the arguments
 #: as they were before ``pith-assemble-arguments``.
 STORAGE = "pith.storage"
+#: Attribute of a launch: how its kernel works and why so, in words.
+NOTE = "pith.note"
 #: Attribute of an argument its owner lets kernels write to.
 WRITABLE = "bufferization.writable"
 
@@ -187,12 +189,13 @@ class Host:
         threads: int,
         shared_bytes: int,
         args: Sequence[ir.Value],
+        note: str = "",
     ) -> None:
-        """``gpu.launch_func`` of kernel ``name`` in place of ``op``."""
+        """``gpu.launch_func`` of kernel ``name`` in place of ``op``; ``note`` is what ``explain()`` says of it."""
         i32 = ir.IntegerType.get_signless(32)
         sizes = [b.value(g) for g in (*grid, *[1] * (3 - len(grid)))]
         block = [b.value(n) for n in (threads, 1, 1)]
-        gpu.launch_func(
+        made = gpu.launch_func(
             [self.kernels.sym_name.value, name],
             tuple(sizes),
             tuple(block),
@@ -200,3 +203,5 @@ class Host:
             dynamic_shared_memory_size=arith.constant(i32, shared_bytes) if shared_bytes else None,
             loc=op.operation.location,
         )
+        if note:
+            made.operation.attributes[NOTE] = ir.StringAttr.get(note)

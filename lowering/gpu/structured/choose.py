@@ -93,13 +93,14 @@ def refusal(view: View) -> str:
 
 def _along_stream(view: View, split: Split, bodies: str) -> Feed | None:
     tensor_cores = bodies in ("half", "int8")
+    skipped = f", {split.rows} rows share a stream along k" if split.skips else ""
     if split.is_copy:
-        return Feed(view, "copied", split, "every element below an entry is stored")
+        return Feed(view, "copied", split, f"every element below an entry is stored{skipped}")
     if split.chosen is not None and tensor_cores and split.width % 4 == 0:
-        return Feed(view, "packed", split, f"{split.chosen} is at most 2 of 4: sparse tensor cores")
+        return Feed(view, "packed", split, f"{split.chosen} is at most 2 of 4, for sparse tensor cores{skipped}")
     if split.skips and split.width <= _WIDEST and all(level.is_static for _, level in split.below):
         reason = "sparse tensor cores take f16, bf16 and i8" if split.chosen else "its groups are not 2 of 4"
-        return Feed(view, "scattered", split, f"entries are expanded: {reason}")
+        return Feed(view, "scattered", split, f"{reason}{skipped}")
     return None
 
 

@@ -181,7 +181,7 @@ class GpuKernel:
         return write_levels({level: self.ir(level) for level in levels}, directory)
 
     def explain(self) -> str:
-        """Per launch: its grid, block, shared memory and arguments; registers and spills where ``ptxas`` is there."""
+        """Per launch: its grid, block, shared memory, arguments and plan; registers and spills where ``ptxas`` is there."""
         from ..errors import ToolError
         from ..tools.ptxas import find_ptxas
 
@@ -203,6 +203,8 @@ class GpuKernel:
             grid = ", ".join(map(str, launch.grid))
             threads = launch.block[0] * launch.block[1] * launch.block[2]
             lines.append(f"    grid ({grid}), {threads} threads, {launch.shared_bytes} bytes of shared memory")
+            if launch.note:
+                lines.append(f"    {launch.note}")
             if launch.kernel in resources:
                 registers, spilled = resources[launch.kernel]
                 lines.append(f"    {registers} registers a thread, {spilled or 'no'} bytes spilled (ptxas)")

@@ -56,6 +56,7 @@ class Launch:
         shared_bytes: dynamic shared memory; above 48 KiB a launcher must opt in. Kernels have no other.
         operands: in order: the number of an operand of the program (buffers count on after the arguments), or a
             size, which is passed by value as an i64.
+        note: how the kernel does it and why so, in words, for people.
     """
 
     kernel: str
@@ -63,6 +64,7 @@ class Launch:
     block: tuple[int, int, int]
     shared_bytes: int
     operands: tuple[int | Size, ...]
+    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,4 +140,4 @@ def _launch(data: Mapping[str, Any]) -> Launch:
     x, y, z = map(Size.from_json, data["grid"])
     bx, by, bz = data["block"]
     operands = tuple(Size.from_json(v) if isinstance(v, list) else v for v in data["operands"])
-    return Launch(data["kernel"], (x, y, z), (bx, by, bz), data["shared_bytes"], operands)
+    return Launch(data["kernel"], (x, y, z), (bx, by, bz), data["shared_bytes"], operands, data.get("note", ""))
