@@ -81,8 +81,7 @@ class GpuTarget(_Hashed):
 
     Attributes:
         chip: one of :data:`CHIPS`.
-        tile_f32: default block tile ``(m, n, k)`` of the FMA body.
-        tile_f16: default block tile ``(m, n, k)`` of the tensor-core body.
+        tf32: products of f32 read their inputs as tf32 (10 bits of mantissa), on tensor cores.
         emulated: its kernels run on the CPU, by ``runtime/emulator``.
 
     Errors: :class:`pith.UnsupportedError` for an unknown chip.
@@ -93,10 +92,6 @@ class GpuTarget(_Hashed):
     """
 
     chip: str
-    # 256 threads hold 4x4 f32 accumulators each; 4 warps hold 2x4 m16n8 fragments each. Both keep a
-    # block under 16 KiB of shared memory. Picked for occupancy on paper; no GPU has timed them yet.
-    tile_f32: tuple[int, int, int] = (64, 64, 16)
-    tile_f16: tuple[int, int, int] = (64, 64, 32)
     tf32: bool = False
     emulated: bool = False
 
@@ -107,7 +102,12 @@ class GpuTarget(_Hashed):
     @property
     def name(self) -> str:
         """What :func:`parse_target` turns back into this target."""
-        return EMULATE + self.chip if self.emulated else self.chip
+        return EMULATE + self.options if self.emulated else self.options
+
+    @property
+    def options(self) -> str:
+        """The chip and what is asked of kernels for it, e.g. ``sm_90+tf32``: ``target=`` of conversions to gpu."""
+        return self.chip + (TF32 if self.tf32 else "")
 
     @property
     def ptx_version(self) -> int:
@@ -122,16 +122,26 @@ class GpuTarget(_Hashed):
 
 Target = CpuTarget | GpuTarget
 
+#: Behind a chip: see :class:`GpuTarget`.
+TF32 = "+tf32"
+
 
 def parse_target(text: str) -> Target:
     """``cpu`` (the host), ``cpu:avx2``, ``emulate:amx``, a chip such as ``sm_90``, or ``emulate:sm_90``.
 
+    ``+tf32`` behind a chip: products of f32 may round their inputs to tf32.
+
     Errors: :class:`pith.UnsupportedError` naming the close matches.
+
+    Example:
+        >>> parse_target("emulate:sm_90+tf32")
+        GpuTarget(chip='sm_90', tf32=True, emulated=True)
     """
     if text == "cpu":
         return CpuTarget()
-    if text.removeprefix(EMULATE) in CHIPS:
-        return GpuTarget(text.removeprefix(EMULATE), emulated=text.startswith(EMULATE))
+    chip = text.removeprefix(EMULATE).removesuffix(TF32)
+    if chip in CHIPS:
+        return GpuTarget(chip, text.endswith(TF32), text.startswith(EMULATE))
     if text.startswith(EMULATE):
         return CpuTarget(text)
     if text.startswith("cpu:"):

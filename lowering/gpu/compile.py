@@ -39,7 +39,7 @@ def compile_ptx(module: ir.Module, target: Target) -> GpuArtifact:
     levels = {"pith": str(module)}
     with module.context, ir.Location.unknown():
         work = ir.Module.parse(levels["pith"])
-        _run(work, f"pith-to-tensors,convert-pith-to-gpu{{target={target.chip}}},canonicalize,cse")
+        _run(work, f"pith-to-tensors,convert-pith-to-gpu{{target={target.options}}},canonicalize,cse")
         levels["gpu"] = str(work)
         program = describe_program(work)
         _run(work, "gpu-to-nvvm")

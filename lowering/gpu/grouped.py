@@ -10,22 +10,20 @@ results are added atomically.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 from pith._mlir import gpu, ir
 from pith.dialect import shape_of
+from pith.dialect.tiling import bare_dim
 
 from .. import builder as b
-from ..builder import Index
-from ..panel.write import added_to
-from ..patterns.body import finish_at_point
 from ..patterns.products import ListedProduct, match_listed_product
-from ..transpose import Transform
+from ..targets import CHIPS
+from .finish import TileFinish, then_added
 from .host import Host
 from .kernel import Operands, role_sizes
 from .lists import DeviceList
 from .match import Product, View
-from .menu import FMA_MENU, MMA_MENU, PROCESSORS, best
+from .menu import FMA_MENU, MMA_MENU, best
 from .outputs import constant_of, destination
 from .pipeline import Operand, contract
 from .plan import Plan, plan_product, refuse
@@ -38,6 +36,10 @@ from .write import Output, write_back
 #: Rows of a tile where nothing says how many a group has: the experts of common mixtures see 32 to 256 tokens a step.
 _ROWS = 64
 
+#: Places of the largest tile where alignment is known at run time only: such kernels hold both ways to copy an
+#: operand, and 64 x 128 of them spill registers (ptxas 13.0, f16, 255 registers and 72 bytes).
+_DYNAMIC = 64 * 64
+
 
 @dataclasses.dataclass(frozen=True)
 class Grouped:
@@ -48,12 +50,14 @@ class Grouped:
         product: the matrices, whose group is role ``g``.
         stream: the axis of the pattern that lies on rows.
         granularity: elements of a micro-tile along rows.
+        roles: of every loop of the op.
     """
 
     listed: ListedProduct
     product: Product
     stream: int
     granularity: int
+    roles: dict[int, str]
 
 
 def convert_tile(host: Host, op: ir.OpView) -> None:
@@ -83,10 +87,10 @@ def match_grouped(op: ir.OpView) -> Grouped | None:
     roles = {listing.loop: "m", other: "n", c.red: "k", group: "g"}
     lhs = next(i for i in (0, 1) if listing.loop in c.dims[i])
     values = c.values
-    views = [View(values[i], tuple(roles[d] for d in c.dims[i])) for i in (lhs, 1 - lhs, 2)]
-    atomic = "g" not in views[2].roles and not listed.is_partition
+    left, right, out = (View(values[i], tuple(roles[d] for d in c.dims[i])) for i in (lhs, 1 - lhs, 2))
+    atomic = "g" not in out.roles and not listed.is_partition
     granularity = tiling.granularity[tiling.pattern_axes[0][listing.stream]]
-    return Grouped(listed, Product(op, *views, accumulate=atomic), listing.stream, granularity)
+    return Grouped(listed, Product(op, left, right, out, accumulate=atomic), listing.stream, granularity, roles)
 
 
 def convert_grouped(host: Host, op: ir.OpView, grouped: Grouped) -> None:
@@ -119,7 +123,9 @@ def _tile(product: Product, chip: str) -> dict[str, int]:
     rows = -(-sizes["m"] // groups) if "m" in sizes and groups > 0 else _ROWS
     depth = sizes["k"] * width if "k" in sizes else -1
     menu = FMA_MENU if isinstance(element, ir.F32Type) else MMA_MENU
-    choice = best(menu, (groups, rows, sizes.get("n", -1), depth), PROCESSORS[chip])
+    if width < 4 and (depth < 0 or "n" not in sizes):
+        menu = [choice for choice in menu if choice.m * choice.n <= _DYNAMIC]
+    choice = best(menu, (groups, rows, sizes.get("n", -1), depth), CHIPS[chip].sms)
     return {"m": choice.m, "n": choice.n, "k": choice.k_bytes // width}
 
 
@@ -149,7 +155,7 @@ def _destination(host: Host, op: ir.OpView, grouped: Grouped) -> tuple[ir.Value,
 
 
 def _is_zero(attr: ir.Attribute | None) -> bool:
-    return isinstance(attr, (ir.FloatAttr, ir.IntegerAttr)) and attr.value == 0
+    return attr is not None and isinstance(attr, (ir.FloatAttr, ir.IntegerAttr)) and attr.value == 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,18 +207,8 @@ class _Kernel:
         listed, roles = self.grouped.listed, self.product.out.roles
         finish = None
         if listed.body.finish is not None:
-            loop = next(d for d in listed.listings[0].loops if d != listed.listings[0].loop)
-            finish = finish_at_point(listed, self.buffers, False)({loop: group}, out)
+            held = [[self.grouped.roles[bare_dim(e)] for e in m.results] for m in listed.tiling.maps]  # type: ignore[index]
+            finish = TileFinish(listed.body.finish, held, self.buffers, {"g": group})
         if self.adds and not self.product.accumulate:
-            finish = _then_added(finish, out, [group] if "g" in roles else [])
+            finish = then_added(finish, out, [group] if "g" in roles else [])
         return Output(out, roles, listed.body.sums, atomic=self.product.accumulate, finish=finish)
-
-
-def _then_added(finish: Transform | None, out: ir.Value, before: Sequence[Index]) -> Transform:
-    """``finish``, and then what ``out`` holds there added."""
-
-    def apply(value: ir.Value, at: Sequence[Index]) -> ir.Value:
-        finished = value if finish is None else finish(value, at)
-        return added_to(out)(finished, [*before, *at])
-
-    return apply

@@ -61,19 +61,6 @@ FMA_MENU: tuple[TileChoice, ...] = (
     TileChoice(16, 16, 64, (2, 4), 3),
 )
 
-#: Multiprocessors of the largest product with a chip: A100, RTX 3090 Ti, Orin, RTX 4090, H100 SXM, B200, RTX 5090.
-#: From NVIDIA's white papers.
-PROCESSORS: dict[str, int] = {
-    "sm_80": 108,
-    "sm_86": 84,
-    "sm_87": 16,
-    "sm_89": 128,
-    "sm_90": 132,
-    "sm_90a": 132,
-    "sm_100": 148,
-    "sm_120": 170,
-}
-
 #: What a size that only run time knows counts as.
 TYPICAL = 1024
 #: Per clock and multiprocessor: f16 multiply-adds of mma.sync (A100; H100 has more, in the same proportion to

@@ -8,10 +8,10 @@ from pith._mlir import ir
 from pith.dialect import encoding_of, shape_of
 from pith.passes.core import pass_error
 
-from ..targets import GpuTarget
+from ..targets import CHIPS, GpuTarget
 from .bodies import Body, FmaBody
 from .match import Product, View
-from .menu import FMA_MENU, MMA_MENU, PROCESSORS, TileChoice, best
+from .menu import FMA_MENU, MMA_MENU, TileChoice, best
 from .mma import MmaBody
 from .pipeline import pipeline_bytes
 from .structured.choose import Feed, feed_of, refusal
@@ -21,6 +21,8 @@ from .tiles import micro_tiles
 
 #: Accumulators (32-bit registers) one thread may hold; 255 is the hardware's limit for everything.
 MAX_ACCUMULATORS = 128
+#: Attribute of a product: the tile to take, ``array<i64: m, n, k, warps down, warps across, stages>``.
+TILE = "pith.gpu_tile"
 #: Stages when nobody asked for a number.
 MAX_STAGES, MIN_STAGES = 4, 2
 
@@ -59,7 +61,8 @@ def plan_product(product: Product, target: GpuTarget) -> Plan:
     kind = _kind(product, target)
     feeds = _feeds(product, kind)
     width = product.lhs.value.type.element_type.width // 8
-    choice = best(_menu(feeds, kind, width), _sizes(product, width), PROCESSORS[target.chip])
+    sms = CHIPS[target.chip].sms
+    choice = asked_tile(product.op, width) or best(_menu(feeds, kind, width), _sizes(product, width), sms)
     steps = {"m": choice.m, "n": choice.n, "k": choice.k_bytes // width, **product.tile}
     steps |= {role: 1 for role in product.batch}
     extents = {role: _extent(product, role, step, kind) for role, step in steps.items()}
@@ -68,6 +71,21 @@ def plan_product(product: Product, target: GpuTarget) -> Plan:
     body = _body(product, feeds, kind, extents, choice)
     stages, shared = _stages(product, feeds, body, choice, target)
     return Plan(body, stages, steps, extents, shared, feeds)
+
+
+def asked_tile(op: ir.OpView, width: int) -> TileChoice | None:
+    """The tile that :data:`TILE` of an op asks for, if it has one."""
+    if TILE not in op.operation.attributes:
+        return None
+    numbers = list(ir.DenseI64ArrayAttr(op.operation.attributes[TILE]))
+    if len(numbers) != 6 or min(numbers) < 1 or numbers[5] < MIN_STAGES:
+        pass_error(
+            op, f"expects {TILE} to be [m, n, k, warps down, warps across, stages >= {MIN_STAGES}], got {numbers}"
+        )
+    m, n, k, down, across, stages = numbers
+    if m % (16 * down) or n % (8 * across):
+        pass_error(op, f"expects warps of {TILE} to own multiples of 16 x 8, got {m} x {n} for {down} x {across}")
+    return TileChoice(m, n, k * width, (down, across), stages)
 
 
 def _feeds(product: Product, kind: str) -> tuple[Feed | None, Feed | None]:

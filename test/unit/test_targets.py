@@ -84,8 +84,8 @@ def test_emulation_offers_what_the_real_thing_does():
 
 def test_digest_depends_on_every_field_and_nothing_else():
     base = GpuTarget("sm_90")
-    assert base.digest == GpuTarget("sm_90").digest == "9734276b8027a130"
-    assert base.digest != dataclasses.replace(base, tile_f16=(32, 32, 32)).digest
+    assert base.digest == GpuTarget("sm_90").digest == "085d1cd10381f2ff"
+    assert base.digest != dataclasses.replace(base, tf32=True).digest
     assert len({parse_target(t).digest for t in ("cpu", *CHIPS)}) == 1 + len(CHIPS)
 
 

@@ -57,7 +57,7 @@ def lower_to_gpu(module: ir.Module, target: GpuTarget) -> GpuLevel:
         work = module
         if not any(op.operation.name == "gpu.module" for op in module.body.operations):
             work = ir.Module.parse(levels["pith"])
-            steps = f"pith-to-tensors,convert-pith-to-gpu{{target={target.chip}}},canonicalize,cse"
+            steps = f"pith-to-tensors,convert-pith-to-gpu{{target={target.options}}},canonicalize,cse"
             run_pipeline(work, f"builtin.module({steps})")
         program = describe_program(work)
         text = readable(str(work) if work is not module else work.operation.get_asm(enable_debug_info=True))
