@@ -122,8 +122,7 @@ def list_bitmaps(
         *maps, tallies, total = entry.arguments
         block = Block.here()
         _, sum_ = block.scan(math_dialect.ctpop(mine(maps, total, block.number)))
-        first = arith.cmpi(arith.CmpIPredicate.eq, block.number, b.value(0))
-        b.only_if(first, lambda: memref.store(sum_, tallies, [gpu.block_id(gpu.Dimension.x)]))
+        block.once(lambda: memref.store(sum_, tallies, [gpu.block_id(gpu.Dimension.x)]))
     host.launch(op, name, [blocks], THREADS, shared, [*words, counts, given[0]])
     places(host, op, counts, into)
     with host.kernel("emit", [*word_types, counts.type, into.memory.type, index, *[index] * len(sizes)], THREADS) as (
@@ -159,8 +158,9 @@ def places(host: Host, op: ir.OpView, counts: ir.Value, into: DeviceList) -> Non
     """Turn counts into the first entry of each, in place, and set the list's count to their sum: one block."""
     with host.kernel("places", [counts.type, into.memory.type], THREADS) as (name, entry):
         held, entries = entry.arguments
-        total = scan_in_place(Block.here(), held)
-        DeviceList(entries, into.rank).set_count(total)
+        block = Block.here()
+        total = scan_in_place(block, held)
+        block.once(lambda: DeviceList(entries, into.rank).set_count(total))
     host.launch(op, name, [1], THREADS, Block.shared_bytes(), [counts, into.memory])
 
 

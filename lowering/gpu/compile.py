@@ -36,8 +36,8 @@ def compile_ptx(module: ir.Module, target: Target) -> GpuArtifact:
     """
     if not isinstance(target, GpuTarget):
         raise UnsupportedError(f"target {target.name!r} has no PTX", hint="use a GPU target, e.g. sm_90")
-    levels = {"pith": str(module)}
     with module.context, ir.Location.unknown():
+        levels = {"pith": str(module)}
         work = ir.Module.parse(levels["pith"])
         _run(work, f"pith-to-tensors,convert-pith-to-gpu{{target={target.options}}},canonicalize,cse")
         levels["gpu"] = str(work)

@@ -155,6 +155,10 @@ class Block:
             total = arith.addi(total, held)
         return before, total
 
+    def once(self, body: Callable[[], object]) -> None:
+        """``body`` in the block's first thread."""
+        b.only_if(arith.cmpi(_CMP.eq, self.number, b.value(0)), body)
+
     def reserve(self, listing: DeviceList, total: ir.Value) -> ir.Value:
         """First of ``total`` new entries of a list for this block: one atomic addition, by its first thread."""
         place = [b.value(self.threads // WARP)]
@@ -163,7 +167,7 @@ class Block:
             first = memref.atomic_rmw(arith.AtomicRMWKind.addi, total, listing.memory, [b.value(0)])
             memref.store(first, self.scratch, place)
 
-        b.only_if(arith.cmpi(_CMP.eq, self.number, b.value(0)), ask)
+        self.once(ask)
         gpu.barrier()
         return memref.load(self.scratch, place)
 

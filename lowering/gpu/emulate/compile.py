@@ -52,8 +52,8 @@ def lower_to_gpu(module: ir.Module, target: GpuTarget) -> GpuLevel:
 
     Errors: as :func:`pith.lowering.gpu.compile_ptx`.
     """
-    levels = {"pith": str(module)}
     with module.context, ir.Location.unknown():
+        levels = {"pith": str(module)}
         work = module
         if not any(op.operation.name == "gpu.module" for op in module.body.operations):
             work = ir.Module.parse(levels["pith"])
