@@ -48,7 +48,11 @@ def tensor(roles, sizes, element):
     return "tensor<" + "x".join(str(sizes[r]) for r in roles) + f"x{element}>"
 
 
-def matmul(lhs, rhs, out, element, result, sizes=None):
+#: Small tiles compile fast; one test takes the planner's.
+SMALL = "array<i64: 32, 32, 32, 2, 2, 2>"
+
+
+def matmul(lhs, rhs, out, element, result, sizes=None, tile=SMALL):
     """A ``linalg.generic`` of roles such as ``bmk``, added to its init."""
     sizes = sizes or dict.fromkeys("abmnk", "?")
     dims = sorted({*lhs, *rhs, *out})
@@ -62,7 +66,7 @@ def matmul(lhs, rhs, out, element, result, sizes=None):
         body = f"%x = {cast} %p : {element} to {wide} %y = {cast} %q : {element} to {wide} " + body
     names = ("%p", "%q") if element != wide else ("%x", "%y")
     return f"""func.func @f(%a: {a}, %b: {b}, %c: {c}) -> {c} {{
-      %r = linalg.generic {{indexing_maps = [{maps}], iterator_types = [{kinds}]}} ins(%a, %b : {a}, {b}) outs(%c : {c}) {{
+      %r = linalg.generic {{indexing_maps = [{maps}], iterator_types = [{kinds}], pith.gpu_tile = {tile}}} ins(%a, %b : {a}, {b}) outs(%c : {c}) {{
       ^bb0({names[0]}: {element}, {names[1]}: {element}, %z: {result}):
         {body}
         linalg.yield %v : {wide}
@@ -119,3 +123,76 @@ def test_static_shapes(element, result, sizes):
 @pytest.mark.parametrize("shape", [(0, 5, 4), (5, 0, 4), (5, 4, 0), (1, 1, 1), (1, 300, 1)])
 def test_edges(shape):
     check("mk", "kn", "mn", "f16", "f32", dict(zip("mnk", shape)))
+
+
+def test_tf32_is_asked_for():
+    """Inputs keep 10 bits of mantissa, whatever rounds them; sums are f32."""
+    for lhs, rhs in (("mk", "kn"), ("km", "nk")):
+        rng = np.random.default_rng(1)
+        a, b = rng.standard_normal((45, 53)).astype("f4"), rng.standard_normal((53, 37)).astype("f4")
+        c = np.zeros((45, 37), "f4")
+        given = [np.ascontiguousarray(x.T) if roles in ("km", "nk") else x for x, roles in ((a, lhs), (b, rhs))]
+        kernel = compiled(matmul(lhs, rhs, "mn", "f32", "f32"), TARGET + "+tf32")
+        error = error_of(kernel(*given, c), a.astype("f8") @ b)
+        assert 1e-5 < error < 1.5e-3
+
+
+CONSUMERS = """
+#id = affine_map<(m, n) -> (m, n)>
+func.func @f(%a: tensor<?x48xf16>, %b: tensor<40x48xf16>, %bias: tensor<40xf32>, %res: tensor<?x40xf32>) -> tensor<?x40xf16> {
+  %zero = arith.constant 0.0 : f32
+  %two = arith.constant 2.0 : f32
+  %d = arith.constant 0 : index
+  %m = tensor.dim %a, %d : tensor<?x48xf16>
+  %e = tensor.empty(%m) : tensor<?x40xf32>
+  %i = linalg.fill ins(%zero : f32) outs(%e : tensor<?x40xf32>) -> tensor<?x40xf32>
+  %r = linalg.generic {
+    indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>],
+    iterator_types = ["parallel", "parallel", "reduction"], pith.gpu_tile = array<i64: 32, 32, 32, 2, 2, 2>}
+    ins(%a, %b : tensor<?x48xf16>, tensor<40x48xf16>) outs(%i : tensor<?x40xf32>) {
+  ^bb0(%x: f16, %y: f16, %z: f32):
+    %0 = arith.extf %x : f16 to f32
+    %1 = arith.extf %y : f16 to f32
+    %2 = arith.mulf %0, %1 : f32
+    %3 = arith.addf %z, %2 : f32
+    linalg.yield %3 : f32
+  } -> tensor<?x40xf32>
+  %e2 = tensor.empty(%m) : tensor<?x40xf16>
+  %s = linalg.generic {indexing_maps = [#id, affine_map<(m, n) -> (n)>, #id, #id], iterator_types = ["parallel", "parallel"]}
+    ins(%r, %bias, %res : tensor<?x40xf32>, tensor<40xf32>, tensor<?x40xf32>) outs(%e2 : tensor<?x40xf16>) {
+  ^bb0(%x: f32, %y: f32, %z: f32, %o: f16):
+    %0 = arith.addf %x, %y : f32
+    ACTIVATION
+    %3 = arith.mulf %2, %two : f32
+    %4 = arith.addf %3, %z : f32
+    %5 = arith.truncf %4 : f32 to f16
+    linalg.yield %5 : f16
+  } -> tensor<?x40xf16>
+  return %s : tensor<?x40xf16>
+}"""
+
+ACTIVATIONS = {
+    "relu": ("%2 = arith.maximumf %0, %zero : f32", lambda x: np.maximum(x, 0)),
+    "silu": (
+        "%g = arith.negf %0 : f32 %h = math.exp %g : f32 %one = arith.constant 1.0 : f32 "
+        "%j = arith.addf %h, %one : f32 %2 = arith.divf %0, %j : f32",
+        lambda x: x / (1 + np.exp(-x)),
+    ),
+    "gelu": (
+        "%g = math.erf %0 : f32 %2 = arith.mulf %g, %0 : f32",
+        lambda x: x * np.vectorize(__import__("math").erf)(x),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_consumers_are_computed_along(name):
+    """Bias, activation, scale, residual and rounding, in one launch; the zeros are neither stored nor read."""
+    text, activation = ACTIVATIONS[name]
+    kernel = compiled(CONSUMERS.replace("ACTIVATION", text))
+    rng = np.random.default_rng(2)
+    a, b = rng.standard_normal((45, 48)).astype("f2"), rng.standard_normal((40, 48)).astype("f2")
+    bias, residual = rng.standard_normal(40).astype("f4"), rng.standard_normal((45, 40)).astype("f4")
+    expected = 2 * activation(a.astype("f8") @ b.astype("f8").T + bias) + residual
+    assert error_of(kernel(a, b, bias, residual), expected) < TOLERANCE["f16"]
+    assert kernel.ir("gpu").count("gpu.launch_func") == 1
