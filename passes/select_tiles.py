@@ -102,7 +102,7 @@ class SelectTilesPass(Pass):
         else:
             table = None
             packed = [model.packed(work, a, t) for a in packable for t in model.tiles(work, a)]
-            decision = decide([model.dense(work), *packed])
+            decision = decide([model.dense(work), *(c for c in packed if math.isfinite(c.cost))])
         limit = _break_even(decision.chosen, work, model, table) if marked else None
         op.attributes[ATTRIBUTE] = decision_attribute(decision, sparsity, limit)
 

@@ -95,7 +95,7 @@ def on_copies(kernel: Any, *arguments: Any) -> Any:
     """The results on the host of a kernel that is called with copies of host arrays on the device."""
     from pith.runtime.cuda import to_device
 
-    results = kernel(*(to_device(a) if isinstance(a, torch.Tensor) else a for a in arguments))
+    results = kernel(*(to_device(a.numpy()) if isinstance(a, torch.Tensor) else a for a in arguments))
     parts = tuple(r.numpy() for r in (results if isinstance(results, tuple) else (results,)))
     return parts if isinstance(results, tuple) else parts[0]
 

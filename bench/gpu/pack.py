@@ -31,6 +31,9 @@ _BENCH = ("__init__.py", "harness.py", "machine.py", "records.py", "report.py")
 #: Folders of ``pith`` that only a compiler needs: the package runs kernels, and must not import what makes them.
 _LEFT_OUT = ("cli", "demo", "tools", "torch")
 
+#: What loading a bundle needs of the lowerings: names of instruction sets, which are data.
+_LOWERING = ("__init__.py", "isa.py")
+
 
 def pack(
     path: pathlib.Path, target: str, names: Sequence[str], progress: Callable[[str], None], small: bool = False
@@ -117,6 +120,8 @@ def _files(made: pathlib.Path) -> Iterator[tuple[pathlib.Path, str]]:
         yield path, f"bench/gpu/{path.name}"
     for name in _BENCH:
         yield here.parent / name, f"bench/{name}"
+    for name in _LOWERING:
+        yield _REPOSITORY / "lowering" / name, f"pith/lowering/{name}"
     pith = _REPOSITORY / "python" / "pith"
     for path in sorted(pith.rglob("*.py")):
         inside = path.relative_to(pith)

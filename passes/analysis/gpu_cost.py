@@ -15,7 +15,7 @@ from .occupancy import WARP, Occupancy, occupancy
 from .tile_cost import Candidate, Tile, tile_name
 from .workload import Workload
 
-#: Stages of a tile on its way through shared memory.
+#: Stages of a tile on its way through shared memory, where they fit.
 STAGES = 3
 
 #: Sums a thread holds at most before the block gets more threads, and threads of a block at most.
@@ -113,11 +113,13 @@ class GpuModel:
 
     def _grid(self, work: Workload, tile: Tile, axis: int | None, kept: float) -> _Grid:
         per_dim = [n * (kept if d == axis else 1.0) / t for d, (n, t) in enumerate(zip(work.extents, tile))]
-        blocks = math.prod(math.ceil(per_dim[d]) for d in work.written)
-        steps = math.prod(per_dim[d] for d in range(len(tile)) if d not in work.written)
+        own = {*work.written, *_listed(work, axis)}
+        blocks = math.prod(math.ceil(per_dim[d]) for d in own)
+        steps = math.prod(per_dim[d] for d in range(len(tile)) if d not in own)
         inputs = range(len(work.operands) - 1)
         loaded = sum(work.tile_bytes(i, tile) * self._overfetch(work, i, axis, kept) for i in inputs)
-        staged = int(STAGES * sum(work.tile_bytes(i, tile) for i in inputs))
+        step = sum(work.tile_bytes(i, tile) for i in inputs)
+        staged = int(step * max(min(STAGES, self.chip.max_shared_bytes // max(step, 1)), 1))
         sums = math.prod(tile[d] for d in work.written)
         threads = min(max(WARP, 2 ** math.ceil(math.log2(max(sums / _SUMS, 1)))), _THREADS)
         resident = occupancy(self.chip, threads, math.ceil(sums / threads) + _OTHER_REGISTERS, staged)
@@ -149,8 +151,17 @@ class GpuModel:
 
     def _note(self, grid: _Grid, seconds: float, moved: float) -> str:
         waves = grid.blocks / max(grid.resident.blocks * self.chip.sms, 1)
+        intensity = grid.steps * grid.flops / max(grid.steps * grid.loaded + grid.stored, 1.0)
         bound = "memory" if moved > seconds else "multiprocessors"
-        return f"{grid.blocks} blocks, {grid.resident}, {waves:.2f} waves, bound by {bound}"
+        return f"{grid.blocks} blocks, {grid.resident}, {waves:.2f} waves, {intensity:.0f} flop/B, bound by {bound}"
+
+
+def _listed(work: Workload, axis: int | None) -> list[int]:
+    """Contracted dimensions that have a list per tile: their tiles are blocks of their own, and add to the result."""
+    if axis is None or axis not in work.written:
+        return []
+    dims = zip(work.operands[work.sparse_operand], work.block)
+    return [d for d, extent in dims if d is not None and extent and d != axis and d not in work.written]
 
 
 def _last(work: Workload) -> int:

@@ -4,6 +4,8 @@
 // RUN: pith-opt %s --pith-infer-pit-axes '--pith-select-tiles=target=cpu sparsity=0.99' | filecheck %s --check-prefix=HIGH
 // RUN: pith-opt %s --pith-infer-pit-axes '--pith-select-tiles=target=cpu sparsity=0.9 block=32,1' | filecheck %s --check-prefix=BLOCKS
 // RUN: pith-opt %s --pith-infer-pit-axes '--pith-select-tiles=target=cpu sparsity=0.95 block=4,1 table=%S/Inputs/pit-4096.json' | filecheck %s --check-prefix=TABLE
+// RUN: pith-opt %s --pith-infer-pit-axes '--pith-select-tiles=target=sm_90 sparsity=0.99 block=32,1' | filecheck %s --check-prefix=GPU
+// RUN: pith-opt %s --pith-infer-pit-axes '--pith-select-tiles=target=sm_90 sparsity=0.9 block=32,1 table=%S/Inputs/example.tiles.json' | filecheck %s --check-prefix=DATABASE
 // RUN: pith-opt %s --pass-pipeline='builtin.module(pith-infer-pit-axes,pith-select-tiles{target=cpu},func.func(canonicalize),sparsifier{vl=16})' | filecheck %s --check-prefix=LLVM
 // RUN: pith-opt %s --pith-select-tiles=sparsity=0.99 | filecheck %s --check-prefix=NOAXES
 // RUN: not pith-opt %s --pith-select-tiles=target=abacus 2>&1 | filecheck %s --check-prefix=TARGET
@@ -32,6 +34,18 @@
 // Measured latencies instead of the model: the stored decision of PIT's table.
 // TABLE-LABEL: func.func @matmul
 // TABLE: choice = "d2:16x1"
+
+// A GPU that nobody measured: blocks of a multiprocessor, waves, and what bounds them. Dense competes.
+// GPU-LABEL: func.func @matmul
+// GPU: candidates = [{axis = 2 : i64, {{.*}}micro_tile = array<i64: 32, 1>, name = "d2:32x1",
+// GPU-SAME: note = "{{[0-9]+}} blocks, {{[0-9]+}} blocks of an SM ({{[a-z ]+}}), {{[0-9.]+}} waves, {{[0-9]+}} flop/B, bound by multiprocessors, detection {{[0-9]+}} us", tile = array<i64: 32, 128, 32>}
+// GPU-SAME: name = "dense", note = "
+// GPU-SAME: choice = "d2:32x1"
+
+// A database of measured GPUs in place of the model: the chip's, of the element type, of the nearest sizes.
+// DATABASE-LABEL: func.func @matmul
+// DATABASE: cost_ns = 500000 : i64, covered = 9.000000e-01 : f64, micro_tile = array<i64: 32, 1>
+// DATABASE-SAME: choice = "d2:32x1"
 
 // The annotations do not disturb what comes after, sparse operands included.
 // LLVM: llvm.func @matmul

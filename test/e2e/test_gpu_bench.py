@@ -1,0 +1,116 @@
+"""The GPU benchmark's package: made here, run where there is no compiler, on a stand-in for a device."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+import tarfile
+
+import pytest
+
+pytest.importorskip("torch")
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT))  # appended: the root's folders must not shadow installed packages
+
+from gpu_machine import MISSING, equip  # noqa: E402
+
+from bench.gpu import check  # noqa: E402
+from bench.gpu.pack import ROOT as FOLDER  # noqa: E402
+from bench.gpu.pack import pack  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory, monkeypatch_module):
+    """A package of a few small kernels, unpacked on a GPU machine."""
+    folder = tmp_path_factory.mktemp("package")
+    manifest = pack(
+        folder / "p.tar.gz", "sm_90", ["call", "hss-2:4", "detect-32x1", "ldmatrix"], lambda text: None, True
+    )
+    assert not [name for name, entry in manifest["kernels"].items() if "error" in entry]
+    with tarfile.open(folder / "p.tar.gz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def monkeypatch_module(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PITH_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def results(machine):
+    """What the runner wrote, and what it printed."""
+    command = [sys.executable, str(machine / FOLDER / "run.py"), "cases", "-o", str(machine / "out"), "--device", "cpu"]
+    options = ["--only", "call", "--only", "detect-32x1", "--only", "hss-2:4", "--only", "moe-skew0.0"]
+    done = subprocess.run([*command, *options], env=equip(machine / "site"), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads((machine / "out" / "gpu.json").read_text()), (machine / "out" / "gpu.md").read_text(), done.stdout
+
+
+def rows(results):
+    return {row["case"]: row for row in results[0]["rows"] if "case" in row}
+
+
+def test_a_right_kernel_is_timed_beside_its_peers(results):
+    row = rows(results)["call"]
+    assert row["status"] == "ok" and row["error"] < 1e-6
+    assert set(row["contestants"]) == {"pith", "cuBLAS (torch.matmul)"}
+    assert len(row["contestants"]["pith"]["samples_us"]) == 15
+    assert row["call_us"] > 0
+
+
+def test_a_kernel_that_does_nothing_is_wrong_and_not_timed(results):
+    row = rows(results)["hss-2:4"]
+    assert row["status"] == "wrong" and row["error"] == float("inf")
+    assert "contestants" not in row
+
+
+def test_a_kernel_that_is_not_there_is_a_row(results):
+    row = rows(results)["moe-skew0.0"]
+    assert row["status"] == "failed" and row["stage"] == "load" and "not in this package" in row["message"]
+
+
+def test_every_requirement_is_a_row(results):
+    data, page, printed = results
+    verdicts = {r["text"]: r["verdict"] for r in data["requirements"]}
+    assert verdicts["launch overhead of a call from Python"] in ("PASS", "MISS")
+    assert sum(v == "NOT MEASURED" for v in verdicts.values()) > 20
+    for text in (
+        "PIT 32x1, 99% empty",
+        "HSS V:2:16",
+        "HSS 2:4 against cuSPARSELt",
+        "detection at 32x1",
+        "MoE",
+        "12 degrees",
+    ):
+        assert any(text in t for t in verdicts), text
+    assert page in printed and all(text in page for text in verdicts)
+    assert data["device"]["target"] == "sm_90" and data["device"]["date"]
+
+
+def test_the_package_needs_no_compiler(machine):
+    """Nothing of what a GPU machine lacks is there, and pith is the packed one."""
+    code = (
+        "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import bench.gpu.worker, pith, pith.runtime.cuda\n"
+        f"assert not any(m.partition('.')[0] in {MISSING} for m in sys.modules)\n"
+        "assert pathlib.Path(pith.__file__).is_relative_to(sys.argv[1]), pith.__file__"
+    )
+    command = [sys.executable, "-c", code, str(machine / FOLDER)]
+    done = subprocess.run(command, env=equip(machine / "site"), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_small_package_travels(machine):
+    assert (machine / "p.tar.gz").stat().st_size < 8 << 20
+    assert (machine / FOLDER / "README.md").is_file()
+
+
+def test_cases_run_under_emulation(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("PITH_CACHE_DIR", str(tmp_path))
+    assert check.main(["--only", "call", "--only", "detect-1x64"]) == 0
+    assert capsys.readouterr().out.count("ok ") == 2
