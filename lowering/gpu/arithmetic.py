@@ -136,7 +136,7 @@ def _log1p(x: ir.Value) -> ir.Value:
     u = arith.addf(x, _constant(1.0))
     log = _log(u)
     corrected = arith.divf(arith.mulf(log, x), arith.subf(u, _constant(1.0)))
-    edge = arith.ori(_compare("OEQ", u, float("inf")), _compare("OLE", u, 0.0))
+    edge = arith.ori(_compare("OGE", u, 2.0**24), _compare("OLE", u, 0.0))
     return _select((_compare("OEQ", u, 1.0), x), (edge, log), otherwise=corrected)
 
 
@@ -177,6 +177,7 @@ def _wave(quarter: int) -> Callable[[ir.Value], ir.Value]:
         n = math.roundeven(arith.mulf(wide, _constant(_TWO_OVER_PI, f64)))
         r = math.fma(n, _constant(-_HALF_PI, f64), wide)
         r = arith.truncf(x.type, math.fma(n, _constant(-_HALF_PI_LOW, f64), r))
+        r = arith.maximumf(arith.minimumf(r, _constant(_HALF_PI / 2)), _constant(-_HALF_PI / 2))
         turns = arith.subf(n, arith.mulf(math.floor(arith.mulf(n, _constant(0.25, f64))), _constant(4.0, f64)))
         quadrant = arith.addi(arith.fptosi(i32, turns), _integer(quarter))
         z = arith.mulf(r, r)
@@ -224,7 +225,8 @@ def _general_power(x: ir.Value, y: ir.Value) -> ir.Value:
     odd = arith.andi(whole, _compare("ONE", math.floor(half), half))
     signed = arith.select(odd, math.copysign(size, x), size)
     one = arith.ori(_compare("OEQ", y, 0.0), _compare("OEQ", x, 1.0))
-    undefined = arith.andi(_compare("OLT", x, 0.0), arith.xori(whole, arith.constant(whole.type, 1)))
+    negative = arith.andi(_compare("OLT", x, 0.0), _compare("ONE", x, float("-inf")))
+    undefined = arith.andi(negative, arith.xori(whole, arith.constant(whole.type, 1)))
     return _select((one, 1.0), (undefined, float("nan")), otherwise=signed)
 
 

@@ -40,7 +40,7 @@ def _reshaped(host: Host, op: ir.OpView, buffer: ir.Value) -> ir.Value:
     if op.operation.name == "tensor.collapse_shape":
         return memref.collapse_shape(type_, buffer, groups)
     sizes = [b.value(host.size(op, v)) for v in list(op.operands)[1:]]
-    return memref.expand_shape(type_, buffer, groups, sizes, shape_of(op.results[0].type))
+    return memref.expand_shape(type_, buffer, groups, sizes, list(type_.shape))
 
 
 def convert_cast(host: Host, op: ir.OpView) -> None:

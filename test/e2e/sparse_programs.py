@@ -1,0 +1,79 @@
+"""Programs for the GPU tests of products with CSR-like operands, and of products sampled at stored positions."""
+
+from pith.formats import Format
+from pith.formats.attribute import format_attribute
+
+DCSR = Format.make(2, (0, "compressed"), (1, "compressed"), pos_width=32, crd_width=32)
+
+
+def _widened(element, out):
+    if element == out:
+        return "", "%x", "%y"
+    casts = f"%xw = arith.extf %x : {element} to {out}\n    %yw = arith.extf %y : {element} to {out}"
+    return casts, "%xw", "%yw"
+
+
+def _product(maps, iterators, ins, out, element, result):
+    casts, x, y = _widened(element, out)
+    listed = ", ".join(f"affine_map<{m}>" for m in maps)
+    return f"""linalg.generic {{indexing_maps = [{listed}], iterator_types = [{iterators}]}} {ins} {{
+  ^bb0(%x: {element}, %y: {element}, %o: {out}):
+    {casts}
+    %p = arith.mulf {x}, {y} : {out}
+    %q = arith.addf %o, %p : {out}
+    linalg.yield %q : {out}
+  }} -> {result}"""
+
+
+def spmm(fmt, shape, columns, *, element="f32", out="f32", dense_turned=False, out_turned=False, fill=True):
+    """``out = A @ B`` (or ``out += A @ B`` without ``fill``), A sparse and of ``shape``; columns None: dynamic."""
+    m, k = shape
+    n = "?" if columns is None else columns
+    a = f"tensor<{m}x{k}x{element}, {format_attribute(fmt)}>"
+    b = f"tensor<{n}x{k}x{element}>" if dense_turned else f"tensor<{k}x{n}x{element}>"
+    c = f"tensor<{n}x{m}x{out}>" if out_turned else f"tensor<{m}x{n}x{out}>"
+    maps = [
+        "(m, n, k) -> (m, k)",
+        f"(m, n, k) -> ({'n, k' if dense_turned else 'k, n'})",
+        f"(m, n, k) -> ({'n, m' if out_turned else 'm, n'})",
+    ]
+    return _spmm(a, b, c, maps, '"parallel", "parallel", "reduction"', element, out, fill)
+
+
+def spmv(fmt, shape, *, element="f32", out="f32", fill=True):
+    """The same with a vector."""
+    m, k = shape
+    a, b, c = f"tensor<{m}x{k}x{element}, {format_attribute(fmt)}>", f"tensor<{k}x{element}>", f"tensor<{m}x{out}>"
+    maps = ["(m, k) -> (m, k)", "(m, k) -> (k)", "(m, k) -> (m)"]
+    return _spmm(a, b, c, maps, '"parallel", "reduction"', element, out, fill)
+
+
+def _spmm(a, b, c, maps, iterators, element, out, fill):
+    init = f"%i = linalg.fill ins(%z : {out}) outs(%c : {c}) -> {c}" if fill else ""
+    ins = f"ins(%a, %b : {a}, {b}) outs({'%i' if fill else '%c'} : {c})"
+    return f"""
+func.func @spmm(%a: {a}, %b: {b}, %c: {c}) -> {c} {{
+  %z = arith.constant 0.0 : {out}
+  {init}
+  %r = {_product(maps, iterators, ins, out, element, c)}
+  return %r : {c}
+}}"""
+
+
+def sddmm(fmt, shape, depth, *, element="f32", left_turned=False, right_turned=False):
+    """``S + A @ B`` where S, of ``shape``, stores."""
+    m, n = shape
+    s = f"tensor<{m}x{n}xf32, {format_attribute(fmt)}>"
+    a = f"tensor<{depth}x{m}x{element}>" if left_turned else f"tensor<{m}x{depth}x{element}>"
+    b = f"tensor<{n}x{depth}x{element}>" if right_turned else f"tensor<{depth}x{n}x{element}>"
+    maps = [
+        f"(i, j, k) -> ({'k, i' if left_turned else 'i, k'})",
+        f"(i, j, k) -> ({'j, k' if right_turned else 'k, j'})",
+        "(i, j, k) -> (i, j)",
+    ]
+    ins = f"ins(%a, %b : {a}, {b}) outs(%s : {s})"
+    return f"""
+func.func @sddmm(%s: {s}, %a: {a}, %b: {b}) -> {s} {{
+  %r = {_product(maps, '"parallel", "parallel", "reduction"', ins, "f32", element, s)}
+  return %r : {s}
+}}"""
