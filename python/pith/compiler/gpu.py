@@ -34,6 +34,7 @@ class GpuKernel:
         sizes: what a call's dynamic sizes must obey (:mod:`pith.compiler.sizes`).
         ptx: the kernels, as text.
         cubin: the kernels as machine code, where that was made.
+        emulator: what runs the program in place of a device, for ``emulate:`` targets, else None.
 
     Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.DeviceError`, :class:`pith.ArgumentError`
         and :class:`pith.FormatError`, each naming the argument, before anything ran; :class:`pith.NoGpuError`,
@@ -59,15 +60,15 @@ class GpuKernel:
         self.bound, self.sizes = dict(bound or {}), dict(sizes or {})
         self._free = tuple(p for i, p in enumerate(self.params) if i not in self.bound)
         self._levels = {"pith": source, **({"ptx": ptx} if ptx else {}), **(levels or {})}
-        self._emulator = run
+        self.emulator = run
         self._run = self._runner()
 
     def _runner(self) -> Any:
         """What calls the program: the device, or the emulator in its place."""
-        if self._emulator is not None:
+        if self.emulator is not None:
             from .gpu_host import HostProgram
 
-            return HostProgram(self.program, self.params, self._emulator, self.bound)
+            return HostProgram(self.program, self.params, self.emulator, self.bound)
         images = [image for image in (self.cubin, self.ptx.encode()) if image]
         return DeviceProgram(self.program, self.params, images, self.bound)
 
@@ -143,7 +144,7 @@ class GpuKernel:
 
     def _with(self, **changes: Any) -> GpuKernel:
         kept = {"cubin": self.cubin, "bound": self.bound, "sizes": self.sizes, "levels": self._levels}
-        options = {**kept, "run": self._emulator, **changes}
+        options = {**kept, "run": self.emulator, **changes}
         return GpuKernel(self.source, self.target, self.program, self.params, self.ptx, **options)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -181,7 +182,7 @@ class GpuKernel:
         return write_levels({level: self.ir(level) for level in levels}, directory)
 
     def explain(self) -> str:
-        """Per launch: its grid, block, shared memory, arguments and plan; registers and spills where ``ptxas`` is there."""
+        """Per launch: arguments, grid, block, shared memory and plan; with ``ptxas`` also registers and spills."""
         from ..errors import ToolError
         from ..tools.ptxas import find_ptxas
 

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from . import streams
-from .elements import numpy_name
+from .elements import numpy_name, size_of
 from .hardware import Device
-from .memory import empty
+from .memory import Allocation, DeviceArray, allocate
 
 #: A result's address, and the result.
 Made = tuple[int, Any]
 
 
 def maker(framework: str, device: Device, shape: tuple[int, ...], element: str) -> Callable[[int], Made]:
-    """A function of the stream that makes a new array, contents undefined."""
+    """A function of the stream that makes a new array, contents undefined; ``device`` must be the thread's."""
     if framework == "torch":
         return _torch_maker(device, shape, element)
     if framework == "cupy" and element != "bf16":
         return _cupy_maker(device, shape, element)
 
+    nbytes = math.prod(shape) * size_of(element)
+
     def own(stream: int) -> Made:
-        array = empty(device, shape, element, stream)
-        return array.memory.address, array
+        address = allocate(device, nbytes, stream) if nbytes else 0
+        return address, DeviceArray(shape, element, Allocation(device, address, nbytes, stream))
 
     return own
 

@@ -16,6 +16,9 @@ from .views import View, framework_of, view
 #: Buffers must begin at a multiple of this: kernels load 16 bytes at once.
 ALIGNMENT = 16
 
+#: Bits of an address that must be zero for that.
+MISALIGNED = ALIGNMENT - 1
+
 #: Words of the operands a value stands for, and its part of the key.
 Described = tuple[tuple[int, ...], Hashable]
 

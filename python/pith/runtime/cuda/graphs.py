@@ -30,7 +30,7 @@ class Graph:
         made: list[Any] = []
         with using(plan.device):
             stream = current_stream(plan.framework, plan.device.ordinal)
-            self._temporaries = Allocation(plan.device, plan.temporaries.nbytes, stream)
+            self._temporaries = Allocation.new(plan.device, plan.temporaries.nbytes, stream)
             try:
                 plan.wait_for_producers(stream)
                 plan.make_results(words, made, stream)

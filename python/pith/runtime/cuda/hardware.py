@@ -10,6 +10,7 @@ from typing import Any
 
 from ...errors import NoGpuError
 from .driver import check, driver
+from .failures import failure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,9 +59,11 @@ class Device:
         The one driver call of the usual case takes the place of a context manager, which costs a microsecond.
         """
         d = driver()
-        current = check(d.cuCtxGetCurrent(), "asking for the context")
-        if int(current) == self.context_handle:
+        status, current = d.cuCtxGetCurrent()
+        if not status and int(current) == self.context_handle:
             return None
+        if status:
+            raise failure(d, status, "asking for the context")
         check(d.cuCtxSetCurrent(self.context), f"switching to device {self.ordinal}")
         return current if int(current) else None
 

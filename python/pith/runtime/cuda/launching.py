@@ -11,9 +11,10 @@ from ...programs.sizes import Fact
 from . import streams
 from .allocate import Made, maker
 from .arguments import Bound
-from .driver import check, driver
+from .driver import driver
 from .elements import word_of
 from .hardware import leave
+from .memory import allocate, free
 from .plan import Layout, Temporaries
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Plan:
         device: where it runs.
         bound: the operands the caller gave when the plan was made.
         gradients: some of them require a gradient.
-        aligned_words: which words are addresses.
+        addresses: which words are.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Plan:
         self.device, self.framework = loaded.device, framework
         self.bound = tuple(map(Bound.without_owner, free.values()))  # plans outlive arguments
         self.gradients = any(b.seen is not None and b.seen.needs_gradient for b in self.bound)
-        self.aligned_words = tuple(i for i, b in enumerate(self.bound) if b.seen is not None)
+        self.addresses = tuple(i for i, b in enumerate(self.bound) if b.seen is not None)
         given: dict[int, Bound] = {**free, **loaded.bound}
         facts = program.shapes([_fact(given[n]) for n in range(len(program.arguments))])
         first = len(program.arguments)
@@ -106,15 +107,12 @@ class Plan:
         return results[0] if len(results) == 1 else tuple(results) or None
 
     def _launch_with_temporaries(self, words: list[int], stream: Any) -> None:
-        d, nbytes = driver(), self.temporaries.nbytes
-        pools = self.device.has_pools
-        doing = f"allocating {nbytes} bytes for temporaries on {self.device}"
-        address = check(d.cuMemAllocAsync(nbytes, stream) if pools else d.cuMemAlloc(nbytes), doing)
+        address = allocate(self.device, self.temporaries.nbytes, stream)
         try:
-            self.place_temporaries(words, int(address))
+            self.place_temporaries(words, address)
             self.layout.launch(words, stream)
-        finally:  # the status is that of the launch: after a sticky error this fails too
-            d.cuMemFreeAsync(address, stream) if pools else d.cuMemFree(address)
+        finally:
+            free(self.device, address, stream)
 
 
 def _kept(result: Made, made: list[Any]) -> int:

@@ -13,7 +13,8 @@ from ...errors import DTypeError
 from . import streams
 from .driver import check, driver
 from .elements import numpy_name, size_of, typestr_of
-from .hardware import Device, using
+from .failures import failure
+from .hardware import Device, leave, using
 
 
 class Allocation:
@@ -24,36 +25,66 @@ class Allocation:
         nbytes: how much it is.
         device: where it is.
         stream: the stream that it was allocated on and is freed on.
-
-    Errors: :class:`pith.GpuMemoryError` when the device has no more.
     """
 
-    def __init__(self, device: Device, nbytes: int, stream: int = streams.DEFAULT):
-        self.address = 0
-        self.device, self.nbytes, self.stream = device, nbytes, stream
-        if nbytes:
-            d = driver()
-            with using(device):
-                made = d.cuMemAllocAsync(nbytes, stream) if device.has_pools else d.cuMemAlloc(nbytes)
-            self.address = int(check(made, f"allocating {nbytes} bytes on {device}"))
+    __slots__ = ("__weakref__", "address", "device", "nbytes", "stream")
+
+    def __init__(self, device: Device, address: int, nbytes: int, stream: int = streams.DEFAULT):
+        self.device, self.address, self.nbytes, self.stream = device, address, nbytes, stream
+
+    @classmethod
+    def new(cls, device: Device, nbytes: int, stream: int = streams.DEFAULT) -> Allocation:
+        """Memory of undefined contents.
+
+        Errors: :class:`pith.GpuMemoryError` when the device has no more.
+        """
+        if not nbytes:
+            return cls(device, 0, 0, stream)
+        previous = device.enter()
+        try:
+            return cls(device, allocate(device, nbytes, stream), nbytes, stream)
+        finally:
+            if previous is not None:
+                leave(previous)
 
     def free(self) -> None:
         """Give the memory back now; no work may be given to the device that uses it."""
         address, self.address = self.address, 0
         if not address:
             return
-        d = driver()
-        with using(self.device):
-            check(
-                d.cuMemFreeAsync(address, self.stream) if self.device.has_pools else d.cuMemFree(address),
-                f"freeing {self.nbytes} bytes on {self.device}",
-            )
+        previous = self.device.enter()
+        try:
+            free(self.device, address, self.stream)
+        finally:
+            if previous is not None:
+                leave(previous)
 
     def __del__(self) -> None:
         try:
             self.free()
-        except Exception:
+        except Exception:  # at interpreter exit, or after a kernel failed: the context is gone, and memory with it
             pass
+
+
+def allocate(device: Device, nbytes: int, stream: Any) -> int:
+    """The address of new memory; ``device`` is the thread's.
+
+    Errors: :class:`pith.GpuMemoryError`.
+    """
+    d = driver()
+    status, address = d.cuMemAllocAsync(nbytes, stream) if device.has_pools else d.cuMemAlloc(nbytes)
+    if status:
+        raise failure(d, status, f"allocating {nbytes} bytes on {device}")
+    return int(address)
+
+
+def free(device: Device, address: int, stream: Any) -> None:
+    """Give memory back in the order of ``stream``; ``device`` is the thread's.
+
+    What the driver says is not asked: after a kernel failed it refuses this too, and the memory is gone.
+    """
+    d = driver()
+    d.cuMemFreeAsync(address, stream) if device.has_pools else d.cuMemFree(address)
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -151,7 +182,7 @@ def empty(device: Device, shape: Sequence[int], element: str, stream: int = stre
     Errors: :class:`pith.GpuMemoryError`.
     """
     nbytes = math.prod(shape) * size_of(element)
-    return DeviceArray(tuple(shape), element, Allocation(device, nbytes, stream))
+    return DeviceArray(tuple(shape), element, Allocation.new(device, nbytes, stream))
 
 
 def upload(device: Device, array: np.ndarray, element: str, stream: int = streams.DEFAULT) -> DeviceArray:

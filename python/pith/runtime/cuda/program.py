@@ -13,7 +13,7 @@ from ...programs import Program
 from . import arguments as given
 from .allocate import allocating_on, current_stream
 from .arguments import Bound, Described
-from .hardware import Device, runs_on
+from .hardware import Device, devices, runs_on
 from .hardware import device as device_of
 from .launching import Plan
 from .memory import DeviceArray
@@ -113,7 +113,8 @@ class DeviceProgram:
                 words += found
                 key.append(part)
         except Exception:
-            self._bind(args)  # says what is wrong in the caller's words, if that is what it was
+            devices()  # without a GPU that is what is wrong, else what the arguments are
+            self._bind(args)
             raise
         signature = tuple(key)
         plan = self._plans.get(signature)
@@ -121,8 +122,9 @@ class DeviceProgram:
             plan = self._make_plan(signature, args)
         if plan.gradients and sys.modules["torch"].is_grad_enabled():
             given.no_gradients(plan.bound)
-        if plan.aligned_words and any(words[i] % given.ALIGNMENT for i in plan.aligned_words):
-            self._bind(args)
+        for i in plan.addresses:
+            if words[i] & given.MISALIGNED:
+                self._bind(args)
         return args, words, plan
 
     def _reader(self, number: int, sizing: frozenset[int]) -> Callable[[Any], Described]:

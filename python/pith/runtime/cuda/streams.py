@@ -29,7 +29,8 @@ def handle_of(stream: Any) -> int:
         return stream
     described: Any = getattr(stream, "__cuda_stream__", None)
     if described is not None:  # a method; a property in early versions of NVIDIA's own classes
-        return int((described() if callable(described) else described)[1])
+        answer: Any = described() if callable(described) else described
+        return int(answer[1])
     for name in ("cuda_stream", "ptr"):  # PyTorch, CuPy
         if isinstance(found := getattr(stream, name, None), int):
             return found

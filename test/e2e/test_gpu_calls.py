@@ -1,0 +1,105 @@
+"""GPU kernels called as on a GPU: started through the driver, executed by the emulator, checked against float64."""
+
+from __future__ import annotations
+
+import gc
+
+import gpu_programs
+import numpy as np
+import pith
+import pytest
+from cuda_stand_in import standing_in
+from emulated_device import emulating
+from pith import dialect
+from pith.runtime import cuda
+
+TOLERANCE = {"float32": 2e-6, "float16": 1e-3}
+
+
+@pytest.fixture
+def device():
+    with standing_in() as stand_in:
+        yield stand_in
+
+
+def compiled(source: str, device) -> pith.GpuKernel:
+    """The kernel for sm_90; what it launches on the stand-in runs under emulation."""
+    kernel = pith.compile(source, target="sm_90")
+    emulated = pith.compile(source, target="emulate:sm_90")
+    assert [launch.kernel for launch in kernel.launches] == [launch.kernel for launch in emulated.launches]
+    device.kernels = emulating(kernel.program, emulated.emulator)
+    return kernel
+
+
+def program(make) -> str:
+    with dialect.make_context():
+        return make()
+
+
+def error_of(out: np.ndarray, ref: np.ndarray) -> float:
+    return float(np.linalg.norm(out.astype("f8") - ref) / max(np.linalg.norm(ref), 1e-30))
+
+
+@pytest.mark.parametrize("element", ["f32", "f16"])
+@pytest.mark.parametrize("columns", [1, 13, 70])
+def test_sparse_weights(device, element, columns):
+    text, shape = "C1(3:4)->C0(2:4)", (33, 48)
+    kernel = compiled(program(lambda: gpu_programs.hss_matmul(text, shape, element=element)), device)
+    rng = np.random.default_rng(columns)
+    kind = {"f32": np.float32, "f16": np.float16}[element]
+    w = pith.prune(rng.standard_normal(shape).astype(kind), text)
+    x = rng.standard_normal((48, columns)).astype(kind)
+    out = kernel(pith.compress(w, text), cuda.to_device(x))
+    assert isinstance(out, cuda.DeviceArray) and out.shape == (33, columns)
+    assert error_of(out.numpy(), w.astype("f8") @ x) < TOLERANCE["float32"]
+
+
+@pytest.mark.parametrize("axis", "mnk")
+def test_patterns(device, axis):
+    m, n, k = sizes = 45, 37, 50
+    kernel = compiled(program(lambda: gpu_programs.pit_matmul(axis, tile=(16, 16, 16), granularity=2)), device)
+    rng = np.random.default_rng(3)
+    a, b = rng.standard_normal((m, k)).astype("f4"), rng.standard_normal((k, n)).astype("f4")
+    c = rng.standard_normal((m, n)).astype("f4")
+    size = dict(zip("mnk", sizes))[axis]
+    mask = np.repeat(rng.random(-(-size // 2)) < 0.5, 2)[:size]
+    keep = mask.astype("f8")
+    pattern = pith.Pattern.from_mask(mask, 2)
+    before = c.copy()
+    on_device = [cuda.to_device(x) for x in (a, b, c)]
+    out = kernel(pattern, *on_device).numpy()
+    product = (a.astype("f8") * keep) @ b if axis == "k" else a.astype("f8") @ b
+    scale = {"m": keep[:, None], "n": keep[None], "k": 1.0}[axis]
+    assert error_of(out, c + product * scale) < TOLERANCE["float32"]
+    assert np.array_equal(on_device[2].numpy(), before), "arguments are the caller's"
+
+
+def test_a_graph_reads_its_arguments_anew(device):
+    kernel = compiled(program(lambda: gpu_programs.hss_matmul("C0(2:4)", (20, 16))), device)
+    rng = np.random.default_rng(0)
+    w = pith.prune(rng.standard_normal((20, 16)).astype("f4"), "C0(2:4)")
+    x = cuda.to_device(np.zeros((16, 9), np.float32))
+    graph = kernel.capture(pith.compress(w, "C0(2:4)"), x)
+    for _ in range(2):
+        new = rng.standard_normal((16, 9)).astype("f4")
+        device.cuMemcpyHtoDAsync(x.memory.address, new.ctypes.data, new.nbytes, 0)
+        assert error_of(graph.replay().numpy(), w.astype("f8") @ new) < TOLERANCE["float32"]
+    del graph, x
+    gc.collect()
+    assert not device.live
+
+
+def test_a_module_of_pytorch(device):
+    import torch
+
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(32, 16, bias=False).eval()
+    kernel = pith.compile(layer, (torch.randn(6, 32),), target="sm_90")
+    emulated = pith.compile(layer, (torch.randn(6, 32),), target="emulate:sm_90")
+    device.kernels = emulating(kernel.kernel.program, emulated.kernel.emulator)
+    x = torch.randn(6, 32)
+    reference = (x.double() @ layer.weight.double().T).detach().numpy()
+    assert error_of(emulated(x).numpy(), reference) < TOLERANCE["float32"]
+    out = kernel.kernel(cuda.to_device(x))
+    assert error_of(out.numpy(), reference) < TOLERANCE["float32"]
+    assert kernel.weight_bytes == 4 * 32 * 16
