@@ -97,7 +97,7 @@ class EmulatedProgram:
         """Run the launches in order."""
         values = [_aligned(v) if isinstance(v, np.ndarray) else v for v in arguments]
         facts = program.shapes([v.shape if isinstance(v, np.ndarray) else int(v) for v in values])
-        values += [_poisoned(facts[len(arguments) + i], b.dtype) for i, b in enumerate(program.buffers)]
+        values += [_poisoned(shape, b.dtype) for shape, b in zip(facts[len(arguments) :], program.buffers)]
         for launch in program.launches:
             self._launch(program, launch, values, facts)
         for given, used, operand in zip(arguments, values, program.arguments):
@@ -133,11 +133,11 @@ class EmulatedProgram:
             raise self._error(launch, fault)
 
     def _error(self, launch: Launch, fault: _Fault) -> KernelFault:
-        text, location = fault.text.decode(errors="replace"), self._sites[fault.site]
+        text, location = fault.text.decode(errors="replace"), self._sites[int(fault.site)]
         other = tuple(fault.other_thread) if fault.other_thread[0] >= 0 else None
         if other is not None or fault.other_site:
             who = f"thread {_triple(other)}" if other is not None else "the other"
-            at = f" at {self._sites[fault.other_site]}" if fault.other_site else ""
+            at = f" at {self._sites[int(fault.other_site)]}" if fault.other_site else ""
             text += f" ({who}{at})"
         return KernelFault(
             text,
@@ -183,7 +183,7 @@ def _aligned(array: np.ndarray) -> np.ndarray:
     return out
 
 
-def _poisoned(shape: Sequence[int], dtype: str) -> np.ndarray:
+def _poisoned(shape: Any, dtype: str) -> np.ndarray:
     """A buffer nobody has written to."""
     out = _empty(shape, numpy_dtype(dtype))
     out.reshape(-1).view(np.uint8)[...] = 0xFF
