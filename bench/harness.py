@@ -14,6 +14,9 @@ import numpy as np
 #: A sample lasts at least this long: fast contestants are called several times per sample.
 SAMPLE_SECONDS = 1e-3
 
+#: A contest of slow contestants begins no further round after so many seconds, once it has had so many.
+CONTEST_SECONDS, LEAST_ROUNDS = 8.0, 5
+
 
 class WrongResult(Exception):
     """A contestant does not compute what the case asks for; its time would mean nothing."""
@@ -86,7 +89,8 @@ def hold(contest: Contest, rounds: int, clock: Callable[[], float] = time.perf_c
     """Verify every contestant, then time all of them in every round.
 
     Each round starts with another contestant; each sample follows an untimed call of the same
-    contestant, so that its operands are as warm as the caches allow.
+    contestant, so that its operands are as warm as the caches allow. Slow contestants get fewer rounds
+    (:data:`CONTEST_SECONDS`).
 
     Errors: :class:`WrongResult`.
     """
@@ -94,7 +98,10 @@ def hold(contest: Contest, rounds: int, clock: Callable[[], float] = time.perf_c
     counts = {name: _calls_per_sample(call, clock) for name, call in contest.contestants.items()}
     names = list(contest.contestants)
     samples: dict[str, list[float]] = {name: [] for name in names}
+    began = clock()
     for number in range(rounds):
+        if number >= LEAST_ROUNDS and clock() - began > CONTEST_SECONDS:
+            break
         first = number % len(names)
         for name in names[first:] + names[:first]:
             call, count = contest.contestants[name], counts[name]

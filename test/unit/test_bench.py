@@ -70,6 +70,12 @@ def test_ratios_are_taken_within_rounds():
     assert outcome.speedup("ours") == pytest.approx(2)
 
 
+def test_slow_contestants_get_fewer_rounds():
+    time = FakeTime()
+    outcome = hold(contest(time, base=2.0, fast=1.0), rounds=11, clock=time)
+    assert len(outcome.timings["base"].samples) == len(outcome.timings["fast"].samples) == 5
+
+
 def test_rounds_interleave_and_rotate():
     time = FakeTime()
     hold(contest(time, base=1.0, a=1.0, b=1.0), rounds=3, clock=time)
