@@ -37,12 +37,21 @@ def _dense(m: int, n: int, k: int, element: str) -> str:
 
 def _pit(m: int, n: int, k: int, element: str, block: Sequence[int]) -> str:
     """Empty micro-tiles of the left operand are found and skipped: packed along k where they are columns, else m."""
-    a, b, c = _tensor((m, k), element), _tensor((k, n), element), _tensor((m, n), element)
+    a, b, c = _tensor((m, k), element), _tensor((k, n), element), _tensor((m, n), pit_result(element, block))
     pattern = f"!pith.pattern<[{m}, {k}], [{block[0]}, {block[1]}]>"
     tile = (block[0], 128, 32) if block[1] == 1 else (64 if block[0] == 1 else block[0], 128, block[1])
     text = _detect_op("a", a, (0, 1), block, pattern) + _zeros(c)
-    text += _tiled(("a", "b"), (a, b, c), pattern, (0, 2), block, tile, element, accumulate=True)
+    text += _tiled(("a", "b"), (a, b, c), pattern, (0, 2), block, tile, accumulate=True)
     return _function(["a", "b", "out"], [a, b, c], c, text)
+
+
+def pit_result(element: str, block: Sequence[int]) -> str:
+    """Element type of a product over micro-tiles: rows that every block of columns lists for itself meet in f32.
+
+    >>> pit_result("f16", (32, 1)), pit_result("f16", (1, 64))
+    ('f16', 'f32')
+    """
+    return "f32" if block[0] == 1 and block[1] > 1 else RESULTS[element]
 
 
 def _axis(m: int, n: int, k: int, element: str, axis: str) -> str:
@@ -52,7 +61,7 @@ def _axis(m: int, n: int, k: int, element: str, axis: str) -> str:
     pattern = f"!pith.pattern<[{(m, n, k)[at]}], [1]>"
     source, dims = {"m": ("a", (0,)), "k": ("a", (1,)), "n": ("b", (1,))}[axis]
     text = _detect_op(source, {"a": a, "b": b}[source], dims, (1,), pattern) + _zeros(c)
-    text += _tiled(("a", "b"), (a, b, c), pattern, (at,), (1,), (64, 64, 32), element, accumulate=False)
+    text += _tiled(("a", "b"), (a, b, c), pattern, (at,), (1,), (64, 64, 32), accumulate=False)
     return _function(["a", "b", "out"], [a, b, c], c, text)
 
 
@@ -91,16 +100,18 @@ def _sddmm(m: int, n: int, k: int, element: str) -> str:
 
 
 def _moe(tokens: int, experts: int, inner: int, outer: int, element: str) -> str:
-    """``out[t] = x[t] @ w[expert of t]``."""
+    """``out[t] = x[t] @ w[expert of t]``, in f32; every token has one expert, so rows of tiles never meet."""
     x, w = _tensor((tokens, inner), element), _tensor((experts, inner, outer), element)
-    c, e = _tensor((tokens, outer), element), f"tensor<{tokens}xi32>"
+    c, e = _tensor((tokens, outer), "f32"), f"tensor<{tokens}xi32>"
     pattern = f"!pith.pattern<[{tokens}, {experts}], [1, 1]>"
-    terms, kinds = ("tk", "ekn", "tn"), ("parallel", "parallel", "reduction", "reduction")
-    maps, tile = _maps("tnek", terms), (64, 64, 1, 32)
-    parts = [_tensor(_take(tile, "tnek", letters), element) for letters in terms]
+    terms, kinds = ("sk", "ekn", "sn"), ("parallel", "parallel", "reduction", "reduction")
+    maps, tile, sizes = _maps("snek", terms), (64, 0, 1, 0), (tokens, outer, experts, inner)
+    extents = [t or size for t, size in zip(tile, sizes)]
+    parts = [_tensor(_take(extents, "snek", term), type_) for term, type_ in zip(terms, (element, element, "f32"))]
     body = _contraction(maps, kinds, parts, element)
     text = f'  %p = "pith.from_routing"(%e) : ({e}) -> {pattern}\n' + _zeros(c)
-    text += _pit_tile(("x", "w"), (x, w, c), parts, pattern, (maps, kinds), (0, 2), (1, 1), tile, body, True)
+    marks = ", pith.partition"
+    text += _pit_tile(("x", "w"), (x, w, c), parts, pattern, (maps, kinds), (0, 2), (1, 1), tile, body, True, marks)
     return _function(["e", "x", "w", "out"], [e, x, w, c], c, text)
 
 
@@ -174,13 +185,12 @@ def _tiled(
     axes: Sequence[int],
     micro: Sequence[int],
     tile: Sequence[int],
-    element: str,
     accumulate: bool,
 ) -> str:
     """``%r``: a matrix product over the micro-tiles of ``%p``."""
     kinds = ("parallel", "parallel", "reduction")
     maps = _maps("mnk", _MATMUL)
-    parts = [_tensor(_take(tile, "mnk", letters), element) for letters in _MATMUL]
+    parts = [_tensor(_take(tile, "mnk", term), _element(type_)) for term, type_ in zip(_MATMUL, types)]
     body = f"    %t = linalg.matmul ins(%t0, %t1 : {parts[0]}, {parts[1]}) outs(%t2 : {parts[2]}) -> {parts[2]}\n"
     return _pit_tile(inputs, types, parts, pattern, (maps, kinds), axes, micro, tile, body, accumulate)
 
@@ -196,6 +206,7 @@ def _pit_tile(
     tile: Sequence[int],
     body: str,
     accumulate: bool,
+    marks: str = "",
 ) -> str:
     maps, kinds = structure
     arguments = ", ".join(f"%t{i}: {t}" for i, t in enumerate(parts))
@@ -205,21 +216,23 @@ def _pit_tile(
   ^bb0({arguments}):
 {body}    "pith.yield"(%t) : ({parts[-1]}) -> ()
   }}) {{indexing_maps = {maps}, iterator_types = [{quoted}], axes = {_array(axes)}, tile = {_array(tile)},
-       micro_tile = {_array(micro)}, accumulate = {str(accumulate).lower()},
+       micro_tile = {_array(micro)}, accumulate = {str(accumulate).lower()}{marks},
        operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>}}
     : ({", ".join([pattern, *types])}) -> {types[-1]}
 """
 
 
 def _contraction(maps: str, kinds: Sequence[str], parts: Sequence[str], element: str) -> str:
-    """``%t``: products of elements, summed."""
+    """``%t``: products of 16-bit elements, summed in f32."""
     quoted = ", ".join(f'"{kind}"' for kind in kinds)
     return f"""    %t = linalg.generic {{indexing_maps = {maps}, iterator_types = [{quoted}]}}
         ins(%t0, %t1 : {parts[0]}, {parts[1]}) outs(%t2 : {parts[2]}) {{
-    ^bb0(%x0: {element}, %x1: {element}, %x2: {element}):
-      %u = arith.mulf %x0, %x1 : {element}
-      %s = arith.addf %x2, %u : {element}
-      linalg.yield %s : {element}
+    ^bb0(%x0: {element}, %x1: {element}, %x2: f32):
+      %w0 = arith.extf %x0 : {element} to f32
+      %w1 = arith.extf %x1 : {element} to f32
+      %u = arith.mulf %w0, %w1 : f32
+      %s = arith.addf %x2, %u : f32
+      linalg.yield %s : f32
     }} -> {parts[2]}
 """
 
