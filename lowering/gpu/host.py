@@ -111,7 +111,8 @@ class Host:
     def init_buffer(self, op: ir.OpView, init: ir.Value) -> ir.Value:
         """A buffer that holds ``init`` and that ``op`` may update in place: a copy where something else needs it."""
         buffer = self.buffers_of(op, init)[-1]
-        if buffer in self.owned and len(list(init.uses)) == 1:
+        users = [use.owner for use in init.uses]
+        if buffer in self.owned and users.count(op) <= 1 and not any(_also_needs(user, op) for user in users):
             return buffer
         sizes = [b.dim_size(buffer, d) for d in range(buffer.type.rank)]
         copy = self.allocate(buffer.type, sizes)
@@ -205,3 +206,20 @@ class Host:
         )
         if note:
             made.operation.attributes[NOTE] = ir.StringAttr.get(note)
+
+
+def _also_needs(user: ir.Operation | ir.OpView, op: ir.OpView) -> bool:
+    """Whether ``user`` of a value needs it beside ``op``: sizes are no contents, and of two branches one runs."""
+    if user == op or user.operation.name == "tensor.dim":
+        return False
+    other = dict(_branches(op))
+    return not any(parent in other and other[parent] != block for parent, block in _branches(user))
+
+
+def _branches(op: ir.Operation | ir.OpView) -> Iterator[tuple[ir.Operation, ir.Block]]:
+    """The conditionals around an op, with the branch it is in."""
+    inner = op.operation
+    while inner.parent is not None:
+        if inner.parent.operation.name == "scf.if":
+            yield inner.parent.operation, inner.block
+        inner = inner.parent.operation
