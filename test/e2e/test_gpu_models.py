@@ -1,0 +1,98 @@
+"""PyTorch models compiled whole for an emulated GPU, against the models in float64. No GPU is needed."""
+
+import copy
+
+import numpy as np
+import pith
+import pytest
+from pith.tools import ptxas
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+class MLP(torch.nn.Module):
+    def __init__(self, sizes=(40, 64, 10)):
+        super().__init__()
+        self.first, self.second = torch.nn.Linear(*sizes[:2]), torch.nn.Linear(*sizes[1:])
+
+    def forward(self, x):
+        return self.second(torch.relu(self.first(x)))
+
+
+class FeedForward(torch.nn.Module):
+    """The second half of a transformer layer: layer norm, two linear layers, residual."""
+
+    def __init__(self, act=None, width=32, hidden=64):
+        super().__init__()
+        self.norm, self.act = torch.nn.LayerNorm(width), act or torch.nn.GELU()
+        self.up, self.down = torch.nn.Linear(width, hidden), torch.nn.Linear(hidden, width)
+
+    def forward(self, x):
+        return x + self.down(self.act(self.up(self.norm(x))))
+
+
+def error_of(model, x, target="emulate:sm_90", **options):
+    """Relative error of the compiled model."""
+    with torch.no_grad():
+        kernel = pith.compile(model.eval(), (x,), target=target, **options)
+        out = torch.as_tensor(np.asarray(kernel(x))).double()
+        ref = copy.deepcopy(model).double()(x.double())
+    return float((out - ref).norm() / ref.norm())
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+def test_mlp():
+    assert error_of(MLP(), torch.randn(7, 40)) < 1e-6
+
+
+@pytest.mark.parametrize(
+    "act", [torch.nn.GELU(), torch.nn.SiLU(), torch.nn.Softmax(-1)], ids=lambda a: type(a).__name__
+)
+def test_feed_forward(act):
+    assert error_of(FeedForward(act), torch.randn(2, 5, 32)) < 1e-6
+
+
+def test_feed_forward_of_f16():
+    model = FeedForward(torch.nn.GELU(approximate="tanh")).half()
+    assert error_of(model, torch.randn(2, 5, 32).half()) < 2e-3
+
+
+def test_feed_forward_of_any_batch():
+    x, batch = torch.randn(3, 5, 32), torch.export.Dim("batch")
+    with torch.no_grad():
+        model = FeedForward().eval()
+        kernel = pith.compile(model, (x,), target="emulate:sm_90", dynamic_shapes=({0: batch},))
+        for size in (1, 4):
+            x = torch.randn(size, 5, 32)
+            assert np.allclose(np.asarray(kernel(x)), model(x), atol=1e-5)
+
+
+def test_csr_weights():
+    model = MLP()
+    with torch.no_grad():
+        for layer in (model.first, model.second):
+            layer.weight *= torch.rand_like(layer.weight) < 0.2
+    sparsity = {"first.weight": pith.CSR, "second.weight": pith.CSR}
+    assert error_of(model, torch.randn(7, 40), sparsity=sparsity) < 1e-6
+
+
+def test_structured_weights():
+    model, fmt = FeedForward(), pith.HSS.parse("C0(2:4)")
+    with torch.no_grad():
+        for layer in (model.up, model.down):
+            layer.weight.copy_(pith.prune(layer.weight, fmt))
+    assert error_of(model, torch.randn(2, 5, 32), sparsity={"up.weight": fmt, "down.weight": fmt}) < 1e-6
+
+
+@pytest.mark.skipif(ptxas.find_ptxas() is None, reason="ptxas is neither on PATH nor in a wheel")
+@pytest.mark.parametrize("chip", ["sm_80", "sm_90"])
+def test_ptxas_assembles_without_spills(chip):
+    x = torch.randn(2, 5, 32)
+    kernel = pith.compile(FeedForward().eval(), (x,), target=chip)
+    assembled = ptxas.assemble(kernel.ir("ptx"), chip)
+    assert len(assembled.registers) > 3 and max(assembled.spill_bytes.values()) == 0
