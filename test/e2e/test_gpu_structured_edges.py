@@ -1,0 +1,95 @@
+"""Edges of products with structured weights on the emulated GPU: sizes, empty weights, what must not be read."""
+
+import numpy as np
+import pith
+import pytest
+from structured_programs import TOLERANCE, error_of, feed_of, random, reference, run, run_on, source, weight
+
+
+@pytest.mark.parametrize("columns", [1, 8, 33, 150])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_columns_of_the_dense_operand(columns, transposed):
+    result, reference = run("V(32)C1(1:2)->C0(2:4)", (64, 80), transposed=transposed, columns=columns)
+    assert error_of(result, reference) <= TOLERANCE["f32"]
+
+
+LISTS = [("C0(*)", (50, 70)), ("M0->C0(*)", (40, 65)), ("C0->M0(*)", (40, 65))]
+
+
+@pytest.mark.parametrize(("text", "shape"), LISTS)
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("columns", [8, 64])
+def test_lists_expanded_on_request(text, shape, transposed, columns):
+    """Flash-LLM's case: rows (or columns) that are lists, a skinny dense operand, tensor cores."""
+    options = {"transposed": transposed, "expand": True}
+    result, reference = run(text, shape, columns=columns, **options)
+    assert error_of(result, reference) <= TOLERANCE["f32"]
+    assert feed_of(source(text, shape, **options)) == "scanned"
+
+
+EMPTY = ["B(16x16)C0(*)", "V(16)C1(*)->C0(2:4)", "C0(bitmask)", "B(4x4)C0(*)"]
+
+
+@pytest.mark.parametrize("text", EMPTY)
+def test_a_weight_that_holds_nothing(text):
+    result, _ = run(text, (48, 96), density=0.0)
+    assert not result.any()
+
+
+@pytest.mark.parametrize("text", ["C0(2:4)", "V(16)C1(2:4)->C0(2:4)", "C1(4:4)->C0(4:4)", "C0(bitmask)"])
+@pytest.mark.parametrize("shape", [(0, 64), (32, 0)])
+def test_no_rows_or_nothing_to_sum(text, shape):
+    result, reference = run(text, shape)
+    assert result.shape == reference.shape and not result.any()
+
+
+def test_no_columns():
+    result, _ = run("C0(2:4)", (32, 64), columns=0)
+    assert result.shape == (32, 0)
+
+
+SKIPPED = [
+    # format, elements of an entry, how many of four entries a row block keeps
+    ("V(16)C1(2:4)->C0(2:4)", 4, 2),
+    ("V(16)C1(2:4)->C0(4)", 4, 2),
+    ("V(16)C1(1:4)->C0(4:8)", 8, 1),
+    ("B(16x16)C0(*)", 16, 2),
+]
+
+
+@pytest.mark.parametrize(("text", "entry", "kept"), SKIPPED)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_what_no_row_of_a_block_holds_is_not_read(text, entry, kept, transposed):
+    """NaN and infinities where the stream skips do not get into sums."""
+    rng = np.random.default_rng(5)
+    held = np.arange(128) // entry % 4 < kept
+    w = pith.prune(np.where(held, rng.standard_normal((32, 128)), 0).astype("f2"), pith.HSS.parse(text))
+    x = rng.standard_normal((128, 9)).astype("f2")
+    clean = reference(w, x, False)
+    x[~held] = np.where(rng.random((int((~held).sum()), 9)) < 0.5, np.nan, np.inf)
+    given = np.ascontiguousarray(x.T) if transposed else x
+    result = run_on(w, given, text, "f32", transposed)
+    assert error_of(result.T if transposed else result, clean) <= TOLERANCE["f32"]
+
+
+def test_nan_and_infinities_that_are_held_get_through():
+    w = np.zeros((16, 64), "f2")
+    w[3, 5], w[7, 9] = np.inf, np.nan
+    result = run_on(w, np.ones((64, 8), "f2"), "C0(2:4)", "f32", False)
+    assert np.isinf(result[3]).all() and np.isnan(result[7]).all()
+    assert not np.delete(result, (3, 7), 0).any()
+
+
+DYNAMIC = ["V(16)C1(1:2)->C0(2:4)", "C0(2:4)", "C1(4:4)->C0(4:4)", "C0(bitmask)", "C1(3:4)->C0(2:4)"]
+
+
+@pytest.mark.parametrize("text", DYNAMIC)
+def test_sizes_that_only_run_time_knows(text):
+    rng = np.random.default_rng(3)
+    w, x = weight(rng, text, (48, 80), "f16"), random(rng, (80, 21), "f16")
+    program = source(text, (48, 80)).replace("48x80x", "?x?x").replace("80x?x", "?x?x").replace("48x?x", "?x?x")
+    program = program.replace("%e = tensor.empty(%n)", "%c0 = arith.constant 0 : index %m = tensor.dim %a, %c0 : A")
+    encoded = program.split("%a: ")[1].split(", %b")[0]
+    program = program.replace(" : A", f" : {encoded} %e = tensor.empty(%m, %n)")
+    result = np.asarray(pith.compile(program, target="emulate:sm_90")(pith.compress(w, pith.HSS.parse(text)), x))
+    assert error_of(result, reference(w, x, False)) <= TOLERANCE["f32"]
