@@ -22,11 +22,17 @@ void Shadow::start(std::int64_t bytes, int warps) {
   for (std::uint32_t time : warpTime_)
     last = std::max(last, time);
   if (last > 1u << 31) { // times are about to run out: forget all of them
-    cells_.clear();
+    words_.clear();
+    bytes_.clear();
+    splitAt_.clear();
     last = 0;
   }
-  if (cells_.size() < static_cast<std::size_t>(bytes))
-    cells_.resize(static_cast<std::size_t>(bytes));
+  auto words = static_cast<std::size_t>((bytes + kWord - 1) / kWord);
+  if (words_.size() < words) {
+    words_.resize(words);
+    bytes_.resize(words * kWord);
+    splitAt_.resize(words);
+  }
   born_ = epoch_ = last + 1;
   warpTime_.assign(static_cast<std::size_t>(warps), epoch_);
 }
@@ -47,12 +53,26 @@ bool Shadow::ordered(std::uint32_t time, Actor other, Actor me) const {
 Finding Shadow::touch(Access access, int thread, std::int64_t first, std::int64_t count, std::int64_t site) {
   auto me = static_cast<Actor>(thread + 1);
   auto at = static_cast<std::uint16_t>(site <= 0xffff ? site : 0);
-  for (std::int64_t i = first; i < first + count; ++i) {
-    Finding found = touchCell(cells_[static_cast<std::size_t>(i)], access, me, at);
+  for (std::int64_t i = first, end = first + count; i < end;) {
+    Finding found = touchCell(cellAt(i, end), access, me, at);
     if (found.conflict != Conflict::kNone)
       return found;
   }
   return {};
+}
+
+Cell &Shadow::cellAt(std::int64_t &at, std::int64_t end) {
+  auto word = static_cast<std::size_t>(at / kWord);
+  bool split = splitAt_[word] >= born_;
+  if (!split && at % kWord == 0 && end - at >= kWord) {
+    at += kWord;
+    return words_[word];
+  }
+  if (!split) {
+    std::fill_n(&bytes_[word * kWord], kWord, words_[word]);
+    splitAt_[word] = epoch_;
+  }
+  return bytes_[static_cast<std::size_t>(at++)];
 }
 
 Finding Shadow::touchCell(Cell &cell, Access access, Actor me, std::uint16_t site) {

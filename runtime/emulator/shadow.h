@@ -8,7 +8,7 @@ namespace pith::emulator {
 /// A thread of the block as stored in a cell: its number + 1; 0 is nobody.
 using Actor = std::uint16_t;
 
-/// One byte of shared memory.
+/// Bytes of shared memory with one history: a word, or a byte of a word that was touched in parts.
 struct Cell {
   std::uint32_t writeTime, readTime;
   Actor writer, reader; // writers carry the flags below
@@ -42,11 +42,15 @@ public:
   Finding touch(Access access, int thread, std::int64_t first, std::int64_t count, std::int64_t site);
 
 private:
+  static constexpr std::int64_t kWord = 4;
   bool ordered(std::uint32_t time, Actor other, Actor me) const;
+  /// The cell of byte `at` in an access that goes on to `end`; moves `at` behind what the cell covers.
+  Cell &cellAt(std::int64_t &at, std::int64_t end);
   Finding touchCell(Cell &cell, Access access, Actor me, std::uint16_t site);
   void remember(Cell &cell, Access access, Actor me, std::uint16_t site);
 
-  std::vector<Cell> cells_;
+  std::vector<Cell> words_, bytes_;
+  std::vector<std::uint32_t> splitAt_; // per word: when its bytes got histories of their own
   std::vector<std::uint32_t> warpTime_;
   std::uint32_t born_ = 0;  // cells older than this belong to an earlier block
   std::uint32_t epoch_ = 0; // of the last barrier of the block

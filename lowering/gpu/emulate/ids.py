@@ -1,6 +1,7 @@
 """Who a thread is, and barriers of the block."""
 
 from pith._mlir import arith, ir
+from pith.passes.core import pass_error
 
 from ... import builder as b
 from .context import Emulation
@@ -62,6 +63,8 @@ def register(e: Emulation, op: ir.Operation) -> list[ir.Value]:
 
 def barrier(e: Emulation, op: ir.Operation) -> list[ir.Value]:
     """``gpu.barrier`` and ``nvvm.barrier`` of the whole block."""
+    if len(op.operands):
+        pass_error(op, "has no emulation but for the whole block", "leave the barrier and the number of threads out")
     e.call("barrier", [e.site(op)])
     return []
 
