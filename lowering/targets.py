@@ -15,6 +15,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from pith.errors import UnsupportedError
@@ -142,14 +143,16 @@ def parse_target(text: str) -> Target:
     chip = text.removeprefix(EMULATE).removesuffix(TF32)
     if chip in CHIPS:
         return GpuTarget(chip, text.endswith(TF32), text.startswith(EMULATE))
-    if text.startswith(EMULATE):
+    if text.removeprefix(EMULATE) in ISAS and text.startswith(EMULATE):
         return CpuTarget(text)
     if text.startswith("cpu:"):
         return CpuTarget(text.removeprefix("cpu:"))
-    raise _unknown("target", text, ["cpu", "cpu:ISA", "emulate:ISA", *sorted(CHIPS)])
+    known = ["cpu", "cpu:ISA", "emulate:ISA", "emulate:CHIP", *sorted(CHIPS)]
+    raise _unknown("target", text, known, [EMULATE + name for name in (*ISAS, *CHIPS)])
 
 
-def _unknown(what: str, text: str, known: list[str]) -> UnsupportedError:
-    close = difflib.get_close_matches(text, known, n=3, cutoff=0.5)
+def _unknown(what: str, text: str, known: list[str], more: Sequence[str] = ()) -> UnsupportedError:
+    """``more``: names that are not listed and may have been meant."""
+    close = difflib.get_close_matches(text, [*known, *more], n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(close)}? " if close else ""
     return UnsupportedError(f"unknown {what} {text!r}", hint=f"{hint}known: {', '.join(known)}")

@@ -18,12 +18,15 @@ def avx2_host(monkeypatch):
     monkeypatch.delenv("PITH_ISA", raising=False)
 
 
-@pytest.mark.parametrize("text", ["cpu", "cpu:avx2", "emulate:amx", *CHIPS])
+@pytest.mark.parametrize("text", ["cpu", "cpu:avx2", "emulate:amx", "emulate:sm_80", *CHIPS])
 def test_parse_is_the_inverse_of_name(text):
     assert parse_target(text).name == text
 
 
-@pytest.mark.parametrize(("text", "close"), [("sm90", "sm_90"), ("sm_81", "sm_80"), ("CPU", "cpu"), ("gpu", "cpu")])
+MEANT = [("sm90", "sm_90"), ("sm_81", "sm_80"), ("CPU", "cpu"), ("gpu", "cpu"), ("emulate:sm90", "emulate:sm_90")]
+
+
+@pytest.mark.parametrize(("text", "close"), [*MEANT, ("emulate:am", "emulate:amx")])
 def test_unknown_target_names_close_matches(text, close):
     with pytest.raises(UnsupportedError) as e:
         parse_target(text)
