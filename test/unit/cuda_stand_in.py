@@ -143,7 +143,7 @@ class StandIn:
         self.failures: dict[str, Any] = {}
         self.calls: list[str] = []
         self.kernels: Callable[[Launched], None] | None = None
-        self._current = threading.local()
+        self._current, self._lock = threading.local(), threading.RLock()
         self._objects: dict[int, Any] = {}
         self._capturing: dict[int, list[Launched]] = {}
         for name in ("CUdevice_attribute", "CUfunction_attribute", "CUjit_option", "CUpointer_attribute"):
@@ -165,7 +165,8 @@ class StandIn:
                 failing = failing.pop(0) if failing else None
             if failing:
                 return (failing,) if name in _WITHOUT_VALUE else (failing, None)
-            return found(*args)
+            with self._lock:
+                return found(*args)
 
         return called
 
