@@ -87,7 +87,7 @@ PIPELINES: dict[str, str] = {
         "convert-math-to-intrinsics,"
         "gpu.module(expand-strided-metadata,lower-affine,convert-scf-to-cf,convert-nvgpu-to-nvvm,convert-vector-to-scf,"
         "convert-vector-to-llvm,expand-strided-metadata,convert-math-to-llvm,convert-gpu-to-nvvm,convert-nvvm-to-llvm,"
-        "canonicalize,cse,reconcile-unrealized-casts)"
+        "canonicalize,cse,reconcile-unrealized-casts),pith-retain-loop-annotations"
     ),
     "pith-to-nvvm": "pith-to-gpu,gpu-to-nvvm",
     "pith-to-ptx": "pith-to-nvvm,pith-gpu-module-to-binary",

@@ -33,7 +33,7 @@ def test_intervals(size, dtype):
 
 
 @pytest.mark.parametrize("dtype", [BRAIN, np.float32], ids=["bf16", "f32"])
-@pytest.mark.parametrize("depth,width", [(5, 7), (40, 64), (128, 33)])
+@pytest.mark.parametrize("depth,width", [(5, 7), (128, 40)])
 def test_head_sizes(depth, width, dtype):
     """Rows that are no whole numbers of copies, padding of both products, heads that share keys."""
     q, k, _ = operands(1, 4, 70, depth, dtype=dtype, kv_heads=2)

@@ -1,12 +1,16 @@
 """What the kernel asks of a body: scores of a tile of keys, and sums of its values, in the registers of a block."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Protocol
 
 from pith._mlir import ir
 
 from ...builder import Index
 from ..tiles import SharedTile, TileShape
+
+#: ``shows(u)``: for each row of this thread, whether it is shown the key at place ``u`` of a tile.
+Shows = Callable[[Index], list[ir.Value]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,8 +114,9 @@ class Body(Protocol):
         weights: list[list[ir.Value]],
         thread: ir.Value,
         delicate: ir.Value,
+        shows: Shows,
     ) -> list[ir.Value]:
-        """``sums + weights @ values``; weights of zero hide delicate values."""
+        """``sums + weights @ values``; what is not ``shows``n to a row has no influence, where values are delicate."""
         ...
 
     def results(self, sums: list[ir.Value]) -> list[list[ir.Value]]:

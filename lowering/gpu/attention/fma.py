@@ -11,7 +11,7 @@ from pith._mlir import arith, gpu, ir, math, vector
 from ... import builder as b
 from ...builder import Index
 from ..tiles import TileShape, tile_shape
-from .body import Tiles
+from .body import Shows, Tiles
 
 #: Features read at once: 16 bytes.
 STEP = 4
@@ -107,6 +107,7 @@ class FmaBody:
         weights: list[list[ir.Value]],
         thread: ir.Value,
         delicate: ir.Value,
+        shows: Shows,
     ) -> list[ir.Value]:
         """``sums + weights @ values``. Has a barrier.
 

@@ -13,6 +13,7 @@ Code it emits::
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 
@@ -113,7 +114,8 @@ class _Block:
             scores = [[arith.mulf(x, factor) for x in held_row] for held_row in products]
             scores, delicate = self._hide(masks, scores, tile, stage)
             state, weights, fades = state.meet(scores, body.row_lanes)
-            sums = body.accumulate(tiles, body.fade(sums, fades), weights, thread, delicate)
+            shows = functools.partial(masks.shows, tile, stage)
+            sums = body.accumulate(tiles, body.fade(sums, fades), weights, thread, delicate, shows)
             return [*state.most, *state.totals, *sums]
 
         end = b.for_loop(0, b.value(stream.tiles), meet, [*first.most, *first.totals, *body.zeros()])

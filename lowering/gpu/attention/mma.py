@@ -7,7 +7,7 @@ Source: PTX ISA, "Matrix Fragments for mma.m16n8k16" and "ldmatrix".
 """
 
 import dataclasses
-import math
+import functools
 from collections.abc import Callable
 
 from pith._mlir import arith, ir, nvgpu, vector
@@ -17,14 +17,12 @@ from ...builder import Index
 from ..mma import _fragment as fragment
 from ..tiles import SharedTile, TileShape, tile_shape
 from ..warp import WARP
-from .body import Tiles
-from .lanes import any_lane
+from .body import Shows, Tiles
+from .lanes import any_lane, fold
 
-#: Features whose query fragments stay in registers (128 of them: 32 registers per 16 rows); else they are read again.
-HELD_FEATURES = 128
-
-#: ``step(left, right, acc)``: one product of fragments, added to ``acc``.
-Step = Callable[[ir.Value, ir.Value, ir.Value], ir.Value]
+#: Registers of a thread for sums, scores and fragments of queries, up to which the latter are held; else they are read
+#: again for every tile of keys. With more, ptxas (CUDA 13.0) spills some of them.
+HELD_REGISTERS = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +84,8 @@ class MmaBody:
 
     def hold(self, tiles: Tiles, thread: ir.Value) -> list[ir.Value]:
         """What of the queries is kept in registers for :meth:`score`."""
-        return self._query_fragments(tiles.query, thread) if self.depth <= HELD_FEATURES else []
+        registers = self.down * (self.width + self.keys + self.depth // 2) // 2
+        return self._query_fragments(tiles.query, thread) if registers <= HELD_REGISTERS else []
 
     def _query_fragments(self, queries: SharedTile, thread: ir.Value) -> list[ir.Value]:
         """16 x 16 fragments of this warp's queries, by step of features and 16 rows."""
@@ -130,25 +129,48 @@ class MmaBody:
         weights: list[list[ir.Value]],
         thread: ir.Value,
         delicate: ir.Value,
+        shows: Shows,
     ) -> list[ir.Value]:
         """``sums + weights @ values``.
 
-        Where weights are zero, ``delicate`` values have no influence even where they are not finite.
+        Weights of zero do not hide what is not finite. So ``delicate`` values are multiplied without it, and
+        rows that are shown such a value get it added.
         """
         left, across, lane = self._weight_fragments(weights), self.width // 8, b.mod(thread, WARP)
 
-        def product(step: Step) -> list[ir.Value]:
-            acc = list(sums)
+        def product(prepare: Callable[[ir.Value], ir.Value]) -> list[ir.Value]:
+            out = list(sums)
             for k in range(self.keys // 16):
                 for j in range(0, across, 2):
-                    pair = _halves(fragment(tiles.value, "n", 8 * j, 16 * k, lane, 2, wide=False))
+                    four = fragment(tiles.value, "n", 8 * j, 16 * k, lane, 2, wide=False)
+                    pair = _halves(prepare(four))
                     for i in range(self.down):
                         for side, right in enumerate(pair):
                             at = i * across + j + side
-                            acc[at] = step(left[k * self.down + i], right, acc[at])
-            return acc
+                            out[at] = _mma(left[k * self.down + i], right, out[at])
+            return out
 
-        return b.if_else(delicate, lambda: product(_mma_of_seen), lambda: product(_mma), [x.type for x in sums])
+        def careful() -> list[ir.Value]:
+            # Kept rolled: it hardly ever runs, and unrolled it would take the registers of the loop around it.
+            one = functools.partial(self._add_not_finite, tiles.value, self.features(thread), shows)
+            return b.for_loop(0, self.keys, one, product(_finite), rolled=True)
+
+        return b.if_else(delicate, careful, lambda: product(lambda x: x), [x.type for x in sums])
+
+    def _add_not_finite(
+        self, values: SharedTile, features: list[Index], shows: Shows, key: Index, *sums: ir.Value
+    ) -> list[ir.Value]:
+        """``sums`` plus what is not finite of one value, in rows that are shown its key."""
+        shown, zero = shows(key), arith.constant(ir.F32Type.get(), 0.0)
+        pair = ir.VectorType.get([2], ir.F32Type.get())
+        wide = [arith.extf(ir.F32Type.get(), values.load(key, f)) for f in features]
+        left = [arith.select(_is_finite(x), zero, x) for x in wide]
+        out = []
+        for n, acc in enumerate(sums):
+            i, j = divmod(n, self.width // 8)
+            rows = [[arith.select(s, x, zero) for x in left[2 * j : 2 * j + 2]] for s in shown[2 * i : 2 * i + 2]]
+            out.append(arith.addf(acc, _stack([vector.from_elements(pair, row) for row in rows])))
+        return out
 
     def _weight_fragments(self, weights: list[list[ir.Value]]) -> list[ir.Value]:
         """16 x 16 fragments of the weights, by step of keys and 16 rows."""
@@ -172,10 +194,7 @@ class MmaBody:
             for j in range(0, self.width // 8, 2):
                 four = fragment(tiles.value, "n", 8 * j, 16 * k, lane, 2, wide=False)
                 total = arith.addf(total, arith.mulf(four, zero))
-        parts = [vector.extract(total, [], [i, odd]) for i in range(4) for odd in (0, 1)]
-        one = parts[0]
-        for part in parts[1:]:
-            one = arith.addf(one, part)
+        one = fold([vector.extract(total, [], [i, odd]) for i in range(4) for odd in (0, 1)], arith.addf)
         return any_lane(arith.cmpf(arith.CmpFPredicate.UNO, one, one))
 
     def results(self, sums: list[ir.Value]) -> list[list[ir.Value]]:
@@ -192,26 +211,15 @@ def _mma(left: ir.Value, right: ir.Value, acc: ir.Value) -> ir.Value:
     return nvgpu.mma_sync(acc.type, left, right, acc, [16, 8, 16])
 
 
-def _mma_of_seen(left: ir.Value, right: ir.Value, acc: ir.Value) -> ir.Value:
-    """``acc + left @ right`` in which zeros of ``left`` hide what is not finite in ``right``.
+def _is_finite(x: ir.Value) -> ir.Value:
+    """Whether x - x is zero: it is NaN for NaN and infinities."""
+    nothing = arith.subf(x, x)
+    return arith.cmpf(arith.CmpFPredicate.ORD, nothing, nothing)
 
-    Finite values are multiplied as ever. For each kind of other values a product with their places tells the sums
-    that some weight above zero meets one.
-    """
-    element = right.type.element_type
-    zero, one = _splat(0.0, 2, element), _splat(1.0, 2, element)
-    none = _splat(0.0, 2, ir.F32Type.get())
-    infinite = [arith.cmpf(arith.CmpFPredicate.OEQ, right, _splat(x, 2, element)) for x in (math.inf, -math.inf)]
-    nan = arith.cmpf(arith.CmpFPredicate.UNO, right, right)
-    finite = right
-    for kind in (*infinite, nan):
-        finite = arith.select(kind, zero, finite)
-    acc = _mma(left, finite, acc)
-    for kind, x in ((infinite[0], math.inf), (infinite[1], -math.inf), (nan, math.nan)):
-        met = _mma(left, arith.select(kind, one, zero), none)
-        there = arith.cmpf(arith.CmpFPredicate.OGT, met, none)
-        acc = arith.addf(acc, arith.select(there, _splat(x, 2, ir.F32Type.get()), none))
-    return acc
+
+def _finite(x: ir.Value) -> ir.Value:
+    """A fragment with zeros for what is not finite."""
+    return arith.select(_is_finite(x), x, _splat(0.0, x.type.shape[0], x.type.element_type))
 
 
 def _halves(four: ir.Value) -> list[ir.Value]:

@@ -57,7 +57,7 @@ def plan_attention(op: AttentionOp, problem: Problem, target: GpuTarget, of_toke
 
 
 #: Sums and scores one thread may hold: 255 registers are the hardware's limit for everything.
-_MAX_ACCUMULATORS = 160
+_MAX_ACCUMULATORS = 144
 
 
 def _accumulators(body: Body) -> int:

@@ -40,10 +40,10 @@ class Masks:
             end = arith.addi(first, i32(self.stream.width))
             return arith.ori(before, arith.cmpi(arith.CmpIPredicate.sgt, end, self.hull.all_to))
         seen = Interval(self.hull.all_from, arith.maxsi(arith.subi(self.hull.all_to, self.hull.all_from), i32(0)))
-        lane, width = b.mod(thread, WARP), self.stream.width
-        records = [self._record(stage, b.add(lane, u)) for u in range(0, width - WARP + 1, WARP)]
+        lane, width, here = b.mod(thread, WARP), self.stream.width, self.records.of_stage(stage)
+        records = [here.load(0, b.add(lane, u)) for u in range(0, width - WARP + 1, WARP)]
         if width % WARP:  # tiles are multiples of 16: the other lanes look at a key twice
-            records.append(self._record(stage, b.add(b.mod(lane, width % WARP), width // WARP * WARP)))
+            records.append(here.load(0, b.add(b.mod(lane, width % WARP), width // WARP * WARP)))
         inside = fold([seen.holds(r) for r in records], arith.andi)
         true = arith.constant(inside.type, 1)
         edge = any_lane(arith.xori(inside, true))
@@ -55,22 +55,20 @@ class Masks:
     ) -> list[list[ir.Value]]:
         """-inf for what is hidden."""
         hidden = arith.constant(ir.F32Type.get(), float("-inf"))
+        shown = [self.shows(tile, stage, c) for c in columns]
+        return [[arith.select(by_row[i], x, hidden) for x, by_row in zip(held, shown)] for i, held in enumerate(scores)]
+
+    def shows(self, tile: ir.Value, stage: Index, place: Index) -> list[ir.Value]:
+        """Whether the rows are shown the key at a place of a tile."""
         if self.records is None:
-            first = self._first(tile)
-            keys = [i32(b.add(first, c)) for c in columns]
+            key = i32(b.add(self._first(tile), place))
         else:
-            keys = [self._record(stage, c) for c in columns]
+            key = self.records.of_stage(stage).load(0, place)
         late = self.stream.of_tokens(tile)
-        return [
-            [arith.select(self._shows(row, key, late), x, hidden) for x, key in zip(held, keys)]
-            for row, held in zip(self.rows, scores)
-        ]
+        return [self._shows(row, key, late) for row in self.rows]
 
     def _first(self, tile: ir.Value) -> Index:
         return b.add(self.stream.first, b.mul(tile, self.stream.width))
-
-    def _record(self, stage: Index, place: Index) -> ir.Value:
-        return self.records.of_stage(stage).load(0, place)
 
     def _shows(self, row: Row, key: ir.Value, late: ir.Value | None) -> ir.Value:
         """Whether a row is shown a key; ``late``: it is one of the tokens behind the other keys."""

@@ -52,7 +52,8 @@ def attention(
         sizes D and E, and which of them are given (for patterns: the granularity).
     Args:
         q, k, v: NumPy arrays or torch CPU tensors of one element type: f16, bf16, f32 or f64. Any strides; a last
-            dimension that is not contiguous is copied.
+            dimension that is not contiguous is copied. Or torch tensors on one GPU, but for f64; those that are not
+            contiguous as ``(batch, heads, positions, features)`` are copied.
         lengths: of the sequences: ``(batch,)`` for padded arrays, any number that make T for packed ones.
         window: keys to either side of a query, or a pair ``(before, after)``.
         global_tokens: positions that see and are seen by all of their sequence: ``(n,)`` for every sequence, or
@@ -82,6 +83,12 @@ def attention(
                [0.  , 0.  , 0.5 , 0.5 ],
                [0.25, 0.25, 0.25, 0.25]], dtype=float32)
     """
+    if is_torch(q) and q.is_cuda:
+        from .attention_device import attention_on_device
+
+        given = {"lengths": lengths, "window": window, "global_tokens": global_tokens, "pattern": pattern}
+        given |= {"causal": causal, "scale": scale, "return_lse": return_lse, "out": out}
+        return attention_on_device(q, k, v, **given)
     call = Call.of(q, k, v, packed=lengths is not None)
     lengths, pattern = checked_lengths(call, lengths), checked_pattern(call, pattern)
     seen = visibility(call.sizes, lengths, call.packed, window_of(window), bool(causal), global_tokens)
