@@ -17,9 +17,9 @@ from .stored import Stored, stored
 #: Element types by name.
 DTYPES = {"f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32, "i8": torch.int8, "i32": torch.int32}
 
-#: Largest ||result - reference|| / ||reference|| by element type of the result. Rounding the result is 3e-4 for f16 and
-#: 2e-3 for bf16. Tensor cores sum in f32, but cut where FMA rounds; tf32, at 3e-4, would not pass for f32. Sums of bytes
-#: are exact.
+#: Largest ||result - reference|| / ||reference|| by element type of the result. Rounding the result is 3e-4 for f16
+#: and 2e-3 for bf16. Tensor cores sum in f32, but cut where FMA rounds; tf32, at 3e-4, would not pass for f32. Sums of
+#: bytes are exact.
 TOLERANCES = {"f16": 2e-3, "bf16": 1e-2, "f32": 1e-4, "i32": 0.0}
 
 

@@ -11,18 +11,22 @@ import dataclasses
 import math
 
 from .chips import Chip
-from .occupancy import WARP, Occupancy, occupancy
+from .occupancy import Occupancy, occupancy
 from .tile_cost import Candidate, Tile, tile_name
 from .workload import Workload
 
 #: Stages of a tile on its way through shared memory, where they fit.
-STAGES = 3
+STAGES = 4
 
-#: Sums a thread holds at most before the block gets more threads, and threads of a block at most.
-_SUMS, _THREADS = 64, 256
+#: Bytes of a tile along what is contracted.
+_DEPTH_BYTES = 64
 
-#: Registers of a thread besides its sums: fragments, addresses, loop counters. An assumption.
-_OTHER_REGISTERS = 56
+#: Sums a thread holds at most, and threads of a block: four warps, eight where the sums are too many for them.
+_SUMS, _THREADS = 128, (128, 256)
+
+#: Registers of a thread besides its sums: fragments, addresses, loop counters. Packed products of f16 have 96 with 32
+#: sums and 128 with 64 (ptxas 13.0, sm_90, 2026-11).
+_OTHER_REGISTERS = 64
 
 #: Warps that keep a multiprocessor's four schedulers busy while some of them wait: two each. An assumption.
 _BUSY_WARPS = 8
@@ -40,7 +44,7 @@ _LAUNCH = 2e-6
 _DETECTION = 2
 
 #: Result tiles the dense kernel may use: the model takes the best, as the lowering's plan does.
-_DENSE_TILES = ((128, 128), (128, 64), (64, 128), (64, 64), (32, 64), (16, 64))
+_DENSE_TILES = ((128, 256), (256, 128), (128, 128), (128, 64), (64, 128), (64, 64), (32, 128), (32, 64), (16, 64))
 
 #: Element type by bytes, as the chips' rates name it.
 _ELEMENTS = {1: "i8", 2: "f16", 4: "f32", 8: "f64"}
@@ -97,7 +101,7 @@ class GpuModel:
         """Tiles to try when packing along ``axis``.
 
         Micro-tiles of 16 to 128 elements (a tensor-core fragment is 16 rows high; longer ones cover worse); along
-        ``axis`` 64 elements are packed where it indexes the result, 32 where it is contracted.
+        ``axis`` 64 elements are packed where it indexes the result, 64 bytes where it is contracted.
         """
         dims = zip(work.operands[work.sparse_operand], work.block)
         cut = [d for d, extent in dims if d is not None and d != axis and extent]
@@ -105,7 +109,7 @@ class GpuModel:
         tiles = []
         for extent in (16, 32, 64, 128):
             tile = list(base)
-            tile[axis] = 64 if axis in work.written else 32
+            tile[axis] = 64 if axis in work.written else _DEPTH_BYTES // work.input_bytes
             for d in cut:
                 tile[d] = extent
             tiles.append(_clipped(work, tile))
@@ -121,8 +125,9 @@ class GpuModel:
         step = sum(work.tile_bytes(i, tile) for i in inputs)
         staged = int(step * max(min(STAGES, self.chip.max_shared_bytes // max(step, 1)), 1))
         sums = math.prod(tile[d] for d in work.written)
-        threads = min(max(WARP, 2 ** math.ceil(math.log2(max(sums / _SUMS, 1)))), _THREADS)
-        resident = occupancy(self.chip, threads, math.ceil(sums / threads) + _OTHER_REGISTERS, staged)
+        threads = _THREADS[sums > _SUMS * _THREADS[0]]
+        registers = min(math.ceil(sums / threads) + _OTHER_REGISTERS, 255)
+        resident = occupancy(self.chip, threads, registers, staged)
         stored = work.tile_bytes(len(work.operands) - 1, tile) * (2 if axis in work.written else 1)
         return _Grid(blocks, steps, math.prod(tile) * work.flops, loaded, stored, resident)
 
@@ -170,13 +175,13 @@ def _last(work: Workload) -> int:
 
 
 def _tile(work: Workload, m: int, n: int) -> Tile:
-    """``m`` x ``n`` of the result's last two dimensions, 32 of the first contracted one, 1 of all others."""
+    """``m`` x ``n`` of the result's last two dimensions, 64 bytes of the first contracted one, 1 of all others."""
     tile = [1] * len(work.extents)
     contracted = [d for d in range(len(tile)) if d not in work.written]
     for d, extent in zip(reversed(work.written), (n, m)):
         tile[d] = extent
     for d in contracted[:1]:
-        tile[d] = 32
+        tile[d] = _DEPTH_BYTES // work.input_bytes
     return _clipped(work, tile)
 
 

@@ -38,7 +38,7 @@
 // A GPU that nobody measured: blocks of a multiprocessor, waves, and what bounds them. Dense competes.
 // GPU-LABEL: func.func @matmul
 // GPU: candidates = [{axis = 2 : i64, {{.*}}micro_tile = array<i64: 32, 1>, name = "d2:32x1",
-// GPU-SAME: note = "{{[0-9]+}} blocks, {{[0-9]+}} blocks of an SM ({{[a-z ]+}}), {{[0-9.]+}} waves, {{[0-9]+}} flop/B, bound by multiprocessors, detection {{[0-9]+}} us", tile = array<i64: 32, 128, 32>}
+// GPU-SAME: note = "{{[0-9]+}} blocks, {{[0-9]+}} blocks of an SM ({{[a-z ]+}}), {{[0-9.]+}} waves, {{[0-9]+}} flop/B, bound by multiprocessors, detection {{[0-9]+}} us", tile = array<i64: 32, 128, 16>}
 // GPU-SAME: name = "dense", note = "
 // GPU-SAME: choice = "d2:32x1"
 
