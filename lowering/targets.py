@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pith.errors import UnsupportedError
-from pith.passes.analysis.chips import CHIPS, Chip
+from pith.programs.chips import CHIPS, Chip
 
 from .isa import EMULATE, HOST, ISAS, Isa, host_isa, parse_isa
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from pith.errors import UnsupportedError
+from pith.programs.chips import CHIPS
 
-from .chips import CHIPS
 from .gpu_cost import GpuModel
 from .machine_cost import CPU
 from .tile_cost import Candidate, Tile

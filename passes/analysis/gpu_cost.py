@@ -10,8 +10,9 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from .chips import Chip
-from .occupancy import Occupancy, occupancy
+from pith.programs.chips import Chip
+from pith.programs.occupancy import Occupancy, occupancy
+
 from .tile_cost import Candidate, Tile, tile_name
 from .workload import Workload
 

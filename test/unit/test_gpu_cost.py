@@ -5,12 +5,12 @@ import math
 
 import pytest
 from pith.errors import UnsupportedError
-from pith.passes.analysis.chips import CHIPS
 from pith.passes.analysis.cost_model import break_even, cost_model
-from pith.passes.analysis.occupancy import Occupancy, occupancy
 from pith.passes.analysis.tile_cost import LatencyTable, decide
 from pith.passes.analysis.tile_tables import Measured, TileTable, Times, write_tables
 from pith.passes.analysis.workload import Workload
+from pith.programs.chips import CHIPS
+from pith.programs.occupancy import Occupancy, occupancy
 
 MATMUL = ((0, 2), (2, 1), (0, 1))
 

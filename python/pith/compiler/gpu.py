@@ -9,6 +9,8 @@ from typing import Any
 
 from ..errors import ArgumentError, UnsupportedError
 from ..programs import Launch, Program
+from ..programs.chips import CHIPS
+from ..programs.occupancy import occupancy
 from ..runtime.cuda import DeviceProgram, Graph, capture
 from .params import Param
 from .sizes import SizeRules, check_sizes
@@ -182,7 +184,10 @@ class GpuKernel:
         return write_levels({level: self.ir(level) for level in levels}, directory)
 
     def explain(self) -> str:
-        """Per launch: arguments, grid, block, shared memory and plan; with ``ptxas`` also registers and spills."""
+        """Per launch: arguments, grid, block, shared memory and plan.
+
+        With ``ptxas`` also registers, spills, and how many blocks a multiprocessor holds.
+        """
         from ..errors import ToolError
         from ..tools.ptxas import find_ptxas
 
@@ -209,6 +214,8 @@ class GpuKernel:
             if launch.kernel in resources:
                 registers, spilled = resources[launch.kernel]
                 lines.append(f"    {registers} registers a thread, {spilled or 'no'} bytes spilled (ptxas)")
+                resident = occupancy(CHIPS[program.target], threads, registers, launch.shared_bytes)
+                lines.append(f"    {resident}, {resident.warps} warps")
         return "\n".join(lines)
 
     def _assembled(self) -> Any:

@@ -34,7 +34,7 @@ class Occupancy:
         """Rounds in which ``grid`` blocks run, the last of them perhaps not full.
 
         Example:
-            >>> from pith.passes.analysis.chips import CHIPS
+            >>> from pith.programs.chips import CHIPS
             >>> Occupancy(2, 8, "registers").waves(265, CHIPS["sm_90"])
             2
         """
@@ -57,7 +57,7 @@ def occupancy(chip: Chip, threads: int, registers: int, shared_bytes: int) -> Oc
     Source: the rules of NVIDIA's occupancy calculator.
 
     Example:
-        >>> from pith.passes.analysis.chips import CHIPS
+        >>> from pith.programs.chips import CHIPS
         >>> occupancy(CHIPS["sm_90"], 128, 128, 32 * 1024)
         Occupancy(blocks=4, warps=16, limit='registers')
         >>> str(occupancy(CHIPS["sm_90"], 256, 64, 100 * 1024)), str(occupancy(CHIPS["sm_89"], 128, 64, 128 * 1024))
