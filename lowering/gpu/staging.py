@@ -97,6 +97,17 @@ def async_copy(
     )
 
 
+def commit_copies() -> ir.Value:
+    """Make a group of this thread's copies since the last one; its token.
+
+    The attribute says nothing. Without operands and attributes the op prints as text that does not parse: the name
+    that begins the next line would be its operand.
+    """
+    group = nvgpu.DeviceAsyncCreateGroupOp([])
+    group.operation.attributes["pith.commit"] = ir.UnitAttr.get()
+    return group.result
+
+
 def stage_list(axis: PatternAxis, tile: SharedTile, threads: Threads) -> None:
     """Put the coordinates of an axis's tile into row 0 of ``tile``; asynchronously, where they are copied."""
     first = b.div(axis.base, axis.granularity)
@@ -118,10 +129,10 @@ def stage_list(axis: PatternAxis, tile: SharedTile, threads: Threads) -> None:
 class DenseSource:
     """Row-major memory ``buffer`` whose dimensions have ``roles``; an axis that follows a pattern makes it a gather.
 
-    Rows go to shared memory 16 bytes at a time where the tile's fast role is that of the memory, consecutive elements
-    follow each other, and every row of the memory starts at a multiple of 16 bytes. Where only run time
-    knows about rows, the kernel holds both ways and a branch all threads take alike. Otherwise elements go one at a
-    time: asynchronously if they have 4 bytes, else through registers.
+    Rows go to shared memory 16 bytes at a time (8 or 4 in a gather of micro-tiles that short) where the tile's fast
+    role is that of the memory, consecutive elements follow each other, and every row of the memory starts at a
+    multiple of as much. Where only run time knows about rows, the kernel holds both ways and a branch all threads
+    take alike. Otherwise elements go one at a time: asynchronously if they have 4 bytes, else through registers.
     """
 
     buffer: ir.Value
@@ -129,39 +140,41 @@ class DenseSource:
 
     def prepare(self, shapes: Sequence[TileShape], axes: Mapping[str, Axis], threads: Threads) -> Filler:
         (shape,) = shapes
-        words = shape.width == 4
-        if not self._has_chunks(shape, axes[shape.roles[1]]):
-            return Filler(_Elements(self, shape, axes, threads).fill, words)
-        chunks = _Chunks(self, shape, axes, threads)
+        width = self._copied(shape, axes[shape.roles[1]])
+        if width == 1:
+            return Filler(_Elements(self, shape, axes, threads).fill, shape.width == 4)
+        chunks = _Chunks(self, shape, axes, threads, width)
         last = len(self.roles) - 1
         if not self.buffer.type.is_dynamic_dim(last):
             return Filler(chunks.fill, True)
-        rest = b.value(b.mod(b.dim_size(self.buffer, last), shape.chunk))
+        rest = b.value(b.mod(b.dim_size(self.buffer, last), width))
         aligned = arith.cmpi(arith.CmpIPredicate.eq, rest, b.value(0))
         elements = _Elements(self, shape, axes, threads)
 
         def fill(tiles: Sequence[SharedTile], k: Axis) -> None:
-            b.if_else(aligned, lambda: chunks.fill(tiles, k), lambda: _at_once(elements.fill(tiles, k)))
+            b.if_else(aligned, lambda: chunks.fill(tiles, k), lambda: elements.fill_at_once(tiles, k))
 
         return Filler(fill, True)
 
-    def _has_chunks(self, shape: TileShape, fast: Axis) -> bool:
-        """Chunks of a tile's row are neighbours in memory, unless run time finds rows that are not aligned."""
-        if self.roles[-1] != shape.roles[1] or shape.extents[1] % shape.chunk:
-            return False
+    def _copied(self, shape: TileShape, fast: Axis) -> int:
+        """Neighbours in a tile's row that are neighbours in memory, too, and are copied at once.
+
+        Where only run time knows how long rows are, they are taken to be long enough.
+        """
+        if self.roles[-1] != shape.roles[1]:
+            return 1
         last = len(self.roles) - 1
         ends = 0 if self.buffer.type.is_dynamic_dim(last) else self.buffer.type.get_dim_size(last)
-        return ends % shape.chunk == 0 and (fast.run is None or fast.run % shape.chunk == 0)
+        for nbytes in (CHUNK_BYTES, 8, 4):
+            width = nbytes // shape.width
+            if width and not any(x % width for x in (shape.extents[1], ends, fast.run or 0)):
+                return width
+        return 1
 
     def address(self, where: Where) -> tuple[list[ir.Value], ir.Value | None]:
         """(indices, whether the element exists); indices are 0, which is in every tensor read, where it does not."""
         exists = all_of(*(where[role][1] for role in self.roles))
         return [b.value(pick(exists, where[role][0], 0)) for role in self.roles], exists
-
-
-def _at_once(finish: Finish | None) -> None:
-    if finish is not None:
-        finish()
 
 
 class _Places:
@@ -173,18 +186,23 @@ class _Places:
     def __init__(
         self, source: DenseSource, shape: TileShape, axes: Mapping[str, Axis], threads: Threads, width: int, run: int
     ):
-        self.source, self.shape, self.width, self.run = source, shape, width, run
-        rows, columns = shape.extents[0], shape.extents[1] // width
-        # Neighbouring threads read neighbours in memory, which are rows of the tile when it is a transpose.
-        across = source.roles[-1] != shape.roles[0]
-        self.places: list[tuple[Index, Index, ir.Value | None]] = []
-        for i, taken in threads.unrolled(rows * columns):
-            row, column = (b.div(i, columns), b.mod(i, columns)) if across else (b.mod(i, rows), b.div(i, rows))
-            self.places.append((row, b.mul(column, width), taken))
+        self.source, self.shape, self.axes, self.threads = source, shape, axes, threads
+        self.width, self.run = width, run
+        self.total = shape.extents[0] * (shape.extents[1] // width)
         self.fixed: Where = {role: axes[role].at(0) for role in source.roles if role not in shape.roles}
-        self.held = [
-            {r: self._along(axes[r], r, row, column) for r in shape.roles if r != "k"} for row, column, _ in self.places
-        ]
+        self.places = [(*self.place(i), taken) for i, taken in threads.unrolled(self.total)]
+        self.held = [self._held(row, column) for row, column, _ in self.places]
+
+    def place(self, i: Index) -> tuple[Index, Index]:
+        """(row, column) of run number ``i`` of the tile."""
+        rows, columns = self.shape.extents[0], self.shape.extents[1] // self.width
+        # Neighbouring threads read neighbours in memory, which are rows of the tile when it is a transpose.
+        across = self.source.roles[-1] != self.shape.roles[0]
+        row, column = (b.div(i, columns), b.mod(i, columns)) if across else (b.mod(i, rows), b.div(i, rows))
+        return row, b.mul(column, self.width)
+
+    def _held(self, row: Index, column: Index) -> dict[str, list[tuple[Index, ir.Value | None]]]:
+        return {r: self._along(self.axes[r], r, row, column) for r in self.shape.roles if r != "k"}
 
     def _along(self, axis: Axis, role: str, row: Index, column: Index) -> list[tuple[Index, ir.Value | None]]:
         """Elements along one role: of the row, or of the places of a run that are looked up one by one."""
@@ -192,21 +210,24 @@ class _Places:
             return [axis.at(row)] * self.run
         return [axis.at(b.add(column, e)) for e in range(self.run)]
 
+    def wheres(self, row: Index, column: Index, held: Mapping, k: Axis) -> list[Where]:
+        """Element per role, for each place of a run."""
+        along = {**held, "k": self._along(k, "k", row, column)} if "k" in self.shape.roles else held
+        return [{**self.fixed, **{r: places[e] for r, places in along.items()}} for e in range(self.run)]
+
     def visit(self, k: Axis) -> list[tuple[Index, Index, ir.Value | None, list[Where]]]:
         """(row, column, whether it is a place, element per role and place) for each run of this thread."""
-        out = []
-        for (row, column, taken), held in zip(self.places, self.held):
-            along = {**held, "k": self._along(k, "k", row, column)} if "k" in self.shape.roles else held
-            wheres = [{**self.fixed, **{r: places[e] for r, places in along.items()}} for e in range(self.run)]
-            out.append((row, column, taken, wheres))
-        return out
+        return [
+            (row, column, taken, self.wheres(row, column, held, k))
+            for (row, column, taken), held in zip(self.places, self.held)
+        ]
 
 
 class _Chunks(_Places):
-    """Asynchronous copies of 16 bytes; as rows of memory are whole chunks, a chunk exists or does not."""
+    """Asynchronous copies of ``width`` neighbours; as rows of memory are whole chunks, a chunk exists or does not."""
 
-    def __init__(self, source: DenseSource, shape: TileShape, axes: Mapping[str, Axis], threads: Threads):
-        super().__init__(source, shape, axes, threads, shape.chunk, 1)
+    def __init__(self, source: DenseSource, shape: TileShape, axes: Mapping[str, Axis], threads: Threads, width: int):
+        super().__init__(source, shape, axes, threads, width, 1)
 
     def fill(self, tiles: Sequence[SharedTile], k: Axis) -> None:
         for row, column, taken, (where,) in self.visit(k):
@@ -225,20 +246,34 @@ class _Elements(_Places):
         super().__init__(source, shape, axes, threads, width, width)
 
     def fill(self, tiles: Sequence[SharedTile], k: Axis) -> Finish | None:
-        (tile,) = tiles
-        visited = self.visit(k)
         if self.shape.width == 4:
-            for row, column, taken, wheres in visited:
-                b.only_if(taken, lambda r=row, c=column, w=wheres: self._copy(tile, r, c, w))
+            for row, column, taken, wheres in self.visit(k):
+                b.only_if(taken, lambda r=row, c=column, w=wheres: self._copy(tiles[0], r, c, w))
             return None
-        loaded = [(row, column, taken, [self._load(w) for w in wheres]) for row, column, taken, wheres in visited]
+        loaded = [(row, column, taken, self._run(wheres)) for row, column, taken, wheres in self.visit(k)]
 
         def finish() -> None:
-            for row, column, taken, values in loaded:
-                run = vector.from_elements(ir.VectorType.get([len(values)], self.shape.element), values)
-                b.only_if(taken, lambda v=run, r=row, c=column: tile.store_vector(v, r, c))
+            for row, column, taken, run in loaded:
+                b.only_if(taken, lambda v=run, r=row, c=column: tiles[0].store_vector(v, r, c))
 
         return finish
+
+    def fill_at_once(self, tiles: Sequence[SharedTile], k: Axis) -> None:
+        """Fill in a loop that keeps nothing in registers: for memory that asks for it now and then."""
+
+        def one(i: Index) -> None:
+            row, column = self.place(i)
+            wheres = self.wheres(row, column, self._held(row, column), k)
+            if self.shape.width == 4:
+                self._copy(tiles[0], row, column, wheres)
+            else:
+                tiles[0].store_vector(self._run(wheres), row, column)
+
+        self.threads.share(self.total, one)
+
+    def _run(self, wheres: list[Where]) -> ir.Value:
+        values = [self._load(w) for w in wheres]
+        return vector.from_elements(ir.VectorType.get([len(values)], self.shape.element), values)
 
     def _copy(self, tile: SharedTile, row: Index, column: Index, wheres: list[Where]) -> None:
         for e, where in enumerate(wheres):

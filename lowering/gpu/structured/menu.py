@@ -10,19 +10,24 @@ from .choose import Feed
 _ROWS, _COLUMNS, _DEPTH_BYTES = (128, 64, 32, 16), (256, 128, 64, 32, 16, 8), 128
 #: Threads of an FMA body are a square of 16 x 16.
 _FMA_WARPS = (2, 4)
-#: Sums of a thread, at most, and elements along k of one sparse instruction pair.
-_MOST_SUMS, _SPARSE_DEPTH = 128, 64
+#: Sums of a thread, at most: as on dense operands, and half of that where much is under way besides (bytes that are
+#: transposed through registers, gathers of 8 bytes at a time): with more, ptxas spills.
+_MOST_SUMS, _FEWER_SUMS = 128, 64
+#: Elements along k of the pair of sparse instructions that share a word of coordinates.
+_SPARSE_DEPTH = 64
 
 
 def feed_menu(feed: Feed, kind: str, width: int) -> list[TileChoice]:
     """Tiles for ``feed``; ``kind`` of bodies, ``width`` bytes of an element. None holds rows of two streams."""
     rows = [r for r in _ROWS if not feed.skips or feed.split.rows % r == 0]  # type: ignore[union-attr]
     depth = _depth(feed, width) * width
+    busy = width == 1 or (feed.role == "n" and feed.skips)
+    most, columns = (_FEWER_SUMS, _COLUMNS[1:]) if busy else (_MOST_SUMS, _COLUMNS)
     out = []
     for row in rows:
-        for column in _COLUMNS if feed.role == "m" else _COLUMNS[:-1]:
+        for column in columns if feed.role == "m" else columns[:-1]:
             m, n = (row, column) if feed.role == "m" else (column, row)
-            out += [TileChoice(m, n, depth, warps, 3) for warps in _splits(feed, kind, m, n)]
+            out += [TileChoice(m, n, depth, warps, 3) for warps in _splits(feed, kind, m, n, most)]
     return out
 
 
@@ -36,13 +41,11 @@ def _depth(feed: Feed, width: int) -> int:
     return depth
 
 
-def _splits(feed: Feed, kind: str, m: int, n: int) -> Sequence[tuple[int, int]]:
+def _splits(feed: Feed, kind: str, m: int, n: int, most: int) -> Sequence[tuple[int, int]]:
     """Ways to divide a tile among 4 or 8 warps, with sums that fit in registers."""
     if kind == "fma":
-        return [_FMA_WARPS] if m % 16 == 0 and n % 16 == 0 and m * n // 256 <= _MOST_SUMS else []
+        return [_FMA_WARPS] if m % 16 == 0 and n % 16 == 0 and m * n // 256 <= most else []
     sixteen = "n" if feed.kind == "packed" and feed.role == "n" else "m"
     tall, wide = (16, 8) if sixteen == "m" else (8, 16)
     splits = [(d, a) for d in (1, 2, 4, 8) for a in (1, 2, 4, 8) if d * a in (4, 8)]
-    return [
-        (d, a) for d, a in splits if m % (tall * d) == 0 and n % (wide * a) == 0 and m * n // (32 * d * a) <= _MOST_SUMS
-    ]
+    return [(d, a) for d, a in splits if m % (tall * d) == 0 and n % (wide * a) == 0 and m * n // (32 * d * a) <= most]
