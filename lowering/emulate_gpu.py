@@ -38,7 +38,7 @@ class EmulateGpuPass(Pass):
           %t = call @pith_emulator_index(%c0) : (index) -> index
           %n = memref.dim %a, %c0 : memref<?xf32>
           %fits = arith.cmpi ult, %t, %n : index
-          scf.if (not %fits) { call @pith_emulator_bounds(%site, %c0, %t, %c1, %n) }
+          scf.if (not %fits) { call @pith_emulator_outside(%site, %c0, %t, %c1, %n) }
           %x = memref.load %a[%t] : memref<?xf32>
           ...
           call @pith_emulator_write(%site, %address, %c4) : (index, index, index) -> ()

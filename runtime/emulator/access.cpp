@@ -54,16 +54,20 @@ namespace {
 Block &block() { return Block::current(); }
 } // namespace
 
-/// Index `at`, and `count` elements from it, along dimension `dimension` of a memref.
-PITH_EXPORT void pith_emulator_bounds(Int site, Int dimension, Int at, Int count, Int extent) {
-  if (at >= 0 && count >= 0 && at <= extent - count)
-    return;
+/// Reports index `at`, and `count` elements from it, along dimension `dimension` of a memref.
+PITH_EXPORT [[noreturn]] void pith_emulator_outside(Int site, Int dimension, Int at, Int count, Int extent) {
   auto number = [](Int value) { return static_cast<long long>(value); };
   if (count == 1)
     block().fail(FaultKind::kOutOfBounds, site, "index %lld is outside of dimension %lld of extent %lld", number(at),
                  number(dimension), number(extent));
   block().fail(FaultKind::kOutOfBounds, site, "indices %lld to %lld are outside of dimension %lld of extent %lld",
                number(at), number(at + count - 1), number(dimension), number(extent));
+}
+
+/// Checks them.
+PITH_EXPORT void pith_emulator_bounds(Int site, Int dimension, Int at, Int count, Int extent) {
+  if (at < 0 || count < 0 || at > extent - count)
+    pith_emulator_outside(site, dimension, at, count, extent);
 }
 
 /// The same on the first `lanes` lanes of a warp only: the others' addresses are ignored.

@@ -26,10 +26,16 @@ def check_bounds(e: Emulation, op: ir.Operation, buffer: ir.Value, indices: Sequ
     outside = arith.xori(inside, arith.constant(ir.IntegerType.get_signless(1), 1))
 
     def report() -> None:
-        for d, i, count, extent, _ in guarded:
-            e.call("bounds", [e.site(op), d, i, count, extent])
+        *most, (*found, _) = guarded
+        for *facts, fits in reversed(most):
+            found = [_either(fits, there, here) for there, here in zip(found, facts)]
+        e.call("outside", [e.site(op), *found])
 
     b.if_else(outside, report)
+
+
+def _either(condition: ir.Value, a: Index, otherwise: Index) -> Index:
+    return a if a is otherwise or a == otherwise else arith.select(condition, b.value(a), b.value(otherwise))
 
 
 def touch(e: Emulation, op: ir.Operation, kind: str, buffer: ir.Value, indices: Sequence[Index], counts: Sequence[int]):

@@ -12,6 +12,9 @@ from ...builder import Index
 #: Prefix of the functions of ``runtime/emulator``.
 PREFIX = "pith_emulator_"
 
+#: Those that only report. LLVM is told: what follows a guard need not survive the call, which halves the code.
+_NO_RETURN = ("outside",)
+
 
 @dataclasses.dataclass
 class Emulation:
@@ -81,7 +84,9 @@ class Emulation:
     def _declare(self, name: str, type_: ir.FunctionType) -> func.FuncOp:
         if name not in self._declared:
             with ir.InsertionPoint.at_block_begin(self.module.body), ir.Location.unknown():
-                self._declared[name] = func.FuncOp(PREFIX + name, type_, visibility="private")
+                function = self._declared[name] = func.FuncOp(PREFIX + name, type_, visibility="private")
+            if name in _NO_RETURN:
+                function.attributes["llvm.noreturn"] = function.attributes["llvm.cold"] = ir.UnitAttr.get()
         return self._declared[name]
 
 

@@ -18,7 +18,7 @@ gpu.module @kernels [#nvvm.target<chip = "sm_90">] {
   // CHECK: %[[N:.*]] = memref.dim %[[A]]
   // CHECK: %[[OUTSIDE:.*]] = arith.cmpi uge, %[[T]], %[[N]]
   // CHECK: scf.if %[[OUTSIDE]]
-  // CHECK: call @pith_emulator_bounds({{.*}}, %[[T]], {{.*}}, %[[N]])
+  // CHECK: call @pith_emulator_outside({{.*}}, %[[T]], {{.*}}, %[[N]])
   // CHECK: %[[X:.*]] = memref.load %[[A]][%[[T]]]
   // CHECK: memref.extract_aligned_pointer_as_index %[[S]]
   // CHECK: call @pith_emulator_write(
@@ -30,7 +30,7 @@ gpu.module @kernels [#nvvm.target<chip = "sm_90">] {
   // CHECK: call @pith_emulator_global_write(
   // CHECK: return
   // FAST-LABEL: func.func @reverse(
-  // FAST-NOT: pith_emulator_bounds
+  // FAST-NOT: pith_emulator_outside
   // FAST-NOT: pith_emulator_write
   // FAST: call @pith_emulator_barrier(
   // LLVM-LABEL: llvm.func @reverse(
