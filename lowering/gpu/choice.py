@@ -70,14 +70,15 @@ def _evaluated(host: Host, op: ir.OpView, condition: ir.Value) -> ir.Value:
 
 def _collect(host: Host, op: ir.OpView, value: ir.Value, leaves: list[tuple[ir.Value, ir.Value]]) -> None:
     """What the kernel is given for every value that arithmetic on counts starts from: a list, or a size."""
-    if any(leaf == value for leaf, _ in leaves):
+    made = None if isinstance(value.owner, ir.Block) else value.owner.name
+    if made == "arith.constant" or any(leaf == value for leaf, _ in leaves):
         return
     pattern = _counted(value)
     if pattern is not None:
         leaves.append((value, host.buffers_of(op, pattern)[0]))
     elif isinstance(value.type, ir.IndexType) and not _counts(value):
         leaves.append((value, b.value(host.size(op, value))))
-    elif not isinstance(value.owner, ir.Block) and value.owner.name.startswith("arith."):
+    elif made is not None and made.startswith("arith."):
         for operand in value.owner.operands:
             _collect(host, op, operand, leaves)
     else:
