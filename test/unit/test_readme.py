@@ -19,7 +19,7 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
-PAGES = ["README.md", "CONTRIBUTING.md", "docs/guide.md", "docs/architecture.md"]
+PAGES = ["README.md", "CONTRIBUTING.md", "docs/guide.md", "docs/gpu.md", "docs/architecture.md"]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r"// (\w+\.mlir)\n")
 KINDS = {"python", "pycon", "mlir", "console", "sh", "text"}
