@@ -65,7 +65,8 @@ def _make_lists(host: Host, op: AttentionOp, o: Operands, problem: Problem, plan
     for buffer in (o.intervals, o.global_tokens, o.reach):
         rows = rows if buffer is None else b.maximum(rows, b.dim_size(buffer, 0))
     tiles = query_tiles(o, problem, plan, of_tokens=False)
-    made = host.allocate(ir.MemRefType.get([dynamic] * 3, i32), [rows, tiles, Layout.of(o, problem).size])
+    sizes = [rows, tiles, Layout.of(o, problem).size]
+    made = host.allocate(ir.MemRefType.get([s if isinstance(s, int) else dynamic for s in sizes], i32), sizes)
     given = dataclasses.replace(o, lists=made)
     shared = sum(s.nbytes for s in lists.shapes())
     arguments = given.flat()

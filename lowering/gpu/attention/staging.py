@@ -7,7 +7,7 @@ from pith._mlir import arith, gpu, ir, nvgpu
 
 from ... import builder as b
 from ...builder import Index
-from ..staging import Threads, async_copy
+from ..staging import Threads, async_copy, commit_copies
 from ..tiles import SharedTile
 from .body import Tiles
 from .keys import Stream
@@ -68,7 +68,7 @@ class Pipeline:
             self.records.of_stage(stage).store(self.stream.at(tile, u).record, 0, u)
 
         b.only_if(b.less(tile, self.stream.tiles), copy)
-        return nvgpu.device_async_create_group([])
+        return commit_copies()
 
 
 def copy_rows(
