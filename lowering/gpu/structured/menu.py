@@ -35,7 +35,7 @@ def _depth(feed: Feed, width: int) -> int:
     """Elements of a tile along k."""
     depth = _DEPTH_BYTES // width
     if feed.kind == "packed":
-        return math.lcm(depth, _SPARSE_DEPTH)
+        return _SPARSE_DEPTH
     if feed.kind == "scattered":
         return math.lcm(feed.split.width, 32)  # type: ignore[union-attr]
     return depth
