@@ -88,6 +88,7 @@ void Block::enter() {
   block.running_.launch.entry(block.running_.launch.arguments);
   block.thread().state = Thread::kDone;
   ++block.done_;
+  block.running_.progress.fetch_add(1, std::memory_order_relaxed);
   block.yield();
   __builtin_unreachable();
 }

@@ -48,7 +48,7 @@ struct Running {
   const Launch &launch;
   Fault *fault;
   std::atomic<std::int64_t> nextBlock{0};
-  std::atomic<std::int64_t> progress{0}; // barriers passed and blocks finished
+  std::atomic<std::int64_t> progress{0}; // barriers passed, threads and blocks finished
   std::atomic<bool> failed{false};
   std::mutex reporting;
 

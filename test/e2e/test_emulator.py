@@ -248,3 +248,73 @@ def test_levels_and_repr():
     k = pith.compile(source, target="emulate:sm_90")
     assert "gpu.func @kernel" in k.ir("gpu") and "emulate:sm_90" in repr(k)
     assert k.program.launches[0].kernel == "kernel"
+
+
+WHOLE = f"""module attributes {{gpu.container_module}} {{
+gpu.module @kernels [#nvvm.target<chip = "sm_90">] {{
+  memref.global "private" @tile : memref<4x8xi32, {SHARED}>
+  memref.global "private" constant @table : memref<4xi32> = dense<[10, 20, 30, 40]>
+  func.func @twice(%x: i32) -> i32 {{
+    %y = arith.addi %x, %x : i32
+    return %y : i32
+  }}
+  gpu.func @kernel(%a: memref<?x?xi32>) workgroup(%s: memref<8xi32, {SHARED}>)
+      private(%p: memref<1xi32, #gpu.address_space<private>>) kernel {{
+    %c0 = arith.constant 0 : index
+    %x = gpu.thread_id x
+    %y = gpu.thread_id y
+    %b = gpu.block_id y
+    %tile = memref.get_global @tile : memref<4x8xi32, {SHARED}>
+    %table = memref.get_global @table : memref<4xi32>
+    %t = memref.load %table[%y] : memref<4xi32>
+    memref.store %t, %p[%c0] : memref<1xi32, #gpu.address_space<private>>
+    %d = func.call @twice(%t) : (i32) -> i32
+    memref.store %d, %tile[%y, %x] : memref<4x8xi32, {SHARED}>
+    %first = arith.cmpi eq, %y, %c0 : index
+    scf.if %first {{
+      %i = arith.index_cast %x : index to i32
+      memref.store %i, %s[%x] : memref<8xi32, {SHARED}>
+    }}
+    gpu.barrier
+    %c3 = arith.constant 3 : index
+    %other = arith.subi %c3, %y : index
+    %v = memref.load %tile[%other, %x] : memref<4x8xi32, {SHARED}>
+    %w = memref.load %s[%x] : memref<8xi32, {SHARED}>
+    %mine = memref.load %p[%c0] : memref<1xi32, #gpu.address_space<private>>
+    %sum = arith.addi %v, %w : i32
+    %all = arith.addi %sum, %mine : i32
+    %c4 = arith.constant 4 : index
+    %row0 = arith.muli %b, %c4 : index
+    %row = arith.addi %row0, %y : index
+    memref.store %all, %a[%row, %x] : memref<?x?xi32>
+    gpu.return
+  }}
+}}
+func.func @run(%a: memref<?x?xi32> {{bufferization.writable = true}}) {{
+  %c1 = arith.constant 1 : index
+  %c3 = arith.constant 3 : index
+  %c4 = arith.constant 4 : index
+  %c8 = arith.constant 8 : index
+  gpu.launch_func @kernels::@kernel blocks in (%c1, %c3, %c1) threads in (%c8, %c4, %c1) args(%a : memref<?x?xi32>)
+  return
+}}
+}}
+"""
+
+
+def test_functions_globals_private_memory_and_two_dimensions():
+    a = np.zeros((12, 8), np.int32)
+    pith.compile(WHOLE, target="emulate:sm_90")(a)
+    table = np.array([10, 20, 30, 40])
+    block = 2 * table[::-1, None] + np.arange(8) + table[:, None]
+    np.testing.assert_array_equal(a, np.tile(block, (3, 1)))
+
+
+def test_barriers_of_a_part_of_the_block_are_refused():
+    body = """
+    %i = arith.constant 1 : i32
+    %n = arith.constant 64 : i32
+    nvvm.barrier id = %i number_of_threads = %n
+"""
+    with pytest.raises(pith.PassError, match=r"'nvvm\.barrier' op has no emulation but for the whole block"):
+        run(body, {"a": F32}, [np.zeros(1, np.float32)])
