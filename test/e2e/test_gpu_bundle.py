@@ -328,6 +328,30 @@ def test_compile_and_run_for_a_gpu(capsys):
 
 
 @pytest.mark.usefixtures("work")
+def test_explain_for_a_gpu(capsys):
+    assert main(["explain", "f.mlir", "--target", "sm_80"]) == 0
+    out = capsys.readouterr().out
+    assert "(0.values, 1.values, result0)" in out and "bytes of shared memory" in out
+
+
+def test_emulated_kernels_are_not_saved(tmp_path):
+    emulated = pith.compile(SOURCE, target="emulate:sm_90")
+    with pytest.raises(pith.UnsupportedError, match="kernels for emulate:sm_90 cannot be saved"):
+        emulated.save(tmp_path / "k.pith")
+    assert ".target sm_90" in emulated.ir("ptx")
+
+
+def test_ptx_comes_from_the_cache():
+    from pith.runtime.cache import kernel_cache
+
+    first = pith.compile(SOURCE, target="sm_89")
+    before = kernel_cache().stats.compiled
+    again = pith.compile(SOURCE, target="sm_89")
+    assert kernel_cache().stats.compiled == before
+    assert (again.ptx, again.program, again.params) == (first.ptx, first.program, first.params)
+
+
+@pytest.mark.usefixtures("work")
 def test_compile_writes_gpu_code():
     assert main(["compile", "f.mlir", "--target", "sm_90", "-o", "f.ptx"]) == 0
     assert ".target sm_90" in pathlib.Path("f.ptx").read_text()

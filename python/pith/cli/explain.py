@@ -1,4 +1,8 @@
-"""Say what each op on sparse data of an MLIR file becomes on the CPU, and why."""
+"""Say what each op of an MLIR file becomes, and why.
+
+On the CPU that is about ops on sparse data; for a GPU, about every kernel: what it reads, its grid, shared memory and
+tile, and with ptxas its registers.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``pith explain``."""
     parser.add_argument("file", metavar="FILE.mlir", help="the program, at the pith level")
     parser.add_argument("--path", choices=PATHS, default="auto", help="the path to explain (default: auto)")
+    parser.add_argument("--target", default="cpu", help="cpu, or a GPU architecture such as sm_90 (default: cpu)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the plan."""
-    from ..compiler.explain import explain_source
+    source = pathlib.Path(args.file).read_text()
+    if args.target == "cpu":
+        from ..compiler.explain import explain_source
 
-    sys.stdout.write(explain_source(pathlib.Path(args.file).read_text(), args.path, file=args.file) + "\n")
+        sys.stdout.write(explain_source(source, args.path, file=args.file) + "\n")
+        return 0
+    from ..compiler.compile import compile
+
+    sys.stdout.write(compile(source, target=args.target, path=args.path).explain() + "\n")
     return 0

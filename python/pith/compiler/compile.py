@@ -87,7 +87,7 @@ def _source(program: Any) -> str | None:
 def _compile_mlir(source: str, entry: str | None, target: str, path: str) -> Any:
     parsed = parse_target(target)
     if not isinstance(parsed, CpuTarget):
-        from .gpu import compile_gpu
+        from .gpu_build import compile_gpu
 
         return compile_gpu(source, target)
     if entry is None:

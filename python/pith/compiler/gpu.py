@@ -170,8 +170,10 @@ class GpuKernel:
             from ..tools.sass import disassemble
 
             self._levels["sass"] = disassemble(self.cubin or self._assembled().cubin)
-        if level not in self._levels:  # it came from a file, or was made for the emulator
-            self._levels.update(compile_gpu(self.source, self.program.target)._levels)
+        if level not in self._levels:  # it came from the cache or a file, or was made for the emulator
+            from .gpu_build import levels_of
+
+            self._levels = {**levels_of(self.source, self.program.target), **self._levels}
         return self._levels[level]
 
     def dump(self, directory: str | os.PathLike[str], levels: Sequence[str] = LEVELS[:-1]) -> pathlib.Path:
@@ -222,26 +224,3 @@ class GpuKernel:
         from ..tools.ptxas import assemble
 
         return assemble(self.ptx, self.program.target)
-
-
-def compile_gpu(source: str, target: str) -> GpuKernel:
-    """Compile pith-level IR for a GPU architecture.
-
-    Errors: :class:`pith.UnsupportedError` for an unknown target or ops without a GPU lowering.
-    """
-    from pith.lowering.gpu import compile_ptx
-    from pith.lowering.targets import GpuTarget, parse_target
-
-    from .build import entry_name, function_of, parameters_of, parse
-
-    parsed = parse_target(target)
-    module = parse(source)
-    with module.context:
-        params = parameters_of(function_of(module, entry_name(source)))
-    if isinstance(parsed, GpuTarget) and parsed.emulated:
-        from .emulated import compile_emulated
-
-        lowered, run = compile_emulated(module, parsed)
-        return GpuKernel(source, target, lowered.program, params, "", levels=lowered.levels, run=run)
-    made = compile_ptx(module, parsed)
-    return GpuKernel(source, target, made.program, params, made.ptx, levels=made.levels)
