@@ -10,16 +10,21 @@ import tarfile
 
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT))  # appended: the root's folders must not shadow installed packages
 
 from gpu_machine import MISSING, equip  # noqa: E402
+from pith.passes.analysis.tile_tables import Times, read_tables  # noqa: E402
+from pith.passes.analysis.workload import Workload  # noqa: E402
 
-from bench.gpu import check  # noqa: E402
+from bench.gpu import check, tiles  # noqa: E402
+from bench.gpu.kernels import Emulated, NotBuiltError  # noqa: E402
+from bench.gpu.measure import Settings  # noqa: E402
 from bench.gpu.pack import ROOT as FOLDER  # noqa: E402
 from bench.gpu.pack import pack  # noqa: E402
+from bench.gpu.timing import HostClock  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +119,31 @@ def test_cases_run_under_emulation(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("PITH_CACHE_DIR", str(tmp_path))
     assert check.main(["--only", "call", "--only", "detect-1x64"]) == 0
     assert capsys.readouterr().out.count("ok ") == 2
+
+
+class _Incomplete(Emulated):
+    """A package that lacks the kernel of one micro-tile."""
+
+    def kernel(self, case):
+        if case.build.get("block") == (3, 3):
+            raise NotBuiltError("no such kernel")
+        return super().kernel(case)
+
+
+def test_a_tile_database_is_measured_written_and_used(tmp_path, monkeypatch):
+    """Products over micro-tiles, checked and raced; the file is what the passes read."""
+    monkeypatch.setenv("PITH_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(tiles, "TILES", ((32, 1), (1, 0), (3, 3)))
+    monkeypatch.setattr(tiles, "SPARSITIES", (0.0, 0.5, 0.9))
+    monkeypatch.setattr(tiles, "_ROUNDS", 1)
+    settings = Settings(torch.device("cpu"), HostClock())
+    row = {"job": "tiles 40x56x24", **tiles.measure_tiles("40x56x24", _Incomplete("sm_90"), settings)}
+    assert row["status"] == "ok" and set(row["measured"]["rows"]) == {"32x1", "1x0"}, row
+    assert "no such kernel" in row["refused"]["3x3"]
+    path = tiles.write_database(tmp_path, [row], {"device": "A GPU, none", "target": "sm_90", "driver": "580"})
+    (table,) = read_tables(path.read_text(), path.name, "own")
+    assert path.name == "a-gpu--none.tiles.json" and table.is_gpu and table.facts["driver"] == "580"
+    work = Workload((40, 24, 56), ((0, 2), (2, 1), (0, 1)), (2, 2, 2), 0, 0.9, (32, 1))
+    assert Times(None, (table,)).table(work, "sm_90") is table.measured[0].table
+    for times in table.measured[0].table.rows.values():
+        assert list(times) == sorted(times, reverse=True)
