@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 import types
@@ -86,6 +87,34 @@ def test_torch_gets_torch_and_its_own_stream(torch_cuda: list, driver: StandIn):
     assert {launch.stream for launch in driver.launched} == {77}
 
 
+def test_torch_allocates_for_an_explicit_stream(torch_cuda: list, driver: StandIn, monkeypatch):
+    """Results come from the allocator's memory for that stream: it may be used there again only."""
+    entered: list[Any] = []
+
+    @contextlib.contextmanager
+    def current(stream: Any):
+        entered.append((stream, len(torch_cuda)))
+        yield
+        entered.append(len(torch_cuda))
+
+    monkeypatch.setattr(torch.cuda, "stream", current)
+    monkeypatch.setattr(torch.cuda, "ExternalStream", lambda handle, device: (handle, device))
+    a, b = map(torch_on_gpu, arrays((70, 30), (30, 5)))
+    product()([a, b], types.SimpleNamespace(cuda_stream=99))
+    assert entered == [((99, 0), 0), 1]
+    assert {launch.stream for launch in driver.launched} == {99}
+
+
+def test_torch_out_of_memory_is_pith_s_too(torch_cuda: list, driver: StandIn, monkeypatch):
+    a, b = map(torch_on_gpu, arrays((70, 30), (30, 5)))
+
+    def empty(*_: Any, **__: Any) -> torch.Tensor:
+        raise torch.OutOfMemoryError("tried to allocate 3 GiB")
+
+    monkeypatch.setattr(torch, "empty", empty)
+    refused(pith.GpuMemoryError, r"no memory for a result of shape \(70, 5\): tried to allocate", a, b)
+
+
 def test_tensors_that_need_gradients_are_refused(torch_cuda: list, monkeypatch):
     monkeypatch.undo()  # torch.empty as it is
     made = arrays((70, 30), (30, 5))
@@ -107,8 +136,6 @@ def test_cupy_gets_cupy_and_its_own_stream(driver: StandIn, monkeypatch):
             self.data = types.SimpleNamespace(ptr=array.memory.address)
             self.device = types.SimpleNamespace(id=array.device.ordinal)
             self.flags = types.SimpleNamespace(c_contiguous=True)
-
-    import contextlib
 
     Array.__module__ = "cupy"
     cupy: Any = types.ModuleType("cupy")
@@ -147,6 +174,32 @@ def test_a_stream_waits_for_those_its_arguments_come_from(driver: StandIn):
     assert "cuStreamWaitEvent" not in driver.calls
     product()([Interface(a, stream=9), Interface(b, stream=9)], 5)
     assert driver.calls.count("cuStreamWaitEvent") == 1 and driver.calls.count("cuEventDestroy") == 1
+
+
+def test_copies_are_complete_and_results_are_waited_for(driver: StandIn):
+    a, b = arrays((70, 30), (30, 5))
+    run = product()
+    driver.calls.clear()
+    first = run([a, b], 8)
+    assert "cuStreamWaitEvent" not in driver.calls and first.stream == 8
+    assert (a.__cuda_array_interface__["stream"], first.__cuda_array_interface__["stream"]) == (None, 8)
+    run([cuda.to_device(np.ones((3, 70), np.float32)), first], 8)
+    assert "cuStreamWaitEvent" not in driver.calls
+    run([cuda.to_device(np.ones((3, 70), np.float32)), first])
+    assert driver.calls.count("cuStreamWaitEvent") == 1
+    driver.calls.clear()
+    first.numpy()
+    assert driver.calls.count("cuStreamSynchronize") == 1
+    a.numpy()
+    assert driver.calls.count("cuStreamSynchronize") == 1
+
+
+def test_a_written_argument_is_the_streams_work(driver: StandIn):
+    fill = Launch("fill", (ONE, ONE, ONE), (32, 1, 1), 0, (0,))
+    program = Program("fill", "sm_90", (matrix(0, written=True),), (), (fill,), ())
+    (a,) = arrays((4, 4))
+    cuda.DeviceProgram(program, dense("out"), [ptx_for(program)])([a], 6)
+    assert a.stream == 6
 
 
 def test_array_interface_and_its_limits(driver: StandIn):
@@ -378,7 +431,7 @@ def test_a_graph_replays_what_was_recorded(driver: StandIn):
     assert not driver.launched
     out = graph.replay()
     assert out is graph.results and out.shape == (70, 5)
-    graph.replay(stream=12)
+    assert out.stream == 0 and graph.replay(stream=12).stream == 12
     assert [launch.kernel for launch in driver.launched] == ["narrow", "product"] * 2
     assert [launch.stream for launch in driver.launched] == [0, 0, 12, 12]
     first, second = driver.launched[1], driver.launched[3]

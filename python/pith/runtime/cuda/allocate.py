@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from ...errors import GpuMemoryError
 from . import streams
 from .elements import numpy_name, size_of
 from .hardware import Device
@@ -28,7 +29,7 @@ def maker(framework: str, device: Device, shape: tuple[int, ...], element: str) 
 
     def own(stream: int) -> Made:
         address = allocate(device, nbytes, stream) if nbytes else 0
-        return address, DeviceArray(shape, element, Allocation(device, address, nbytes, stream))
+        return address, DeviceArray(shape, element, Allocation(device, address, nbytes, stream), stream)
 
     return own
 
@@ -37,10 +38,16 @@ def _torch_maker(device: Device, shape: tuple[int, ...], element: str) -> Callab
     torch = sys.modules["torch"]
     dtype = getattr(torch, numpy_name(element))
     where = torch.device("cuda", device.ordinal)
-    new = torch.empty
 
     def make(stream: int) -> Made:
-        tensor = new(shape, dtype=dtype, device=where)
+        try:
+            tensor = torch.empty(shape, dtype=dtype, device=where)
+        except torch.OutOfMemoryError as error:
+            raise GpuMemoryError(
+                f"PyTorch has no memory for a result of shape {shape}: {error}",
+                where=str(device),
+                hint="drop tensors; use smaller inputs",
+            ) from error
         return tensor.data_ptr(), tensor
 
     return make

@@ -39,7 +39,7 @@ def _describe_cupy(array: Any) -> Described:
 
 def _describe_own(array: DeviceArray) -> Described:
     memory = array.memory
-    return (memory.address,), (array.shape, array.element, memory.device.ordinal, memory.stream)
+    return (memory.address,), (array.shape, array.element, memory.device.ordinal, array.stream)
 
 
 def _describe_view(value: Any) -> Described:

@@ -10,7 +10,7 @@ from .allocate import current_stream
 from .driver import check, driver
 from .hardware import using
 from .launching import Plan
-from .memory import Allocation
+from .memory import Allocation, DeviceArray
 from .program import DeviceProgram
 
 
@@ -36,11 +36,13 @@ class Graph:
                 plan.make_results(words, made, stream)
                 plan.place_temporaries(words, self._temporaries.address)
                 self._record(words)
+                streams.synchronize(stream)  # replays on other streams find the memory allocated
             except BaseException:
                 made.clear()  # else the error's traceback would keep them
                 self._temporaries.free()
                 raise
         self.results = plan.returned(made, args)
+        self._outputs = [array for array in (*made, *plan.written(args)) if isinstance(array, DeviceArray)]
 
     def replay(self, stream: Any = None) -> Any:
         """Start the recorded kernels on ``stream``, by default the current one; returns :attr:`results`.
@@ -51,6 +53,8 @@ class Graph:
         handle = current_stream(plan.framework, plan.device.ordinal) if stream is None else streams.handle_of(stream)
         with using(plan.device):
             check(driver().cuGraphLaunch(self._executable, handle), "starting a recorded call")
+        for array in self._outputs:
+            array.stream = handle
         return self.results
 
     def _record(self, words: list[int]) -> None:

@@ -14,7 +14,7 @@ from .arguments import Bound
 from .driver import driver
 from .elements import word_of
 from .hardware import leave
-from .memory import allocate, free
+from .memory import DeviceArray, allocate, free
 from .plan import Layout, Temporaries
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class Plan:
         self._results = [(n in made, made.index(n) if n in made else owners[n]) for n in program.results]
         foreign = {b.seen.stream for b in given.values() if b.seen is not None and b.seen.stream is not None}
         self._producers = tuple(sorted(foreign))
+        self._written = tuple({owners[n] for n, b in free.items() if b.operand.written})
 
     def run(self, words: list[int], args: Sequence[Any], stream: int) -> Any:
         """Allocate results and temporaries, start every kernel on ``stream``, and return the results.
@@ -85,7 +86,14 @@ class Plan:
         finally:
             if previous is not None:
                 leave(previous)
+        for array in self.written(args):
+            if isinstance(array, DeviceArray):
+                array.stream = stream
         return self.returned(made, args)
+
+    def written(self, args: Sequence[Any]) -> list[Any]:
+        """The arguments that kernels write to."""
+        return [args[i] for i in self._written]
 
     def wait_for_producers(self, stream: int) -> None:
         """Let ``stream`` wait for the streams that the arguments come from."""

@@ -95,6 +95,7 @@ class DeviceArray:
         shape: its sizes.
         element: element type, as in IR: ``f16``, ``i32``, ...
         memory: what it lies in.
+        stream: the stream whose work makes its contents; None when they are complete.
 
     Example:
         >>> import pith, numpy as np
@@ -106,6 +107,7 @@ class DeviceArray:
     shape: tuple[int, ...]
     element: str
     memory: Allocation
+    stream: int | None = None
 
     @property
     def device(self) -> Device:
@@ -143,7 +145,7 @@ class DeviceArray:
             "typestr": typestr,
             "data": (self.memory.address, False),
             "strides": None,
-            "stream": self.memory.stream or 1,  # the interface's name of the legacy default stream
+            "stream": 1 if self.stream == streams.DEFAULT else self.stream,  # 1: its name of the legacy default stream
         }
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -153,10 +155,10 @@ class DeviceArray:
         """A DLPack capsule; ``stream`` (the consumer's, -1 for none) waits for work on the array's own stream."""
         from .dlpack import export
 
-        if stream != -1:
+        if stream != -1 and self.stream is not None:
             consumer = streams.DEFAULT if stream in (None, 1) else int(stream)
             with using(self.device):
-                streams.wait(consumer, self.memory.stream)
+                streams.wait(consumer, self.stream)
         return export(self)
 
     def numpy(self) -> np.ndarray:
@@ -168,7 +170,8 @@ class DeviceArray:
         if out.nbytes:
             d = driver()
             with using(self.device):
-                streams.synchronize(self.memory.stream)
+                if self.stream is not None:
+                    streams.synchronize(self.stream)
                 check(d.cuMemcpyDtoH(out.ctypes.data, self.memory.address, out.nbytes), f"copying {self!r} to the host")
         return out
 

@@ -84,7 +84,7 @@ def _own(array: DeviceArray) -> View:
         array.shape,
         numpy_name(array.element),
         array.device.ordinal if memory.address else None,
-        stream=memory.stream,
+        stream=array.stream,
         owner=array,
     )
 
