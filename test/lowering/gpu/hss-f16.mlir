@@ -1,4 +1,5 @@
-// A linear layer x W^T, W in V(4)C1(1:2)->C0(2:4), f16: the encoded operand is the transposed rhs.
+// A linear layer x W^T, W in V(4)C1(1:2)->C0(2:4), f16: the encoded operand is the transposed rhs. Four rows share a
+// choice, tensor cores take 16, so tiles are expanded: cleared, then scattered to.
 // RUN: pith-opt %s --pass-pipeline='builtin.module(pith-to-gpu)' | filecheck %s
 // RUN: pith-opt %s --pass-pipeline='builtin.module(pith-to-gpu,gpu-to-nvvm)' --emit=ptx | filecheck %s --check-prefix=PTX
 
@@ -7,18 +8,18 @@
 
 // Coordinates of a choice of 1 in 2 take one bit, of 2 in 4 two bits.
 // CHECK-LABEL: gpu.func @linear_matmul_0(
-// CHECK-SAME: %[[X:.*]]: memref<?x64xf16>, %[[CRD1:.*]]: memref<{{.*}}xi8>, %[[CRD0:.*]]: memref<{{.*}}xi8>, %[[W:.*]]: memref<{{.*}}xf16>, %[[Y:.*]]: memref<?x32xf16>) kernel
+// CHECK-SAME: %[[X:.*]]: memref<?x64xf16>, %[[CRD1:.*]]: memref<{{.*}}xi8>, %[[CRD0:.*]]: memref<{{.*}}xi8>, %[[W:arg[0-9]+]]: memref<{{.*}}xf16>, %[[Y:arg[0-9]+]]: memref<?x32xf16>) kernel
 // CHECK: memref.load %[[CRD1]]
 // CHECK: memref.load %[[CRD0]]
 // CHECK: memref.load %[[W]]
 // CHECK: nvgpu.ldmatrix
 // CHECK: nvgpu.mma.sync
 // The old value is widened, added to in f32 and rounded once.
-// CHECK: memref.load %[[Y]]
+// CHECK: vector.load %[[Y]]
 // CHECK: arith.extf
 // CHECK: arith.addf
 // CHECK: arith.truncf
-// CHECK: memref.store {{.*}}, %[[Y]]
+// CHECK: vector.store {{.*}}, %[[Y]]
 
 // PTX: .target sm_90
 // PTX: mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32
