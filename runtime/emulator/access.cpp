@@ -7,12 +7,12 @@ namespace pith::emulator {
 void Block::touch(Access access, std::int64_t site, std::uintptr_t address, std::int64_t bytes) {
   if (!watched())
     return;
-  auto first = static_cast<std::int64_t>(address - reinterpret_cast<std::uintptr_t>(shared_.get()));
+  auto first = static_cast<std::int64_t>(address - reinterpret_cast<std::uintptr_t>(shared()));
   if (first < 0 || first + bytes > running_.launch.sharedBytes)
     fail(FaultKind::kOutOfBounds, site, "accesses bytes %lld to %lld of %lld bytes of shared memory",
          static_cast<long long>(first), static_cast<long long>(first + bytes),
          static_cast<long long>(running_.launch.sharedBytes));
-  Finding found = shadow_.touch(access, now_, first, bytes, site);
+  Finding found = shadow().touch(access, now_, first, bytes, site);
   Other other{found.other >= 1 && found.other <= 1024 ? found.other - 1 : -1, found.otherSite};
   switch (found.conflict) {
   case Conflict::kNone:
@@ -33,16 +33,16 @@ void Block::touch(Access access, std::int64_t site, std::uintptr_t address, std:
 
 /// Stores are remembered in a table that forgets: two that meet in it are a race, most others are noticed.
 void Block::storeGlobal(std::int64_t site, std::uintptr_t address, std::int64_t bytes) {
-  if (!watched() || stacks_.contains(address))
+  if (!watched() || space_.stacks.contains(address))
     return;
   std::size_t slot = (address * 0x9e3779b97f4a7c15u) >> 52;
-  Store &last = stores_[slot % stores_.size()];
-  if (last.address == address && last.epoch == epoch_ && last.thread != now_ &&
+  Store &last = space_.stores[slot % space_.stores.size()];
+  if (last.address == address && last.epoch == space_.epoch && last.thread != now_ &&
       last.thread / kWarp != now_ / kWarp) // lanes of a warp may be ordered by a warp synchronisation
     failWith({last.thread, last.site}, FaultKind::kRace, site,
              "writes %lld bytes of global memory that another thread wrote without a barrier between",
              static_cast<long long>(bytes));
-  last = {address, site, epoch_, now_};
+  last = {address, site, space_.epoch, now_};
 }
 
 } // namespace pith::emulator
@@ -74,6 +74,11 @@ PITH_EXPORT void pith_emulator_bounds(Int site, Int dimension, Int at, Int count
 PITH_EXPORT void pith_emulator_lane_bounds(Int site, Int dimension, Int at, Int count, Int extent, Int lanes) {
   if (block().lane() < lanes)
     pith_emulator_bounds(site, dimension, at, count, extent);
+}
+
+/// Reports a condition of the program that does not hold.
+PITH_EXPORT [[noreturn]] void pith_emulator_assertion(Int site) {
+  block().fail(FaultKind::kAssertion, site, "an assertion of the program does not hold");
 }
 
 PITH_EXPORT void pith_emulator_aligned(Int site, Int address, Int alignment) {

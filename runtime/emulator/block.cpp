@@ -13,11 +13,6 @@ thread_local Block *active = nullptr;
 /// Shared memory starts where the strictest instruction (TMA) wants it.
 constexpr std::size_t kSharedAlignment = 1024;
 
-std::unique_ptr<char[], void (*)(void *)> newShared(std::int64_t bytes) {
-  std::size_t whole = (static_cast<std::size_t>(bytes) / kSharedAlignment + 1) * kSharedAlignment;
-  return {static_cast<char *>(std::aligned_alloc(kSharedAlignment, whole)), std::free};
-}
-
 double seconds() {
   using namespace std::chrono;
   return duration<double>(steady_clock::now().time_since_epoch()).count();
@@ -25,9 +20,25 @@ double seconds() {
 
 } // namespace
 
-Block::Block(Running &running)
-    : running_(running), size_(static_cast<int>(running.threads())), threads_(static_cast<std::size_t>(size_)),
-      shared_(newShared(running.launch.sharedBytes)), stores_(running.launch.checks ? 4096 : 0) {}
+Workspace &Workspace::mine() {
+  static thread_local Workspace workspace;
+  return workspace;
+}
+
+bool Workspace::reserve(std::size_t threads, std::int64_t bytes) {
+  constexpr std::size_t kStores = 4096; // a block of 256 threads that store 16 elements each
+  stores.resize(kStores);
+  if (!shared || sharedBytes < bytes) {
+    std::size_t whole = (static_cast<std::size_t>(bytes) / kSharedAlignment + 1) * kSharedAlignment;
+    shared = {static_cast<char *>(std::aligned_alloc(kSharedAlignment, whole)), std::free};
+    sharedBytes = bytes;
+  }
+  return shared && stacks.reserve(threads);
+}
+
+Block::Block(Running &running, Workspace &workspace)
+    : running_(running), space_(workspace), size_(static_cast<int>(running.threads())),
+      threads_(static_cast<std::size_t>(size_)) {}
 
 Block &Block::current() { return *active; }
 
@@ -56,20 +67,20 @@ bool Block::run(std::int64_t number) {
 
 bool Block::prepare(std::int64_t number) {
   const Launch &launch = running_.launch;
-  if (!shared_ || !stacks_.reserve(static_cast<std::size_t>(size_))) {
+  if (!space_.reserve(static_cast<std::size_t>(size_), launch.sharedBytes)) {
     reportAs(0, {}, FaultKind::kNoMemory, 0, "no memory for the stacks of %d threads", size_);
     return false;
   }
   id_[0] = number % launch.grid[0];
   id_[1] = number / launch.grid[0] % launch.grid[1];
   id_[2] = number / launch.grid[0] / launch.grid[1];
-  std::memset(shared_.get(), 0xff, static_cast<std::size_t>(launch.sharedBytes));
+  std::memset(shared(), 0xff, static_cast<std::size_t>(launch.sharedBytes));
   if (watched())
-    shadow_.start(launch.sharedBytes, warps());
+    shadow().start(launch.sharedBytes, warps());
   for (int t = 0; t < size_; ++t) {
     Thread &thread = threads_[static_cast<std::size_t>(t)];
     thread.state = Thread::kReady;
-    thread.stack = stacks_.prepare(static_cast<std::size_t>(t), enter);
+    thread.stack = space_.stacks.prepare(static_cast<std::size_t>(t), enter);
     thread.id[0] = t % launch.block[0];
     thread.id[1] = t / launch.block[0] % launch.block[1];
     thread.id[2] = t / launch.block[0] / launch.block[1];
@@ -78,7 +89,7 @@ bool Block::prepare(std::int64_t number) {
   }
   done_ = waiting_ = 0;
   failed_ = false;
-  ++epoch_;
+  ++space_.epoch;
   return true;
 }
 
@@ -115,7 +126,7 @@ bool Block::step(int warp) {
 void Block::resume(int thread) {
   now_ = thread;
   pith_emulator_switch(&scheduler_, threads_[static_cast<std::size_t>(thread)].stack);
-  if (!failed_ && !stacks_.intact(static_cast<std::size_t>(thread))) {
+  if (!failed_ && !space_.stacks.intact(static_cast<std::size_t>(thread))) {
     failed_ = true;
     reportAs(thread, {}, FaultKind::kStackOverflow, 0, "needs more than %zu bytes of stack", Stacks::kBytes);
   }
@@ -145,9 +156,9 @@ bool Block::releaseBarrier() {
   for (Thread &thread : threads_)
     thread.state = Thread::kReady;
   waiting_ = 0;
-  ++epoch_;
+  ++space_.epoch;
   if (watched())
-    shadow_.blockBarrier();
+    shadow().blockBarrier();
   running_.progress.fetch_add(1, std::memory_order_relaxed);
   return true;
 }

@@ -32,10 +32,32 @@ struct Thread {
   std::vector<std::vector<Copy>> groups;    // committed, oldest first
 };
 
+/// A store to global memory, remembered to notice the next one.
+struct Store {
+  std::uintptr_t address = 0;
+  std::int64_t site = 0;
+  std::uint32_t epoch = 0;
+  std::int32_t thread = -1;
+};
+
+/// What a thread of the operating system keeps between launches: touching fresh pages costs more than small blocks.
+struct Workspace {
+  Stacks stacks;
+  Shadow shadow;
+  std::unique_ptr<char[], void (*)(void *)> shared{nullptr, nullptr};
+  std::int64_t sharedBytes = 0;
+  std::vector<Store> stores;
+  std::uint32_t epoch = 0; // counts blocks and barriers
+
+  static Workspace &mine();
+  /// Makes sure of memory for a block; false when the system has none.
+  bool reserve(std::size_t threads, std::int64_t bytes);
+};
+
 /// Runs blocks one after the other on one thread of the operating system.
 class Block {
 public:
-  explicit Block(Running &running);
+  Block(Running &running, Workspace &workspace);
 
   /// Runs block `number`; false when a fault was reported here or elsewhere.
   bool run(std::int64_t number);
@@ -71,8 +93,8 @@ public:
   void touch(Access access, std::int64_t site, std::uintptr_t address, std::int64_t bytes);
   /// Checks a plain store to global memory against the last ones of this block.
   void storeGlobal(std::int64_t site, std::uintptr_t address, std::int64_t bytes);
-  char *shared() { return shared_.get(); }
-  Shadow &shadow() { return shadow_; }
+  char *shared() { return space_.shared.get(); }
+  Shadow &shadow() { return space_.shadow; }
 
   /// Reports what this thread did and never returns to it.
   [[noreturn]] void fail(FaultKind kind, std::int64_t site, const char *format, ...)
@@ -97,19 +119,12 @@ private:
   void reportAs(int thread, Other other, FaultKind kind, std::int64_t site, const char *format, ...)
       __attribute__((format(printf, 6, 7)));
 
-  struct Store {
-    std::uintptr_t address = 0;
-    std::int64_t site = 0;
-    std::uint32_t epoch = 0;
-    std::int32_t thread = -1;
-  };
-
   Running &running_;
+  Workspace &space_;
   int size_;
   int now_ = 0;
   int done_ = 0, waiting_ = 0;
   bool failed_ = false;
-  std::uint32_t epoch_ = 0;
   std::uint64_t spins_ = 0;
   std::int64_t seenProgress_ = -1;
   double seenAt_ = 0;
@@ -117,10 +132,6 @@ private:
   void (*combine_)(Block &) = nullptr;
   std::int64_t id_[3] = {};
   std::vector<Thread> threads_;
-  Stacks stacks_;
-  std::unique_ptr<char[], void (*)(void *)> shared_;
-  Shadow shadow_;
-  std::vector<Store> stores_;
 };
 
 } // namespace pith::emulator

@@ -11,7 +11,7 @@ namespace {
 /// before it waits for one that runs or is done.
 void work(void *data) {
   auto &running = *static_cast<Running *>(data);
-  Block block(running);
+  Block block(running, Workspace::mine());
   while (!running.failed.load(std::memory_order_relaxed)) {
     std::int64_t number = running.nextBlock.fetch_add(1, std::memory_order_relaxed);
     if (number >= running.blocks() || !block.run(number))
