@@ -21,13 +21,13 @@ the tile that they name.
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from pith._mlir import gpu, ir, nvgpu
+from pith._mlir import arith, gpu, ir, nvgpu
 
 from .. import builder as b
 from ..builder import Index
 from .bodies import Body
-from .staging import Finish, Source, Threads, clear, stage_list
-from .tiles import Axis, PatternAxis, SharedMemory, TileShape, is_below, pick, tile_shape
+from .staging import Filler, Finish, Source, Threads, clear, commit_copies, stage_list
+from .tiles import Axis, PatternAxis, SharedMemory, SharedTile, TileShape, is_below, pick
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +38,33 @@ class Operand:
     shapes: Sequence[TileShape]
 
 
+@dataclasses.dataclass(frozen=True)
+class Resident:
+    """Tiles of one operand that stay in shared memory from one call of :func:`contract` to the next.
+
+    Attributes:
+        operand: which one, by number.
+        tiles: how many: those of the first steps. The others are filled as they always are.
+        first: whether this is the first call, which fills them.
+    """
+
+    operand: int
+    tiles: int
+    first: ir.Value
+
+    def copy(self, t: Index, copy: Index) -> Index:
+        """Where the tiles of step ``t`` are: in a copy of their own, or behind those in copy ``copy``."""
+        return pick(is_below(t, self.tiles), t, b.add(copy, self.tiles))
+
+    def is_filled(self, t: Index) -> ir.Value:
+        """Whether step ``t`` fills tiles."""
+        return arith.ori(self.first, arith.cmpi(arith.CmpIPredicate.uge, b.value(t), b.value(self.tiles)))
+
+
 def list_shape(axis: PatternAxis) -> TileShape:
     """The shared tile of the coordinates that one tile along ``axis`` needs."""
-    return tile_shape(("pattern", "micro"), (1, axis.micro_tiles), ir.IntegerType.get_signless(32))
+    entries = -(-axis.micro_tiles // 4) * 4
+    return TileShape(("pattern", "micro"), (1, axis.micro_tiles), ir.IntegerType.get_signless(32), entries)
 
 
 def pipeline_bytes(shapes: Sequence[TileShape], stages: int, k_micro_tiles: int = 0) -> int:
@@ -56,31 +80,32 @@ def contract(
     stages: int,
     threads: Threads,
     memory: SharedMemory,
+    resident: Resident | None = None,
 ) -> list[ir.Value]:
     """This thread's sums of the products of the operands' tiles at ``axes``, over all of ``axes["k"]``.
 
     All threads of the block call it; ``axes`` other than k are at the block's tile. ``stages`` >= 2.
     """
-    loop = _Loop(body, operands, axes, stages, threads, memory)
+    loop = _Loop(body, operands, axes, stages, threads, memory, resident)
     # Without a step there may be nothing to read, not even an element to read in place of those that do not exist.
     b.only_if(None if isinstance(loop.steps, int) and loop.steps else is_below(0, loop.steps), loop.prologue)
     # Copies are numbered by counters that wrap around: dividing by the number of stages would cost more.
     carried = [b.value(0), b.value(stages - 1), *loop.first_slots(), *body.zeros()]
     last = b.for_loop(0, loop.steps, loop.step, carried)
-    nvgpu.device_async_wait(_group(), num_groups=0)
+    nvgpu.device_async_wait(commit_copies(), num_groups=0)
     return last[len(carried) - len(body.zeros()) :]
-
-
-def _group() -> ir.Value:
-    return nvgpu.device_async_create_group([])
 
 
 class _Loop:
     """What the steps of one loop share."""
 
-    def __init__(self, body: Body, operands: Sequence[Operand], axes, stages: int, threads: Threads, memory):
+    def __init__(self, body: Body, operands: Sequence[Operand], axes, stages: int, threads: Threads, memory, resident):
         self.body, self.stages, self.threads = body, stages, threads
-        self.tiles = [[memory.take(s, stages) for s in o.shapes] for o in operands]
+        self.resident: list[Resident | None] = [
+            resident if resident is not None and resident.operand == i else None for i in range(len(operands))
+        ]
+        copies = [stages + (r.tiles if r else 0) for r in self.resident]
+        self.tiles = [[memory.take(s, n) for s in o.shapes] for o, n in zip(operands, copies)]
         self.k: Axis = axes["k"]
         self.steps = b.ceildiv(self.k.length, self.k.extent)
         self.slots = 2 * stages
@@ -97,12 +122,12 @@ class _Loop:
         if self.list is not None:
             for t in range(ahead):
                 self._stage(t, t)
-            nvgpu.device_async_wait(_group(), num_groups=0)
+            nvgpu.device_async_wait(commit_copies(), num_groups=0)
             gpu.barrier()
         for t in range(ahead):
             _finish(self._fill(t, t, t))
             self._stage(t + ahead, t + ahead)
-            group = _group()
+            group = commit_copies()
             if t == ahead - 1:
                 nvgpu.device_async_wait(group, num_groups=ahead - 1)
 
@@ -114,8 +139,8 @@ class _Loop:
         ahead = self.stages - 1
         finishes = self._fill(b.add(t, ahead), write, slots[0] if slots else 0)
         self._stage(b.add(t, 2 * ahead), slots[-1] if slots else 0)
-        group = _group()
-        lhs, rhs = ([tile.of_stage(read) for tile in ring] for ring in self.tiles)
+        group = commit_copies()
+        lhs, rhs = self._rings(t, read)
         sums = self.body.step(lhs, rhs, acc, self.threads.number)
         _finish(finishes)
         nvgpu.device_async_wait(group, num_groups=self.stages - 2)
@@ -127,7 +152,7 @@ class _Loop:
         k = self.k.moved(b.mul(t, self.k.extent))
         if isinstance(k, PatternAxis) and self.list is not None:
             k = k.with_staged(self.list.of_stage(slot))
-        rings = [[tile.of_stage(copy) for tile in ring] for ring in self.tiles]
+        rings = self._rings(t, copy)
         cleared = [tile for f, ring in zip(self.fillers, rings) if f.needs_clearing for tile in ring]
         for tile in cleared:
             clear(tile, self.threads)
@@ -138,10 +163,19 @@ class _Loop:
             if not filler.asynchronous:
                 # Steps behind the last one have no elements, however whole the others are.
                 finishes.append(filler.fill(ring, dataclasses.replace(k, whole=False)))
-        parts = [(f, ring) for f, ring in zip(self.fillers, rings) if f.asynchronous]
-        if parts:
-            b.if_else(is_below(t, self.steps), lambda: [f.fill(ring, k) for f, ring in parts] and None)
+        exists = is_below(t, self.steps)
+        parts: dict[ir.Value, list[tuple[Filler, list[SharedTile]]]] = {}
+        for filler, ring, r in zip(self.fillers, rings, self.resident):
+            if filler.asynchronous:
+                parts.setdefault(arith.andi(exists, r.is_filled(t)) if r else exists, []).append((filler, ring))
+        for wanted, group in parts.items():
+            b.only_if(wanted, lambda group=group: [f.fill(ring, k) for f, ring in group])
         return [f for f in finishes if f is not None]
+
+    def _rings(self, t: Index, copy: Index) -> list[list[SharedTile]]:
+        """The tiles of step ``t`` per operand, which are in copy ``copy`` unless they stay."""
+        copies = [r.copy(t, copy) if r else copy for r in self.resident]
+        return [[tile.of_stage(at) for tile in ring] for ring, at in zip(self.tiles, copies)]
 
     def _stage(self, t: Index, slot: Index) -> None:
         """Begin to copy the list of step ``t``, if k follows one."""

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from pith._mlir import ir
+from pith.dialect.ops_detect import BUFFER
 from pith.passes.core import pass_error
 
 from ..builder import Index
@@ -14,6 +15,7 @@ from .host import Host
 from .kernel import Operands, emit_product, role_sizes
 from .match import Listing, Product, match_product
 from .outputs import constant_of, destination
+from .overbooked import convert_overbooked
 from .plan import plan_product
 from .write import Output
 
@@ -33,6 +35,9 @@ class Target:
 
 def convert_product(host: Host, op: ir.OpView) -> None:
     """Emit the kernel of a product, with the elementwise ops behind it where they can be computed along."""
+    if BUFFER in op.operation.attributes:
+        convert_overbooked(host, op, op.operation.attributes[BUFFER].to_buffer())
+        return
     product = match_product(op)
     plan = plan_product(product, host.target)
     fused = fuse(host, product)

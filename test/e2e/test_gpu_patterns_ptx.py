@@ -1,4 +1,4 @@
-"""Kernels that make patterns, and grouped products, through ``ptxas``: no spills, and loads as wide as memory allows."""
+"""Kernels that make patterns, and grouped products, through ``ptxas``: no spills, and loads of 16 bytes."""
 
 import re
 
