@@ -19,13 +19,13 @@ class Tiles:
 
     Attributes:
         query, key, value: rows of them, of keys and values those of one stage.
-        weights: room of a body that hands weights over in memory; None of others.
+        weights: where a body hands weights over in memory, one tile; none of others.
     """
 
     query: SharedTile
     key: SharedTile
     value: SharedTile
-    weights: SharedTile | None = None
+    weights: tuple[SharedTile, ...] = ()
 
     def of_stage(self, stage: Index) -> "Tiles":
         """The same with keys and values of another stage."""
@@ -72,7 +72,7 @@ class Body(Protocol):
         ...
 
     def layout(self) -> list[TileShape]:
-        """The fields of :class:`Tiles` in order, keys and values of one stage."""
+        """The tiles of :class:`Tiles` in order, keys and values of one stage."""
         ...
 
     def rows(self, thread: ir.Value) -> list[Index]:

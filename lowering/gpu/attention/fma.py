@@ -113,7 +113,7 @@ class FmaBody:
 
         Where weights are zero, ``delicate`` values have no influence even where they are not finite.
         """
-        room = tiles.weights
+        (room,) = tiles.weights
         rows, columns = self.rows(thread), self.columns(thread)
         for row, held in zip(rows, weights):
             for column, weight in zip(columns, held):

@@ -65,7 +65,8 @@ class _Block:
         threads = Threads(plan.body.threads, gpu.thread_id(gpu.Dimension.x))
         memory = SharedMemory.open()
         room = {n: memory.take(*t) for n, t in shared_tiles(problem, plan.body, of_tokens).items()}
-        tiles = Tiles(**{f.name: room.get(f.name) for f in dataclasses.fields(Tiles)})
+        handed = (room["weights"],) if "weights" in room else ()
+        tiles = Tiles(room["query"], room["key"], room["value"], handed)
         tile = query_tile(o, problem, plan, number, of_tokens)
         where = (batch, number)
         return cls(o, problem, plan.body, plan.stages, tile, where, head, threads, tiles, room)
@@ -75,8 +76,8 @@ class _Block:
         rows = self._rows()
         hull = hull_of(rows, self.body.column_lanes)
         span = span_of_block(hull, self.threads.number, self.room["span"])
-        stream = key_stream(self.o, self.problem, self.where, span, self.body.keys)
-        masks = Masks(stream, self.room.get("records"), rows, hull)
+        stream = key_stream(self.o, self.problem, self.where, span, self.body.keys, self.room.get("records"))
+        masks = Masks(stream, rows, hull)
         softmax, sums = self._meet(stream, masks)
         self._write(rows, softmax, sums)
 
@@ -94,7 +95,6 @@ class _Block:
             self.o,
             stream,
             self.tiles,
-            self.room.get("records"),
             (self.where[0], self._key_head()),
             self.stages,
             self.threads,
@@ -193,6 +193,6 @@ class _Block:
 def scale_of(o: Operands) -> ir.Value:
     """The factor that makes powers of two of scores: scale * log2(e), rounded once."""
     f32, log2e = ir.F32Type.get(), math.log2(math.e)
-    if not isinstance(o.scale, ir.Value):
+    if isinstance(o.scale, int | float):
         return arith.constant(f32, o.scale * log2e)
     return arith.truncf(f32, arith.mulf(o.scale, arith.constant(o.scale.type, log2e)))

@@ -12,7 +12,7 @@ from pith._mlir import arith, ir
 
 from ... import builder as b
 from ...builder import Index
-from ..tiles import is_below
+from ..tiles import SharedTile, is_below
 from .problem import Operands, Problem, i32, index, load, of_sequence
 
 #: Bit of a listed token; positions are below 2**30 then.
@@ -50,7 +50,7 @@ class Key:
     Attributes:
         position: of the key; 0 where there is none.
         exists: there is one.
-        record: i32 for :meth:`..softmax.Masks`: the position, perhaps with :data:`MET`; -1 where there is none.
+        record: i32 for :class:`.softmax.Masks`: the position, perhaps with :data:`MET`; -1 where there is none.
     """
 
     position: ir.Value
@@ -75,9 +75,13 @@ class IntervalStream:
         """Whether a tile is one of tokens: there is none."""
         return None
 
+    def start(self, tile: ir.Value) -> Index:
+        """Position of the first key of a tile."""
+        return b.add(self.first, b.mul(tile, self.width))
+
     def at(self, tile: ir.Value, place: Index) -> Key:
         """The key at a place of a tile."""
-        position = b.value(b.add(b.add(self.first, b.mul(tile, self.width)), place))
+        position = b.value(b.add(self.start(tile), place))
         exists = is_below(position, self.end)
         return Key(arith.select(exists, position, b.value(0)), exists, arith.select(exists, i32(position), i32(-1)))
 
@@ -91,6 +95,7 @@ class ListedStream:
         interval: the first part, where there is no pattern.
         granularity: keys of a block.
         blocks, tokens: how many are listed.
+        records: what :class:`Key` records of the tiles in flight, ``(1, width)`` per stage in shared memory.
     """
 
     entries: tuple[ir.Value, list[Index]]
@@ -101,6 +106,7 @@ class ListedStream:
     tokens: Index
     keys: Index
     width: int
+    records: SharedTile
 
     @property
     def first_tiles(self) -> Index:
@@ -155,17 +161,22 @@ Stream = IntervalStream | ListedStream
 
 
 def key_stream(
-    o: Operands, problem: Problem, where: tuple[ir.Value, ir.Value], span: tuple[ir.Value, ir.Value], width: int
+    o: Operands,
+    problem: Problem,
+    where: tuple[ir.Value, ir.Value],
+    span: tuple[ir.Value, ir.Value],
+    width: int,
+    records: SharedTile | None,
 ) -> Stream:
     """The stream of the queries of tile ``where`` (sequence, number), who see keys of ``span``, by ``width``."""
     first = index(span[0])
     interval = IntervalStream(first, b.value(b.maximum(index(span[1]), first)), width)
-    if o.lists is None:
+    if o.lists is None or records is None:
         return interval
     batch, number = where
     at: list[Index] = [of_sequence(o.lists, batch), number]
     layout = Layout.of(o, problem)
     blocks, tokens = (index(load(o.lists, [*at, i])) for i in (0, 1))
     if problem.granularity is None:
-        return ListedStream((o.lists, at), layout, interval, 1, 0, tokens, o.keys, width)
-    return ListedStream((o.lists, at), layout, None, problem.granularity[1], blocks, tokens, o.keys, width)
+        return ListedStream((o.lists, at), layout, interval, 1, 0, tokens, o.keys, width, records)
+    return ListedStream((o.lists, at), layout, None, problem.granularity[1], blocks, tokens, o.keys, width, records)

@@ -42,8 +42,8 @@ def emit_lists(o: Operands, problem: Problem, plan: Plan) -> None:
     block = _Lister(o, problem, plan, number, batch, threads, counts, Layout.of(o, problem))
     seen, reach = block.spans(spans)
     blocks = b.value(0)
-    if o.pattern is not None:
-        blocks = block.list_blocks(seen)
+    if problem.granularity is not None:
+        blocks = block.list_blocks(seen, problem.granularity[1])
     tokens = b.value(0)
     if o.global_tokens is not None:
         tokens = block.list_tokens(reach, blocks)
@@ -109,9 +109,9 @@ class _Lister:
         lane = b.value(b.mod(self.threads.number, WARP))
         return arith.cmpi(arith.CmpIPredicate.eq, lane, b.value(0))
 
-    def list_blocks(self, seen: Interval) -> ir.Value:
-        """List the columns of the pattern's blocks in the tile's row that overlap ``seen``; returns how many."""
-        pattern, wide = self.o.pattern, self.problem.granularity[1]
+    def list_blocks(self, seen: Interval, wide: int) -> ir.Value:
+        """List the columns of blocks, ``wide`` keys each, in the tile's row that overlap ``seen``; returns how many."""
+        pattern = self.o.pattern
         capacity = b.div(b.sub(b.dim_size(pattern, 0), 1), 2)
         count = b.minimum(b.load_index(pattern, 0), capacity)
         row = b.value(block_row(self.problem, self.plan, self.number))

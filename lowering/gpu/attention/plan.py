@@ -11,7 +11,7 @@ from ...builder import Index
 from ...targets import GpuTarget
 from ..tiles import TileShape, tile_shape
 from ..warp import WARP
-from .body import Body, Tiles
+from .body import Body
 from .fma import FmaBody
 from .mma import MmaBody
 from .problem import Operands, Problem
@@ -88,9 +88,8 @@ def _padded(size: int, to: int) -> int:
 def shared_tiles(problem: Problem, body: Body, of_tokens: bool) -> dict[str, tuple[TileShape, int]]:
     """Shapes and copies of a block's tiles: those of the body, spans of warps, marks of tokens, records of keys."""
     i32 = ir.IntegerType.get_signless(32)
-    copies = {"key": STAGES, "value": STAGES}
-    names = [f.name for f in dataclasses.fields(Tiles)]
-    tiles = {name: (shape, copies.get(name, 1)) for name, shape in zip(names, body.layout())}
+    copies = {"query": 1, "key": STAGES, "value": STAGES, "weights": 1}
+    tiles = {name: (shape, n) for (name, n), shape in zip(copies.items(), body.layout())}
     tiles["span"] = tile_shape(("warp", "bound"), (body.threads // WARP, 2), i32), 1
     if problem.tokens and not of_tokens:
         tiles["marks"] = tile_shape(("row", "query"), (1, body.queries), i32), 1

@@ -7,9 +7,8 @@ from pith._mlir import arith, ir, math, nvvm
 
 from ... import builder as b
 from ...builder import Index
-from ..tiles import SharedTile
 from ..warp import WARP
-from .keys import MET, Stream
+from .keys import MET, IntervalStream, Stream
 from .lanes import any_lane, fold, reduce_lanes
 from .problem import i32
 from .rows import Hull, Interval, Row
@@ -23,24 +22,22 @@ class Masks:
     """Which keys of a tile the rows of a thread are shown.
 
     Attributes:
-        records: of the keys in shared memory; None where keys follow from the tile's number.
         hull: of the rows of the warp.
     """
 
     stream: Stream
-    records: SharedTile | None
     rows: Sequence[Row]
     hull: Hull
 
     def is_edge(self, tile: ir.Value, stage: Index, thread: ir.Value) -> ir.Value:
         """Whether some row of the warp does not see all keys of ``tile``; the same for all of its lanes."""
-        if self.records is None:
-            first = i32(self._first(tile))
+        if isinstance(self.stream, IntervalStream):
+            first = i32(self.stream.start(tile))
             before = arith.cmpi(arith.CmpIPredicate.slt, first, self.hull.all_from)
             end = arith.addi(first, i32(self.stream.width))
             return arith.ori(before, arith.cmpi(arith.CmpIPredicate.sgt, end, self.hull.all_to))
         seen = Interval(self.hull.all_from, arith.maxsi(arith.subi(self.hull.all_to, self.hull.all_from), i32(0)))
-        lane, width, here = b.mod(thread, WARP), self.stream.width, self.records.of_stage(stage)
+        lane, width, here = b.mod(thread, WARP), self.stream.width, self.stream.records.of_stage(stage)
         records = [here.load(0, b.add(lane, u)) for u in range(0, width - WARP + 1, WARP)]
         if width % WARP:  # tiles are multiples of 16: the other lanes look at a key twice
             records.append(here.load(0, b.add(b.mod(lane, width % WARP), width // WARP * WARP)))
@@ -60,15 +57,12 @@ class Masks:
 
     def shows(self, tile: ir.Value, stage: Index, place: Index) -> list[ir.Value]:
         """Whether the rows are shown the key at a place of a tile."""
-        if self.records is None:
-            key = i32(b.add(self._first(tile), place))
+        if isinstance(self.stream, IntervalStream):
+            key = i32(b.add(self.stream.start(tile), place))
         else:
-            key = self.records.of_stage(stage).load(0, place)
+            key = self.stream.records.of_stage(stage).load(0, place)
         late = self.stream.of_tokens(tile)
         return [self._shows(row, key, late) for row in self.rows]
-
-    def _first(self, tile: ir.Value) -> Index:
-        return b.add(self.stream.first, b.mul(tile, self.stream.width))
 
     def _shows(self, row: Row, key: ir.Value, late: ir.Value | None) -> ir.Value:
         """Whether a row is shown a key; ``late``: it is one of the tokens behind the other keys."""

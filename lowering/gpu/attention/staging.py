@@ -10,7 +10,7 @@ from ...builder import Index
 from ..staging import Threads, async_copy, commit_copies
 from ..tiles import SharedTile
 from .body import Tiles
-from .keys import Stream
+from .keys import ListedStream, Stream
 from .problem import Operands, load
 
 #: Bytes that one asynchronous copy may move, most first (PTX ISA, cp.async).
@@ -22,14 +22,12 @@ class Pipeline:
     """Tiles of keys and values, ``stages`` of them at a time.
 
     Attributes:
-        records: ``(stages, width)``: what :class:`.keys.Key` records; None for streams that need none.
         head: sequence and head of keys and values.
     """
 
     o: Operands
     stream: Stream
     tiles: Tiles
-    records: SharedTile | None
     head: tuple[Index, Index]
     stages: int
     threads: Threads
@@ -61,11 +59,9 @@ class Pipeline:
 
             for source, shared in self._sides():
                 copy_rows(source, self.head, at, shared.of_stage(stage), self.threads)
-            if self.records is not None:
-                b.for_loop(self.threads.number, width, record, step=self.threads.count)
-
-        def record(u: Index) -> None:
-            self.records.of_stage(stage).store(self.stream.at(tile, u).record, 0, u)
+            if isinstance(self.stream, ListedStream):
+                records = self.stream.records.of_stage(stage)
+                self.threads.share(width, lambda u: records.store(self.stream.at(tile, u).record, 0, u))
 
         b.only_if(b.less(tile, self.stream.tiles), copy)
         return commit_copies()
