@@ -145,7 +145,7 @@ class KernelFault(Error, RuntimeError):
 
     Attributes:
         kind: ``out-of-bounds``, ``uninitialised``, ``race``, ``divergence``, ``misaligned``, ``deadlock``,
-            ``stack-overflow``, ``invalid`` or ``out-of-memory``.
+            ``stack-overflow``, ``invalid``, ``out-of-memory`` or ``assertion`` (of the program).
         kernel: name of the kernel.
         block, thread: which thread of which block, x first.
         location: file and line of the op.

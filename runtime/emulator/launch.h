@@ -19,6 +19,7 @@ enum class FaultKind : std::int64_t {
   kStackOverflow,
   kInvalid,
   kNoMemory,
+  kAssertion,
 };
 
 /// The first fault of a launch. Sites number the ops of the kernel's module; 0 is none.

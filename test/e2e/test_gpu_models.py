@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pith
 import pytest
+from pith.errors import KernelFault
 from pith.tools import ptxas
 
 torch = pytest.importorskip("torch")
@@ -87,6 +88,33 @@ def test_structured_weights():
         for layer in (model.up, model.down):
             layer.weight.copy_(pith.prune(layer.weight, fmt))
     assert error_of(model, torch.randn(2, 5, 32), sparsity={"up.weight": fmt, "down.weight": fmt}) < 1e-6
+
+
+class Tokens(torch.nn.Module):
+    """Embeddings, a layer, and a mean over the sequence."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.layer = torch.nn.Embedding(50, 16), torch.nn.Linear(16, 8)
+
+    def forward(self, tokens):
+        return self.layer(self.table(tokens)).mean(1)
+
+
+def test_embeddings_check_their_indices():
+    """On hardware the assert ends the launch; the emulator names the thread."""
+    model, tokens = Tokens().eval(), torch.randint(0, 50, (3, 7))
+    with torch.no_grad():
+        kernel = pith.compile(model, (tokens,), target="emulate:sm_90")
+        assert np.allclose(np.asarray(kernel(tokens)), model(tokens), atol=1e-5)
+        with pytest.raises(KernelFault) as error:
+            kernel(torch.full_like(tokens, 50))
+    assert error.value.kind == "assertion"
+
+
+def test_encoder_layer():
+    layer = torch.nn.TransformerEncoderLayer(32, 4, 64, batch_first=True, norm_first=True)
+    assert error_of(layer, torch.randn(2, 5, 32)) < 1e-6
 
 
 @pytest.mark.skipif(ptxas.find_ptxas() is None, reason="ptxas is neither on PATH nor in a wheel")

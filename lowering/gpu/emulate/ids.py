@@ -61,6 +61,13 @@ def register(e: Emulation, op: ir.Operation) -> list[ir.Value]:
     return [arith.index_cast(op.results[0].type, value)]
 
 
+def assertion(e: Emulation, op: ir.Operation) -> list[ir.Value]:
+    """``cf.assert``: hardware ends the launch too, with the message on the standard output."""
+    fails = arith.xori(op.operands[0], arith.constant(op.operands[0].type, 1))
+    b.if_else(fails, lambda: e.call("assertion", [e.site(op)]) and None)
+    return []
+
+
 def barrier(e: Emulation, op: ir.Operation) -> list[ir.Value]:
     """``gpu.barrier`` and ``nvvm.barrier`` of the whole block."""
     if len(op.operands):

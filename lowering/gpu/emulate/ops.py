@@ -9,6 +9,7 @@ from .context import Emulation
 
 #: op name -> function of (emulation, op) that emits its emulation before it and returns what stands for its results.
 REPLACEMENTS: dict[str, Callable[[Emulation, ir.Operation], list[ir.Value]]] = {
+    "cf.assert": ids.assertion,
     "gpu.thread_id": ids.place,
     "gpu.block_id": ids.place,
     "gpu.block_dim": ids.place,

@@ -40,6 +40,7 @@ KINDS = (
     "stack-overflow",
     "invalid",
     "out-of-memory",
+    "assertion",
 )
 #: What the hardware allows (CUDA C++ Programming Guide, technical specifications).
 _MAX_THREADS, _MAX_GRID = 1024, (2**31 - 1, 65535, 65535)
