@@ -9,10 +9,8 @@ from pith.programs import Program
 
 from ...emulate_gpu import SITES, STATIC
 from ...targets import GpuTarget
+from ..compile import to_gpu
 from ..describe import describe_program
-
-#: Below the gpu level, by level.
-STAGES = {"emulated": "pith-emulate-gpu{{checks={checks}}},canonicalize,cse", "llvm": "vector-to-llvm"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,13 +36,11 @@ class EmulatedKernels:
         module: the functions, one per kernel.
         kernels: their names.
         meta: what the emulator must know: ``sites``, ``static_bytes``, ``checks``.
-        levels: IR text of ``emulated`` and ``llvm``.
     """
 
     module: ir.Module
     kernels: list[str]
     meta: dict[str, object]
-    levels: dict[str, str]
 
 
 def lower_to_gpu(module: ir.Module, target: GpuTarget) -> GpuLevel:
@@ -57,8 +53,7 @@ def lower_to_gpu(module: ir.Module, target: GpuTarget) -> GpuLevel:
         work = module
         if not any(op.operation.name == "gpu.module" for op in module.body.operations):
             work = ir.Module.parse(levels["pith"])
-            steps = f"pith-to-tensors,convert-pith-to-gpu{{target={target.options}}},canonicalize,cse"
-            run_pipeline(work, f"builtin.module({steps})")
+            run_pipeline(work, f"builtin.module({to_gpu(target)})")
         program = describe_program(work)
         text = readable(str(work) if work is not module else work.operation.get_asm(enable_debug_info=True))
     levels["gpu"] = text
@@ -80,16 +75,12 @@ def lower_emulated(text: str, checks: bool) -> EmulatedKernels:
 
     Errors: :class:`pith.PassError` at ops without an emulation.
     """
-    levels = {}
     with ir.Location.unknown():
         module = ir.Module.parse(text)
-        for level, stage in STAGES.items():
-            run_pipeline(module, f"builtin.module({stage.format(checks=str(checks).lower())})", verify=False)
-            if level == "emulated":
-                module.operation.verify()
-            levels[level] = str(module)
+        emulate = f"pith-emulate-gpu{{checks={str(checks).lower()}}},canonicalize,cse"
+        run_pipeline(module, f"builtin.module({emulate},vector-to-llvm)", verify=False)
     attributes = module.operation.attributes
     sites = [ir.StringAttr(s).value for s in ir.ArrayAttr(attributes[SITES])]
     static = {named.name: ir.IntegerAttr(named.attr).value for named in ir.DictAttr(attributes[STATIC])}
     meta = {"sites": sites, "static_bytes": static, "checks": checks}
-    return EmulatedKernels(module, list(static), meta, levels)
+    return EmulatedKernels(module, list(static), meta)
