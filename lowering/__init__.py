@@ -86,7 +86,7 @@ PIPELINES: dict[str, str] = {
     "gpu-to-nvvm": (
         "convert-math-to-intrinsics,"
         "gpu.module(expand-strided-metadata,lower-affine,convert-scf-to-cf,convert-nvgpu-to-nvvm,convert-vector-to-scf,"
-        "convert-vector-to-llvm,expand-strided-metadata,convert-math-to-llvm,convert-gpu-to-nvvm,convert-nvvm-to-llvm,"
+        "expand-strided-metadata,convert-math-to-llvm,convert-gpu-to-nvvm,convert-nvvm-to-llvm,convert-vector-to-llvm,"
         "canonicalize,cse,reconcile-unrealized-casts),pith-retain-loop-annotations"
     ),
     "pith-to-nvvm": "pith-to-gpu,gpu-to-nvvm",

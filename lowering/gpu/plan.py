@@ -63,9 +63,9 @@ def plan_product(product: Product, target: GpuTarget) -> Plan:
     width = product.lhs.value.type.element_type.width // 8
     sms = CHIPS[target.chip].sms
     choice = asked_tile(product.op, width) or best(_menu(feeds, kind, width), _sizes(product, width), sms)
-    steps = {"m": choice.m, "n": choice.n, "k": choice.k_bytes // width, **product.tile}
-    steps |= {role: 1 for role in product.batch}
+    steps = _steps(product, choice, kind, width)
     extents = {role: _extent(product, role, step, kind) for role, step in steps.items()}
+    steps = {role: step if product.grouped(role) else extents[role] for role, step in steps.items()}
     if (extents["m"], extents["n"], extents["k"] * width) != (choice.m, choice.n, choice.k_bytes):
         choice = None
     body = _body(product, feeds, kind, extents, choice)
@@ -160,14 +160,31 @@ _MULTIPLES = {
 }
 
 
-def _extent(product: Product, role: str, step: int, kind: str) -> int:
-    """Places of a tile that a block owns ``step`` positions of."""
-    multiple = _MULTIPLES[kind].get(role, 1)
-    if step % multiple == 0:
+#: Largest tiles: bytes along k, beyond which longer rows of shared memory gain nothing, and places of the output, 128
+#: sums for each of 256 threads on tensor cores and 64 with FMAs (whose operands take more registers).
+_MAX_K_BYTES, _MAX_PLACES = 256, {"fma": 128 * 128}
+
+
+def _steps(product: Product, choice: TileChoice, kind: str, width: int) -> dict[str, int]:
+    """Positions a block owns per role: what was asked for, cut to what a block can hold."""
+    steps = {"m": choice.m, "n": choice.n, "k": choice.k_bytes // width, **product.tile}
+    steps["k"] = _cut(product, "k", steps["k"], _MAX_K_BYTES // width)
+    while steps["m"] * steps["n"] > _MAX_PLACES.get(kind, 128 * 256):
+        larger = max("mn", key=lambda role: steps[role])
+        steps[larger] = _cut(product, larger, steps[larger], steps[larger] // 2)
+    return {**steps, **{role: 1 for role in product.batch}}
+
+
+def _cut(product: Product, role: str, step: int, most: int) -> int:
+    """``step``, or the largest part of it up to ``most``; where every block of the role has a list, a divisor of it."""
+    if step <= most:
         return step
-    if product.grouped(role) is None:
-        element = product.lhs.value.type.element_type
-        refuse(product, f"expects tile size {role} to be a multiple of {multiple} for {element}, got {step}")
+    return most if product.grouped(role) is None else next(d for d in range(most, 0, -1) if step % d == 0)
+
+
+def _extent(product: Product, role: str, step: int, kind: str) -> int:
+    """Places of a tile that a block owns ``step`` positions of: what the body takes."""
+    multiple = _MULTIPLES[kind].get(role, 1)
     return -(-step // multiple) * multiple
 
 

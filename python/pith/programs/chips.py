@@ -72,12 +72,12 @@ _HOPPER = Chip(
 )  # fmt: skip
 
 # Limits: CUDA C++ Programming Guide, technical specifications per compute capability. PTX versions: PTX ISA, release
-# notes (first version that lists the target). Rates, clocks and bandwidths: the vendor's white papers and data
-# sheets for the device named; none of them was measured by this project.
+# notes (first version that lists the target; sm_80 is in 7.0, but mma.sp takes 7.1). Rates, clocks and bandwidths: the
+# vendor's white papers and data sheets for the device named; none of them was measured by this project.
 # Chips before sm_80 are absent on purpose: they lack mma.sync m16n8k16.
 CHIPS: dict[str, Chip] = {
     "sm_80": Chip(
-        70, 163 * _KIB, 164 * _KIB, 2048, 32, "A100 SXM 40 GB", 108, 1.41e9, 1.555e12, 40 * _MIB, _rates(2048, 128, 64)
+        71, 163 * _KIB, 164 * _KIB, 2048, 32, "A100 SXM 40 GB", 108, 1.41e9, 1.555e12, 40 * _MIB, _rates(2048, 128, 64)
     ),
     "sm_86": Chip(71, 99 * _KIB, 100 * _KIB, 1536, 16, "A40", 84, 1.74e9, 0.696e12, 6 * _MIB, _rates(1024, 256, 4)),
     "sm_87": Chip(

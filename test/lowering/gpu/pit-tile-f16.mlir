@@ -13,27 +13,35 @@
 
 // CHECK: gpu.func @pit_pit_0(%[[LIST:.*]]: memref<?xi32>,
 // CHECK-SAME: known_block_size = array<i32: 128, 1, 1>
-// Rows of both tiles are padded by 8 halves.
-// CHECK: memref.view {{.*}} to memref<32x40xf16, #gpu.address_space<workgroup>>
-// CHECK: memref.view {{.*}} to memref<32x40xf16, #gpu.address_space<workgroup>>
-// The columns of A and the rows of B follow one list, whose length bounds the loop.
+// Rows of 64 bytes, four stages of both tiles; eight slots of the list's entries.
+// CHECK: memref.view {{.*}} to memref<4x32x32xf16, #gpu.address_space<workgroup>>
+// CHECK: memref.view {{.*}} to memref<4x32x32xf16, #gpu.address_space<workgroup>>
+// CHECK: memref.view {{.*}} to memref<8x1x32xi32, #gpu.address_space<workgroup>>
+// The list is copied asynchronously, once per block, four bytes an entry.
+// CHECK: nvgpu.device_async_copy %[[LIST]]{{.*}}, 1, %{{.*}} : memref<?xi32> to memref<8x1x32xi32
+// The rows of B follow it in chunks of 16 bytes, and are zero where it ends; the columns of A go one by one.
+// CHECK: nvgpu.device_async_copy {{.*}}, 8, %{{.*}} {bypassL1} : memref<?x?xf16> to memref<4x32x32xf16
 // CHECK: scf.for
-// CHECK: memref.load %[[LIST]]
-// CHECK: memref.load %[[LIST]]
 // CHECK: gpu.barrier
 // CHECK: nvgpu.ldmatrix {{.*}}numTiles = 4 : i32, transpose = false{{.*}} -> vector<4x2xf16>
-// CHECK: nvgpu.ldmatrix {{.*}}numTiles = 2 : i32, transpose = true{{.*}} -> vector<2x2xf16>
+// CHECK: nvgpu.ldmatrix {{.*}}numTiles = 4 : i32, transpose = true{{.*}} -> vector<4x2xf16>
 // CHECK: nvgpu.mma.sync{{.*}}mmaShape = [16, 8, 16]{{.*}} -> vector<2x2xf32>
+// CHECK: nvgpu.device_async_wait %{{.*}} {numGroups = 2 : i32}
+// Sums go through shared memory and out in rows of 16 bytes per thread. Nothing is atomic: a block owns its tile.
 // CHECK: gpu.barrier
-// CHECK: memref.atomic_rmw addf
+// CHECK: vector.store {{.*}}#gpu.address_space<workgroup>>, vector<2xf32>
+// CHECK: gpu.barrier
+// CHECK: vector.store {{.*}}alignment = 16{{.*}} memref<?x?xf32>, vector<4xf32>
+// CHECK-NOT: atomic
 
+// NVVM: nvvm.cp.async.shared.global
 // NVVM: nvvm.ldmatrix
 // NVVM: nvvm.mma.sync
 // NVVM-SAME: shape = #nvvm.shape<m = 16, n = 8, k = 16>
-// NVVM: llvm.atomicrmw fadd
 
+// LLVM: @llvm.nvvm.cp.async
 // LLVM: @llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.b16
-// LLVM: @llvm.nvvm.ldmatrix.sync.aligned.m8n8.x2.trans.b16
+// LLVM: @llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.trans.b16
 // LLVM: @llvm.nvvm.mma.m16n8k16.row.col.f32.f32
 
 // BINARY: gpu.binary @pit_kernels [#gpu.object<#nvvm.target<chip = "sm_80">, assembly = "{{.*}}mma.sync.aligned.m16n8k16
@@ -42,10 +50,12 @@
 
 // SM80: .target sm_80
 // SM90: .target sm_90
+// PTX: cp.async.ca.shared.global {{.*}}, 4
+// PTX: cp.async.cg.shared.global {{.*}}, 16
+// PTX: cp.async.wait_group {{.*}}2
 // PTX: ldmatrix.sync.aligned.m8n8.x4.shared.b16
-// PTX: ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16
+// PTX: ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16
 // PTX: mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32
-// PTX: .global.add.f32
 func.func @pit(%p: !pith.pattern<[-1], [1]>, %a: tensor<?x?xf16>, %b: tensor<?x?xf16>, %c: tensor<?x?xf32> {bufferization.writable = true}) -> tensor<?x?xf32> {
   %r = "pith.pit_tile"(%p, %a, %b, %c) ({
   ^bb0(%ta: tensor<32x32xf16>, %tb: tensor<32x32xf16>, %tc: tensor<32x32xf32>):

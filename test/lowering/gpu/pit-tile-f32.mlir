@@ -15,31 +15,32 @@
 // CHECK-LABEL: gpu.module @pit_kernels [#nvvm.target<chip = "sm_80">]
 // CHECK: gpu.func @pit_pit_0(%[[LIST:.*]]: memref<?xi32>, %[[A:.*]]: memref<?x?xf32>, %[[B:.*]]: memref<?x?xf32>, %[[C:.*]]: memref<?x?xf32>) kernel
 // CHECK-SAME: known_block_size = array<i32: 256, 1, 1>
-// CHECK: gpu.thread_id x
-// CHECK: gpu.block_id x
 // CHECK: %[[READ:.*]] = memref.load %[[LIST]]
 // CHECK: %[[CAST:.*]] = arith.index_castui %[[READ]]
 // CHECK: %[[COUNT:.*]] = arith.minui %[[CAST]]
-// CHECK: gpu.block_id y
-// CHECK: %[[WORK:.*]] = arith.cmpi ult, %{{.*}}, %[[COUNT]]
+// Blocks that have a tile come first.
+// CHECK: %[[BLOCK:.*]] = gpu.block_id x
+// CHECK: %[[WORK:.*]] = arith.cmpi ult, %[[BLOCK]]
+// CHECK: gpu.thread_id x
 // CHECK: scf.if %[[WORK]]
 // CHECK: gpu.dynamic_shared_memory
-// CHECK: memref.view {{.*}} to memref<32x9xf32, #gpu.address_space<workgroup>>
-// CHECK: memref.view {{.*}} to memref<8x32xf32, #gpu.address_space<workgroup>>
-// SRead: rows of A through the list.
+// CHECK: memref.view {{.*}} to memref<4x32x8xf32, #gpu.address_space<workgroup>>
+// CHECK: memref.view {{.*}} to memref<4x8x32xf32, #gpu.address_space<workgroup>>
+// SRead: rows of A through the list, which each thread reads once.
 // CHECK: memref.load %[[LIST]]
-// CHECK: scf.if
-// CHECK: memref.load %[[A]]
-// CHECK: memref.load %[[B]]
+// CHECK: nvgpu.device_async_copy %[[A]]
+// CHECK: nvgpu.device_async_copy %[[B]]
+// CHECK: scf.for
 // CHECK: gpu.barrier
-// CHECK-COUNT-4: math.fma
-// CHECK-NOT: math.fma
+// CHECK: vector.load {{.*}} vector<4xf32>
+// CHECK: math.fma
+// CHECK: nvgpu.device_async_wait
+// SWrite: the same rows of C, plain stores.
 // CHECK: gpu.barrier
-// SWrite: the same rows of C, a plain store.
 // CHECK: memref.load %[[LIST]]
-// CHECK: memref.load %[[C]]
+// CHECK: vector.load %[[C]]
 // CHECK: arith.addf
-// CHECK: memref.store {{.*}}, %[[C]]
+// CHECK: vector.store {{.*}}, %[[C]]
 // CHECK-NOT: atomic
 // CHECK: gpu.return
 
