@@ -328,6 +328,12 @@ def test_compile_and_run_for_a_gpu(capsys):
 
 
 @pytest.mark.usefixtures("work")
+def test_run_a_program_on_an_emulated_gpu():
+    assert main(["run", "f.mlir", "--target", "emulate:sm_90", "-i", "w.npy", "-i", "x.npy", "-o", "y.npy"]) == 0
+    assert close(np.load("y.npy"), np.ones((16, 5)))
+
+
+@pytest.mark.usefixtures("work")
 def test_explain_for_a_gpu(capsys):
     assert main(["explain", "f.mlir", "--target", "sm_80"]) == 0
     out = capsys.readouterr().out

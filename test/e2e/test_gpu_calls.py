@@ -90,16 +90,33 @@ def test_a_graph_reads_its_arguments_anew(device):
 
 
 def test_a_module_of_pytorch(device):
+    """Sparse weights, biases, an activation and a residual; weights go to the device with the first call."""
     import torch
 
+    class Block(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.up, self.down = torch.nn.Linear(32, 64), torch.nn.Linear(64, 32)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + self.down(torch.relu(self.up(x)))
+
     torch.manual_seed(0)
-    layer = torch.nn.Linear(32, 16, bias=False).eval()
-    kernel = pith.compile(layer, (torch.randn(6, 32),), target="sm_90")
-    emulated = pith.compile(layer, (torch.randn(6, 32),), target="emulate:sm_90")
+    block = Block().eval()
+    for layer in (block.up, block.down):
+        layer.weight.data = pith.prune(layer.weight.data, "C0(2:4)")
+    example = (torch.randn(7, 32),)
+    kernel, emulated = (
+        pith.compile(block, example, target=t, sparsity={"*.weight": "C0(2:4)"}) for t in ("sm_90", "emulate:sm_90")
+    )
     device.kernels = emulating(kernel.kernel.program, emulated.kernel.emulator)
-    x = torch.randn(6, 32)
-    reference = (x.double() @ layer.weight.double().T).detach().numpy()
-    assert error_of(emulated(x).numpy(), reference) < TOLERANCE["float32"]
-    out = kernel.kernel(cuda.to_device(x))
-    assert error_of(out.numpy(), reference) < TOLERANCE["float32"]
-    assert kernel.weight_bytes == 4 * 32 * 16
+    x = torch.randn(7, 32)
+    reference = block.double()(x.double()).detach().numpy()
+    assert error_of(emulated(x).detach().numpy(), reference) < TOLERANCE["float32"]
+    on_device = cuda.to_device(x)
+    for _ in range(2):
+        assert error_of(kernel.kernel(on_device).numpy(), reference) < TOLERANCE["float32"]
+    gc.collect()
+    # The input; biases, values and packed coordinates of two layers. Temporaries and results went with their calls.
+    assert len(device.live) == 1 + 2 * 3
+    assert kernel.weight_bytes == 4 * (64 + 32) + 2 * (4 * 32 * 64 // 2 + 256)
