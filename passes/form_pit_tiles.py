@@ -40,6 +40,7 @@ class FormPitTilesPass(Pass):
 
     Magnitudes up to a threshold above zero count as zero whatever is run: they are cleared first, by an
     elementwise ``linalg.generic`` whose result the detection, the tiles and the dense op all read. NaN stays.
+    ``target`` is whose times decide where no decision was made before: ``cpu``, or a chip such as sm_90.
 
     Two marked operands give a tile over two patterns, which visits what both name; the second is packed along
     its one axis, in micro-tiles of its granularity. Where the decision is dense, the op stays and its marks go.
@@ -53,6 +54,7 @@ class FormPitTilesPass(Pass):
 
     name: ClassVar[str] = "pith-form-pit-tiles"
     always: bool = False
+    target: str = "cpu"
 
     def run(self, module: ir.Module) -> None:
         found: list[ir.Operation] = []
@@ -72,7 +74,7 @@ class FormPitTilesPass(Pass):
         if structure is None or len(op.results) != 1 or len(op.operands) != len(structure.maps):
             pass_error(op, f"expects {DYNAMIC} on a structured linalg op on tensors with one result")
         marked = dynamic_of(op, structure)
-        decision = decision_of(op) or _decide(op)
+        decision = decision_of(op) or _decide(op, self.target)
         for entry in marked:
             _require_skippable(op, structure, entry)
         limit = _limit_of(op)
@@ -192,12 +194,12 @@ def _is_zero_filled(value: ir.Value) -> bool:
     return isinstance(attr, (ir.FloatAttr, ir.IntegerAttr)) and attr.value == 0
 
 
-def _decide(op: ir.Operation) -> Decision:
+def _decide(op: ir.Operation, target: str) -> Decision:
     """The decision of the passes before this one with their defaults, for an op they have not seen."""
     verdict = pit_axes(op)
     if verdict is not None and AXES not in op.attributes:
         op.attributes[AXES] = axes_attribute(verdict)
-    SelectTilesPass().select(op)
+    SelectTilesPass(target=target).select(op)
     decision = decision_of(op)
     if decision is None:
         pass_error(op, f"expects {DYNAMIC} on an op without encoded operands whose extents its operands tell")

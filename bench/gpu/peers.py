@@ -38,7 +38,7 @@ def peer(name: str, problem: Problem) -> Callable[[], torch.Tensor]:
 def _cublas(p: Problem) -> Callable[[], torch.Tensor]:
     a, b = p.parts["a"], p.parts["b"]
     if a.dtype == torch.int8:
-        return lambda: torch._int_mm(a, b)
+        return lambda: torch._int_mm(a, b)  # pyright: ignore[reportPrivateImportUsage]
     out = torch.empty(a.shape[0], b.shape[1], dtype=a.dtype, device=a.device)
     return lambda: torch.matmul(a, b, out=out)
 
@@ -95,7 +95,7 @@ def _grouped(p: Problem) -> Callable[[], torch.Tensor]:
     """Tokens sorted by expert, one grouped product, results put back: all that routing costs."""
     x, w, experts = p.parts["x"], p.parts["w"], p.parts["e"]
     n_experts = w.shape[0]
-    product = getattr(torch.nn.functional, "grouped_mm", None) or torch._grouped_mm
+    product = getattr(torch.nn.functional, "grouped_mm", None) or torch._grouped_mm  # pyright: ignore
     ends = torch.arange(1, n_experts + 1, device=x.device, dtype=torch.int32)
     try:
         product(x, w, offs=ends)

@@ -39,7 +39,7 @@ def compile_ptx(module: ir.Module, target: Target) -> GpuArtifact:
     with module.context, ir.Location.unknown():
         levels = {"pith": str(module)}
         work = ir.Module.parse(levels["pith"])
-        _run(work, f"pith-to-tensors,convert-pith-to-gpu{{target={target.options}}},canonicalize,cse")
+        _run(work, to_gpu(target))
         levels["gpu"] = str(work)
         program = describe_program(work)
         _run(work, "gpu-to-nvvm")
@@ -50,6 +50,17 @@ def compile_ptx(module: ir.Module, target: Target) -> GpuArtifact:
         binary = next(op for op in work.body.operations if op.operation.name == "gpu.binary")
         levels["ptx"] = ptx_of(binary)
     return GpuArtifact(levels["ptx"], program, levels)
+
+
+def to_gpu(target: GpuTarget) -> str:
+    """The passes from the pith level to the gpu level; marked ops are decided by the chip's times.
+
+    Example:
+        >>> to_gpu(GpuTarget("sm_90"))
+        'pith-form-pit-tiles{target=sm_90},pith-to-tensors,convert-pith-to-gpu{target=sm_90},canonicalize,cse'
+    """
+    convert = f"convert-pith-to-gpu{{target={target.options}}}"
+    return f"pith-form-pit-tiles{{target={target.chip}}},pith-to-tensors,{convert},canonicalize,cse"
 
 
 def _run(module: ir.Module, pipeline: str) -> None:

@@ -2,6 +2,7 @@
 // RUN: pith-opt %s --pith-form-pit-tiles | filecheck %s
 // RUN: pith-opt %s --pith-form-pit-tiles=always=true | filecheck %s --check-prefix=ALWAYS
 // RUN: pith-opt %s --pith-infer-pit-axes --pith-select-tiles --pith-form-pit-tiles | filecheck %s
+// RUN: pith-opt %s --pith-form-pit-tiles=target=sm_90 | filecheck %s --check-prefix=GPU
 
 // Whole rows: a pattern over one axis, stored and not added up. The grid of a dynamic size is computed at run time.
 // CHECK-LABEL: func.func @rows
@@ -83,4 +84,18 @@ func.func @full_above(%a: tensor<64x64xi8>, %b: tensor<64x64xi8>, %c: tensor<64x
   %0 = linalg.matmul {pith.sparsity = 0.0 : f64, pith.dynamic = [{operand = 0, granularity = array<i64: 1, 1>, threshold = 2.5 : f64}]}
       ins(%a, %b : tensor<64x64xi8>, tensor<64x64xi8>) outs(%c : tensor<64x64xi32>) -> tensor<64x64xi32>
   return %0 : tensor<64x64xi32>
+}
+
+// Whose times decide: a GPU's micro-tiles have the rows of its fragments, sixteen and more, and pay up to another share.
+// GPU-LABEL: func.func @chip
+// GPU: %[[P:.*]] = "pith.detect"(%arg0) {axes = array<i64: 0, 1>, granularity = array<i64: [[ROWS:16|32|64|128]], 1>
+// GPU: scf.if
+// GPU: "pith.pit_tile"(%[[P]],
+// GPU: ^bb0(%{{.*}}: tensor<[[ROWS]]x32xf16>, %{{.*}}: tensor<32x128xf16>,
+// GPU: } else {
+// GPU: linalg.matmul
+func.func @chip(%a: tensor<4096x4096xf16>, %b: tensor<4096x4096xf16>, %c: tensor<4096x4096xf16>) -> tensor<4096x4096xf16> {
+  %0 = linalg.matmul {pith.dynamic = [{operand = 0, granularity = array<i64: 32, 1>}]}
+      ins(%a, %b : tensor<4096x4096xf16>, tensor<4096x4096xf16>) outs(%c : tensor<4096x4096xf16>) -> tensor<4096x4096xf16>
+  return %0 : tensor<4096x4096xf16>
 }

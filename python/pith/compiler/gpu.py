@@ -194,7 +194,7 @@ class GpuKernel:
         from ..tools.ptxas import find_ptxas
 
         resources = {}
-        if find_ptxas() is not None:
+        if self.ptx and find_ptxas() is not None:
             try:
                 assembled = self._assembled()
                 resources = {k: (n, assembled.spill_bytes.get(k, 0)) for k, n in assembled.registers.items()}
