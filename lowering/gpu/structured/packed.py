@@ -1,9 +1,9 @@
 """The source of the sparse body: 2:4 values and coordinates of a tile, straight from what a format stores.
 
-Nothing is packed beforehand. A thread makes eight values and one halfword of coordinates at a time: four groups of 4
-elements along k. Groups of ``nm(2:4)`` are stored so; where a row's groups follow each other a thread reads them as
-one, where the rows of a block do (``V(16)C1(2:8)->C0(2:4)``) it transposes four. At most 2 of 8, 12, ... and 1 of 4
-are packed to 2 of 4 on the way, as VENOM does, with a zero at a place that is free.
+Nothing is packed beforehand. Whole rows of ``nm(2:4)`` are stored as the hardware wants them and copied. Otherwise a
+thread makes eight values and one halfword of coordinates at a time, four groups of 4 elements along k: it transposes
+what is stored by groups (``V(16)C1(2:8)->C0(2:4)``), two rows at once. At most 2 of 8, 12, ... and 1 of 4 are packed
+to 2 of 4 on the way, as VENOM does, with a zero at a place that is free.
 """
 
 import dataclasses
@@ -17,12 +17,21 @@ from ... import levels
 from ...builder import Index
 from ..staging import Filler, Finish, Threads
 from ..tiles import Axis, SharedTile, TileShape, all_of, is_below
+from .pairs import (
+    GROUP,
+    GROUP_BITS,
+    RowCopies,
+    copies_rows,
+    has_row_pairs,
+    is_plain,
+    position_above,
+    row_pair,
+    values_at,
+)
 from .sparse_mma import HALFWORD
 from .stored import Stored
-from .stream import end_of, first_of, place_of
+from .stream import end_of, place_of
 
-#: Elements along k of a 2:4 group, and bits of its coordinates.
-GROUP, GROUP_BITS = 4, 4
 #: Coordinates of four empty groups: 0 and 1 each. Equal ones are not defined.
 _EMPTY = 0x4444
 
@@ -40,17 +49,21 @@ class PackedSource:
     role: str
 
     def prepare(self, shapes: Sequence[TileShape], axes: Mapping[str, Axis], threads: Threads) -> Filler:
-        quads = shapes[1].extents[1]
+        rows, quads = shapes[0].extents[0], shapes[1].extents[1] // 2
+        if self.stored.split.rows == 0 and copies_rows(self.stored, axes["k"]):
+            copy = RowCopies(self.stored, rows, axes[self.role], threads)
+            return Filler(copy.fill, asynchronous=True)
+        some = 2 if has_row_pairs(self.stored) else 1
         # Neighbouring threads read neighbours in memory.
-        by_rows = self._in_rows() or self.stored.split.rows == 0
+        by_rows = some == 1 and self.stored.split.rows == 0
         tasks = []
-        for i, taken in threads.unrolled(shapes[1].extents[0] * quads):
-            row = b.div(i, quads) if by_rows else b.mod(i, shapes[1].extents[0])
-            quad = b.mod(i, quads) if by_rows else b.div(i, shapes[1].extents[0])
-            tasks.append((row, quad, taken, axes[self.role].at(row)))
+        for i, taken in threads.unrolled(rows // some * quads):
+            row = b.div(i, quads) if by_rows else b.mod(i, rows // some)
+            quad = b.mod(i, quads) if by_rows else b.div(i, rows // some)
+            tasks.append((b.mul(row, some), quad, taken, axes[self.role].at(b.mul(row, some))))
 
         def fill(tiles: Sequence[SharedTile], k: Axis) -> Finish:
-            loaded = [self._load(element, exists, quad, k) for _, quad, _, (element, exists) in tasks]
+            loaded = [self._load(some, element, exists, quad, k) for _, quad, _, (element, exists) in tasks]
 
             def finish() -> None:
                 for (row, quad, taken, _), parts in zip(tasks, loaded):
@@ -60,8 +73,8 @@ class PackedSource:
 
         return Filler(fill, asynchronous=False)
 
-    def _load(self, row: Index, exists: ir.Value | None, quad: Index, k: Axis) -> list[ir.Value]:
-        """Eight values and a halfword: zeros where the row or the groups do not exist."""
+    def _load(self, some: int, row: Index, exists: ir.Value | None, quad: Index, k: Axis) -> list[ir.Value]:
+        """Eight values and a halfword of each of ``some`` rows: zeros where rows or groups do not exist."""
         values = ir.VectorType.get([HALFWORD // 2], self.stored.storage.values.type.element_type)
         i16 = ir.IntegerType.get_signless(16)
         first, listed = place_of(k, b.mul(quad, HALFWORD))
@@ -69,15 +82,14 @@ class PackedSource:
 
         def empty() -> list[ir.Value]:
             zero = b.zero_of(values.element_type)
-            return [vector.broadcast(values, zero), arith.constant(i16, _EMPTY)]
+            return [vector.broadcast(values, zero), arith.constant(i16, _EMPTY)] * some
 
-        if present is None:
-            return self._quad(row, first, k)
-        return b.if_else(present, lambda: self._quad(row, first, k), empty, [values, i16])
+        def read() -> list[ir.Value]:
+            return row_pair(self.stored, row, first, k) if some == 2 else self._quad(row, first, k)
+
+        return read() if present is None else b.if_else(present, read, empty, [values, i16] * some)
 
     def _quad(self, row: Index, first: Index, k: Axis) -> list[ir.Value]:
-        if self._in_rows():
-            return self._whole(self._position(row, first, k))
         parts = [self._group(row, first, j, k) for j in range(HALFWORD // GROUP)]
         halfword = functools.reduce(arith.ori, (_shifted(p[1], GROUP_BITS * j) for j, p in enumerate(parts)))
         elements = [vector.extract(p[0], [], [e]) for p in parts for e in (0, 1)]
@@ -94,39 +106,19 @@ class PackedSource:
         zero = vector.broadcast(pair.type, b.zero_of(pair.type.element_type))
         return arith.select(inside, pair, zero), bits
 
-    def _position(self, row: Index, place: Index, k: Axis) -> Index:
-        """Position above the chosen level of what a row has at ``place`` along k."""
-        split = self.stored.split
-        cursor = self.stored.entry(row, b.div(place, split.width), first_of(k), lookup=False)
-        return self.stored.below(cursor, row, b.mod(place, split.width), len(split.format.levels) - 1)
-
     def _pair(self, row: Index, place: Index, k: Axis) -> tuple[ir.Value, ir.Value]:
-        position = self._position(row, place, k)
+        position = position_above(self.stored, row, place, k)
         storage, split = self.stored.storage, self.stored.split
         level, last = split.format.levels[-1], len(split.format.levels) - 1
-        if (level.g, level.h, split.format.coord_bits(last)) == (2, GROUP, 2):
+        if is_plain(self.stored):
             byte = memref.load(storage.metadata[last, "coordinates"], [b.value(b.div(position, 2))])
             bits = arith.shrui(arith.extui(_i32(), byte), _as_i32(b.mul(b.mod(position, 2), GROUP_BITS)))
-            return _values(storage, b.mul(position, 2), 2), arith.andi(bits, _word(15))
+            return values_at(self.stored, b.mul(position, 2), 2), arith.andi(bits, _word(15))
         slots = [b.add(b.mul(position, level.g), s) for s in range(level.g)]
         coordinates = [_as_i32(levels.load_coordinate(storage, last, s)) for s in slots]
         elements = [levels.load_value(storage, s) for s in slots]
         part = _as_i32(b.mod(b.div(b.mod(place, split.width), GROUP), level.h // GROUP))
         return packed_pair(coordinates, elements, part)
-
-    def _in_rows(self) -> bool:
-        """Whether 16 elements along k of a row are stored as one aligned piece, coordinates too."""
-        split, last = self.stored.split, len(self.stored.split.format.levels) - 1
-        plain = (split.format.levels[-1].g, split.format.levels[-1].h, split.format.coord_bits(last)) == (2, GROUP, 2)
-        return plain and self.stored.run(split.depth, last) % HALFWORD == 0
-
-    def _whole(self, position: Index) -> list[ir.Value]:
-        storage, last = self.stored.storage, len(self.stored.split.format.levels) - 1
-        i8, i16 = ir.IntegerType.get_signless(8), ir.IntegerType.get_signless(16)
-        at = [b.value(b.div(position, 2))]
-        both = vector.load(ir.VectorType.get([2], i8), storage.metadata[last, "coordinates"], at, alignment=2)
-        halfword = vector.extract(vector.bitcast(ir.VectorType.get([1], i16), both), [], [0])
-        return [_values(storage, b.mul(position, 2), HALFWORD // 2), halfword]
 
 
 def packed_pair(
@@ -154,14 +146,11 @@ def packed_pair(
 
 
 def _store(tiles: Sequence[SharedTile], row: Index, quad: Index, parts: Sequence[ir.Value]) -> None:
-    tiles[0].store_vector(parts[0], row, b.mul(quad, HALFWORD // 2))
-    tiles[1].store(parts[1], row, quad)
-
-
-def _values(storage: levels.Storage, position: Index, lanes: int) -> ir.Value:
-    element = storage.values.type.element_type
-    type_ = ir.VectorType.get([lanes], element)
-    return vector.load(type_, storage.values, [b.value(position)], alignment=lanes * element.width // 8)
+    i8 = ir.VectorType.get([2], ir.IntegerType.get_signless(8))
+    for i, (values, halfword) in enumerate(zip(parts[::2], parts[1::2])):
+        tiles[0].store_vector(values, b.add(row, i), b.mul(quad, HALFWORD // 2))
+        single = vector.broadcast(ir.VectorType.get([1], halfword.type), halfword)
+        tiles[1].store_vector(vector.bitcast(i8, single), b.add(row, i), b.mul(quad, 2))
 
 
 def _i32() -> ir.IntegerType:

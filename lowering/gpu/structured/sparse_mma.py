@@ -23,8 +23,8 @@ from ..bodies import WARP, Tiles
 from ..mma import MmaBody
 from ..tiles import SharedTile, TileShape, tile_shape
 
-#: Elements along k that one halfword of coordinates is about.
-HALFWORD = 16
+#: Elements along k that one byte of coordinates is about, and one halfword.
+BYTE, HALFWORD = 8, 16
 #: Elements along k whose coordinates the lanes of a warp hold at once.
 COORDINATES = 64
 
@@ -62,9 +62,9 @@ class SparseMmaBody(MmaBody):
     def layout(self, lhs: ir.Type, rhs: ir.Type) -> tuple[list[TileShape], list[TileShape]]:
         out = super().layout(lhs, rhs)
         at, rows, element = (0, self.m, lhs) if self.sparse == "m" else (1, self.n, rhs)
-        halfwords, i16 = self.k // HALFWORD, ir.IntegerType.get_signless(16)
-        # Eight rows of up to 8 halfwords are one pass over the banks: nothing to permute.
-        coordinates = TileShape((self.sparse, "k"), (rows, halfwords), i16, halfwords)
+        nbytes, i8 = self.k // BYTE, ir.IntegerType.get_signless(8)
+        # Eight rows of up to 16 bytes are one pass over the banks: nothing to permute.
+        coordinates = TileShape((self.sparse, "k"), (rows, nbytes), i8, nbytes)
         out[at][:] = [tile_shape((self.sparse, "k"), (rows, self.k // 2), element), coordinates]
         return out
 
@@ -89,14 +89,16 @@ class SparseMmaBody(MmaBody):
 
     def _word(self, tile: SharedTile, row: Index, k: int, lane: Index) -> ir.Value:
         """This lane's coordinates of 16 rows and 64 elements: ``vector<2xi16>``."""
+        i16 = ir.IntegerType.get_signless(16)
         group, inside = b.div(lane, 4), b.mod(lane, 4)
-        first = k // HALFWORD
         if self.width == 1:
             row = b.add(b.add(row, group), b.mul(b.mod(inside, 2), 8))
-            return tile.load_vector(2, row, b.add(b.mul(b.div(inside, 2), 2), first))
-        column = b.add(inside, first)
-        halves = [tile.load(b.add(b.add(row, group), 8 * half), column) for half in (0, 1)]
-        return vector.from_elements(ir.VectorType.get([2], tile.shape.element), halves)
+            word = tile.load_vector(4, row, b.add(b.mul(b.div(inside, 2), 4), k // BYTE))
+            return vector.bitcast(ir.VectorType.get([2], i16), word)
+        column = b.add(b.mul(inside, 2), k // BYTE)
+        pairs = [tile.load_vector(2, b.add(b.add(row, group), 8 * half), column) for half in (0, 1)]
+        halves = [vector.extract(vector.bitcast(ir.VectorType.get([1], i16), p), [], [0]) for p in pairs]
+        return vector.from_elements(ir.VectorType.get([2], i16), halves)
 
     def _rows(self, tile: SharedTile, row: Index, k: int, lane: Index) -> ir.Value:
         """16 rows and 32 bytes of stored values: the upper and the lower 8 x 16-byte matrix of each half along k."""

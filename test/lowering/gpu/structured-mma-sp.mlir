@@ -8,15 +8,15 @@
 
 // A linear layer x W^T. The rhs is the 2:4 operand, so the tile is computed transposed.
 // CHECK-LABEL: gpu.func @linear_matmul_0(
-// CHECK-SAME: %[[X:.*]]: memref<128x1024xf16>, %[[GROUPS:.*]]: memref<{{.*}}xi8>, %[[PAIRS:.*]]: memref<{{.*}}xi8>, %[[W:.*]]: memref<{{.*}}xf16>, %[[Y:.*]]: memref<128x256xf16>) kernel
+// CHECK-SAME: %[[X:.*]]: memref<128x1024xf16>, %[[GROUPS:arg[0-9]+]]: memref<{{.*}}xi8>, %[[PAIRS:arg[0-9]+]]: memref<{{.*}}xi8>, %[[W:arg[0-9]+]]: memref<{{.*}}xf16>, %[[Y:.*]]: memref<128x256xf16>) kernel
 // The groups that the rows of the block hold are the list of k: unpacked, and staged in shared memory.
 // CHECK: memref.load %[[GROUPS]]
 // CHECK: arith.andi
 // CHECK: memref.store {{.*}} #gpu.address_space<workgroup>>
 // CHECK: gpu.barrier
-// Stored values are read in pairs, coordinates by bytes of two rows.
+// A group of two rows is read at once: four values, and a byte of coordinates.
+// CHECK: vector.load %[[W]]{{.*}} {alignment = 8 : i64} : {{.*}}, vector<4xf16>
 // CHECK: memref.load %[[PAIRS]]
-// CHECK: vector.load %[[W]]{{.*}} {alignment = 4 : i64} : {{.*}}, vector<2xf16>
 // x is gathered, 4 elements at a time: one coordinate of the list each.
 // CHECK: nvgpu.device_async_copy %[[X]]{{.*}}, 4, {{.*}} : memref<128x1024xf16>
 // One step is 64 elements of x. A word of coordinates serves two instructions.
@@ -39,4 +39,23 @@ func.func @linear(%x: tensor<128x1024xf16>, %w: tensor<256x1024xf16, #venom>) ->
   %y = linalg.matmul indexing_maps = [affine_map<(b, o, i) -> (b, i)>, affine_map<(b, o, i) -> (o, i)>, affine_map<(b, o, i) -> (b, o)>]
     ins(%x, %w : tensor<128x1024xf16>, tensor<256x1024xf16, #venom>) outs(%init : tensor<128x256xf16>) -> tensor<128x256xf16>
   return %y : tensor<128x256xf16>
+}
+
+#pairs = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>,
+  [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
+
+// Rows of plain 2:4 are stored as the hardware wants them: values and coordinates are copied.
+// CHECK-LABEL: gpu.func @product_matmul_0(
+// CHECK-SAME: %[[C:arg[0-9]+]]: memref<{{.*}}xi8>, %[[A:arg[0-9]+]]: memref<{{.*}}xf16>
+// CHECK: nvgpu.device_async_copy %[[A]]{{.*}}, 8, {{.*}} : memref<{{.*}}xf16>
+// CHECK: nvgpu.device_async_copy %[[C]]{{.*}}, 8 : memref<{{.*}}xi8>
+// CHECK: scf.for
+// CHECK-NOT: vector.store
+// CHECK: nvgpu.mma.sp.sync
+func.func @product(%a: tensor<64x512xf16, #pairs>, %b: tensor<512x64xf16>) -> tensor<64x64xf32> {
+  %zero = arith.constant 0.0 : f32
+  %empty = tensor.empty() : tensor<64x64xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<64x64xf32>) -> tensor<64x64xf32>
+  %c = linalg.matmul ins(%a, %b : tensor<64x512xf16, #pairs>, tensor<512x64xf16>) outs(%init : tensor<64x64xf32>) -> tensor<64x64xf32>
+  return %c : tensor<64x64xf32>
 }
