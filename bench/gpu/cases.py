@@ -109,10 +109,12 @@ def _pit() -> list[Case]:
 def _axes() -> list[Case]:
     """Whole rows, whole columns of what is contracted, and columns of the result."""
     sizes = {"n": 2048, "k": 2048, "m": 2048, "element": "f16"}
-    return [
+    cases = [
         Case(f"pit-{axis}-axis", "axis", {**sizes, "axis": axis}, {"empty": 0.75}, (CUBLAS,), small=_TINY)
         for axis in "mnk"
     ]
+    build = {**sizes, "m": 16384, "axis": "k", "resident": 16 * 32 * 64}
+    return [*cases, Case("overbooked-k-axis", "axis", build, {"empty": 0.75}, (CUBLAS,), small=_TINY)]
 
 
 def _detect() -> list[Case]:

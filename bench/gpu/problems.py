@@ -127,7 +127,7 @@ def _pit(draw: Draw, m: int, n: int, k: int, element: str, block: Sequence[int],
     return _product(draw, a, b, pit_result(element, block), 1.0 - empty, block=block)
 
 
-def _axis(draw: Draw, m: int, n: int, k: int, element: str, axis: str, empty: float) -> Problem:
+def _axis(draw: Draw, m: int, n: int, k: int, element: str, axis: str, empty: float, resident: int = 0) -> Problem:
     a, b = draw.normal(m, k, element=element), draw.normal(k, n, element=element)
     if axis == "n":
         return _product(draw, a, _masked(draw, b, (k, 1), empty), element, 1.0 - empty)

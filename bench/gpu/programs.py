@@ -54,14 +54,18 @@ def pit_result(element: str, block: Sequence[int]) -> str:
     return "f32" if block[0] == 1 and block[1] > 1 else RESULTS[element]
 
 
-def _axis(m: int, n: int, k: int, element: str, axis: str) -> str:
-    """One list on one axis: rows of the left operand, columns of both, or columns of the right one."""
+def _axis(m: int, n: int, k: int, element: str, axis: str, resident: int = 0) -> str:
+    """One list on one axis: rows of the left operand, columns of both, or columns of the right one.
+
+    ``resident`` elements of the right operand stay in shared memory, what is beyond them is streamed.
+    """
     a, b, c = _tensor((m, k), element), _tensor((k, n), element), _tensor((m, n), element)
     at = "mnk".index(axis)
     pattern = f"!pith.pattern<[{(m, n, k)[at]}], [1]>"
     source, dims = {"m": ("a", (0,)), "k": ("a", (1,)), "n": ("b", (1,))}[axis]
     text = _detect_op(source, {"a": a, "b": b}[source], dims, (1,), pattern) + _zeros(c)
-    text += _tiled(("a", "b"), (a, b, c), pattern, (at,), (1,), (64, 64, 32), accumulate=False)
+    marks = f', pith.buffer = #pith.buffer<{resident} : i64, "stream", "shared">' if resident else ""
+    text += _tiled(("a", "b"), (a, b, c), pattern, (at,), (1,), (64, 64, 32), accumulate=False, marks=marks)
     return _function(["a", "b", "out"], [a, b, c], c, text)
 
 
@@ -186,13 +190,14 @@ def _tiled(
     micro: Sequence[int],
     tile: Sequence[int],
     accumulate: bool,
+    marks: str = "",
 ) -> str:
     """``%r``: a matrix product over the micro-tiles of ``%p``."""
     kinds = ("parallel", "parallel", "reduction")
     maps = _maps("mnk", _MATMUL)
     parts = [_tensor(_take(tile, "mnk", term), _element(type_)) for term, type_ in zip(_MATMUL, types)]
     body = f"    %t = linalg.matmul ins(%t0, %t1 : {parts[0]}, {parts[1]}) outs(%t2 : {parts[2]}) -> {parts[2]}\n"
-    return _pit_tile(inputs, types, parts, pattern, (maps, kinds), axes, micro, tile, body, accumulate)
+    return _pit_tile(inputs, types, parts, pattern, (maps, kinds), axes, micro, tile, body, accumulate, marks)
 
 
 def _pit_tile(
