@@ -52,7 +52,8 @@ class BufferAttr(Pith.Attribute, name="buffer"):
         fit: ``stream`` re-reads them on every pass, ``spill`` moves them to the next larger
         space, ``grow`` enlarges the buffer, ``error`` stops the program with an error. ``space``
         is ``register``, ``l1``, ``l2``, ``shared`` or ``global``. Results never depend on what fits.
-        Ops carry it as the discardable attribute ``pith.buffer``.
+        Ops carry it as the discardable attribute ``pith.buffer``: detections for their list, on a GPU
+        also a ``pith.pit_tile`` over a product for the rows of its second factor (``stream``, ``shared``).
     Errors: "expects a capacity >= 1", "expects overflow to be one of", "expects space to be one of",
         "cannot grow" (only ``global`` buffers can).
     Source: overbooked buffers of Tailors, MICRO 2023.

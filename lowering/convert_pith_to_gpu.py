@@ -13,7 +13,7 @@ from .targets import GpuTarget, parse_target
 
 @dataclasses.dataclass(frozen=True)
 class ConvertPithToGpuPass(Pass):
-    """Lower functions of ``linalg`` products and ``pith.pit_tile`` to ``gpu.func`` kernels and launches.
+    """Lower functions of ``linalg`` and ``pith`` ops on tensors and patterns to ``gpu.func`` kernels and launches.
 
     Before::
 
@@ -36,7 +36,9 @@ class ConvertPithToGpuPass(Pass):
     One kernel per op: the index stream (all elements, or a pattern's list), the expansion of encoded
     operands, and the dense tile body (f32 FMA or f16 ``mma.sync``) are combined in ``gpu/kernel.py``.
     A pattern is a device-side list whose entry 0 is the count: the grid follows from sizes, blocks
-    with nothing to do return, and the host never waits for a count.
+    with nothing to do return, and the host never waits for a count. Detection, sets, lengths, routing
+    and top-k make such lists; of an ``scf.if`` on a count both branches are launched, and the kernels
+    of one return at once.
 
     Requires: encoded tensors made by ``pith.assemble`` (``pith-assemble-arguments``); inits are used
     once. Preserves: functions without tensors or patterns. Does not: fuse, or allocate device memory.

@@ -83,6 +83,16 @@ def test_no_sequences():
     assert Pattern.from_lengths([], 8).count == 0 and Pattern.from_lengths([0, 0], 8).count == 0
 
 
+def test_lists_of_gpu_programs():
+    listed = np.array([2, 0, 1, 3, 2, -1, -1], np.int32)
+    assert Pattern.from_list(listed, (4, 8), (1, 2)) == Pattern.from_indices([[3, 2], [0, 1]], (4, 8), (1, 2))
+    assert Pattern.from_list(np.int32([0]), 5).count == 0
+    with pytest.raises(pith.CheckError, match="7 micro-tiles were found, the list has room for 3"):
+        Pattern.from_list(np.array([7, *listed[1:]], np.int32), (4, 8), (1, 2))
+    with pytest.raises(pith.ShapeError, match="expects a count and 2 coordinates per entry"):
+        Pattern.from_list(listed[:4], (4, 8), (1, 2))
+
+
 def test_routing():
     experts = np.array([[1, 0], [3, 1]])
     p = Pattern.from_routing(experts, 4)

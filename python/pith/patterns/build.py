@@ -34,6 +34,23 @@ def from_mask(mask: Any, granularity: int | Sequence[int]) -> Parts:
     return sizes, extents, cells.locate(np.flatnonzero(present), grid)
 
 
+def from_list(listed: Any, sizes: int | Sequence[int], granularity: int | Sequence[int]) -> Parts:
+    """See :meth:`pith.Pattern.from_list`."""
+    entries, axes = integer_array(listed, "listed"), axes_of(sizes)
+    rank = len(axes)
+    if entries.ndim != 1 or entries.size % rank != 1 % rank:
+        raise ShapeError(f"expects a count and {rank} coordinates per entry, got shape {entries.shape}", where="listed")
+    found, room = int(entries[0]), (entries.size - 1) // rank
+    if not 0 <= found <= room:
+        raise CheckError(
+            f"{found} micro-tiles were found, the list has room for {room}",
+            where="listed",
+            hint="give the detection a larger pith.buffer, or none",
+        )
+    coordinates = entries[1 : 1 + found * rank].astype(np.int32)
+    return axes, granularity_of(granularity, rank), coordinates if rank == 1 else coordinates.reshape(found, rank)
+
+
 def from_lengths(lengths: Any, size: int, granularity: int) -> Parts:
     """See :meth:`pith.Pattern.from_lengths`."""
     used = integer_array(lengths, "lengths")

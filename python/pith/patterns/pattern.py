@@ -91,6 +91,20 @@ class Pattern:
         return cls.trusted(axes, extents, cells.locate(cells.distinct(numbers, math.prod(grid)), grid))
 
     @classmethod
+    def from_list(cls, listed: Any, sizes: int | Sequence[int], granularity: int | Sequence[int] = 1) -> Pattern:
+        """The pattern of a list that a GPU program made: how many micro-tiles it found, then their coordinates.
+
+        Shapes: listed: int32, ``(1 + room * axes,)``, copied from the device (which waits for the program).
+        Errors: :class:`pith.CheckError` when more was found than the list has room for (``pith.buffer``), and as
+            :class:`Pattern`.
+
+        Example:
+            >>> Pattern.from_list(np.int32([2, 0, 1, 2, 3, 9, 9]), (4, 8), (1, 2)).coordinates.tolist()
+            [[0, 1], [2, 3]]
+        """
+        return cls(*build.from_list(listed, sizes, granularity))
+
+    @classmethod
     def from_mask(cls, mask: Any, granularity: int | Sequence[int] = 1) -> Pattern:
         """The micro-tiles of ``mask`` that hold anything but False or zero; one axis per dimension.
 
