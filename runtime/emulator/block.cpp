@@ -53,8 +53,8 @@ bool Block::run(std::int64_t number) {
   active = this;
   while (!failed_ && done_ < size_) {
     bool moved = false;
-    for (int warp = 0; warp * kWarp < size_ && !failed_; ++warp)
-      moved |= step(warp);
+    for (int i = 0; i < warps() && !failed_; ++i)
+      moved |= step(backwards() ? warps() - 1 - i : i);
     if (failed_ || running_.failed.load(std::memory_order_relaxed))
       break;
     if (!moved && !releaseBarrier())
@@ -88,6 +88,7 @@ bool Block::prepare(std::int64_t number) {
     thread.groups.clear();
   }
   done_ = waiting_ = 0;
+  phase_ = number;
   failed_ = false;
   ++space_.epoch;
   return true;
@@ -108,14 +109,16 @@ void Block::enter() {
 bool Block::step(int warp) {
   constexpr int kTurns = 64;
   bool moved = false;
-  int end = std::min(size_, (warp + 1) * kWarp);
+  int first = warp * kWarp, end = std::min(size_, first + kWarp);
   for (int turn = 0; turn < kTurns; ++turn) {
     bool ran = false;
-    for (int t = warp * kWarp; t < end && !failed_; ++t)
+    for (int i = first; i < end && !failed_; ++i) {
+      int t = backwards() ? first + end - 1 - i : i;
       if (threads_[static_cast<std::size_t>(t)].state == Thread::kReady) {
         resume(t);
         ran = true;
       }
+    }
     moved |= ran;
     if (!ran || failed_)
       break;
@@ -156,6 +159,7 @@ bool Block::releaseBarrier() {
   for (Thread &thread : threads_)
     thread.state = Thread::kReady;
   waiting_ = 0;
+  ++phase_;
   ++space_.epoch;
   if (watched())
     shadow().blockBarrier();

@@ -114,6 +114,9 @@ private:
   void resume(int thread);
   void yield();
   bool releaseBarrier();
+  /// Threads run upwards and downwards in turn, from block to block and from barrier to barrier: what relies on
+  /// an order that hardware does not promise comes out wrong.
+  bool backwards() const { return phase_ % 2 != 0; }
   void reportStuck();
   void report(int thread, Other other, FaultKind kind, std::int64_t site, const char *format, std::va_list rest);
   void reportAs(int thread, Other other, FaultKind kind, std::int64_t site, const char *format, ...)
@@ -124,6 +127,7 @@ private:
   int size_;
   int now_ = 0;
   int done_ = 0, waiting_ = 0;
+  std::int64_t phase_ = 0; // number of the block, plus barriers passed
   bool failed_ = false;
   std::uint64_t spins_ = 0;
   std::int64_t seenProgress_ = -1;
