@@ -1,6 +1,6 @@
 // Weights on sparse tensor cores: 2 of 4 elements of 2 of 8 groups that 64 rows share (VENOM's V:N:M), and plain 2:4.
-// RUN: pith-opt %s --pass-pipeline='builtin.module(pith-assemble-arguments,convert-pith-to-gpu{target=sm_90},canonicalize,cse)' | filecheck %s
-// RUN: pith-opt %s --pass-pipeline='builtin.module(pith-assemble-arguments,convert-pith-to-gpu{target=sm_90},canonicalize,cse,gpu-to-nvvm)' | filecheck %s --check-prefix=NVVM
+// RUN: pith-opt %s --pass-pipeline='builtin.module(pith-assemble-arguments,convert-pith-to-gpu{target=sm_90},canonicalize,cse)' --split-input-file | filecheck %s
+// RUN: pith-opt %s --pass-pipeline='builtin.module(pith-assemble-arguments,convert-pith-to-gpu{target=sm_90},canonicalize,cse,gpu-to-nvvm)' --split-input-file | filecheck %s --check-prefix=NVVM
 // RUN: pith-opt %s --pass-pipeline='builtin.module(pith-to-gpu,gpu-to-nvvm)' --emit=ptx | filecheck %s --check-prefix=PTX
 
 #venom = #pith.format<affine_map<(d0, d1) -> (d0 floordiv 64, d1 floordiv 32, (d1 floordiv 4) mod 8, d0 mod 64, d1 mod 4)>,
@@ -41,13 +41,15 @@ func.func @linear(%x: tensor<128x1024xf16>, %w: tensor<256x1024xf16, #venom>) ->
   return %y : tensor<128x256xf16>
 }
 
+// -----
+
 #pairs = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>,
   [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
 
 // Rows of plain 2:4 are stored as the hardware wants them: values and coordinates are copied.
 // CHECK-LABEL: gpu.func @product_matmul_0(
 // CHECK-SAME: %[[C:arg[0-9]+]]: memref<{{.*}}xi8>, %[[A:arg[0-9]+]]: memref<{{.*}}xf16>
-// CHECK: nvgpu.device_async_copy %[[A]]{{.*}}, 8, {{.*}} : memref<{{.*}}xf16>
+// CHECK: nvgpu.device_async_copy %[[A]]{{.*}}, 8 {bypassL1} : memref<{{.*}}xf16>
 // CHECK: nvgpu.device_async_copy %[[C]]{{.*}}, 8 : memref<{{.*}}xi8>
 // CHECK: scf.for
 // CHECK-NOT: vector.store
