@@ -134,6 +134,7 @@ class StandIn:
         failures: name of a function -> status it returns from now on; a list is used up one by one.
         calls: names of all functions called.
         kernels: runs a launch.
+        kept: bytes the pools keep of what is freed.
     """
 
     def __init__(self, *gpus: Gpu, version: int = 13000):
@@ -146,16 +147,18 @@ class StandIn:
         self._current, self._lock = threading.local(), threading.RLock()
         self._objects: dict[int, Any] = {}
         self._capturing: dict[int, list[Launched]] = {}
-        for name in ("CUdevice_attribute", "CUfunction_attribute", "CUjit_option", "CUpointer_attribute"):
-            setattr(self, name, _Numbers())
+        for name in ("device", "function", "pointer", "memPool"):
+            setattr(self, f"CU{name}_attribute", _Numbers())
+        self.CUjit_option = _Numbers()
         self.CUstream_flags = types.SimpleNamespace(CU_STREAM_NON_BLOCKING=1)
         self.CUevent_flags = types.SimpleNamespace(CU_EVENT_DISABLE_TIMING=2)
         self.CUstreamCaptureMode = types.SimpleNamespace(CU_STREAM_CAPTURE_MODE_RELAXED=2)
-        self.CUstream = Handle
+        self.CUstream = self.cuuint64_t = Handle
+        self.kept = 0
 
     def __getattribute__(self, name: str) -> Any:
         found = object.__getattribute__(self, name)
-        if not name.startswith("cu") or not callable(found):
+        if not name.startswith("cu") or name == "cuuint64_t" or not callable(found):
             return found
 
         def called(*args: Any) -> Any:
@@ -249,6 +252,16 @@ class StandIn:
     def holds(self, address: int, nbytes: int = 1) -> bool:
         """Whether an address range is inside a live allocation."""
         return any(a <= address and address + nbytes <= a + n for a, (n, _, _) in self.live.items())
+
+    def cuDeviceGetDefaultMemPool(self, device: int) -> Any:
+        return Status.SUCCESS, self._new("pool")
+
+    def cuMemPoolGetAttribute(self, pool: int, attribute: str) -> Any:
+        return Status.SUCCESS, Handle(self.kept)
+
+    def cuMemPoolSetAttribute(self, pool: int, attribute: str, value: Handle) -> Any:
+        self.kept = int(value)
+        return (Status.SUCCESS,)
 
     def cuMemcpyHtoDAsync(self, target: int, source: int, nbytes: int, stream: int) -> Any:
         if not self.holds(int(target), nbytes):

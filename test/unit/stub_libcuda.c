@@ -44,6 +44,11 @@ static Status allocate(uint64_t *p, size_t n, void *stream) {
   return live++, *p = (uint64_t)aligned_alloc(256, (n + 255) / 256 * 256), 0;
 }
 static Status release(uint64_t p, void *stream) { return live--, free((void *)p), 0; }
+static uint64_t kept = 0;
+long stub_kept(void) { return (long)kept; }
+static Status default_pool(void **pool, int d) { return *pool = (void *)0x7000, 0; }
+static Status get_pool(void *pool, int a, void *value) { return *(uint64_t *)value = kept, a == 4 ? 0 : 1; }
+static Status set_pool(void *pool, int a, void *value) { return kept = *(uint64_t *)value, a == 4 ? 0 : 1; }
 static Status upload(uint64_t d, const void *s, size_t n, void *stream) { return memcpy((void *)d, s, n), 0; }
 static Status download(void *d, uint64_t s, size_t n) { return memcpy(d, (void *)s, n), 0; }
 static Status load(void **m, const void *image, unsigned n, int *options, void **values) {
@@ -90,7 +95,8 @@ static const struct {
     {"cuEventRecord", record}, {"cuStreamWaitEvent", wait_event}, {"cuStreamBeginCapture", begin},
     {"cuStreamEndCapture", end}, {"cuGraphInstantiate", instantiate}, {"cuGraphInstantiateWithFlags", instantiate},
     {"cuGraphLaunch", start}, {"cuGraphExecDestroy", drop}, {"cuGraphDestroy", drop},
-    {"cuPointerGetAttribute", pointer}, {"cuGetErrorName", error_name}, {"cuGetErrorString", error_text},
+    {"cuDeviceGetDefaultMemPool", default_pool}, {"cuMemPoolGetAttribute", get_pool},
+    {"cuMemPoolSetAttribute", set_pool}, {"cuPointerGetAttribute", pointer}, {"cuGetErrorName", error_name}, {"cuGetErrorString", error_text},
 };
 
 static void *entry_of(const char *symbol) {

@@ -68,10 +68,10 @@ assert stub.stub_launches() == 6
 assert graph.replay().shape == graph.replay(stream=3).shape == (70, 5)
 del y, graph, a, b, call, Other
 gc.collect()
-print(cuda.devices()[0], cuda.driver_version(), cuda.is_available(), stub.stub_live())
+print(cuda.devices()[0], cuda.driver_version(), cuda.is_available(), stub.stub_live(), stub.stub_kept() >> 20)
 """,
     )
-    assert out == "cuda:0 (Stub, sm_90) (13, 0) True 0\n"
+    assert out == "cuda:0 (Stub, sm_90) (13, 0) True 0 256\n"
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,15 @@ def test_out_of_memory_leaves_nothing():
         assert run([a, b]).shape == (70, 5)
 
 
+def test_the_pool_keeps_what_is_freed(driver: StandIn):
+    arrays((4, 4))
+    assert driver.kept == 256 << 20
+    with standing_in() as generous:
+        generous.kept = 1 << 40
+        arrays((4, 4))
+        assert generous.kept == 1 << 40
+
+
 def test_devices_without_pools_allocate_the_old_way():
     with standing_in(Gpu(pools=False)) as driver:
         out = product()(arrays((70, 30), (30, 5)))

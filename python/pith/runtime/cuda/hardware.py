@@ -12,6 +12,11 @@ from ...errors import NoGpuError
 from .driver import check, driver
 from .failures import failure
 
+#: Freed memory a device's pool keeps. By default it keeps none: the first allocation after every synchronisation would
+#: ask the operating system, which takes longer than most kernels. Intermediate results of a layer fit, and PyTorch,
+#: whose own pool cannot use it, hardly misses it.
+KEPT_BYTES = 256 << 20
+
 
 @dataclasses.dataclass(frozen=True)
 class Device:
@@ -46,7 +51,10 @@ class Device:
         """The primary context, which PyTorch and CuPy use too; kept until the process ends."""
         d = driver()
         handle = check(d.cuDeviceGet(self.ordinal), f"opening device {self.ordinal}")
-        return check(d.cuDevicePrimaryCtxRetain(handle), f"making a context on device {self.ordinal}")
+        context = check(d.cuDevicePrimaryCtxRetain(handle), f"making a context on device {self.ordinal}")
+        if self.has_pools:
+            _keep_freed_memory(handle)
+        return context
 
     @functools.cached_property
     def context_handle(self) -> int:
@@ -142,6 +150,16 @@ def capability_of(target: str) -> tuple[int, int]:
     """
     digits = target.removeprefix("sm_").rstrip("af")
     return int(digits[:-1]), int(digits[-1])
+
+
+def _keep_freed_memory(handle: Any) -> None:
+    """Let the device's pool keep :data:`KEPT_BYTES`, if nobody lets it keep more."""
+    d = driver()
+    doing = "setting what the memory pool keeps"
+    pool = check(d.cuDeviceGetDefaultMemPool(handle), doing)
+    threshold = d.CUmemPool_attribute.CU_MEMPOOL_ATTR_RELEASE_THRESHOLD
+    if int(check(d.cuMemPoolGetAttribute(pool, threshold), doing)) < KEPT_BYTES:
+        check(d.cuMemPoolSetAttribute(pool, threshold, d.cuuint64_t(KEPT_BYTES)), doing)
 
 
 def _describe(ordinal: int) -> Device:
