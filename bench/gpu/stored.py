@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,6 +54,8 @@ def _rows(draw: Draw, shape: tuple[int, int], element: str, fmt: Format, empty: 
     """Rows of any length, made on the device: large matrices take the host too long."""
     kept = torch.rand(shape, generator=draw.generator, device=draw.device) >= empty
     dense = draw.normal(*shape, element=element).masked_fill_(~kept, 0)
-    rows = dense.to_sparse_csr()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls CSR a beta at its first use
+        rows = dense.to_sparse_csr()
     metadata = [part.to(torch.int32).cpu().numpy() for part in (rows.crow_indices(), rows.col_indices())]
     return Stored(SparseTensor(shape, fmt, (*metadata, rows.values().cpu().numpy())), dense)
