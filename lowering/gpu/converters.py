@@ -17,6 +17,7 @@ CONVERTERS: dict[str, str | None] = {
     "pith.coordinates": None,
     "tensor.dim": None,
     "pith.attention": "pith.lowering.gpu.attention.convert:convert_attention",
+    "pith.attention_grad": "pith.lowering.gpu.attention.convert:convert_gradient",
     "pith.assemble": "pith.lowering.gpu.converters:convert_assemble",
     "pith.complement": "pith.lowering.gpu.sets:convert_set",
     "pith.disassemble": "pith.lowering.gpu.converters:convert_disassemble",
@@ -30,11 +31,14 @@ CONVERTERS: dict[str, str | None] = {
     "pith.union": "pith.lowering.gpu.sets:convert_set",
     "pith.pit_tile": "pith.lowering.gpu.grouped:convert_tile",
     "scf.if": "pith.lowering.gpu.choice:convert_if",
-    "tensor.cast": "pith.lowering.gpu.views:convert_cast",
+    "tensor.cast": "pith.lowering.gpu.moves:convert_cast",
     "tensor.collapse_shape": "pith.lowering.gpu.views:convert_reshape",
+    "tensor.concat": "pith.lowering.gpu.moves:convert_concat",
     "tensor.empty": "pith.lowering.gpu.converters:convert_empty",
     "tensor.expand_shape": "pith.lowering.gpu.views:convert_reshape",
-    "tensor.extract_slice": "pith.lowering.gpu.views:convert_slice",
+    "tensor.extract_slice": "pith.lowering.gpu.moves:convert_slice",
+    "tensor.insert_slice": "pith.lowering.gpu.moves:convert_insert",
+    "tensor.pad": "pith.lowering.gpu.moves:convert_pad",
 }
 
 #: The converter of every linalg op.

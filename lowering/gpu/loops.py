@@ -39,7 +39,8 @@ class Nest:
         maps = tuple(ir.AffineMapAttr(a).value for a in linalg.get_indexing_maps(operation))
         inits = maps[len(maps) - len(operation.results) :]
         written = {d for m in inits for e in m.results for d in dims_of(e)}
-        iterators = tuple(PARALLEL if d in written else REDUCTION for d in range(maps[0].n_dims))
+        parallel = written if inits else set(range(maps[0].n_dims))  # what only asserts has no result
+        iterators = tuple(PARALLEL if d in parallel else REDUCTION for d in range(maps[0].n_dims))
         groups = _groups(maps, iterators, _counted(operation))
         return cls(op, tuple(operation.operands), maps, iterators, groups)
 
@@ -56,12 +57,12 @@ class Nest:
     @property
     def inputs(self) -> tuple[ir.Value, ...]:
         """Operands that are only read."""
-        return self.operands[: -self.results]
+        return self.operands[: len(self.operands) - self.results]
 
     @property
     def inits(self) -> tuple[ir.Value, ...]:
         """Operands that are updated."""
-        return self.operands[-self.results :]
+        return self.operands[len(self.operands) - self.results :]
 
     def kind(self, group: int) -> str:
         """``parallel`` or ``reduction``."""
@@ -178,19 +179,36 @@ def evaluate(
 
 
 def _value(op: ir.Operation, v: ir.Value, known: dict[ir.Value, ir.Value]) -> ir.Value:
+    """What stands for ``v`` in a kernel; numbers computed from numbers are computed again."""
     if v in known:
         return known[v]
-    if not isinstance(v.owner, ir.Block) and v.owner.name == "arith.constant":
-        return arith.ConstantOp(v.type, v.owner.attributes["value"]).result
-    return pass_error(op, f"has no GPU lowering: a value of type {v.type} from outside of the op is not at hand")
+    owner = None if isinstance(v.owner, ir.Block) else v.owner.operation
+    if owner is not None and owner.name == "arith.constant":
+        return arith.ConstantOp(v.type, owner.attributes["value"]).result
+    if owner is None or not _is_arithmetic(v):
+        pass_error(op, f"has no GPU lowering: a value of type {v.type} from outside of the op is not at hand")
+    known.update(zip(owner.results, emit_scalar(owner, [_value(op, x, known) for x in owner.operands])))
+    return known[v]
+
+
+def _is_arithmetic(v: ir.Value) -> bool:
+    """A number that an op computes from others; sizes are the host's."""
+    scalar = not isinstance(v.type, ir.ShapedType | ir.IndexType) and not isinstance(v.owner, ir.Block)
+    return scalar and v.owner.name.partition(".")[0] in ("arith", "math")
 
 
 def captured(nest: Nest) -> list[ir.Value]:
-    """Values the body uses from outside of it, constants left out."""
+    """Values the body uses from outside of it, as far as a kernel cannot compute them from constants."""
     own = {*nest.body.arguments, *(r for op in nest.body.operations for r in op.results)}
-    used = [v for op in nest.body.operations for v in op.operands if v not in own]
-    outside = [v for v in used if isinstance(v.owner, ir.Block) or v.owner.name != "arith.constant"]
-    return list(dict.fromkeys(outside))
+    pending = [v for op in nest.body.operations for v in op.operands if v not in own]
+    found: dict[ir.Value, None] = {}
+    while pending:
+        v = pending.pop(0)
+        if _is_arithmetic(v):
+            pending += v.owner.operands
+        elif isinstance(v.owner, ir.Block) or v.owner.name != "arith.constant":
+            found[v] = None
+    return list(found)
 
 
 def split_index(flat: Index, sizes: Sequence[Index]) -> list[Index]:

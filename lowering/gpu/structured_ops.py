@@ -20,7 +20,7 @@ def convert_linalg(host: Host, op: ir.OpView) -> None:
         _convert_encoded(host, op, encoded)
         return
     if is_constant_fill(op.operation):
-        host.defer(op.results[0], lambda: _elementwise(host, op, "fill"))
+        host.defer(op.results[0], lambda: _filled(host, op))
         return
     nest = Nest.of(op)
     if is_matrix_product(op):
@@ -32,13 +32,15 @@ def convert_linalg(host: Host, op: ir.OpView) -> None:
 
         convert_reduction(host, op)
     else:
-        _elementwise(host, op)
+        from .elementwise import convert_elementwise
+
+        convert_elementwise(host, op, "map")
 
 
-def _elementwise(host: Host, op: ir.OpView, kind: str = "map") -> list[ir.Value]:
+def _filled(host: Host, op: ir.OpView) -> list[ir.Value]:
     from .elementwise import convert_elementwise
 
-    convert_elementwise(host, op, kind)
+    convert_elementwise(host, op, "fill")
     return host.buffers[op.results[0]]
 
 

@@ -1,4 +1,4 @@
-"""Reshapes and slices of tensors: views where memory allows, else copies.
+"""Reshapes of tensors: the same memory.
 
 A launcher knows buffers only. So a view that reaches a launch is moved into the kernel (:func:`sink_views`)::
 
@@ -8,18 +8,12 @@ A launcher knows buffers only. So a view that reaches a launch is moved into the
 becomes ``gpu.launch_func @k args(%x, %a, %b)`` with the ``memref.expand_shape`` at the top of ``@k``.
 """
 
-from collections.abc import Sequence
-
 from pith._mlir import func, gpu, ir, memref
 from pith.dialect import shape_of
 from pith.passes.core import pass_error
 
 from .. import builder as b
-from ..builder import Index
-from .fill import BLOCK_THREADS, linear_grid
 from .host import Host, buffer_type
-from .loops import split_index
-from .outputs import extents
 
 _RESHAPES = ("memref.collapse_shape", "memref.expand_shape")
 
@@ -41,73 +35,6 @@ def _reshaped(host: Host, op: ir.OpView, buffer: ir.Value) -> ir.Value:
         return memref.collapse_shape(type_, buffer, groups)
     sizes = [b.value(host.size(op, v)) for v in list(op.operands)[1:]]
     return memref.expand_shape(type_, buffer, groups, sizes, list(type_.shape))
-
-
-def convert_cast(host: Host, op: ir.OpView) -> None:
-    """``tensor.cast``: the same memory, or a copy into a buffer of the other type."""
-    source, result = op.operands[0], op.results[0]
-    if buffer_type(source.type) == buffer_type(result.type):
-        host.bind(result, host.buffers_of(op, source))
-        return
-    sizes = extents(host, op, source)
-    _copy(host, op, sizes, [0] * len(sizes), [1] * len(sizes), list(range(len(sizes))))
-
-
-def convert_slice(host: Host, op: ir.OpView) -> None:
-    """``tensor.extract_slice``: a copy of the elements it takes."""
-    rank = op.operands[0].type.rank
-    given = iter(list(op.operands)[1:])
-    dynamic = ir.ShapedType.get_dynamic_size()
-    offsets, sizes, strides = (
-        [s if s != dynamic else host.size(op, next(given)) for s in _numbers(op, name)]
-        for name in ("static_offsets", "static_sizes", "static_strides")
-    )
-    kept = _kept_dimensions(list(_numbers(op, "static_sizes")), shape_of(op.results[0].type), rank)
-    _copy(host, op, sizes, offsets, strides, kept)
-
-
-def _numbers(op: ir.OpView, name: str) -> list[int]:
-    return list(ir.DenseI64ArrayAttr(op.operation.attributes[name]))
-
-
-def _kept_dimensions(sizes: Sequence[int], result: Sequence[int], rank: int) -> list[int]:
-    """Source dimension per dimension of a slice that may drop some of extent 1."""
-    kept, wanted = [], list(result)
-    for d in range(rank):
-        left = rank - d
-        matches = wanted and (sizes[d] == wanted[0] or sizes[d] < 0 > wanted[0])
-        if matches and (sizes[d] != 1 or left == len(wanted) or wanted[0] == 1):
-            kept.append(d)
-            wanted.pop(0)
-    return kept
-
-
-def _copy(
-    host: Host, op: ir.OpView, sizes: list[Index], offsets: list[Index], strides: list[Index], kept: list[int]
-) -> None:
-    """A new buffer of the result: element i is the source's at ``offsets + i * strides``."""
-    source = host.buffers_of(op, op.operands[0])[-1]
-    type_ = buffer_type(op.results[0].type)
-    out = host.allocate(type_, [sizes[d] for d in kept])
-    numbers = [v for v in (*offsets, *strides) if not isinstance(v, int)]
-    arguments = [source, out, *numbers]
-    with host.kernel("slice", [v.type for v in arguments], BLOCK_THREADS) as (name, block):
-        read, write, *rest = block.arguments
-        known = iter(rest)
-        inside = [v if isinstance(v, int) else next(known) for v in (*offsets, *strides)]
-        shape = [b.dim_size(write, d) for d in range(type_.rank)]
-        i = b.add(b.mul(gpu.block_id(gpu.Dimension.x), BLOCK_THREADS), gpu.thread_id(gpu.Dimension.x))
-
-        def one() -> None:
-            at = split_index(i, shape)
-            point = [inside[d] for d in range(len(offsets))]
-            for place, d in zip(at, kept):
-                point[d] = b.add(point[d], b.mul(place, inside[len(offsets) + d]))
-            memref.store(memref.load(read, [b.value(p) for p in point]), write, [b.value(p) for p in at])
-
-        b.if_else(b.less(i, b.product(shape)), one)
-    host.launch(op, name, [linear_grid([sizes[d] for d in kept])], BLOCK_THREADS, 0, arguments)
-    host.bind(op.results[0], [out])
 
 
 def sink_views(host: Host, function: func.FuncOp) -> None:

@@ -186,6 +186,30 @@ func.func @f(%a: tensor<?x4x6xf32>) -> (tensor<?x2x12xf32>, tensor<?x3xf32>) {
     assert "expand_shape" not in host and "collapse_shape" not in host
 
 
+def test_padding_insertion_and_concatenation():
+    source = """
+func.func @f(%a: tensor<?x5xf32>, %b: tensor<2x5xf32>, %n: index)
+    -> (tensor<?x9xf32>, tensor<?x5xf32>, tensor<?x5xf32>) {
+  %value = arith.constant 7.0 : f32
+  %p = tensor.pad %a low[%n, 1] high[2, 3] {
+  ^bb0(%i: index, %j: index):
+    tensor.yield %value : f32
+  } : tensor<?x5xf32> to tensor<?x9xf32>
+  %s = tensor.insert_slice %b into %a[%n, 0] [2, 5] [2, 1] : tensor<2x5xf32> into tensor<?x5xf32>
+  %c = tensor.concat dim(0) %a, %b, %a : (tensor<?x5xf32>, tensor<2x5xf32>, tensor<?x5xf32>) -> tensor<?x5xf32>
+  return %p, %s, %c : tensor<?x9xf32>, tensor<?x5xf32>, tensor<?x5xf32>
+}"""
+    rng = np.random.default_rng(7)
+    a, b = rng.standard_normal((6, 5)).astype("f4"), rng.standard_normal((2, 5)).astype("f4")
+    kept = a.copy()
+    padded, inserted, joined = run(source, a, b, 1)
+    assert (padded == np.pad(a, ((1, 2), (1, 3)), constant_values=7)).all()
+    expected = a.copy()
+    expected[1:5:2] = b
+    assert (inserted == expected).all() and (a == kept).all()
+    assert (joined == np.concatenate([a, b, a])).all()
+
+
 def test_fills_cost_no_launch_where_the_next_op_starts_from_a_constant():
     kernel = pith.compile(reduction(1, "f32", "addf", "0.0"), target="emulate:sm_90")
     assert kernel.ir("gpu").count("gpu.launch_func") == 1
