@@ -81,9 +81,9 @@ def test_experts_of_tokens(element, shape, bias, activation, gates, routing):
 MEETING = """#x = affine_map<(s, n, e, k) -> (s, k)>
 #w = affine_map<(s, n, e, k) -> (e, k, n)>
 #y = affine_map<(s, n, e, k) -> (s, n)>
-func.func @route(%experts: tensor<?x{k}xi32>, %x: tensor<?x?x{t}>, %w: tensor<?x?x?x{t}>, %init: tensor<?x?xf32>)
-    -> tensor<?x?xf32> {{
-  %p = "pith.from_routing"(%experts) : (tensor<?x{k}xi32>) -> !pith.pattern<[-1, -1], [1, 1]>
+func.func @route(%experts: tensor<{T}x{k}xi32>, %x: tensor<{T}x?x{t}>, %w: tensor<{E}x?x?x{t}>,
+                 %init: tensor<{T}x?xf32>) -> tensor<{T}x?xf32> {{
+  %p = "pith.from_routing"(%experts) : (tensor<{T}x{k}xi32>) -> {p}
   %y = "pith.pit_tile"(%p, %x, %w, %init) ({{
   ^bb0(%tx: tensor<64x?x{t}>, %tw: tensor<1x?x?x{t}>, %ty: tensor<64x?xf32>):
     %sum = linalg.generic {{indexing_maps = [#x, #w, #y],
@@ -99,21 +99,23 @@ func.func @route(%experts: tensor<?x{k}xi32>, %x: tensor<?x?x{t}>, %w: tensor<?x
   }}) {{indexing_maps = [#x, #w, #y], iterator_types = ["parallel", "parallel", "reduction", "reduction"],
       axes = array<i64: 0, 2>, tile = array<i64: 64, 0, 1, 0>, micro_tile = array<i64: 1, 1>, accumulate = true,
       operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>}}
-    : (!pith.pattern<[-1, -1], [1, 1]>, tensor<?x?x{t}>, tensor<?x?x?x{t}>, tensor<?x?xf32>) -> tensor<?x?xf32>
-  return %y : tensor<?x?xf32>
+    : ({p}, tensor<{T}x?x{t}>, tensor<{E}x?x?x{t}>, tensor<{T}x?xf32>) -> tensor<{T}x?xf32>
+  return %y : tensor<{T}x?xf32>
 }}"""
 
 
-def meeting(element, each):
+def meeting(element, each, tokens="?", experts="?"):
     """``route(experts, x, w, init) -> init + sum over j of x[t] @ w[experts[t, j]]``: rows of a token meet."""
     widen = "" if element == "f32" else f"%ve = arith.extf %v : {element} to f32 %ue = arith.extf %u : {element} to f32"
     v, u = ("%v", "%u") if element == "f32" else ("%ve", "%ue")
-    return MEETING.format(t=element, k=each, widen=widen, v=v, u=u)
+    sizes = [-1 if n == "?" else n for n in (tokens, experts)]
+    pattern = f"!pith.pattern<{sizes}, [1, 1]>"
+    return MEETING.format(t=element, k=each, widen=widen, v=v, u=u, T=tokens, E=experts, p=pattern)
 
 
 @pytest.mark.parametrize("element", ["f32", "f16"])
-@pytest.mark.parametrize("each", [1, 2])
-def test_routing_and_product_in_one_program(element, each):
+@pytest.mark.parametrize(("each", "sizes"), [(1, ()), (2, ()), (2, (77, 6))])
+def test_routing_and_product_in_one_program(element, each, sizes):
     """The list is made on the device, -1 names no expert, and a token's experts add up."""
     rng, (tokens, experts, depth, columns) = np.random.default_rng(each), (77, 6, 40, 19)
     chosen = np.argsort(rng.random((tokens, experts)), 1)[:, :each].astype(np.int32)
@@ -125,7 +127,7 @@ def test_routing_and_product_in_one_program(element, each):
     for t, j in np.argwhere(chosen >= 0):
         expected[t] += x[t].astype("f8") @ w[chosen[t, j]].astype("f8")
     before = init.copy()
-    assert error_of(compiled(meeting(element, each))(chosen, x, w, init), expected) < TOLERANCE
+    assert error_of(compiled(meeting(element, each, *sizes))(chosen, x, w, init), expected) < TOLERANCE
     assert (init == before).all()
 
 
@@ -168,3 +170,9 @@ def test_ragged_batches():
     out = compiled(RAGGED)(lengths, x, w, init)
     assert error_of(out, expected) < TOLERANCE
     assert (out[~used] == init[~used]).all()
+
+
+def test_one_block_makes_the_segments_of_short_lists():
+    kernels = [[x.kernel.split("_")[1] for x in compiled(meeting("f32", 2, *s)).launches] for s in ((), (77, 6))]
+    assert kernels[0] == ["routing", "copy", "clear", "tally", "segments", "gather", "grouped"]
+    assert kernels[1] == ["routing", "copy", "segments", "grouped"]
