@@ -77,9 +77,14 @@ class SelectTilesPass(Pass):
         model, times = self._costs(op)
         self._select(op, model, Times(table) if table else times)
 
+    @property
+    def _modelled(self) -> str:
+        """The target whose costs count: an emulated GPU's are those of the GPU."""
+        return self.target.removeprefix("emulate:")
+
     def _costs(self, at: ir.OpView | ir.Operation) -> tuple[CostModel, Times]:
         try:
-            return cost_model(self.target), Times.load(self.table) if self.table else Times.shipped(self.target)
+            return cost_model(self._modelled), Times.load(self.table) if self.table else Times.shipped(self._modelled)
         except Error as error:
             pass_error(at, f"cannot select tiles: {error.message}", error.hint)
 
@@ -96,7 +101,7 @@ class SelectTilesPass(Pass):
             return
         along = marked[0].axes.values() if marked else work.operands[work.sparse_operand]
         packable = [a.axis for a in axes if a.axis in along] if sparsity > 0 else []
-        table = times.table(work, self.target)
+        table = times.table(work, self._modelled)
         if table is not None and _rows_for(table, work):
             decision = _from_table(table, work, packable)
         else:

@@ -5,6 +5,7 @@
 // RUN: pith-opt %s --pith-infer-pit-axes '--pith-select-tiles=target=cpu sparsity=0.9 block=32,1' | filecheck %s --check-prefix=BLOCKS
 // RUN: pith-opt %s --pith-infer-pit-axes '--pith-select-tiles=target=cpu sparsity=0.95 block=4,1 table=%S/Inputs/pit-4096.json' | filecheck %s --check-prefix=TABLE
 // RUN: pith-opt %s --pith-infer-pit-axes '--pith-select-tiles=target=sm_90 sparsity=0.99 block=32,1' | filecheck %s --check-prefix=GPU
+// RUN: pith-opt %s --pith-infer-pit-axes '--pith-select-tiles=target=emulate:sm_90 sparsity=0.99 block=32,1' | filecheck %s --check-prefix=GPU
 // RUN: pith-opt %s --pith-infer-pit-axes '--pith-select-tiles=target=sm_90 sparsity=0.9 block=32,1 table=%S/Inputs/example.tiles.json' | filecheck %s --check-prefix=DATABASE
 // RUN: pith-opt %s --pass-pipeline='builtin.module(pith-infer-pit-axes,pith-select-tiles{target=cpu},func.func(canonicalize),sparsifier{vl=16})' | filecheck %s --check-prefix=LLVM
 // RUN: pith-opt %s --pith-select-tiles=sparsity=0.99 | filecheck %s --check-prefix=NOAXES
