@@ -14,7 +14,7 @@ CONVERTERS: dict[str, str | None] = {
     "bufferization.materialize_in_destination": "pith.lowering.gpu.converters:convert_materialize",
     "bufferization.to_tensor": "pith.lowering.gpu.converters:convert_to_tensor",
     "func.return": None,
-    "pith.coordinates": None,
+    "pith.coordinates": "pith.lowering.gpu.routing:convert_coordinates",
     "tensor.dim": None,
     "pith.attention": "pith.lowering.gpu.attention.convert:convert_attention",
     "pith.attention_grad": "pith.lowering.gpu.attention.convert:convert_gradient",

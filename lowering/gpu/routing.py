@@ -5,6 +5,7 @@ from __future__ import annotations
 from pith._mlir import arith, gpu, ir, memref
 from pith.dialect.pattern import PatternType
 from pith.formats import DYNAMIC
+from pith.passes.core import pass_error
 
 from .. import builder as b
 from ..builder import Index
@@ -76,6 +77,13 @@ def convert_from_routing(host: Host, op: ir.OpView) -> None:
         _once(lambda: out.set_count(as_i32(entries)))
     host.launch(op, name, [_at_least_one(linear_grid(sizes))], BLOCK_THREADS, 0, [experts, listing.memory])
     host.bind(op.results[0], [listing.memory])
+
+
+def convert_coordinates(host: Host, op: ir.OpView) -> None:
+    """``pith.coordinates``: asked for its size only (:mod:`choice`), since no launch depends on a count."""
+    if any(use.owner.name != "tensor.dim" for use in op.results[0].uses):
+        hint = "return the pattern: its list has the count, then the coordinates"
+        pass_error(op, "has no GPU lowering: only the device knows how many coordinates there are", hint)
 
 
 def convert_from_coordinates(host: Host, op: ir.OpView) -> None:
