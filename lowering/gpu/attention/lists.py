@@ -74,7 +74,7 @@ class _Lister:
 
     def spans(self, shared: SharedTile) -> tuple[Interval, Interval]:
         """The hulls of what the tile's queries see, and of what they reach. Has a barrier."""
-        o, tile = self.o, query_tile(self.o, self.problem, self.plan, self.number, False)
+        o, tile = self.o, query_tile(self.o, self.problem, self.plan, self.number, None)
         zero, beyond = i32(0), i32(_BEYOND)
 
         def one(i: Index, *hull: ir.Value) -> list[ir.Value]:

@@ -1,15 +1,14 @@
-"""Decide how an attention runs on a GPU: body, tiles, stages and shared memory, or why it cannot."""
+"""Decide how an attention runs on a GPU: bodies, tiles, stages and shared memory, or why it cannot."""
 
 import dataclasses
 
 from pith._mlir import ir
-from pith.dialect import AttentionOp
 from pith.passes.core import pass_error
 
 from ... import builder as b
 from ...builder import Index
 from ...targets import GpuTarget
-from ..tiles import TileShape, tile_shape
+from ..tiles import SharedTile, TileShape, tile_shape
 from ..warp import WARP
 from .body import Body
 from .fma import FmaBody
@@ -20,11 +19,14 @@ from .rows import QueryTile
 #: Features of queries or values that a thread's registers have room for.
 MAX_FEATURES = 256
 
-#: Keys of a tile, best first: the smaller ones are for what needs much shared memory.
-_KEYS = (64, 32, 16)
-
 #: Tiles of keys in shared memory: one in use, one on its way.
 STAGES = 2
+
+#: Keys of a tile, best first: the smaller ones are for what needs much shared memory or many registers.
+_KEYS = (64, 32, 16)
+
+#: Sums and scores one thread may hold: 255 registers are the hardware's limit for everything.
+_MAX_ACCUMULATORS = 144
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,70 +34,111 @@ class Plan:
     """How one attention runs.
 
     Attributes:
-        body: the dense body, which knows its tiles.
-        stages: tiles of keys and values in shared memory at a time.
-        shared_bytes: dynamic shared memory of a block.
+        body: the dense body, which knows its tiles. pair: that of values and gradients of the result; the same rows and
+            columns, other features. None for the forward pass.
+        by_key: gradients of keys and values are computed.
+        tiles: shapes and copies of shared tiles by name.
     """
 
     body: Body
-    stages: int
-    shared_bytes: int
+    pair: Body | None
+    by_key: bool
+    tiles: dict[str, tuple[TileShape, int]]
+
+    stages = STAGES
+
+    @property
+    def shared_bytes(self) -> int:
+        """Dynamic shared memory of a block."""
+        return sum(copies * shape.nbytes for shape, copies in self.tiles.values())
+
+    @property
+    def accumulators(self) -> int:
+        """Sums and scores of a thread."""
+        scored = [body for body in (self.body, self.pair) if body is not None]
+        summed = scored if self.by_key else [self.body]
+        per_row = sum(body.keys for body in scored) + sum(body.width for body in summed)
+        return self.body.queries * per_row // self.body.threads
+
+    def handed(self, room: dict[str, SharedTile]) -> tuple[SharedTile, ...]:
+        """Where the bodies hand weights over."""
+        return (room["weights"],) if "weights" in room else ()
+
+    def is_padded(self, width: int) -> bool:
+        """Rows of results of ``width`` features are held with padding."""
+        return width not in {body.width for body in (self.body, self.pair) if body is not None}
 
 
-def plan_attention(op: AttentionOp, problem: Problem, target: GpuTarget, of_tokens: bool = False) -> Plan:
+def plan_attention(op: ir.OpView, problem: Problem, target: GpuTarget, of_tokens: bool = False) -> Plan:
     """The :class:`Plan` of ``op``; a diagnostic and :class:`pith.PassError` when there is none."""
     if max(problem.depth, problem.width) > MAX_FEATURES:
         sizes = f"{problem.depth} and {problem.width}"
         pass_error(op, f"has no GPU lowering: expects at most {MAX_FEATURES} features, got {sizes}")
-    for keys in _KEYS:
-        body = _body(problem, keys, of_tokens)
-        tiles = shared_tiles(problem, body, of_tokens).values()
-        plan = Plan(body, STAGES, sum(copies * shape.nbytes for shape, copies in tiles))
-        if plan.shared_bytes <= target.max_shared_bytes and _accumulators(body) <= _MAX_ACCUMULATORS:
-            return plan
-    return pass_error(op, f"has no GPU lowering: its tiles do not fit into the shared memory of {target.chip}")
+    plan = _plan(problem, _KEYS[0], of_tokens)
+    for keys in _KEYS[1:]:
+        if plan.shared_bytes > target.max_shared_bytes or plan.accumulators > _MAX_ACCUMULATORS:
+            plan = _plan(problem, keys, of_tokens)
+    if plan.shared_bytes > target.max_shared_bytes:
+        has = f"{target.chip} has {target.max_shared_bytes}"
+        pass_error(op, f"has no GPU lowering: needs {plan.shared_bytes} bytes of shared memory, {has}")
+    return plan
 
 
-#: Sums and scores one thread may hold: 255 registers are the hardware's limit for everything.
-_MAX_ACCUMULATORS = 144
+def _plan(problem: Problem, keys: int, of_tokens: bool) -> Plan:
+    body, pair = _bodies(problem, keys, of_tokens)
+    tiles = _body_tiles(body, pair)
+    i32 = ir.IntegerType.get_signless(32)
+    tiles["span"] = tile_shape(("warp", "bound"), (body.threads // WARP, 2), i32), 1
+    if problem.gradient == "key":
+        tiles["numbers"] = tile_shape(("number", "key"), (2, keys), ir.F32Type.get()), STAGES
+    if problem.tokens and not of_tokens:
+        tiles["marks"] = tile_shape(("row", "query"), (1, body.queries), i32), 1
+    if problem.listed and not of_tokens:
+        tiles["records"] = tile_shape(("row", "key"), (1, keys), i32), STAGES
+    return Plan(body, pair, problem.gradient == "key", tiles)
 
 
-def _accumulators(body: Body) -> int:
-    return body.queries * (body.width + body.keys) // body.threads
+def _body_tiles(body: Body, pair: Body | None) -> dict[str, tuple[TileShape, int]]:
+    query, key, value, *weights = body.layout()
+    tiles = {"query": (query, 1), "key": (key, STAGES), "value": (value, STAGES)}
+    if pair is not None:
+        # Rows of values are met, and summed, as those of keys are.
+        own, other, *_ = pair.layout()
+        tiles |= {"pair": (own, 1), "value": (other, STAGES)}
+    return tiles | ({"weights": (weights[0], 1)} if weights else {})
 
 
-def _body(problem: Problem, keys: int, of_tokens: bool) -> Body:
+def _bodies(problem: Problem, keys: int, of_tokens: bool) -> tuple[Body, Body | None]:
     """Tiles of queries lie in one row of the pattern's blocks, so low blocks make low tiles."""
     tall = None if problem.granularity is None or of_tokens else problem.granularity[0]
-    if isinstance(problem.element, ir.F32Type):
-        # Half the rows where values are wide: 8 rows would take 8 * 256 / 16 = 128 registers for sums alone.
-        most = 8 if problem.width <= 128 else 4
-        down = most if tall is None else min(most, -(-tall // 8))
-        return FmaBody(_padded(problem.depth, 4), _padded(problem.width, 16), down, keys)
-    depth, width = _padded(problem.depth, 16), _padded(problem.width, 16)
+    sizes = [(problem.depth, problem.width)]
+    if problem.gradient:  # sums have the features of scores
+        sizes = [(size, size) for size in sizes[0]]
+    make = _fma_bodies if isinstance(problem.element, ir.F32Type) else _mma_bodies
+    body, *pair = make(problem, sizes, tall, keys)
+    return body, pair[0] if pair else None
+
+
+def _fma_bodies(problem: Problem, sizes: list[tuple[int, int]], tall: int | None, keys: int) -> list[Body]:
+    # Half the rows where sums are wide: 8 rows would take 8 * 256 / 16 = 128 registers for them alone.
+    most = 8 if sum(width for _, width in sizes) <= 128 else 4
+    down = most if tall is None else min(most, -(-tall // 8))
+    across = 16 if problem.gradient else 4  # of gradients, features are summed too
+    return [FmaBody(_padded(depth, across), _padded(width, 16), down, keys) for depth, width in sizes]
+
+
+def _mma_bodies(problem: Problem, sizes: list[tuple[int, int]], tall: int | None, keys: int) -> list[Body]:
+    padded = [(_padded(depth, 16), _padded(width, 16)) for depth, width in sizes]
     # A warp that owns 32 queries reads keys and values from shared memory half as often as one with 16; with more
-    # than 64 features their sums take too many registers.
-    down = 2 if max(depth, width) <= 64 else 1
+    # than 64 features, or the sums and scores of gradients, that takes too many registers.
+    down = 1 if problem.gradient or max(map(max, padded)) > 64 else 2
     strips = 8 if tall is None else -(-min(tall, 128) // 16)
     down = down if strips >= 8 else 1
-    return MmaBody(problem.element, depth, width, min(4, strips), down, keys)
+    return [MmaBody(problem.element, depth, width, min(4, strips), down, keys) for depth, width in padded]
 
 
 def _padded(size: int, to: int) -> int:
     return -(-size // to) * to
-
-
-def shared_tiles(problem: Problem, body: Body, of_tokens: bool) -> dict[str, tuple[TileShape, int]]:
-    """Shapes and copies of a block's tiles: those of the body, spans of warps, marks of tokens, records of keys."""
-    i32 = ir.IntegerType.get_signless(32)
-    copies = {"query": 1, "key": STAGES, "value": STAGES, "weights": 1}
-    tiles = {name: (shape, n) for (name, n), shape in zip(copies.items(), body.layout())}
-    tiles["span"] = tile_shape(("warp", "bound"), (body.threads // WARP, 2), i32), 1
-    if problem.tokens and not of_tokens:
-        tiles["marks"] = tile_shape(("row", "query"), (1, body.queries), i32), 1
-    if problem.listed and not of_tokens:
-        tiles["records"] = tile_shape(("row", "key"), (1, body.keys), i32), STAGES
-    return tiles
 
 
 def _parts(problem: Problem, rows: int) -> int:
@@ -103,21 +146,20 @@ def _parts(problem: Problem, rows: int) -> int:
     return -(-problem.granularity[0] // rows) if problem.granularity else 1
 
 
-def query_tiles(o: Operands, problem: Problem, plan: Plan, of_tokens: bool) -> Index:
-    """Tiles of queries of one head."""
-    if of_tokens:
-        return b.ceildiv(b.dim_size(o.global_tokens, 1), plan.body.queries)
+def query_tiles(o: Operands, problem: Problem, plan: Plan, tokens: ir.Value | None) -> Index:
+    """Tiles of queries of one head, or of global ``tokens``."""
+    if tokens is not None:
+        return b.ceildiv(b.dim_size(tokens, 1), plan.body.queries)
     if problem.granularity is None:
         return b.ceildiv(o.queries, plan.body.queries)
     return b.mul(b.ceildiv(o.queries, problem.granularity[0]), _parts(problem, plan.body.queries))
 
 
-def query_tile(o: Operands, problem: Problem, plan: Plan, number: ir.Value, of_tokens: bool) -> QueryTile:
-    """Tile ``number``: some queries, of one row of the pattern's blocks, or some global tokens."""
+def query_tile(o: Operands, problem: Problem, plan: Plan, number: ir.Value, tokens: ir.Value | None) -> QueryTile:
+    """Tile ``number``: some queries, of one row of the pattern's blocks, or some global ``tokens``."""
     rows = plan.body.queries
-    if of_tokens:
-        first = b.mul(number, rows)
-        return QueryTile(first, b.dim_size(o.global_tokens, 1), o.global_tokens)
+    if tokens is not None:
+        return QueryTile(b.mul(number, rows), b.dim_size(tokens, 1), tokens)
     if problem.granularity is None:
         return QueryTile(b.mul(number, rows), o.queries)
     tall, parts = problem.granularity[0], _parts(problem, rows)

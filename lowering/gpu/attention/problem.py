@@ -1,10 +1,12 @@
 """Analysis: what a ``pith.attention`` computes (IR -> :class:`Problem`), and its buffers inside a kernel."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
+from typing import Literal
 
 from pith._mlir import arith, ir, memref
-from pith.dialect import AttentionOp
+from pith.dialect import AttentionGradOp, AttentionOp
 from pith.dialect.pattern import PatternType
 from pith.passes.core import pass_error
 
@@ -21,6 +23,7 @@ class Problem:
         depth, width: features of a query and of a value.
         granularity: of the pattern over (queries, keys); None without one.
         tokens: there are global tokens.
+        gradient: of queries, or of keys and values; None for the forward pass.
     """
 
     element: ir.Type
@@ -28,11 +31,13 @@ class Problem:
     width: int
     granularity: tuple[int, int] | None
     tokens: bool
+    gradient: Literal["query", "key"] | None = None
 
     @classmethod
-    def of(cls, op: AttentionOp) -> "Problem":
+    def of(cls, op: AttentionOp | AttentionGradOp) -> "Problem":
         """The problem of ``op``; a diagnostic for element types without a lowering."""
-        query, value = op.query.type, op.value.type
+        forward = isinstance(op, AttentionOp)
+        query, value = (op.query.type, op.value.type) if forward else (op.own.type, op.own_pair.type)
         if not isinstance(query.element_type, (ir.F16Type, ir.BF16Type, ir.F32Type)):
             pass_error(op, f"has no GPU lowering: expects elements of f16, bf16 or f32, got {query.element_type}")
         granularity = None
@@ -40,7 +45,9 @@ class Problem:
             tall, wide = PatternType(op.pattern.type).to_shape().granularity
             granularity = tall, wide
         tokens = op.global_tokens is not None
-        return cls(query.element_type, query.get_dim_size(3), value.get_dim_size(3), granularity, tokens)
+        gradient = None if forward else "query" if op.pair_out is None else "key"
+        sizes = query.get_dim_size(3), value.get_dim_size(3)
+        return cls(query.element_type, *sizes, granularity, tokens, gradient)
 
     @property
     def listed(self) -> bool:
@@ -53,9 +60,11 @@ class Operands:
     """Buffers of the op, on the host or inside a kernel; None for those it does not have.
 
     Attributes:
+        lse: the logarithms; of gradients, an input.
         pattern: the pattern's list.
         lists: what ``lists`` makes: ``(batch or 1, query tiles, entries)``.
         scale: a number, or a constant.
+        own_pair, delta, pair_out: of gradients, in which query, key and value are one's own, the others and their pair.
     """
 
     query: ir.Value
@@ -69,6 +78,9 @@ class Operands:
     global_tokens: ir.Value | None = None
     reach: ir.Value | None = None
     lists: ir.Value | None = None
+    own_pair: ir.Value | None = None
+    delta: ir.Value | None = None
+    pair_out: ir.Value | None = None
 
     def flat(self) -> list[ir.Value]:
         """Those that a kernel takes, in order."""
@@ -117,3 +129,20 @@ def i32(x: Index) -> ir.Value:
 def index(x: ir.Value) -> ir.Value:
     """A signed i32 as an index."""
     return arith.index_cast(ir.IndexType.get(), x)
+
+
+def plain_scale(o: Operands) -> ir.Value:
+    """The factor of the scores as an f32."""
+    return _scale(o, 1.0)
+
+
+def log2_scale(o: Operands) -> ir.Value:
+    """The factor that makes powers of two of scores, scale * log2(e), rounded once."""
+    return _scale(o, math.log2(math.e))
+
+
+def _scale(o: Operands, factor: float) -> ir.Value:
+    f32 = ir.F32Type.get()
+    if isinstance(o.scale, int | float):
+        return arith.constant(f32, o.scale * factor)
+    return arith.truncf(f32, arith.mulf(o.scale, arith.constant(o.scale.type, factor)))

@@ -23,6 +23,7 @@ class Pipeline:
 
     Attributes:
         head: sequence and head of keys and values.
+        beside: ``beside(stream, tile, stage)`` brings along what else belongs to a tile.
     """
 
     o: Operands
@@ -31,6 +32,7 @@ class Pipeline:
     head: tuple[Index, Index]
     stages: int
     threads: Threads
+    beside: Callable[[Stream, ir.Value, Index], None] | None = None
 
     def start(self) -> ir.Value:
         """Begin to copy the first tiles, and clear what copies do not reach; returns a token for :meth:`next`."""
@@ -62,6 +64,8 @@ class Pipeline:
             if isinstance(self.stream, ListedStream):
                 records = self.stream.records.of_stage(stage)
                 self.threads.share(width, lambda u: records.store(self.stream.at(tile, u).record, 0, u))
+            if self.beside is not None:
+                self.beside(self.stream, tile, stage)
 
         b.only_if(b.less(tile, self.stream.tiles), copy)
         return commit_copies()

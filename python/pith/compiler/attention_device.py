@@ -46,7 +46,7 @@ def attention_on_device(
     Shapes, Semantics and Errors: those of :func:`pith.attention`; f64 has no kernel. q, k and v that are not
     contiguous as ``(batch, heads, positions, features)`` are copied; lengths and global tokens are host data.
     """
-    call = Call.of(*(_stand_in(x, name) for x, name in ((q, "q"), (k, "k"), (v, "v"))), packed=lengths is not None)
+    call = _call(q, k, v, lengths)
     lengths, pattern = checked_lengths(call, lengths), checked_pattern(call, pattern)
     seen = visibility(call.sizes, lengths, call.packed, window_of(window), bool(causal), global_tokens)
     granularity = None if pattern is None else (pattern.granularity[0], pattern.granularity[1])
@@ -56,14 +56,59 @@ def attention_on_device(
     optional = (pattern, *indices[1:])
     made = kernel(*arrays, scale_of(scale, call.depth), indices[0], *(x for x in optional if x is not None))
     result, lse = made if return_lse else (made, None)
-    result = _as_given(result, call, out)
-    return (result, _as_given(lse, call, None)) if return_lse else result
+    result = _as_given(result, call, out, q)
+    return (result, _as_given(lse, call, None, q)) if return_lse else result
+
+
+def attention_grad_on_device(
+    q: Any, k: Any, v: Any, grad: Any, lse: Any, delta: Any, *, target: str | None = None, **options: Any
+) -> tuple[Any, Any, Any]:
+    """Gradients of queries, keys and values on a GPU, or with ``target="emulate:sm_90"`` of arrays of the host.
+
+    Shapes, Semantics and Args: those of :func:`.attention_grad.attention_grad`; everything is where q is.
+    """
+    call = _call(q, k, v, options.get("lengths"))
+    lengths, pattern = checked_lengths(call, options.get("lengths")), checked_pattern(call, options.get("pattern"))
+    limits = (window_of(options.get("window")), bool(options.get("causal")), options.get("global_tokens"))
+    scale = scale_of(options.get("scale"), call.depth)
+    queries, keys, values, grads = (_four_axes(x, call.packed) for x in (q, k, v, grad))
+    numbers = [_four_axes(x[..., None], call.packed)[..., 0] for x in (lse, delta)]
+    made = []
+    for by_key in (False, True):
+        seen = visibility(call.sizes, lengths, call.packed, *limits, by_key=by_key)
+        turned = _turned(pattern) if pattern is not None and by_key else pattern
+        blocks = None if turned is None else (turned.granularity[0], turned.granularity[1])
+        kernel = grad_kernel_for(target or _chip(q), call.variant(False, seen.tokens is not None, blocks), by_key)
+        sides = ((queries, grads), (keys, values))
+        indices = [None if a is None else _beside(q, a) for a in (seen.intervals, seen.tokens, seen.reach)]
+        optional = (turned, *indices[1:])
+        given = [*(x for side in (sides[::-1] if by_key else sides) for x in side), *numbers, scale, indices[0]]
+        made.append(kernel(*given, *(x for x in optional if x is not None)))
+    (dq, (dk, dv)) = made
+    return tuple(_as_given(x, call, None, like) for x, like in ((dq, q), (dk, k), (dv, v)))  # type: ignore[return-value]
+
+
+def _turned(pattern: Pattern) -> Pattern:
+    """The same blocks over (keys, queries)."""
+    coordinates = np.ascontiguousarray(pattern.coordinates[:, ::-1])
+    return Pattern.trusted(pattern.sizes[::-1], pattern.granularity[::-1], coordinates)
+
+
+def _call(q: Any, k: Any, v: Any, lengths: Any) -> Call:
+    operands = (_stand_in(x, name) for x, name in ((q, "q"), (k, "k"), (v, "v")))
+    return Call.of(*operands, packed=lengths is not None)
 
 
 @functools.cache
 def kernel_for(target: str, variant: Variant) -> GpuKernel:
     """The kernel of a variant; all sizes but the head sizes are arguments."""
     return compile_program(variant.device_source(), target=target)
+
+
+@functools.cache
+def grad_kernel_for(target: str, variant: Variant, of_keys: bool) -> GpuKernel:
+    """The same for the gradient of queries, or of keys and values."""
+    return compile_program(variant.device_grad_source(of_keys), target=target)
 
 
 def _chip(q: Any) -> str:
@@ -116,10 +161,10 @@ def _uploaded(content: bytes, shape: tuple[int, ...], place: str) -> Any:
     return torch.from_numpy(np.frombuffer(content, np.int32).reshape(shape).copy()).to(place)
 
 
-def _as_given(result: Any, call: Call, out: Any) -> Any:
-    """A result or logarithms, ``(batch, heads, positions, ...)``, in the layout of the operands, or in ``out``."""
-    rest = result.shape[3:]
-    result = result[0].swapaxes(0, 1) if call.packed else result.reshape(*call.lead, *rest)
+def _as_given(result: Any, call: Call, out: Any, like: Any) -> Any:
+    """Results or logarithms, ``(batch, heads, positions, ...)``, in the layout of operand ``like``, or in ``out``."""
+    lead = tuple(like.shape)[:-1]
+    result = result[0].swapaxes(0, 1) if call.packed else result.reshape(*lead, *result.shape[3:])
     if out is None:
         return result
     if tuple(out.shape) != tuple(result.shape):

@@ -41,40 +41,29 @@ class Variant:
 
         Arguments are the operands of the op in its order, absent ones, out and lse left out.
         """
-        heads, values = (_Array.of_rank(4, self.element, n).tensor for n in (self.depth, self.width))
-        types = {"query": heads, "key": heads, "value": values, "scale": "f64", "out": values}
-        types |= {"intervals": _INTERVALS.tensor}
+        heads, values = (_Array.of_rank(4, self.element, n) for n in (self.depth, self.width))
+        arrays = {"query": heads, "key": heads, "value": values, "out": values, "intervals": _INTERVALS}
         if self.lse:
-            types["lse"] = _Array.of_rank(3, COMPUTED_IN[self.element]).tensor
-        if self.blocks:
-            types["pattern"] = _pattern(self.blocks)
-        types |= {name: a.tensor for name, a in _TOKENS.items()} if self.tokens else {}
-        given = [name for name in _ORDER if name in types]
-        made = [name for name in ("out", "lse") if name in types]
-        signature = ", ".join(f"%{name}: {types[name]}" for name in given if name not in made)
-        results = ", ".join(types[name] for name in made)
-        sizes = "".join(
-            f"  %c{d} = arith.constant {d} : index\n  %n{d} = tensor.dim %query, %c{d} : {heads}\n" for d in range(3)
-        )
-        empty = "".join(f"  %{name} = tensor.empty(%n0, %n1, %n2) : {types[name]}\n" for name in made)
-        returned = ", ".join(f"%{name}_r" for name in made)
-        return f"""func.func @attention({signature}) -> ({results}) {{
-{sizes}{empty}  {returned} = {_op("attention", _ORDER, types, given, len(made))} -> ({results})
-  return {returned} : {results}
-}}
-"""
+            arrays["lse"] = _Array.of_rank(3, COMPUTED_IN[self.element])
+        arrays |= _TOKENS if self.tokens else {}
+        return _device_module("attention", _ORDER, arrays, ["out", "lse"], self.blocks)
 
     def grad_source(self, of_keys: bool) -> str:
         """The same for the gradient of the queries, or of keys and values (blocks: granularity of one's own first)."""
+        return _module("attention_grad", _GRAD_ORDER, self._grad_arrays(of_keys), ["out", "pair_out"], self.blocks)
+
+    def device_grad_source(self, of_keys: bool) -> str:
+        """The same for a GPU: contiguous tensors, results returned."""
+        arrays = self._grad_arrays(of_keys)
+        return _device_module("attention_grad", _GRAD_ORDER, arrays, ["out", "pair_out"], self.blocks)
+
+    def _grad_arrays(self, of_keys: bool) -> dict[str, _Array]:
         heads, values = (_Array.of_rank(4, self.element, n) for n in (self.depth, self.width))
         numbers = _Array.of_rank(3, COMPUTED_IN[self.element])
         arrays = {"own": heads, "own_pair": values, "other": heads, "other_pair": values, "lse": numbers}
         arrays |= {"delta": numbers, "out": heads, "intervals": _INTERVALS}
         arrays |= {"pair_out": values} if of_keys else {}
-        arrays |= _TOKENS if self.tokens else {}
-        order = ("own", "own_pair", "other", "other_pair", "lse", "delta", "scale", "out", "intervals", "pair_out")
-        order += ("pattern", "global_tokens", "reach")
-        return _module("attention_grad", order, arrays, ["out", "pair_out"], self.blocks)
+        return arrays | (_TOKENS if self.tokens else {})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +91,11 @@ class _Array:
 
 #: Operands of ``pith.attention``.
 _ORDER = ("query", "key", "value", "scale", "out", "intervals", "lse", "pattern", "global_tokens", "reach")
+#: Operands of ``pith.attention_grad``.
+_GRAD_ORDER = (
+    *("own", "own_pair", "other", "other_pair", "lse", "delta", "scale", "out", "intervals", "pair_out"),
+    *("pattern", "global_tokens", "reach"),
+)
 _INTERVALS = _Array("?x?x2xi32")
 _TOKENS = {"global_tokens": _Array("?x?xi32"), "reach": _INTERVALS}
 
@@ -132,6 +126,28 @@ def _module(
 {views}  {", ".join(f"%{name}_r" for name in written)} = {_op(op, order, types, given, len(written), operands)}
       -> ({", ".join(types[name] for name in written)})
 {stored}  return
+}}
+"""
+
+
+def _device_module(
+    op: str, order: tuple[str, ...], arrays: dict[str, _Array], results: list[str], blocks: tuple[int, int] | None
+) -> str:
+    types = {name: a.tensor for name, a in arrays.items()} | {"scale": "f64"}
+    types |= {"pattern": _pattern(blocks)} if blocks else {}
+    given = [name for name in order if name in types]
+    made = [name for name in results if name in types]
+    signature = ", ".join(f"%{name}: {types[name]}" for name in given if name not in made)
+    first, returned = given[0], ", ".join(types[name] for name in made)
+    sizes = "".join(
+        f"  %c{d} = arith.constant {d} : index\n  %n{d} = tensor.dim %{first}, %c{d} : {types[first]}\n"
+        for d in range(3)
+    )
+    empty = "".join(f"  %{name} = tensor.empty(%n0, %n1, %n2) : {types[name]}\n" for name in made)
+    values = ", ".join(f"%{name}_r" for name in made)
+    return f"""func.func @{op}({signature}) -> ({returned}) {{
+{sizes}{empty}  {values} = {_op(op, order, types, given, len(made))} -> ({returned})
+  return {values} : {returned}
 }}
 """
 

@@ -83,5 +83,9 @@ class _Attention(torch.autograd.Function):
         grad, grad_lse = grads
         delta = (out.to(lse.dtype) * grad.to(lse.dtype)).sum(-1) - grad_lse
         q, k, v, grad = (x.detach() for x in (q, k, v, grad.contiguous()))
+        if q.is_cuda:
+            from ..compiler.attention_device import attention_grad_on_device
+
+            return (*attention_grad_on_device(q, k, v, grad, lse, delta, **ctx.options), None)
         made = attention_grad(q, k, v, grad, numpy_of(lse), numpy_of(delta.contiguous()), **ctx.options)
         return (*(as_torch(x) for x in made), None)
