@@ -25,6 +25,13 @@ CASES = [
     ("V(16)C2(2:4)->C1(4)->C0(2:4)", (48, 128), "f16", "f32", True, "packed"),
     ("V(16)C1(2:8)->C0(2:4) pad", (21, 39), "f16", "f32", True, "packed"),
     ("V(16)C1(*)->C0(2:4)", (48, 100), "f16", "f32", False, "packed"),
+    # ... among groups that a row may lack.
+    ("C1(3:4)->C0(2:4)", (20, 64), "f16", "f32", True, "packed"),
+    ("C1(3:4)->C0(2:4)", (21, 80), "i8", "i32", False, "packed"),
+    ("C1(4:7)->C0(2:4) pad", (33, 50), "bf16", "f32", False, "packed"),
+    ("V(4)C1(1:2)->C0(2:4)", (36, 40), "f16", "f32", False, "packed"),
+    ("C2(1:2)->C1(3:4)->C0(1:4)", (17, 64), "f16", "f32", True, "packed"),
+    ("V(16)C2(1:2)->C1(2:3)->C0(2:4)", (48, 120), "f16", "f32", False, "packed"),
     # Dense bodies on the stream: blocks, and choices of single columns.
     ("C1(4:4)->C0(4:4)", (18, 80), "f16", "f32", False, "copied"),
     ("V(16)C1(1:4)->C0(4)", (48, 96), "f16", "f32", True, "copied"),
@@ -35,9 +42,9 @@ CASES = [
     # Groups that are not 2 of 4, and elements that sparse tensor cores do not take.
     ("V(16)C1(1:4)->C0(4:8)", (32, 96), "f16", "f32", False, "scattered"),
     ("V(16)C1(2:8)->C0(2:4)", (32, 96), "f32", "f32", True, "scattered"),
-    ("V(16)C2(1:2)->C1(2:3)->C0(2:4)", (48, 120), "f16", "f32", False, "scattered"),
     ("C0(4:8)", (20, 80), "f16", "f32", False, "expanded"),
-    ("C1(3:4)->C0(2:4)", (20, 64), "f16", "f32", True, "expanded"),
+    ("C1(3:4)->C0(2:4)", (20, 64), "f32", "f32", True, "expanded"),
+    ("C1(1:2)->B(4x1)C0(2:4)", (20, 32), "f16", "f32", True, "expanded"),
     # Load sparse, compute dense.
     ("C0(bitmask)", (50, 71), "f16", "f32", True, "scanned"),
     ("C0(bitmask)", (50, 71), "i8", "i32", False, "scanned"),

@@ -14,12 +14,14 @@ SPLITS = [
     ("C0(4:8)", 2, 0, 8, False, None),
     ("C0(2:6)", 2, 0, 6, False, None),
     ("C1(4:4)->C0(4:4)", 4, 0, 1, True, None),
-    ("C1(3:4)->C0(2:4)", 2, 0, 16, False, None),
+    ("C1(3:4)->C0(2:4)", 2, 0, 16, False, "nm(2:4)"),
+    ("V(4)C1(1:2)->C0(2:4)", 2, 0, 8, False, "nm(2:4)"),
+    ("C1(1:2)->B(4x1)C0(2:4)", 2, 0, 8, False, None),
     ("V(64)C1(2:8)->C0(2:4)", 3, 64, 4, False, "nm(2:4)"),
     ("V(64)C1(2:8)->C0(4)", 3, 64, 4, True, None),
     ("V(16)C1(4:4)->C0(2:4)", 4, 0, 4, False, "nm(2:4)"),
     ("V(16)C2(2:4)->C1(4)->C0(2:4)", 3, 16, 16, False, "nm(2:4)"),
-    ("V(16)C2(1:2)->C1(2:3)->C0(2:4)", 3, 16, 12, False, None),
+    ("V(16)C2(1:2)->C1(2:3)->C0(2:4)", 3, 16, 12, False, "nm(2:4)"),
     ("V(16)C2(1:2)->V(16)C1(2:3)->C0(2:4)", 4, 16, 4, False, "nm(2:4)"),
     ("B(32x32)C0(*)", 2, 32, 32, True, None),
     ("B(16x1)C0(*)", 2, 16, 1, True, None),
@@ -49,6 +51,13 @@ NONE = [
 @pytest.mark.parametrize("fmt", NONE, ids=str)
 def test_formats_without_a_stream(fmt):
     assert split_format(fmt, row=0) is None
+
+
+def test_groups_that_may_be_absent_are_searched_for():
+    searched = ("C1(3:4)->C0(2:4)", "V(4)C1(1:2)->C0(2:4)", "V(16)C2(1:2)->C1(2:3)->C0(2:4)")
+    plain = ("C0(2:4)", "V(16)C1(2:8)->C0(2:4)", "C1(4:4)->C0(2:4)")
+    assert all(split_format(HSS.parse(t).to_format(), row=0).searches for t in searched)
+    assert not any(split_format(HSS.parse(t).to_format(), row=0).searches for t in plain)
 
 
 def test_a_transposed_operand_has_the_same_stream():

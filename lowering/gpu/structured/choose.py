@@ -21,7 +21,7 @@ from pith.formats import Format
 
 from ..match import Product, View
 from .scanned import list_level
-from .split import FRAGMENT_ROWS, Split, split_format
+from .split import Split, split_format
 
 #: Widest entry that tiles are made of when it is expanded: a tile holds whole entries.
 _WIDEST = 128
@@ -70,12 +70,13 @@ def feed_of(product: Product, view: View, bodies: str) -> Feed | None:
         return None
     split = split_format(fmt, view.roles.index(next(r for r in view.roles if r in "mn")))
     alone = sum(encoding_of(v.value.type) is not None for v in product.views) == 1 and product.listing("k") is None
-    if split is not None and alone and (not split.skips or split.rows % FRAGMENT_ROWS == 0):
+    if split is not None and alone:
         feed = _along_stream(view, split, bodies)
         if feed is not None:
             return feed
     if fmt.is_static:
-        return None if _has_band(fmt) else Feed(view, "expanded", None, _why_expanded(split, alone))
+        why = "rows choose along k for themselves" if alone else "the other operand has a stream along k of its own"
+        return None if _has_band(fmt) else Feed(view, "expanded", None, why)
     if list_level(fmt) is not None:
         return Feed(
             view, "scanned", None, "rows choose single elements: a tile is cleared, then filled with what is listed"
@@ -97,19 +98,12 @@ def _along_stream(view: View, split: Split, bodies: str) -> Feed | None:
     if split.is_copy:
         return Feed(view, "copied", split, f"every element below an entry is stored{skipped}")
     if split.chosen is not None and tensor_cores and split.width % 4 == 0:
-        return Feed(view, "packed", split, f"{split.chosen} is at most 2 of 4, for sparse tensor cores{skipped}")
+        found = ", groups are searched for" if split.searches else ""
+        return Feed(view, "packed", split, f"{split.chosen} is at most 2 of 4, for sparse tensor cores{found}{skipped}")
     if split.skips and split.width <= _WIDEST and all(level.is_static for _, level in split.below):
         reason = "sparse tensor cores take f16, bf16 and i8" if split.chosen else "its groups are not 2 of 4"
         return Feed(view, "scattered", split, f"{reason}{skipped}")
     return None
-
-
-def _why_expanded(split: Split | None, alone: bool) -> str:
-    if not alone:
-        return "k has one index stream, and the other operand has its own"
-    if split is not None and split.skips:
-        return f"{split.rows} rows share a choice, tensor cores take {FRAGMENT_ROWS}"
-    return "rows choose along k for themselves"
 
 
 def _has_band(fmt: Format) -> bool:

@@ -94,5 +94,5 @@ class CopiedSource:
         element, exists = axes[self.role].at(across)
         place, listed = place_of(k, along)
         cursor = self.stored.entry(element, b.div(place, split.width), first_of(k), lookup=False)
-        position = self.stored.below(cursor, element, b.mod(place, split.width), len(split.format.levels))
+        position, _ = self.stored.below(cursor, element, b.mod(place, split.width), len(split.format.levels))
         return position, all_of(exists, listed)

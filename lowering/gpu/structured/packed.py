@@ -3,7 +3,8 @@
 Nothing is packed beforehand. Whole rows of ``nm(2:4)`` are stored as the hardware wants them and copied. Otherwise a
 thread makes eight values and one halfword of coordinates at a time, four groups of 4 elements along k: it transposes
 what is stored by groups (``V(16)C1(2:8)->C0(2:4)``), two rows at once. At most 2 of 8, 12, ... and 1 of 4 are packed
-to 2 of 4 on the way, as VENOM does, with a zero at a place that is free.
+to 2 of 4 on the way, as VENOM does, with a zero at a place that is free. Groups that a row may lack
+(``C1(3:4)->C0(2:4)``) are searched for among those that it has, and are zeros where it lacks them.
 """
 
 import dataclasses
@@ -24,6 +25,7 @@ from .pairs import (
     copies_rows,
     has_row_pairs,
     is_plain,
+    only_where,
     position_above,
     row_pair,
     values_at,
@@ -97,17 +99,14 @@ class PackedSource:
         return [vector.from_elements(type_, elements), arith.trunci(ir.IntegerType.get_signless(16), halfword)]
 
     def _group(self, row: Index, first: Index, j: int, k: Axis) -> tuple[ir.Value, ir.Value]:
-        """Two values and four bits of coordinates of group ``j``; of the last one, with zeros, behind the end."""
-        place = b.add(first, GROUP * j)
-        if not j or self.stored.split.width % HALFWORD == 0:
-            return self._pair(row, place, k)
-        inside = is_below(place, end_of(k))
-        pair, bits = self._pair(row, b.minimum(place, b.sub(end_of(k), 1)), k)
-        zero = vector.broadcast(pair.type, b.zero_of(pair.type.element_type))
-        return arith.select(inside, pair, zero), bits
+        """Two values and four bits of coordinates of group ``j``; zeros behind the end and where there is none."""
+        place, inside = b.add(first, GROUP * j), None
+        if j and self.stored.split.width % HALFWORD:
+            inside, place = is_below(place, end_of(k)), b.minimum(place, b.sub(end_of(k), 1))
+        position, present = position_above(self.stored, row, place, k)
+        return only_where(all_of(inside, present), *self._pair(position, place), _EMPTY & 15)
 
-    def _pair(self, row: Index, place: Index, k: Axis) -> tuple[ir.Value, ir.Value]:
-        position = position_above(self.stored, row, place, k)
+    def _pair(self, position: Index, place: Index) -> tuple[ir.Value, ir.Value]:
         storage, split = self.stored.storage, self.stored.split
         level, last = split.format.levels[-1], len(split.format.levels) - 1
         if is_plain(self.stored):

@@ -8,7 +8,7 @@ from pith._mlir import arith, ir, memref, vector
 from ... import builder as b
 from ...builder import Index
 from ..staging import Threads, async_copy
-from ..tiles import Axis, SharedTile, is_below, pick
+from ..tiles import Axis, SharedTile, all_of, is_below, pick
 from .sparse_mma import BYTE, COORDINATES, HALFWORD
 from .stored import Stored
 from .stream import end_of, first_of
@@ -39,8 +39,8 @@ def has_row_pairs(stored: Stored) -> bool:
     return is_plain(stored) and stored.run(stored.split.row, len(stored.split.format.levels) - 1) % 2 == 0
 
 
-def position_above(stored: Stored, row: Index, place: Index, k: Axis) -> Index:
-    """Position above the chosen level of what a row has at ``place`` along k."""
+def position_above(stored: Stored, row: Index, place: Index, k: Axis) -> tuple[Index, ir.Value | None]:
+    """(position above the chosen level, whether it exists; None: it does) of what a row has at ``place`` along k."""
     split = stored.split
     cursor = stored.entry(row, b.div(place, split.width), first_of(k), lookup=False)
     return stored.below(cursor, row, b.mod(place, split.width), len(split.format.levels) - 1)
@@ -71,7 +71,8 @@ class RowCopies:
 
     def _position(self, row: Index, along: Index, k: Axis) -> tuple[Index, ir.Value | None]:
         element, exists = self.axis.at(row)
-        return position_above(self.stored, pick(exists, element, 0), b.add(k.base, along), k), exists
+        position, _ = position_above(self.stored, pick(exists, element, 0), b.add(k.base, along), k)
+        return position, exists
 
     def _values(self, tile: SharedTile, row: Index, i: Index, k: Axis) -> None:
         position, exists = self._position(row, b.mul(i, HALFWORD), k)
@@ -93,12 +94,11 @@ def row_pair(stored: Stored, row: Index, first: Index, k: Axis) -> list[ir.Value
         place, inside = b.add(first, GROUP * j), None
         if j and split.width % HALFWORD:
             inside, place = is_below(place, end_of(k)), b.minimum(place, b.sub(end_of(k), 1))
-        position = position_above(stored, row, place, k)
-        piece = values_at(stored, b.mul(position, 2), 4)
-        if inside is not None:
-            piece = arith.select(inside, piece, vector.broadcast(piece.type, b.zero_of(piece.type.element_type)))
+        position, present = position_above(stored, row, place, k)
+        byte = arith.extui(_i32(), memref.load(buffer, [b.value(b.div(position, 2))]))
+        piece, both = only_where(all_of(inside, present), values_at(stored, b.mul(position, 2), 4), byte, 0x44)
         pieces.append(piece)
-        held.append(arith.extui(_i32(), memref.load(buffer, [b.value(b.div(position, 2))])))
+        held.append(both)
     word = functools.reduce(arith.ori, (_shifted(x, 8 * j) for j, x in enumerate(held)))
     out = []
     for i in (0, 1):
@@ -106,6 +106,16 @@ def row_pair(stored: Stored, row: Index, first: Index, k: Axis) -> list[ir.Value
         out.append(vector.from_elements(ir.VectorType.get([8], elements[0].type), elements))
         out.append(_even_nibbles(word if i == 0 else arith.shrui(word, _word(GROUP_BITS))))
     return out
+
+
+def only_where(
+    present: ir.Value | None, values: ir.Value, coordinates: ir.Value, otherwise: int
+) -> tuple[ir.Value, ir.Value]:
+    """Values and coordinates of what is there; else zeros and ``otherwise``."""
+    if present is None:
+        return values, coordinates
+    zero = vector.broadcast(values.type, b.zero_of(values.type.element_type))
+    return arith.select(present, values, zero), arith.select(present, coordinates, _word(otherwise))
 
 
 def _even_nibbles(word: ir.Value) -> ir.Value:

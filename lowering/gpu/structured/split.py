@@ -66,22 +66,26 @@ class Split:
 
     @property
     def chosen(self) -> Level | None:
-        """The G:H of single elements below an entry when it is all that is chosen there and 2:4 can say it.
+        """The choice of single elements at the end of the format when 2:4 can say it.
 
         At most 2 of H, H a multiple of 4, are at most 2 of every 4: what sparse tensor cores take.
         """
-        sparse = [(expr, level) for expr, level in self.below if not level.is_dense]
-        if len(sparse) != 1 or (sparse[0] != self.below[-1]):
+        expr, level = self.below[-1] if self.below else (None, None)
+        if expr is None or level is None or expr.dim == self.row or expr.div != 1:
             return None
-        expr, level = sparse[0]
-        fits = level.kind == "nm" and level.g <= 2 and level.h % 4 == 0 and expr.div == 1
-        return level if fits else None
+        fits = level.kind == "nm" and not level.is_dense and level.g <= 2 and level.h % 4 == 0
+        return level if fits and all(x.kind in ("dense", "nm") for _, x in self.below) else None
+
+    @property
+    def searches(self) -> bool:
+        """True when groups below an entry may be absent, so that a group has to be searched for."""
+        return any(not level.is_dense for _, level in self.below[:-1])
 
 
 def split_format(fmt: Format, row: int) -> Split | None:
     """Cut ``fmt`` where its index stream along k ends; None for formats without one (see :func:`unsupported_level`).
 
-    The stream of a format whose choices many rows share ends where their rows begin. Otherwise it is the dense
+    The stream of a format whose choices 16 rows or more share ends where their rows begin. Otherwise it is the dense
     levels in front of the first choice.
     """
     if fmt.rank != 2 or fmt.diagonal is not None:
@@ -91,8 +95,8 @@ def split_format(fmt: Format, row: int) -> Split | None:
         return None
     first = next((i for i, (_, level) in enumerate(pairs) if not level.is_dense), len(pairs))
     end = next((i for i in range(first + 1, len(pairs)) if pairs[i][0].dim == row), None)
-    if end is not None and _is_stream(pairs[:end], row):
-        rows = math.prod(e.mod for e, _ in pairs[end:] if e.dim == row)
+    rows = math.prod(e.mod for e, _ in pairs[end:] if e.dim == row) if end is not None else 0
+    if end is not None and rows % FRAGMENT_ROWS == 0 and _is_stream(pairs[:end], row):
         width = min(e.div for e, _ in pairs[:end] if e.dim != row)
         return _checked(Split(fmt, row, end, rows, width))
     if not all(level.kind in ("dense", "nm") for _, level in pairs[first:]):

@@ -3,11 +3,13 @@
 import dataclasses
 import math
 
+from pith._mlir import arith, ir
 from pith.formats import Level, LevelExpr
 
 from ... import builder as b
 from ... import levels
 from ...builder import Index
+from ..tiles import all_of
 from .split import Split
 
 
@@ -53,12 +55,31 @@ class Stored:
             cursor = self.step(cursor, i, at, lookup)
         return cursor
 
-    def below(self, cursor: levels.Cursor, row: Index, inside: Index, until: int) -> Index:
-        """Position in level ``until - 1`` of row ``row`` and element ``inside`` below an entry: dense levels only."""
+    def below(self, cursor: levels.Cursor, row: Index, inside: Index, until: int) -> tuple[Index, ir.Value | None]:
+        """(position in level ``until - 1``, whether it exists) of row ``row`` and element ``inside`` below an entry.
+
+        In groups the slot that holds the element is searched for; None: it exists, the levels are dense.
+        """
+        present = None
         for i in range(self.split.stream, until):
-            expr = self.split.format.exprs[i]
-            cursor = self.step(cursor, i, _digit(row if expr.dim == self.split.row else inside, expr))
-        return cursor.position
+            expr, level = self.split.format.exprs[i], self.split.format.levels[i]
+            digit = _digit(row if expr.dim == self.split.row else inside, expr)
+            if not level.is_dense:
+                digit, found = self._slot(i, level, cursor.position, digit)
+                present = all_of(present, found)
+            cursor = self.step(cursor, i, digit, lookup=False)
+        return cursor.position, present
+
+    def _slot(self, i: int, level: Level, parent: Index, coordinate: Index) -> tuple[Index, ir.Value]:
+        """(slot, whether one does) of the group ``parent`` of level ``i`` that holds a coordinate; slot 0 if none."""
+        at: Index = 0
+        found: ir.Value | None = None
+        for slot in range(level.g):
+            held = levels.load_coordinate(self.storage, i, b.add(b.mul(parent, level.g), slot))
+            same = arith.cmpi(arith.CmpIPredicate.eq, held, b.value(coordinate))
+            at = arith.select(same, b.value(slot), b.value(at)) if slot else at
+            found = same if found is None else arith.ori(found, same)
+        return at, found  # type: ignore[return-value]
 
     def run(self, dim: int, end: int) -> int:
         """Elements along ``dim``, from a multiple of which on positions above level ``end`` follow each other."""

@@ -1,5 +1,5 @@
 // A linear layer x W^T, W in V(4)C1(1:2)->C0(2:4), f16: the encoded operand is the transposed rhs. Four rows share a
-// choice, tensor cores take 16, so tiles are expanded: cleared, then scattered to.
+// choice, a stream wants 16: k is dense, and every group of 4 elements is searched for among those that its row holds.
 // RUN: pith-opt %s --pass-pipeline='builtin.module(pith-to-gpu)' | filecheck %s
 // RUN: pith-opt %s --pass-pipeline='builtin.module(pith-to-gpu,gpu-to-nvvm)' --emit=ptx | filecheck %s --check-prefix=PTX
 
@@ -10,10 +10,12 @@
 // CHECK-LABEL: gpu.func @linear_matmul_0(
 // CHECK-SAME: %[[X:.*]]: memref<?x64xf16>, %[[CRD1:.*]]: memref<{{.*}}xi8>, %[[CRD0:.*]]: memref<{{.*}}xi8>, %[[W:arg[0-9]+]]: memref<{{.*}}xf16>, %[[Y:arg[0-9]+]]: memref<?x32xf16>) kernel
 // CHECK: memref.load %[[CRD1]]
+// CHECK: %[[HELD:.*]] = arith.cmpi eq, {{.*}} : index
 // CHECK: memref.load %[[CRD0]]
-// CHECK: memref.load %[[W]]
+// CHECK: vector.load %[[W]]
+// CHECK: arith.select %[[HELD]], {{.*}} : vector<4xf16>
 // CHECK: nvgpu.ldmatrix
-// CHECK: nvgpu.mma.sync
+// CHECK: nvgpu.mma.sp.sync
 // The old value is widened, added to in f32 and rounded once.
 // CHECK: vector.load %[[Y]]
 // CHECK: arith.extf
@@ -22,7 +24,7 @@
 // CHECK: vector.store {{.*}}, %[[Y]]
 
 // PTX: .target sm_90
-// PTX: mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32
+// PTX: mma.sp.sync.aligned.m16n8k32.row.col.f32.f16.f16.f32
 func.func @linear(%x: tensor<?x64xf16>, %w: tensor<32x64xf16, #hss>, %y: tensor<?x32xf16> {bufferization.writable = true}) -> tensor<?x32xf16> {
   %r = linalg.generic {
     indexing_maps = [affine_map<(b, o, i) -> (b, i)>, affine_map<(b, o, i) -> (o, i)>, affine_map<(b, o, i) -> (b, o)>],
