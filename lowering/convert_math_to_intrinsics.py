@@ -8,6 +8,8 @@ from pith.passes.core import Pass
 
 #: Op -> intrinsic that NVPTX selects an instruction for, for f32 and f64 (and f16, except sqrt).
 _INTRINSICS = {
+    "arith.maxnumf": "llvm.maxnum",
+    "arith.minnumf": "llvm.minnum",
     "math.absf": "llvm.fabs",
     "math.ceil": "llvm.ceil",
     "math.copysign": "llvm.copysign",
@@ -20,7 +22,7 @@ _INTRINSICS = {
 
 @dataclasses.dataclass(frozen=True)
 class ConvertMathToIntrinsicsPass(Pass):
-    """Call LLVM's intrinsics for the functions of ``math`` in GPU kernels that are single instructions.
+    """Call LLVM's intrinsics for the functions in GPU kernels that are single instructions.
 
     Before::
 

@@ -50,7 +50,7 @@ def emit_scalar(op: ir.Operation, operands: list[ir.Value]) -> list[ir.Value]:
     Errors: :class:`pith.PassError` for functions no expansion is known for.
     """
     dialect, _, name = op.name.partition(".")
-    if dialect == "math" and not _is_native(name, op):
+    if (dialect == "math" and not _is_native(name, op)) or op.name == "arith.remf":
         return [_expand(op, operands)]
     if dialect not in ("arith", "math") and op.name != "cf.assert":
         pass_error(op, "has no GPU lowering inside of a kernel", "compute with arith and math ops")
@@ -230,6 +230,18 @@ def _general_power(x: ir.Value, y: ir.Value) -> ir.Value:
     return _select((one, 1.0), (undefined, float("nan")), otherwise=signed)
 
 
+def _remainder(x: ir.Value, y: ir.Value) -> ir.Value:
+    """``fmod`` through f64: exact while the quotient is below 2^53; a quotient rounded up is one too many."""
+    f64 = ir.F64Type.get()
+    a, b = arith.extf(f64, x), arith.extf(f64, y)
+    r = math.fma(arith.negf(math.trunc(arith.divf(a, b))), b, a)
+    zero = _constant(0.0, f64)
+    beyond = arith.cmpf(arith.CmpFPredicate.OLT, arith.mulf(r, a), zero)
+    r = arith.select(beyond, arith.addf(r, math.copysign(b, a)), r)
+    infinite = arith.andi(_compare("OEQ", math.absf(y), float("inf")), _compare("OEQ", arith.subf(x, x), 0.0))
+    return arith.select(infinite, x, math.copysign(arith.truncf(x.type, r), x))
+
+
 def _known(v: ir.Value) -> float | None:
     """The number a value is, when it is a constant (widened or not)."""
     while not isinstance(v.owner, ir.Block) and v.owner.name in ("arith.extf", "arith.truncf"):
@@ -240,6 +252,7 @@ def _known(v: ir.Value) -> float | None:
 
 
 _EXPANSIONS: Mapping[str, Callable[..., ir.Value]] = {
+    "arith.remf": _remainder,
     "math.cos": _wave(1),
     "math.exp2": _exp2,
     "math.expm1": _expm1,

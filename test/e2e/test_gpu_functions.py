@@ -68,6 +68,15 @@ def test_powers(exponent, tolerance):
     assert (np.abs(out - ref)[at] <= tolerance * np.abs(ref[at])).all()
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("divisor", ["3.0", "0.1", "-0.7", "0x7F800000"])
+def test_remainders(divisor):
+    x = np.concatenate([_LINE, _SPECIAL[_SPECIAL < 1e38], [np.nan, np.inf], _LINE * 1e6]).astype("f4")
+    body = f"%c = arith.constant {divisor} : f32\n    %r = arith.remf %x, %c : f32"
+    y = np.uint32(int(divisor, 16)).view("f4") if "x" in divisor else np.float32(divisor)
+    assert np.array_equal(run(unary(body), x), np.fmod(x, y), equal_nan=True)
+
+
 def test_functions_of_narrow_types_are_rounded_once():
     x = np.linspace(-8, 8, 1001).astype("f2")
     out = run(unary("%r = math.exp %x : f16", "f16"), x)

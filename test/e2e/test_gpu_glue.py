@@ -229,6 +229,9 @@ PROGRAMS = {
     "rows": reduction(1, "f32", "addf", "0.0"),
     "block": reduction(1, "f64", "addf", "0.0", known=(2, 5000)),
     "columns": reduction(0, "f16", "maximumf", "0xFC00"),
+    "numbers": reduction(1, "f16", "minnumf", "0x7C00"),
+    "bf16": reduction(1, "bf16", "addf", "0.0"),
+    "remainder": unary("%r = arith.remf %x, %x : f32"),
 }
 
 

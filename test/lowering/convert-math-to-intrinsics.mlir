@@ -39,7 +39,10 @@ gpu.module @k [#nvvm.target<chip = "sm_80">] {
     // CHECK: llvm.call_intrinsic "llvm.floor.f64"
     // PTX: cvt.rmi.f64.f64
     %7 = math.floor %d : f64
-    memref.store %7, %b[%c0] : memref<1xf64>
+    // CHECK: llvm.call_intrinsic "llvm.maxnum.f64"
+    // PTX: max.f64
+    %8 = arith.maxnumf %7, %d : f64
+    memref.store %8, %b[%c0] : memref<1xf64>
     gpu.return
   }
 }
