@@ -149,6 +149,7 @@ class KernelFault(Error, RuntimeError):
         kernel: name of the kernel.
         block, thread: which thread of which block, x first.
         location: file and line of the op.
+        origin: of the op that the kernel stands for, at the pith level.
     """
 
     def __init__(
@@ -160,8 +161,11 @@ class KernelFault(Error, RuntimeError):
         block: tuple[int, int, int] | None = None,
         thread: tuple[int, int, int] | None = None,
         location: str = "",
+        origin: str = "",
     ):
-        self.kind, self.kernel, self.block, self.thread, self.location = kind, kernel, block, thread, location
+        self.kind, self.kernel, self.block, self.thread = kind, kernel, block, thread
+        self.location, self.origin = location, origin
+        of = f" ({origin})" if origin else ""
         who = "" if thread is None else f", block {block}, thread {thread}"
         at = f", at {location}" if location else ""
-        super().__init__(f"{kind}: {message}", where=f"kernel {kernel}{who}{at}")
+        super().__init__(f"{kind}: {message}", where=f"kernel {kernel}{of}{who}{at}")

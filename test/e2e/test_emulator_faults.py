@@ -357,3 +357,22 @@ def test_without_checks_memory_is_not_guarded(monkeypatch):
 def test_an_op_without_an_emulation_is_named():
     with pytest.raises(pith.PassError, match=r"'nvvm\.elect\.sync' op has no emulation"):
         pith.compile(program("    %p = nvvm.elect.sync -> i1", {"a": F32}), target="emulate:sm_90")
+
+
+PRODUCT = """
+func.func @f(%a: tensor<?x?xf32>, %b: tensor<?x?xf32>, %c: tensor<?x?xf32>) -> tensor<?x?xf32> {
+  %r = linalg.matmul ins(%a, %b : tensor<?x?xf32>, tensor<?x?xf32>) outs(%c : tensor<?x?xf32>) -> tensor<?x?xf32>
+  return %r : tensor<?x?xf32>
+}
+"""
+
+
+def test_a_generated_kernel_is_traced_back_to_its_op():
+    """Matrices that do not fit each other: the kernel reads past the end of one, and the op it stands for is named."""
+    kernel = pith.compile(PRODUCT, target="emulate:sm_90")
+    with pytest.raises(pith.KernelFault) as caught:
+        kernel(*(np.zeros(shape, np.float32) for shape in ((5, 6), (3, 9), (5, 9))))
+    fault = caught.value
+    assert fault.kind == "out-of-bounds" and fault.origin == "pith level, line 3"
+    line = int(fault.location.removeprefix("gpu level, line ").partition(":")[0])
+    assert "%arg1" in kernel.ir("gpu").splitlines()[line - 1]

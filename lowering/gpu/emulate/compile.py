@@ -11,6 +11,7 @@ from ...emulate_gpu import SITES, STATIC
 from ...targets import GpuTarget
 from ..compile import to_gpu
 from ..describe import describe_program
+from .context import place_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,11 +22,13 @@ class GpuLevel:
         program: operands, buffers and launches.
         text: its module; lines of errors count in it.
         levels: IR text of the levels so far.
+        origins: the op of the pith level that each kernel stands for, by its place.
     """
 
     program: Program
     text: str
     levels: dict[str, str]
+    origins: dict[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,14 +53,26 @@ def lower_to_gpu(module: ir.Module, target: GpuTarget) -> GpuLevel:
     """
     with module.context, ir.Location.unknown():
         levels = {"pith": str(module)}
-        work = module
+        work, origins = module, {}
         if not any(op.operation.name == "gpu.module" for op in module.body.operations):
-            work = ir.Module.parse(levels["pith"])
+            work = ir.Module.parse(module.operation.get_asm(enable_debug_info=True))
             run_pipeline(work, f"builtin.module({to_gpu(target)})")
+            origins = _origins(work)
         program = describe_program(work)
         text = readable(str(work) if work is not module else work.operation.get_asm(enable_debug_info=True))
     levels["gpu"] = text
-    return GpuLevel(program, text, levels)
+    return GpuLevel(program, text, levels, origins)
+
+
+def _origins(module: ir.Module) -> dict[str, str]:
+    kernels = [
+        op.operation
+        for holder in module.body.operations
+        if holder.operation.name == "gpu.module"
+        for op in holder.regions[0].blocks[0].operations
+        if op.operation.name == "gpu.func"
+    ]
+    return {ir.StringAttr(k.attributes["sym_name"]).value: place_of(k.location, "pith") for k in kernels}
 
 
 def readable(text: str) -> str:

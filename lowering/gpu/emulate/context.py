@@ -95,8 +95,8 @@ def address_of(buffer: ir.Value) -> ir.Value:
     return memref.ExtractAlignedPointerAsIndexOp(buffer).operation.results[0]
 
 
-def place_of(location: ir.Location) -> str:
-    """``file:line`` of a location; text without a file is the gpu level itself.
+def place_of(location: ir.Location, level: str = "gpu") -> str:
+    """``file:line`` of a location; text without a file is that of ``level``.
 
     Example:
         >>> from pith.dialect import make_context
@@ -107,7 +107,7 @@ def place_of(location: ir.Location) -> str:
     found = re.search(r'"([^"]*)":(\d+):\d+', str(location))
     if found is None:
         return "unknown location"
-    return f"gpu level, line {found[2]}" if found[1] == "-" else f"{found[1]}:{found[2]}"
+    return f"{level} level, line {found[2]}" if found[1] == "-" else f"{found[1]}:{found[2]}"
 
 
 def _count(type_: ir.VectorType) -> int:

@@ -35,7 +35,7 @@ def compile_emulated(module: Any, target: GpuTarget, checks: bool | None = None)
     lowered = lower_to_gpu(module, target)
     key = {"emulated": lowered.text, "checks": checks, "level": _OPT_LEVEL}
     artifact = kernel_cache().get_or_build(key, lambda: _build(lowered.text, checks))
-    return lowered, EmulatedProgram(artifact)
+    return lowered, EmulatedProgram(artifact, lowered.origins)
 
 
 def _build(text: str, checks: bool) -> Artifact:

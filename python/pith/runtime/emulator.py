@@ -77,6 +77,7 @@ class EmulatedProgram:
 
     Args:
         artifact: the kernels' object; ``meta`` holds ``sites``, ``static_bytes`` and ``checks``.
+        origins: the op of the pith level that a kernel stands for, by its place, where that is known.
 
     Call it with a program and its arguments (NumPy arrays and numbers, one per argument); it returns the results.
     Buffers begin as bytes of 0xFF: NaN, or -1.
@@ -85,8 +86,9 @@ class EmulatedProgram:
         before it stays written.
     """
 
-    def __init__(self, artifact: Artifact):
+    def __init__(self, artifact: Artifact, origins: Mapping[str, str] | None = None):
         self.artifact = artifact
+        self._origins = dict(origins or {})
         self._sites: Sequence[str] = artifact.meta["sites"]
         self._static: Mapping[str, int] = artifact.meta["static_bytes"]
 
@@ -147,6 +149,7 @@ class EmulatedProgram:
             block=(fault.block[0], fault.block[1], fault.block[2]),
             thread=(fault.thread[0], fault.thread[1], fault.thread[2]),
             location=location,
+            origin=self._origins.get(launch.kernel, ""),
         )
 
 
