@@ -30,6 +30,11 @@ def machine(device: str) -> dict[str, Any]:
     return found | {name: version for name in _PACKAGES if (version := _version(name))}
 
 
+def afterwards(device: str) -> dict[str, Any]:
+    """What the run did to the clocks."""
+    return {"SM clock (after)": _gpu().get("SM clock (before)", "unknown")} if device == "cuda" else {}
+
+
 def package(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What the kernels were made by."""
     return {key: manifest[key] for key in ("pith", "commit", "packed", "target", "small")}

@@ -132,7 +132,9 @@ def _files(made: pathlib.Path) -> Iterator[tuple[pathlib.Path, str]]:
 def main(argv: Sequence[str] | None = None) -> int:
     """``python -m bench.gpu pack``: write a package and say what is in it."""
     parser = argparse.ArgumentParser(prog="python -m bench.gpu pack", description=__doc__)
-    parser.add_argument("-o", "--output", type=pathlib.Path, default=pathlib.Path("gpu_bench.tar.gz"), metavar="FILE")
+    parser.add_argument(
+        "-o", "--output", type=pathlib.Path, default=pathlib.Path("build/gpu_bench.tar.gz"), metavar="FILE"
+    )
     parser.add_argument("--target", default="sm_90", metavar="CHIP", help="what kernels are compiled for (sm_90)")
     parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="cases whose name holds it")
     parser.add_argument("--small", action="store_true", help="sizes for a test of the harness, not for timing")

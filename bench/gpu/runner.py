@@ -35,8 +35,9 @@ def main(package: pathlib.Path, argv: Sequence[str] | None = None) -> int:
     options = {"package": package, "device": args.device, "rounds": args.rounds, "seed": args.seed}
     worker = python("bench.gpu.worker", *(f"--{name}={value}" for name, value in options.items()))
     supervise(_jobs(args), worker, recorder, args.seconds)
+    recorder.facts |= device_facts.afterwards(args.device)
     recorder.finish()
-    print(markdown(recorder.rows, facts))
+    print(markdown(recorder.rows, recorder.facts))
     print(f"written: {', '.join(map(str, recorder.written))}")
     return 0 if any(row["status"] == "ok" for row in recorder.rows) else 1
 
@@ -72,11 +73,12 @@ class _Recorder:
         print(f"{seconds:6.1f} s  {row['status']:<12} {row['job']}", file=sys.stderr, flush=True)
 
     def finish(self) -> None:
-        """The files that are made of several rows."""
+        """The report once more, and the files that are made of several rows."""
+        write(self.folder, self.rows, self.facts)
         from .tiles import write_database
         from .vectors import write_vectors
 
-        made = [write(self.folder, self.rows, self.facts) for write in (write_database, write_vectors)]
+        made = [to(self.folder, self.rows, self.facts) for to in (write_database, write_vectors)]
         self.written += [path for path in made if path is not None]
 
 
