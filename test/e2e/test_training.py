@@ -330,11 +330,22 @@ def test_gradients_of_gradients_are_refused():
             (dx.square().sum() + layer(x).sum()).backward()  # a penalty that must not be left out
 
 
-def test_what_trains_is_not_compiled_or_sampled_silently():
-    model = torch.nn.Sequential(torch.nn.Linear(8, 8))
-    sparsify_(model, {"0": "C0(2:4)"})
-    with pytest.raises(pith.UnsupportedError, match=r"model\.0\.to_linear\(\)"):
-        pith.compile(model, (torch.zeros(1, 8),))
+def test_sparse_layers_compile_in_their_format():
+    """Wherever they stand, twice or nested, without being named; the model stays as it is."""
+    shared = torch.nn.Linear(16, 16)
+    model = torch.nn.Sequential(shared, torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Linear(16, 8)), shared)
+    model = torch.nn.Sequential(model[0], model[1], torch.nn.Linear(8, 16), model[0])
+    sparsify_(model, {"0": "C0(2:4)", "1.1": "C1(1:2)->C0(2:4)"})
+    layers = list(model.modules())
+    x = torch.randn(5, 16)
+    for sparsity in (None, {"1.1.weight": "csr"}):
+        kernel = pith.compile(model, (x,), sparsity=sparsity, path="sparse")
+        torch.testing.assert_close(kernel(x), model(x).detach(), rtol=1e-5, atol=1e-5)
+        assert "pith.nm" in kernel.ir("pith") and ("compressed" in kernel.ir("pith")) == bool(sparsity)
+    assert list(model.modules()) == layers
+
+
+def test_what_trains_is_not_sampled_silently():
     pattern = pith.compress(np.eye(4, dtype=np.float32), "csr")
     with pytest.raises(pith.ArgumentError, match="requires a gradient"):
         pith.sddmm(torch.ones(4, 2, requires_grad=True), torch.ones(2, 4), pattern)

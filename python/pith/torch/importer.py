@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,12 +15,12 @@ from ..errors import ImportProgramError, UnsupportedError
 from ..formats import Format
 from .dynamic import dim_names, dynamic_dims, export_dims, shapes_by_argument
 from .exporting import Exported, export, input_leaves
-from .layers import SparseLinear
 from .layouts import format_of
 from .lowering import import_graph
 from .marks import resolve_markers
 from .names import assign_formats, check_fits
 from .program import ImportedProgram, Input, Parameter
+from .stored_layers import with_dense_layers
 
 
 def import_program(
@@ -45,7 +46,8 @@ def import_program(
             one name equal. The sizes it may take are inferred. Arguments left out are static.
         func_name: name of the function.
 
-    Semantics: an encoded argument is decompressed at the top of the function; the pass
+    Semantics: :class:`pith.torch.SparseLinear` layers keep their format without being named; what they learn later does
+        not reach the program. An encoded argument is decompressed at the top of the function; the pass
         ``pith-propagate-encodings`` moves the encoding into the ops that can use it.
     Errors: :class:`pith.ImportProgramError` with the model's source line for ops and control flow
         that cannot be imported, :class:`pith.ShapeError` for a format that does not divide its
@@ -59,13 +61,14 @@ def import_program(
         True
     """
     kwargs = dict(kwargs or {})
-    _refuse_sparse_layers(module)
+    module, stored = with_dense_layers(module)
     tensors = _tensors_of(module)
     leaves = {name: leaf for name, leaf in input_leaves(module, args, kwargs).items() if leaf is not None}
     _require_distinct(tensors, leaves)
     layouts = {name: fmt for name, leaf in leaves.items() if (fmt := format_of(leaf, name)) is not None}
     shapes = {name: tuple(t.shape) for name, t in (*tensors.items(), *leaves.items())}
-    assigned = assign_formats(sparsity, shapes, [name for name, _ in module.named_modules() if name])
+    submodules = [name for name, _ in module.named_modules() if name]
+    assigned = assign_formats(_with_stored(sparsity, stored), shapes, submodules)
     formats = _merge(assigned.operands, layouts)
     dynamic = shapes_by_argument(module, dynamic_shapes, kwargs, len(args))
     exported = export(module, args, kwargs, export_dims(dynamic), list(assigned.activations))
@@ -75,19 +78,12 @@ def import_program(
     return program
 
 
-def _refuse_sparse_layers(module: torch.nn.Module) -> None:
-    """Layers that train run pith's kernels already, and torch cannot look into those."""
-    found = {name: m for name, m in module.named_modules() if isinstance(m, SparseLinear)}
-    if not found:
-        return
-    name, layer = next(iter(found.items()))
-    replacement = f"model.{name} = model.{name}.to_linear()" if name else "compile(layer.to_linear(), ...)"
-    weight = f"{name}.weight" if name else "weight"
-    raise UnsupportedError(
-        f"{name or 'the module'} is a pith.torch.SparseLinear, which torch.export cannot trace",
-        where="pith.compile",
-        hint=f"{replacement}, with sparsity={{{weight!r}: {str(layer.format)!r}}}",
-    )
+def _with_stored(sparsity: Mapping[str, object] | None, stored: Mapping[str, Format]) -> Mapping[str, object] | None:
+    """The patterns, and the formats that layers say themselves where no pattern names their weight."""
+    if not isinstance(sparsity, Mapping | None):
+        return sparsity
+    said = sparsity or {}
+    return {**said, **{n: f for n, f in stored.items() if not any(fnmatch.fnmatch(n, p) for p in said)}} or sparsity
 
 
 def _tensors_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:

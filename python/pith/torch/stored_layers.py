@@ -1,0 +1,47 @@
+"""Modules with layers that store their weights sparsely, as ``torch.export`` can trace them."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from ..formats import Format
+from .layers import SparseLinear
+
+
+def with_dense_layers(module: torch.nn.Module) -> tuple[torch.nn.Module, dict[str, Format]]:
+    """``module`` with every :class:`pith.torch.SparseLinear` as the dense layer that computes the same.
+
+    Returns: the module itself when it has none, else a copy that shares all other layers and parameters; and the
+        formats of the replaced weights, by parameter name.
+
+    Example:
+        >>> sparse = SparseLinear.from_linear(torch.nn.Linear(16, 8), "C0(2:4)")
+        >>> model = torch.nn.Sequential(sparse, torch.nn.ReLU())
+        >>> dense, formats = with_dense_layers(model)
+        >>> dense[0], dense[1] is model[1], model[0] is sparse, list(formats)
+        (Linear(in_features=16, out_features=8, bias=True), True, True, ['0.weight'])
+    """
+    formats = {
+        f"{name}.weight" if name else "weight": layer.format
+        for name, layer in module.named_modules(remove_duplicate=False)
+        if isinstance(layer, SparseLinear)
+    }
+    return (_replaced(module, {}), formats) if formats else (module, formats)
+
+
+def _replaced(module: torch.nn.Module, done: dict[int, torch.nn.Module]) -> torch.nn.Module:
+    """The copy of ``module``: one for every place it stands in."""
+    if id(module) not in done:
+        done[id(module)] = module.to_linear() if isinstance(module, SparseLinear) else _with_children(module, done)
+    return done[id(module)]
+
+
+def _with_children(module: torch.nn.Module, done: dict[int, torch.nn.Module]) -> torch.nn.Module:
+    children = {name: _replaced(m, done) for name, m in module._modules.items() if m is not None}
+    if all(module._modules[name] is m for name, m in children.items()):
+        return module
+    clone = copy.copy(module)
+    clone._modules = {**module._modules, **children}
+    return clone
