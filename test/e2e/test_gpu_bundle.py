@@ -129,7 +129,7 @@ def test_weights_and_source_are_stored_once(kernels, tmp_path):
         pith.save(chosen, path)
         manifest, sections = read_container(path)
         sizes[count] = sum(s.nbytes == WEIGHT.nbytes for s in sections)
-        assert {p["source"] for p in manifest["programs"]} == {manifest["programs"][0]["source"]}
+        assert all(p["source"] == manifest["programs"][0]["source"] for p in manifest["programs"])
     assert sizes == {1: 1, 2: 1}
 
 
@@ -194,6 +194,9 @@ def _set(programs: list, **values: object) -> None:
         lambda m: m.update(programs=[{}]),
         lambda m: _set(m["programs"], kind="pickle"),
         lambda m: _set(m["programs"], ptx=99),
+        lambda m: _set(m["programs"], ptx={"section": 99, "bytes": 1}),
+        lambda m: _set(m["programs"], ptx={**m["programs"][2]["ptx"], "bytes": 10}),
+        lambda m: _set(m["programs"], ptx={"section": 0, "bytes": 10}),
         lambda m: _set(m["programs"], program={"name": "x"}),
         lambda m: _set(m["programs"], params=[{"name": "x"}]),
         lambda m: _set(m["programs"], target=["sm_90"]),
@@ -213,6 +216,15 @@ def test_malformed_manifests_are_refused(saved, tmp_path, spoil):
 def test_files_hold_no_pickle(saved):
     assert b"pickle" not in saved.read_bytes() and b"\x80\x04\x95" not in saved.read_bytes()
     json.loads(json.dumps(read_container(saved)[0]))
+
+
+def test_bound_arrays_and_arguments_are_on_one_device(kernels):
+    with standing_in(Gpu(), Gpu()):
+        weight, x = cuda.to_device(WEIGHT, 0), cuda.to_device(np.ones((16, 3), np.float32), 1)
+        kernel = pith.compile(SOURCE, target="sm_90").bind({0: weight})
+        with pytest.raises(pith.DeviceError, match=r"'arg1': is on device 1, .*'arg0' is on device 0"):
+            kernel(x)
+        assert kernels["sm_90"](x).device.ordinal == 1
 
 
 def test_kernels_that_do_not_belong_together(kernels, tmp_path):
@@ -338,6 +350,16 @@ def test_explain_for_a_gpu(capsys):
     assert main(["explain", "f.mlir", "--target", "sm_80"]) == 0
     out = capsys.readouterr().out
     assert "(0.values, 1.values, result0)" in out and "bytes of shared memory" in out
+
+
+@pytest.mark.usefixtures("work")
+def test_explain_a_kernel_file(capsys):
+    assert main(["compile", "f.mlir", "--target", "cpu", "--target", "sm_90", "-o", "f.pith"]) == 0
+    assert main(["explain", "f.pith"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("kernels for cpu, sm_90\n") and "no op reads a sparse tensor" in out
+    assert main(["explain", "f.pith", "--target", "sm_90"]) == 0
+    assert "(0.values, 1.values, result0)" in capsys.readouterr().out
 
 
 def test_emulated_kernels_are_not_saved(tmp_path):

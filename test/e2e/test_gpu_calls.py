@@ -120,3 +120,10 @@ def test_a_module_of_pytorch(device):
     # The input; biases, values and packed coordinates of two layers. Temporaries and results went with their calls.
     assert len(device.live) == 1 + 2 * 3
     assert kernel.weight_bytes == 4 * (64 + 32) + 2 * (4 * 32 * 64 // 2 + 256)
+
+    graph = kernel.kernel.capture(on_device)
+    assert error_of(graph.replay().numpy(), reference) < TOLERANCE["float32"]
+    with pytest.raises(pith.DeviceError, match=r"argument .* expected a tensor on a GPU, got one on cpu"):
+        kernel.capture(x)
+    with pytest.raises(pith.UnsupportedError, match="a CPU has no CUDA graphs"):
+        pith.compile(torch.nn.Linear(4, 4).eval(), (torch.randn(2, 4),)).capture(torch.randn(2, 4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from .kernel import Kernel
 _KINDS: dict[str, Any] = {"cpu": bundle_cpu, "gpu": bundle_gpu}
 
 #: What a malformed manifest makes the readers raise.
-_MALFORMED = (KeyError, IndexError, TypeError, AttributeError, ValueError)
+_MALFORMED = (KeyError, IndexError, TypeError, AttributeError, ValueError, zlib.error)
 
 
 def save(kernels: Sequence[Any], path: str | os.PathLike[str]) -> None:

@@ -34,7 +34,7 @@ def describe(kernel: Kernel, sections: Sections) -> dict[str, Any]:
         "signatures": [s.to_json() for s in kernel.artifact.signatures],
         "meta": dict(kernel.artifact.meta),
         "code": sections.add_bytes(kernel.artifact.object),
-        "source": sections.add_bytes(kernel.source),
+        "source": sections.add_text(kernel.source),
         "bound": {str(i): [sections.add_value(v) for v in values] for i, values in kernel.bound.items()},
         "sizes": rules_to_json(kernel.sizes),
     }
@@ -45,7 +45,7 @@ def restore(data: Mapping[str, Any], sections: Sequence[np.ndarray]) -> Kernel:
     signatures = tuple(map(Signature.from_json, data["signatures"]))
     artifact = Artifact(sections[data["code"]].tobytes(), signatures, data["meta"])
     bound = {int(i): [value_of(v, sections) for v in values] for i, values in data["bound"].items()}
-    source = text_of(sections, data["source"])
+    source = text_of(data["source"], sections)
     return Kernel(source, data["entry"], data["path"], artifact, bound, rules_from_json(data["sizes"]))
 
 

@@ -38,9 +38,9 @@ def describe(kernel: GpuKernel, sections: Sections) -> dict[str, Any]:
         "target": kernel.target,
         "program": json.loads(kernel.program.to_json()),
         "params": [p.to_json() for p in kernel.params],
-        "ptx": sections.add_bytes(kernel.ptx),
+        "ptx": sections.add_text(kernel.ptx),
         "cubin": sections.add_bytes(kernel.cubin) if kernel.cubin else None,
-        "source": sections.add_bytes(kernel.source),
+        "source": sections.add_text(kernel.source),
         "bound": {str(i): _described(value, sections) for i, value in kernel.bound.items()},
         "sizes": rules_to_json(kernel.sizes),
     }
@@ -52,11 +52,11 @@ def restore(data: Mapping[str, Any], sections: Sequence[np.ndarray]) -> GpuKerne
     bound = {int(i): _restored(value, params[int(i)], sections) for i, value in data["bound"].items()}
     cubin = b"" if data["cubin"] is None else sections[data["cubin"]].tobytes()
     return GpuKernel(
-        text_of(sections, data["source"]),
+        text_of(data["source"], sections),
         data["target"],
         Program.from_json(json.dumps(data["program"])),
         params,
-        text_of(sections, data["ptx"]),
+        text_of(data["ptx"], sections),
         cubin=cubin,
         bound=bound,
         sizes=rules_from_json(data["sizes"]),

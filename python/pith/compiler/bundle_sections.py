@@ -1,8 +1,9 @@
-"""Arrays in a bundle: their bytes are sections, each content once."""
+"""Arrays and texts in a bundle: sections of bytes, each content once."""
 
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,9 +36,14 @@ class Sections:
             self.arrays.append(content)
         return number
 
-    def add_bytes(self, content: bytes | str) -> int:
-        """Number of the section with this content; text is stored as UTF-8."""
-        return self.add(np.frombuffer(content.encode() if isinstance(content, str) else content, np.uint8))
+    def add_bytes(self, content: bytes) -> int:
+        """Number of the section with this content."""
+        return self.add(np.frombuffer(content, np.uint8))
+
+    def add_text(self, text: str) -> dict[str, int]:
+        """A text as JSON; deflated, as PTX is a tenth of its size so, it becomes a section."""
+        content = text.encode()
+        return {"section": self.add_bytes(zlib.compress(content)), "bytes": len(content)}
 
     def add_value(self, value: Any) -> dict[str, Any]:
         """A number, or an array, as JSON; the bytes of arrays become a section."""
@@ -57,6 +63,12 @@ def value_of(data: Mapping[str, Any], sections: Sequence[np.ndarray]) -> Any:
     return sections[data["section"]].view(dtype).reshape(data["shape"])
 
 
-def text_of(sections: Sequence[np.ndarray], number: int) -> str:
-    """A section as text."""
-    return sections[number].tobytes().decode()
+def text_of(data: Mapping[str, int], sections: Sequence[np.ndarray]) -> str:
+    """Inverse of :meth:`Sections.add_text`.
+
+    Errors: ``ValueError`` or ``zlib.error`` for a section that is no text of that length; no more of it is inflated.
+    """
+    inflated = zlib.decompressobj().decompress(sections[data["section"]].tobytes(), data["bytes"] + 1)
+    if len(inflated) != data["bytes"]:
+        raise ValueError(f"a text of {data['bytes']} bytes, its section has another length")
+    return inflated.decode()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import ArgumentError, FormatError
+from ..errors import ArgumentError, FormatError, UnsupportedError
 from ..sparse import SparseTensor, compress
 from .kernel import Kernel
 from .sizes import SizeRules
@@ -23,7 +23,8 @@ class ModuleKernel:
     """A compiled PyTorch program; call it like the module it came from.
 
     Attributes:
-        kernel: the :class:`pith.Kernel` underneath (``ir``, ``explain``, ``dump``), its parameters bound.
+        kernel: the :class:`pith.Kernel` or :class:`pith.GpuKernel` underneath (``ir``, ``explain``, ``dump``), its
+            parameters bound.
         program: the :class:`pith.torch.ImportedProgram`.
         notes: which weights are stored otherwise than declared, and why.
     """
@@ -45,10 +46,22 @@ class ModuleKernel:
         return f"<pith module kernel {self.kernel.name}({', '.join(i.name for i in self.program.inputs)})>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        tensors = self.program.flatten(*args, **kwargs)
-        values = [_input(t, spec) for t, spec in zip(tensors, self.program.inputs)]
-        result = self.kernel(*values)
+        result = self.kernel(*self._values(args, kwargs))
         return self.program.unflatten(list(result) if isinstance(result, tuple) else [result])
+
+    def capture(self, *args: Any, **kwargs: Any) -> Any:
+        """Record a call as a CUDA graph; see :meth:`pith.GpuKernel.capture`. Its results are tensors one by one.
+
+        Errors: :class:`pith.UnsupportedError` for kernels of the CPU.
+        """
+        if not hasattr(self.kernel, "capture"):
+            raise UnsupportedError("a CPU has no CUDA graphs", where=self.kernel.name, hint="call the kernel")
+        return self.kernel.capture(*self._values(args, kwargs))
+
+    def _values(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+        """What the kernel underneath takes for a call."""
+        tensors = self.program.flatten(*args, **kwargs)
+        return [_input(t, spec) for t, spec in zip(tensors, self.program.inputs)]
 
     @property
     def weight_bytes(self) -> int:

@@ -193,6 +193,7 @@ class DeviceProgram:
         bound = self._bind(args)
         ordinal = given.one_device(bound)
         loaded = self.load(device_of(0 if ordinal is None else ordinal))
+        given.one_device([*loaded.bound.values(), *bound])
         frameworks = {framework_of(value) for value in args}
         framework = next((f for f in ("torch", "cupy") if f in frameworks), "pith")
         owners = {n: i for i, number in enumerate(self._free) for n in range(*self._operands[number])}

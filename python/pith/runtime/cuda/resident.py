@@ -165,7 +165,7 @@ def to_device(value: Any, device: int = 0, stream: Any = None) -> Any:
         return DeviceSparse(value, arrays)
     if is_pattern(value):
         return DevicePattern(value, upload(target, pattern_list(value), "i32"))
-    if isinstance(value, (DeviceArray, DeviceSparse, DevicePattern)):
+    if isinstance(value, (DeviceArray, DeviceSparse, DevicePattern)) or hasattr(value, "__cuda_array_interface__"):
         raise DeviceError("is on a GPU already", where="to_device", hint="pass it to the kernel as it is")
     if np.isscalar(value):
         raise ArgumentError(
