@@ -33,12 +33,14 @@ class Feed:
 
     Attributes:
         view: the operand.
+        format: of the operand.
         kind: see the module.
         split: the format's stream and what is below its entries, where tiles follow it.
         why: in words.
     """
 
     view: View
+    format: Format
     kind: str
     split: Split | None
     why: str
@@ -76,10 +78,14 @@ def feed_of(product: Product, view: View, bodies: str) -> Feed | None:
             return feed
     if fmt.is_static:
         why = "rows choose along k for themselves" if alone else "the other operand has a stream along k of its own"
-        return None if _has_band(fmt) else Feed(view, "expanded", None, why)
+        return None if _has_band(fmt) else Feed(view, fmt, "expanded", None, why)
     if list_level(fmt) is not None:
         return Feed(
-            view, "scanned", None, "rows choose single elements: a tile is cleared, then filled with what is listed"
+            view,
+            fmt,
+            "scanned",
+            None,
+            "rows choose single elements: a tile is cleared, then filled with what is listed",
         )
     return None
 
@@ -93,16 +99,19 @@ def refusal(view: View) -> str:
 
 
 def _along_stream(view: View, split: Split, bodies: str) -> Feed | None:
+    fmt = split.format
     tensor_cores = bodies in ("half", "int8")
     skipped = f", {split.rows} rows share a stream along k" if split.skips else ""
     if split.is_copy:
-        return Feed(view, "copied", split, f"every element below an entry is stored{skipped}")
+        return Feed(view, fmt, "copied", split, f"every element below an entry is stored{skipped}")
     if split.chosen is not None and tensor_cores and split.width % 4 == 0:
         found = ", groups are searched for" if split.searches else ""
-        return Feed(view, "packed", split, f"{split.chosen} is at most 2 of 4, for sparse tensor cores{found}{skipped}")
+        return Feed(
+            view, fmt, "packed", split, f"{split.chosen} is at most 2 of 4, for sparse tensor cores{found}{skipped}"
+        )
     if split.skips and split.width <= _WIDEST and all(level.is_static for _, level in split.below):
         reason = "sparse tensor cores take f16, bf16 and i8" if split.chosen else "its groups are not 2 of 4"
-        return Feed(view, "scattered", split, f"{reason}{skipped}")
+        return Feed(view, fmt, "scattered", split, f"{reason}{skipped}")
     return None
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from pith._mlir import ir
-from pith.dialect import encoding_of
 from pith.formats import buffer_specs
 
 from ... import builder as b
@@ -25,7 +24,7 @@ _STREAMED = {"packed": PackedSource, "copied": CopiedSource, "scattered": Scatte
 
 def source_of(feed: Feed, buffers: Sequence[ir.Value], sizes: Mapping[str, Index]) -> Source:
     """The source of an encoded operand in ``buffers``: metadata first, values last."""
-    fmt = encoding_of(feed.view.value.type)
+    fmt = feed.format
     extents = [sizes[role] for role in feed.view.roles]
     level_sizes = tuple(e.mod or b.ceildiv(extents[e.dim], e.div) for e in fmt.exprs)
     metadata = dict(zip(((s.level, s.role) for s in buffer_specs(fmt)), buffers))
