@@ -13,7 +13,8 @@ sys.path.append(str(ROOT))  # appended: the root's folders must not shadow insta
 from bench.gpu.cases import Case  # noqa: E402
 from bench.gpu.measure import Settings, measure  # noqa: E402
 from bench.gpu.peers_table import BSR, CUBLAS, PITH  # noqa: E402
-from bench.gpu.problems import problem  # noqa: E402
+from bench.gpu.problems import Draw, problem  # noqa: E402
+from bench.gpu.stored import stored  # noqa: E402
 from bench.gpu.timing import HostClock  # noqa: E402
 
 CASE = Case("x", "pit", {"m": 16, "n": 8, "k": 12, "element": "f32", "block": (4, 1)}, {"empty": 0.5}, (CUBLAS, BSR))
@@ -78,3 +79,15 @@ def test_data_follow_the_seed_and_the_share():
     assert int(kept.sum()) == 24, "exactly half of the 4x1 blocks"
     first.poison()
     assert first.arguments[2].isnan().all() and not first.arguments[0].isnan().any()
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "empty"),
+    [("V(16)C1(1:2)->C0(2:4)", (1024, 32), None), ("C0(2:4)", (24, 16), None), ("C0(bitmask)", (9, 40), 0.7), ("csr", (70, 33), 0.9)],
+)  # fmt: skip
+def test_stored_matrices_are_the_dense_ones(name, shape, empty):
+    """Slabs of static formats repeat places, not values; what is dense beside them is the same matrix."""
+    made = stored(Draw(CASE, torch.device("cpu"), 0), shape, "f32", name, empty)
+    made.tensor.validate()
+    assert (made.tensor.to_dense() == made.dense.numpy()).all()
+    assert made.dense.unique().numel() > made.tensor.nse // 2
