@@ -72,7 +72,7 @@ class Grid:
         extents: places of the body's tile per role (1 for batch roles).
         steps: positions a block owns per role; less than the extent where a group is smaller than a tile.
         sizes: elements per role.
-        splits: blocks that share one tile of the output, each with a part of k.
+        splits: blocks that share one tile of the output, each with a part of k; axis ``split`` says which.
     """
 
     product: Product
@@ -116,9 +116,19 @@ class Grid:
             count = self._divisor(role, lists)
             index[role] = rest if role == self.outer[0] else b.mod(rest, count)
             rest = b.div(rest, count)
-        bases = {role: b.mul(i, self.steps[role]) for role, i in index.items()}
+        bases = {role: b.mul(i, self.steps[role]) for role, i in index.items() if self.splits == 1 or role != "k"}
         axes = {role: self._axis(role, bases, lists) for role in (*bases, "k")}
+        if self.splits > 1:
+            axes |= {"k": self._part(index["k"]), "split": plain_axis(index["k"], 1, self.splits)}
         return axes, self._exists(axes, block, lists)
+
+    def _part(self, number: Index) -> Axis:
+        """Part ``number`` of k: whole tiles, as many as in every other part."""
+        extent, size = self.extents["k"], self.sizes["k"]
+        share = b.mul(b.ceildiv(b.ceildiv(size, extent), self.splits), extent)
+        first = b.mul(number, share)
+        left = b.sub(b.maximum(size, first), first)
+        return Segment(0, extent, size, first=first, span=b.minimum(share, left))
 
     def _divisor(self, role: str, lists: Mapping[Listing, Lists]) -> Index:
         """Blocks along a role, 1 where a list says none: no block has a tile then, but dividing by 0 is undefined."""
@@ -140,11 +150,6 @@ class Grid:
                 count=held.count(group),
                 granularity=listing.granularity,
             )
-        if role == "k" and self.splits > 1:
-            share = b.mul(b.ceildiv(b.ceildiv(size, extent), self.splits), extent)
-            first = b.mul(b.div(bases["k"], self.steps["k"]), share)
-            left = b.sub(b.maximum(size, first), first)
-            return Segment(0, extent, size, first=first, span=b.minimum(share, left))
         if role in bases and (role == "k" or self.steps[role] != extent):
             return Segment(0, extent, size, first=bases[role], span=self.steps[role])
         return plain_axis(base, extent, size)

@@ -55,7 +55,7 @@ def emit_product(
 ) -> None:
     """Emit the kernel of ``product`` at the insertion point; all values are those of the kernel."""
     sizes = role_sizes(product, operands)
-    axes, exists = Grid(product, plan.extents, plan.steps, sizes).enter(lists)
+    axes, exists = Grid(product, plan.extents, plan.steps, sizes, plan.splits).enter(lists)
     threads = Threads(plan.body.threads, gpu.thread_id(gpu.Dimension.x))
 
     def tile() -> None:

@@ -17,6 +17,7 @@ class TileChoice:
         k_bytes: bytes along k of the tiles of the inputs.
         warps: (down, across).
         stages: copies of the shared tiles.
+        splits: blocks that share a tile of the output, each with a part of k; 0: as the planner finds.
     """
 
     m: int
@@ -24,6 +25,7 @@ class TileChoice:
     k_bytes: int
     warps: tuple[int, int]
     stages: int
+    splits: int = 0
 
     @property
     def threads(self) -> int:

@@ -21,7 +21,8 @@ from .tiles import micro_tiles
 
 #: Accumulators (32-bit registers) one thread may hold; 255 is the hardware's limit for everything.
 MAX_ACCUMULATORS = 128
-#: Attribute of a product: the tile to take, ``array<i64: m, n, k, warps down, warps across, stages>``.
+#: Attribute of a product: the tile to take, ``array<i64: m, n, k, warps down, warps across, stages>``; a seventh number
+#: is that of the blocks that share a tile of the output.
 TILE = "pith.gpu_tile"
 #: Stages when nobody asked for a number.
 MAX_STAGES, MIN_STAGES = 4, 2
@@ -38,6 +39,7 @@ class Plan:
         extents: places of a block's tile per role; more than the step where a group is smaller than a tile.
         shared_bytes: dynamic shared memory of a block.
         feeds: how encoded operands reach the body, ``lhs`` and ``rhs``; None for dense ones.
+        splits: blocks that share a tile of the output, each with a part of k.
     """
 
     body: Body
@@ -46,13 +48,15 @@ class Plan:
     extents: dict[str, int]
     shared_bytes: int
     feeds: tuple[Feed | None, Feed | None] = (None, None)
+    splits: int = 1
 
     @property
     def note(self) -> str:
         """The plan in words: the tile, and how encoded operands reach it."""
         tile = " x ".join(str(self.extents[role]) for role in "mnk")
         fed = [f"{name} {feed.kind}: {feed.why}" for name, feed in zip(("lhs", "rhs"), self.feeds) if feed]
-        return "; ".join([f"tile {tile}, {self.stages} stages", *fed])
+        shared = [f"{self.splits} blocks share a tile"] if self.splits > 1 else []
+        return "; ".join([f"tile {tile}, {self.stages} stages", *shared, *fed])
 
 
 def plan_product(product: Product, target: GpuTarget) -> Plan:
@@ -62,7 +66,8 @@ def plan_product(product: Product, target: GpuTarget) -> Plan:
     feeds = _feeds(product, kind)
     width = product.lhs.value.type.element_type.width // 8
     sms = CHIPS[target.chip].sms
-    choice = asked_tile(product.op, width) or best(_menu(feeds, kind, width), _sizes(product, width), sms)
+    asked = asked_tile(product.op, width)
+    choice = asked or best(_menu(feeds, kind, width), _sizes(product, width), sms)
     steps = _steps(product, choice, kind, width)
     extents = {role: _extent(product, role, step, kind) for role, step in steps.items()}
     steps = {role: step if product.grouped(role) else extents[role] for role, step in steps.items()}
@@ -70,7 +75,8 @@ def plan_product(product: Product, target: GpuTarget) -> Plan:
         choice = None
     body = _body(product, feeds, kind, extents, choice)
     stages, shared = _stages(product, feeds, body, choice, target)
-    return Plan(body, stages, steps, extents, shared, feeds)
+    splits = _splits(product, extents, sms, asked.splits if asked else 0)
+    return Plan(body, stages, steps, extents, shared, feeds, splits)
 
 
 def asked_tile(op: ir.OpView, width: int) -> TileChoice | None:
@@ -78,14 +84,14 @@ def asked_tile(op: ir.OpView, width: int) -> TileChoice | None:
     if TILE not in op.operation.attributes:
         return None
     numbers = list(ir.DenseI64ArrayAttr(op.operation.attributes[TILE]))
-    if len(numbers) != 6 or min(numbers) < 1 or numbers[5] < MIN_STAGES:
+    if len(numbers) not in (6, 7) or min(numbers) < 1 or numbers[5] < MIN_STAGES:
         pass_error(
             op, f"expects {TILE} to be [m, n, k, warps down, warps across, stages >= {MIN_STAGES}], got {numbers}"
         )
-    m, n, k, down, across, stages = numbers
+    m, n, k, down, across, stages, *splits = numbers
     if m % (16 * down) or n % (8 * across):
         pass_error(op, f"expects warps of {TILE} to own multiples of 16 x 8, got {m} x {n} for {down} x {across}")
-    return TileChoice(m, n, k * width, (down, across), stages)
+    return TileChoice(m, n, k * width, (down, across), stages, *splits)
 
 
 def _feeds(product: Product, kind: str) -> tuple[Feed | None, Feed | None]:
@@ -104,6 +110,24 @@ def _menu(feeds: tuple[Feed | None, Feed | None], kind: str, width: int) -> Sequ
         if feed is not None and (feed.skips or feed.kind == "packed"):
             return feed_menu(feed, kind, width)
     return FMA_MENU if kind == "fma" else MMA_MENU
+
+
+#: Steps along k that a part of it has at least: filling the pipeline and adding the parts must not cost more.
+_MIN_PART_STEPS, _MAX_SPLITS = 4, 16
+
+
+def _splits(product: Product, extents: dict[str, int], sms: int, asked: int) -> int:
+    """Parts of k: as many as keep multiprocessors busy that would have no tile, where all sizes are known."""
+    if product.listings or any(encoding_of(v.value.type) is not None for v in product.views):
+        return 1
+    if asked:
+        return asked
+    batch, m, n, k = _sizes(product, 1)
+    if min(m, n, k) < 1 or any(s < 0 for v in product.views for s in shape_of(v.value.type)):
+        return 1
+    blocks = batch * -(-m // extents["m"]) * -(-n // extents["n"])
+    steps = -(-k // extents["k"])
+    return max(1, min(sms // blocks, steps // _MIN_PART_STEPS, _MAX_SPLITS))
 
 
 def check_storage(product: Product) -> None:

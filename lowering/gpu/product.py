@@ -1,7 +1,7 @@
 """Convert a matrix product, or a ``pith.pit_tile`` over one: plan it, emit its kernel, launch it."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pith._mlir import ir
 from pith.dialect.ops_detect import BUFFER
@@ -11,12 +11,13 @@ from ..builder import Index
 from .epilogue import Fused, fuse
 from .grid import Grid, Lists
 from .groups import group_counts, group_pattern
-from .host import Host
+from .host import Host, buffer_type
 from .kernel import Operands, emit_product, role_sizes
 from .match import Listing, Product, match_product
 from .outputs import constant_of, destination
 from .overbooked import convert_overbooked
-from .plan import plan_product
+from .plan import Plan, plan_product
+from .splits import launch_sum, parts_output, parts_type
 from .write import Output
 
 
@@ -33,6 +34,43 @@ class Target:
     addend: ir.Value | None
 
 
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """What the kernels of a product are given, on the host or inside of them.
+
+    Attributes:
+        lists: the buffers of every pattern.
+        lhs, rhs: buffers of the operands.
+        addend: the buffer of what is added to, if that is not the output's.
+        beside: operands of the consumers that are computed along.
+        out: where sums go: the output, or their parts.
+    """
+
+    lists: Sequence[Sequence[ir.Value]]
+    lhs: Sequence[ir.Value]
+    rhs: Sequence[ir.Value]
+    addend: Sequence[ir.Value]
+    beside: Sequence[ir.Value]
+    out: ir.Value
+
+    @property
+    def values(self) -> list[ir.Value]:
+        """The arguments of a kernel."""
+        groups = [*self.lists, self.lhs, self.rhs, self.addend, self.beside, [self.out]]
+        return [v for group in groups for v in group]
+
+    def inside(self, arguments: Sequence[ir.Value]) -> "Call":
+        """The same as ``arguments`` of a kernel."""
+        given = iter(arguments)
+
+        def take(group: Sequence[ir.Value]) -> list[ir.Value]:
+            return [next(given) for _ in group]
+
+        lists = [take(group) for group in self.lists]
+        rest = [take(group) for group in (self.lhs, self.rhs, self.addend, self.beside, [self.out])]
+        return Call(lists, *rest[:-1], rest[-1][0])
+
+
 def convert_product(host: Host, op: ir.OpView) -> None:
     """Emit the kernel of a product, with the elementwise ops behind it where they can be computed along."""
     if BUFFER in op.operation.attributes:
@@ -47,29 +85,61 @@ def convert_product(host: Host, op: ir.OpView) -> None:
         pass_error(op, "has no GPU lowering: its output is updated in place and must not be an input too")
     sizes = role_sizes(product, Operands(lhs, rhs, target.out if fused is None else None))
     lists = [_lists(host, op, x, sizes) for x in product.listings]
-    addend = [] if target.addend is None or target.addend == target.out else [target.addend]
-    beside = fused.values if fused else []
-    groups: list[Sequence[ir.Value]] = [*lists, lhs, rhs, addend, beside, [target.out]]
-    arguments = [v for group in groups for v in group]
-    kind = "pit" if product.listings else "matmul"
-    with host.kernel(kind, [v.type for v in arguments], plan.body.threads) as (name, block):
-        given = iter(block.arguments)
-        *inner, left, right, added, extra, (out,) = [[next(given) for _ in group] for group in groups]
-        start = added[0] if added else out if target.addend is not None else None
-        matrix = fused.inside(extra) if fused else None
-        operands = Operands(left, right, out if fused is None else None)
-        held = _inner_lists(product, inner, role_sizes(product, operands))
-        emit_product(product, plan, operands, held, _output(product, out, start, matrix))
-    grid = Grid(product, plan.extents, plan.steps, sizes)
-    host.launch(op, name, [grid.total()], plan.body.threads, plan.shared_bytes, arguments, plan.note)
+    in_place = target.addend is not None and target.addend == target.out
+    addend = [] if target.addend is None or in_place else [target.addend]
+    call = Call(lists, lhs, rhs, addend, fused.values if fused else [], target.out)
+    work = _Work(host, product, plan, fused, sizes, in_place)
+    if plan.splits > 1:
+        work.launch_split(call)
+    else:
+        work.launch(call, work.output)
     for result in [op.results[0], *(o.results[0] for o in (fused.epilogue.chain if fused else ()))]:
         host.bind(result, [target.out])
 
 
-def _output(product: Product, out: ir.Value, addend: ir.Value | None, fused: Fused | None) -> Output:
-    element = product.out.value.type.element_type
-    buffer, finish = (fused.as_matrix(out), fused.finish) if fused else (out, None)
-    return Output(buffer, product.out.roles, element, addend, product.accumulate, finish)
+@dataclasses.dataclass(frozen=True)
+class _Work:
+    """A planned product."""
+
+    host: Host
+    product: Product
+    plan: Plan
+    fused: Fused | None
+    sizes: dict[str, Index]
+    in_place: bool
+
+    def launch(self, call: Call, output_of: Callable[[Call], Output]) -> None:
+        """Emit and launch the kernel; ``output_of`` makes its output of what it is given."""
+        product, plan = self.product, self.plan
+        kind = "pit" if product.listings else "matmul"
+        with self.host.kernel(kind, [v.type for v in call.values], plan.body.threads) as (name, block):
+            inner = call.inside(block.arguments)
+            shaped = self.fused is None and plan.splits == 1
+            operands = Operands(inner.lhs, inner.rhs, inner.out if shaped else None)
+            held = _inner_lists(product, inner.lists, role_sizes(product, operands))
+            emit_product(product, plan, operands, held, output_of(inner))
+        grid = Grid(product, plan.extents, plan.steps, self.sizes, plan.splits)
+        self.host.launch(product.op, name, [grid.total()], plan.body.threads, plan.shared_bytes, call.values, plan.note)
+
+    def launch_split(self, call: Call) -> None:
+        """The same in two kernels: sums of parts of k, and their sum."""
+        roles, sums = self.product.out.roles, self.plan.body.slab_shape().element
+        type_ = parts_type(self.plan.splits, buffer_type(self.product.out.value.type), sums)
+        parts = self.host.allocate(type_, [self.plan.splits, *(self.sizes[r] for r in roles)])
+        matrix = Output(parts, roles, sums)
+        self.launch(
+            dataclasses.replace(call, addend=[], beside=[], out=parts), lambda inner: parts_output(inner.out, matrix)
+        )
+        last = dataclasses.replace(call, lists=[], lhs=[], rhs=[])
+        launch_sum(self.host, self.product.op, parts, last, self.output)
+
+    def output(self, inner: Call) -> Output:
+        """Where results go, in a kernel that is given ``inner``."""
+        start = inner.addend[0] if inner.addend else inner.out if self.in_place else None
+        out, element = inner.out, self.product.out.value.type.element_type
+        fused = self.fused.inside(inner.beside) if self.fused else None
+        buffer, finish = (fused.as_matrix(out), fused.finish) if fused else (out, None)
+        return Output(buffer, self.product.out.roles, element, start, self.product.accumulate, finish)
 
 
 def _target(host: Host, product: Product, fused: Fused | None) -> Target:

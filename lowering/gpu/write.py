@@ -103,12 +103,13 @@ def _store(
 
     def store() -> None:
         value = _load(slab.memory, [0, slab_row, column], width)
-        _store_value(output, value, where)
+        store_value(output, value, where)
 
     b.only_if(exists, store)
 
 
-def _store_value(output: Output, sums: ir.Value, where: Sequence[Index]) -> None:
+def store_value(output: Output, sums: ir.Value, where: Sequence[Index]) -> None:
+    """Store what becomes of ``sums``, a scalar or aligned neighbours along the columns, at an element of the output."""
     at = [b.value(i) for i in where]
     integer = isinstance(output.element, ir.IntegerType)
     if output.atomic:
@@ -127,7 +128,8 @@ def _store_value(output: Output, sums: ir.Value, where: Sequence[Index]) -> None
     if width == 1:
         memref.store(value, output.buffer, at)
     else:
-        vector.store(value, output.buffer, at, alignment=CHUNK_BYTES)
+        nbytes = width * value.type.element_type.width // 8
+        vector.store(value, output.buffer, at, alignment=min(nbytes, CHUNK_BYTES))
 
 
 def _load(memory: ir.Value, where: Sequence[Index], width: int) -> ir.Value:

@@ -10,6 +10,10 @@ TOLERANCE = {"f16": 6e-4, "f32": 2e-6}
 NUMPY = {"f16": np.float16, "f32": np.float32}
 
 
+def numbers(values):
+    return ", ".join(map(str, values))
+
+
 def pit(roles, patterns, tile, micro, element="f32", result="f32", accumulate=False):
     """A ``pit_tile`` over ``out += lhs * rhs``; ``patterns``: (axes as letters, granularity) each."""
     lhs, rhs, out = roles
@@ -38,9 +42,9 @@ def pit(roles, patterns, tile, micro, element="f32", result="f32", accumulate=Fa
           linalg.yield %t : {result}
         }} -> {tiles[2]}
         "pith.yield"(%s) : ({tiles[2]}) -> ()
-      }}) {{indexing_maps = [{", ".join(maps)}], iterator_types = {kinds}, axes = array<i64: {", ".join(map(str, axes))}>,
-           tile = array<i64: {", ".join(str(tile[d]) for d in dims)}>, micro_tile = array<i64: {", ".join(map(str, micro))}>,
-           accumulate = {str(accumulate).lower()}, operandSegmentSizes = array<i32: {", ".join(map(str, slots))}>}}
+      }}) {{indexing_maps = [{", ".join(maps)}], iterator_types = {kinds}, axes = array<i64: {numbers(axes)}>,
+           tile = array<i64: {numbers(tile[d] for d in dims)}>, micro_tile = array<i64: {numbers(micro)}>,
+           accumulate = {str(accumulate).lower()}, operandSegmentSizes = array<i32: {numbers(slots)}>}}
         : ({", ".join([*types, *whole])}) -> {whole[2]}
       return %r : {whole[2]}
     }}"""

@@ -6,7 +6,7 @@ import numpy as np
 import pith
 import pytest
 
-#: ||out - ref|| / ||ref|| by the narrowest type on the way: inputs are given exactly, sums are f32, results are rounded.
+#: ||out - ref|| / ||ref|| by the narrowest type on the way: inputs are exact, sums are f32, results are rounded.
 TOLERANCE = {"f32": 2e-6, "f16": 6e-4, "bf16": 5e-3}
 TARGET = "emulate:sm_90"
 
@@ -60,13 +60,14 @@ def matmul(lhs, rhs, out, element, result, sizes=None, tile=SMALL):
     kinds = ", ".join('"parallel"' if d in out else '"reduction"' for d in dims)
     a, b, c = tensor(lhs, sizes, element), tensor(rhs, sizes, element), tensor(out, sizes, result)
     wide = "i32" if element == "i8" else "f32" if element != result else result
-    cast = "arith.extsi" if element == "i8" else "arith.extf"
-    body = f"%u = arith.mul{'i' if wide == 'i32' else 'f'} %x, %y : {wide} %v = arith.add{'i' if wide == 'i32' else 'f'} %z, %u : {wide}"
+    kind, cast = ("i", "arith.extsi") if element == "i8" else ("f", "arith.extf")
+    body = f"%u = arith.mul{kind} %x, %y : {wide} %v = arith.add{kind} %z, %u : {wide}"
     if element != wide:
         body = f"%x = {cast} %p : {element} to {wide} %y = {cast} %q : {element} to {wide} " + body
     names = ("%p", "%q") if element != wide else ("%x", "%y")
     return f"""func.func @f(%a: {a}, %b: {b}, %c: {c}) -> {c} {{
-      %r = linalg.generic {{indexing_maps = [{maps}], iterator_types = [{kinds}], pith.gpu_tile = {tile}}} ins(%a, %b : {a}, {b}) outs(%c : {c}) {{
+      %r = linalg.generic {{indexing_maps = [{maps}], iterator_types = [{kinds}], pith.gpu_tile = {tile}}}
+        ins(%a, %b : {a}, {b}) outs(%c : {c}) {{
       ^bb0({names[0]}: {element}, {names[1]}: {element}, %z: {result}):
         {body}
         linalg.yield %v : {wide}
@@ -80,13 +81,18 @@ def compiled(source, target=TARGET):
     return pith.compile(source, target=target)
 
 
-def check(lhs, rhs, out, element, result, sizes, static=False, target=TARGET):
+def check(lhs, rhs, out, element, result, sizes, static=False):
+    check_source(
+        matmul(lhs, rhs, out, element, result, sizes if static else None), lhs, rhs, out, element, result, sizes
+    )
+
+
+def check_source(source, lhs, rhs, out, element, result, sizes):
     rng = np.random.default_rng([*sizes.values()])
     (a, av), (b, bv) = (draw(rng, [sizes[r] for r in roles], element) for roles in (lhs, rhs))
     c, cv = draw(rng, [sizes[r] for r in out], "i8" if result == "i32" else result)
     c = c.astype(np.int32) if result == "i32" else c
-    kernel = compiled(matmul(lhs, rhs, out, element, result, sizes if static else None), target)
-    got = kernel(a, b, c)
+    got = compiled(source)(a, b, c)
     ref = np.einsum(f"{lhs},{rhs}->{out}", av, bv) + cv
     if result == "i32":
         assert (values(got) == ref).all()
@@ -139,7 +145,8 @@ def test_tf32_is_asked_for():
 
 CONSUMERS = """
 #id = affine_map<(m, n) -> (m, n)>
-func.func @f(%a: tensor<?x48xf16>, %b: tensor<40x48xf16>, %bias: tensor<40xf32>, %res: tensor<?x40xf32>) -> tensor<?x40xf16> {
+func.func @f(%a: tensor<?x48xf16>, %b: tensor<40x48xf16>, %bias: tensor<40xf32>, %res: tensor<?x40xf32>)
+    -> tensor<?x40xf16> {
   %zero = arith.constant 0.0 : f32
   %two = arith.constant 2.0 : f32
   %d = arith.constant 0 : index
@@ -158,7 +165,8 @@ func.func @f(%a: tensor<?x48xf16>, %b: tensor<40x48xf16>, %bias: tensor<40xf32>,
     linalg.yield %3 : f32
   } -> tensor<?x40xf32>
   %e2 = tensor.empty(%m) : tensor<?x40xf16>
-  %s = linalg.generic {indexing_maps = [#id, affine_map<(m, n) -> (n)>, #id, #id], iterator_types = ["parallel", "parallel"]}
+  %s = linalg.generic {
+    indexing_maps = [#id, affine_map<(m, n) -> (n)>, #id, #id], iterator_types = ["parallel", "parallel"]}
     ins(%r, %bias, %res : tensor<?x40xf32>, tensor<40xf32>, tensor<?x40xf32>) outs(%e2 : tensor<?x40xf16>) {
   ^bb0(%x: f32, %y: f32, %z: f32, %o: f16):
     %0 = arith.addf %x, %y : f32
@@ -196,3 +204,26 @@ def test_consumers_are_computed_along(name):
     expected = 2 * activation(a.astype("f8") @ b.astype("f8").T + bias) + residual
     assert error_of(kernel(a, b, bias, residual), expected) < TOLERANCE["f16"]
     assert kernel.ir("gpu").count("gpu.launch_func") == 1
+
+
+@pytest.mark.parametrize(("element", "result"), [("f16", "f16"), ("i8", "i32")])
+@pytest.mark.parametrize(("sizes", "static"), [(ODD, False), (EVEN, True)], ids=["odd", "even"])
+def test_split_depth(sizes, static, element, result):
+    """Three blocks share a tile: the last has less of k, or nothing; parts are added in order, in f32 or i32."""
+    source = matmul("bmk", "kn", "bmn", element, result, sizes if static else None, SMALL[:-1] + ", 3>")
+    check_source(source, "bmk", "kn", "bmn", element, result, sizes)
+    launched = compiled(source).ir("gpu").count("gpu.launch_func")
+    assert launched == 2
+
+
+def test_split_depth_with_consumers():
+    text, activation = ACTIVATIONS["relu"]
+    source = CONSUMERS.replace("ACTIVATION", text).replace("32, 2, 2, 2>", "32, 2, 2, 2, 2>")
+    kernel = compiled(source)
+    rng = np.random.default_rng(2)
+    a, b = rng.standard_normal((45, 48)).astype("f2"), rng.standard_normal((40, 48)).astype("f2")
+    bias, residual = rng.standard_normal(40).astype("f4"), rng.standard_normal((45, 40)).astype("f4")
+    expected = 2 * activation(a.astype("f8") @ b.astype("f8").T + bias) + residual
+    first = kernel(a, b, bias, residual)
+    assert error_of(first, expected) < TOLERANCE["f16"]
+    assert (np.asarray(first) == np.asarray(kernel(a, b, bias, residual))).all()
