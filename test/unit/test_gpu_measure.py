@@ -81,10 +81,15 @@ def test_data_follow_the_seed_and_the_share():
     assert first.arguments[2].isnan().all() and not first.arguments[0].isnan().any()
 
 
-@pytest.mark.parametrize(
-    ("name", "shape", "empty"),
-    [("V(16)C1(1:2)->C0(2:4)", (1024, 32), None), ("C0(2:4)", (24, 16), None), ("C0(bitmask)", (9, 40), 0.7), ("csr", (70, 33), 0.9)],
-)  # fmt: skip
+STORED = [
+    ("V(16)C1(1:2)->C0(2:4)", (1024, 32), None),
+    ("C0(2:4)", (24, 16), None),
+    ("C0(bitmask)", (9, 40), 0.7),
+    ("csr", (70, 33), 0.9),
+]
+
+
+@pytest.mark.parametrize(("name", "shape", "empty"), STORED)
 def test_stored_matrices_are_the_dense_ones(name, shape, empty):
     """Slabs of static formats repeat places, not values; what is dense beside them is the same matrix."""
     made = stored(Draw(CASE, torch.device("cpu"), 0), shape, "f32", name, empty)
