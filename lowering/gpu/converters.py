@@ -6,6 +6,7 @@ from pith._mlir import ir
 from pith.passes.core import pass_error
 
 from .host import Host, buffer_type
+from .loops import is_arithmetic
 
 #: op name -> "module:function", called with the host and the op; None: it needs no code of its own.
 CONVERTERS: dict[str, str | None] = {
@@ -50,8 +51,8 @@ _SUPPORTED = "GPU functions hold linalg and pith ops, reshapes and slices of ten
 def convert_op(host: Host, op: ir.OpView) -> None:
     """Emit the host code and the kernels of ``op``; a diagnostic when it has no GPU lowering."""
     name = op.operation.name
-    if op.results and all(isinstance(r.type, ir.IndexType) for r in op.results):
-        return  # sizes are converted where they are used
+    if op.results and all(isinstance(r.type, ir.IndexType) or is_arithmetic(r) for r in op.results):
+        return  # sizes are converted, numbers computed, where they are used
     if op.results and all(r in host.buffers for r in op.results):
         return  # computed along with a product before it
     entry = _LINALG if name.startswith("linalg.") else CONVERTERS.get(name, "")

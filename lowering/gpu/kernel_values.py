@@ -8,7 +8,7 @@ from pith._mlir import arith, ir, memref
 from .. import builder as b
 from ..builder import Index
 from .host import Host
-from .loops import Nest, captured
+from .loops import Nest, captured, scalar_value
 from .outputs import constant_of
 
 
@@ -18,8 +18,8 @@ class Arguments:
 
     Attributes:
         nest: the op.
-        buffers: per operand its memref or number; None where every element is a constant or nothing is read.
-        outside: values that the body uses from outside of it.
+        buffers: per operand its memref; None for numbers, and where every element is one constant.
+        outside: values from outside of the loops.
     """
 
     nest: Nest
@@ -31,8 +31,8 @@ class Arguments:
         """Of an op that writes to ``outs``."""
         buffers: list[ir.Value | None] = []
         for i, v in enumerate(nest.inputs):
-            constant = constant_of(v)
-            known = constant is not None and (not nest.groups or not _sizes_a_loop(nest, i))
+            number = not isinstance(v.type, ir.ShapedType)
+            known = number or (constant_of(v) is not None and not _sizes_a_loop(nest, i))
             buffers.append(None if known else _on_host(host, nest.op, v))
         outside = {v: _on_host(host, nest.op, v) for v in captured(nest)}
         return cls(nest, (*buffers, *outs), outside)
@@ -56,19 +56,16 @@ class Arguments:
     def view(self, operand: int) -> ir.Value | None:
         """An operand's memref with the dimensions of grouped loops as one; None for numbers."""
         buffer = self.buffers[operand]
-        if buffer is None or not isinstance(buffer.type, ir.MemRefType):
-            return None
-        return self.nest.access(operand).view(buffer)
+        return None if buffer is None else self.nest.access(operand).view(buffer)
 
     def element(self, operand: int, view: ir.Value | None, point: Sequence[Index]) -> ir.Value:
         """An element of an operand at a point of the grouped loops."""
-        constant = constant_of(self.nest.operands[operand])
+        value = self.nest.operands[operand]
+        if not isinstance(value.type, ir.ShapedType):
+            return scalar_value(self.nest.op.operation, value, dict(self.outside))
+        constant = constant_of(value)
         if constant is not None:
-            type_ = self.nest.operands[operand].type
-            element = type_.element_type if isinstance(type_, ir.ShapedType) else type_
-            return arith.ConstantOp(element, constant).result
-        if view is None:
-            return self.buffers[operand]
+            return arith.ConstantOp(value.type.element_type, constant).result
         return memref.load(view, self.nest.access(operand).at(point))
 
 

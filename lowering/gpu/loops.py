@@ -165,7 +165,7 @@ def evaluate(
     *body, last = nest.body.operations
     for inner in body:
         op = inner.operation
-        operands = [_value(op, v, known) for v in op.operands]
+        operands = [scalar_value(op, v, known) for v in op.operands]
         if op.name == "linalg.index":
             loop = ir.IntegerAttr(op.attributes["dim"]).value
             group = next(g for g, dims in enumerate(nest.groups) if loop in dims)
@@ -175,36 +175,37 @@ def evaluate(
         else:
             results = emit_scalar(op, operands)
         known.update(zip(op.results, results))
-    return [_value(last.operation, v, known) for v in last.operands]
+    return [scalar_value(last.operation, v, known) for v in last.operands]
 
 
-def _value(op: ir.Operation, v: ir.Value, known: dict[ir.Value, ir.Value]) -> ir.Value:
+def scalar_value(op: ir.Operation, v: ir.Value, known: dict[ir.Value, ir.Value]) -> ir.Value:
     """What stands for ``v`` in a kernel; numbers computed from numbers are computed again."""
     if v in known:
         return known[v]
     owner = None if isinstance(v.owner, ir.Block) else v.owner.operation
     if owner is not None and owner.name == "arith.constant":
         return arith.ConstantOp(v.type, owner.attributes["value"]).result
-    if owner is None or not _is_arithmetic(v):
+    if owner is None or not is_arithmetic(v):
         pass_error(op, f"has no GPU lowering: a value of type {v.type} from outside of the op is not at hand")
-    known.update(zip(owner.results, emit_scalar(owner, [_value(op, x, known) for x in owner.operands])))
+    known.update(zip(owner.results, emit_scalar(owner, [scalar_value(op, x, known) for x in owner.operands])))
     return known[v]
 
 
-def _is_arithmetic(v: ir.Value) -> bool:
+def is_arithmetic(v: ir.Value) -> bool:
     """A number that an op computes from others; sizes are the host's."""
     scalar = not isinstance(v.type, ir.ShapedType | ir.IndexType) and not isinstance(v.owner, ir.Block)
     return scalar and v.owner.name.partition(".")[0] in ("arith", "math")
 
 
 def captured(nest: Nest) -> list[ir.Value]:
-    """Values the body uses from outside of it, as far as a kernel cannot compute them from constants."""
+    """Values from outside of the loops, scalar operands too, that a kernel cannot compute from constants."""
     own = {*nest.body.arguments, *(r for op in nest.body.operations for r in op.results)}
-    pending = [v for op in nest.body.operations for v in op.operands if v not in own]
+    scalars = [v for v in nest.operands if not isinstance(v.type, ir.ShapedType)]
+    pending = [v for op in nest.body.operations for v in op.operands if v not in own] + scalars
     found: dict[ir.Value, None] = {}
     while pending:
         v = pending.pop(0)
-        if _is_arithmetic(v):
+        if is_arithmetic(v):
             pending += v.owner.operands
         elif isinstance(v.owner, ir.Block) or v.owner.name != "arith.constant":
             found[v] = None

@@ -186,6 +186,35 @@ func.func @f(%a: tensor<?x4x6xf32>) -> (tensor<?x2x12xf32>, tensor<?x3xf32>) {
     assert "expand_shape" not in host and "collapse_shape" not in host
 
 
+def test_numbers_from_outside_are_computed_in_the_kernel():
+    source = """
+#id = affine_map<(i) -> (i)>
+#none = affine_map<(i) -> ()>
+func.func @f(%a: tensor<?xf32>, %scale: f32, %shift: index) -> (tensor<?xf32>, tensor<?xf32>) {
+  %c0 = arith.constant 0 : index
+  %third = arith.constant 0.25 : f64
+  %n = tensor.dim %a, %c0 : tensor<?xf32>
+  %narrow = arith.truncf %third : f64 to f32
+  %twice = arith.addf %scale, %scale : f32
+  %e = tensor.empty(%n) : tensor<?xf32>
+  %filled = linalg.fill ins(%twice : f32) outs(%e : tensor<?xf32>) -> tensor<?xf32>
+  %r = linalg.generic {indexing_maps = [#id, #none, #id], iterator_types = ["parallel"]}
+      ins(%a, %narrow : tensor<?xf32>, f32) outs(%e : tensor<?xf32>) {
+  ^bb0(%x: f32, %y: f32, %o: f32):
+    %i = arith.index_cast %shift : index to i32
+    %s = arith.sitofp %i : i32 to f32
+    %p = arith.mulf %x, %twice : f32
+    %q = arith.addf %p, %y : f32
+    %t = arith.addf %q, %s : f32
+    linalg.yield %t : f32
+  } -> tensor<?xf32>
+  return %filled, %r : tensor<?xf32>, tensor<?xf32>
+}"""
+    a = np.arange(33, dtype="f4")
+    filled, out = run(source, a, 1.5, 4)
+    assert (filled == 3).all() and filled.shape == (33,) and (out == a * 3 + 4.25).all()
+
+
 def test_padding_insertion_and_concatenation():
     source = """
 func.func @f(%a: tensor<?x5xf32>, %b: tensor<2x5xf32>, %n: index)

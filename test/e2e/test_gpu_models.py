@@ -117,6 +117,13 @@ def test_encoder_layer():
     assert error_of(layer, torch.randn(2, 5, 32)) < 1e-6
 
 
+def test_convolutions():
+    """Padding, a reduction over three loops, normalisation, pooling: no product of tiles, but right."""
+    layers = [torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), torch.nn.MaxPool2d(2)]
+    model = torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(64, 5))
+    assert error_of(model, torch.randn(2, 3, 8, 8)) < 1e-6
+
+
 @pytest.mark.skipif(ptxas.find_ptxas() is None, reason="ptxas is neither on PATH nor in a wheel")
 @pytest.mark.parametrize("chip", ["sm_80", "sm_90"])
 def test_ptxas_assembles_without_spills(chip):
