@@ -7,7 +7,10 @@ from typing import Any
 from ...errors import GpuArchitectureError, GpuError, GpuLaunchError, GpuMemoryError, NoGpuError
 
 _NO_DRIVER = "`nvidia-smi` must list the GPU; target='emulate:sm_90' runs kernels on the CPU, slowly"
-_RESTART = "the context is lost: restart the process; target='emulate:...' finds the access that did it"
+_RESTART = (
+    "the context is lost: restart the process, with CUDA_LAUNCH_BLOCKING=1 to be told which kernel it was, "
+    "or compile for target='emulate:...' to be told which access"
+)
 _RECOMPILE = "compile for this GPU: pith.compile(..., target=...); pith.runtime.cuda.devices() names its chip"
 _CAPTURE = "leave what waits for the device out of the capture, and run the kernel once before it"
 

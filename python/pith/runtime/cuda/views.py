@@ -10,7 +10,6 @@ from ...errors import ArgumentError, DeviceError
 from . import dlpack, streams
 from .driver import check, driver
 from .elements import name_from_typestr, numpy_name
-from .hardware import using
 from .memory import DeviceArray
 
 _TO_DEVICE = "pith.runtime.cuda.to_device(x) copies it there; results come back with .numpy()"
@@ -179,12 +178,3 @@ def _ordinal(address: int | None) -> int | None:
     d = driver()
     attribute = d.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
     return int(check(d.cuPointerGetAttribute(attribute, address), "asking which device an array is on"))
-
-
-def wait_for(views: list[View], stream: int, device: Any) -> None:
-    """Let ``stream`` wait for the work that made the views."""
-    producers = {v.stream for v in views if v.stream is not None and v.stream != stream}
-    if producers:
-        with using(device):
-            for producer in producers:
-                streams.wait(stream, producer)
