@@ -31,18 +31,34 @@ void Block::touch(Access access, std::int64_t site, std::uintptr_t address, std:
   }
 }
 
-/// Stores are remembered in a table that forgets: two that meet in it are a race, most others are noticed.
-void Block::storeGlobal(std::int64_t site, std::uintptr_t address, std::int64_t bytes) {
+/// Stores are remembered in a table that forgets: an access that meets one of another warp in it is a race, most
+/// others are noticed. Lanes of a warp may be ordered by a warp synchronisation, so they are left out.
+template <class Meet> void Block::eachStore(std::uintptr_t address, std::int64_t bytes, Meet meet) {
+  constexpr std::uintptr_t kGranule = 2; // no access overlaps another by less, but for single bytes
   if (!watched() || space_.stacks.contains(address))
     return;
-  std::size_t slot = (address * 0x9e3779b97f4a7c15u) >> 52;
-  Store &last = space_.stores[slot % space_.stores.size()];
-  if (last.address == address && last.epoch == space_.epoch && last.thread != now_ &&
-      last.thread / kWarp != now_ / kWarp) // lanes of a warp may be ordered by a warp synchronisation
-    failWith({last.thread, last.site}, FaultKind::kRace, site,
-             "writes %lld bytes of global memory that another thread wrote without a barrier between",
-             static_cast<long long>(bytes));
-  last = {address, site, space_.epoch, now_};
+  for (std::uintptr_t at = address; at < address + static_cast<std::uintptr_t>(bytes); at += kGranule) {
+    Store &last = space_.stores[(at * 0x9e3779b97f4a7c15u >> 48) % space_.stores.size()];
+    bool other = last.address == at && last.epoch == space_.epoch && last.thread / kWarp != now_ / kWarp;
+    meet(at, last, other);
+  }
+}
+
+void Block::storeGlobal(std::int64_t site, std::uintptr_t address, std::int64_t bytes) {
+  eachStore(address, bytes, [&](std::uintptr_t at, Store &last, bool other) {
+    if (other)
+      failWith({last.thread, last.site}, FaultKind::kRace, site,
+               "writes global memory that another thread wrote without a barrier between");
+    last = {at, site, space_.epoch, now_};
+  });
+}
+
+void Block::loadGlobal(std::int64_t site, std::uintptr_t address, std::int64_t bytes) {
+  eachStore(address, bytes, [&](std::uintptr_t, Store &last, bool other) {
+    if (other)
+      failWith({last.thread, last.site}, FaultKind::kRace, site,
+               "reads global memory that another thread wrote without a barrier between");
+  });
 }
 
 } // namespace pith::emulator
@@ -95,6 +111,9 @@ PITH_EXPORT void pith_emulator_write(Int site, Int address, Int bytes) {
 }
 PITH_EXPORT void pith_emulator_atomic(Int site, Int address, Int bytes) {
   block().touch(Access::kAtomic, site, static_cast<std::uintptr_t>(address), bytes);
+}
+PITH_EXPORT void pith_emulator_global_read(Int site, Int address, Int bytes) {
+  block().loadGlobal(site, static_cast<std::uintptr_t>(address), bytes);
 }
 PITH_EXPORT void pith_emulator_global_write(Int site, Int address, Int bytes) {
   block().storeGlobal(site, static_cast<std::uintptr_t>(address), bytes);

@@ -26,7 +26,7 @@ Workspace &Workspace::mine() {
 }
 
 bool Workspace::reserve(std::size_t threads, std::int64_t bytes) {
-  constexpr std::size_t kStores = 4096; // a block of 256 threads that store 16 elements each
+  constexpr std::size_t kStores = 1 << 14; // a block of 256 threads that store 32 elements of f32 each
   stores.resize(kStores);
   if (!shared || sharedBytes < bytes) {
     std::size_t whole = (static_cast<std::size_t>(bytes) / kSharedAlignment + 1) * kSharedAlignment;

@@ -32,7 +32,7 @@ struct Thread {
   std::vector<std::vector<Copy>> groups;    // committed, oldest first
 };
 
-/// A store to global memory, remembered to notice the next one.
+/// Two bytes of a store to global memory, remembered to notice the next one.
 struct Store {
   std::uintptr_t address = 0;
   std::int64_t site = 0;
@@ -91,8 +91,9 @@ public:
 
   /// Checks an access to shared memory and remembers it.
   void touch(Access access, std::int64_t site, std::uintptr_t address, std::int64_t bytes);
-  /// Checks a plain store to global memory against the last ones of this block.
+  /// Checks a plain access to global memory against the last stores of this block.
   void storeGlobal(std::int64_t site, std::uintptr_t address, std::int64_t bytes);
+  void loadGlobal(std::int64_t site, std::uintptr_t address, std::int64_t bytes);
   char *shared() { return space_.shared.get(); }
   Shadow &shadow() { return space_.shadow; }
 
@@ -109,6 +110,7 @@ public:
 
 private:
   static void enter();
+  template <class Meet> void eachStore(std::uintptr_t address, std::int64_t bytes, Meet meet);
   bool prepare(std::int64_t number);
   bool step(int warp);
   void resume(int thread);

@@ -212,23 +212,40 @@ def test_atomics_do_not_race_with_each_other_but_with_loads():
 
 
 def test_what_relies_on_the_order_of_threads_comes_out_wrong():
-    """Thread t reads what thread t - 1, of another warp, wrote to global memory: no barrier, so only sometimes."""
+    """Threads read what another warp overwrites afterwards, or before: without a barrier blocks differ."""
     body = f"""
     %b = gpu.block_id x
     %c64 = arith.constant 64 : index
     %first = arith.muli %b, %c64 : index
-    %r = arith.shrui %t, %c5 : index
-    %x = arith.constant 1.0 : f32
     %at = arith.addi %first, %t : index
-    memref.store %x, %a[%at] : {F32}
-    %back = arith.muli %r, %c32 : index
-    %from = arith.subi %at, %back : index
+    %r = arith.xori %t, %c32 : index
+    %from = arith.addi %first, %r : index
     %y = memref.load %a[%from] : {F32}
     memref.store %y, %out[%at] : {F32}
+    %x = arith.constant 1.0 : f32
+    %old = memref.atomic_rmw assign %x, %a[%at] : (f32, {F32}) -> f32
 """
-    a, out = np.zeros(128, np.float32), np.zeros(128, np.float32)
+    a, out = np.zeros(128, np.float32), np.full(128, -1, np.float32)
     pith.compile(program(body, {"a": F32, "out": F32}, threads=64, blocks=2), target="emulate:sm_90")(a, out)
-    assert out[:64].all() and not out[96:].any()
+    np.testing.assert_array_equal(out.reshape(4, 32)[:, 0], [0, 1, 1, 0])
+
+
+def test_a_warp_reads_what_another_wrote_to_global_memory():
+    body = f"""
+    %c63 = arith.constant 63 : index
+    %x = arith.constant dense<1.0> : vector<2xf32>
+    %i = arith.muli %t, %c2 : index
+    vector.store %x, %a[%i] : {F32}, vector<2xf32> // there
+    BARRIER
+    %r = arith.subi %c63, %t : index
+    %y = memref.load %a[%r] : {F32} // here
+"""
+    a = np.zeros(128, np.float32)
+    source = program(body.replace("BARRIER", "gpu.barrier"), {"a": F32}, threads=64)
+    pith.compile(source, target="emulate:sm_90")(a)
+    fault, source = fault_of(body.replace("BARRIER", ""), {"a": F32}, [a], threads=64)
+    check(fault, source, "race", "// here", (32, 0, 0))  # it reads 31, which thread 15 wrote
+    assert f"(thread (15, 0, 0) at gpu level, line {line_of(source, '// there')}: vector.store)" in str(fault)
 
 
 def test_two_warps_write_the_same_global_element():

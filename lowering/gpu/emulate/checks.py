@@ -41,8 +41,8 @@ def _either(condition: ir.Value, a: Index, otherwise: Index) -> Index:
 def touch(e: Emulation, op: ir.Operation, kind: str, buffer: ir.Value, indices: Sequence[Index], counts: Sequence[int]):
     """Tell the runtime about an access of a box of elements (``kind``: read, write, atomic)."""
     space = space_of(buffer)
-    if space == "global" and kind == "write":
-        kind = "global_write"
+    if space == "global" and kind != "atomic":
+        kind = f"global_{kind}"
     elif space != "shared":
         return
     width = element_bytes(buffer.type)
