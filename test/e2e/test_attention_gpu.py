@@ -134,3 +134,28 @@ def test_other_numbers_of_keys():
     q, (k, v) = operands(3, 40, 32, dtype=HALF)[0], operands(3, 75, 32, dtype=HALF)[1:]
     check(run(q, k, v, window=5), reference(q, k, v, visible(40, 75, window=(5, 5))), HALF)
     check(run(q, k[:, :0], v[:, :0]), reference(q, k[:, :0], v[:, :0], visible(40, 0)), HALF)
+
+
+def test_ir_with_static_tensors():
+    """The op in a program: sizes that are known, scale from outside, results made on the device."""
+    kernel = pith.compile(
+        """
+    func.func @f(%q: tensor<1x2x64x16xf16>, %scale: f64, %seen: tensor<1x64x2xi32>, %t: tensor<1x1xi32>,
+                 %p: !pith.pattern<[64, 64], [16, 16]>) -> (tensor<1x2x64x16xf16>, tensor<1x2x64xf32>) {
+      %out = tensor.empty() : tensor<1x2x64x16xf16>
+      %lse = tensor.empty() : tensor<1x2x64xf32>
+      %y:2 = "pith.attention"(%q, %q, %q, %scale, %out, %seen, %lse, %p, %t, %seen) {
+          operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 1, 1, 1, 1>, resultSegmentSizes = array<i32: 1, 1>}
+        : (tensor<1x2x64x16xf16>, tensor<1x2x64x16xf16>, tensor<1x2x64x16xf16>, f64, tensor<1x2x64x16xf16>,
+           tensor<1x64x2xi32>, tensor<1x2x64xf32>, !pith.pattern<[64, 64], [16, 16]>, tensor<1x1xi32>,
+           tensor<1x64x2xi32>)
+        -> (tensor<1x2x64x16xf16>, tensor<1x2x64xf32>)
+      return %y#0, %y#1 : tensor<1x2x64x16xf16>, tensor<1x2x64xf32>
+    }""",
+        target=TARGET,
+    )
+    q = operands(1, 2, 64, 16, dtype=HALF)[0]
+    pattern = pith.Pattern.from_indices([[0, 1], [2, 3]], (64, 64), (16, 16))
+    everything = np.broadcast_to(np.array([0, 64], np.int32), (1, 64, 2)).copy()
+    got = kernel(q, 0.25, everything, np.array([[4]], np.int32), pattern)
+    check(got, reference(q, q, q, visible(64, 64, pattern=elements(pattern), tokens=[4]), 0.25), HALF)

@@ -19,7 +19,6 @@ VARIANTS = {
     "f32": (Variant("f32", 64, 64, lse=True), 0),
     "blocks": (Variant("bf16", 64, 64, blocks=(64, 64)), 0),
     "tokens": (Variant("f16", 64, 64, lse=True, tokens=True), 64),
-    "odd": (Variant("f32", 33, 48, tokens=True, blocks=(24, 16)), 0),
 }
 
 
@@ -27,11 +26,22 @@ VARIANTS = {
 @pytest.mark.parametrize("name", VARIANTS)
 def test_ptxas_assembles(name, chip):
     variant, spills = VARIANTS[name]
-    with dialect.make_context(), ir.Location.unknown():
-        artifact = compile_ptx(ir.Module.parse(variant.device_source()), GpuTarget(chip))
-    assembled = ptxas.assemble(artifact.ptx, chip)
-    assert set(assembled.registers) == {launch.kernel for launch in artifact.program.launches}
-    assert max(assembled.spill_bytes.values()) <= spills, assembled.spill_bytes
+    artifact = assemble(variant.device_source(), chip, spills)
     kind = {"f16": "f16.f16", "bf16": "bf16.bf16"}.get(variant.element)
     assert ("mma.sync" in artifact.ptx) == (kind is not None) and "cp.async" in artifact.ptx
     assert kind is None or f"mma.sync.aligned.m16n8k16.row.col.f32.{kind}.f32" in artifact.ptx
+
+
+@pytest.mark.parametrize("of_keys", [False, True])
+@pytest.mark.parametrize("element,chip,features", [("bf16", "sm_90", 128), ("f32", "sm_80", 64)])
+def test_gradients_assemble(element, chip, features, of_keys):
+    assemble(Variant(element, features, features).device_grad_source(of_keys), chip, 0)
+
+
+def assemble(source, chip, spills):
+    with dialect.make_context(), ir.Location.unknown():
+        artifact = compile_ptx(ir.Module.parse(source), GpuTarget(chip))
+    assembled = ptxas.assemble(artifact.ptx, chip)
+    assert set(assembled.registers) == {launch.kernel for launch in artifact.program.launches}
+    assert max(assembled.spill_bytes.values()) <= spills, assembled.spill_bytes
+    return artifact

@@ -5,10 +5,11 @@ called a key is what it meets.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Self
 
-from pith._mlir import arith, gpu, ir, memref
+from pith._mlir import arith, gpu, ir, vector
 
 from ... import builder as b
 from ...builder import Index
@@ -44,6 +45,8 @@ class Block:
     def begin(cls, o: Operands, problem: Problem, plan: Plan, of_tokens: bool) -> Self:
         """The block this thread is of, in a grid of (tiles of queries, heads, batch)."""
         number, head, batch = (gpu.block_id(d) for d in (gpu.Dimension.x, gpu.Dimension.y, gpu.Dimension.z))
+        # Last tiles first: with causality they have most keys, and what starts last should be over soon.
+        number = arith.subi(arith.subi(gpu.grid_dim(gpu.Dimension.x), b.value(1)), number)
         threads = Threads(plan.body.threads, gpu.thread_id(gpu.Dimension.x))
         memory = SharedMemory.open()
         room = {name: memory.take(*tile) for name, tile in plan.tiles.items()}
@@ -110,15 +113,18 @@ class Block:
     ) -> None:
         """Store a row's results times a factor, rounded once; nothing of a row that is not live."""
         width, element = out.type.get_dim_size(3), out.type.element_type
-        at = [self.where[0], self.head, row.place]
+        at, run = [self.where[0], self.head, row.place], math.gcd(self.plan.body.run, width)
+
+        def one(feature: Index, some: Sequence[ir.Value]) -> None:
+            given = [arith.mulf(x, factor) for x in some]
+            rounded = [x if x.type == element else arith.truncf(element, x) for x in given]
+            made = vector.from_elements(ir.VectorType.get([run], element), rounded)
+            vector.store(made, out, [*at, b.value(feature)], alignment=run * element.width // 8)
 
         def store() -> None:
-            for feature, x in zip(features, values):
-                x = arith.mulf(x, factor)
-                x = x if x.type == element else arith.truncf(element, x)
-                place = [*at, b.value(feature)]
+            for n in range(0, len(values), run):
                 # Lanes hold features of padding too, where there is some.
-                inside = is_below(feature, width) if self.plan.is_padded(width) else None
-                b.only_if(inside, lambda x=x, place=place: memref.store(x, out, place))
+                inside = is_below(features[n], width) if self.plan.is_padded(width) else None
+                b.only_if(inside, lambda n=n: one(features[n], values[n : n + run]))
 
         b.only_if(row.live, store)

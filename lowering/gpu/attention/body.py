@@ -62,6 +62,11 @@ class Body(Protocol):
         ...
 
     @property
+    def run(self) -> int:
+        """Features of a thread that are neighbours."""
+        ...
+
+    @property
     def row_lanes(self) -> tuple[int, ...]:
         """Distances of lanes that hold other columns of the same rows."""
         ...

@@ -34,6 +34,7 @@ class FmaBody:
     keys: int
 
     threads = _ACROSS * _DOWN
+    run = 1
     row_lanes = (1, 2, 4, 8)
     column_lanes = (16,)
 

@@ -42,7 +42,7 @@ class MmaBody:
     down: int
     keys: int
 
-    #: Distances of lanes that hold other columns of the same rows, and of lanes that hold other rows.
+    run = 2
     row_lanes = (1, 2)
     column_lanes = (4, 8, 16)
 

@@ -34,18 +34,23 @@ class Plan:
     """How one attention runs.
 
     Attributes:
-        body: the dense body, which knows its tiles. pair: that of values and gradients of the result; the same rows and
-            columns, other features. None for the forward pass.
-        by_key: gradients of keys and values are computed.
+        body: the dense body, which knows its tiles.
+        pair: that of values and gradients of the result: the same rows and columns, other features. Of gradients only.
+        gradient: as in :class:`.problem.Problem`.
         tiles: shapes and copies of shared tiles by name.
     """
 
     body: Body
-    pair: Body | None
-    by_key: bool
+    pair: Body
+    gradient: str | None
     tiles: dict[str, tuple[TileShape, int]]
 
     stages = STAGES
+
+    @property
+    def by_key(self) -> bool:
+        """Gradients of keys and values are computed."""
+        return self.gradient == "key"
 
     @property
     def shared_bytes(self) -> int:
@@ -55,7 +60,7 @@ class Plan:
     @property
     def accumulators(self) -> int:
         """Sums and scores of a thread."""
-        scored = [body for body in (self.body, self.pair) if body is not None]
+        scored = [self.body, self.pair] if self.gradient else [self.body]
         summed = scored if self.by_key else [self.body]
         per_row = sum(body.keys for body in scored) + sum(body.width for body in summed)
         return self.body.queries * per_row // self.body.threads
@@ -66,7 +71,7 @@ class Plan:
 
     def is_padded(self, width: int) -> bool:
         """Rows of results of ``width`` features are held with padding."""
-        return width not in {body.width for body in (self.body, self.pair) if body is not None}
+        return width not in (self.body.width, self.pair.width)
 
 
 def plan_attention(op: ir.OpView, problem: Problem, target: GpuTarget, of_tokens: bool = False) -> Plan:
@@ -86,7 +91,7 @@ def plan_attention(op: ir.OpView, problem: Problem, target: GpuTarget, of_tokens
 
 def _plan(problem: Problem, keys: int, of_tokens: bool) -> Plan:
     body, pair = _bodies(problem, keys, of_tokens)
-    tiles = _body_tiles(body, pair)
+    tiles = _body_tiles(body, pair if problem.gradient else None)
     i32 = ir.IntegerType.get_signless(32)
     tiles["span"] = tile_shape(("warp", "bound"), (body.threads // WARP, 2), i32), 1
     if problem.gradient == "key":
@@ -95,7 +100,7 @@ def _plan(problem: Problem, keys: int, of_tokens: bool) -> Plan:
         tiles["marks"] = tile_shape(("row", "query"), (1, body.queries), i32), 1
     if problem.listed and not of_tokens:
         tiles["records"] = tile_shape(("row", "key"), (1, keys), i32), STAGES
-    return Plan(body, pair, problem.gradient == "key", tiles)
+    return Plan(body, pair, problem.gradient, tiles)
 
 
 def _body_tiles(body: Body, pair: Body | None) -> dict[str, tuple[TileShape, int]]:
@@ -108,15 +113,15 @@ def _body_tiles(body: Body, pair: Body | None) -> dict[str, tuple[TileShape, int
     return tiles | ({"weights": (weights[0], 1)} if weights else {})
 
 
-def _bodies(problem: Problem, keys: int, of_tokens: bool) -> tuple[Body, Body | None]:
+def _bodies(problem: Problem, keys: int, of_tokens: bool) -> tuple[Body, Body]:
     """Tiles of queries lie in one row of the pattern's blocks, so low blocks make low tiles."""
     tall = None if problem.granularity is None or of_tokens else problem.granularity[0]
     sizes = [(problem.depth, problem.width)]
     if problem.gradient:  # sums have the features of scores
         sizes = [(size, size) for size in sizes[0]]
     make = _fma_bodies if isinstance(problem.element, ir.F32Type) else _mma_bodies
-    body, *pair = make(problem, sizes, tall, keys)
-    return body, pair[0] if pair else None
+    bodies = make(problem, sizes, tall, keys)
+    return bodies[0], bodies[-1]
 
 
 def _fma_bodies(problem: Problem, sizes: list[tuple[int, int]], tall: int | None, keys: int) -> list[Body]:

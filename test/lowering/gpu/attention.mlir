@@ -45,7 +45,7 @@
 // CHECK:           nvgpu.ldmatrix {{.*}}transpose = true{{.*}} -> vector<4x2xf16>
 // CHECK:           nvgpu.mma.sync
 // CHECK:         arith.divf
-// CHECK:         memref.store {{.*}}, %[[OUT]]
+// CHECK:         vector.store {{.*}}, %[[OUT]]{{.*}} {alignment = 4 : i64} : memref<?x8x?x64xf16>, vector<2xf16>
 
 // A list per tile of queries: the blocks of its row in view, in the order of the pattern, then tokens in reach.
 // CHECK-LABEL: gpu.func @two_attention_keys_1(
@@ -95,6 +95,7 @@
 // PTX: mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32
 // PTX: ex2.approx.f32
 // PTX: cvt.rn.f16x2.f32
+// PTX: st.global.b32
 func.func @two(%q: tensor<?x8x?x64xf16>, %k: tensor<?x2x?x64xf16>, %v: tensor<?x2x?x64xf16>, %seen: tensor<1x?x2xi32>,
                %p: !pith.pattern<[-1, -1], [64, 64]>, %t: tensor<1x?xi32>,
                %out: tensor<?x8x?x64xf16> {bufferization.writable = true},
