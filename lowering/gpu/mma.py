@@ -24,6 +24,8 @@ _DEPTH_BYTES, _HALF_BYTES = 32, 16
 class MmaBody:
     """Tensor cores: f16, bf16 and f32 (read as tf32) with f32 sums, i8 with i32 sums.
 
+    Sums of i8 products saturate, where those of the IR wrap: after 131072 products at the earliest.
+
     Attributes:
         m, n, k: the block's tile.
         warps: (down, across): how warps split it evenly.
