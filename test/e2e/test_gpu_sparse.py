@@ -55,6 +55,17 @@ def test_columns(columns):
     assert error_of(result, ref) < TOLERANCE["f32"]
 
 
+def test_large_matrices_have_larger_shares(monkeypatch):
+    """So that the parts of rows that are carried stay few: here as if a GPU held four teams."""
+    monkeypatch.setattr("pith.lowering.gpu.sparse.gather.MOST_TEAMS", 4)
+    result, ref = run_spmm(CSR, (61, 703), 35, 0.4)
+    assert error_of(result, ref) < TOLERANCE["f32"]
+    kernel = pith.compile(spmm(CSR, (61, 703), 35), target="sm_90")
+    carries = next(x for x in kernel.program.buffers if len(x.shape) == 3)
+    facts = [(62,), (17000,), (17000,), (703, 35), (61, 35)]
+    assert [size.evaluate(facts) for size in carries.shape] == [2, 4, 35]
+
+
 CASES = [
     # format, shape, columns, density, options
     (CSR, (40, 70), None, 0.1, {"size": 33}),

@@ -21,6 +21,10 @@ from .lanes import THREADS, Lane, Rows, Team, load_columns, store_columns, widen
 from .merge import ENDS, GOES_ON, Share, sum_of
 from .merge import Rows as Entries
 
+#: Teams from which on shares grow instead: four times the warps that an H100 holds at once (132 processors of 64).
+#: It bounds the carries, which are as many as the shares: 32 MiB of f32 for any matrix.
+MOST_TEAMS = 32768
+
 
 @dataclasses.dataclass(frozen=True)
 class Gather:
@@ -43,6 +47,7 @@ class Buffers:
         positions, coordinates, values: of the entries.
         dense, out: matrices with rows along the first dimension, or vectors.
         carries: sums of parts of rows.
+        items: of a share.
         listed: where only some rows are stored (DCSR), their coordinates, and positions that tell how many.
     """
 
@@ -52,18 +57,19 @@ class Buffers:
     dense: ir.Value
     out: ir.Value
     carries: ir.Value
+    items: ir.Value
     listed: tuple[ir.Value, ...] = ()
 
     @property
     def all(self) -> list[ir.Value]:
         """As arguments of a kernel."""
-        own = (self.positions, self.coordinates, self.values, self.dense, self.out, self.carries)
+        own = (self.positions, self.coordinates, self.values, self.dense, self.out, self.carries, self.items)
         return [*own, *self.listed]
 
     def inside(self, block: ir.Block) -> "Buffers":
         """The same as the arguments of a kernel's entry block."""
-        positions, coordinates, values, dense, out, carries, *listed = block.arguments
-        return Buffers(positions, coordinates, values, dense, out, carries, tuple(listed))
+        positions, coordinates, values, dense, out, carries, items, *listed = block.arguments
+        return Buffers(positions, coordinates, values, dense, out, carries, items, tuple(listed))
 
 
 def columns_of(out: ir.Value) -> Index:
@@ -77,13 +83,15 @@ def launch_gather(
     """Emit and launch both kernels; ``given`` are the buffers but for the carries."""
     columns = columns_of(given["out"])
     team = Team.of(columns)
-    rows = b.dim_size(given["positions"], 0)
-    shares = b.ceildiv(b.add(rows, b.dim_size(given["coordinates"], 0)), team.items)
+    everything = b.add(b.dim_size(given["positions"], 0), b.dim_size(given["coordinates"], 0))
+    tiles = b.ceildiv(columns, team.columns)
+    items = b.maximum(team.items, b.ceildiv(b.mul(everything, tiles), MOST_TEAMS))
+    shares = b.ceildiv(everything, items)
     dynamic = ir.ShapedType.get_dynamic_size()
     width = columns if isinstance(columns, int) else dynamic
     carries = host.allocate(ir.MemRefType.get([2, dynamic, width], gather.sums), [2, shares, columns])
-    buffers = Buffers(**given, carries=carries, listed=listed)
-    grid = [b.ceildiv(shares, team.teams), b.ceildiv(columns, team.columns)]
+    buffers = Buffers(**given, carries=carries, items=b.value(items), listed=listed)
+    grid = [b.ceildiv(shares, team.teams), tiles]
     for kind, emit in (("spmm", _emit_shares), ("carry", _emit_carries)):
         with host.kernel(kind, [v.type for v in buffers.all], THREADS) as (name, block):
             emit(gather, team, buffers.inside(block))
@@ -99,7 +107,7 @@ def _entries(buffers: Buffers) -> Entries:
 
 def _emit_shares(gather: Gather, team: Team, buffers: Buffers) -> None:
     lane = Lane.here(team, columns_of(buffers.out), gather.sums)
-    share = Share.of(_entries(buffers), lane.share, team.items)
+    share = Share.of(_entries(buffers), lane.share, buffers.items)
     dense = Rows(buffers.dense, gather.sums)
 
     def entry(e: Index) -> tuple[Index, ir.Value]:
@@ -143,7 +151,7 @@ def _finish(gather: Gather, lane: Lane, buffers: Buffers, row: Index, sums: list
 def _emit_carries(gather: Gather, team: Team, buffers: Buffers) -> None:
     """Rows that several shares have, each by the team whose share it begins in."""
     lane = Lane.here(team, columns_of(buffers.out), gather.sums)
-    share = Share.of(_entries(buffers), lane.share, team.items)
+    share = Share.of(_entries(buffers), lane.share, buffers.items)
     carries = buffers.carries
     columns = lane.clamped()
 
@@ -151,7 +159,7 @@ def _emit_carries(gather: Gather, team: Team, buffers: Buffers) -> None:
         return [load_columns(carries, [b.value(i) for i in (slot, number, c)], team.width) for c in columns]
 
     def add_up() -> None:
-        last = share.share_of_end(team.items)
+        last = share.share_of_end(buffers.items)
         sums = part(GOES_ON, lane.share)
         following = b.add(lane.share, 1)
         sums = b.for_loop(following, last, lambda s, *acc: sum_of(list(acc), part(GOES_ON, s)), sums)

@@ -11,7 +11,7 @@ from ..warp import WARP, reduce_warp
 
 THREADS = 256
 
-#: Items of a team's share. The part of a row that is carried costs a write and a read of a row of the result, the
+#: Least items of a team's share. The part of a row that is carried costs a write and a read of a row of the result, the
 #: search some 25 loads in a row: both small beside this many entries. Not measured yet.
 ITEMS_BY_COLUMNS, ITEMS_BY_ENTRIES = 128, 512
 
@@ -53,7 +53,7 @@ class Team:
 
     @property
     def items(self) -> int:
-        """Items of a share."""
+        """Items of a share, at least."""
         return ITEMS_BY_ENTRIES if self.by_entries else ITEMS_BY_COLUMNS
 
     @property

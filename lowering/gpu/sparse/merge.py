@@ -76,7 +76,7 @@ class Share:
     goes_on: ir.Value
 
     @classmethod
-    def of(cls, rows: Rows, number: Index, items: int) -> "Share":
+    def of(cls, rows: Rows, number: Index, items: Index) -> "Share":
         """Share ``number`` of ``items`` items each; empty past the end."""
         low = b.minimum(b.mul(number, items), rows.items)
         high = b.minimum(b.add(low, items), rows.items)
@@ -114,7 +114,7 @@ class Share:
 
         return b.if_else(self.goes_on, inside, lambda: [self.goes_on], [flag])[0]
 
-    def share_of_end(self, items: int) -> Index:
+    def share_of_end(self, items: Index) -> Index:
         """The share in which the row that goes on ends."""
         return b.div(b.add(self.last, self.rows.end(self.last)), items)
 

@@ -9,7 +9,7 @@
 #csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 32, 16, 0>
 
 // CHECK-LABEL: gpu.func @spmm_spmm_0(
-// CHECK-SAME: %[[POS:.*]]: memref<?xi32>, %[[CRD:.*]]: memref<?xi16>, %[[VALUES:.*]]: memref<?xf16>, %[[B:.*]]: memref<96x64xf16>, %[[C:.*]]: memref<33x64xf16>, %[[CARRIES:.*]]: memref<2x?x64xf32>) kernel
+// CHECK-SAME: %[[POS:.*]]: memref<?xi32>, %[[CRD:.*]]: memref<?xi16>, %[[VALUES:.*]]: memref<?xf16>, %[[B:.*]]: memref<96x64xf16>, %[[C:.*]]: memref<33x64xf16>, %[[CARRIES:.*]]: memref<2x?x64xf32>, %{{.*}}: index) kernel
 // Where the share begins and ends: two binary searches over the positions.
 // CHECK: scf.while
 // CHECK: memref.load %[[POS]]
