@@ -11,6 +11,7 @@ import pytest
 from cuda_stand_in import standing_in
 from emulated_device import emulating
 from pith import dialect
+from pith.formats.attribute import format_attribute
 from pith.runtime import cuda
 
 TOLERANCE = {"float32": 2e-6, "float16": 1e-3}
@@ -72,6 +73,55 @@ def test_patterns(device, axis):
     scale = {"m": keep[:, None], "n": keep[None], "k": 1.0}[axis]
     assert error_of(out, c + product * scale) < TOLERANCE["float32"]
     assert np.array_equal(on_device[2].numpy(), before), "arguments are the caller's"
+
+
+SPMM = """#csr = {csr}
+func.func @spmm(%a: tensor<?x?xf32, #csr>, %b: tensor<?x?xf32>) -> tensor<?x?xf32> {{
+  %zero = arith.constant 0 : index
+  %one = arith.constant 1 : index
+  %m = tensor.dim %a, %zero : tensor<?x?xf32, #csr>
+  %n = tensor.dim %b, %one : tensor<?x?xf32>
+  %z = arith.constant 0.0 : f32
+  %e = tensor.empty(%m, %n) : tensor<?x?xf32>
+  %f = linalg.fill ins(%z : f32) outs(%e : tensor<?x?xf32>) -> tensor<?x?xf32>
+  %r = linalg.matmul ins(%a, %b : tensor<?x?xf32, #csr>, tensor<?x?xf32>) outs(%f : tensor<?x?xf32>) -> tensor<?x?xf32>
+  return %r : tensor<?x?xf32>
+}}"""
+
+
+def test_sizes_of_a_sparse_tensor_are_numbers(device):
+    """Nothing but the call says how large a dynamic sparse matrix is; grids and temporaries follow from it."""
+    kernel = compiled(SPMM.format(csr=format_attribute(pith.CSR)), device)
+    rng = np.random.default_rng(1)
+    for rows, inner, columns in ((37, 29, 11), (5, 3, 130), (37, 29, 11)):
+        dense = (rng.standard_normal((rows, inner)) * (rng.random((rows, inner)) < 0.3)).astype(np.float32)
+        b = rng.standard_normal((inner, columns)).astype(np.float32)
+        out = kernel(pith.compress(dense, "csr"), cuda.to_device(b))
+        assert error_of(out.numpy(), dense.astype("f8") @ b) < TOLERANCE["float32"]
+
+
+DETECT = """func.func @rows(%x: tensor<?x?xf32>) -> !pith.pattern<[-1], [2]> {
+  %p = "pith.detect"(%x) {axes = array<i64: 0>, granularity = array<i64: 2>, threshold = 0.0 : f64}
+    : (tensor<?x?xf32>) -> !pith.pattern<[-1], [2]>
+  return %p : !pith.pattern<[-1], [2]>
+}"""
+
+
+def test_a_pattern_found_on_the_device_stays_there(device):
+    """The list that one kernel returns is another's pattern; the host copies and waits for nothing."""
+    rng = np.random.default_rng(2)
+    a, b = rng.standard_normal((45, 50)).astype("f4"), rng.standard_normal((50, 37)).astype("f4")
+    a[(np.arange(45) // 2) % 3 != 0] = 0
+    x, y, z = (cuda.to_device(v) for v in (a, b, np.zeros((45, 37), np.float32)))
+    detect = compiled(DETECT, device)
+    found = detect(x)
+    product = compiled(program(lambda: gpu_programs.pit_matmul("m", tile=(16, 16, 16), granularity=2)), device)
+    device.calls.clear()
+    out = product(found, x, y, z)
+    assert not {"cuStreamSynchronize", "cuMemcpyDtoH", "cuMemcpyHtoDAsync"} & set(device.calls)
+    assert error_of(out.numpy(), a.astype("f8") @ b) < TOLERANCE["float32"]
+    listed = found.numpy()
+    assert sorted(listed[1 : 1 + listed[0]]) == list(range(0, 23, 3))
 
 
 def test_a_graph_reads_its_arguments_anew(device):
