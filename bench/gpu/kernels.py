@@ -12,6 +12,7 @@ import torch
 
 from .cases import CASES, Case
 from .problems import Problem
+from .tile_programs import dense_case
 
 #: In a package: which kernels there are, and why others are missing.
 MANIFEST = "manifest.json"
@@ -62,6 +63,11 @@ class Packed:
         """See :class:`bench.gpu.measure.Kernels`."""
         return binding(self.function(case.kernel))
 
+    def dense_tiles(self, extents: tuple[int, int, int]) -> list[str]:
+        """See :class:`bench.gpu.tiles.TileKernels`."""
+        prefix = f"{dense_case(extents).kernel}-"
+        return [name.removeprefix(prefix) for name in self.manifest["kernels"] if name.startswith(prefix)]
+
 
 class Emulated:
     """Kernels compiled now and run by the emulator: what a package holds, at sizes that it can do."""
@@ -76,6 +82,10 @@ class Emulated:
         from .programs import program
 
         return binding(pith.compile(program(case.family, case.build), target=f"emulate:{self._target}"))
+
+    def dense_tiles(self, extents: tuple[int, int, int]) -> list[str]:
+        """See :class:`bench.gpu.tiles.TileKernels`."""
+        return ["64x64x128x2x2x4", "32x32x128x2x2x4"]
 
 
 def binding(kernel: Any) -> Bind:

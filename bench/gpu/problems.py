@@ -108,7 +108,7 @@ def _product(draw: Draw, a: torch.Tensor, b: torch.Tensor, result: str, keep: fl
     return _of_array([a, b, out], a.double() @ b.double(), result, {"a": a, "b": b, **parts}, flops)
 
 
-def _dense(draw: Draw, m: int, n: int, k: int, element: str) -> Problem:
+def _dense(draw: Draw, m: int, n: int, k: int, element: str, tile: str = "") -> Problem:
     return _product(draw, draw.normal(m, k, element=element), draw.normal(k, n, element=element), RESULTS[element])
 
 

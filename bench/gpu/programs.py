@@ -13,6 +13,9 @@ from pith.formats.attribute import format_attribute
 from pith.formats.format import Format
 from pith.formats.parse import parse_format
 
+#: Bytes of an element.
+BYTES = {"f16": 2, "bf16": 2, "f32": 4, "i8": 1}
+
 #: Element type of a result, of the operands' one.
 RESULTS = {"f16": "f16", "bf16": "bf16", "f32": "f32", "i8": "i32"}
 
@@ -30,9 +33,20 @@ def storage(name: str) -> Format:
     return parsed if isinstance(parsed, Format) else parsed.to_format()
 
 
-def _dense(m: int, n: int, k: int, element: str) -> str:
+def _dense(m: int, n: int, k: int, element: str, tile: str = "") -> str:
+    """A product; ``tile``: the lowering's choice, ``m x n x bytes along k x warps down x warps across x stages``."""
     a, b, c = _tensor((m, k), element), _tensor((k, n), element), _tensor((m, n), RESULTS[element])
-    return _function(["a", "b", "out"], [a, b, c], c, _zeros(c) + _matmul(a, b, c, "a", "b"))
+    return _function(
+        ["a", "b", "out"], [a, b, c], c, _zeros(c) + _matmul(a, b, c, "a", "b", asked=_asked(tile, element))
+    )
+
+
+def _asked(tile: str, element: str) -> str:
+    """The attribute by which an op asks for a tile."""
+    if not tile:
+        return ""
+    m, n, nbytes, *rest = map(int, tile.split("x"))
+    return f"{{pith.gpu_tile = {_array([m, n, nbytes // BYTES[element], *rest])}}} "
 
 
 def _pit(m: int, n: int, k: int, element: str, block: Sequence[int]) -> str:
@@ -172,9 +186,9 @@ def _zeros(type_: str) -> str:
 """
 
 
-def _matmul(a: str, b: str, c: str, left: str, right: str, init: str = "i") -> str:
+def _matmul(a: str, b: str, c: str, left: str, right: str, init: str = "i", asked: str = "") -> str:
     """``%r``: a named matrix product, widened the way ``linalg.matmul`` does it."""
-    return f"  %r = linalg.matmul ins(%{left}, %{right} : {a}, {b}) outs(%{init} : {c}) -> {c}\n"
+    return f"  %r = linalg.matmul {asked}ins(%{left}, %{right} : {a}, {b}) outs(%{init} : {c}) -> {c}\n"
 
 
 def _detect_op(source: str, type_: str, axes: Sequence[int], block: Sequence[int], pattern: str) -> str:

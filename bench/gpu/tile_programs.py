@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 
@@ -48,10 +49,20 @@ def tile_case(extents: tuple[int, int, int], tile: tuple[int, int], empty: float
     return Case(f"tiles-{tile}", "pit", {**build, "block": tile}, {"empty": empty})
 
 
+def dense_tile_case(extents: tuple[int, int, int], tile: str) -> Case:
+    """The dense kernel of a problem with one of the lowering's tiles, as a case."""
+    case = dense_case(extents)
+    return dataclasses.replace(case, build={**case.build, "tile": tile})
+
+
 def tile_kernels() -> Iterator[tuple[str, Callable[[], str]]]:
-    """(name, its program) of every kernel the database needs."""
+    """(name, its program) of every kernel the database needs; needs the compiler, whose menu of tiles is tried."""
+    from pith.lowering.gpu.menu import MMA_MENU
+
     from .programs import program
 
+    menu = ["x".join(map(str, choice.numbers)) for choice in MMA_MENU]
     for extents in EXTENTS:
-        for case in (dense_case(extents), *(tile_case(extents, tile, 0.0) for tile in TILES)):
+        packed = [tile_case(extents, tile, 0.0) for tile in TILES]
+        for case in (dense_case(extents), *packed, *(dense_tile_case(extents, tile) for tile in menu)):
             yield case.kernel, functools.partial(program, case.family, case.build)

@@ -7,14 +7,14 @@ import os
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from .measure import Kernels, Settings, message_of
 from .peers_table import PITH
-from .problems import problem
-from .tile_programs import ELEMENT, SPARSITIES, TILES, dense_case, extents_of, tile_case
+from .problems import Problem, problem
+from .tile_programs import ELEMENT, SPARSITIES, TILES, dense_case, dense_tile_case, extents_of, tile_case
 from .timing import HostClock, hold
 
 #: Version of the file: that of ``pith.passes.analysis.tile_tables``, which reads it.
@@ -27,7 +27,15 @@ _ROUNDS = 5
 _DENSE = "dense"
 
 
-def measure_tiles(job: str, kernels: Kernels, settings: Settings) -> dict[str, Any]:
+class TileKernels(Kernels, Protocol):
+    """Kernels that know which tiles there are of the dense one."""
+
+    def dense_tiles(self, extents: tuple[int, int, int]) -> Sequence[str]:
+        """Names of the dense kernel's tiles for a problem."""
+        ...
+
+
+def measure_tiles(job: str, kernels: TileKernels, settings: Settings) -> dict[str, Any]:
     """The row of one problem: seconds per micro-tile and covered sparsity, and micro-tiles that did not run.
 
     Semantics: every result is compared with float64 before it is timed; a micro-tile with a wrong or failing cell is
@@ -57,9 +65,34 @@ def measure_tiles(job: str, kernels: Kernels, settings: Settings) -> dict[str, A
         "sparsities": SPARSITIES,
         "rows": {name: [float(f"{max(row[i:]) * scale:.4g}") for i in range(len(row))] for name, row in rows.items()},
         "ways": {name: "i" * len(SPARSITIES) for name in rows},
+        "dense_tiles": _dense_tiles(extents, kernels, settings, refused),
     }
     row = {"status": "ok", "measured": measured, "refused": refused, "multiprocessors": _multiprocessors()}
     return {**row, "seconds": round(time.monotonic() - started, 1)}
+
+
+def _dense_tiles(
+    extents: tuple[int, int, int], kernels: TileKernels, settings: Settings, refused: dict[str, str]
+) -> dict[str, float]:
+    """Seconds of the dense kernel with every tile that there is a kernel for, all in one race."""
+    given, calls = problem(dense_case(extents), settings.device, settings.seed), {}
+    for tile in kernels.dense_tiles(extents):
+        try:
+            call = kernels.kernel(dense_tile_case(extents, tile))(given)
+            _require_right(given, call, f"dense {tile}")
+            calls[tile] = call
+        except Exception as error:
+            refused[f"dense {tile}"] = message_of(error)
+    race = hold(calls, {}, settings.clock or HostClock(), _ROUNDS) if calls else None
+    return {tile: float(f"{t.median:.4g}") for tile, t in race.timings.items()} if race else {}
+
+
+def _require_right(given: Problem, call: Callable[[], Any], what: str) -> None:
+    """Errors: ``ValueError`` for a wrong result."""
+    given.poison()
+    error = given.error(call())
+    if not error <= given.tolerance:
+        raise ValueError(f"{what}: off by {error:.3g}, allowed {given.tolerance:.3g}")
 
 
 def _cell(
@@ -75,10 +108,7 @@ def _cell(
     given = problem(case, settings.device, settings.seed)
     own, rival = kernels.kernel(case)(given), dense(given)
     for call in (own, rival):
-        given.poison()
-        error = given.error(call())
-        if not error <= given.tolerance:
-            raise ValueError(f"{empty:.0%} empty: off by {error:.3g}, allowed {given.tolerance:.3g}")
+        _require_right(given, call, f"{empty:.0%} empty")
     race = hold({PITH: own, _DENSE: rival}, {}, settings.clock or HostClock(), _ROUNDS)
     return race.timings[_DENSE].median / race.speedup(PITH, _DENSE), race.timings[_DENSE].median
 

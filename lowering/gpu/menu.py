@@ -5,7 +5,7 @@ evenly the tiles of a product fill the chip. A database of measured tiles goes f
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +31,11 @@ class TileChoice:
     def threads(self) -> int:
         """Threads of a block."""
         return 32 * self.warps[0] * self.warps[1]
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """What a tile database calls it: m, n, bytes along k, warps down and across, stages."""
+        return (self.m, self.n, self.k_bytes, *self.warps, self.stages)
 
 
 #: Tensor cores, any element type: warp tiles of 64 x 64 (128 sums per thread) at most.
@@ -93,6 +98,16 @@ def predicted_cycles(choice: TileChoice, sizes: tuple[int, int, int, int], proce
     # A block alone on its multiprocessor also waits for its barriers; two or more hide that.
     waves = -(-blocks // processors)
     return waves * (steps * step + choice.m * choice.n * 4 / _SHARED_BYTES_PER_CLOCK) + 30 * steps
+
+
+def fastest(menu: Sequence[TileChoice], seconds: Mapping[tuple[int, ...], float]) -> TileChoice | None:
+    """The choice of ``menu`` that was measured to be the fastest, None where none was.
+
+    Example:
+        >>> fastest(MMA_MENU, {(128, 128, 64, 2, 4, 4): 2e-4, (64, 64, 128, 2, 2, 4): 3e-4}).m
+        128
+    """
+    return min((c for c in menu if c.numbers in seconds), key=lambda c: seconds[c.numbers], default=None)
 
 
 def best(menu: Sequence[TileChoice], sizes: tuple[int, int, int, int], processors: int) -> TileChoice:

@@ -1,17 +1,18 @@
 """Decide how a product runs on a GPU: body, tile, stages, threads and shared memory, or why it cannot."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from pith._mlir import ir
 from pith.dialect import encoding_of, shape_of
+from pith.passes.analysis.tile_tables import dense_tiles, gpu_tables
 from pith.passes.core import pass_error
 
 from ..targets import CHIPS, GpuTarget
 from .bodies import Body, FmaBody
 from .match import Product, View
-from .menu import FMA_MENU, MMA_MENU, TileChoice, best
+from .menu import FMA_MENU, MMA_MENU, TileChoice, best, fastest
 from .mma import MmaBody
 from .pipeline import pipeline_bytes
 from .structured.choose import Feed, feed_of, refusal
@@ -67,7 +68,8 @@ def plan_product(product: Product, target: GpuTarget) -> Plan:
     width = product.lhs.value.type.element_type.width // 8
     sms = CHIPS[target.chip].sms
     asked = asked_tile(product.op, width)
-    choice = asked or best(_menu(feeds, kind, width), _sizes(product, width), sms)
+    menu, sizes = _menu(feeds, kind, width), _sizes(product, width)
+    choice = asked or fastest(menu, _measured(product, target, feeds, sizes, width)) or best(menu, sizes, sms)
     steps = _steps(product, choice, kind, width)
     extents = {role: _extent(product, role, step, kind) for role, step in steps.items()}
     steps = {role: step if product.grouped(role) else extents[role] for role, step in steps.items()}
@@ -77,6 +79,16 @@ def plan_product(product: Product, target: GpuTarget) -> Plan:
     stages, shared = _stages(product, feeds, body, choice, target)
     splits = _splits(product, extents, sms, asked.splits if asked else 0)
     return Plan(body, stages, steps, extents, shared, feeds, splits)
+
+
+def _measured(
+    product: Product, target: GpuTarget, feeds: Sequence[Feed | None], sizes: tuple[int, int, int, int], width: int
+) -> Mapping[tuple[int, ...], float]:
+    """Measured seconds by tile of a product of dense matrices of known sizes."""
+    if any(feeds) or product.listings or min(sizes) < 1:
+        return {}
+    batch, m, n, k_bytes = sizes
+    return dense_tiles(gpu_tables(), target.chip, width, (batch * m, k_bytes // width, n))
 
 
 def asked_tile(op: ir.OpView, width: int) -> TileChoice | None:

@@ -38,10 +38,13 @@ class Measured:
         table: seconds by micro-tile (0: a whole dimension) and covered sparsity; extents are rows and columns of
             the sparse operand, then the free dimension of the dense one.
         ways: micro-tile -> the fastest way per covered sparsity.
+        dense_tiles: seconds of the dense kernel by its tile, where a GPU has several: ``(m, n, bytes along k, warps
+            down, warps across, stages)``.
     """
 
     table: LatencyTable
     ways: Mapping[Tile, tuple[str, ...]]
+    dense_tiles: Mapping[Tile, float] = dataclasses.field(default_factory=dict)
 
     def way(self, tile: Tile, covered: float) -> str:
         """The fastest way at the nearest measured sparsity."""
@@ -142,6 +145,25 @@ def gpu_tables() -> tuple[TileTable, ...]:
     return tuple(table for file in files for table in read_tables(file.read_text(), file.name, "shipped"))
 
 
+def dense_tiles(
+    tables: Sequence[TileTable], target: str, element_bytes: int, extents: Sequence[int]
+) -> Mapping[Tile, float]:
+    """Seconds of the dense kernel by its tile for a product of about ``extents``; none where none was measured.
+
+    Args:
+        extents: rows, what is contracted, columns. Tiles are ranked by a problem of at most four times, at least a
+            quarter of every one of them: further away other tiles fill the chip.
+    """
+    names, elements = (target, target.rstrip("a")), _ELEMENTS.get(element_bytes, ())
+    found = [m for t in tables if t.isa in names and t.element in elements for m in t.measured if m.dense_tiles]
+
+    def distance(m: Measured) -> float:
+        return max(abs(math.log2(max(a, 1) / b)) for a, b in zip(extents, m.table.extents))
+
+    nearest = min(found, key=distance, default=None)
+    return nearest.dense_tiles if nearest is not None and distance(nearest) <= 2.0 else {}
+
+
 @dataclasses.dataclass(frozen=True)
 class Times:
     """Where measured times of an op come from.
@@ -196,12 +218,14 @@ def _measured_json(m: Measured) -> dict[str, Any]:
     def text(tile: Tile) -> str:
         return "x".join(map(str, tile))
 
+    tiles = {text(tile): float(f"{seconds:.4g}") for tile, seconds in m.dense_tiles.items()}
     return {
         "extents": m.table.extents,
         "dense": float(f"{m.table.dense:.4g}"),
         "sparsities": m.table.sparsities,
         "rows": {text(t): [None if v is None else float(f"{v:.4g}") for v in row] for t, row in m.table.rows.items()},
         "ways": {text(t): "".join(w[0] for w in ways) for t, ways in m.ways.items()},
+        **({"dense_tiles": tiles} if tiles else {}),
     }
 
 
@@ -209,7 +233,8 @@ def _measured_from(data: Mapping[str, Any]) -> Measured:
     rows = {_tile(k): tuple(v) for k, v in data["rows"].items()}
     letters = {PACKED[0]: PACKED, IN_PLACE[0]: IN_PLACE}
     ways = {_tile(k): tuple(letters[c] for c in v) for k, v in data["ways"].items()}
-    return Measured(LatencyTable(tuple(data["sparsities"]), rows, float(data["dense"]), tuple(data["extents"])), ways)
+    table = LatencyTable(tuple(data["sparsities"]), rows, float(data["dense"]), tuple(data["extents"]))
+    return Measured(table, ways, {_tile(k): float(v) for k, v in data.get("dense_tiles", {}).items()})
 
 
 def _tile(text: str) -> Tile:

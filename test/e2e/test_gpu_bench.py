@@ -16,7 +16,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT))  # appended: the root's folders must not shadow installed packages
 
 from gpu_machine import MISSING, equip  # noqa: E402
-from pith.passes.analysis.tile_tables import Times, read_tables  # noqa: E402
+from pith._mlir import ir  # noqa: E402
+from pith.dialect import make_context  # noqa: E402
+from pith.lowering.gpu import compile_ptx, plan  # noqa: E402
+from pith.lowering.targets import GpuTarget  # noqa: E402
+from pith.passes.analysis.tile_cost import LatencyTable  # noqa: E402
+from pith.passes.analysis.tile_tables import Measured, TileTable, Times, dense_tiles, read_tables  # noqa: E402
 from pith.passes.analysis.workload import Workload  # noqa: E402
 
 from bench.gpu import check, tiles  # noqa: E402
@@ -24,6 +29,7 @@ from bench.gpu.kernels import Emulated, NotBuiltError  # noqa: E402
 from bench.gpu.measure import Settings  # noqa: E402
 from bench.gpu.pack import ROOT as FOLDER  # noqa: E402
 from bench.gpu.pack import pack  # noqa: E402
+from bench.gpu.programs import program  # noqa: E402
 from bench.gpu.timing import HostClock  # noqa: E402
 
 
@@ -145,5 +151,27 @@ def test_a_tile_database_is_measured_written_and_used(tmp_path, monkeypatch):
     assert path.name == "a-gpu--none.tiles.json" and table.is_gpu and table.facts["driver"] == "580"
     work = Workload((40, 24, 56), ((0, 2), (2, 1), (0, 1)), (2, 2, 2), 0, 0.9, (32, 1))
     assert Times(None, (table,)).table(work, "sm_90") is table.measured[0].table
+    known = dense_tiles([table], "sm_90", 2, (60, 40, 30))
+    assert set(known) == {(64, 64, 128, 2, 2, 4), (32, 32, 128, 2, 2, 4)} and min(known.values()) > 0
+    assert not dense_tiles([table], "sm_90", 2, (4096, 4096, 4096)), "too far from what was measured"
     for times in table.measured[0].table.rows.values():
         assert list(times) == sorted(times, reverse=True)
+
+
+def test_measured_tiles_decide_the_dense_kernel(monkeypatch):
+    """The fastest tile of a measured problem near enough; without one the model on paper."""
+    latencies = LatencyTable((0.0, 0.5, 0.9), {(32, 1): (3.0, 2.0, 1.0)}, 1.0, (4096, 4096, 4096))
+    times = {(64, 64, 128, 2, 2, 4): 1e-4, (128, 256, 64, 2, 4, 4): 2e-4}
+    table = TileTable("A GPU", "sm_90", 132, "f16", "left", (Measured(latencies, {(32, 1): ("in place",) * 3}, times),))
+
+    def tile(size, element="f16"):
+        source = program("dense", {"m": size, "n": size, "k": size, "element": element})
+        with make_context(), ir.Location.unknown():  # not through pith.compile, whose cache knows the shipped times
+            (launch,) = compile_ptx(ir.Module.parse(source), GpuTarget("sm_90")).program.launches
+        return launch.note.split(",")[0]
+
+    before = tile(4096), tile(512)
+    monkeypatch.setattr(plan, "gpu_tables", lambda: (table,))
+    assert tile(4096) == "tile 64 x 64 x 64" != before[0]
+    assert tile(4096, "bf16") == "tile 64 x 64 x 64", "bf16 takes as long as f16"
+    assert tile(512) == before[1], "too far from what was measured"

@@ -12,7 +12,7 @@ import platform
 from .native import lib
 
 #: The packages whose code decides what a kernel looks like.
-_COMPILER = ("pith.dialect", "pith.passes", "pith.lowering", "pith.compiler", "pith.formats")
+_COMPILER = ("pith.dialect", "pith.passes", "pith.lowering", "pith.compiler", "pith.formats", "pith.programs")
 
 
 @functools.cache
@@ -29,12 +29,12 @@ def host_cpu() -> str:
 
 
 def _sources(directory: str) -> list[tuple[str, os.stat_result]]:
-    """Python files below a directory by path; scandir takes a third of the time of pathlib's rglob."""
+    """Python files and tile databases below a directory by path; scandir takes a third of the time of rglob."""
     found: list[tuple[str, os.stat_result]] = []
     for entry in os.scandir(directory):
         if entry.is_dir() and entry.name != "__pycache__":
             found += [(f"{entry.name}/{name}", status) for name, status in _sources(entry.path)]
-        elif entry.name.endswith(".py"):
+        elif entry.name.endswith((".py", ".tiles.json")):
             found.append((entry.name, entry.stat()))
     return sorted(found, key=lambda file: file[0])
 
