@@ -103,17 +103,18 @@ def fuse(host: Host, product: Product) -> Fused | None:
     buffers = []
     for stage in found.stages:
         arguments = list(stage.op.regions[0].blocks[0].arguments)
-        row: list[ir.Value | None] = []
-        for argument, operand in zip(arguments, stage.operands):
-            read = operand is not None and any(True for _ in argument.uses)
-            if not read or constant_of(operand.value) is not None:
-                row.append(None)
-            elif operand.value in host.buffers or operand.value in host.deferred:
-                row.append(host.buffers_of(op, operand.value)[-1])
-            else:
-                return None
-        buffers.append(tuple(row))
+        needed = [_needed(argument, operand) for argument, operand in zip(arguments, stage.operands)]
+        if any(v is not None and v not in host.buffers and v not in host.deferred for v in needed):
+            return None
+        buffers.append(tuple(None if v is None else host.buffers_of(op, v)[-1] for v in needed))
     return Fused(found, tuple(buffers))
+
+
+def _needed(argument: ir.Value, operand: Operand | None) -> ir.Value | None:
+    """The value of an operand that the kernel must be given: it is read, and not the same number everywhere."""
+    if operand is None or not any(True for _ in argument.uses) or constant_of(operand.value) is not None:
+        return None
+    return operand.value
 
 
 def _number(operand: Operand, constant: ir.Attribute) -> ir.Value:

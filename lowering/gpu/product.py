@@ -67,8 +67,10 @@ class Call:
             return [next(given) for _ in group]
 
         lists = [take(group) for group in self.lists]
-        rest = [take(group) for group in (self.lhs, self.rhs, self.addend, self.beside, [self.out])]
-        return Call(lists, *rest[:-1], rest[-1][0])
+        lhs, rhs, addend, beside, out = (
+            take(group) for group in (self.lhs, self.rhs, self.addend, self.beside, [self.out])
+        )
+        return Call(lists, lhs, rhs, addend, beside, out[0])
 
 
 def convert_product(host: Host, op: ir.OpView) -> None:
@@ -159,7 +161,7 @@ def _target(host: Host, product: Product, fused: Fused | None) -> Target:
 
 def is_zero(constant: ir.Attribute | None) -> bool:
     """A number that is 0."""
-    return isinstance(constant, ir.FloatAttr | ir.IntegerAttr) and constant.value == 0
+    return constant is not None and isinstance(constant, (ir.FloatAttr, ir.IntegerAttr)) and constant.value == 0
 
 
 def _lists(host: Host, op: ir.OpView, listing: Listing, sizes: dict[str, Index]) -> list[ir.Value]:
