@@ -251,12 +251,15 @@ def test_machine_code_is_used_where_it_runs(kernels, tmp_path):
     loaded = pith.load(tmp_path / "k.pith", target="sm_80")
     assert loaded.cubin == assembled.cubin and loaded.ptx == kernels["sm_80"].ptx
     x = np.ones((16, 3), np.float32)
-    with standing_in(Gpu(capability=(8, 6))) as driver:
-        with pytest.raises(pith.GpuArchitectureError):  # the stand-in has no loader for machine code
-            loaded(cuda.to_device(x))
-    with standing_in(Gpu(capability=(9, 0))) as driver:
-        loaded(cuda.to_device(x))
-        assert driver.launched
+    for capability, tried in {(8, 6): 2, (9, 0): 1}.items():
+        with standing_in(Gpu(capability=capability)) as driver:  # it refuses machine code, as a driver that is too old
+            pith.load(tmp_path / "k.pith", target="sm_80")(cuda.to_device(x))
+            assert driver.launched and driver.calls.count("cuModuleLoadDataEx") == tried
+    alone = cuda.DeviceProgram(loaded.program, loaded.params, [loaded.cubin], loaded.bound)
+    with standing_in(Gpu(capability=(8, 6))), pytest.raises(pith.GpuArchitectureError, match="loading the kernels"):
+        alone([cuda.to_device(x)])
+    with standing_in(Gpu(capability=(9, 0))), pytest.raises(pith.GpuArchitectureError, match="machine code for sm_80"):
+        alone([cuda.to_device(x)])
 
 
 def test_levels_and_explanation(kernels):

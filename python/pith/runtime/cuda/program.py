@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
-from ...errors import ArgumentError
+from ...errors import ArgumentError, GpuArchitectureError
 from ...programs import Program
 from . import arguments as given
 from .allocate import allocating_on, current_stream
@@ -211,12 +212,19 @@ class DeviceProgram:
         """
         with self._lock:
             if device.ordinal not in self._loaded:
-                target = self.program.target
-                usable = [i for i in self.images if runs_on(target, device.capability, is_machine_code(i))]
-                image = next((i for i in usable if is_machine_code(i)), (usable or self.images)[0])
-                module = load(device, image, target)
-                self._loaded[device.ordinal] = Loaded(device, module, self._bind_fixed(device))
+                self._loaded[device.ordinal] = Loaded(device, self._load_code(device), self._bind_fixed(device))
             return self._loaded[device.ordinal]
+
+    def _load_code(self, device: Device) -> Module:
+        """The kernels: machine code where it runs; PTX elsewhere, and where the driver is older than the assembler."""
+        target = self.program.target
+        images = sorted(self.images, key=is_machine_code, reverse=True)
+        usable = [i for i in images if runs_on(target, device.capability, is_machine_code(i))]
+        *first, last = usable or images
+        for image in first:
+            with contextlib.suppress(GpuArchitectureError):
+                return load(device, image, target)
+        return load(device, last, target)
 
     def _bind_fixed(self, device: Device) -> dict[int, Bound]:
         """The operands of the bound parameters, their values on ``device``."""
