@@ -178,8 +178,7 @@ bool Block::gather(std::int64_t site, Mask mask, void *payload) {
   for (int other = kWarp - 1; other >= 0; --other) {
     if (!(me.mask >> other & 1))
       continue;
-    const Thread &there = threads_[static_cast<std::size_t>(warp() * kWarp + other)];
-    if (there.state != Thread::kAtWarp || there.site != site || there.mask != me.mask) {
+    if (!meet(me, threads_[static_cast<std::size_t>(warp() * kWarp + other)])) {
       yield();
       return false;
     }

@@ -119,7 +119,12 @@ private:
   /// Threads run upwards and downwards in turn, from block to block and from barrier to barrier: what relies on
   /// an order that hardware does not promise comes out wrong.
   bool backwards() const { return phase_ % 2 != 0; }
+  /// True when both are at the same warp-wide op and wait for each other.
+  static bool meet(const Thread &a, const Thread &b) {
+    return b.state == Thread::kAtWarp && b.site == a.site && b.mask == a.mask;
+  }
   void reportStuck();
+  void reportWarp(int thread);
   void report(int thread, Other other, FaultKind kind, std::int64_t site, const char *format, std::va_list rest);
   void reportAs(int thread, Other other, FaultKind kind, std::int64_t site, const char *format, ...)
       __attribute__((format(printf, 6, 7)));

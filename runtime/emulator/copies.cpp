@@ -22,9 +22,9 @@ void land(const std::vector<Copy> &copies) {
 
 PITH_EXPORT void pith_emulator_async_copy(Int site, Int to, Int from, Int bytes, Int given) {
   for (Int address : {to, from})
-    if (address % bytes != 0)
+    if (auto past = static_cast<int>(address % bytes))
       block().fail(FaultKind::kMisaligned, site, "%s of an asynchronous copy is %d bytes past a multiple of %d",
-                   address == to ? "destination" : "source", static_cast<int>(address % bytes), static_cast<int>(bytes));
+                   address == to ? "destination" : "source", past, static_cast<int>(bytes));
   block().touch(Access::kAsyncIssue, site, static_cast<std::uintptr_t>(to), bytes);
   block().thread().copies.push_back(
       {site, reinterpret_cast<char *>(to), reinterpret_cast<const char *>(from), bytes, given});

@@ -1,5 +1,6 @@
 // How a block reports what its threads did.
 #include "block.h"
+#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
@@ -48,42 +49,36 @@ void Block::failWith(Other other, FaultKind kind, std::int64_t site, const char 
   __builtin_unreachable();
 }
 
+/// Lane `thread` waits at a warp-wide op: name the first lane it waits for in vain.
+void Block::reportWarp(int thread) {
+  const Thread &me = threads_[static_cast<std::size_t>(thread)];
+  for (int lane = 0; lane < kWarp; ++lane) {
+    int t = thread / kWarp * kWarp + lane;
+    if (!(me.mask >> lane & 1) || meet(me, threads_[static_cast<std::size_t>(t)]))
+      continue;
+    const Thread &missing = threads_[static_cast<std::size_t>(t)];
+    bool ended = missing.state == Thread::kDone;
+    return reportAs(thread, {t, ended ? 0 : missing.site}, FaultKind::kDivergence, me.site,
+                    "waits at a warp-wide op for lane %d, which %s", lane, ended ? "has returned" : "waits elsewhere");
+  }
+}
+
 /// Every thread waits or is done, and the barrier cannot open: say who waits where.
 void Block::reportStuck() {
-  int atBarrier = -1, atWarp = -1, done = -1;
-  for (int t = size_ - 1; t >= 0; --t) {
-    switch (threads_[static_cast<std::size_t>(t)].state) {
-    case Thread::kAtBarrier:
-      atBarrier = t;
-      break;
-    case Thread::kAtWarp:
-      atWarp = t;
-      break;
-    default:
-      done = t;
-    }
-  }
-  auto siteOf = [&](int t) { return threads_[static_cast<std::size_t>(t)].site; };
-  if (atWarp >= 0) {
-    const Thread &thread = threads_[static_cast<std::size_t>(atWarp)];
-    int first = atWarp / kWarp * kWarp;
-    for (int lane = 0; lane < kWarp; ++lane) {
-      int t = first + lane;
-      if (!(thread.mask >> lane & 1) || (threads_[static_cast<std::size_t>(t)].state == Thread::kAtWarp &&
-                                         siteOf(t) == thread.site && threads_[static_cast<std::size_t>(t)].mask == thread.mask))
-        continue;
-      bool ended = threads_[static_cast<std::size_t>(t)].state == Thread::kDone;
-      return reportAs(atWarp, {t, ended ? 0 : siteOf(t)}, FaultKind::kDivergence, thread.site,
-                      "waits at a warp-wide op for lane %d, which %s", lane, ended ? "has returned" : "waits elsewhere");
-    }
-  }
-  if (done >= 0)
-    return reportAs(atBarrier, {done, 0}, FaultKind::kDivergence, siteOf(atBarrier),
+  auto first = [&](auto is) {
+    return static_cast<int>(std::find_if(threads_.begin(), threads_.end(), is) - threads_.begin());
+  };
+  auto in = [&](Thread::State state) { return first([=](const Thread &t) { return t.state == state; }); };
+  if (int waits = in(Thread::kAtWarp); waits < size_)
+    return reportWarp(waits);
+  int waits = in(Thread::kAtBarrier), ended = in(Thread::kDone);
+  std::int64_t site = threads_[static_cast<std::size_t>(waits)].site;
+  if (ended < size_)
+    return reportAs(waits, {ended, 0}, FaultKind::kDivergence, site,
                     "waits at a barrier for threads that have returned (%d of %d)", done_, size_);
-  for (int t = 0; t < size_; ++t)
-    if (siteOf(t) != siteOf(atBarrier))
-      return reportAs(atBarrier, {t, siteOf(t)}, FaultKind::kDivergence, siteOf(atBarrier),
-                      "waits at a barrier while another thread of its block waits at a different one");
+  int elsewhere = first([=](const Thread &t) { return t.site != site; });
+  reportAs(waits, {elsewhere, threads_[static_cast<std::size_t>(elsewhere)].site}, FaultKind::kDivergence, site,
+           "waits at a barrier while another thread of its block waits at a different one");
 }
 
 } // namespace pith::emulator

@@ -52,8 +52,8 @@ struct Operands {
 class Product {
 public:
   Product(Block &block, const Shape &shape, bool sparse, int selector)
-      : block_(block), shape_(shape), width_(widthOf(shape.input)), packed_(shape.input == Number::kF64 ? 1 : 4 / width_),
-        sparse_(sparse), selector_(selector) {}
+      : block_(block), shape_(shape), width_(widthOf(shape.input)),
+        packed_(shape.input == Number::kF64 ? 1 : 4 / width_), sparse_(sparse), selector_(selector) {}
 
   void run(Int site) {
     loadB();
@@ -114,7 +114,8 @@ private:
 
   /// The four bits of chunk `chunk` (of four elements; of two for f32) of a row. Each contributing lane holds eight.
   int metadata(int row, int chunk) {
-    int chunks = shape_.input == Number::kF32 ? shape_.k / 2 : shape_.k / 4, group = row % 8, lower = row / 8, source, at;
+    int chunks = shape_.input == Number::kF32 ? shape_.k / 2 : shape_.k / 4;
+    int group = row % 8, lower = row / 8, source, at;
     if (width_ > 1) { // sixteen bits of row g, then sixteen of row g + 8
       source = chunks == 4 ? selector_ : 2 * selector_ + chunk / 4;
       at = 4 * lower + chunk % 4;
@@ -207,21 +208,25 @@ PITH_EXPORT void pith_emulator_ldmatrix(Int site, Int address, Int count, Int tr
   here.dismiss(~Mask{0});
 }
 
+namespace {
+Operands operandsOf(Int a, Int b, Int c, Int metadata) {
+  return {reinterpret_cast<const char *>(a), reinterpret_cast<const char *>(b), reinterpret_cast<char *>(c),
+          static_cast<std::uint32_t>(metadata)};
+}
+
+Shape shapeOf(Int m, Int n, Int k, Int input, Int output) {
+  return {static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), static_cast<Number>(input),
+          static_cast<Number>(output)};
+}
+} // namespace
+
 /// D = A B + C; `c` is updated in place.
 PITH_EXPORT void pith_emulator_mma(Int site, Int a, Int b, Int c, Int m, Int n, Int k, Int input, Int output) {
-  Shape shape{static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), static_cast<Number>(input),
-              static_cast<Number>(output)};
-  multiply(site, shape, {reinterpret_cast<const char *>(a), reinterpret_cast<const char *>(b), reinterpret_cast<char *>(c), 0},
-           false, 0);
+  multiply(site, shapeOf(m, n, k, input, output), operandsOf(a, b, c, 0), false, 0);
 }
 
 /// The same with two of four elements of A stored; k counts all of them.
 PITH_EXPORT void pith_emulator_mma_sp(Int site, Int a, Int b, Int c, Int metadata, Int selector, Int m, Int n, Int k,
                                       Int input, Int output) {
-  Shape shape{static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), static_cast<Number>(input),
-              static_cast<Number>(output)};
-  multiply(site, shape,
-           {reinterpret_cast<const char *>(a), reinterpret_cast<const char *>(b), reinterpret_cast<char *>(c),
-            static_cast<std::uint32_t>(metadata)},
-           true, selector);
+  multiply(site, shapeOf(m, n, k, input, output), operandsOf(a, b, c, metadata), true, selector);
 }

@@ -36,7 +36,8 @@ enum Mode { kXor, kUp, kDown, kIndex };
 
 /// PTX ISA, shfl.sync: the source lane, and whether it is within the segment the clamp describes.
 int sourceLane(int lane, Int mode, Int offset, Int clamp, bool &valid) {
-  int segment = static_cast<int>(clamp >> 8 & 31), end = static_cast<int>(clamp & 31), by = static_cast<int>(offset & 31);
+  int segment = static_cast<int>(clamp >> 8 & 31), end = static_cast<int>(clamp & 31);
+  int by = static_cast<int>(offset & 31);
   int last = (lane & segment) | (end & ~segment), first = lane & segment;
   int source = mode == kXor ? lane ^ by : mode == kUp ? lane - by : mode == kDown ? lane + by : first | (by & ~segment);
   valid = mode == kUp ? source >= last : source <= last;
@@ -56,7 +57,8 @@ PITH_EXPORT Shuffled pith_emulator_shuffle(Int site, Int value, Int mode, Int of
     Word &mine = wordOf(lane);
     int source = sourceLane(lane, mode, mine.argument, clamp, mine.valid);
     if (!(there >> source & 1))
-      block().fail(FaultKind::kDivergence, site, "lane %d shuffles from lane %d, which does not take part", lane, source);
+      block().fail(FaultKind::kDivergence, site, "lane %d shuffles from lane %d, which does not take part", lane,
+                   source);
     mine.result = wordOf(source).value;
   });
   return {static_cast<Int>(out.result), out.valid};
@@ -107,13 +109,11 @@ PITH_EXPORT Int pith_emulator_reduce(Int site, Int value, Int op, Int type, Int 
     auto by = static_cast<int>(stride), count = static_cast<int>(size);
     int first = lane / (by * count) * (by * count) + lane % by;
     bool started = false;
-    for (int i = 0; i < count; ++i) {
-      int other = first + i * by;
-      if (other >= kWarp || !(there >> other & 1))
+    for (int other = first; other < kWarp && other < first + by * count; other += by) {
+      if (!(there >> other & 1))
         continue;
-      std::uint64_t next = wordOf(other).value;
-      wordOf(lane).result = started ? combined(static_cast<Reduction>(op), static_cast<Number>(type), wordOf(lane).result, next)
-                                    : next;
+      std::uint64_t &total = wordOf(lane).result, next = wordOf(other).value;
+      total = started ? combined(static_cast<Reduction>(op), static_cast<Number>(type), total, next) : next;
       started = true;
     }
   });
