@@ -318,3 +318,19 @@ def test_barriers_of_a_part_of_the_block_are_refused():
 """
     with pytest.raises(pith.PassError, match=r"'nvvm\.barrier' op has no emulation but for the whole block"):
         run(body, {"a": F32}, [np.zeros(1, np.float32)])
+
+
+def test_arrays_that_begin_anywhere_and_read_only_ones():
+    """Kernels see 16-byte aligned memory whatever the caller has; what they write comes back."""
+    body = f"""
+    %i = arith.muli %t, %c4 : index
+    %x = vector.load %a[%i] {{alignment = 16 : i64}} : {F32}, vector<4xf32>
+    vector.store %x, %out[%i] {{alignment = 16 : i64}} : {F32}, vector<4xf32>
+"""
+    source = program(body, {"a": F32, "out": F32}).replace("{bufferization.writable = true}", "", 1)
+    a, out = np.arange(129, dtype=np.float32)[1:], np.zeros(129, np.float32)
+    a.flags.writeable = False
+    pith.compile(source, target="emulate:sm_90")(a, out[1:])
+    np.testing.assert_array_equal(out, np.arange(129))
+    with pytest.raises(pith.ArgumentError, match="read-only"):
+        pith.compile(source, target="emulate:sm_90")(out[1:], a)
