@@ -110,35 +110,40 @@ def list_bitmaps(
     """
     blocks = b.ceildiv(b.ceildiv(cells, _BITS), THREADS)
     counts = host.allocate(ir.MemRefType.get([ir.ShapedType.get_dynamic_size()], i32()), [blocks])
-    index, words = ir.IndexType.get(), [bitmap.words for bitmap in bitmaps]
-    given, word_types = [b.value(cells), *(b.value(n) for n in sizes)], [w.type for w in words]
-    shared = Block.shared_bytes()
-
-    def mine(maps: Sequence[ir.Value], total: ir.Value, number: ir.Value) -> ir.Value:
-        at = b.value(b.add(b.mul(gpu.block_id(gpu.Dimension.x), THREADS), number))
-        return _word_at(maps, at, total, combine)
-
-    with host.kernel("tally", [*word_types, counts.type, index], THREADS) as (name, entry):
-        *maps, tallies, total = entry.arguments
-        block = Block.here()
-        _, sum_ = block.scan(math_dialect.ctpop(mine(maps, total, block.number)))
-        block.once(lambda: memref.store(sum_, tallies, [gpu.block_id(gpu.Dimension.x)]))
-    host.launch(op, name, [blocks], THREADS, shared, [*words, counts, given[0]])
+    words = [bitmap.words for bitmap in bitmaps]
+    _tally(host, op, words, counts, cells, combine)
     places(host, op, counts, into)
-    with host.kernel("emit", [*word_types, counts.type, into.memory.type, index, *[index] * len(sizes)], THREADS) as (
-        name,
-        entry,
-    ):
+    arguments = [*words, counts, into.memory, b.value(cells), *(b.value(n) for n in sizes)]
+    with host.kernel("emit", [v.type for v in arguments], THREADS) as (name, entry):
         maps, (tallies, entries, total, *extents) = entry.arguments[: len(words)], entry.arguments[len(words) :]
-        block, at_block = Block.here(), gpu.block_id(gpu.Dimension.x)
-        first_cell = b.mul(b.add(b.mul(at_block, THREADS), block.number), _BITS)
+        block = Block.here()
+        first_cell = b.mul(_own_word(block), _BITS)
 
         def find() -> Callable[[ir.Value], Sequence[Index]]:
             return lambda bit: locate(b.value(b.add(first_cell, bit)), extents)
 
-        found = Found(mine(maps, total, block.number), find)
-        append(block, DeviceList(entries, into.rank), [found], memref.load(tallies, [at_block]))
-    host.launch(op, name, [blocks], THREADS, shared, [*words, counts, into.memory, *given])
+        found = Found(_word_at(maps, _own_word(block), total, combine), find)
+        first = memref.load(tallies, [gpu.block_id(gpu.Dimension.x)])
+        append(block, DeviceList(entries, into.rank), [found], first)
+    host.launch(op, name, [blocks], THREADS, Block.shared_bytes(), arguments)
+
+
+def _tally(
+    host: Host, op: ir.OpView, words: Sequence[ir.Value], counts: ir.Value, cells: Index, combine: Combine
+) -> None:
+    """A kernel that counts the bits of every block's words."""
+    arguments = [*words, counts, b.value(cells)]
+    with host.kernel("tally", [v.type for v in arguments], THREADS) as (name, entry):
+        *maps, tallies, total = entry.arguments
+        block = Block.here()
+        _, sum_ = block.scan(math_dialect.ctpop(_word_at(maps, _own_word(block), total, combine)))
+        block.once(lambda: memref.store(sum_, tallies, [gpu.block_id(gpu.Dimension.x)]))
+    host.launch(op, name, [b.dim_size(counts, 0)], THREADS, Block.shared_bytes(), arguments)
+
+
+def _own_word(block: Block) -> ir.Value:
+    """Number of this thread's word."""
+    return b.value(b.add(b.mul(gpu.block_id(gpu.Dimension.x), THREADS), block.number))
 
 
 def _word_at(maps: Sequence[ir.Value], at: ir.Value, cells: ir.Value, combine: Combine) -> ir.Value:

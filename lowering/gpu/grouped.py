@@ -104,7 +104,10 @@ def convert_grouped(host: Host, op: ir.OpView, grouped: Grouped) -> None:
     sizes = role_sizes(product, _operands(grouped, [*inputs, out]))
     grid = (b.ceildiv(sizes["m"], grouped.granularity), sizes["g"])
     tile = plan.extents["m"] // grouped.granularity
-    segments = make_segments(host, op, DeviceList(entries, 2), grouped.stream, grid, tile)
+    segments = host.derive(
+        ("segments", entries, grouped.stream, tile),
+        lambda: make_segments(host, op, DeviceList(entries, 2), grouped.stream, grid, tile),
+    )
     arguments = [*segments.buffers, *inputs, out]
     with host.kernel("grouped", [v.type for v in arguments], plan.body.threads) as (name, block):
         given = list(block.arguments)

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from pith._mlir import arith, func, gpu, ir, memref
 from pith.dialect import encoding_of, shape_of
@@ -65,6 +66,7 @@ class Host:
         buffers: memrefs of every converted value: metadata in storage order, values last; one list for a pattern.
         owned: buffers that may be written to: made here, or arguments that are writable.
         guards: what the kernels made now wait for; see :meth:`guarded`.
+        derived: what kernels made of buffers that more than one op wants, by what says so.
         deferred: what makes the buffers of values that nothing has needed yet.
     """
 
@@ -74,12 +76,20 @@ class Host:
     buffers: dict[ir.Value, list[ir.Value]] = dataclasses.field(default_factory=dict)
     owned: list[ir.Value] = dataclasses.field(default_factory=list)
     guards: list[Guard] = dataclasses.field(default_factory=list)
+    derived: dict[tuple[Any, ...], Any] = dataclasses.field(default_factory=dict)
     deferred: dict[ir.Value, Callable[[], list[ir.Value]]] = dataclasses.field(default_factory=dict)
     count: int = 0
 
     def bind(self, value: ir.Value, buffers: Sequence[ir.Value]) -> None:
         """Say which buffers hold ``value``."""
         self.buffers[value] = list(buffers)
+
+    def derive(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        """What ``make`` launches kernels for, once per ``key`` where the same branch of a choice runs."""
+        key = (*key, *self.guards)
+        if key not in self.derived:
+            self.derived[key] = make()
+        return self.derived[key]
 
     def defer(self, value: ir.Value, make: Callable[[], list[ir.Value]]) -> None:
         """Have ``make`` convert ``value`` when something needs its buffers: an op may do without them."""

@@ -13,6 +13,7 @@ from ..compiler.linear import ACTIVATIONS, COMPUTED_IN
 from ..errors import CheckError, ShapeError
 from ..patterns.check import in_range, integer_array
 from .arguments import array_of, empty, float_element, like, one_of, shaped
+from .moe_device import is_on_device, moe_on_device
 from .moe_ir import combine_source, grouped_source
 from .ragged_ir import pack_source
 
@@ -26,7 +27,9 @@ def grouped_matmul(
         gates: the shape of ``experts``, 1 by default; bias: ``(n_experts, out)``; result: ``(tokens, out)``.
     Semantics: the tokens of an expert are found where they lie and multiplied as one dense product. There
         is no capacity: no token is dropped, experts may have none or all of them. f16 and bf16 are computed
-        in f32 and rounded once. New routings compile nothing. Results are torch tensors where ``x`` is one.
+        in f32 and rounded once. New routings compile nothing. Results are torch tensors where ``x`` is one. Torch
+        tensors on a GPU stay there, f16, bf16 and f32: what experts get is found out on the device, nothing waits,
+        and an expert outside of the range is left out instead of refused.
     Args:
         activation: ``relu``, ``gelu`` (with erf), ``gelu_tanh``, ``silu`` or None.
     Errors: :class:`pith.CheckError` for an expert outside of ``[0, n_experts)`` or named twice by a token;
@@ -42,6 +45,8 @@ def grouped_matmul(
         array([[5.5, 5.5],
                [1. , 1. ]], dtype=float32)
     """
+    if is_on_device(x):
+        return moe_on_device(x, experts, gates, [w], [bias], activation, "pith.grouped_matmul")
     task = _Routed.of(x, experts, gates, "pith.grouped_matmul")
     parts = task.layer(task.slots(), w, "w", bias, "bias", activation, task.gates)
     return like(task.combined(parts), x)
@@ -74,6 +79,8 @@ def moe(
         >>> moe(x, experts, w1, w2, gates).shape
         (5, 4)
     """
+    if is_on_device(x):
+        return moe_on_device(x, experts, gates, [w1, w2], [b1, b2], activation, "pith.moe")
     task = _Routed.of(x, experts, gates, "pith.moe")
     hidden = task.layer(task.slots(), w1, "w1", b1, "b1", activation)
     return like(task.combined(task.layer(hidden, w2, "w2", b2, "b2", gates=task.gates)), x)
