@@ -87,15 +87,20 @@ class Fused:
 
 
 def fuse(host: Host, product: Product) -> Fused | None:
-    """The consumers of ``product`` that its kernel computes; their operands must be at hand already."""
+    """The consumers of ``product`` that its kernel computes."""
     op = product.op
-    if op.operation.name == "pith.pit_tile" or not product.writes_everything or len(product.out.roles) != 2:
-        return None
-    found = match_epilogue(op)
-    if found is None or product.out.roles != ("m", "n") or found.destination.dims != (0, 1):
+    if not product.writes_everything or product.out.roles != ("m", "n"):
         return None
     if any(encoding_of(v.value.type) is not None for v in (product.lhs, product.rhs)):
         return None  # only the result may know the sizes
+    return fuse_consumers(host, op)
+
+
+def fuse_consumers(host: Host, op: ir.OpView) -> Fused | None:
+    """The consumers of the matrix that ``op`` makes which keep its rows and columns, if their operands are at hand."""
+    found = match_epilogue(op)
+    if found is None or found.destination.dims != (0, 1):
+        return None
     if any(use.owner.name == "tensor.dim" for o in (op, *found.chain[:-1]) for use in o.results[0].uses):
         return None
     if any(captured(Nest.of(stage.op)) for stage in found.stages):

@@ -8,10 +8,10 @@ from pith._mlir import arith, gpu, ir, memref
 
 from .. import builder as b
 from ..builder import Index
+from .epilogue import Fused
 from .fill import BLOCK_THREADS, linear_grid
 from .host import Host
 from .loops import split_index
-from .outputs import start_value
 from .tiles import shared_space
 
 THREADS = 256
@@ -31,34 +31,51 @@ def transposed(host: Host, op: ir.OpView, source: ir.Value) -> ir.Value:
     with host.kernel("transpose", [source.type, out.type], THREADS) as (name, block):
         read, write = block.arguments
         _emit_turned(read, write, lambda at, value: value)
-    _launch_turned(host, op, name, source, out)
+    _launch_turned(host, op, name, source, [source, out])
     return out
 
 
 def add_into(
-    host: Host, op: ir.OpView, source: ir.Value, out: ir.Value, start: ir.Attribute | None, turn: bool
+    host: Host,
+    op: ir.OpView,
+    source: ir.Value,
+    out: ir.Value,
+    start: ir.Attribute | None,
+    turn: bool,
+    fused: Fused | None = None,
 ) -> None:
-    """``out = start + source``, rounded once, the source transposed if asked to; start None: what ``out`` holds."""
-    with host.kernel("add", [source.type, out.type], THREADS) as (name, block):
-        read, write = block.arguments
+    """``out = start + source``, rounded once, the source transposed if asked to; start None: what ``out`` holds.
+
+    With ``fused``, its consumers of that are stored in ``out`` instead, and ``start`` is a constant.
+    """
+    arguments = [source, out, *(fused.values if fused else [])]
+    with host.kernel("add", [v.type for v in arguments], THREADS) as (name, block):
+        read, write, *beside = block.arguments
+        after = fused.inside(beside) if fused else None
+        write = after.as_matrix(write) if after else write
+        element = op.results[0].type.element_type
 
         def total(at: list[ir.Value], value: ir.Value) -> ir.Value:
-            before = _converted(start_value(start, write, at), value.type)
-            return _converted(arith.addf(before, value), write.type.element_type)
+            if start is None:
+                before = memref.load(write, at)
+            else:
+                before = arith.ConstantOp(element, start).result
+            made = _converted(arith.addf(_converted(before, value.type), value), element)
+            return after.finish(made, at) if after else made
 
         emit = _emit_turned if turn else _emit_straight
         emit(read, write, total)
     if turn:
-        _launch_turned(host, op, name, source, out)
+        _launch_turned(host, op, name, source, arguments)
     else:
-        sizes = [b.dim_size(out, d) for d in range(out.type.rank)]
-        host.launch(op, name, [linear_grid(sizes)], BLOCK_THREADS, 0, [source, out])
+        sizes = [b.dim_size(source, d) for d in range(source.type.rank)]
+        host.launch(op, name, [linear_grid(sizes)], BLOCK_THREADS, 0, arguments)
 
 
-def _launch_turned(host: Host, op: ir.OpView, name: str, source: ir.Value, out: ir.Value) -> None:
+def _launch_turned(host: Host, op: ir.OpView, name: str, source: ir.Value, arguments: list[ir.Value]) -> None:
     tiles = [b.ceildiv(b.dim_size(source, d), TILE) for d in (0, 1)]
     grid = b.mul(tiles[0], tiles[1])
-    host.launch(op, name, [grid], THREADS, TILE * PITCH * source.type.element_type.width // 8, [source, out])
+    host.launch(op, name, [grid], THREADS, TILE * PITCH * source.type.element_type.width // 8, arguments)
 
 
 def _emit_turned(source: ir.Value, out: ir.Value, total) -> None:

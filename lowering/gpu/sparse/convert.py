@@ -6,9 +6,10 @@ from pith.formats import Format, buffer_specs
 from ... import builder as b
 from ... import levels
 from ...builder import Index
+from ..epilogue import fuse_consumers
 from ..fill import BLOCK_THREADS, emit_fill, linear_grid
 from ..host import Host
-from ..outputs import constant_of, destination
+from ..outputs import constant_of, destination, extents
 from ..transpose import add_into, transposed
 from .climb import first_not
 from .gather import Gather, launch_gather
@@ -34,23 +35,42 @@ def convert_sparse_product(host: Host, op: ir.OpView, sparse: int) -> None:
     dense = host.buffers_of(op, op.operands[product.dense])[-1]
     if product.dense_dims == (1, 0):
         dense = transposed(host, op, dense)
-    constant = constant_of(product.init)
-    out = destination(host, op, product.init) if constant is not None else host.init_buffer(op, product.init)
-    turned = product.out_dims == (1, 0)
-    listed = _listed(product, storage)
-    if product.gathers and not turned:
-        if listed and constant is not None:
-            out, constant = host.init_buffer(op, product.init), None  # rows that are not listed keep the init
-        launch_gather(host, op, Gather(product.sums, constant), {**entries, "dense": dense, "out": out}, listed)
+    given = {**entries, "dense": dense}
+    if product.gathers and product.out_dims != (1, 0):
+        results, out = [op.results[0]], _gather(host, op, product, given, _listed(product, storage))
     else:
-        sums = _sums(host, op, product, out, turned, zeroed=not product.gathers or bool(listed))
-        if product.gathers:
-            start = None if listed else ir.FloatAttr.get(product.sums, 0.0)
-            launch_gather(host, op, Gather(product.sums, start), {**entries, "dense": dense, "out": sums}, listed)
-        else:
-            launch_scatter(host, op, product.sums, {**entries, "dense": dense, "out": sums})
-        add_into(host, op, sums, out, constant, turned)
-    host.bind(op.results[0], [out])
+        results, out = _add_up(host, op, product, given, _listed(product, storage))
+    for result in results:
+        host.bind(result, [out])
+
+
+def _gather(
+    host: Host, op: ir.OpView, product: SparseProduct, given: dict[str, ir.Value], listed: tuple[ir.Value, ...]
+) -> ir.Value:
+    """Results by rows, where they belong; rows that are not listed keep the init."""
+    constant = None if listed else constant_of(product.init)
+    out = host.init_buffer(op, product.init) if constant is None else destination(host, op, product.init)
+    launch_gather(host, op, Gather(product.sums, constant), {**given, "out": out}, listed)
+    return out
+
+
+def _add_up(
+    host: Host, op: ir.OpView, product: SparseProduct, given: dict[str, ir.Value], listed: tuple[ir.Value, ...]
+) -> tuple[list[ir.Value], ir.Value]:
+    """Sums in memory of their own, then the result, or that of the consumers that can be computed along."""
+    constant, turned = constant_of(product.init), product.out_dims == (1, 0)
+    fused = fuse_consumers(host, op) if constant is not None and product.has_columns else None
+    sums = _sums(host, op, product, turned, zeroed=not product.gathers or bool(listed))
+    if product.gathers:
+        start = None if listed else ir.FloatAttr.get(product.sums, 0.0)
+        launch_gather(host, op, Gather(product.sums, start), {**given, "out": sums}, listed)
+    else:
+        launch_scatter(host, op, product.sums, {**given, "out": sums})
+    last = fused.epilogue.last if fused else op
+    init = last.operands[len(last.operands) - 1]
+    out = host.init_buffer(op, init) if constant is None else destination(host, last, init)
+    add_into(host, op, sums, out, constant, turned, fused)
+    return [op.results[0], *(o.results[0] for o in (fused.epilogue.chain if fused else ()))], out
 
 
 def storage_on_host(host: Host, op: ir.OpView, value: ir.Value, fmt: Format) -> levels.Storage:
@@ -77,10 +97,10 @@ def _listed(product: SparseProduct, storage: levels.Storage) -> tuple[ir.Value, 
     return (storage.metadata[0, "coordinates"], storage.metadata[0, "positions"])
 
 
-def _sums(host: Host, op: ir.OpView, product: SparseProduct, out: ir.Value, turned: bool, zeroed: bool) -> ir.Value:
+def _sums(host: Host, op: ir.OpView, product: SparseProduct, turned: bool, zeroed: bool) -> ir.Value:
     """Memory for sums by rows of the sparse operand, in the type they are added up in."""
-    dims = range(out.type.rank)
-    sizes = [b.dim_size(out, d) for d in (reversed(dims) if turned else dims)]
+    sizes = extents(host, op, product.init)
+    sizes = sizes[::-1] if turned else sizes
     dynamic = ir.ShapedType.get_dynamic_size()
     shape = [s if isinstance(s, int) else dynamic for s in sizes]
     sums = host.allocate(ir.MemRefType.get(shape, product.sums), sizes)
