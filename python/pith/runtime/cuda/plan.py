@@ -158,7 +158,10 @@ class Layout:
         """
         d = driver()
         start = d.cuLaunchKernel
-        frame = self._free.pop() if self._free else Frame(self)  # a frame per thread that is in here
+        try:
+            frame = self._free.pop()
+        except IndexError:  # one for every thread that is in here at once
+            frame = Frame(self)
         try:
             frame.words[: len(words)] = words
             for prepared, parameters in frame.calls:
