@@ -1,4 +1,4 @@
-"""``convert-pith-to-gpu``: functions of matrix products become GPU kernels and launches."""
+"""``convert-pith-to-gpu``: functions on tensors and patterns become GPU kernels and launches."""
 
 import dataclasses
 from typing import ClassVar
@@ -28,20 +28,24 @@ class ConvertPithToGpuPass(Pass):
         gpu.module @f_kernels [#nvvm.target<chip = "sm_90">] {
           gpu.func @f_pit_0(%list: memref<?xi32>, %a: memref<?x?xf32>, ...) kernel { ... }
         }
-        func.func @f(%list: memref<?xi32>, %a: memref<?x?xf32>, %b: ..., %c: ...) {
+        func.func @f(%list: memref<?xi32>, %a: memref<?x?xf32>, %b: ..., %c: ...) -> memref<?x?xf32> {
+          %r = memref.alloc(...)
           gpu.launch_func @f_kernels::@f_pit_0 blocks in (...) threads in (...) args(...)
-          return
+          return %r
         }
 
-    One kernel per op: the index stream (all elements, or a pattern's list), the expansion of encoded
+    Of a product, the index stream (all elements, or a pattern's list), the expansion of encoded
     operands, and the dense tile body (f32 FMA or f16 ``mma.sync``) are combined in ``gpu/kernel.py``.
+    CSR-like and sampled products split their entries evenly (``gpu/sparse``). Every other linalg op is
+    an elementwise map or a reduction; reshapes are views; fills are constants that other ops start from.
     A pattern is a device-side list whose entry 0 is the count: the grid follows from sizes, blocks
     with nothing to do return, and the host never waits for a count. Detection, sets, lengths, routing
     and top-k make such lists; of an ``scf.if`` on a count both branches are launched, and the kernels
     of one return at once.
 
-    Requires: encoded tensors made by ``pith.assemble`` (``pith-assemble-arguments``); inits are used
-    once. Preserves: functions without tensors or patterns. Does not: fuse, or allocate device memory.
+    Requires: encoded tensors made by ``pith.assemble`` (``pith-assemble-arguments``), one block per
+    function. Preserves: functions without tensors or patterns; arguments, unless they are writable. Does
+    not: fuse maps and reductions with each other (``linalg-fuse-elementwise-ops`` comes first).
     Errors: a diagnostic at the op for bodies, types, formats, tiles and chips without a lowering.
     Cost: linear in the ops; a kernel's size follows from its tile, not from the data.
     """
