@@ -102,9 +102,9 @@ def _compile_torch(program, args, kwargs, target: str, sparsity, dynamic_shapes,
 
     from ..torch import import_program
 
+    parsed = parse_target(target)
     module = program if isinstance(program, torch.nn.Module) else _as_module(program)
     imported = import_program(module, args, kwargs, sparsity=sparsity, dynamic_shapes=dynamic_shapes)
-    parsed = parse_target(target)
     if not isinstance(parsed, CpuTarget):
         kernel = _compile_mlir(str(imported.module), None, target, path)
         values = {p.position: packed(p.tensor, p.format, p.name) for p in imported.parameters}
