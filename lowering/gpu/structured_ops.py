@@ -63,8 +63,9 @@ def _convert_encoded(host: Host, op: ir.OpView, encoded: list[int]) -> None:
 
 
 def _is_expanded(op: ir.OpView) -> bool:
-    """Whether the op asks for tiles (``pith.expand``) where a format could be walked entry by entry.
+    """Whether tiles take an operand that could be walked entry by entry: bytes, and what asks for it (``pith.expand``).
 
     How full an operand is, only run time knows. Tiles cost the same however little there is, walking does not.
     """
-    return "pith.expand" in op.operation.attributes and is_matrix_product(op)
+    bytes_ = isinstance(op.operands[0].type.element_type, ir.IntegerType)
+    return (bytes_ or "pith.expand" in op.operation.attributes) and is_matrix_product(op)

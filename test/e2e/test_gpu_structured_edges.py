@@ -93,3 +93,39 @@ def test_sizes_that_only_run_time_knows(text):
     program = program.replace(" : A", f" : {encoded} %e = tensor.empty(%m, %n)")
     result = np.asarray(pith.compile(program, target="emulate:sm_90")(pith.compress(w, pith.HSS.parse(text)), x))
     assert error_of(result, reference(w, x, False)) <= TOLERANCE["f32"]
+
+
+ASKED = [
+    (
+        "V(64)C1(2:8)->C0(2:4)",
+        "128, 64, 64, 4, 1, 3",
+        "expects tiles of rows that share a stream, 64 do, the tile has 128",
+    ),
+    ("V(64)C1(2:8)->C0(2:4)", "64, 64, 32, 4, 1, 3", "expects tiles of a multiple of 64 along k, got 32"),
+]
+
+
+@pytest.mark.parametrize(("text", "tile", "message"), ASKED)
+def test_tiles_that_do_not_fit_the_format_are_refused(text, tile, message):
+    program = source(text, (128, 256)).replace(" ins(%a, %b", f" {{pith.gpu_tile = array<i64: {tile}>}} ins(%a, %b")
+    with pytest.raises(pith.PassError, match=message):
+        pith.compile(program, target="emulate:sm_90")
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_tiles_that_were_asked_for(transposed):
+    rng = np.random.default_rng(2)
+    w, x = weight(rng, "V(64)C1(2:8)->C0(2:4)", (128, 256), "f16"), random(rng, (40, 256), "f16")
+    program = source("V(64)C1(2:8)->C0(2:4)", (128, 256), transposed=transposed)
+    program = program.replace(" ins(", " {pith.gpu_tile = array<i64: 32, 32, 128, 2, 2, 2>} ins(")
+    kernel = pith.compile(program, target="emulate:sm_90")
+    assert "tile 32 x 32 x 128, 2 stages" in kernel.program.launches[-1].note
+    given = x if transposed else np.ascontiguousarray(x.T)
+    result = np.asarray(kernel(pith.compress(w, pith.HSS.parse("V(64)C1(2:8)->C0(2:4)")), given))
+    assert error_of(result, reference(w, given, transposed)) <= TOLERANCE["f32"]
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_bytes_in_lists(transposed):
+    result, expected = run("C0(*)", (50, 70), element="i8", out="i32", transposed=transposed)
+    np.testing.assert_array_equal(result, expected)

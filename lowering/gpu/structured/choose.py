@@ -15,6 +15,7 @@ absent is skipped, and the other operand is gathered as by a run-time pattern on
 """
 
 import dataclasses
+import math
 
 from pith.dialect import encoding_of
 from pith.formats import Format
@@ -23,8 +24,10 @@ from ..match import Product, View
 from .scanned import list_level
 from .split import Split, split_format
 
-#: Widest entry that tiles are made of when it is expanded: a tile holds whole entries.
-_WIDEST = 128
+#: Bytes along k of the longest tiles. A tile of entries that are expanded holds whole ones.
+_LONGEST_BYTES = 256
+#: Elements along k that bodies take at once.
+_UNITS = {"fma": 4, "tf32": 8, "half": 16, "int8": 32}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,10 +112,17 @@ def _along_stream(view: View, split: Split, bodies: str) -> Feed | None:
         return Feed(
             view, fmt, "packed", split, f"{split.chosen} is at most 2 of 4, for sparse tensor cores{found}{skipped}"
         )
-    if split.skips and split.width <= _WIDEST and all(level.is_static for _, level in split.below):
+    width = view.value.type.element_type.width // 8
+    fits = entry_tile(split, bodies) * width <= _LONGEST_BYTES
+    if split.skips and fits and all(level.is_static for _, level in split.below):
         reason = "sparse tensor cores take f16, bf16 and i8" if split.chosen else "its groups are not 2 of 4"
         return Feed(view, fmt, "scattered", split, f"{reason}{skipped}")
     return None
+
+
+def entry_tile(split: Split, bodies: str) -> int:
+    """The fewest elements along k that are whole entries and that bodies take."""
+    return math.lcm(split.width, _UNITS[bodies])
 
 
 def _has_band(fmt: Format) -> bool:

@@ -1,10 +1,9 @@
 """The tiles a product with an encoded operand may take: those whose rows share an index stream, in whole entries."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..menu import TileChoice
-from .choose import Feed
+from .choose import Feed, entry_tile
 
 #: Extents of tiles along rows, along columns, and bytes along k (two swizzled rows of chunks).
 _ROWS, _COLUMNS, _DEPTH_BYTES = (128, 64, 32, 16), (256, 128, 64, 32, 16, 8), 128
@@ -20,7 +19,7 @@ _SPARSE_DEPTH = 64
 def feed_menu(feed: Feed, kind: str, width: int) -> list[TileChoice]:
     """Tiles for ``feed``; ``kind`` of bodies, ``width`` bytes of an element. None holds rows of two streams."""
     rows = [r for r in _ROWS if not feed.skips or feed.split.rows % r == 0]  # type: ignore[union-attr]
-    depth = _depth(feed, width) * width
+    depth = _depth(feed, kind, width) * width
     busy = width == 1 or (feed.role == "n" and feed.skips)
     most, columns = (_FEWER_SUMS, _COLUMNS[1:]) if busy else (_MOST_SUMS, _COLUMNS)
     out = []
@@ -31,14 +30,25 @@ def feed_menu(feed: Feed, kind: str, width: int) -> list[TileChoice]:
     return out
 
 
-def _depth(feed: Feed, width: int) -> int:
+def misfit(feed: Feed, extents: Mapping[str, int]) -> str | None:
+    """Why tiles of ``extents``, which somebody asked for, cannot be fed; None when they can."""
+    split, rows = feed.split, extents[feed.role]
+    if split is not None and split.skips and split.rows % rows:
+        return f"expects tiles of rows that share a stream, {split.rows} do, the tile has {rows}"
+    step = _SPARSE_DEPTH if feed.kind == "packed" else split.width if split and feed.kind == "scattered" else 1
+    if extents["k"] % step:
+        return f"expects tiles of a multiple of {step} along k, got {extents['k']}"
+    return None
+
+
+def _depth(feed: Feed, kind: str, width: int) -> int:
     """Elements of a tile along k."""
-    depth = _DEPTH_BYTES // width
     if feed.kind == "packed":
         return _SPARSE_DEPTH
-    if feed.kind == "scattered":
-        return math.lcm(feed.split.width, 32)  # type: ignore[union-attr]
-    return depth
+    if feed.kind == "scattered" and feed.split is not None:
+        whole = entry_tile(feed.split, kind)
+        return whole * max(1, _DEPTH_BYTES // (whole * width))
+    return _DEPTH_BYTES // width
 
 
 def _splits(feed: Feed, kind: str, m: int, n: int, most: int) -> Sequence[tuple[int, int]]:
