@@ -7,6 +7,7 @@ from pith.lowering.gpu.emulate.compile import readable
 from pith.lowering.targets import GpuTarget
 
 SHARED = "#gpu.address_space<workgroup>"
+TARGET = GpuTarget("sm_90", emulated=True)
 
 
 def program(body, arguments, *, threads=32, blocks=1, shared=0, static=""):
@@ -65,5 +66,5 @@ def fault_of(body, arguments, arrays, **options):
 
 def run_module(module, arguments):
     """Run a module at the gpu level on ``arguments`` (NumPy arrays and numbers, in host order); the results."""
-    lowered, run_program = compile_emulated(parse(readable(str(module))), GpuTarget("sm_90", emulated=True))
+    lowered, run_program = compile_emulated(parse(readable(str(module))), TARGET)
     return run_program(lowered.program, arguments)
