@@ -7,7 +7,7 @@ import pytest
 from pith.errors import UnsupportedError
 from pith.passes.analysis.cost_model import break_even, cost_model
 from pith.passes.analysis.tile_cost import LatencyTable, decide
-from pith.passes.analysis.tile_tables import Measured, TileTable, Times, write_tables
+from pith.passes.analysis.tile_tables import Measured, TileTable, Times, gpu_tables, write_tables
 from pith.passes.analysis.workload import Workload
 from pith.programs.chips import CHIPS
 from pith.programs.occupancy import Occupancy, occupancy
@@ -150,3 +150,10 @@ def test_files_of_both_kinds(tmp_path):
     loaded = Times.load(str(path))
     assert loaded.single is None and loaded.table(matmul(), "sm_90").rows == ROWS
     assert "132 multiprocessors" in loaded.database[0].describe()
+
+
+def test_what_is_shipped_was_measured_on_gpus():
+    """Nothing is shipped before a GPU has run bench/gpu; then every table says on what and when."""
+    for table in gpu_tables():
+        assert table.is_gpu and table.cpu and {"date", "driver"} <= set(table.facts)
+        assert all(m.table.rows for m in table.measured)
