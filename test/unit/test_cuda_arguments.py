@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import subprocess
 import sys
 import types
 from typing import Any
@@ -272,6 +273,11 @@ def test_no_such_device(driver: StandIn):
 
 
 # -- what the machine lacks -----------------------------------------------------------------
+
+
+def test_the_package_is_there_when_it_is_named():
+    script = "import sys, pith; pith.runtime; assert 'pith.runtime.cuda' not in sys.modules; pith.runtime.cuda.Device"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 def test_without_the_bindings(monkeypatch):

@@ -5,6 +5,9 @@ Importing this package loads neither MLIR nor torch; only :func:`compile_object`
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 from .artifact import Artifact
 from .cache import CacheStats, KernelCache, kernel_cache
 from .call import NativeFunction
@@ -35,3 +38,10 @@ __all__ = [
     "take_failure",
     "trim",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """``pith.runtime.cuda`` is loaded when it is first named."""
+    if name != "cuda":
+        raise AttributeError(f"module 'pith.runtime' has no attribute {name!r}")
+    return importlib.import_module(".cuda", __name__)
