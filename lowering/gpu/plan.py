@@ -11,12 +11,13 @@ from pith.passes.core import pass_error
 
 from ..targets import CHIPS, GpuTarget
 from .bodies import Body, FmaBody
+from .extents import extent_of, sizes_of, splits_of, steps_of, warps_of
 from .match import Product, View
 from .menu import FMA_MENU, MMA_MENU, TileChoice, best, fastest
 from .mma import MmaBody
 from .pipeline import pipeline_bytes
 from .structured.choose import Feed, feed_of, refusal
-from .structured.menu import feed_menu
+from .structured.menu import feed_menu, misfit
 from .structured.sparse_mma import SparseMmaBody
 from .tiles import micro_tiles
 
@@ -52,6 +53,16 @@ class Plan:
     splits: int = 1
 
     @property
+    def resident(self) -> int:
+        """Blocks that a multiprocessor should hold, which bounds the registers of a thread.
+
+        With 64 sums each, 256 threads that take 128 registers leave room for a second block, which computes while
+        the first waits at its barrier. The assembler would take some 180.
+        """
+        sums = self.extents["m"] * self.extents["n"] // self.body.threads
+        return 2 if self.body.threads == 256 and sums <= 64 else 1
+
+    @property
     def note(self) -> str:
         """The plan in words: the tile, and how encoded operands reach it."""
         tile = " x ".join(str(self.extents[role]) for role in "mnk")
@@ -68,16 +79,19 @@ def plan_product(product: Product, target: GpuTarget) -> Plan:
     width = product.lhs.value.type.element_type.width // 8
     sms = CHIPS[target.chip].sms
     asked = asked_tile(product.op, width)
-    menu, sizes = _menu(feeds, kind, width), _sizes(product, width)
+    menu, sizes = _menu(feeds, kind, width), sizes_of(product, width)
     choice = asked or fastest(menu, _measured(product, target, feeds, sizes, width)) or best(menu, sizes, sms)
-    steps = _steps(product, choice, kind, width)
-    extents = {role: _extent(product, role, step, kind) for role, step in steps.items()}
+    steps = steps_of(product, choice, kind, width)
+    extents = {role: extent_of(product, role, step, kind) for role, step in steps.items()}
     steps = {role: step if product.grouped(role) else extents[role] for role, step in steps.items()}
+    for feed in feeds:
+        if feed is not None and (reason := misfit(feed, extents)):
+            refuse(product, reason)
     if (extents["m"], extents["n"], extents["k"] * width) != (choice.m, choice.n, choice.k_bytes):
         choice = None
     body = _body(product, feeds, kind, extents, choice)
     stages, shared = _stages(product, feeds, body, choice, target)
-    splits = _splits(product, extents, sms, asked.splits if asked else 0)
+    splits = splits_of(product, extents, sms, asked.splits if asked else 0)
     return Plan(body, stages, steps, extents, shared, feeds, splits)
 
 
@@ -124,24 +138,6 @@ def _menu(feeds: tuple[Feed | None, Feed | None], kind: str, width: int) -> Sequ
     return FMA_MENU if kind == "fma" else MMA_MENU
 
 
-#: Steps along k that a part of it has at least: filling the pipeline and adding the parts must not cost more.
-_MIN_PART_STEPS, _MAX_SPLITS = 4, 16
-
-
-def _splits(product: Product, extents: dict[str, int], sms: int, asked: int) -> int:
-    """Parts of k: as many as keep multiprocessors busy that would have no tile, where all sizes are known."""
-    if product.listings or any(encoding_of(v.value.type) is not None for v in product.views):
-        return 1
-    if asked:
-        return asked
-    batch, m, n, k = _sizes(product, 1)
-    if min(m, n, k) < 1 or any(s < 0 for v in product.views for s in shape_of(v.value.type)):
-        return 1
-    blocks = batch * -(-m // extents["m"]) * -(-n // extents["n"])
-    steps = -(-k // extents["k"])
-    return max(1, min(sms // blocks, steps // _MIN_PART_STEPS, _MAX_SPLITS))
-
-
 def check_storage(product: Product) -> None:
     """Refuse outputs that are not dense, and sizes nothing tells (the verifier keeps patterns off encoded operands)."""
     if encoding_of(product.out.value.type) is not None:
@@ -175,55 +171,6 @@ def _kind(product: Product, target: GpuTarget) -> str:
     return refuse(product, f"expects both inputs f32, f16, bf16 or i8, got {lhs} and {rhs}")
 
 
-def _sizes(product: Product, width: int) -> tuple[int, int, int, int]:
-    """(batch, m, n, bytes of k), -1 for what only run time knows."""
-    known: dict[str, int] = {}
-    for view in product.views:
-        for role, size in zip(view.roles, shape_of(view.value.type)):
-            known[role] = max(size, known.get(role, -1))
-    batch = 1
-    for role in product.batch:
-        batch *= max(known[role], 1)
-    return batch, known["m"], known["n"], known["k"] * width if known["k"] >= 0 else -1
-
-
-#: Multiples that the bodies' tiles are of, per role.
-_MULTIPLES = {
-    "fma": {"m": 16, "n": 16, "k": 4},
-    "tf32": {"m": 16, "n": 8, "k": 8},
-    "half": {"m": 16, "n": 8, "k": 16},
-    "int8": {"m": 16, "n": 8, "k": 32},
-}
-
-
-#: Largest tiles: bytes along k, beyond which longer rows of shared memory gain nothing, and places of the output, 128
-#: sums for each of 256 threads on tensor cores and 64 with FMAs (whose operands take more registers).
-_MAX_K_BYTES, _MAX_PLACES = 256, {"fma": 128 * 128}
-
-
-def _steps(product: Product, choice: TileChoice, kind: str, width: int) -> dict[str, int]:
-    """Positions a block owns per role: what was asked for, cut to what a block can hold."""
-    steps = {"m": choice.m, "n": choice.n, "k": choice.k_bytes // width, **product.tile}
-    steps["k"] = _cut(product, "k", steps["k"], _MAX_K_BYTES // width)
-    while steps["m"] * steps["n"] > _MAX_PLACES.get(kind, 128 * 256):
-        larger = max("mn", key=lambda role: steps[role])
-        steps[larger] = _cut(product, larger, steps[larger], steps[larger] // 2)
-    return {**steps, **{role: 1 for role in product.batch}}
-
-
-def _cut(product: Product, role: str, step: int, most: int) -> int:
-    """``step``, or the largest part of it up to ``most``; where every block of the role has a list, a divisor of it."""
-    if step <= most:
-        return step
-    return most if product.grouped(role) is None else next(d for d in range(most, 0, -1) if step % d == 0)
-
-
-def _extent(product: Product, role: str, step: int, kind: str) -> int:
-    """Places of a tile that a block owns ``step`` positions of: what the body takes."""
-    multiple = _MULTIPLES[kind].get(role, 1)
-    return -(-step // multiple) * multiple
-
-
 def _body(
     product: Product,
     feeds: tuple[Feed | None, Feed | None],
@@ -236,11 +183,13 @@ def _body(
     if kind == "fma":
         _check_accumulators(product, m * n // 256)
         return FmaBody(m, n, k, fast)
-    warps = choice.warps if choice else _warps(m, n)
+    warps = choice.warps if choice else warps_of(m, n)
     _check_accumulators(product, m * n // (32 * warps[0] * warps[1]))
     width = {"half": 2, "tf32": 4, "int8": 1}[kind]
     for feed in feeds:
         if feed is not None and feed.kind == "packed":
+            if extents[feed.role] % (16 * warps["mn".index(feed.role)]):
+                refuse(product, f"expects warps to own multiples of 16 of {feed.role}, got {m} x {n} for {warps}")
             return SparseMmaBody(m, n, k, warps, fast, width, sparse=feed.role)
     return MmaBody(m, n, k, warps, fast, width)
 
@@ -250,14 +199,6 @@ def _fast(view: View, feed: Feed | None, role: str) -> str:
     if feed is not None:
         return feed.fast
     return role if view.roles[-1] == role else "k"
-
-
-def _warps(m: int, n: int) -> tuple[int, int]:
-    """How 8 warps at most split a tile nobody chose warps for: 4 if that leaves enough to do, square parts."""
-    splits = [(d, a) for d in (1, 2, 4, 8) for a in (1, 2, 4, 8) if m % (16 * d) == 0 and n % (8 * a) == 0]
-    wanted = 8 if m * n >= 128 * 128 else 4
-    most = max(d * a for d, a in splits if d * a <= wanted)
-    return min((s for s in splits if s[0] * s[1] == most), key=lambda s: m // s[0] + n // s[1])
 
 
 def _check_accumulators(product: Product, count: int) -> None:

@@ -120,6 +120,9 @@ class _Work:
             operands = Operands(inner.lhs, inner.rhs, inner.out if shaped else None)
             held = _inner_lists(product, inner.lists, role_sizes(product, operands))
             emit_product(product, plan, operands, held, output_of(inner))
+            if plan.resident > 1:
+                i32 = ir.IntegerType.get_signless(32)
+                block.owner.attributes["nvvm.minctasm"] = ir.IntegerAttr.get(i32, plan.resident)
         grid = Grid(product, plan.extents, plan.steps, self.sizes, plan.splits)
         self.host.launch(product.op, name, [grid.total()], plan.body.threads, plan.shared_bytes, call.values, plan.note)
 

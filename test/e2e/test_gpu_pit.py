@@ -109,3 +109,29 @@ def test_patterns(name, element, share):
     expected = reference(roles, patterns, [mask for _, mask in made], a, b, c)
     out = compiled(pit(roles, patterns, tile, micro, element, "f32", accumulate))(*[p for p, _ in made], a, b, c)
     assert np.linalg.norm(out - expected) < TOLERANCE["f32"] * np.linalg.norm(expected)
+
+
+def test_consumers_of_a_product_over_listed_depth():
+    """A sparse activation times a weight, plus a bias: every place of the result is written, so one kernel does all."""
+    source = pit(*CASES["depth, gathered columns"][:4], "f16", "f32")
+    source = source.replace("%c: tensor<?x?xf32>)", "%c: tensor<?x?xf32>, %bias: tensor<?xf32>)", 1)
+    source = source.replace(
+        "return %r",
+        """%s = linalg.generic {indexing_maps = [affine_map<(m, n) -> (m, n)>, affine_map<(m, n) -> (n)>,
+            affine_map<(m, n) -> (m, n)>], iterator_types = ["parallel", "parallel"]}
+          ins(%r, %bias : tensor<?x?xf32>, tensor<?xf32>) outs(%c : tensor<?x?xf32>) {
+        ^bb0(%x: f32, %y: f32, %z: f32):
+          %w = arith.addf %x, %y : f32
+          linalg.yield %w : f32
+        } -> tensor<?x?xf32>
+      return %s""",
+    )
+    rng = np.random.default_rng(4)
+    a, b = (rng.standard_normal(shape).astype("f2") for shape in ((70, 90), (45, 90)))
+    c, bias = rng.standard_normal((70, 45)).astype("f4"), rng.standard_normal(45).astype("f4")
+    pattern, mask = random_pattern(rng, (90,), (5,), 0.4)
+    kernel = compiled(source)
+    out = kernel(pattern, a, b, c, bias)
+    expected = c + (a.astype("f8") * mask) @ b.astype("f8").T + bias
+    assert np.linalg.norm(out - expected) < TOLERANCE["f32"] * np.linalg.norm(expected)
+    assert kernel.ir("gpu").count("gpu.launch_func") == 1

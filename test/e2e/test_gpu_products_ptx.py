@@ -60,8 +60,9 @@ def test_ptxas_assembles(name, chip):
     artifact = compiled(name, chip)
     assert PROGRAMS[name][1] in artifact.ptx
     assembled = ptxas.assemble(artifact.ptx, chip)
-    # ptxas (CUDA 13.0) spills 4 bytes of one kernel for sm_80 to stay at 168 registers; sums never fit there.
-    assert max(assembled.spill_bytes.values()) <= 4
+    # ptxas (CUDA 13.0) spills 4 bytes of one kernel for sm_80 to stay at 168 registers, and up to 16 of the f32 kernel
+    # to stay at 128, so that two blocks fit; sums never go there.
+    assert max(assembled.spill_bytes.values()) <= (16 if name == "f32" else 4)
     for launch in artifact.program.launches:
         # Registers are handed out to warps by 8 per thread.
         held = -(-assembled.registers[launch.kernel] // 8) * 8 * launch.block[0]
