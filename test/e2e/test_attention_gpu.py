@@ -159,3 +159,11 @@ def test_ir_with_static_tensors():
     everything = np.broadcast_to(np.array([0, 64], np.int32), (1, 64, 2)).copy()
     got = kernel(q, 0.25, everything, np.array([[4]], np.int32), pattern)
     check(got, reference(q, q, q, visible(64, 64, pattern=elements(pattern), tokens=[4]), 0.25), HALF)
+
+
+@pytest.mark.parametrize("dtype", [HALF, np.float32], ids=["f16", "f32"])
+def test_scales_of_any_sign(dtype):
+    """Zero weighs all alike, and still hides; a negative scale turns the queries."""
+    q, k, v = operands(1, 2, 70, 32, dtype=dtype)
+    for scale in (0.0, -0.25):
+        check(run(q, k, v, scale=scale, causal=True), reference(q, k, v, visible(70, 70, causal=True), scale), dtype)

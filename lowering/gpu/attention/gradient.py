@@ -16,7 +16,8 @@ import dataclasses
 import functools
 import math
 
-from pith._mlir import arith, gpu, ir, nvvm
+from pith._mlir import arith, gpu, ir
+from pith._mlir import math as math_ops
 
 from ... import builder as b
 from ...builder import Index
@@ -25,7 +26,7 @@ from .block import Block
 from .body import Body, Tiles
 from .keys import Stream
 from .problem import load, log2_scale, plain_scale
-from .softmax import Masks
+from .softmax import Masks, exp2
 from .staging import Pipeline
 
 #: Below every logarithm of a sum: where that is -inf there is no weight, and no infinity to subtract.
@@ -76,8 +77,6 @@ class Gradient(Block):
         key, value = (room[name].of_stage(stage) for name in ("key", "value"))
         scores = plan.body.score(Tiles(room["query"], key, key), [], thread)
         products = plan.pair.score(Tiles(room["pair"], value, value), [], thread)
-        scores = [[arith.mulf(x, factor) for x in row] for row in scores]
-        scores, _ = self.at_edges(masks, scores, tile, stage)
         columns = plan.body.columns(thread)
         if plan.by_key:
             numbers = room["numbers"].of_stage(stage)
@@ -85,9 +84,14 @@ class Gradient(Block):
             pairs = [other] * len(scores)
         else:
             pairs = [[mine] * len(columns) for mine in own]
+        exponents = [
+            [math_ops.fma(x, factor, arith.negf(lse)) for x, (lse, _) in zip(row, given)]
+            for row, given in zip(scores, pairs)
+        ]
+        exponents, _ = self.at_edges(masks, exponents, tile, stage)
         weights, changes = [], []
-        for row, met, given in zip(scores, products, pairs):
-            weights.append([nvvm.ex2(arith.subf(x, lse)) for x, (lse, _) in zip(row, given)])
+        for row, met, given in zip(exponents, products, pairs):
+            weights.append([exp2(x) for x in row])
             change = [arith.subf(x, delta) for x, (_, delta) in zip(met, given)]
             changes.append([arith.mulf(w, x) for w, x in zip(weights[-1], change)])
         return weights, changes

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pith._mlir import arith, gpu, ir, memref, nvgpu, nvvm
 
 from ... import builder as b
+from ...builder import Index
 from ..warp import WARP
 from .block import Block
 from .body import Tiles
@@ -28,6 +29,9 @@ from .problem import log2_scale
 from .rows import Row
 from .softmax import Masks, Softmax
 from .staging import Pipeline
+
+#: Stands for a factor of zero, whose product with -inf would be NaN; scores up to 1e30 times it are zero beside a 1.
+_LEAST_FACTOR = 1.0e-37
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +47,8 @@ class Attention(Block):
         # The queries are in the first group of copies.
         nvgpu.device_async_wait(started, num_groups=self.plan.stages - 2)
         gpu.barrier()
+        factor, n = self._make_positive(log2_scale(self.o)), len(masks.rows)
         held = body.hold(tiles, self.threads.number)
-        factor, n = log2_scale(self.o), len(masks.rows)
 
         def meet(tile: ir.Value, *carried: ir.Value) -> list[ir.Value]:
             state, sums = Softmax(list(carried[:n]), list(carried[n : 2 * n])), list(carried[2 * n :])
@@ -56,6 +60,25 @@ class Attention(Block):
         end = b.for_loop(0, b.value(stream.tiles), meet, [*first.most, *first.totals, *body.zeros()])
         self._write(masks.rows, Softmax(end[:n], end[n : 2 * n]), end[2 * n :])
 
+    def _make_positive(self, factor: ir.Value) -> ir.Value:
+        """The size of the factor of the scores, whose sign goes to the queries: the largest product is then that of
+        the largest score. Has a barrier where the factor is negative."""
+        queries = self.room["query"]
+        rows, columns = queries.shape.extents
+        negative = arith.cmpf(arith.CmpFPredicate.OLT, factor, arith.constant(factor.type, 0.0))
+
+        def one(i: Index) -> None:
+            row, column = b.div(i, columns), b.mod(i, columns)
+            queries.store(arith.negf(queries.load(row, column)), row, column)
+
+        def turn() -> None:
+            self.threads.share(rows * columns, one)
+            gpu.barrier()
+
+        b.only_if(negative, turn)
+        size = arith.select(negative, arith.negf(factor), factor)
+        return arith.maximumf(size, arith.constant(factor.type, _LEAST_FACTOR))
+
     def _meet(
         self, masks: Masks, tiles: Tiles, held, factor: ir.Value, where, before
     ) -> tuple[Softmax, list[ir.Value]]:
@@ -63,9 +86,8 @@ class Attention(Block):
         (tile, stage), (state, sums) = where, before
         body, thread = self.plan.body, self.threads.number
         products = body.score(tiles, held, thread)
-        scores = [[arith.mulf(x, factor) for x in row] for row in products]
-        scores, delicate = self.at_edges(masks, scores, tile, stage, lambda: body.is_delicate(tiles, thread))
-        state, weights, fades = state.meet(scores, body.row_lanes)
+        products, delicate = self.at_edges(masks, products, tile, stage, lambda: body.is_delicate(tiles, thread))
+        state, weights, fades = state.meet(products, factor, body.row_lanes)
         shows = functools.partial(masks.shows, tile, stage)
         return state, body.accumulate(tiles, body.fade(sums, fades), weights, thread, delicate, shows)
 

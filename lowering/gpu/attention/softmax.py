@@ -79,7 +79,7 @@ class Masks:
 class Softmax:
     """Per row of a thread: the largest score so far, and this lane's part of the sum of weights relative to it.
 
-    Scores are in powers of two.
+    The largest is in powers of two: a product times ``factor`` > 0.
     """
 
     most: list[ir.Value]
@@ -92,15 +92,17 @@ class Softmax:
         return cls([arith.constant(f32, LEAST)] * rows, [arith.constant(f32, 0.0)] * rows)
 
     def meet(
-        self, scores: list[list[ir.Value]], row_lanes: Sequence[int]
+        self, products: list[list[ir.Value]], factor: ir.Value, row_lanes: Sequence[int]
     ) -> tuple["Softmax", list[list[ir.Value]], list[ir.Value]]:
         """(the state after these keys, their weights, what the sums so far are to be multiplied with)."""
         most, totals, weights, fades = [], [], [], []
-        for held, old, total in zip(scores, self.most, self.totals):
+        for held, old, total in zip(products, self.most, self.totals):
             # A NaN stays: all weights of its row are NaN then.
-            new = arith.maximumf(old, reduce_lanes(fold(held, arith.maximumf), row_lanes, arith.maximumf))
-            fade = nvvm.ex2(arith.subf(old, new))
-            own = [nvvm.ex2(arith.subf(x, new)) for x in held]
+            largest = reduce_lanes(fold(held, arith.maximumf), row_lanes, arith.maximumf)
+            new = arith.maximumf(old, arith.mulf(largest, factor))
+            fade = exp2(arith.subf(old, new))
+            below = arith.negf(new)
+            own = [exp2(math.fma(x, factor, below)) for x in held]
             most.append(new)
             totals.append(math.fma(total, fade, fold(own, arith.addf)))
             weights.append(own)
@@ -110,3 +112,8 @@ class Softmax:
     def all_totals(self, row_lanes: Sequence[int]) -> list[ir.Value]:
         """The sums of the weights of all lanes."""
         return [reduce_lanes(t, row_lanes, arith.addf) for t in self.totals]
+
+
+def exp2(x: ir.Value) -> ir.Value:
+    """``2 ** x`` in one instruction: results below the least normal number are zero, or it would take four."""
+    return nvvm.ex2(x, ftz=True)

@@ -13,9 +13,10 @@
 // CHECK:           memref.store {{.*}}, %[[NUMBERS]]
 // Scores and products of gradients with values, then weights and what changes them.
 // CHECK:           nvgpu.mma.sync{{.*}} : (vector<4x2xbf16>, vector<2x2xbf16>, vector<2x2xf32>) -> vector<2x2xf32>
-// CHECK:           scf.if
 // CHECK:           memref.load %[[NUMBERS]]
-// CHECK:           nvvm.ex2
+// CHECK:           math.fma
+// CHECK:           scf.if
+// CHECK:           nvvm.ex2 {{.*}} {ftz = true}
 // Rows of queries and of gradients of the result are right operands of two more products.
 // CHECK:           nvgpu.ldmatrix {{.*}}transpose = true{{.*}} -> vector<4x2xbf16>
 // CHECK:           nvgpu.mma.sync

@@ -93,7 +93,7 @@
 // PTX: cp.async.cg.shared.global
 // PTX: ldmatrix.sync.aligned.m8n8.x4.shared.b16
 // PTX: mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32
-// PTX: ex2.approx.f32
+// PTX: ex2.approx.ftz.f32
 // PTX: cvt.rn.f16x2.f32
 // PTX: st.global.b32
 func.func @two(%q: tensor<?x8x?x64xf16>, %k: tensor<?x2x?x64xf16>, %v: tensor<?x2x?x64xf16>, %seen: tensor<1x?x2xi32>,
