@@ -386,7 +386,7 @@ class StandIn:
 
 _WITHOUT_VALUE = {
     "cuInit", "cuLaunchKernel", "cuFuncSetAttribute", "cuStreamSynchronize", "cuGraphLaunch", "cuMemcpyHtoDAsync",
-    "cuMemFreeAsync", "cuMemFree", "cuCtxSetCurrent", "cuStreamBeginCapture", "cuMemcpyDtoH",
+    "cuMemFreeAsync", "cuMemFree", "cuCtxSetCurrent", "cuStreamBeginCapture", "cuMemcpyDtoH", "cuMemPoolSetAttribute",
 }  # fmt: skip
 
 

@@ -196,6 +196,9 @@ def test_the_pool_keeps_what_is_freed(driver: StandIn):
         generous.kept = 1 << 40
         arrays((4, 4))
         assert generous.kept == 1 << 40
+    with standing_in() as strict:
+        strict.failures["cuMemPoolSetAttribute"] = Status.INVALID_VALUE
+        assert product()(arrays((70, 30), (30, 5))).shape == (70, 5)
 
 
 def test_devices_without_pools_allocate_the_old_way():

@@ -8,7 +8,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-from ...errors import NoGpuError
+from ...errors import GpuError, NoGpuError
 from .driver import check, driver
 from .failures import failure
 
@@ -53,7 +53,8 @@ class Device:
         handle = check(d.cuDeviceGet(self.ordinal), f"opening device {self.ordinal}")
         context = check(d.cuDevicePrimaryCtxRetain(handle), f"making a context on device {self.ordinal}")
         if self.has_pools:
-            _keep_freed_memory(handle)
+            with contextlib.suppress(GpuError):  # it is faster so, and works without
+                _keep_freed_memory(handle)
         return context
 
     @functools.cached_property
