@@ -129,3 +129,20 @@ def test_tiles_that_were_asked_for(transposed):
 def test_bytes_in_lists(transposed):
     result, expected = run("C0(*)", (50, 70), element="i8", out="i32", transposed=transposed)
     np.testing.assert_array_equal(result, expected)
+
+
+def test_layers_of_a_model_take_structured_weights():
+    """Bias and activation are computed on the sums of the sparse tensor cores, turned or not."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    formats = {"0.weight": pith.HSS.parse("V(16)C1(2:4)->C0(2:4)"), "2.weight": pith.HSS.parse("C1(3:4)->C0(2:4)")}
+    model = torch.nn.Sequential(torch.nn.Linear(160, 64), torch.nn.GELU(), torch.nn.Linear(64, 96)).half().eval()
+    with torch.no_grad():
+        for name, fmt in formats.items():
+            kept = model.get_parameter(name)
+            kept.copy_(torch.as_tensor(pith.prune(kept.detach(), fmt)))
+        x = torch.randn(37, 160).half()
+        kernel = pith.compile(model, (x,), target="emulate:sm_90", sparsity=formats)
+        assert kernel.ir("gpu").count("lhs packed") + kernel.ir("gpu").count("rhs packed") == 2
+        result, expected = torch.as_tensor(kernel(x)), model.float()(x.float())
+    assert error_of(result.numpy(), expected.numpy()) <= TOLERANCE["f16"]
