@@ -6,6 +6,7 @@ import ml_dtypes
 import numpy as np
 import pith
 import pytest
+import torch
 from attention_reference import RNG, TOLERANCE, check, elements, operands, reference, visible
 from pith.compiler.attention_device import attention_on_device
 
@@ -167,3 +168,32 @@ def test_scales_of_any_sign(dtype):
     q, k, v = operands(1, 2, 70, 32, dtype=dtype)
     for scale in (0.0, -0.25):
         check(run(q, k, v, scale=scale, causal=True), reference(q, k, v, visible(70, 70, causal=True), scale), dtype)
+
+
+def test_torch_tensors():
+    """Tensors in, tensors out: any leading dimensions, other strides by a copy, packed, into a given one."""
+    q, k, v = (torch.from_numpy(x) for x in operands(2, 1, 2, 30, 32, dtype=HALF))
+    out = torch.full((2, 1, 2, 30, 32), torch.nan, dtype=torch.float16)
+    got, lse = run(q, k, v, out=out, lengths=[30, 11])
+    assert got is out and isinstance(lse, torch.Tensor) and lse.shape == (2, 1, 2, 30)
+    mask = np.stack([visible(30, 30, length=n) for n in (30, 11)])[:, None, None]
+    check((got.numpy(), lse.numpy()), reference(q, k, v, mask), HALF)
+    packed = [x[:, 0].transpose(1, 2).reshape(60, 2, 32) for x in (q, k, v)]
+    got, lse = run(*packed, lengths=[60])
+    assert got.shape == (60, 2, 32) and lse.shape == (60, 2)
+    want = reference(*(x.transpose(0, 1) for x in packed), visible(60, 60))
+    check((got.transpose(0, 1).numpy(), lse.T.numpy()), want, HALF)
+
+
+def test_wrong_arguments():
+    q = torch.ones(1, 2, 20, 32)
+    with pytest.raises(pith.DTypeError, match=r"q: no attention kernel for torch\.float64 on a GPU"):
+        run(q.double(), q.double(), q.double())
+    with pytest.raises(pith.ShapeError, match="the result has shape"):
+        run(q, q, q, out=q[..., :31])
+    with pytest.raises(pith.DTypeError, match=r"expects torch\.float32"):
+        run(q, q, q, out=q.half())
+    with pytest.raises(pith.ShapeError, match="do not fit each other"):
+        run(q, q[..., :31], q)
+    with pytest.raises(pith.PassError, match="at most 256 features"):
+        run(*[torch.ones(1, 4, 300)] * 3)
