@@ -114,7 +114,7 @@ def convert_grouped(host: Host, op: ir.OpView, grouped: Grouped) -> None:
         _Kernel(grouped, product, plan, Segments(*given[:4]), given[4:], adds).emit()
     columns = b.ceildiv(sizes["n"], plan.extents["n"])
     total = b.mul(segments.most_tiles, columns)
-    host.launch(op, name, [total], plan.body.threads, plan.shared_bytes, arguments)
+    host.launch(op, name, [total], plan.body.threads, plan.shared_bytes, arguments, plan.note)
     host.bind(op.results[0], [out])
 
 
