@@ -71,9 +71,7 @@ def test_blocks_walk_over_rows_and_say_what_stays():
 
 
 def test_a_buffer_that_is_too_large_says_what_fits():
-    with pytest.raises(
-        pith.PassError, match=r"expects a buffer of [0-9]+ elements at most"
-    ):
+    with pytest.raises(pith.PassError, match=r"expects a buffer of [0-9]+ elements at most"):
         pith.compile(program("f32", 1000000, (16, 16, 8)), target="emulate:sm_90")
 
 
