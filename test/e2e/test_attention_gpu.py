@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import types
+
 import ml_dtypes
 import numpy as np
 import pith
 import pytest
 import torch
 from attention_reference import RNG, TOLERANCE, check, elements, operands, reference, visible
+from pith.compiler import attention_device
 from pith.compiler.attention_device import attention_on_device
 
 TARGET = "emulate:sm_90"
@@ -197,3 +200,13 @@ def test_wrong_arguments():
         run(q, q[..., :31], q)
     with pytest.raises(pith.PassError, match="at most 256 features"):
         run(*[torch.ones(1, 4, 300)] * 3)
+
+
+@pytest.mark.parametrize(
+    "capability,chip", [((8, 0), "sm_80"), ((8, 9), "sm_89"), ((9, 0), "sm_90"), ((10, 3), "sm_100")]
+)
+def test_the_device_decides_what_is_compiled(capability, chip, monkeypatch):
+    """The newest architecture it executes; a call there takes the way of the tests above."""
+    tensor = types.SimpleNamespace(device=types.SimpleNamespace(index=1))
+    monkeypatch.setattr(attention_device, "device", lambda n: {1: types.SimpleNamespace(capability=capability)}[n])
+    assert attention_device._chip(tensor) == chip
