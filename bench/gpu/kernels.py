@@ -106,12 +106,18 @@ def on_copies(kernel: Any, *arguments: Any) -> Any:
     from pith.runtime.cuda import to_device
 
     results = kernel(*(to_device(a.numpy()) if isinstance(a, torch.Tensor) else a for a in arguments))
-    parts = tuple(r.numpy() for r in (results if isinstance(results, tuple) else (results,)))
+    parts = tuple(_values(r).numpy() for r in (results if isinstance(results, tuple) else (results,)))
     return parts if isinstance(results, tuple) else parts[0]
 
 
 def as_tensor(array: Any) -> torch.Tensor:
-    """A result as a tensor, without a copy where it is on a device."""
+    """A result as a tensor, without a copy where it is on a device; of a sparse one its values."""
+    array = _values(array)
     if isinstance(array, torch.Tensor):
         return array
     return torch.from_dlpack(array) if hasattr(array, "__dlpack__") else torch.as_tensor(array)
+
+
+def _values(result: Any) -> Any:
+    """The last buffer of a sparse tensor on a device, anything else as it is."""
+    return result.arrays[-1] if hasattr(result, "arrays") else result

@@ -31,7 +31,7 @@ NOTES = (
 
 def requirements(rows: Sequence[Mapping[str, Any]]) -> list[Requirement]:
     """What is asked for, in the order of the cases; not measured where a row is missing or failed."""
-    by_case = {row["case"]: row for row in rows if row.get("status") == "ok"}
+    by_case = {row["case"]: row for row in rows if row.get("status") == "ok" and "case" in row}
     found = [
         Requirement(f"{need.text}: times {need.peer}", _speedup(by_case, case, need.peer), need.ratio, "x", True)
         for case in CASES

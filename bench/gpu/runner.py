@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import pathlib
 import sys
@@ -61,12 +62,15 @@ class _Recorder:
 
     def __init__(self, folder: pathlib.Path, facts: dict[str, Any]):
         self.folder, self.facts = folder, facts
+        folder.mkdir(parents=True, exist_ok=True)
         self.rows: list[dict[str, Any]] = []
         self.written: list[pathlib.Path] = []
         self._start = time.monotonic()
 
     def __call__(self, row: dict[str, Any]) -> None:
         self.rows.append(row)
+        with (self.folder / "rows.jsonl").open("a") as file:
+            file.write(json.dumps(row) + "\n")  # whatever becomes of the report
         page = write(self.folder, self.rows, self.facts)
         self.written = [page, page.with_suffix(".json")]
         seconds = time.monotonic() - self._start

@@ -38,7 +38,11 @@ def machine(tmp_path_factory, monkeypatch_module):
     """A package of a few small kernels, unpacked on a GPU machine."""
     folder = tmp_path_factory.mktemp("package")
     manifest = pack(
-        folder / "p.tar.gz", "sm_90", ["call", "hss-2:4", "detect-32x1", "ldmatrix"], lambda text: None, True
+        folder / "p.tar.gz",
+        "sm_90",
+        ["call", "hss-2:4", "detect-32x1", "sddmm-f32", "vectors"],
+        lambda text: None,
+        True,
     )
     assert not [name for name, entry in manifest["kernels"].items() if "error" in entry]
     with tarfile.open(folder / "p.tar.gz") as archive:
@@ -56,8 +60,28 @@ def monkeypatch_module(tmp_path_factory):
 @pytest.fixture(scope="module")
 def results(machine):
     """What the runner wrote, and what it printed."""
-    command = [sys.executable, str(machine / FOLDER / "run.py"), "cases", "-o", str(machine / "out"), "--device", "cpu"]
-    options = ["--only", "call", "--only", "detect-32x1", "--only", "hss-2:4", "--only", "moe-skew0.0"]
+    command = [
+        sys.executable,
+        str(machine / FOLDER / "run.py"),
+        "cases",
+        "vectors",
+        "-o",
+        str(machine / "out"),
+        "--device",
+        "cpu",
+    ]
+    options = [
+        "--only",
+        "call",
+        "--only",
+        "detect-32x1",
+        "--only",
+        "hss-2:4",
+        "--only",
+        "moe-skew0.0",
+        "--only",
+        "sddmm",
+    ]
     done = subprocess.run([*command, *options], env=equip(machine / "site"), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads((machine / "out" / "gpu.json").read_text()), (machine / "out" / "gpu.md").read_text(), done.stdout
@@ -79,6 +103,18 @@ def test_a_kernel_that_does_nothing_is_wrong_and_not_timed(results):
     row = rows(results)["hss-2:4"]
     assert row["status"] == "wrong" and row["error"] == float("inf")
     assert "contestants" not in row
+
+
+def test_sparse_results_are_read(results):
+    """Of a sparse tensor that stays on the device its values."""
+    row = rows(results)["sddmm-f32"]
+    assert row["status"] == "wrong" and 0 < row["error"] < float("inf")
+
+
+def test_fragments_are_recorded(results, machine):
+    (row,) = [row for row in results[0]["rows"] if row["job"] == "vectors fragments"]
+    recorded = json.loads((machine / "out" / "vectors-sm_90.json").read_text())
+    assert row["status"] == "ok" and recorded["vectors"] == row["vectors"] and "ldmatrix.x4.trans" in row["vectors"]
 
 
 def test_a_kernel_that_is_not_there_is_a_row(results):

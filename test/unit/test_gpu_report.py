@@ -87,10 +87,12 @@ def test_the_page_names_the_device_and_what_did_not_run(tmp_path):
             "message": "ptxas : bad",
         },
         {"job": "tiles 1x1x1", "status": "not reached", "message": "500 s were over"},
+        {"job": "vectors fragments", "status": "ok", "vectors": {}, "refused": {"mma": "not on this chip"}},
     ]
     page = markdown(rows, FACTS)
     assert "device A GPU, driver 1.2" in page and "| dense-4096-f16 |" in page
     assert "failed at load: ptxas : bad" in page and "no kernel" in page and "500 s were over" in page
+    assert "not on this chip" in page
     written = write(tmp_path, rows, FACTS)
     data = json.loads(written.with_suffix(".json").read_text())
     assert data["rows"] == rows and data["device"] == FACTS
