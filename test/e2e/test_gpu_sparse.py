@@ -97,6 +97,17 @@ def test_formats_and_layouts(fmt, shape, columns, density, options):
     assert error_of(result, ref) < TOLERANCE[options.get("out", "f32")]
 
 
+@pytest.mark.parametrize("fmt", [Format.csr(16), CSC], ids=str)
+def test_bf16(fmt):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    a = (torch.randn(37, 300) * (torch.rand(37, 300) < 0.3)).bfloat16()
+    b, c = torch.randn(300, 33).bfloat16(), torch.full((37, 33), float("nan")).bfloat16()
+    result = run(spmm(fmt, a.shape, 33, element="bf16", out="bf16"), pith.compress(a, fmt), b, c)
+    ref = a.double() @ b.double()
+    assert (result.double() - ref).norm() < 2.5e-3 * ref.norm()
+
+
 @pytest.mark.parametrize("fmt", [CSR, CSC, COO, DCSR], ids=str)
 @pytest.mark.parametrize(("shape", "columns"), [((6, 9), 4), ((6, 0), 3), ((0, 5), 3), ((6, 9), 0)])
 def test_nothing_stored(fmt, shape, columns):
