@@ -10,7 +10,7 @@ from pith._mlir import arith, ir, tensor
 from pith.dialect import shape_of
 from pith.formats import DYNAMIC
 
-from .analysis.products import is_dense_product
+from .analysis.products import is_dense_product, is_widened_product
 from .analysis.structured import Structured, dim_positions, structured_ops
 from .core import Pass
 from .fold_copies import reads_encoded
@@ -33,7 +33,8 @@ class CollapseBatchPass(Pass):
               ins(%x2, %w) outs(%c2)
         %y = tensor.expand_shape %y2 [[0, 1], [2]] output_shape [%b, %t, 16]
 
-    Both reshapes are views. What is left is a matrix product, which the fast templates know.
+    Both reshapes are views. What is left is a matrix product, which the fast templates know. With ``narrow`` products
+    of integers and of floats below 32 bits are merged, too, as those of GPUs take them.
 
     Requires: ``pith-fold-copies`` before it; operands may be encoded or ``pith.decompress``-ed. Preserves: bodies of
     ``pith.pit_tile``; results bit by bit. Does not do: dense ops but products, loops of an encoded operand, operands
@@ -42,20 +43,22 @@ class CollapseBatchPass(Pass):
     """
 
     name: ClassVar[str] = "pith-collapse-batch"
+    narrow: bool = False
 
     def run(self, module: ir.Module) -> None:
         with module.context:
             for op in structured_ops(module):
                 if op.op.operation.parent.name == "pith.pit_tile":
                     continue  # its loops are those of the tiling
-                groups = collapsible(op)
+                groups = collapsible(op, self.narrow)
                 if len(groups) < len(op.iterators):
                     _collapse(op, groups)
 
 
-def collapsible(op: Structured) -> list[list[int]]:
+def collapsible(op: Structured, narrow: bool = False) -> list[list[int]]:
     """Loops of ``op`` grouped into runs that can become one; only for ops with an encoded input and dense products."""
-    if len(op.inits) != 1 or not (any(reads_encoded(v) for v in op.inputs) or is_dense_product(op)):
+    product = is_dense_product(op) or (narrow and is_widened_product(op))
+    if len(op.inits) != 1 or not (any(reads_encoded(v) for v in op.inputs) or product):
         return [[d] for d in range(len(op.iterators))]
     if any(o.operation.name == "linalg.index" for o in op.body.operations):
         return [[d] for d in range(len(op.iterators))]

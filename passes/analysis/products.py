@@ -11,6 +11,32 @@ def is_dense_product(op: Structured) -> bool:
     return len(op.inputs) == 2 and _sums_products(op) and _multiplicands(op) == list(op.body.arguments)[:2]
 
 
+#: What may bring a factor to the type of the sums.
+_WIDENING = ("arith.extf", "arith.extsi", "arith.extui")
+
+
+def is_widened_product(op: Structured) -> bool:
+    """True when ``op`` adds up products of elements of two dense tensors, which may be widened first, of any type."""
+    operands = (*op.inputs, *op.inits)
+    if len(operands) != 3 or "reduction" not in op.iterators or any(encoding_of(v.type) for v in operands):
+        return False
+    lhs, rhs, out = op.body.arguments
+    total = _made_by(list(op.body.operations)[-1].operands[0], ("arith.addf", "arith.addi"))
+    terms = [v for v in total.operands if v != out] if total is not None else []
+    product = _made_by(terms[0], ("arith.mulf", "arith.muli")) if len(terms) == 1 else None
+    if product is None:
+        return False
+    widened = [_made_by(v, _WIDENING) for v in product.operands]
+    factors = [v if by is None else by.operands[0] for v, by in zip(product.operands, widened)]
+    return factors in ([lhs, rhs], [rhs, lhs])
+
+
+def _made_by(value: ir.Value, names: tuple[str, ...]) -> ir.Operation | None:
+    """The op that makes ``value`` if it is one of ``names``."""
+    owner = None if isinstance(value.owner, ir.Block) else value.owner
+    return owner if owner is not None and owner.name in names else None
+
+
 def multiplicands(op: Structured) -> list[ir.Value] | None:
     """Both factors of what ``op`` adds up, when it adds up products over dense tensors of f32 or f64; else None."""
     return _multiplicands(op) if _sums_products(op) else None

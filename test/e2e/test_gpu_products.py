@@ -227,3 +227,46 @@ def test_split_depth_with_consumers():
     first = kernel(a, b, bias, residual)
     assert error_of(first, expected) < TOLERANCE["f16"]
     assert (np.asarray(first) == np.asarray(kernel(a, b, bias, residual))).all()
+
+
+SEQUENCES = """
+#xyn = affine_map<(x, y, n) -> (x, y, n)>
+func.func @f(%a: tensor<?x?x48xf16>, %b: tensor<40x48xf16>, %bias: tensor<40xf32>) -> tensor<?x?x40xf32> {
+  %zero = arith.constant 0.0 : f32
+  %0 = arith.constant 0 : index
+  %1 = arith.constant 1 : index
+  %x = tensor.dim %a, %0 : tensor<?x?x48xf16>
+  %y = tensor.dim %a, %1 : tensor<?x?x48xf16>
+  %e = tensor.empty(%x, %y) : tensor<?x?x40xf32>
+  %i = linalg.fill ins(%zero : f32) outs(%e : tensor<?x?x40xf32>) -> tensor<?x?x40xf32>
+  %r = linalg.generic {
+    indexing_maps = [affine_map<(x, y, n, k) -> (x, y, k)>, affine_map<(x, y, n, k) -> (n, k)>,
+      affine_map<(x, y, n, k) -> (x, y, n)>], iterator_types = ["parallel", "parallel", "parallel", "reduction"]}
+    ins(%a, %b : tensor<?x?x48xf16>, tensor<40x48xf16>) outs(%i : tensor<?x?x40xf32>) {
+  ^bb0(%p: f16, %q: f16, %z: f32):
+    %2 = arith.extf %p : f16 to f32
+    %3 = arith.extf %q : f16 to f32
+    %4 = arith.mulf %2, %3 : f32
+    %5 = arith.addf %z, %4 : f32
+    linalg.yield %5 : f32
+  } -> tensor<?x?x40xf32>
+  %d = tensor.empty(%x, %y) : tensor<?x?x40xf32>
+  %t = linalg.generic {indexing_maps = [#xyn, affine_map<(x, y, n) -> (n)>, #xyn],
+      iterator_types = ["parallel", "parallel", "parallel"]}
+    ins(%r, %bias : tensor<?x?x40xf32>, tensor<40xf32>) outs(%d : tensor<?x?x40xf32>) {
+  ^bb0(%p: f32, %q: f32, %z: f32):
+    %2 = arith.addf %p, %q : f32
+    linalg.yield %2 : f32
+  } -> tensor<?x?x40xf32>
+  return %t : tensor<?x?x40xf32>
+}"""
+
+
+def test_rows_of_sequences_are_rows_of_one_product():
+    """A linear layer on (batch, sequence, features): one matrix product over all rows, its bias behind a reshape."""
+    kernel = compiled(SEQUENCES)
+    rng = np.random.default_rng(6)
+    a, b = rng.standard_normal((9, 5, 48)).astype("f2"), rng.standard_normal((40, 48)).astype("f2")
+    bias = rng.standard_normal(40).astype("f4")
+    assert error_of(kernel(a, b, bias), a.astype("f8") @ b.astype("f8").T + bias) < TOLERANCE["f32"]
+    assert kernel.ir("gpu").count("gpu.launch_func") == 1

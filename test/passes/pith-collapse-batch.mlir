@@ -1,4 +1,5 @@
 // RUN: pith-opt --pith-collapse-batch %s | filecheck %s
+// RUN: pith-opt %s --pass-pipeline='builtin.module(pith-collapse-batch{narrow=true})' | filecheck %s --check-prefix=NARROW
 
 // Batch and sequence are walked together by every operand, so they become one loop and a matrix
 // product is left. Both reshapes are views.
@@ -81,4 +82,26 @@ func.func @largest(%x: tensor<?x?x16xf32>, %c: tensor<?x?xf32>) -> tensor<?x?xf3
     linalg.yield %0 : f32
   } -> tensor<?x?xf32>
   return %y : tensor<?x?xf32>
+}
+
+// Products below 32 bits are merged where their consumer asks for it.
+// NARROW-LABEL: func.func @halves
+// NARROW: tensor.collapse_shape
+// NARROW: linalg.generic {{.*}}iterator_types = ["parallel", "parallel", "reduction"]
+// NARROW: tensor.expand_shape
+// CHECK-LABEL: func.func @halves
+// CHECK-NOT: tensor.collapse_shape
+func.func @halves(%x: tensor<?x?x8xf16>, %w: tensor<16x8xf16>, %c: tensor<?x?x16xf32>) -> tensor<?x?x16xf32> {
+  %r = linalg.generic {
+    indexing_maps = [affine_map<(b, t, o, k) -> (b, t, k)>, affine_map<(b, t, o, k) -> (o, k)>, affine_map<(b, t, o, k) -> (b, t, o)>],
+    iterator_types = ["parallel", "parallel", "parallel", "reduction"]}
+    ins(%x, %w : tensor<?x?x8xf16>, tensor<16x8xf16>) outs(%c : tensor<?x?x16xf32>) {
+  ^bb0(%p: f16, %q: f16, %z: f32):
+    %0 = arith.extf %p : f16 to f32
+    %1 = arith.extf %q : f16 to f32
+    %2 = arith.mulf %0, %1 : f32
+    %3 = arith.addf %z, %2 : f32
+    linalg.yield %3 : f32
+  } -> tensor<?x?x16xf32>
+  return %r : tensor<?x?x16xf32>
 }
