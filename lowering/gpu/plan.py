@@ -17,7 +17,7 @@ from .menu import FMA_MENU, MMA_MENU, TileChoice, best, fastest
 from .mma import MmaBody
 from .pipeline import pipeline_bytes
 from .structured.choose import Feed, feed_of, refusal
-from .structured.menu import feed_menu, misfit
+from .structured.menu import cheaper, feed_menu, misfit
 from .structured.sparse_mma import SparseMmaBody
 from .tiles import micro_tiles
 
@@ -75,11 +75,13 @@ def plan_product(product: Product, target: GpuTarget) -> Plan:
     """The :class:`Plan` of ``product``; a diagnostic and :class:`pith.PassError` when there is none."""
     check_storage(product)
     kind = _kind(product, target)
-    feeds = _feeds(product, kind)
     width = product.lhs.value.type.element_type.width // 8
-    sms = CHIPS[target.chip].sms
+    sms, sizes = CHIPS[target.chip].sms, sizes_of(product, width)
     asked = asked_tile(product.op, width)
-    menu, sizes = _menu(feeds, kind, width), sizes_of(product, width)
+    feeds = _feeds(product, kind)
+    if asked is None:
+        feeds = (cheaper(feeds[0], kind, width, sizes, sms), cheaper(feeds[1], kind, width, sizes, sms))
+    menu = _menu(feeds, kind, width)
     choice = asked or fastest(menu, _measured(product, target, feeds, sizes, width)) or best(menu, sizes, sms)
     steps = steps_of(product, choice, kind, width)
     extents = {role: extent_of(product, role, step, kind) for role, step in steps.items()}

@@ -76,7 +76,11 @@ def error_of(result, reference):
     return np.linalg.norm(result.astype("f8") - reference) / max(np.linalg.norm(reference), 1e-30)
 
 
+def note_of(program):
+    """What the explanation says of the product of a program."""
+    return next(launch.note for launch in compiled(program).program.launches if launch.note)
+
+
 def feed_of(program):
     """How the encoded operand of a program is fed, by its explanation."""
-    notes = [launch.note for launch in compiled(program).program.launches]
-    return next(n for n in notes if n).split("; ")[-1].split(":")[0].split()[1]
+    return note_of(program).split("; ")[-1].split(":")[0].split()[1]

@@ -22,7 +22,7 @@ from pith.formats import Format
 
 from ..match import Product, View
 from .scanned import list_level
-from .split import Split, split_format
+from .split import Split, split_format, unshared
 
 #: Bytes along k of the longest tiles. A tile of entries that are expanded holds whole ones.
 _LONGEST_BYTES = 256
@@ -91,6 +91,15 @@ def feed_of(product: Product, view: View, bodies: str) -> Feed | None:
             "rows choose single elements: a tile is cleared, then filled with what is listed",
         )
     return None
+
+
+def without_stream(feed: Feed) -> Feed | None:
+    """The same operand along all of k, in tiles of any height: groups are searched for. None where it cannot be."""
+    whole = unshared(feed.split) if feed.split is not None and feed.kind in ("packed", "copied") else None
+    if whole is None:
+        return None
+    shared = f"{feed.split.rows} rows that share a stream are too few for it" if feed.split else ""
+    return dataclasses.replace(feed, split=whole, why=f"{shared}, groups are searched for")
 
 
 def refusal(view: View) -> str:

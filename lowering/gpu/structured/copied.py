@@ -27,7 +27,9 @@ _Place = tuple[Index, Index, ir.Value | None]
 
 @dataclasses.dataclass(frozen=True)
 class CopiedSource:
-    """A matrix that stores every element below an entry of its stream (:attr:`Split.is_copy`).
+    """A matrix that stores every element below an entry of its stream (:attr:`Split.is_copy`), or below a group.
+
+    Groups that a row may lack are searched for, and zero where it lacks them.
 
     Attributes:
         stored: the matrix.
@@ -93,6 +95,8 @@ class CopiedSource:
         split = self.stored.split
         element, exists = axes[self.role].at(across)
         place, listed = place_of(k, along)
+        if split.searches:  # groups are read, so there must be one
+            element, place = (pick(all_of(exists, listed), x, 0) for x in (element, place))
         cursor = self.stored.entry(element, b.div(place, split.width), first_of(k), lookup=False)
-        position, _ = self.stored.below(cursor, element, b.mod(place, split.width), len(split.format.levels))
-        return position, all_of(exists, listed)
+        position, held = self.stored.below(cursor, element, b.mod(place, split.width), len(split.format.levels))
+        return position, all_of(exists, listed, held)

@@ -1,9 +1,10 @@
 """The tiles a product with an encoded operand may take: those whose rows share an index stream, in whole entries."""
 
+import math
 from collections.abc import Mapping, Sequence
 
-from ..menu import TileChoice
-from .choose import Feed, entry_tile
+from ..menu import TYPICAL, TileChoice, best, predicted_cycles
+from .choose import Feed, entry_tile, without_stream
 
 #: Extents of tiles along rows, along columns, and bytes along k (two swizzled rows of chunks).
 _ROWS, _COLUMNS, _DEPTH_BYTES = (128, 64, 32, 16), (256, 128, 64, 32, 16, 8), 128
@@ -28,6 +29,32 @@ def feed_menu(feed: Feed, kind: str, width: int) -> list[TileChoice]:
             m, n = (row, column) if feed.role == "m" else (column, row)
             out += [TileChoice(m, n, depth, warps, 3) for warps in _splits(feed, kind, m, n, most)]
     return out
+
+
+def cheaper(feed: Feed | None, kind: str, width: int, sizes: tuple[int, int, int, int], processors: int) -> Feed | None:
+    """``feed``, or it :func:`without_stream`: short tiles read the other operand often, tall ones multiply zeros.
+
+    By :func:`pith.lowering.gpu.menu.predicted_cycles`, on paper.
+    """
+    other = without_stream(feed) if feed is not None and feed.skips else None
+    if feed is None or other is None or feed.split is None:
+        return feed
+    batch, m, n, k = sizes
+    held = math.prod(level.density for level in feed.format.levels[: feed.split.stream])
+    fewer = (batch, m, n, int(k * held) if k > 0 else int(TYPICAL * held))
+    skipping, whole = (
+        predicted_cycles(best(menu, known, processors), known, processors)
+        for menu, known in (
+            (feed_menu(feed, kind, width), _known(fewer)),
+            (feed_menu(other, kind, width), _known(sizes)),
+        )
+    )
+    return feed if skipping <= whole else other
+
+
+def _known(sizes: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    batch, m, n, k = (TYPICAL if s < 0 else max(s, 1) for s in sizes)
+    return batch, m, n, k
 
 
 def misfit(feed: Feed, extents: Mapping[str, int]) -> str | None:

@@ -99,6 +99,18 @@ def split_format(fmt: Format, row: int) -> Split | None:
     if end is not None and rows % FRAGMENT_ROWS == 0 and _is_stream(pairs[:end], row):
         width = min(e.div for e, _ in pairs[:end] if e.dim != row)
         return _checked(Split(fmt, row, end, rows, width))
+    return _over_all(fmt, row)
+
+
+def unshared(split: Split) -> Split | None:
+    """The same format along all of k: what the stream skips is searched for. None where a list is part of it."""
+    return _over_all(split.format, split.row)
+
+
+def _over_all(fmt: Format, row: int) -> Split | None:
+    """Cut in front of the first level that is not dense."""
+    pairs = list(zip(fmt.exprs, fmt.levels))
+    first = next((i for i, (_, level) in enumerate(pairs) if not level.is_dense), len(pairs))
     if not all(level.kind in ("dense", "nm") for _, level in pairs[first:]):
         return None
     width = math.prod(e.mod for e, _ in pairs[first:] if e.dim != row)
