@@ -38,17 +38,18 @@ class TileChoice:
         return (self.m, self.n, self.k_bytes, *self.warps, self.stages)
 
 
-#: Tensor cores, any element type: warp tiles of 64 x 64 (128 sums per thread) at most.
+#: Tensor cores, any element type: warp tiles of 64 x 64 (128 sums per thread) at most, and 8 warps per multiprocessor
+#: at least: blocks of 4 warps take no more shared memory than half of an A100's 164 KiB.
 MMA_MENU: tuple[TileChoice, ...] = (
     TileChoice(128, 256, 64, (2, 4), 4),
     TileChoice(256, 128, 64, (4, 2), 4),
-    TileChoice(128, 128, 128, (2, 2), 3),
+    TileChoice(128, 128, 64, (2, 2), 4),
     TileChoice(128, 128, 64, (2, 4), 4),
     TileChoice(128, 64, 128, (2, 2), 3),
     TileChoice(64, 128, 128, (2, 2), 3),
-    TileChoice(64, 64, 128, (2, 2), 4),
-    TileChoice(32, 128, 128, (1, 4), 4),
-    TileChoice(128, 32, 128, (4, 1), 4),
+    TileChoice(64, 64, 128, (2, 2), 3),
+    TileChoice(32, 128, 128, (1, 4), 3),
+    TileChoice(128, 32, 128, (4, 1), 3),
     TileChoice(32, 64, 128, (1, 4), 4),
     TileChoice(64, 32, 128, (4, 1), 4),
     TileChoice(32, 32, 128, (2, 2), 4),

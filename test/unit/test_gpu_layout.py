@@ -8,6 +8,7 @@ from pith.lowering.gpu.layout import bank_conflicts, layout_of
 from pith.lowering.gpu.menu import FMA_MENU, MMA_MENU, TYPICAL, TileChoice, best
 from pith.lowering.gpu.mma import MmaBody
 from pith.lowering.gpu.tiles import tile_shape
+from pith.programs.chips import CHIPS
 
 LANES = range(32)
 
@@ -111,3 +112,11 @@ def test_choices_follow_sizes():
     for choice in MMA_MENU:
         assert choice.m % (16 * choice.warps[0]) == 0 and choice.n % (8 * choice.warps[1]) == 0
         assert isinstance(choice, TileChoice) and choice.m * choice.n // choice.threads <= 128
+
+
+@pytest.mark.parametrize("choice", MMA_MENU, ids=str)
+def test_multiprocessors_hold_eight_warps(choice):
+    """Two blocks of four warps, or one of eight, fit into the shared memory of every chip's larger siblings."""
+    shared = choice.stages * (choice.m + choice.n) * choice.k_bytes
+    blocks = min(CHIPS[chip].shared_per_sm // (shared + 1024) for chip in ("sm_80", "sm_90", "sm_100"))
+    assert blocks * choice.threads >= 256
