@@ -54,9 +54,10 @@ class ModuleKernel:
 
         Errors: :class:`pith.UnsupportedError` for kernels of the CPU.
         """
-        if not hasattr(self.kernel, "capture"):
+        record = getattr(self.kernel, "capture", None)
+        if record is None:
             raise UnsupportedError("a CPU has no CUDA graphs", where=self.kernel.name, hint="call the kernel")
-        return self.kernel.capture(*self._values(args, kwargs))
+        return record(*self._values(args, kwargs))
 
     def _values(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
         """What the kernel underneath takes for a call."""
