@@ -36,11 +36,6 @@ class Body(Protocol):
         """Threads of a block."""
         ...
 
-    @property
-    def registers(self) -> int:
-        """32-bit registers of one thread for accumulators and fragments."""
-        ...
-
     def layout(self, lhs: ir.Type, rhs: ir.Type) -> tuple[list[TileShape], list[TileShape]]:
         """Shared tiles of lhs and rhs of these element types."""
         ...
@@ -92,11 +87,6 @@ class FmaBody:
     fast: tuple[str, str] = ("k", "n")
     threads = 256
     side = 16
-
-    @property
-    def registers(self) -> int:
-        down, across = self.m // self.side, self.n // self.side
-        return down * across + 4 * (down + across)
 
     def layout(self, lhs: ir.Type, rhs: ir.Type) -> tuple[list[TileShape], list[TileShape]]:
         extents = {"m": self.m, "n": self.n, "k": self.k}

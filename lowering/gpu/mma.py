@@ -54,11 +54,6 @@ class MmaBody:
         """Fragments of one warp: down, across."""
         return self.m // 16 // self.warps[0], self.n // 8 // self.warps[1]
 
-    @property
-    def registers(self) -> int:
-        down, across = self.fragments
-        return 4 * down * across + 4 * down + 2 * across
-
     def layout(self, lhs: ir.Type, rhs: ir.Type) -> tuple[list[TileShape], list[TileShape]]:
         extents = {"m": self.m, "n": self.n, "k": self.k}
         out = []

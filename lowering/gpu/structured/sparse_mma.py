@@ -54,11 +54,6 @@ class SparseMmaBody(MmaBody):
         (m, down), (n, across) = zip((self.m, self.n), self.warps)
         return (m // 16 // down, n // 8 // across) if self.sparse == "m" else (n // 16 // across, m // 8 // down)
 
-    @property
-    def registers(self) -> int:
-        down, across = self.fragments
-        return 4 * down * across + 5 * down + 4
-
     def layout(self, lhs: ir.Type, rhs: ir.Type) -> tuple[list[TileShape], list[TileShape]]:
         out = super().layout(lhs, rhs)
         at, rows, element = (0, self.m, lhs) if self.sparse == "m" else (1, self.n, rhs)
