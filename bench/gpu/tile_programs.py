@@ -57,7 +57,7 @@ def dense_tile_case(extents: tuple[int, int, int], tile: str) -> Case:
 
 def tile_kernels() -> Iterator[tuple[str, Callable[[], str]]]:
     """(name, its program) of every kernel the database needs; needs the compiler, whose menu of tiles is tried."""
-    from pith.lowering.gpu.menu import MMA_MENU
+    from pith.lowering.gpu.product.menu import MMA_MENU
 
     from .programs import program
 

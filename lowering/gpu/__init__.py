@@ -1,9 +1,10 @@
 """pith -> gpu: the ops of a function become ``gpu.func`` kernels, launches and PTX.
 
-The mechanism of products is one: an index stream per role (``tiles.Axis``, ``tiles.PatternAxis``, or the levels of a
-format in ``staging``) x a dense tile body (``bodies``) x tiles in shared memory (``staging``), put
-together by ``kernel``. ``match`` reads the product off an op, ``plan`` picks body and tile. ``host`` is the side that
-launches, ``converters`` the table of ops, ``describe`` what a launcher needs to know.
+``host`` is the side that launches, ``converters`` the table of ops, ``describe`` what a launcher needs to know. Products
+(``product``) are one mechanism: an index stream per role x a dense tile body x tiles in shared memory. ``structured``
+feeds static formats to it, ``patterns`` makes the lists of run-time sparsity; ``sparse`` walks the entries of CSR-like
+operands, ``attention`` fuses softmax between two products, ``linalg`` has every other op. ``emulate`` runs the kernels on
+the CPU.
 """
 
 from .compile import GpuArtifact, compile_ptx

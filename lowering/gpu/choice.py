@@ -15,7 +15,7 @@ from .. import builder as b
 from .converters import convert_op
 from .function import Guard
 from .host import Host
-from .lists import i32
+from .patterns.lists import i32
 
 #: A buffer a branch yields, and whether the branch allocated it.
 _Yielded = tuple[ir.Value, bool]

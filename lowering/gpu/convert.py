@@ -8,7 +8,7 @@ from ..protect_arguments import is_entry
 from ..targets import GpuTarget
 from .converters import convert_op
 from .host import STORAGE, WRITABLE, Host, buffer_type
-from .views import sink_views
+from .linalg.views import sink_views
 
 
 def convert_function(source: func.FuncOp, target: GpuTarget) -> None:

@@ -6,7 +6,7 @@ from pith._mlir import ir
 from pith.passes.core import pass_error
 
 from .host import Host, buffer_type
-from .loops import is_arithmetic
+from .linalg.loops import is_arithmetic
 
 #: op name -> "module:function", called with the host and the op; None: it needs no code of its own.
 CONVERTERS: dict[str, str | None] = {
@@ -15,35 +15,35 @@ CONVERTERS: dict[str, str | None] = {
     "bufferization.materialize_in_destination": "pith.lowering.gpu.converters:convert_materialize",
     "bufferization.to_tensor": "pith.lowering.gpu.converters:convert_to_tensor",
     "func.return": None,
-    "pith.coordinates": "pith.lowering.gpu.routing:convert_coordinates",
+    "pith.coordinates": "pith.lowering.gpu.patterns.routing:convert_coordinates",
     "tensor.dim": None,
     "pith.attention": "pith.lowering.gpu.attention.convert:convert_attention",
     "pith.attention_grad": "pith.lowering.gpu.attention.convert:convert_gradient",
     "pith.assemble": "pith.lowering.gpu.converters:convert_assemble",
-    "pith.complement": "pith.lowering.gpu.sets:convert_set",
+    "pith.complement": "pith.lowering.gpu.patterns.sets:convert_set",
     "pith.disassemble": "pith.lowering.gpu.converters:convert_disassemble",
-    "pith.detect": "pith.lowering.gpu.detect:convert_detect",
-    "pith.detect_by": "pith.lowering.gpu.detect:convert_detect",
-    "pith.from_coordinates": "pith.lowering.gpu.routing:convert_from_coordinates",
-    "pith.from_lengths": "pith.lowering.gpu.routing:convert_from_lengths",
-    "pith.from_routing": "pith.lowering.gpu.routing:convert_from_routing",
-    "pith.intersection": "pith.lowering.gpu.sets:convert_set",
-    "pith.topk": "pith.lowering.gpu.topk:convert_topk",
-    "pith.union": "pith.lowering.gpu.sets:convert_set",
-    "pith.pit_tile": "pith.lowering.gpu.grouped:convert_tile",
+    "pith.detect": "pith.lowering.gpu.patterns.detect:convert_detect",
+    "pith.detect_by": "pith.lowering.gpu.patterns.detect:convert_detect",
+    "pith.from_coordinates": "pith.lowering.gpu.patterns.routing:convert_from_coordinates",
+    "pith.from_lengths": "pith.lowering.gpu.patterns.routing:convert_from_lengths",
+    "pith.from_routing": "pith.lowering.gpu.patterns.routing:convert_from_routing",
+    "pith.intersection": "pith.lowering.gpu.patterns.sets:convert_set",
+    "pith.topk": "pith.lowering.gpu.patterns.topk:convert_topk",
+    "pith.union": "pith.lowering.gpu.patterns.sets:convert_set",
+    "pith.pit_tile": "pith.lowering.gpu.product.grouped:convert_tile",
     "scf.if": "pith.lowering.gpu.choice:convert_if",
-    "tensor.cast": "pith.lowering.gpu.moves:convert_cast",
-    "tensor.collapse_shape": "pith.lowering.gpu.views:convert_reshape",
-    "tensor.concat": "pith.lowering.gpu.moves:convert_concat",
+    "tensor.cast": "pith.lowering.gpu.linalg.moves:convert_cast",
+    "tensor.collapse_shape": "pith.lowering.gpu.linalg.views:convert_reshape",
+    "tensor.concat": "pith.lowering.gpu.linalg.moves:convert_concat",
     "tensor.empty": "pith.lowering.gpu.converters:convert_empty",
-    "tensor.expand_shape": "pith.lowering.gpu.views:convert_reshape",
-    "tensor.extract_slice": "pith.lowering.gpu.moves:convert_slice",
-    "tensor.insert_slice": "pith.lowering.gpu.moves:convert_insert",
-    "tensor.pad": "pith.lowering.gpu.moves:convert_pad",
+    "tensor.expand_shape": "pith.lowering.gpu.linalg.views:convert_reshape",
+    "tensor.extract_slice": "pith.lowering.gpu.linalg.moves:convert_slice",
+    "tensor.insert_slice": "pith.lowering.gpu.linalg.moves:convert_insert",
+    "tensor.pad": "pith.lowering.gpu.linalg.moves:convert_pad",
 }
 
 #: The converter of every linalg op.
-_LINALG = "pith.lowering.gpu.structured_ops:convert_linalg"
+_LINALG = "pith.lowering.gpu.linalg.structured_ops:convert_linalg"
 
 _SUPPORTED = "GPU functions hold linalg and pith ops, reshapes and slices of tensors, and index arithmetic"
 

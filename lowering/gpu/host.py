@@ -12,8 +12,8 @@ from pith.passes.core import pass_error
 
 from .. import builder as b
 from ..targets import GpuTarget
-from .fill import BLOCK_THREADS, emit_copy, linear_grid
 from .function import Guard, guard_body, kernel_function
+from .linalg.fill import BLOCK_THREADS, emit_copy, linear_grid
 
 #: Attribute of a host argument that says which buffer it is: ``1.values``, ``0.pattern``; numbers count the arguments
 #: as they were before ``pith-assemble-arguments``.

@@ -18,7 +18,8 @@ sys.path.append(str(ROOT))  # appended: the root's folders must not shadow insta
 from gpu_machine import MISSING, equip  # noqa: E402
 from pith._mlir import ir  # noqa: E402
 from pith.dialect import make_context  # noqa: E402
-from pith.lowering.gpu import compile_ptx, plan  # noqa: E402
+from pith.lowering.gpu import compile_ptx  # noqa: E402
+from pith.lowering.gpu.product import plan  # noqa: E402
 from pith.lowering.targets import GpuTarget  # noqa: E402
 from pith.passes.analysis.tile_cost import LatencyTable  # noqa: E402
 from pith.passes.analysis.tile_tables import Measured, TileTable, Times, dense_tiles, read_tables  # noqa: E402

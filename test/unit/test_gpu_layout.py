@@ -3,11 +3,11 @@
 import pytest
 from pith._mlir import ir
 from pith.dialect import make_context
-from pith.lowering.gpu.bodies import FmaBody
-from pith.lowering.gpu.layout import bank_conflicts, layout_of
-from pith.lowering.gpu.menu import FMA_MENU, MMA_MENU, TYPICAL, TileChoice, best
-from pith.lowering.gpu.mma import MmaBody
-from pith.lowering.gpu.tiles import tile_shape
+from pith.lowering.gpu.product.bodies import FmaBody
+from pith.lowering.gpu.product.layout import bank_conflicts, layout_of
+from pith.lowering.gpu.product.menu import FMA_MENU, MMA_MENU, TYPICAL, TileChoice, best
+from pith.lowering.gpu.product.mma import MmaBody
+from pith.lowering.gpu.product.tiles import tile_shape
 from pith.programs.chips import CHIPS
 
 LANES = range(32)

@@ -13,8 +13,8 @@ from pith._mlir import arith, gpu, ir, vector
 
 from ... import builder as b
 from ...builder import Index
-from ..staging import Threads
-from ..tiles import SharedMemory, SharedTile, is_below
+from ..product.staging import Threads
+from ..product.tiles import SharedMemory, SharedTile, is_below
 from .keys import Stream, key_stream
 from .plan import Plan, query_tile
 from .problem import Operands, Problem

@@ -7,7 +7,7 @@ from typing import Protocol
 from pith._mlir import ir
 
 from ...builder import Index
-from ..tiles import SharedTile, TileShape
+from ..product.tiles import SharedTile, TileShape
 
 #: ``shows(u)``: for each row of this thread, whether it is shown the key at place ``u`` of a tile.
 Shows = Callable[[Index], list[ir.Value]]

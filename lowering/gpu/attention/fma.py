@@ -10,7 +10,7 @@ from pith._mlir import arith, gpu, ir, math, vector
 
 from ... import builder as b
 from ...builder import Index
-from ..tiles import TileShape, tile_shape
+from ..product.tiles import TileShape, tile_shape
 from .body import Shows, Tiles
 
 #: Features read at once: 16 bytes.

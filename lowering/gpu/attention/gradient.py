@@ -21,7 +21,7 @@ from pith._mlir import math as math_ops
 
 from ... import builder as b
 from ...builder import Index
-from ..tiles import SharedTile
+from ..product.tiles import SharedTile
 from .block import Block
 from .body import Body, Tiles
 from .keys import Stream

@@ -12,7 +12,7 @@ from pith._mlir import arith, ir
 
 from ... import builder as b
 from ...builder import Index
-from ..tiles import SharedTile, is_below
+from ..product.tiles import SharedTile, is_below
 from .problem import Operands, Problem, i32, index, load, of_sequence
 
 #: Bit of a listed token; positions are below 2**30 then.

@@ -12,8 +12,8 @@ from pith._mlir import arith, gpu, ir, math, memref
 
 from ... import builder as b
 from ...builder import Index
-from ..staging import Threads
-from ..tiles import SharedMemory, SharedTile, TileShape, is_below, tile_shape
+from ..product.staging import Threads
+from ..product.tiles import SharedMemory, SharedTile, TileShape, is_below, tile_shape
 from ..warp import WARP
 from .keys import MET, Layout
 from .lanes import fold, reduce_lanes

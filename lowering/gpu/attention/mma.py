@@ -14,8 +14,8 @@ from pith._mlir import arith, ir, nvgpu, vector
 
 from ... import builder as b
 from ...builder import Index
-from ..mma import _fragment as fragment
-from ..tiles import SharedTile, TileShape, tile_shape
+from ..product.mma import _fragment as fragment
+from ..product.tiles import SharedTile, TileShape, tile_shape
 from ..warp import WARP
 from .body import Shows, Tiles
 from .lanes import any_lane, fold

@@ -8,7 +8,7 @@ from pith.passes.core import pass_error
 from ... import builder as b
 from ...builder import Index
 from ...targets import GpuTarget
-from ..tiles import SharedTile, TileShape, tile_shape
+from ..product.tiles import SharedTile, TileShape, tile_shape
 from ..warp import WARP
 from .body import Body
 from .fma import FmaBody

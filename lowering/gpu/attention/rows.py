@@ -7,8 +7,8 @@ from pith._mlir import arith, gpu, ir
 
 from ... import builder as b
 from ...builder import Index
-from ..staging import Threads
-from ..tiles import SharedTile, is_below
+from ..product.staging import Threads
+from ..product.tiles import SharedTile, is_below
 from ..warp import WARP
 from .lanes import fold, reduce_lanes
 from .problem import Operands, i32, index, load, of_sequence

@@ -7,8 +7,8 @@ from pith._mlir import arith, gpu, ir, nvgpu
 
 from ... import builder as b
 from ...builder import Index
-from ..staging import Threads, async_copy, commit_copies
-from ..tiles import SharedTile
+from ..product.staging import Threads, async_copy, commit_copies
+from ..product.tiles import SharedTile
 from .body import Tiles
 from .keys import ListedStream, Stream
 from .problem import Operands, load

@@ -6,11 +6,11 @@ from pith.formats import Format, buffer_specs
 from ... import builder as b
 from ... import levels
 from ...builder import Index
-from ..epilogue import fuse_consumers
-from ..fill import BLOCK_THREADS, emit_fill, linear_grid
 from ..host import Host
+from ..linalg.fill import BLOCK_THREADS, emit_fill, linear_grid
+from ..linalg.transpose import add_into, transposed
 from ..outputs import constant_of, destination, extents
-from ..transpose import add_into, transposed
+from ..product.epilogue import fuse_consumers
 from .climb import first_not
 from .gather import Gather, launch_gather
 from .match import SparseProduct, kind_of, match_sparse_product

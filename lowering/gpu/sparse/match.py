@@ -7,8 +7,8 @@ from pith.dialect import format_of
 from pith.formats import Format
 from pith.passes.core import pass_error
 
-from ..loops import REDUCTION, Nest
-from ..match import multiplies_and_adds
+from ..linalg.loops import REDUCTION, Nest
+from ..product.match import multiplies_and_adds
 
 _FLOATS = (ir.F16Type, ir.BF16Type, ir.F32Type, ir.F64Type)
 

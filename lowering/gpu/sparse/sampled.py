@@ -22,8 +22,8 @@ from ... import levels
 from ...builder import Index
 from ...sampled.match import Factor, SampledProduct, match_sampled
 from ..host import Host
+from ..linalg.transpose import transposed
 from ..outputs import constant_of, destination, start_value
-from ..transpose import transposed
 from ..warp import WARP, reduce_warp
 from .climb import locate, stored_count, unclimbed_level
 from .lanes import THREADS, load_columns, widened

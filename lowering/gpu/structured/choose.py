@@ -20,7 +20,7 @@ import math
 from pith.dialect import encoding_of
 from pith.formats import Format
 
-from ..match import Product, View
+from ..product.match import Product, View
 from .scanned import list_level
 from .split import Split, split_format, unshared
 

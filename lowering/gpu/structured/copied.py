@@ -14,8 +14,8 @@ from pith._mlir import ir, vector
 from ... import builder as b
 from ... import levels
 from ...builder import Index
-from ..staging import Filler, Finish, Threads, async_copy
-from ..tiles import Axis, SharedTile, TileShape, all_of, pick
+from ..product.staging import Filler, Finish, Threads, async_copy
+from ..product.tiles import Axis, SharedTile, TileShape, all_of, pick
 from .stored import Stored
 from .stream import first_of, place_of
 

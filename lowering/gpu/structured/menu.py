@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from ..menu import TYPICAL, TileChoice, best, predicted_cycles
+from ..product.menu import TYPICAL, TileChoice, best, predicted_cycles
 from .choose import Feed, entry_tile, without_stream
 
 #: Extents of tiles along rows, along columns, and bytes along k (two swizzled rows of chunks).
@@ -34,7 +34,7 @@ def feed_menu(feed: Feed, kind: str, width: int) -> list[TileChoice]:
 def cheaper(feed: Feed | None, kind: str, width: int, sizes: tuple[int, int, int, int], processors: int) -> Feed | None:
     """``feed``, or it :func:`without_stream`: short tiles read the other operand often, tall ones multiply zeros.
 
-    By :func:`pith.lowering.gpu.menu.predicted_cycles`, on paper.
+    By :func:`pith.lowering.gpu.product.menu.predicted_cycles`, on paper.
     """
     other = without_stream(feed) if feed is not None and feed.skips else None
     if feed is None or other is None or feed.split is None:

@@ -16,8 +16,8 @@ from pith._mlir import arith, ir, memref, vector
 from ... import builder as b
 from ... import levels
 from ...builder import Index
-from ..staging import Filler, Finish, Threads
-from ..tiles import Axis, SharedTile, TileShape, all_of, is_below
+from ..product.staging import Filler, Finish, Threads
+from ..product.tiles import Axis, SharedTile, TileShape, all_of, is_below
 from .pairs import (
     GROUP,
     GROUP_BITS,

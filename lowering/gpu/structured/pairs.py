@@ -7,8 +7,8 @@ from pith._mlir import arith, ir, memref, vector
 
 from ... import builder as b
 from ...builder import Index
-from ..staging import Threads, async_copy
-from ..tiles import Axis, SharedTile, all_of, is_below, pick
+from ..product.staging import Threads, async_copy
+from ..product.tiles import Axis, SharedTile, all_of, is_below, pick
 from .sparse_mma import BYTE, COORDINATES, HALFWORD
 from .stored import Stored
 from .stream import end_of, first_of

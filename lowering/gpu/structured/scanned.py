@@ -18,9 +18,9 @@ from pith.formats import Format
 from ... import builder as b
 from ... import levels
 from ...builder import Index
-from ..encoded import descend_static, digits_of, slots_of, store_inside, window_of
-from ..staging import Filler, Threads
-from ..tiles import Axis, SharedTile, TileShape, all_of, is_below
+from ..product.encoded import descend_static, digits_of, slots_of, store_inside, window_of
+from ..product.staging import Filler, Threads
+from ..product.tiles import Axis, SharedTile, TileShape, all_of, is_below
 
 _LISTS = ("compressed", "loose_compressed", "bitmask")
 #: Threads that share one list, at most: more would find nothing in a tile of 64 elements that are 10 % full.

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from ... import builder as b
 from ... import levels
 from ...builder import Index
-from ..encoded import digits_of
-from ..staging import Filler, Threads
-from ..tiles import Axis, SharedTile, TileShape, all_of, is_below
+from ..product.encoded import digits_of
+from ..product.staging import Filler, Threads
+from ..product.tiles import Axis, SharedTile, TileShape, all_of, is_below
 from .stored import Stored
 from .stream import first_of
 

@@ -8,9 +8,9 @@ from pith.formats import buffer_specs
 from ... import builder as b
 from ... import levels
 from ...builder import Index
-from ..encoded import EncodedSource
-from ..staging import Source
-from ..tiles import Axis
+from ..product.encoded import EncodedSource
+from ..product.staging import Source
+from ..product.tiles import Axis
 from .choose import Feed
 from .copied import CopiedSource
 from .packed import PackedSource

@@ -19,9 +19,9 @@ from pith._mlir import ir, nvgpu, vector
 
 from ... import builder as b
 from ...builder import Index
-from ..bodies import WARP, Tiles
-from ..mma import MmaBody
-from ..tiles import SharedTile, TileShape, tile_shape
+from ..product.bodies import WARP, Tiles
+from ..product.mma import MmaBody
+from ..product.tiles import SharedTile, TileShape, tile_shape
 
 #: Elements along k that one byte of coordinates is about, and one halfword.
 BYTE, HALFWORD = 8, 16

@@ -9,7 +9,7 @@ from pith.formats import Level, LevelExpr
 from ... import builder as b
 from ... import levels
 from ...builder import Index
-from ..tiles import all_of
+from ..product.tiles import all_of
 from .split import Split
 
 

@@ -6,7 +6,7 @@ from pith._mlir import ir
 
 from ... import builder as b
 from ...builder import Index
-from ..tiles import Axis, PatternAxis, is_below
+from ..product.tiles import Axis, PatternAxis, is_below
 from .stored import Stored
 
 

@@ -1,0 +1,1 @@
+"""Every other structured op: elementwise maps, reductions, moves, transposes and views."""

@@ -1,0 +1,71 @@
+"""Which kernel a linalg op becomes: a product, a sparse product, a reduction or an elementwise map."""
+
+from pith._mlir import ir
+from pith.dialect import encoding_of, format_of
+from pith.passes.core import pass_error
+
+from ..host import Host
+from ..outputs import is_constant_fill
+from ..product.match import is_matrix_product
+from .loops import REDUCTION, Nest
+
+#: What may bring a factor to the type of a product.
+_CASTS = ("arith.extf", "arith.extsi")
+
+
+def convert_linalg(host: Host, op: ir.OpView) -> None:
+    """Convert any linalg op on tensors. Constant fills wait until something needs them in memory."""
+    encoded = [i for i, v in enumerate(op.operands) if encoding_of(v.type) is not None]
+    if encoded:
+        _convert_encoded(host, op, encoded)
+        return
+    if is_constant_fill(op.operation):
+        host.defer(op.results[0], lambda: _filled(host, op))
+        return
+    nest = Nest.of(op)
+    if is_matrix_product(op):
+        from ..product.product import convert_product
+
+        convert_product(host, op)
+    elif REDUCTION in nest.iterators:
+        from .reduce import convert_reduction
+
+        convert_reduction(host, op)
+    else:
+        from .elementwise import convert_elementwise
+
+        convert_elementwise(host, op, "map")
+
+
+def _filled(host: Host, op: ir.OpView) -> list[ir.Value]:
+    from .elementwise import convert_elementwise
+
+    convert_elementwise(host, op, "fill")
+    return host.buffers[op.results[0]]
+
+
+def _convert_encoded(host: Host, op: ir.OpView, encoded: list[int]) -> None:
+    from ..sparse.convert import convert_sparse_product, is_walked
+
+    last = len(op.operands) - 1
+    if last in encoded:
+        from ..sparse.sampled import convert_sampled
+
+        convert_sampled(host, op)
+    elif len(encoded) == 1 and is_walked(format_of(op.operands[encoded[0]].type)) and not _is_expanded(op):
+        convert_sparse_product(host, op, encoded[0])
+    elif is_matrix_product(op):
+        from ..product.product import convert_product
+
+        convert_product(host, op)
+    else:
+        pass_error(op, "has no GPU lowering: an encoded operand outside of a matrix product")
+
+
+def _is_expanded(op: ir.OpView) -> bool:
+    """Whether tiles take an operand that could be walked entry by entry: bytes, and what asks for it (``pith.expand``).
+
+    How full an operand is, only run time knows. Tiles cost the same however little there is, walking does not.
+    """
+    bytes_ = isinstance(op.operands[0].type.element_type, ir.IntegerType)
+    return (bytes_ or "pith.expand" in op.operation.attributes) and is_matrix_product(op)

@@ -1,0 +1,1 @@
+"""Patterns made and kept on the device: detection, sets, routing, lists and their groups."""
