@@ -198,7 +198,7 @@ def test_a_tile_database_is_measured_written_and_used(tmp_path, monkeypatch):
 def test_measured_tiles_decide_the_dense_kernel(monkeypatch):
     """The fastest tile of a measured problem near enough; without one the model on paper."""
     latencies = LatencyTable((0.0, 0.5, 0.9), {(32, 1): (3.0, 2.0, 1.0)}, 1.0, (4096, 4096, 4096))
-    times = {(64, 64, 128, 2, 2, 4): 1e-4, (128, 256, 64, 2, 4, 4): 2e-4}
+    times = {(64, 64, 128, 2, 2, 3): 1e-4, (128, 256, 64, 2, 4, 4): 2e-4}  # two of the menu
     table = TileTable("A GPU", "sm_90", 132, "f16", "left", (Measured(latencies, {(32, 1): ("in place",) * 3}, times),))
 
     def tile(size, element="f16"):
