@@ -84,12 +84,17 @@ private:
   }
 
   void loadA() {
-    eachA(shape_.k, [&](int row, int column, double value) { a_[row][column] = value; });
+    eachA(shape_.k, [&](int row, int column, double value) { put(row, column, value); });
   }
 
-  /// Two of four (of f32: one of two) elements are stored; the metadata says which.
+  void put(int row, int column, double value) {
+    a_[row][column] = value;
+    stored_[row][column] = true;
+  }
+
+  /// Two of four (of f32: one of two) elements are stored; the metadata says which, and which elements of B are
+  /// multiplied: what the others are does not matter, not even infinities.
   void loadSparseA(Int site) {
-    std::memset(a_, 0, sizeof a_);
     bool pairs = shape_.input == Number::kF32;
     eachA(shape_.k / 2, [&](int row, int stored, double value) {
       int bits = metadata(row, pairs ? stored : stored / 2);
@@ -103,7 +108,7 @@ private:
           invalid(site, row, stored / 2, bits);
         place = stored / 2 * 4 + (stored % 2 ? bits >> 2 : bits & 3);
       }
-      a_[row][place] = value;
+      put(row, place, value);
     });
   }
 
@@ -144,8 +149,9 @@ private:
         for (int j = 0; j < 2; ++j) {
           char *place = lane(l).c + (2 * r + j) * width;
           double sum = toDouble(shape_.output, wordAt(place, width));
-          for (int k = 0; k < shape_.k; ++k)
-            sum += a_[l / 4 + 8 * r][k] * b_[k][2 * (l % 4) + j];
+          for (int row = l / 4 + 8 * r, k = 0; k < shape_.k; ++k)
+            if (stored_[row][k])
+              sum += a_[row][k] * b_[k][2 * (l % 4) + j];
           std::uint64_t word = fromDouble(shape_.output, sum);
           std::memcpy(place, &word, static_cast<std::size_t>(width));
         }
@@ -157,6 +163,7 @@ private:
   const bool sparse_;
   const int selector_;
   double a_[kRows][kMaxDepth], b_[kMaxDepth][kColumns];
+  bool stored_[kRows][kMaxDepth] = {};
 };
 
 void multiply(Int site, const Shape &shape, Operands mine, bool sparse, Int selector) {

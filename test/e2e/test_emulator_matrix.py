@@ -235,6 +235,15 @@ def test_ldmatrix(count, transpose):
         np.testing.assert_array_equal(out[:, q], matrix[GROUP[:, None], 2 * THREAD[:, None] + np.arange(2)])
 
 
+def test_elements_that_metadata_leaves_out_are_not_multiplied():
+    """All of A keeps the first two of every four: what B has beside the others does not matter."""
+    a, b = np.ones((16, 16), np.float16), np.ones((32, 8), np.float16)
+    b[2::4], b[3::4] = np.inf, np.nan
+    fragments = {"a": a[places_of_a(2, 16)], "b": b[places_of_b(2, 32)], "c": np.zeros((32, 2, 2), np.float32)}
+    fragments["meta"] = metadata_words(np.full((16, 8), 0b0100), "f16", 0)
+    assert (gathered(multiply(fragments, "f16", "f32", (16, 8, 32), 0)) == 16).all()
+
+
 def test_invalid_metadata_is_a_fault():
     a, b, c = np.zeros((32, 4, 2), np.float16), np.zeros((32, 4, 2), np.float16), np.zeros((32, 2, 2), np.float32)
     meta = np.zeros((32, 1, 2), np.int16)
