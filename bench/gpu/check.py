@@ -8,21 +8,19 @@ from collections.abc import Sequence
 
 import torch
 
-from .cases import CASES
 from .kernels import Emulated
 from .measure import Settings, measure
+from .options import add_only, add_target, chosen
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """``python -m bench.gpu check``: 1 when a case is wrong or fails."""
     parser = argparse.ArgumentParser(prog="python -m bench.gpu check", description=__doc__)
-    parser.add_argument("--target", default="sm_90", metavar="CHIP")
-    parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="cases whose name holds it")
+    add_target(parser, "the chip that is emulated")
+    add_only(parser)
     args = parser.parse_args(argv)
     settings, kernels, bad = Settings(torch.device("cpu"), None), Emulated(args.target), 0
-    for case in CASES:
-        if args.only and not any(text in case.name for text in args.only):
-            continue
+    for case in chosen(args.only):
         row = measure(case.scaled(), kernels, settings)
         bad += row["status"] != "ok"
         detail = row.get("message", "").splitlines()[:1] or [f"error {row.get('error', 0):.1e}"]

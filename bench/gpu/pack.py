@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from .cases import CASES
 from .kernels import FOLDER, MANIFEST
+from .options import add_only, add_target, chosen
 
 #: The folder a package unpacks into.
 ROOT = "gpu_bench"
@@ -83,7 +83,7 @@ def _kernels(
     from .tile_programs import tile_kernels
     from .vector_programs import vector_kernels
 
-    cases = [c.scaled() if small else c for c in CASES if not names or any(n in c.name for n in names)]
+    cases = [case.scaled() if small else case for case in chosen(names)]
     wanted = {case.kernel: functools.partial(program, case.family, case.build) for case in cases}
     wanted |= {name: text for name, text in tile_kernels() if not names or "tiles" in names}
     folder = root / FOLDER
@@ -133,10 +133,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """``python -m bench.gpu pack``: write a package and say what is in it."""
     parser = argparse.ArgumentParser(prog="python -m bench.gpu pack", description=__doc__)
     parser.add_argument(
-        "-o", "--output", type=pathlib.Path, default=pathlib.Path("build/gpu_bench.tar.gz"), metavar="FILE"
-    )
-    parser.add_argument("--target", default="sm_90", metavar="CHIP", help="what kernels are compiled for (sm_90)")
-    parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="cases whose name holds it")
+        "-o", "--output", type=pathlib.Path, default=pathlib.Path("build/gpu_bench.tar.gz"), metavar="FILE",
+        help="the package (%(default)s)",
+    )  # fmt: skip
+    add_target(parser, "what kernels are compiled for")
+    add_only(parser, "tiles", "vectors")
     parser.add_argument("--small", action="store_true", help="sizes for a test of the harness, not for timing")
     args = parser.parse_args(argv)
     manifest = pack(args.output, args.target, args.only, lambda text: print(text, file=sys.stderr), args.small)

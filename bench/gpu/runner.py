@@ -11,9 +11,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from . import facts as device_facts
-from .cases import CASES
 from .kernels import Packed
+from .options import add_only, chosen
 from .report import markdown, write
 from .supervisor import python, supervise
 from .tile_programs import TILE_JOBS
@@ -27,8 +29,11 @@ PARTS = ("cases", "vectors", "tiles")
 
 
 def main(package: pathlib.Path, argv: Sequence[str] | None = None) -> int:
-    """Run what was asked for; 0 unless nothing ran at all."""
+    """Run what was asked for; 1 when nothing ran at all, 2 when nothing can."""
     args = _parser().parse_args(argv)
+    if args.device == "cuda" and not torch.cuda.is_available():
+        print("run.py: no CUDA device or no CUDA build of torch; --device cpu tests the harness", file=sys.stderr)
+        return 2
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH", "")]))
     os.environ.setdefault("PITH_CACHE_DIR", str(args.output / "cache"))
     facts = device_facts.machine(args.device) | device_facts.package(Packed(package).manifest)
@@ -46,7 +51,7 @@ def main(package: pathlib.Path, argv: Sequence[str] | None = None) -> int:
 def _jobs(args: argparse.Namespace) -> list[str]:
     """In the order of what would be missed most: requirements, layouts, all other cases, the tile database."""
     asked = {part: part in (args.parts or PARTS) for part in PARTS}
-    cases = [c for c in CASES if not args.only or any(text in c.name for text in args.only)]
+    cases = chosen(args.only)
     first = [f"case {c.name}" for c in cases if c.asked]
     rest = [f"case {c.name}" for c in cases if not c.asked]
     return [
@@ -86,13 +91,26 @@ class _Recorder:
         self.written += [path for path in made if path is not None]
 
 
+def _part(text: str) -> str:
+    """Not argparse's choices: these would have to hold the empty list, too."""
+    if text not in PARTS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no part; there are: {', '.join(PARTS)}")
+    return text
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python run.py", description="Measure the packed kernels on this GPU.")
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help=f"what to run (all: {', '.join(PARTS)})")
-    parser.add_argument("-o", "--output", type=pathlib.Path, default=pathlib.Path("results"), metavar="DIR")
-    parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="cases whose name holds it")
+    parser.add_argument("parts", nargs="*", type=_part, metavar="PART", help=f"{', '.join(PARTS)} (all of them)")
+    parser.add_argument(
+        "-o", "--output", type=pathlib.Path, default=pathlib.Path("results"), metavar="DIR",
+        help="where the results go (%(default)s)",
+    )  # fmt: skip
+    add_only(parser)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of the whole run (%(default).0f)")
     parser.add_argument("--rounds", type=int, default=15, help="of every race (%(default)d)")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the data (the clock)")
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: does the harness work?")
+    parser.add_argument(
+        "--device", choices=("cuda", "cpu"), default="cuda",
+        help="cpu: does the harness work? Without a driver every kernel is a failed row (%(default)s)",
+    )  # fmt: skip
     return parser
