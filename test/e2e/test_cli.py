@@ -98,7 +98,7 @@ def test_errors_are_short(capsys):
     assert "not a pith bundle" in expect_error(capsys, "run", "x.npy")
     assert "expects 2 inputs, got 1" in expect_error(capsys, "run", "f.mlir", "-i", "x.npy")
     assert "no level 'ptx'" in expect_error(capsys, "compile", "f.mlir", "--emit", "ptx")
-    assert "do not apply to sm_90" in expect_error(
+    assert "--path does not apply to sm_90" in expect_error(
         capsys, "compile", "f.mlir", "--target", "sm_90", "--path", "loops", "-o", "k"
     )
     pathlib.Path("bad.npy").write_bytes(b"not an array")

@@ -51,6 +51,18 @@ def test_text_path_and_module(tmp_path):
             check(pith.compile(program)(stored, x, init), ref, "f32")
 
 
+def test_kernels_know_their_target(tmp_path):
+    text = "func.func @f(%x: tensor<2xf32>) -> tensor<2xf32> { return %x : tensor<2xf32> }"
+    for target in ("cpu", "cpu:avx2"):
+        kernel = pith.compile(text, target=target)
+        kernel.save(tmp_path / "k.pith")
+        assert kernel.target == pith.load(tmp_path / "k.pith").target == target
+    linear = torch.nn.Linear(2, 2).eval()
+    assert pith.compile(linear, (torch.ones(1, 2),)).target == "cpu"
+    with pytest.raises(pith.MissingFileError, match=r"none.k\.pith: No such file(.|\n)*there is no folder"):
+        kernel.save(tmp_path / "none" / "k.pith")
+
+
 def test_entry_chooses_among_functions():
     text = """
     func.func @one(%x: tensor<2xf32>) -> tensor<2xf32> { return %x : tensor<2xf32> }
@@ -192,6 +204,9 @@ def test_explain_says_what_became_of_each_op():
         ("/no/such/file.mlir", {}, pith.Error, "No such file"),
         (product(HSS_FORMAT), {"path": "fast"}, pith.UnsupportedError, "auto, sparse, sparsifier, loops"),
         (product(HSS_FORMAT), {"target": "tpu"}, pith.UnsupportedError, "unknown target 'tpu'"),
+        (product(HSS_FORMAT), {"target": ["sm_80", "sm_90"]}, pith.ArgumentError, r"got 2 of them(.|\n)*pith\.save"),
+        (product(HSS_FORMAT), {"target": 90}, pith.ArgumentError, "expects the name of one target"),
+        (product(HSS_FORMAT), {"target": None}, pith.ArgumentError, "expects the name of one target"),
         (product(HSS_FORMAT), {"args": (1,)}, pith.UnsupportedError, "do not apply to MLIR"),
         (torch.nn.Linear(2, 2), {}, pith.Error, "example arguments"),
         (product(HSS_FORMAT).replace("6x5", "7x5"), {}, pith.IRError, "inferred"),

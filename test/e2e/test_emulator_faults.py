@@ -363,6 +363,14 @@ def test_the_next_launch_is_not_affected():
         pith.compile(program(body, {"a": F32}), target="emulate:sm_90")(np.zeros(32, np.float32))
 
 
+@pytest.mark.parametrize("name, text", [("PATIENCE", "abc"), ("PATIENCE", "-1"), ("PATIENCE", "0"), ("CHECKS", "no")])
+def test_variables_that_say_nothing_are_refused(name, text, monkeypatch):
+    monkeypatch.setenv(f"PITH_EMULATOR_{name}", text)
+    with pytest.raises(pith.ArgumentError, match=f"PITH_EMULATOR_{name}: expects .*, got '{text}'"):
+        body = f"    %x = memref.load %a[%t] : {F32}\n    memref.store %x, %a[%t] : {F32}"
+        pith.compile(program(body, {"a": F32}), target="emulate:sm_90")(np.zeros(32, np.float32))
+
+
 def test_without_checks_memory_is_not_guarded(monkeypatch):
     monkeypatch.setenv("PITH_EMULATOR_CHECKS", "0")
     body = f"    %y = memref.load %s[%t] : {TILE}\n    memref.store %y, %a[%t] : {F32}"

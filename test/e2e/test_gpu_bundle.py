@@ -307,6 +307,22 @@ def build():
 
 def broken():
     return 3
+
+def raising():
+    raise RuntimeError("no weights here")
+"""
+
+SEVERAL = """
+func.func @one(%x: tensor<2xf32>) -> tensor<2xf32> { return %x : tensor<2xf32> }
+func.func private @helper(%x: tensor<2xf32>) -> tensor<2xf32> { return %x : tensor<2xf32> }
+func.func @two(%x: tensor<2xf32>) -> tensor<2xf32> {
+  %y = arith.addf %x, %x : tensor<2xf32>
+  return %y : tensor<2xf32>
+}
+func.func @calls(%x: tensor<2xf32>) -> tensor<2xf32> {
+  %y = func.call @helper(%x) : (tensor<2xf32>) -> tensor<2xf32>
+  return %y : tensor<2xf32>
+}
 """
 
 
@@ -397,8 +413,16 @@ def test_compile_writes_gpu_code():
 @pytest.mark.parametrize(
     ("argv", "text"),
     [
-        (["model.py:nothing", "-o", "k"], "has no function 'nothing'\n  hint: it defines: build, broken"),
+        (["model.py:nothing", "-o", "k"], "has no function 'nothing'\n  hint: it defines: build, broken, raising"),
         (["model.py:broken", "-o", "k"], "model.py:broken: returns int\n  hint: return (module, args)"),
+        (
+            ["model.py:raising", "-o", "k"],
+            "model.py:13: raising() raised RuntimeError: no weights here\n  hint: PITH_DEBUG",
+        ),
+        (["f.mlir", "--target", "sm_90", "--target", "emulate:sm_80", "-o", "k"], "emulate:sm_80 cannot be saved"),
+        (["f.mlir", "--target", "cpu", "--target", "sm_9O", "-o", "k"], "unknown target 'sm_9O'"),
+        (["f.mlir", "--target", "sm_90", "--path", "loops", "-o", "k"], "--path does not apply to sm_90"),
+        (["f.mlir", "-o", "none/k"], "none/k: No such file or directory\n  hint: there is no folder none"),
         (["model.txt", "-o", "k"], "expects a .mlir file or FILE.py:FUNCTION"),
         (["none.py:build", "-o", "k"], "none.py: No such file"),
         (["f.mlir", "--target", "cpu", "--target", "sm_90", "-o", "k.ptx"], ".ptx is of one target, got cpu, sm_90"),
@@ -408,6 +432,50 @@ def test_compile_writes_gpu_code():
 def test_wrong_commands(argv, text, capsys):
     assert main(["compile", *argv]) == 1
     assert text in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("work")
+def test_a_function_of_several(capsys):
+    pathlib.Path("f.mlir").write_text(SEVERAL)
+    np.save("x.npy", np.ones(2, np.float32))
+    assert main(["compile", "f.mlir", "--target", "cpu", "--target", "sm_90", "--entry", "two", "-o", "f.pith"]) == 0
+    assert pith.load("f.pith", target="cpu").name == pith.load("f.pith", target="sm_90").name == "two"
+    assert pith.compile(SEVERAL, target="emulate:sm_90", entry="two")(np.ones(2, np.float32)).tolist() == [2, 2]
+    assert main(["run", "f.mlir", "--target", "emulate:sm_90", "--entry", "helper", "-i", "x.npy"]) == 0
+    assert main(["explain", "f.mlir", "--target", "sm_90", "--entry", "two"]) == 0
+    assert main(["explain", "f.mlir", "--entry", "two"]) == 0
+    assert "[1. 1.]\n[0] two_map_0" in capsys.readouterr().out
+    for target in ("sm_90", "emulate:sm_90"):
+        with pytest.raises(pith.IRError, match="one public function, found one, two, calls"):
+            pith.compile(SEVERAL, target=target)
+        with pytest.raises(pith.IRError, match="no function named 'three'"):
+            pith.compile(SEVERAL, target=target, entry="three")
+    with pytest.raises(pith.PassError, match=r"\"-\":9:8.*'func.call' op has no GPU lowering"):  # the line of the text
+        pith.compile(SEVERAL, target="emulate:sm_90", entry="calls")
+
+
+@pytest.mark.usefixtures("work")
+def test_modules_that_python_files_build(capsys):
+    np.save("rows.npy", np.ones((4, 16), np.float32))
+    assert main(["run", "model.py:build", "-i", "rows.npy", "-o", "cpu.npy"]) == 0
+    assert main(["run", "model.py:build", "--target", "emulate:sm_90", "-i", "rows.npy", "-o", "gpu.npy"]) == 0
+    np.testing.assert_allclose(np.load("gpu.npy"), np.load("cpu.npy"), rtol=1e-5)
+    assert main(["explain", "model.py:build", "--target", "sm_90"]) == 0
+    assert "main_matmul_0" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("work")
+def test_what_to_do_without_a_gpu(capsys):
+    assert main(["compile", "model.py:build", "--target", "sm_80", "--target", "sm_90", "-o", "gpu.pith"]) == 0
+    assert main(["run", "gpu.pith"]) == 1
+    assert "sm_90, sm_80: there is no CUDA driver" in capsys.readouterr().err
+    np.save("rows.npy", np.ones((4, 16), np.float32))
+    assert main(["run", "gpu.pith", "--target", "sm_90", "-i", "rows.npy"]) == 1
+    assert "compile it for the CPU too" in capsys.readouterr().err
+    assert main(["compile", "model.py:build", "--target", "cpu", "--target", "sm_90", "-o", "both.pith"]) == 0
+    assert main(["run", "both.pith", "--target", "sm_90", "-i", "rows.npy"]) == 1
+    assert "--target cpu runs it on the processor" in capsys.readouterr().err
+    assert [p.name for p in pith.load("both.pith", target="sm_90").free] == ["input"]  # as the module calls it
 
 
 def test_doctor_reports_gpus(capsys):

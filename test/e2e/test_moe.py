@@ -212,6 +212,13 @@ def test_module(k, activation):
         assert error(p.grad.numpy(), reference[name].grad.numpy()) < 1e-5, name
 
 
+def test_module_is_not_compiled():
+    layer = pith.torch.MoE(8, 16, n_experts=4)
+    for module, where in ((layer, "MoE"), (torch.nn.Sequential(layer), "0")):
+        with pytest.raises(pith.UnsupportedError, match=rf"^{where}: a pith\.torch\.MoE cannot be compiled"):
+            pith.compile(module.eval(), (torch.ones(3, 8),))
+
+
 def test_module_refuses():
     with pytest.raises(pith.ShapeError, match="1 <= k <= 3"):
         pith.torch.MoE(4, 4, 3, k=4)

@@ -50,8 +50,17 @@ def add_kernel_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def is_program(file: str) -> bool:
+    """Whether ``file`` is to be compiled: a ``.mlir`` file, or a function of a Python file.
+
+    >>> is_program("f.mlir"), is_program("model.py:build"), is_program("f.pith")
+    (True, True, False)
+    """
+    return file.endswith((".mlir", ".py")) or file.rpartition(":")[0].endswith(".py")
+
+
 def load_program(path: str, args: argparse.Namespace, target: str = "cpu") -> Any:
-    """The compiled program of a ``.mlir`` file."""
+    """The compiled program of a ``.mlir`` file or a function of a Python file."""
     return _compilers(path, args)(target)
 
 
@@ -66,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
         what = "--emit" if args.emit is not None else suffix
         raise ArgumentError(f"{what} is of one target, got {', '.join(targets)}", where="pith compile")
     _require_gpu_options(args, targets)
+    if not one:
+        _require_storable(targets)
     compile_for = _compilers(args.file, args)
     kernels = [compile_for(target) for target in targets]
     if not one:
@@ -112,11 +123,22 @@ def _compilers(file: str, args: argparse.Namespace) -> Any:
 
 
 def _require_gpu_options(args: argparse.Namespace, targets: Sequence[str]) -> None:
-    """GPU modules hold one function and have one way down."""
+    """Known targets; for GPUs there is one way down."""
+    from ..lowering.targets import GpuTarget, parse_target
+
     for target in targets:
-        if _is_gpu(target) and (args.entry is not None or args.path != "auto"):
-            raise UnsupportedError(f"--entry and --path do not apply to {target}", hint="leave them out")
+        if isinstance(parse_target(target), GpuTarget) and args.path != "auto":
+            raise UnsupportedError(f"--path does not apply to {target}", hint="leave it out")
 
 
-def _is_gpu(target: str) -> bool:
-    return target.removeprefix("emulate:").startswith("sm_")
+def _require_storable(targets: Sequence[str]) -> None:
+    """Refuse, before anything is compiled, targets that a kernel file cannot hold."""
+    from ..lowering.targets import GpuTarget, parse_target
+
+    for target in targets:
+        parsed = parse_target(target)
+        if isinstance(parsed, GpuTarget) and parsed.emulated:
+            raise UnsupportedError(
+                f"kernels for {target} cannot be saved",
+                hint=f"compile for {parsed.options}, or for the CPU; pith run --target {target} runs a program",
+            )

@@ -2,6 +2,7 @@
 
 pith explain f.mlir                     on the CPU: the ops on sparse data
 pith explain f.mlir --target sm_90      on a GPU: every kernel, with its tile, grid, shared memory and registers
+pith explain model.py:build             a PyTorch module that a Python file builds
 pith explain f.pith                     of a kernel file: its targets, then the best one for this machine
 """
 
@@ -11,32 +12,42 @@ import argparse
 import pathlib
 import sys
 
-from .compile import PATHS
+from .compile import add_kernel_options, is_program, load_program
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``pith explain``."""
-    parser.add_argument("file", metavar="FILE", help="the program: a .mlir file at the pith level, or a kernel file")
-    parser.add_argument("--path", choices=PATHS, default="auto", help="the path to explain (default: auto)")
+    parser.add_argument(
+        "file", metavar="FILE", help="a .mlir file at the pith level, FILE.py:FUNCTION, or a kernel file"
+    )
     parser.add_argument(
         "--target", help="cpu, or a GPU architecture such as sm_90 (default: cpu; of a kernel file the best)"
     )
+    add_kernel_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the plan."""
-    if not args.file.endswith(".mlir"):
+    if not is_program(args.file):
         from ..compiler.bundle import load, targets
 
         sys.stdout.write(f"kernels for {', '.join(targets(args.file))}\n")
         text = load(args.file, args.target).explain()
-    elif args.target in (None, "cpu"):
-        from ..compiler.explain import explain_source
-
-        text = explain_source(pathlib.Path(args.file).read_text(), args.path, file=args.file)
+    elif args.target in (None, "cpu") and args.file.endswith(".mlir"):
+        text = _explain_file(args)
     else:
-        from ..compiler.compile import compile
-
-        text = compile(pathlib.Path(args.file), target=args.target, path=args.path).explain()
+        text = load_program(args.file, args, args.target or "cpu").explain()
     sys.stdout.write(text + "\n")
     return 0
+
+
+def _explain_file(args: argparse.Namespace) -> str:
+    """On the CPU: nothing is compiled, and a file may hold several functions."""
+    from ..compiler.explain import explain_source
+
+    source = pathlib.Path(args.file).read_text()
+    if args.entry is None:
+        return explain_source(source, args.path, file=args.file)
+    from ..compiler.entries import selected
+
+    return explain_source(selected(source, args.entry, args.file), args.path)

@@ -1,8 +1,9 @@
-"""Run a compiled kernel or an MLIR file on arrays.
+"""Run a compiled kernel, an MLIR file or a PyTorch module on arrays.
 
   pith run f.pith --input x.npy                     print the result
   pith run f.pith --target cpu --input x.npy        not the best target of the file for this machine, but this one
   pith run f.mlir --input w.mtx --input x.npy --output y.npy
+  pith run model.py:build --input x.npy             the module that build() returns, see pith compile
 
 Inputs come in the order of the function's arguments: .npy files, numbers, and for sparse arguments
 .mtx, .smtx or .npz files, converted to the argument's format; for patterns a .npy mask of micro-tiles, or their
@@ -17,9 +18,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pith.errors import ArgumentError, FileFormatError
+from pith.errors import ArgumentError, FileFormatError, NoGpuError
 
-from .compile import add_kernel_options, load_program
+from .compile import add_kernel_options, is_program, load_program
 
 if TYPE_CHECKING:
     from ..compiler.params import Param
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``pith run``."""
-    parser.add_argument("file", metavar="FILE", help="a kernel file (pith compile -o) or a .mlir file")
+    parser.add_argument(
+        "file", metavar="FILE", help="a kernel file (pith compile -o), a .mlir file, or FILE.py:FUNCTION"
+    )
     parser.add_argument("--input", "-i", action="append", default=[], metavar="A", help="an argument; once for each")
     parser.add_argument("--output", "-o", action="append", default=[], metavar="Y.npy", help="where a result goes")
     parser.add_argument(
         "--target",
-        help="one of the kernel file's, by default the best for this machine; what a .mlir file is compiled for",
+        help="one of the kernel file's, by default the best for this machine; what a program is compiled for",
     )
     add_kernel_options(parser)
 
@@ -41,8 +44,9 @@ def run(args: argparse.Namespace) -> int:
     """Call the kernel and print or write its results."""
     from ..compiler.bundle import load
 
-    if args.file.endswith(".mlir"):
-        kernel = load_program(args.file, args, args.target or "cpu")
+    if is_program(args.file):
+        program = load_program(args.file, args, args.target or "cpu")
+        kernel = program.saved() if hasattr(program, "saved") else program
     else:
         kernel = load(args.file, args.target)
     if len(args.input) != len(kernel.free):
@@ -51,8 +55,24 @@ def run(args: argparse.Namespace) -> int:
             f"expects {len(kernel.free)} inputs, got {len(args.input)}", where=kernel.name, hint=f"it takes {wanted}"
         )
     values = [_read(text, param) for text, param in zip(args.input, kernel.free)]
-    _deliver(_results(kernel, values), args.output)
+    try:
+        results = _results(kernel, values)
+    except NoGpuError as error:
+        if is_program(args.file):
+            raise
+        raise NoGpuError(error.message, where=args.file, hint=_without_gpu(args.file)) from error
+    _deliver(results, args.output)
     return 0
+
+
+def _without_gpu(file: str) -> str:
+    """What to do with a kernel file where there is no GPU."""
+    from ..compiler.bundle import targets
+
+    for target in targets(file):
+        if not target.startswith("sm_"):
+            return f"--target {target} runs it on the processor"
+    return "run it where there is a GPU, or compile it for the CPU too: pith compile ... --target cpu"
 
 
 def _read(text: str, param: Param) -> Any:

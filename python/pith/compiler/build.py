@@ -152,7 +152,7 @@ def entry_name(text: str) -> str:
     if len(public) != 1:
         raise IRError(
             f"expects one public function, found {', '.join(public) or 'none'}",
-            hint="name it: pith.compile(..., entry=)",
+            hint="name it: pith.compile(..., entry=), or --entry",
         )
     return public[0]
 

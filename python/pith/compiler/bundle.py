@@ -29,7 +29,8 @@ def save(kernels: Sequence[Any], path: str | os.PathLike[str]) -> None:
         path: the file; what was there is replaced only by a whole one.
 
     Errors: :class:`pith.ArgumentError` for no kernels, two of one target, or kernels of different arguments;
-        :class:`pith.UnsupportedError` for emulated GPUs; those of the operating system.
+        :class:`pith.UnsupportedError` for emulated GPUs; :class:`pith.MissingFileError`,
+        :class:`pith.FileAccessError`.
 
     Example:
         >>> import tempfile, pathlib, pith
@@ -122,7 +123,7 @@ def _require_one_program(kernels: Sequence[Any]) -> None:
     names = [_KINDS[_kind(k)].target_of(k) for k in kernels]
     if len(set(names)) != len(names):
         raise ArgumentError(f"expects one kernel per target, got {', '.join(names)}", where="save")
-    first, *rest = ([(p.name, p.kind, p.dtype, p.shape) for p in k.free] for k in kernels)
+    first, *rest = ([(p.kind, p.dtype, p.shape) for p in k.free] for k in kernels)
     for name, other in zip(names[1:], rest):
         if other != first:
             raise ArgumentError(
@@ -132,13 +133,13 @@ def _require_one_program(kernels: Sequence[Any]) -> None:
 
 def _best(programs: Sequence[tuple[Any, Mapping[str, Any]]], where: str) -> tuple[Any, Mapping[str, Any]]:
     """The program for this machine; GPUs before processors."""
-    reasons = {}
+    reasons: dict[str, list[str]] = {}
     for kind, data in sorted(programs, key=lambda p: p[0].preference(p[1]), reverse=True):
         reason = kind.unfit(data)
         if reason is None:
             return kind, data
-        reasons[data["target"]] = reason
-    said = "; ".join(f"{target}: {reason}" for target, reason in reasons.items())
+        reasons.setdefault(reason, []).append(str(data["target"]))
+    said = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
     raise UnsupportedError(
         f"holds nothing for this machine: {said}",
         where=where,

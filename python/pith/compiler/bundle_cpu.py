@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..lowering.isa import EMULATE, HOST
+from ..lowering.isa import EMULATE
 from ..runtime.artifact import Artifact
 from ..runtime.cpu import cpu_features
 from ..runtime.signature import Signature
@@ -19,7 +19,7 @@ from .sizes import rules_from_json, rules_to_json
 
 def target_of(kernel: Kernel) -> str:
     """The target as :func:`pith.compile` takes it."""
-    return "cpu" if kernel.isa == HOST else kernel.isa if kernel.isa.startswith(EMULATE) else f"cpu:{kernel.isa}"
+    return kernel.target
 
 
 def describe(kernel: Kernel, sections: Sections) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import Error, UnsupportedError
+from ..errors import ArgumentError, Error, UnsupportedError
 from ..lowering.targets import CpuTarget, parse_target
 from .kernel import compile_source
 from .module import ModuleKernel, packed, structure_of
@@ -55,6 +55,7 @@ def compile(
         >>> k(np.arange(3, dtype=np.float32))
         array([0., 2., 4.], dtype=float32)
     """
+    _require_one_target(target)
     source = _source(program)
     if source is not None:
         if args is not None or kwargs is not None or sparsity is not None:
@@ -63,6 +64,17 @@ def compile(
     if args is None:
         raise Error("expects example arguments for a PyTorch program", where="pith.compile", hint="pass args=(...)")
     return _compile_torch(program, args, kwargs, target, sparsity, dynamic_shapes, path)
+
+
+def _require_one_target(target: Any) -> None:
+    if isinstance(target, str):
+        return
+    got = f"{len(target)} of them" if isinstance(target, list | tuple | set) else repr(target)
+    raise ArgumentError(
+        f"expects the name of one target, such as 'sm_90', got {got}",
+        where="pith.compile: target",
+        hint="several: pith.save([pith.compile(..., target=t) for t in targets], path), or repeat --target",
+    )
 
 
 def _source(program: Any) -> str | None:
@@ -89,12 +101,22 @@ def _compile_mlir(source: str, entry: str | None, target: str, path: str) -> Any
     if not isinstance(parsed, CpuTarget):
         from .gpu_build import compile_gpu
 
+        source = _one_function(source, entry)
         return compile_gpu(source, target)
     if entry is None:
         from .build import entry_name
 
         entry = entry_name(source)
     return compile_source(source, entry, path=path, isa=parsed.isa)
+
+
+def _one_function(source: str, entry: str | None) -> str:
+    """Modules for GPUs hold one function; text that does is taken as it is, without a parser."""
+    if entry is None and source.count("func.func") == 1 and "private" not in source:
+        return source
+    from .entries import selected
+
+    return selected(source, entry)
 
 
 def _compile_torch(program, args, kwargs, target: str, sparsity, dynamic_shapes, path: str) -> Any:
@@ -104,16 +126,31 @@ def _compile_torch(program, args, kwargs, target: str, sparsity, dynamic_shapes,
 
     parsed = parse_target(target)
     module = program if isinstance(program, torch.nn.Module) else _as_module(program)
+    _require_compilable(module)
     imported = import_program(module, args, kwargs, sparsity=sparsity, dynamic_shapes=dynamic_shapes)
     if not isinstance(parsed, CpuTarget):
         kernel = _compile_mlir(str(imported.module), None, target, path)
         values = {p.position: packed(p.tensor, p.format, p.name) for p in imported.parameters}
-        return ModuleKernel(kernel, imported, structure_of(module), values)
+        named = kernel.with_names({p.position: p.name for p in (*imported.parameters, *imported.inputs)})
+        return ModuleKernel(named, imported, structure_of(module), values)
     from .rivals import settle
 
     settled = settle(imported, parsed.isa, competing=path == "auto")
     kernel = compile_source(str(imported.module), imported.func_name, path=path, isa=parsed.isa)
     return ModuleKernel(kernel, settled.program, structure_of(module), settled.values, settled.notes)
+
+
+def _require_compilable(module: Any) -> None:
+    """Refuse layers whose own code reads values of the example: an export would fail inside them."""
+    from ..torch import MoE
+
+    for name, layer in module.named_modules():
+        if isinstance(layer, MoE):
+            raise UnsupportedError(
+                "a pith.torch.MoE cannot be compiled: which experts a token goes through is known when it runs",
+                where=name or type(module).__name__,
+                hint="call it as it is, its products are compiled ones (pith.moe); compile the layers around it",
+            )
 
 
 def _as_module(function: Any) -> Any:

@@ -38,7 +38,7 @@ _NO_DIGEST = bytes(32)
 def write_container(path: str | os.PathLike[str], manifest: Mapping[str, Any], sections: Sequence[np.ndarray]) -> None:
     """Write a manifest and 1-D byte arrays; what was at ``path`` is replaced only by a whole file.
 
-    Errors: those of the operating system.
+    Errors: :class:`pith.MissingFileError`, :class:`pith.FileAccessError`.
     """
     from ..io.files import replacing
 
@@ -55,7 +55,9 @@ def write_container(path: str | os.PathLike[str], manifest: Mapping[str, Any], s
     digest = hashlib.sha256(_HEADER.pack(*fields, _NO_DIGEST))
     for chunk in chunks:
         digest.update(chunk)
-    with replacing(pathlib.Path(path)) as file:
+    folder = pathlib.Path(path).parent
+    hint = None if folder.is_dir() else f"there is no folder {folder}: make it first"
+    with naming(os.fspath(path), hint), replacing(pathlib.Path(path)) as file:
         file.writelines([_HEADER.pack(*fields, digest.digest()), *chunks])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from ..errors import ArgumentError
 from ..lowering.targets import GpuTarget
 from ..runtime.artifact import Artifact
 from ..runtime.cache import kernel_cache
@@ -26,16 +27,25 @@ def compile_emulated(module: Any, target: GpuTarget, checks: bool | None = None)
         module: parsed; a module at the gpu level is taken as it is, and errors name its lines.
         checks: guard memory accesses; by default unless ``PITH_EMULATOR_CHECKS`` is 0.
 
-    Errors: :class:`pith.PassError` for ops without a lowering or an emulation.
+    Errors: :class:`pith.PassError` for ops without a lowering or an emulation; :class:`pith.ArgumentError` for another
+        value of the variable.
     """
     from pith.lowering.gpu.emulate.compile import lower_to_gpu
 
     if checks is None:
-        checks = os.environ.get(CHECKS, "1") != "0"
+        checks = _checks()
     lowered = lower_to_gpu(module, target)
     key = {"emulated": lowered.text, "checks": checks, "level": _OPT_LEVEL}
     artifact = kernel_cache().get_or_build(key, lambda: _build(lowered.text, checks))
     return lowered, EmulatedProgram(artifact, lowered.origins)
+
+
+def _checks() -> bool:
+    """What the environment says about guards."""
+    text = os.environ.get(CHECKS) or "1"
+    if text not in ("0", "1"):
+        raise ArgumentError(f"expects 0 or 1, got {text!r}", where=CHECKS, hint="0 leaves memory accesses unguarded")
+    return text == "1"
 
 
 def _build(text: str, checks: bool) -> Artifact:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -144,15 +145,21 @@ class GpuKernel:
         """This kernel with rules for dynamic sizes added to its own."""
         return self._with(sizes={**self.sizes, **sizes})
 
+    def with_names(self, names: Mapping[int, str]) -> GpuKernel:
+        """This kernel with other names of parameters, by position: what errors call them."""
+        return self._with(params=[dataclasses.replace(p, name=names.get(i, p.name)) for i, p in enumerate(self.params)])
+
     def _with(self, **changes: Any) -> GpuKernel:
         kept = {"cubin": self.cubin, "bound": self.bound, "sizes": self.sizes, "levels": self._levels}
         options = {**kept, "run": self.emulator, **changes}
-        return GpuKernel(self.source, self.target, self.program, self.params, self.ptx, **options)
+        params = options.pop("params", self.params)
+        return GpuKernel(self.source, self.target, self.program, params, self.ptx, **options)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write kernels and bound parameters to one file; :func:`pith.load` runs it without a compiler.
 
-        Errors: :class:`pith.UnsupportedError` for emulated targets; those of the operating system.
+        Errors: :class:`pith.UnsupportedError` for emulated targets; :class:`pith.MissingFileError` and
+            :class:`pith.FileAccessError`.
         """
         from .bundle import save
 

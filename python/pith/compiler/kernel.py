@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, CheckError, UnsupportedError
-from ..lowering.isa import HOST, parse_isa
+from ..lowering.isa import EMULATE, HOST, parse_isa
 from ..runtime import Signature, take_failure
 from ..runtime.artifact import Artifact
 from ..runtime.cache import kernel_cache
@@ -69,6 +69,11 @@ class Kernel:
     def isa(self) -> str:
         """The instruction set the kernel was compiled for: ``host``, a name, or ``emulate:`` and a name."""
         return self.artifact.meta.get("isa", HOST)
+
+    @property
+    def target(self) -> str:
+        """What :func:`pith.compile` was given: ``cpu``, ``cpu:avx2``, ``emulate:amx``."""
+        return "cpu" if self.isa == HOST else self.isa if self.isa.startswith(EMULATE) else f"cpu:{self.isa}"
 
     @property
     def signature(self) -> Signature:
@@ -131,7 +136,8 @@ class Kernel:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write code and bound parameters to one file; :func:`pith.load` runs it without a compiler.
 
-        Errors: those of the operating system; a file that was there is replaced only by a whole one.
+        Errors: :class:`pith.MissingFileError`, :class:`pith.FileAccessError`; a file that was there is replaced only
+            by a whole one.
         """
         from .bundle import save
 

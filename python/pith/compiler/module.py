@@ -65,6 +65,11 @@ class ModuleKernel:
         return [_input(t, spec) for t, spec in zip(tensors, self.program.inputs)]
 
     @property
+    def target(self) -> str:
+        """What it was compiled for, as :func:`pith.compile` takes it."""
+        return self.kernel.target
+
+    @property
     def weight_bytes(self) -> int:
         """Bytes of the bound parameters as stored."""
         stored = (v if isinstance(v, list) else [v] for v in self.kernel.bound.values())

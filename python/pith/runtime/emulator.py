@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..errors import KernelFault, RuntimeLibraryError
+from ..errors import ArgumentError, KernelFault, RuntimeLibraryError
 from ..programs import Launch, Program, Size
 from .arrays import descriptor
 from .artifact import Artifact
@@ -129,7 +130,7 @@ class EmulatedProgram:
             static + launch.shared_bytes,
             static,
             int(self.artifact.meta["checks"]),
-            float(os.environ.get(PATIENCE, DEFAULT_PATIENCE)),
+            _patience(),
         )
         fault = _Fault()
         if _entry()(ctypes.byref(described), ctypes.byref(fault)):
@@ -151,6 +152,25 @@ class EmulatedProgram:
             location=location,
             origin=self._origins.get(launch.kernel, ""),
         )
+
+
+def _patience() -> float:
+    """Seconds that a launch may spin.
+
+    Errors: :class:`pith.ArgumentError` for a variable that does not say so.
+    """
+    text = os.environ.get(PATIENCE) or str(DEFAULT_PATIENCE)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ArgumentError(
+            f"expects a number of seconds above 0, got {text!r}",
+            where=PATIENCE,
+            hint=f"leave it unset for {DEFAULT_PATIENCE:g}",
+        )
+    return seconds
 
 
 def _native(value: Any, dtype: str) -> Any:

@@ -21,8 +21,8 @@ def driver() -> Any:
         (status,) = bindings.cuInit(0)
     except (RuntimeError, OSError) as error:  # the bindings look for libcuda when it is first called
         raise NoGpuError(
-            f"there is no CUDA driver: {error}",
-            hint="install NVIDIA's driver (libcuda.so.1); target='emulate:sm_90' runs kernels without a GPU",
+            "there is no CUDA driver: libcuda.so.1 cannot be loaded",
+            hint="install NVIDIA's driver; target='emulate:sm_90' runs kernels without a GPU",
         ) from error
     if status:
         raise failure(bindings, status, "starting the CUDA driver")
