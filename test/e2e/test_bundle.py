@@ -77,7 +77,7 @@ def test_unbound_kernel_takes_other_matrices(tmp_path, matrix):
     other = pith.compress(np.ascontiguousarray(matrix.to_dense().T), "csr")
     assert close(kernel(other, x), matrix.to_dense().T.astype(np.float64) @ x)
     with pytest.raises(pith.FormatError, match="expects the format"):
-        kernel(matrix.to("coo"), x)
+        kernel(other.to("coo"), x)
 
 
 def test_module_with_hierarchical_weights(tmp_path):

@@ -13,6 +13,7 @@ from pith.lowering.cpu import run_stage, stages_of
 from pith.lowering.isa import HOST, Isa, parse_isa
 from pith.lowering.module_isa import ISA_ATTRIBUTE, isa_of, set_isa
 from pith.passes.analysis.dynamic import ATTRIBUTE as DYNAMIC_MARK
+from pith.passes.analysis.equal_sizes import equal_sizes
 from pith.passes.guard_asserts import CHECKS_ATTRIBUTE
 from pith.passes.pipeline.diagnostics import collect
 
@@ -22,6 +23,7 @@ from ..runtime.artifact import Artifact
 from ..runtime.cpu import cpu_features
 from .marked import decide_marked
 from .params import Param
+from .sizes import SizeRules, rules_of, rules_to_json
 
 #: Attribute of a memref parameter that the kernel only reads: read-only arrays may be passed.
 READ_ONLY = "pith.read_only"
@@ -62,14 +64,15 @@ def build(text: str, entry: str, path: str = "auto", isa: str = HOST) -> Artifac
     with module.context, ir.Location.unknown():
         function = function_of(module, entry)
         function.attributes["llvm.emit_c_interface"] = ir.UnitAttr.get()
-        params = parameters_of(function)
+        params, sizes = parameters_of(function), size_rules_of(function)
         written = _written(function)
         *above, last = stages_of(module, path)
         for stage in above:
             run_stage(module, stage)
         signature = _signature(function_of(module, entry), params, written)
         run_stage(module, last)
-        meta = {"params": [p.to_json() for p in params], "checks": _checks(module), "isa": isa, "tiles": _tiles(module)}
+        described = {"params": [p.to_json() for p in params], "sizes": rules_to_json(sizes)}
+        meta = {**described, "checks": _checks(module), "isa": isa, "tiles": _tiles(module)}
         obj = compile_object(module, [entry])
     return Artifact(obj, (signature,), meta)
 
@@ -180,6 +183,11 @@ def parameters_of(function: ir.OpView) -> list[Param]:
         kind = "dense" if fmt is None else "encoded"
         out.append(Param(name, kind, element_name(type_.element_type), shape_of(type_), fmt))
     return out
+
+
+def size_rules_of(function: ir.OpView) -> SizeRules:
+    """What the ops of a function at the pith level demand of a call's dynamic sizes."""
+    return rules_of(equal_sizes(function))
 
 
 def element_name(type_: ir.Type) -> str:

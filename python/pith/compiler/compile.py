@@ -10,6 +10,7 @@ from ..errors import ArgumentError, Error, UnsupportedError
 from ..lowering.targets import CpuTarget, parse_target
 from .kernel import compile_source
 from .module import ModuleKernel, packed, structure_of
+from .sizes import rules_from_json
 
 
 def compile(
@@ -102,12 +103,13 @@ def _compile_mlir(source: str, entry: str | None, target: str, path: str) -> Any
         from .gpu_build import compile_gpu
 
         source = _one_function(source, entry)
-        return compile_gpu(source, target)
+        return compile_gpu(source, target, check_sizes=True)
     if entry is None:
         from .build import entry_name
 
         entry = entry_name(source)
-    return compile_source(source, entry, path=path, isa=parsed.isa)
+    kernel = compile_source(source, entry, path=path, isa=parsed.isa)
+    return kernel.with_sizes(rules_from_json(kernel.artifact.meta["sizes"]))
 
 
 def _one_function(source: str, entry: str | None) -> str:
@@ -129,7 +131,9 @@ def _compile_torch(program, args, kwargs, target: str, sparsity, dynamic_shapes,
     _require_compilable(module)
     imported = import_program(module, args, kwargs, sparsity=sparsity, dynamic_shapes=dynamic_shapes)
     if not isinstance(parsed, CpuTarget):
-        kernel = _compile_mlir(str(imported.module), None, target, path)
+        from .gpu_build import compile_gpu
+
+        kernel: Any = compile_gpu(str(imported.module), target)
         values = {p.position: packed(p.tensor, p.format, p.name) for p in imported.parameters}
         named = kernel.with_names({p.position: p.name for p in (*imported.parameters, *imported.inputs)})
         return ModuleKernel(named, imported, structure_of(module), values)

@@ -14,7 +14,7 @@ from ..programs.chips import CHIPS
 from ..programs.occupancy import occupancy
 from ..runtime.cuda import DeviceProgram, Graph, capture
 from .params import Param
-from .sizes import SizeRules, check_sizes
+from .sizes import SizeCheck, SizeRules
 
 #: Levels of the GPU path, highest first; ``sass`` is ``ptxas``'s and a disassembler's.
 LEVELS = ("pith", "gpu", "nvvm", "llvm", "ptx", "sass")
@@ -62,6 +62,8 @@ class GpuKernel:
         self.params, self.ptx, self.cubin = tuple(params), ptx, cubin
         self.bound, self.sizes = dict(bound or {}), dict(sizes or {})
         self._free = tuple(p for i, p in enumerate(self.params) if i not in self.bound)
+        shapes = {i: tuple(getattr(value, "shape", ())) for i, value in self.bound.items()}
+        self._check_sizes = SizeCheck(self.sizes, self.params, shapes, program.name) if self.sizes else None
         self._levels = {"pith": source, **({"ptx": ptx} if ptx else {}), **(levels or {})}
         self.emulator = run
         self._run = self._runner()
@@ -120,9 +122,8 @@ class GpuKernel:
         if len(args) != len(self._free):
             names = ", ".join(p.name for p in self._free)
             raise ArgumentError(f"expects {len(self._free)} arguments ({names}), got {len(args)}", where=self.name)
-        if self.sizes:
-            free = [i for i in range(len(self.params)) if i not in self.bound]
-            check_sizes(self.sizes, dict(zip(free, args)), self.params, self.name)
+        if self._check_sizes is not None:
+            self._check_sizes(args)
 
     def bind(self, values: Mapping[int, Any]) -> GpuKernel:
         """This kernel with parameters fixed, by position; nothing is compiled. A device gets them on its first call.

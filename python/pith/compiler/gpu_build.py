@@ -11,10 +11,13 @@ from ..runtime.artifact import Artifact
 from ..runtime.cache import kernel_cache
 from .gpu import GpuKernel
 from .params import Param
+from .sizes import SizeRules, rules_from_json, rules_to_json
 
 
-def compile_gpu(source: str, target: str) -> GpuKernel:
+def compile_gpu(source: str, target: str, check_sizes: bool = False) -> GpuKernel:
     """Compile pith-level IR for a GPU architecture, or take its PTX from the cache.
+
+    ``check_sizes``: let calls check the dynamic sizes that the program's ops need equal.
 
     Errors: :class:`pith.UnsupportedError` for an unknown target or ops without a GPU lowering.
     """
@@ -22,14 +25,16 @@ def compile_gpu(source: str, target: str) -> GpuKernel:
     if isinstance(parsed, GpuTarget) and parsed.emulated:
         from .emulated import compile_emulated
 
-        module, params = _parsed(source)
+        module, params, rules = _parsed(source)
         lowered, run = compile_emulated(module, parsed)
-        return GpuKernel(source, target, lowered.program, params, "", levels=lowered.levels, run=run)
+        sizes = rules if check_sizes else None
+        return GpuKernel(source, target, lowered.program, params, "", sizes=sizes, levels=lowered.levels, run=run)
     key = {"gpu": source, "target": parsed.to_json()}
     artifact = kernel_cache().get_or_build(key, lambda: _build(source, parsed))
     program = Program.from_json(json.dumps(artifact.meta["program"]))
     params = [Param.from_json(p) for p in artifact.meta["params"]]
-    return GpuKernel(source, target, program, params, artifact.object.decode())
+    sizes = rules_from_json(artifact.meta["sizes"]) if check_sizes else None
+    return GpuKernel(source, target, program, params, artifact.object.decode(), sizes=sizes)
 
 
 def levels_of(source: str, chip: str) -> dict[str, str]:
@@ -46,16 +51,17 @@ def _build(source: str, target: Target) -> Artifact:
     """The PTX as an entry of the cache, with the program and its parameters."""
     from pith.lowering.gpu import compile_ptx
 
-    module, params = _parsed(source)
+    module, params, rules = _parsed(source)
     made = compile_ptx(module, target)
     meta = {"program": json.loads(made.program.to_json()), "params": [p.to_json() for p in params]}
-    return Artifact(made.ptx.encode(), (), meta)
+    return Artifact(made.ptx.encode(), (), {**meta, "sizes": rules_to_json(rules)})
 
 
-def _parsed(source: str) -> tuple[Any, list[Param]]:
-    """The module, in a context of its own, and the parameters of its one public function."""
-    from .build import entry_name, function_of, parameters_of, parse
+def _parsed(source: str) -> tuple[Any, list[Param], SizeRules]:
+    """The module, in a context of its own, and of its one public function the parameters and the rules for sizes."""
+    from .build import entry_name, function_of, parameters_of, parse, size_rules_of
 
     module = parse(source)
     with module.context:
-        return module, parameters_of(function_of(module, entry_name(source)))
+        function = function_of(module, entry_name(source))
+        return module, parameters_of(function), size_rules_of(function)

@@ -18,7 +18,7 @@ from ..runtime.artifact import Artifact
 from ..runtime.cache import kernel_cache
 from ..sparse import SparseTensor
 from .params import Param, flatten
-from .sizes import SizeRules, check_sizes
+from .sizes import SizeCheck, SizeRules
 
 #: Levels of the CPU path, highest first.
 LEVELS = ("pith", "linalg", "vector", "llvm", "asm")
@@ -62,8 +62,10 @@ class Kernel:
         self.sizes = dict(sizes or {})
         self._levels: dict[str, str] = {"pith": source}
         self._free = tuple(p for i, p in enumerate(self.params) if i not in self.bound)
-        # Nothing to flatten or to check: arguments go to the native function as they come.
-        self._direct = not (self.bound or self.sizes or any(p.format is not None for p in self.params))
+        shapes = {i: self.params[i].shape_of(native) for i, native in self.bound.items()}
+        self._check_sizes = SizeCheck(self.sizes, self.params, shapes, self.name) if self.sizes else None
+        # Nothing to flatten: arguments go to the native function as they come.
+        self._direct = not (self.bound or any(p.format is not None for p in self.params))
 
     @property
     def isa(self) -> str:
@@ -88,9 +90,8 @@ class Kernel:
         if len(args) != len(self._free):
             names = ", ".join(p.name for p in self._free)
             raise ArgumentError(f"expects {len(self._free)} arguments ({names}), got {len(args)}", where=self.name)
-        if self.sizes:
-            free = [i for i in range(len(self.params)) if i not in self.bound]
-            check_sizes(self.sizes, dict(zip(free, args)), self.params, self.name)
+        if self._check_sizes is not None:
+            self._check_sizes(args)
         if self._direct and SparseTensor not in map(type, args):
             result = self.native(*args)
         else:

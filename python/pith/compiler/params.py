@@ -39,6 +39,13 @@ class Param:
             return 1
         return len(buffer_specs(self.format)) + 1 + self.shape.count(DYNAMIC)
 
+    def shape_of(self, native: Sequence[Any]) -> tuple[int, ...]:
+        """The shape of the value that :meth:`flatten` made ``native`` of."""
+        if self.format is None:
+            return tuple(getattr(native[0], "shape", ()))
+        dynamic = iter(native[len(native) - self.shape.count(DYNAMIC) :])
+        return tuple(next(dynamic) if s == DYNAMIC else s for s in self.shape)
+
     def flatten(self, value: Any, where: str) -> list[Any]:
         """The native arguments for ``value``; dense values pass through unchecked (the call checks them)."""
         if self.format is None:
