@@ -276,3 +276,8 @@ def load_index(buffer: ir.Value, at: Index) -> ir.Value:
     """Load an unsigned integer of any width as an ``index``."""
     loaded = memref.load(buffer, [value(at)])
     return loaded if isinstance(loaded.type, ir.IndexType) else arith.index_castui(ir.IndexType.get(), loaded)
+
+
+def bits_of(element: ir.Type) -> int:
+    """Bits of an element in memory or registers; an ``index`` is a word of 64."""
+    return 64 if isinstance(element, ir.IndexType) else element.width  # type: ignore[attr-defined]

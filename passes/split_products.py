@@ -7,7 +7,7 @@ from typing import ClassVar
 from pith._mlir import arith, ir, linalg, tensor
 from pith.dialect.tiling import dims_of
 
-from .analysis.products import multiplicands
+from .analysis.products import is_operand, multiplicands
 from .analysis.structured import Structured, dim_positions, structured_ops
 from .core import Pass
 
@@ -30,6 +30,9 @@ class SplitProductsPass(Pass):
     Fused, they are computed anew for every loop that the factor does not depend on, and what is left is
     no matrix product that a kernel is known for.
 
+    Operands may be of any float type, sums are of f32 or f64. A factor that is only widened stays where it is when
+    the other one does, too: kernels widen what they read.
+
     Requires: tensors. Preserves: results bit by bit. Does not do: encoded operands; factors that depend
     on every loop. Cost: linear.
     """
@@ -40,7 +43,7 @@ class SplitProductsPass(Pass):
         with module.context:
             for op in structured_ops(module):
                 factors = multiplicands(op)
-                if factors and not all(isinstance(v.owner, ir.Block) for v in factors):
+                if factors and not all(is_operand(v) for v in factors):
                     _split(op, factors)
 
 

@@ -24,6 +24,9 @@ def shuffle_xor(value: ir.Value, offset: int) -> ir.Value:
     type_ = value.type
     if isinstance(type_, ir.F32Type):
         return _shuffle(value, offset)
+    if isinstance(type_, ir.IndexType):
+        word = arith.index_cast(ir.IntegerType.get_signless(64), value)
+        return arith.index_cast(type_, shuffle_xor(word, offset))
     width = type_.width  # type: ignore[attr-defined]
     bits_type = ir.IntegerType.get_signless(width)
     bits = value if isinstance(type_, ir.IntegerType) else arith.bitcast(bits_type, value)

@@ -8,8 +8,14 @@ from .structured import Structured, dim_positions
 
 def is_dense_product(op: Structured) -> bool:
     """True when ``op`` adds up products of elements of two dense tensors of f32 or f64, whatever its maps."""
-    return len(op.inputs) == 2 and _sums_products(op) and _multiplicands(op) == list(op.body.arguments)[:2]
+    return len(op.inputs) == 2 and _sums_products(op, _SUMS) and _multiplicands(op) == list(op.body.arguments)[:2]
 
+
+#: Types of sums.
+_SUMS = ("f32", "f64")
+
+#: Types of what factors may be computed from.
+_COMPUTED_FROM = (*_SUMS, "f16", "bf16", "i1")
 
 #: What may bring a factor to the type of the sums.
 _WIDENING = ("arith.extf", "arith.extsi", "arith.extui")
@@ -38,8 +44,14 @@ def _made_by(value: ir.Value, names: tuple[str, ...]) -> ir.Operation | None:
 
 
 def multiplicands(op: Structured) -> list[ir.Value] | None:
-    """Both factors of what ``op`` adds up, when it adds up products over dense tensors of f32 or f64; else None."""
-    return _multiplicands(op) if _sums_products(op) else None
+    """Both factors of what ``op`` adds up in f32 or f64, when it adds up products over dense floats; else None."""
+    return _multiplicands(op) if _sums_products(op, _COMPUTED_FROM) else None
+
+
+def is_operand(value: ir.Value) -> bool:
+    """A factor that is an operand as it is, or widened: kernels widen what they read."""
+    widened = _made_by(value, _WIDENING)
+    return isinstance((value if widened is None else widened.operands[0]).owner, ir.Block)
 
 
 def is_batch(op: Structured, loop: int) -> bool:
@@ -47,11 +59,13 @@ def is_batch(op: Structured, loop: int) -> bool:
     return all(loop in dim_positions(m) for m in op.maps)
 
 
-def _sums_products(op: Structured) -> bool:
+def _sums_products(op: Structured, inputs: tuple[str, ...]) -> bool:
+    """True when ``op`` adds up products in f32 or f64 over dense tensors of the types ``inputs``."""
     operands = (*op.inputs, *op.inits)
     if len(op.inits) != 1 or "reduction" not in op.iterators or any(encoding_of(v.type) for v in operands):
         return False
-    if not all(isinstance(getattr(v.type, "element_type", None), (ir.F32Type, ir.F64Type)) for v in operands):
+    *given, sums = (str(getattr(v.type, "element_type", "")) for v in operands)
+    if sums not in _SUMS or not all(t in inputs for t in given):
         return False
     body = list(op.body.operations)
     if len(body) < 3 or body[-2].operation.name != "arith.addf" or list(body[-1].operands) != list(body[-2].results):

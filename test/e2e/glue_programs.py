@@ -6,7 +6,7 @@ def mapped(maps, types, body, *, dims, iterators=None, init=None, sizes=()):
     *ins, out = types
     names = [f"%a{i}" for i in range(len(ins))]
     arguments = ", ".join(f"{n}: {t}" for n, t in zip(names, ins))
-    element = out[out.rfind("x") + 1 : -1] if "x" in out else out[7:-1]
+    element = "index" if "index" in out else out[out.rfind("x") + 1 : -1] if "x" in out else out[7:-1]
     sized = "\n".join(
         f"%c{i} = arith.constant {d} : index\n  %d{i} = tensor.dim %a{o}, %c{i} : {ins[o]}"
         for i, (o, d) in enumerate(sizes)

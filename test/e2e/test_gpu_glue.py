@@ -33,6 +33,29 @@ def test_transposed_and_constant_maps():
     assert (run(source, a, b) == a.transpose(2, 0, 1) + b[:, :, None]).all()
 
 
+@pytest.mark.parametrize("count", [4, 37])
+def test_gathers_at_indices(count):
+    source = f"""
+#same = affine_map<(i) -> (i)>
+func.func @f(%table: tensor<11xf32>, %at: tensor<{count}xindex>) -> (tensor<{count}xf32>, tensor<{count}xindex>) {{
+  %e = tensor.empty() : tensor<{count}xf32>
+  %n = tensor.empty() : tensor<{count}xindex>
+  %r:2 = linalg.generic {{indexing_maps = [#same, #same, #same], iterator_types = ["parallel"]}}
+      ins(%at : tensor<{count}xindex>) outs(%e, %n : tensor<{count}xf32>, tensor<{count}xindex>) {{
+  ^bb0(%i: index, %o: f32, %p: index):
+    %v = tensor.extract %table[%i] : tensor<11xf32>
+    %twice = arith.addi %i, %i : index
+    linalg.yield %v, %twice : f32, index
+  }} -> (tensor<{count}xf32>, tensor<{count}xindex>)
+  return %r#0, %r#1 : tensor<{count}xf32>, tensor<{count}xindex>
+}}"""
+    rng = np.random.default_rng(count)
+    table, at = rng.standard_normal(11).astype("f4"), rng.integers(0, 11, count)
+    values, twice = run(source, table, at)
+    assert (values == table[at]).all() and (twice == 2 * at).all()
+    assert ".global" in pith.compile(source, target="sm_90").ir("ptx")
+
+
 def test_numbers_of_loops_and_gathers():
     """``linalg.index`` and ``tensor.extract`` in a body: an embedding with positions added."""
     rng = np.random.default_rng(2)
@@ -118,6 +141,14 @@ def test_reducers(axis, element, op, init, reference):
         a[3, 5] = np.nan
     out = run(reduction(axis, element, op, init), a)
     assert np.allclose(out, reference(a, axis=axis), rtol=1e-12)
+
+
+@pytest.mark.parametrize("op", ["addi", "maxsi", "minui"])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_reductions_of_indices(axis, op):
+    a = np.random.default_rng(5).integers(0, 100, (9, 70))
+    init, reference = {"addi": (0, np.sum), "maxsi": (-1, np.max), "minui": (2**40, np.min)}[op]
+    assert (run(reduction(axis, "index", op, str(init)), a) == reference(a, axis=axis)).all()
 
 
 def test_nan_passes_through_a_maximum():

@@ -131,3 +131,32 @@ def test_ptxas_assembles_without_spills(chip):
     kernel = pith.compile(FeedForward().eval(), (x,), target=chip)
     assembled = ptxas.assemble(kernel.ir("ptx"), chip)
     assert len(assembled.registers) > 3 and max(assembled.spill_bytes.values()) == 0
+
+
+class ScaledDotProduct(torch.nn.Module):
+    def forward(self, q, k, v):
+        return torch.nn.functional.scaled_dot_product_attention(q, k, v)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 33, 24), (1, 2, 17, 5)])
+def test_attention_of_pytorch_is_two_matrix_products(shape):
+    """In f16 PyTorch computes it in f32: scaled, converted, and behind that products by tiles."""
+    q, k, v = (torch.randn(shape, generator=torch.Generator().manual_seed(i)).half() for i in range(3))
+    kernel = pith.compile(ScaledDotProduct(), (q, k, v), target="emulate:sm_90")
+    out = torch.as_tensor(np.asarray(kernel(q, k, v))).double()
+    assert (out - ScaledDotProduct()(q.double(), k.double(), v.double())).abs().max() < 2e-3
+    assert kernel.explain().count("_matmul_") == 2
+    assert "mma.sync" in pith.compile(ScaledDotProduct(), (q, k, v), target="sm_90+tf32").ir("ptx")
+
+
+@pytest.mark.parametrize("shape", [(17, 40), (2, 9, 40)])
+@pytest.mark.parametrize("name", ["C0(2:4)", "C0(bitmask)"])
+def test_a_structured_layer_is_one_kernel_that_says_its_tile(name, shape):
+    model, x = torch.nn.Linear(40, 24, bias=False).half().eval(), torch.randn(shape).half()
+    with torch.no_grad():
+        model.weight.copy_(torch.as_tensor(pith.prune(model.weight.numpy(), "C0(2:4)")))
+        kernel = pith.compile(model, (x,), target="emulate:sm_90", sparsity={"weight": name})
+        expected = x.double() @ model.weight.double().T
+    assert (torch.as_tensor(np.asarray(kernel(x))).double() - expected).abs().max() < 1e-2
+    told = kernel.explain()
+    assert "\n[1] " not in told and "tile " in told

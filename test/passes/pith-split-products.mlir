@@ -55,3 +55,49 @@ func.func @distances(%x: tensor<50x8xf32>, %y: tensor<8x32xf32>, %w: tensor<8x32
   } -> tensor<50x32xf32>
   return %z : tensor<50x32xf32>
 }
+
+// Narrower floats: what is computed is computed in the type of the sums, and the other factor is widened with it.
+
+// CHECK-LABEL: func.func @scaled
+// CHECK:         %[[left:.*]] = linalg.generic {{.*}} ins(%arg0 : tensor<50x8xf16>) outs(%{{.*}} : tensor<50x8xf32>)
+// CHECK:           arith.extf
+// CHECK-NEXT:      arith.mulf
+// CHECK:         %[[right:.*]] = linalg.generic {{.*}} ins(%arg1 : tensor<8x32xf16>) outs(%{{.*}} : tensor<8x32xf32>)
+// CHECK:           arith.extf
+// CHECK:         linalg.generic {{.*}} ins(%[[left]], %[[right]] : tensor<50x8xf32>, tensor<8x32xf32>)
+// CHECK-NEXT:    ^bb0
+// CHECK-NEXT:      arith.mulf
+// CHECK-NEXT:      arith.addf
+func.func @scaled(%x: tensor<50x8xf16>, %y: tensor<8x32xf16>, %o: tensor<50x32xf32>) -> tensor<50x32xf32> {
+  %half = arith.constant 0.5 : f32
+  %z = linalg.generic {indexing_maps = [#e, #v, #o], iterator_types = ["parallel", "reduction", "parallel"]}
+      ins(%x, %y : tensor<50x8xf16>, tensor<8x32xf16>) outs(%o : tensor<50x32xf32>) {
+  ^bb0(%a: f16, %b: f16, %d: f32):
+    %l = arith.extf %a : f16 to f32
+    %p = arith.mulf %l, %half : f32
+    %r = arith.extf %b : f16 to f32
+    %m = arith.mulf %p, %r : f32
+    %s = arith.addf %d, %m : f32
+    linalg.yield %s : f32
+  } -> tensor<50x32xf32>
+  return %z : tensor<50x32xf32>
+}
+
+// Kernels widen what they read.
+
+// CHECK-LABEL: func.func @widened
+// CHECK-NEXT:    linalg.generic
+// CHECK-NOT:     linalg.generic
+// CHECK:         return
+func.func @widened(%x: tensor<50x8xf16>, %y: tensor<8x32xf16>, %o: tensor<50x32xf32>) -> tensor<50x32xf32> {
+  %z = linalg.generic {indexing_maps = [#e, #v, #o], iterator_types = ["parallel", "reduction", "parallel"]}
+      ins(%x, %y : tensor<50x8xf16>, tensor<8x32xf16>) outs(%o : tensor<50x32xf32>) {
+  ^bb0(%a: f16, %b: f16, %d: f32):
+    %l = arith.extf %a : f16 to f32
+    %r = arith.extf %b : f16 to f32
+    %m = arith.mulf %l, %r : f32
+    %s = arith.addf %d, %m : f32
+    linalg.yield %s : f32
+  } -> tensor<50x32xf32>
+  return %z : tensor<50x32xf32>
+}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from pith._mlir import arith, ir
 
+from ... import builder as b
 from .loops import Nest
 
 
@@ -21,9 +22,9 @@ class Combiner:
     name: str
     neutral: Callable[[ir.Type], ir.Value]
 
-    def combine(self, a: ir.Value, b: ir.Value) -> ir.Value:
+    def combine(self, one: ir.Value, other: ir.Value) -> ir.Value:
         """Emit the op."""
-        return getattr(arith, self.name.partition(".")[2])(a, b)
+        return getattr(arith, self.name.partition(".")[2])(one, other)
 
 
 def _float(x: float) -> Callable[[ir.Type], ir.Value]:
@@ -31,7 +32,7 @@ def _float(x: float) -> Callable[[ir.Type], ir.Value]:
 
 
 def _bits(of: Callable[[int], int]) -> Callable[[ir.Type], ir.Value]:
-    return lambda type_: arith.constant(type_, of(type_.width))  # type: ignore[attr-defined]
+    return lambda type_: arith.constant(type_, of(b.bits_of(type_)))
 
 
 #: -0 + x is x for every x, 0 + -0 is not -0; a NaN is what maxnumf and minnumf disregard.

@@ -79,10 +79,10 @@ def _vector_width(nest: Nest, columns: Index, line: bool) -> int:
         access = nest.access(operand)
         if not access.mentions(last):
             continue
-        element = value.type.element_type
-        if access.exprs[-1] != last or access.mentions(last) > 1 or element.width < 8:
+        bits = b.bits_of(value.type.element_type)
+        if access.exprs[-1] != last or access.mentions(last) > 1 or bits < 8:
             return 1
-        widths.append(VECTOR_BYTES * 8 // element.width)
+        widths.append(VECTOR_BYTES * 8 // bits)
     width = min(widths, default=1)
     if line or (isinstance(columns, int) and columns % width == 0):
         return width
@@ -205,4 +205,4 @@ class _Worker:
 
 
 def _alignment(type_: ir.VectorType) -> int:
-    return type_.shape[0] * type_.element_type.width // 8
+    return type_.shape[0] * b.bits_of(type_.element_type) // 8

@@ -82,7 +82,7 @@ def convert_reduction(host: Host, op: ir.OpView) -> None:
     with host.kernel("reduce", arguments.types, THREADS) as (name, block):
         _Emitter(nest, arguments.inside(block), split, combiners).emit()
     outputs = b.product([s for g, s in enumerate(sizes) if nest.kind(g) == PARALLEL])
-    widths = [max(8, v.type.element_type.width) // 8 for v in outs]
+    widths = [max(8, b.bits_of(v.type.element_type)) // 8 for v in outs]
     shared = sum(widths) * THREADS if combiners and split.warps > 1 else 0
     host.launch(op, name, [b.ceildiv(outputs, split.outputs)], THREADS, shared, arguments.values)
     for result, out in zip(op.results, outs):
@@ -202,5 +202,5 @@ def _shared_lines(types: list[ir.Type]) -> list[ir.Value]:
     lines, offset = [], 0
     for type_ in types:
         lines.append(memref.view(ir.MemRefType.get([THREADS], type_, memory_space=space), whole, b.value(offset), []))
-        offset += THREADS * max(8, type_.width) // 8  # type: ignore[attr-defined]
+        offset += THREADS * max(8, b.bits_of(type_)) // 8
     return lines

@@ -1,12 +1,14 @@
 """Which kernel a linalg op becomes: a product, a sparse product, a reduction or an elementwise map."""
 
+from typing import NoReturn
+
 from pith._mlir import ir
 from pith.dialect import encoding_of, format_of
 from pith.passes.core import pass_error
 
 from ..host import Host
 from ..outputs import is_constant_fill
-from ..product.match import is_matrix_product
+from ..product.match import ELEMENTS, is_matrix_product, multiplies_matrices
 from .loops import REDUCTION, Nest
 
 #: What may bring a factor to the type of a product.
@@ -59,7 +61,16 @@ def _convert_encoded(host: Host, op: ir.OpView, encoded: list[int]) -> None:
 
         convert_product(host, op)
     else:
-        pass_error(op, "has no GPU lowering: an encoded operand outside of a matrix product")
+        _refuse_encoded(op)
+
+
+def _refuse_encoded(op: ir.OpView) -> NoReturn:
+    if not multiplies_matrices(op):
+        pass_error(
+            op, "has no GPU lowering: an encoded operand outside of a matrix product", "decompress it for this op"
+        )
+    lhs, rhs, out = (v.type.element_type for v in op.operands)
+    pass_error(op, f"has no GPU lowering: a product of an encoded operand of {lhs} x {rhs} -> {out}", ELEMENTS)
 
 
 def _is_expanded(op: ir.OpView) -> bool:

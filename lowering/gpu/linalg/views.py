@@ -13,7 +13,7 @@ from pith.dialect import shape_of
 from pith.passes.core import pass_error
 
 from ... import builder as b
-from ..host import Host, buffer_type
+from ..host import NOTE, Host, buffer_type
 
 _RESHAPES = ("memref.collapse_shape", "memref.expand_shape")
 
@@ -86,13 +86,15 @@ def _sink(host: Host, launch: ir.OpView, view: ir.OpView) -> None:
     types = [a.type for a in block.arguments]
     kernel.operation.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(types, []))
     with ir.InsertionPoint(launch), launch.operation.location:
-        gpu.launch_func(
+        made = gpu.launch_func(
             list(ir.SymbolRefAttr(launch.operation.attributes["kernel"]).value),
             (launch.gridSizeX, launch.gridSizeY, launch.gridSizeZ),
             (launch.blockSizeX, launch.blockSizeY, launch.blockSizeZ),
             operands,
             dynamic_shared_memory_size=launch.dynamicSharedMemorySize,
         )
+    if NOTE in launch.operation.attributes:
+        made.operation.attributes[NOTE] = launch.operation.attributes[NOTE]
     launch.operation.erase()
 
 

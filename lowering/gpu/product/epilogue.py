@@ -81,7 +81,7 @@ class Fused:
             return [memref.load(view, place) for place in places]
         # Rows of the output start at multiples of 16 bytes, and this operand is indexed by the same columns.
         type_ = ir.VectorType.get([lanes], view.type.element_type)
-        nbytes = lanes * view.type.element_type.width // 8
+        nbytes = lanes * b.bits_of(view.type.element_type) // 8
         run = vector.load(type_, view, where, alignment=min(nbytes, CHUNK_BYTES))
         return [vector.extract(run, [], [lane]) for lane in range(lanes)]
 
@@ -91,8 +91,9 @@ def fuse(host: Host, product: Product) -> Fused | None:
     op = product.op
     if not product.writes_everything or product.out.roles != ("m", "n"):
         return None
-    if any(encoding_of(v.value.type) is not None for v in (product.lhs, product.rhs)):
-        return None  # only the result may know the sizes
+    types = [v.value.type for v in (product.lhs, product.rhs)]
+    if any(encoding_of(t) is not None and min(shape_of(t)) < 0 for t in types):
+        return None  # only the result knows the sizes
     return fuse_consumers(host, op)
 
 

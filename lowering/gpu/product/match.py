@@ -12,6 +12,9 @@ from pith.dialect import tiling_of
 from pith.dialect.tiling import Tiling
 from pith.passes.core import pass_error
 
+#: Element types that have a body.
+ELEMENTS = "tiles multiply f32, f16 and bf16 (results: any of these), and signed i8 (results: i32)"
+
 #: What may bring a factor to the type of a product.
 _CASTS = ("arith.extf", "arith.extsi", "arith.extui", "arith.sitofp", "arith.uitofp")
 
@@ -95,13 +98,18 @@ def is_product(op: ir.OpView) -> bool:
     return name == "pith.pit_tile" or (name.startswith("linalg.") and name not in ("linalg.fill", "linalg.yield"))
 
 
-def is_matrix_product(op: ir.OpView) -> bool:
-    """True for a linalg op that :func:`match_product` reads, on element types that have a body."""
+def multiplies_matrices(op: ir.OpView) -> bool:
+    """True for a linalg op that :func:`match_product` reads, whatever its element types."""
     maps = linalg.get_indexing_maps(op.operation)
     if maps is None or len(op.operands) != 3 or len(maps) != 3 or not multiplies_and_adds(op.regions[0].blocks[0]):
         return False
     dims = [_bare(ir.AffineMapAttr(m).value) for m in maps]
-    if None in dims or _find_roles(*dims) is None:  # type: ignore[arg-type]
+    return None not in dims and _find_roles(*dims) is not None  # type: ignore[arg-type]
+
+
+def is_matrix_product(op: ir.OpView) -> bool:
+    """True for a linalg op that :func:`match_product` reads, on element types that have a body."""
+    if not multiplies_matrices(op):
         return False
     lhs, rhs, out = (v.type.element_type for v in op.operands)
     floats = (ir.F32Type, ir.F16Type, ir.BF16Type)

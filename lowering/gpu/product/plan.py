@@ -15,7 +15,7 @@ from ..structured.menu import cheaper, feed_menu, misfit
 from ..structured.sparse_mma import SparseMmaBody
 from .bodies import Body, FmaBody
 from .extents import extent_of, sizes_of, splits_of, steps_of, warps_of
-from .match import Product, View
+from .match import ELEMENTS, Product, View
 from .menu import FMA_MENU, MMA_MENU, TileChoice, best, fastest
 from .mma import MmaBody
 from .pipeline import pipeline_bytes
@@ -128,7 +128,7 @@ def _feeds(product: Product, kind: str) -> tuple[Feed | None, Feed | None]:
     for view in (product.lhs, product.rhs):
         feed = feed_of(product, view, kind)
         if feed is None and encoding_of(view.value.type) is not None:
-            refuse(product, refusal(view))
+            refuse(product, *refusal(view))
         out.append(feed)
     return out[0], out[1]
 
@@ -168,9 +168,9 @@ def _kind(product: Product, target: GpuTarget) -> str:
         return "tf32" if target.tf32 else "fma"
     if lhs == rhs and isinstance(lhs, ir.IntegerType) and lhs.width == 8:
         if not (isinstance(out, ir.IntegerType) and out.width == 32):
-            refuse(product, f"expects an i32 output, got {out}")
+            refuse(product, f"expects an i32 output, got {out}", "sum up in i32, and convert the result")
         return "int8"
-    return refuse(product, f"expects both inputs f32, f16, bf16 or i8, got {lhs} and {rhs}")
+    return refuse(product, f"expects both inputs f32, f16, bf16 or i8, got {lhs} and {rhs}", ELEMENTS)
 
 
 def _body(
@@ -236,6 +236,6 @@ def _stages(
     return stages, shared(stages)
 
 
-def refuse(product: Product, message: str) -> NoReturn:
+def refuse(product: Product, message: str, hint: str | None = None) -> NoReturn:
     """A diagnostic at the product's op."""
-    pass_error(product.op, f"has no GPU lowering: {message}")
+    pass_error(product.op, f"has no GPU lowering: {message}", hint)

@@ -102,12 +102,13 @@ def without_stream(feed: Feed) -> Feed | None:
     return dataclasses.replace(feed, split=whole, why=f"{shared}, groups are searched for")
 
 
-def refusal(view: View) -> str:
-    """Why the format of ``view`` has no GPU lowering."""
+def refusal(view: View) -> tuple[str, str]:
+    """Why the format of ``view`` has no GPU lowering, and what to do."""
     fmt = encoding_of(view.value.type)
-    if fmt is not None and not fmt.is_static:
-        return f"expects one list or bitmap, of unique coordinates, below dense levels, got {fmt}"
-    return f"expects levels of digits, got {fmt}"
+    hint = "decompress it, or store it in another format"
+    if fmt is not None and _has_band(fmt):
+        return f"diagonal formats have no GPU kernels, got {fmt}", hint
+    return f"expects one list or bitmap, of unique coordinates, below dense levels, got {fmt}", hint
 
 
 def _along_stream(view: View, split: Split, bodies: str) -> Feed | None:

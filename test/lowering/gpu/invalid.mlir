@@ -87,3 +87,49 @@ func.func @f(%a: tensor<?x?xf16>, %b: tensor<?x?xf16>, %c: tensor<?x?xf32>) -> t
   %r = linalg.matmul {pith.gpu_tile = array<i64: 64, 64, 32, 8, 1, 2>} ins(%a, %b : tensor<?x?xf16>, tensor<?x?xf16>) outs(%c : tensor<?x?xf32>) -> tensor<?x?xf32>
   return %r : tensor<?x?xf32>
 }
+
+// -----
+
+// Element types of encoded operands, and formats.
+#hss = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>, [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
+func.func @f(%a: tensor<64x64xi16, #hss>, %b: tensor<64x8xi16>, %c: tensor<64x8xi32>) -> tensor<64x8xi32> {
+  // expected-error @+1 {{has no GPU lowering: a product of an encoded operand of i16 x i16 -> i32}}
+  %r = linalg.matmul ins(%a, %b : tensor<64x64xi16, #hss>, tensor<64x8xi16>) outs(%c : tensor<64x8xi32>) -> tensor<64x8xi32>
+  return %r : tensor<64x8xi32>
+}
+
+// -----
+
+#hss = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>, [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
+func.func @f(%a: tensor<64x64xf64, #hss>, %b: tensor<64x8xf64>, %c: tensor<64x8xf64>) -> tensor<64x8xf64> {
+  // expected-error @+1 {{a product of an encoded operand of f64 x f64 -> f64}}
+  %r = linalg.matmul ins(%a, %b : tensor<64x64xf64, #hss>, tensor<64x8xf64>) outs(%c : tensor<64x8xf64>) -> tensor<64x8xf64>
+  return %r : tensor<64x8xf64>
+}
+
+// -----
+
+#hss = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>, [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
+func.func @f(%a: tensor<64x64xi8, #hss>, %b: tensor<64x8xi8>, %c: tensor<64x8xf32>) -> tensor<64x8xf32> {
+  // expected-error @+1 {{expects an i32 output, got f32}}
+  %r = linalg.matmul ins(%a, %b : tensor<64x64xi8, #hss>, tensor<64x8xi8>) outs(%c : tensor<64x8xf32>) -> tensor<64x8xf32>
+  return %r : tensor<64x8xf32>
+}
+
+// -----
+
+#band = #pith.format<affine_map<(i, j) -> (i, j - i)>, [#pith.level<"dense">, #pith.level<"band(1:2)">], 0, 0, 0>
+func.func @f(%a: tensor<64x64xf32, #band>, %b: tensor<64x8xf32>, %c: tensor<64x8xf32>) -> tensor<64x8xf32> {
+  // expected-error @+1 {{has no GPU lowering: diagonal formats have no GPU kernels, got}}
+  %r = linalg.matmul ins(%a, %b : tensor<64x64xf32, #band>, tensor<64x8xf32>) outs(%c : tensor<64x8xf32>) -> tensor<64x8xf32>
+  return %r : tensor<64x8xf32>
+}
+
+// -----
+
+#dia = #pith.format<affine_map<(i, j) -> (-i + j, i)>, [#pith.level<"compressed">, #pith.level<"dense">], 32, 32, 0>
+func.func @f(%a: tensor<64x64xf32, #dia>, %b: tensor<64x8xf32>, %c: tensor<64x8xf32>) -> tensor<64x8xf32> {
+  // expected-error @+1 {{has no GPU lowering: diagonal formats have no GPU kernels, got}}
+  %r = linalg.matmul ins(%a, %b : tensor<64x64xf32, #dia>, tensor<64x8xf32>) outs(%c : tensor<64x8xf32>) -> tensor<64x8xf32>
+  return %r : tensor<64x8xf32>
+}
