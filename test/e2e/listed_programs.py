@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from pattern_programs import array, compile_program, pattern_type, tensor
 from pith._mlir import ir
 from pith.compiler.build import parse
 from pith.passes.pipeline import run_pipeline
 from pith.runtime import NativeFunction
+from tile_programs import array, compile_program, pattern_type, tensor
 
 #: A pattern: the letters of its axes and their granularity.
 Where = tuple[tuple[str, tuple[int, ...]], ...]

@@ -8,8 +8,8 @@ import functools
 import numpy as np
 import pytest
 from listed_programs import ListedProgram
-from pattern_programs import error
 from pith.runtime import live_bytes
+from tile_programs import error
 
 TOLERANCE = 2e-6  # float32 sums of at most 250 products
 

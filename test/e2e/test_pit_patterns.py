@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 import pytest
-from pattern_programs import array, compile_program, error, pattern_type, tensor
+from tile_programs import array, compile_program, error, pattern_type, tensor
 
 DTYPES = {"f32": np.float32, "f64": np.float64, "f16": np.float16, "i8": np.int8, "i32": np.int32, "i1": np.bool_}
 

@@ -6,8 +6,8 @@ import functools
 
 import numpy as np
 import pytest
-from pattern_programs import MatmulProgram, array, compile_program, error, pattern_type, segments, tensor
 from pith.runtime import live_bytes, take_failure
+from tile_programs import MatmulProgram, array, compile_program, error, pattern_type, segments, tensor
 
 TOLERANCE = 1e-6  # float32 sums of at most 100 products
 SIZES = (37, 29, 53)
