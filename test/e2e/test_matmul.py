@@ -222,9 +222,9 @@ def test_patterns_and_sizes_of_the_sparse_operand_never_recompile():
     fmt = Format.csr(width=16)
     pith.matmul(matrix(fmt=fmt)[1], np.ones((16, 3), np.float32), variant="sparse")
     compiled = kernel_cache().stats.compiled
-    for m, k, n, density in ((1, 1, 3, 1.0), (5, 7, 4, 0.5), (100, 50, 3, 0.1), (9, 30, 4, 0.0)):
+    for m, k, density in ((1, 1, 1.0), (5, 7, 0.5), (100, 50, 0.1), (9, 30, 0.0)):
         w = random_sparse(RNG, (m, k), "f32", fmt, density)
-        x = random_dense(RNG, (k, n), "f32")
+        x = random_dense(RNG, (k, 3), "f32")
         check(pith.matmul(pith.compress(w, fmt), x, variant="sparse"), wide(w) @ wide(x), "f32")
     assert kernel_cache().stats.compiled == compiled
 
