@@ -80,7 +80,9 @@ PIPELINES: dict[str, str] = {
         "pith-to-linalg,convert-pith-storage-to-loops,convert-pith-to-loops,linalg-to-vector,vector-to-llvm"
     ),
     # The tensor level of GPU programs: attention and math stay, kernels are made of them.
-    "pith-to-tensors": f"pith-form-pit-tiles,{_FUSED},pith-collapse-batch{{narrow=true}},pith-assemble-arguments,cse",
+    "pith-to-tensors": (
+        f"pith-inline-calls,pith-form-pit-tiles,{_FUSED},pith-collapse-batch{{narrow=true}},pith-assemble-arguments,cse"
+    ),
     # The default chip is sm_90; name the passes one by one to give convert-pith-to-gpu another target.
     "pith-to-gpu": "pith-to-tensors,convert-pith-to-gpu,canonicalize,cse",
     "gpu-to-nvvm": (

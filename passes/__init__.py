@@ -8,6 +8,7 @@ from .core import Pass
 #: name in a textual pipeline -> "module:Class" (imported when the pass is first named).
 PASSES: dict[str, str] = {
     "pith-approximate-math": "pith.passes.approximate_math:ApproximateMathPass",
+    "pith-inline-calls": "pith.passes.inline_calls:InlineCallsPass",
     "pith-infer-pit-axes": "pith.passes.infer_pit_axes:InferPitAxesPass",
     "pith-select-tiles": "pith.passes.select_tiles:SelectTilesPass",
     "pith-form-pit-tiles": "pith.passes.form_pit_tiles:FormPitTilesPass",

@@ -56,11 +56,12 @@ def to_gpu(target: GpuTarget) -> str:
     """The passes from the pith level to the gpu level; marked ops are decided by the chip's times.
 
     Example:
-        >>> to_gpu(GpuTarget("sm_90"))
-        'pith-form-pit-tiles{target=sm_90},pith-to-tensors,convert-pith-to-gpu{target=sm_90},canonicalize,cse'
+        >>> to_gpu(GpuTarget("sm_90")).split(",")[:3]
+        ['pith-inline-calls', 'pith-form-pit-tiles{target=sm_90}', 'pith-to-tensors']
     """
     convert = f"convert-pith-to-gpu{{target={target.options}}}"
-    return f"pith-form-pit-tiles{{target={target.chip}}},pith-to-tensors,{convert},canonicalize,cse"
+    choose = f"pith-inline-calls,pith-form-pit-tiles{{target={target.chip}}}"
+    return f"{choose},pith-to-tensors,{convert},canonicalize,cse"
 
 
 def _run(module: ir.Module, pipeline: str) -> None:

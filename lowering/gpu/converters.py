@@ -28,6 +28,7 @@ CONVERTERS: dict[str, str | None] = {
     "pith.from_lengths": "pith.lowering.gpu.patterns.routing:convert_from_lengths",
     "pith.from_routing": "pith.lowering.gpu.patterns.routing:convert_from_routing",
     "pith.intersection": "pith.lowering.gpu.patterns.sets:convert_set",
+    "pith.sample": "pith.lowering.gpu.patterns.sample:convert_sample",
     "pith.topk": "pith.lowering.gpu.patterns.topk:convert_topk",
     "pith.union": "pith.lowering.gpu.patterns.sets:convert_set",
     "pith.pit_tile": "pith.lowering.gpu.product.grouped:convert_tile",

@@ -39,11 +39,12 @@ def lower_sample(op: ir.OpView) -> ir.Value:
     b.for_loop(0, candidates, clear)
     _Sample(presence, tiles, op.windows, seen, empty).run()
     shares = b.alloc([candidates], ir.F64Type.get())
-    b.for_loop(0, candidates, lambda c: memref.store(_share(empty, seen, c), shares, [b.value(c)]))
+    b.for_loop(0, candidates, lambda c: memref.store(share(empty, seen, c), shares, [b.value(c)]))
     return bufferization.to_tensor(op.operation.results[0].type, shares, restrict=True, writable=True)
 
 
-def _share(part: ir.Value, whole: ir.Value, at: Index) -> ir.Value:
+def share(part: ir.Value, whole: ir.Value, at: Index) -> ir.Value:
+    """Entry ``at`` of ``part`` over that of ``whole``; 1.0 where there is nothing."""
     f64 = ir.F64Type.get()
     numbers = [arith.uitofp(f64, memref.load(m, [b.value(at)])) for m in (part, whole)]
     none = arith.cmpf(arith.CmpFPredicate.OEQ, numbers[1], b.zero_of(f64))
@@ -78,7 +79,7 @@ class _Sample:
         words, joined = (b.alloc([ROWS], integer(WORD)) for _ in range(2))
         candidates = b.dim_size(self.tiles, 0)
         heads = b.alloc([candidates], integer(WORD))
-        b.for_loop(0, candidates, lambda c: memref.store(_heads(self._tile(c)[1]), heads, [b.value(c)]))
+        b.for_loop(0, candidates, lambda c: memref.store(heads_of(self._tile(c)[1]), heads, [b.value(c)]))
         grid = (b.ceildiv(rows, ROWS), b.ceildiv(columns, WORD))
         windows = b.minimum(self.windows, b.mul(*grid))
 
@@ -171,7 +172,7 @@ class _Sample:
 
         b.for_loop(0, down, join)
         type_ = ir.VectorType.get([ROWS], integer(WORD))
-        present = arith.andi(_ored(vector.load(type_, joined, [b.value(0)]), tile[1]), vector.broadcast(type_, heads))
+        present = arith.andi(ored(vector.load(type_, joined, [b.value(0)]), tile[1]), vector.broadcast(type_, heads))
         found = vector.reduction(integer(WORD), vector.CombiningKind.ADD, math_dialect.ctpop(present))
         total = arith.muli(math_dialect.ctpop(heads), arith.index_cast(integer(WORD), b.value(down)))
         self._add(candidate, total, arith.subi(total, found))
@@ -207,11 +208,12 @@ class _Sample:
             memref.store(arith.addi(memref.load(counts, at), number), counts, at)
 
 
-def _ored(words: ir.Value, extent: ir.Value) -> ir.Value:
-    """Bit i of every word: whether any of its bits from i up to (excluding) ``i + extent`` is set."""
+def ored(words: ir.Value, extent: ir.Value) -> ir.Value:
+    """Bit i of every word (one, or a vector of them): whether any of its bits from i up to ``i + extent`` is set."""
 
     def shifted(words: ir.Value, by: ir.Value) -> ir.Value:
-        lanes = vector.broadcast(words.type, arith.index_cast(integer(WORD), by))
+        places = arith.index_cast(integer(WORD), by)
+        lanes = vector.broadcast(words.type, places) if isinstance(words.type, ir.VectorType) else places
         return arith.ori(words, arith.shrui(words, lanes))
 
     def double(done: ir.Value, words: ir.Value) -> list[ir.Value]:
@@ -224,7 +226,7 @@ def _ored(words: ir.Value, extent: ir.Value) -> ir.Value:
     return shifted(words, arith.subi(extent, done))
 
 
-def _heads(extent: ir.Value) -> ir.Value:
+def heads_of(extent: ir.Value) -> ir.Value:
     """The first bit of every whole group of ``extent`` bits in a word."""
 
     def add(j: Index, word: ir.Value) -> list[ir.Value]:

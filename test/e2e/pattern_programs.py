@@ -50,6 +50,15 @@ def topk(element, rank):
 }}"""
 
 
+def sample(element):
+    """``sample(x, tiles, threshold, windows) -> shares of empty micro-tiles``."""
+    x = dense([-1, -1], element)
+    return f"""func.func @sample(%x: {x}, %tiles: tensor<?x2xi32>, %t: f64, %n: index) -> tensor<?xf64> {{
+  %s = "pith.sample"(%x, %tiles, %t, %n) : ({x}, tensor<?x2xi32>, f64, index) -> tensor<?xf64>
+  return %s : tensor<?xf64>
+}}"""
+
+
 def from_lengths(element, granularity):
     """``from_lengths(lengths, size) -> pattern``."""
     p = f"!pith.pattern<[-1, -1], [1, {granularity}]>"

@@ -450,8 +450,13 @@ def test_a_function_of_several(capsys):
             pith.compile(SEVERAL, target=target)
         with pytest.raises(pith.IRError, match="no function named 'three'"):
             pith.compile(SEVERAL, target=target, entry="three")
-    with pytest.raises(pith.PassError, match=r"\"-\":9:8.*'func.call' op has no GPU lowering"):  # the line of the text
-        pith.compile(SEVERAL, target="emulate:sm_90", entry="calls")
+    assert pith.compile(SEVERAL, target="emulate:sm_90", entry="calls")(np.ones(2, np.float32)).tolist() == [1, 1]
+    recursive = SEVERAL.replace(
+        "{ return %x : tensor<2xf32> }",
+        "{\n  %y = func.call @helper(%x) : (tensor<2xf32>) -> tensor<2xf32>\n  return %y : tensor<2xf32>\n}",
+    )
+    with pytest.raises(pith.PassError, match=r"\"-\":7:8.*'func.call' op cannot be inlined"):  # the line of the text
+        pith.compile(recursive, target="emulate:sm_90", entry="calls")
 
 
 @pytest.mark.usefixtures("work")

@@ -191,3 +191,31 @@ def test_topk_lists_the_largest_of_every_row(element, k):
         nan, key = np.isnan(scores[r].astype("f8")), np.nan_to_num(scores[r].astype("f8"), nan=0)
         best = sorted(range(size), key=lambda c: (not nan[c], -key[c], c))[:taken]
         assert {c for row, c in got if row == r} == set(best)
+
+
+#: Smaller than a window, as large, and larger.
+TILES = [(1, 1), (1, 32), (32, 1), (8, 8), (5, 7), (3, 64), (32, 64), (64, 1), (1, 100), (40, 50), (200, 300)]
+
+
+@pytest.mark.parametrize("element", ["f32", "f16", "i8", "i1"])
+@pytest.mark.parametrize("shape", [(100, 130), (257, 93), (32, 64), (1, 1), (0, 5), (5, 0)])
+def test_samples_are_shares_of_empty_cells(element, shape):
+    x = scattered(np.random.default_rng(shape), shape, element, 0.02)
+    tiles = np.array(TILES, np.int32)
+    found, again = (compiled(programs.sample(element))(x, tiles, 0.0, 1000) for _ in range(2))
+    np.testing.assert_array_equal(found, again)
+    for share, tile in zip(found, TILES):
+        searched = tile[0] > 32 or tile[1] > 64
+        if searched or all(n % t == 0 for n, t in zip((32, 64), tile)):  # windows leave out parts of the others
+            count = int(np.prod([-(-n // t) for n, t in zip(shape, tile)]))
+            want = 1 - len(cells(x, (0, 1), tile)) / count if count else 1.0
+            assert share == pytest.approx(want, abs=1e-12)
+
+
+@pytest.mark.parametrize("windows", [1, 5])
+def test_samples_are_those_of_the_processor(windows):
+    x = scattered(np.random.default_rng(windows), (300, 410), "f16", 0.05)
+    tiles = np.array(TILES, np.int32)
+    on_cpu = pith.compile(programs.sample("f16"), target="cpu")(x, tiles, 0.5, windows)
+    np.testing.assert_array_equal(compiled(programs.sample("f16"))(x, tiles, 0.5, windows), on_cpu)
+    assert compiled(programs.sample("f16"))(x, tiles[:0], 0.0, windows).shape == (0,)

@@ -21,6 +21,7 @@ PROGRAMS = {
     "detect_by_channel": programs.detect_by("f16", (1, 2), "tensor<?xf32>", (1,)),
     "union": programs.sets("union", (2, 3)),
     "topk": programs.topk("f16", 2),
+    "sample": programs.sample("f16"),
     "lengths": programs.from_lengths("i64", 4),
     "routing": programs.from_routing("i32", 2),
     "grouped_f16": grouped_source("f16", "f16", True, "gelu", True),

@@ -7,7 +7,7 @@
 
 // Named pipelines expand in place.
 // RUN: echo 'module {}' | pith-opt --dump-pass-pipeline --pass-pipeline='builtin.module(pith-to-gpu)' -o /dev/null 2>&1 | filecheck %s --check-prefix=NAMED
-// NAMED: builtin.module(pith-form-pit-tiles,{{.*}}pith-assemble-arguments,cse,convert-pith-to-gpu{{.*}})
+// NAMED: builtin.module(pith-inline-calls,pith-form-pit-tiles,{{.*}}pith-assemble-arguments,cse,convert-pith-to-gpu{{.*}})
 
 // What is wrong is shown with a caret, and nothing runs.
 // RUN: not pith-opt %s --pass-pipeline='builtin.module(cse,canonicalise)' 2>&1 | filecheck %s --check-prefix=UNKNOWN

@@ -37,7 +37,7 @@ def convert_detect(host: Host, op: ir.OpView) -> None:
     shape = PatternType(op.operation.results[0].type).to_shape()
     (source,) = host.buffers_of(op, op.source)
     sizes = [host.dim(op, op.source, d) for d in range(source.type.rank)]
-    threshold, channel = _threshold(host, op, element)
+    threshold, channel = threshold_of(host, op, element)
     cut = Cut.of(shape_of(op.source.type), read_i64s(op, "axes"), shape.granularity, channel)
     detection = Detection(host, op, cut, source, tuple(sizes), threshold, channel)
     cells = cut.over(sizes).count
@@ -69,7 +69,7 @@ def _declared(op: ir.OpView) -> int:
     return buffer.capacity if buffer.overflow == "error" else 1 << 62
 
 
-def _threshold(host: Host, op: ir.OpView, element: ir.Type) -> tuple[float | ir.Value, int | None]:
+def threshold_of(host: Host, op: ir.OpView, element: ir.Type) -> tuple[float | ir.Value, int | None]:
     """What magnitudes must exceed (a number, an ``f64`` argument, a buffer of limits), and the dimension it follows."""
     if op.operation.name == "pith.detect":
         return op.threshold.value, None

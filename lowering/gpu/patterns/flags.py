@@ -101,13 +101,17 @@ class Reader:
 
                 def element(i: Index, so_far: ir.Value, start: Index = start) -> list[ir.Value]:
                     at = [*rows.at(r), b.add(start, i)]
-                    flag = self._flags(self._load(at, 1), at)
+                    flag = self.flag(at)
                     return [arith.ori(so_far, arith.shli(flag, arith.index_cast(i32(), b.value(i))))]
 
                 out += b.for_loop(0, left, element, [before], rolled=True)
             return out
 
         return b.for_loop(*bounds, row, [word(0)] * len(starts))
+
+    def flag(self, at: Sequence[Index]) -> ir.Value:
+        """1 where an element is present, else 0."""
+        return self._flags(self._load(at, 1), at)
 
     def _load(self, at: Sequence[Index], lanes: int) -> ir.Value:
         """Bits of the elements from ``at`` on, as a vector of integers."""

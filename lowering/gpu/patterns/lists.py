@@ -251,8 +251,8 @@ def reset(host: Host, op: ir.OpView, listing: DeviceList) -> None:
 
 
 def clear(host: Host, op: ir.OpView, words: ir.Value) -> None:
-    """Launch a kernel that zeroes a 1-D buffer of ``i32``."""
+    """Launch a kernel that zeroes a 1-D buffer of integers."""
     with host.kernel("clear", [words.type], THREADS) as (name, block):
         here = block.arguments[0]
-        strided(b.dim_size(here, 0), lambda i: memref.store(word(0), here, [b.value(i)]))
+        strided(b.dim_size(here, 0), lambda i: memref.store(b.zero_of(here.type.element_type), here, [b.value(i)]))
     host.launch(op, name, [strided_blocks(b.dim_size(words, 0))], THREADS, 0, [words])
