@@ -231,6 +231,25 @@ def test_decisions_are_kept_and_made_anew():
     assert [known.ran == "dense" for known in dynamic_memory._MEMORY.values()] == [True, False]
 
 
+def test_what_is_remembered_is_not_followed_into_the_operands():
+    """A product that is known to be dense goes straight to the library, but not where its result overwrites it."""
+    forget_decisions()
+    rng = np.random.default_rng(13)
+    a, b = (rng.standard_normal((256, 256)).astype(np.float32) for _ in range(2))
+    out = np.empty_like(a)
+    for _ in range(3):
+        pith.matmul(pith.dynamic(a), b, out=out)
+    assert error(out, a, b) < TOLERANCE["float32"]
+    before = a.copy()
+    assert error(pith.matmul(pith.dynamic(a), b, out=a), before, b) < TOLERANCE["float32"]
+    a[...] = before
+    room = np.empty(2 * a.size, np.float32)
+    moved, result = room[: a.size].reshape(a.shape), room[a.size // 2 : -(a.size // 2)].reshape(a.shape)
+    for _ in range(3):
+        moved[...] = before
+        assert error(pith.matmul(pith.dynamic(moved), b, out=result), before, b) < TOLERANCE["float32"]
+
+
 def test_the_tile_database_is_measured(tmp_path):
     """What `pith bench --tiles` does, in small; what it writes is read again and decides."""
     settings = Settings(rounds=2, elements=("f32",), sides=("left",), extents=((64, 64, 64),))

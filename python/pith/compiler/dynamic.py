@@ -18,6 +18,9 @@ from .kernel import as_torch, is_torch
 
 _WHERE = "pith.matmul of a dynamic operand"
 
+#: The threshold of a call that gives none.
+_NONE = 0.0
+
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True)
 class Dynamic:
@@ -50,7 +53,7 @@ class Dynamic:
         return multiply_dynamic(other, self)
 
 
-def dynamic(x: Any = None, granularity: Any = "auto", threshold: float = 0.0) -> Dynamic:
+def dynamic(x: Any = None, granularity: Any = "auto", threshold: float = _NONE) -> Dynamic:
     """Say that ``x`` may hold many zeros, different ones in every call, and that a product may skip them.
 
     ``pith.matmul(pith.dynamic(a), b)`` looks at a sample of ``a``, picks a micro-tile by measured times, finds the
@@ -74,6 +77,8 @@ def dynamic(x: Any = None, granularity: Any = "auto", threshold: float = 0.0) ->
         array([[2., 2.],
                [0., 0.]], dtype=float32)
     """
+    if type(x) is np.ndarray and type(granularity) is str and granularity == "auto" and threshold is _NONE:
+        return Dynamic(x, granularity, threshold)  # the common case
     if isinstance(x, (SparseTensor, Dynamic)) or not (x is None or hasattr(x, "shape")):
         raise ArgumentError(
             f"expects a dense array, got {type(x).__name__}",

@@ -67,15 +67,21 @@ def find(p: Product, tile: Tile) -> Pattern:
 
 def run_in_place(p: Product, tile: Tile, pattern: Pattern, out: np.ndarray) -> None:
     """Gather the micro-tiles from where they lie: :func:`pith.einsum` over the pattern."""
-    from .einsum import einsum
+    from .einsum import execute
 
     letters = "mk" if p.side == "left" else "kn"
     if 0 in tile:
         letters = letters[0 if tile == ROWS else 1]
-    if letters in ("m", "n"):  # places that are not named keep what ``out`` holds
-        out[...] = 0
     a, b = (p.x, p.y) if p.side == "left" else (p.y, p.x)
-    einsum("mk,kn->mn", a, b, where={letters: pattern}, out=out)
+    sizes = {"m": a.shape[0], "k": a.shape[1], "n": b.shape[1]}
+    execute(_equation(), [a, b], sizes, {letters: pattern}, out=out, keep=False)
+
+
+@functools.cache
+def _equation() -> Any:
+    from .einsum_equation import parse
+
+    return parse("mk,kn->mn", (2, 2))
 
 
 def packs(side: str, tile: Tile) -> bool:

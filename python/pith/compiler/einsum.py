@@ -94,15 +94,20 @@ def execute(
     scale: float | None = None,
     out: Any = None,
     accumulate: bool = False,
+    keep: bool = True,
 ) -> np.ndarray:
-    """:func:`einsum` on a parsed equation; ``sizes`` may have result letters that no operand has."""
+    """:func:`einsum` on a parsed equation; ``sizes`` may have result letters that no operand has.
+
+    Args:
+        keep: places of ``out`` that patterns leave out keep what they hold; else they become zero.
+    """
     element = _element(arrays)
     listed = tuple(_listed(letters, pattern, equation, sizes) for letters, pattern in where.items())
     _require_disjoint(where)
     extras = _extras(equation, sizes, element, bias, activation, scale)
     shape = tuple([sizes[c] for c in equation.result])
     outer = any(all(c in equation.result for c in letters) for letters in where)
-    into = ADDED if accumulate else NAMED if outer and out is not None else FRESH
+    into = ADDED if accumulate else NAMED if outer and keep and out is not None else FRESH
     target = _target(out, shape, numpy_dtype(stored_type(element)), accumulate)
     arrays = [a.copy() if out is not None and np.may_share_memory(a, target) else a for a in arrays]
     views = [_row_major(a, letters) for a, letters in zip(arrays, equation.inputs)]
