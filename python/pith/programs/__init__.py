@@ -5,5 +5,6 @@ The lowering describes a program (:class:`Program`), bundles store it, and the l
 
 from .program import Launch, Operand, Program
 from .sizes import Size, ceildiv, const, dim, scalar
+from .tensor_map import TensorMap
 
-__all__ = ["Launch", "Operand", "Program", "Size", "ceildiv", "const", "dim", "scalar"]
+__all__ = ["Launch", "Operand", "Program", "Size", "TensorMap", "ceildiv", "const", "dim", "scalar"]

@@ -4,7 +4,8 @@ Calling convention of kernels. Every array is passed as MLIR's memref descriptor
 parameters: allocated pointer, aligned pointer, offset (i64), then its sizes and its strides (i64 each),
 so an array of rank r takes ``3 + 2 * r`` parameters. Kernels use the aligned pointer and the sizes; arrays are
 row-major, start at offset 0 and at a multiple of 16 bytes. Bare pointers cannot carry run-time sizes, so they are
-not used. A launch with a 0 in its grid has nothing to do and is skipped.
+not used. A :class:`TensorMap` is one parameter of 128 bytes. A launch with a 0 in its grid has nothing to do and is
+skipped, so of two launches whose grids exclude each other the sizes choose one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .sizes import Fact, Size
+from .tensor_map import TensorMap
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,9 +55,10 @@ class Launch:
     Attributes:
         kernel: name of the entry.
         grid, block: extents on x, y, z.
-        shared_bytes: dynamic shared memory; above 48 KiB a launcher must opt in. Kernels have no other.
-        operands: in order: the number of an operand of the program (buffers count on after the arguments), or a
-            size, which is passed by value as an i64.
+        shared_bytes: dynamic shared memory; above 48 KiB a launcher must opt in. Beside it kernels have the barriers
+            that tensor maps' copies land on.
+        operands: in order: the number of an operand of the program (buffers count on after the arguments), a size,
+            which is passed by value as an i64, or a tensor map, passed by value as its descriptor.
         note: how the kernel does it and why so, in words, for people.
     """
 
@@ -63,7 +66,7 @@ class Launch:
     grid: tuple[Size, Size, Size]
     block: tuple[int, int, int]
     shared_bytes: int
-    operands: tuple[int | Size, ...]
+    operands: tuple[int | Size | TensorMap, ...]
     note: str = ""
 
 
@@ -93,8 +96,8 @@ class Program:
         return self.arguments + self.buffers
 
     def parameters(self, launch: Launch) -> int:
-        """Scalar kernel parameters of a launch."""
-        return sum(1 if isinstance(x, Size) else self.operands[x].parameters for x in launch.operands)
+        """Kernel parameters of a launch: scalars, and descriptors."""
+        return sum(self.operands[x].parameters if isinstance(x, int) else 1 for x in launch.operands)
 
     def shapes(self, facts: Sequence[Fact]) -> list[Fact]:
         """The facts of all operands, from those of the arguments."""
@@ -123,7 +126,7 @@ class Program:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Size):
+    if isinstance(value, Size | TensorMap):
         return value.to_json()
     if dataclasses.is_dataclass(value):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
@@ -139,5 +142,11 @@ def _operand(data: Mapping[str, Any]) -> Operand:
 def _launch(data: Mapping[str, Any]) -> Launch:
     x, y, z = map(Size.from_json, data["grid"])
     bx, by, bz = data["block"]
-    operands = tuple(Size.from_json(v) if isinstance(v, list) else v for v in data["operands"])
+    operands = tuple(map(_launch_operand, data["operands"]))
     return Launch(data["kernel"], (x, y, z), (bx, by, bz), data["shared_bytes"], operands, data.get("note", ""))
+
+
+def _launch_operand(data: Any) -> int | Size | TensorMap:
+    if isinstance(data, Mapping):
+        return TensorMap.from_json(data)
+    return Size.from_json(data) if isinstance(data, list) else data

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, KernelFault, RuntimeLibraryError
-from ..programs import Launch, Program, Size
+from ..programs import Launch, Program, Size, TensorMap
 from .arrays import descriptor
 from .artifact import Artifact
+from .emulated_maps import EmulatedMap, emulated_map
 from .library import Library
 from .native import lib, library_path
 from .results import CTYPES
@@ -118,6 +119,8 @@ class EmulatedProgram:
         for operand in launch.operands:
             if isinstance(operand, Size):
                 held.append(ctypes.c_int64(operand.evaluate(facts)))
+            elif isinstance(operand, TensorMap):
+                held.append(_by_address(_described(operand, values[operand.operand], facts)))
             else:
                 held.append(_native(values[operand], program.operands[operand].dtype))
         pointers = (ctypes.c_void_p * len(held))(*(ctypes.addressof(x) for x in held))
@@ -178,10 +181,20 @@ def _native(value: Any, dtype: str) -> Any:
     if not isinstance(value, np.ndarray):
         return CTYPES[dtype](value)
     words = descriptor(value)
-    block = (ctypes.c_int64 * len(words))(*words)
+    return _by_address((ctypes.c_int64 * len(words))(*words))
+
+
+def _by_address(block: Any) -> ctypes.c_void_p:
+    """A pointer that keeps what it points to alive."""
     pointer = ctypes.c_void_p(ctypes.addressof(block))
-    pointer.block = block  # type: ignore[attr-defined]  # keeps it alive
+    pointer.block = block  # type: ignore[attr-defined]
     return pointer
+
+
+def _described(held: TensorMap, array: np.ndarray, facts: Sequence[Any]) -> EmulatedMap:
+    """The descriptor of an array that a launch passes by value."""
+    address = array.__array_interface__["data"][0]
+    return emulated_map(address, array.itemsize, held.extents(facts), held.box, held.swizzle)
 
 
 def _check_limits(launch: Launch, grid: Sequence[int]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from ...errors import ArgumentError, DeviceError, DTypeError, ShapeError
-from ...programs import Operand, Program, Size
+from ...programs import Operand, Program, Size, TensorMap
 from .elements import accepts, word_of
 from .memory import DeviceArray
 from .views import View, framework_of, view
@@ -180,6 +180,8 @@ def sizing_numbers(program: Program) -> frozenset[int]:
             visit(size)
     for launch in program.launches:
         for size in (*launch.grid, *(o for o in launch.operands if isinstance(o, Size))):
+            visit(size)
+        for size in (s for o in launch.operands if isinstance(o, TensorMap) for s in o.shape):
             visit(size)
     return frozenset(found)
 

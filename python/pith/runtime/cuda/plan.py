@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...errors import GpuLaunchError
-from ...programs import Launch, Program
+from ...programs import Launch, Program, TensorMap
 from ...programs.sizes import Fact
+from ...programs.tensor_map import MAP_ALIGNMENT, MAP_BYTES
 from ..arrays import row_major_strides
 from .driver import driver
 from .elements import size_of
 from .failures import failure
+from .tensor_maps import Encoding
 
 #: Largest grids per dimension (CUDA C++ Programming Guide, technical specifications).
 MAX_GRID = (2**31 - 1, 65535, 65535)
@@ -58,7 +60,8 @@ def _lifetimes(program: Program) -> dict[int, tuple[int, int]]:
     """First and last launch that uses each temporary."""
     lives: dict[int, tuple[int, int]] = {}
     for i, launch in enumerate(program.launches):
-        for operand in launch.operands:
+        for held in launch.operands:
+            operand = held.operand if isinstance(held, TensorMap) else held
             if isinstance(operand, int) and operand >= len(program.arguments) and operand not in program.results:
                 lives[operand] = (lives.get(operand, (i, i))[0], i)
     return lives
@@ -75,7 +78,7 @@ class Prepared:
     Attributes:
         function: the driver's handle of the kernel.
         shape: grid, block and dynamic shared memory, in the order of ``cuLaunchKernel``.
-        slots: which word each kernel parameter is read from.
+        slots: which word each kernel parameter is read from; ``~i`` for descriptor ``i``.
         text: what an error says about it.
     """
 
@@ -91,7 +94,7 @@ class Layout:
     The words are: one per operand that differs from call to call (an address, or a number), then constants: those of
     the descriptors, and the words of operands that stay. Kernel parameters are read from words where they stand, so
     an array's two pointers, in every launch that takes it, are one word; a call stores one word per operand that
-    differs and nothing else.
+    differs and nothing else. Descriptors of tensor maps are made again where the address of their array has changed.
 
     Args:
         facts: shapes and numbers of all operands.
@@ -110,15 +113,17 @@ class Layout:
         varying: Sequence[int],
         fixed: Mapping[int, int],
     ):
-        self.facts = facts
+        self.program, self.facts = program, facts
         self._varying = {operand: i for i, operand in enumerate(varying)}
         self._fixed = fixed
         self._constants: dict[int, int] = {}
+        self._maps: dict[TensorMap, int] = {}
         self.launches = tuple(
             made for launch in program.launches if (made := self._prepare(launch, module)) is not None
         )
         self.constants = list(self._constants)
         self.varying_count = len(self._varying)
+        self.maps = tuple(Encoding.of(m, program, facts, self._word(m.operand)) for m in self._maps)
         self._free: list[Frame] = []
 
     def _prepare(self, launch: Launch, module: Any) -> Prepared | None:
@@ -139,14 +144,20 @@ class Layout:
 
     def _slots(self, operand: Any) -> list[int]:
         """The words of one kernel operand: of an array both pointers, offset, sizes and strides."""
+        if isinstance(operand, TensorMap):
+            self._word(operand.operand)
+            return [~self._maps.setdefault(operand, len(self._maps))]
         if not isinstance(operand, int):
             return [self._constant(operand.evaluate(self.facts))]
-        word = self._varying[operand] if operand in self._varying else self._constant(self._fixed[operand])
+        word = self._word(operand)
         fact = self.facts[operand]
         if isinstance(fact, int):
             return [word]
         shape = tuple(fact)
         return [word, word, *map(self._constant, (0, *shape, *row_major_strides(shape)))]
+
+    def _word(self, operand: int) -> int:
+        return self._varying[operand] if operand in self._varying else self._constant(self._fixed[operand])
 
     def _constant(self, value: int) -> int:
         return len(self._varying) + self._constants.setdefault(value, len(self._constants))
@@ -164,6 +175,8 @@ class Layout:
             frame = Frame(self)
         try:
             frame.words[: len(words)] = words
+            if self.maps:
+                frame.encode()
             for prepared, parameters in frame.calls:
                 (status,) = start(prepared.function, *prepared.shape, stream, parameters, 0)
                 if status:
@@ -176,14 +189,29 @@ class Frame:
     """Memory the driver reads the parameters of a layout's launches from."""
 
     def __init__(self, layout: Layout):
-        count = layout.varying_count
+        count, self._where = layout.varying_count, layout.program.name
         self.words = (ctypes.c_uint64 * max(1, count + len(layout.constants)))()
         self.words[count : count + len(layout.constants)] = layout.constants
         base = ctypes.addressof(self.words)
         slots = [slot for prepared in layout.launches for slot in prepared.slots]
-        self._pointers = (ctypes.c_uint64 * max(1, len(slots)))(*(base + _WORD * slot for slot in slots))
+        self._encodings, self._described = layout.maps, [0] * len(layout.maps)
+        self._descriptors = ctypes.create_string_buffer(MAP_BYTES * len(layout.maps) + MAP_ALIGNMENT)
+        self._maps = -(-ctypes.addressof(self._descriptors) // MAP_ALIGNMENT) * MAP_ALIGNMENT
+        places = (base + _WORD * slot if slot >= 0 else self._maps + MAP_BYTES * ~slot for slot in slots)
+        self._pointers = (ctypes.c_uint64 * max(1, len(slots)))(*places)
         table = ctypes.addressof(self._pointers)
         self.calls: list[tuple[Prepared, int]] = []
         for prepared in layout.launches:
             self.calls.append((prepared, table))
             table += _WORD * len(prepared.slots)
+
+    def encode(self) -> None:
+        """Make the descriptors of the arrays whose addresses are in the words.
+
+        Errors: :class:`pith.GpuLaunchError`.
+        """
+        for i, encoding in enumerate(self._encodings):
+            address = self.words[encoding.slot]
+            if address != self._described[i]:
+                encoding.write(self._maps + MAP_BYTES * i, address, self._where)
+                self._described[i] = address
