@@ -13,7 +13,7 @@ from ..patterns.check import granularity_of, threshold_of
 from ..runtime import dtype_name
 from ..runtime.arrays import as_array
 from ..sparse import SparseTensor
-from .dynamic_memory import key_of, multiply_dense, recall, remember
+from .dynamic_memory import key_of, recall, remember, run_again
 from .kernel import as_torch, is_torch
 
 _WHERE = "pith.matmul of a dynamic operand"
@@ -101,8 +101,9 @@ def multiply_dynamic(a: Any, b: Any, out: Any = None, variant: str = "auto") -> 
     x, y, left = _value(a), _value(b), isinstance(a, Dynamic)
     key = key_of(a if left else b, x, y, left) if variant == "auto" else None
     known = recall(key) if key is not None else None
-    if known is not None and known.ran == "dense" and (done := multiply_dense(x, y, out)) is not None:
+    if known is not None and (done := run_again(known, x, y, out)) is not None:
         return done
+    from .dynamic_bound import bind
     from .dynamic_choice import choose, named, run
 
     product, shape, granularity = prepare(a, b)
@@ -114,7 +115,7 @@ def multiply_dynamic(a: Any, b: Any, out: Any = None, variant: str = "auto") -> 
         choice = choose(product, granularity) if variant == "auto" else named(product, variant)
         ran = run(product, choice, target)
         if key is not None and known is None:
-            remember(key, choice, ran)
+            remember(key, choice, ran, x.dtype, None if ran == "dense" else bind(product, choice))
     if out is not None:
         return out
     result = target.reshape(shape)

@@ -27,7 +27,7 @@ from ..tuning.tiles import (
     table_for,
     tile_of,
 )
-from .dynamic_run import Product, find, packs, run_dense, run_in_place, run_packed
+from .dynamic_run import Multiply, Product, find, in_place, packed, packs, run_dense
 from .sampling import COLUMNS, ROWS, sampled_coverage
 
 Coverage = Mapping[tuple[int, ...], float]
@@ -122,11 +122,16 @@ def run(product: Product, choice: Choice, out: np.ndarray) -> str:
     if choice.table is not None and _too_many(product, choice.table, chosen.micro_tile, pattern.density):
         run_dense(product, out)
         return "dense"
-    if chosen.way == IN_PLACE:
-        run_in_place(product, chosen.micro_tile, pattern, out)
-    else:
-        run_packed(product, chosen.micro_tile, pattern.density, out)
+    multiplier(product, choice, pattern.density)(product.x, product.y, pattern.coordinates, out)
     return chosen.name
+
+
+def multiplier(product: Product, choice: Choice, density: float) -> Multiply:
+    """What multiplies the micro-tiles that were chosen and found; a share ``density`` of them is there."""
+    chosen = choice.decision.chosen
+    if chosen.way == IN_PLACE:
+        return in_place(product, chosen.micro_tile)
+    return packed(product, chosen.micro_tile, density)
 
 
 def _too_many(product: Product, table: TileTable, tile: tuple[int, ...], density: float) -> bool:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
 from typing import Any
 
 import numpy as np
@@ -35,14 +34,18 @@ class Remembered:
     Attributes:
         choice: what was chosen.
         ran: what ran; dense when the exact count said so.
+        dtype: of the operands.
         left: calls it still holds for.
         span: calls it was to hold for when it was made.
+        bound: what runs it again (:class:`pith.compiler.dynamic_bound.Bound`); None for dense, or where nothing does.
     """
 
     choice: Any
     ran: str
+    dtype: Any
     left: int
     span: int
+    bound: Any = None
 
 
 _MEMORY: dict[tuple, Remembered] = {}
@@ -71,13 +74,13 @@ def recall(key: tuple) -> Remembered | None:
     return found
 
 
-def remember(key: tuple, choice: Any, ran: str) -> None:
+def remember(key: tuple, choice: Any, ran: str, dtype: Any, bound: Any) -> None:
     """Keep a decision; for longer than the last one when it is the same."""
     last = _MEMORY.get(key)
     span = min(_GROWTH * last.span, _LONGEST) if last is not None and last.ran == ran else 1
     if last is None and len(_MEMORY) >= _KEPT:
         _MEMORY.clear()
-    _MEMORY[key] = Remembered(choice, ran, _SMALL_SPAN if choice.small else span, span)
+    _MEMORY[key] = Remembered(choice, ran, dtype, _SMALL_SPAN if choice.small else span, span, bound)
 
 
 def forget_decisions() -> None:
@@ -85,31 +88,33 @@ def forget_decisions() -> None:
     _MEMORY.clear()
 
 
-def multiply_dense(x: Any, y: Any, out: Any) -> Any:
-    """``x @ y`` by the library, without another look; None where operands or ``out`` need one."""
+def run_again(known: Remembered, x: Any, y: Any, out: Any) -> Any:
+    """``x @ y`` as it was decided, without another look; None where operands or ``out`` need one."""
+    if x.dtype is not known.dtype or y.dtype is not known.dtype:
+        return None
+    dense = known.ran == "dense"
     if type(x) is not np.ndarray:
-        return x @ y if out is None and not (x.requires_grad or y.requires_grad) else None
+        return x @ y if dense and out is None and not (x.requires_grad or y.requires_grad) else None
+    if not dense and known.bound is None:
+        return None
     if x.ndim != 2 or y.ndim != 2:
-        return x @ y if out is None else None
+        return x @ y if dense and out is None else None
+    target = _target(x, y, out)
+    if target is None:
+        return None
+    if not dense:
+        if known.bound.run(x, y, target):
+            return target
+        known.left = 0
+    multiply_library(x, y, target)
+    return target
+
+
+def _target(x: np.ndarray, y: np.ndarray, out: Any) -> np.ndarray | None:
+    """Memory for the result: ``out``, or new; None where ``out`` does not fit or shares memory with an operand."""
     shape = (x.shape[0], y.shape[1])
     if out is None:
-        out = aligned_empty(math.prod(shape), x.dtype).reshape(shape)
-    elif type(out) is not np.ndarray or out.shape != shape or out.dtype != x.dtype or not out.flags.carray:
+        return aligned_empty(math.prod(shape), x.dtype).reshape(shape)
+    if type(out) is not np.ndarray or out.shape != shape or out.dtype is not x.dtype or not out.flags.carray:
         return None
-    torch = sys.modules.get("torch")
-    if torch is None or x.dtype.char not in "efd" or not (x.flags.carray and y.flags.carray):
-        if np.may_share_memory(out, x) or np.may_share_memory(out, y):
-            return None
-        multiply_library(x, y, out)
-        return out
-    a, b, c = torch.from_numpy(x), torch.from_numpy(y), torch.from_numpy(out)
-    if _overlap(a, c) or _overlap(b, c):
-        return None
-    torch.mm(a, b, out=c)
-    return out
-
-
-def _overlap(a: Any, b: Any) -> bool:
-    """Whether two tensors without gaps share memory."""
-    first, second = a.data_ptr(), b.data_ptr()
-    return first < second + b.nbytes and second < first + a.nbytes
+    return None if np.may_share_memory(out, x) or np.may_share_memory(out, y) else out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ from .kernel import compile_source
 from .sampling import COLUMNS, ROWS
 
 Tile = tuple[int, ...]
+
+#: ``multiply(sparse operand, other operand, list of micro-tiles, out)``.
+Multiply = Callable[[np.ndarray, np.ndarray, Any, np.ndarray], None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,30 +62,35 @@ def run_dense(p: Product, out: np.ndarray) -> None:
     multiply_library(*((p.x, p.y) if p.side == "left" else (p.y, p.x)), out)
 
 
+def cells_of(tile: Tile) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The axes that a micro-tile's pattern has, and its elements along each."""
+    if tile in (ROWS, COLUMNS):
+        return ((0 if tile == ROWS else 1),), (1,)
+    return (0, 1), tile
+
+
 def find(p: Product, tile: Tile) -> Pattern:
     """The micro-tiles that hold anything."""
-    if tile == ROWS:
-        return detect(p.x, 1, axes=0)
-    return detect(p.x, 1, axes=1) if tile == COLUMNS else detect(p.x, tile)
+    axes, extents = cells_of(tile)
+    return detect(p.x, extents, axes=axes)
 
 
-def run_in_place(p: Product, tile: Tile, pattern: Pattern, out: np.ndarray) -> None:
-    """Gather the micro-tiles from where they lie: :func:`pith.einsum` over the pattern."""
-    from .einsum import execute
+def in_place(p: Product, tile: Tile) -> Multiply:
+    """Gathers the micro-tiles from where they lie, as :func:`pith.einsum` does; for operands like those of ``p``."""
+    from .einsum import product_kernel
 
-    letters = "mk" if p.side == "left" else "kn"
-    if 0 in tile:
-        letters = letters[0 if tile == ROWS else 1]
-    a, b = (p.x, p.y) if p.side == "left" else (p.y, p.x)
-    sizes = {"m": a.shape[0], "k": a.shape[1], "n": b.shape[1]}
-    execute(_equation(), [a, b], sizes, {letters: pattern}, out=out, keep=False)
+    left, turned = p.side == "left", p.y.flags.f_contiguous and not p.y.flags.c_contiguous
+    sparse, other = ("mk", "kn") if left else ("kn", "mk")
+    axes, extents = cells_of(tile)
+    listed, other = "".join(sparse[d] for d in axes), other[::-1] if turned else other
+    operands = (sparse, other) if left else (other, sparse)
+    kernel = product_kernel(*operands, listed, extents, dtype_name(p.x.dtype))
 
+    def multiply(x: np.ndarray, y: np.ndarray, coordinates: Any, out: np.ndarray) -> None:
+        y = y.T if turned else y
+        kernel(*((x, y) if left else (y, x)), coordinates, out)
 
-@functools.cache
-def _equation() -> Any:
-    from .einsum_equation import parse
-
-    return parse("mk,kn->mn", (2, 2))
+    return multiply
 
 
 def packs(side: str, tile: Tile) -> bool:
@@ -89,15 +98,21 @@ def packs(side: str, tile: Tile) -> bool:
     return 0 not in tile and (side == "left" or tile[0] == 1)
 
 
-def run_packed(p: Product, tile: Tile, density: float, out: np.ndarray) -> None:
-    """Pack the micro-tiles into a format, then multiply by the panel kernel for it."""
-    fmt = tile_format(tile, p.side, tuple(n % t == 0 for n, t in zip(p.x.shape, tile)))
-    buffers = _pack_kernel(fmt, dtype_name(p.x.dtype)).native(p.x)[:-2]
-    right = p.side == "right"
+def packed(p: Product, tile: Tile, density: float) -> Multiply:
+    """Packs the micro-tiles into a format, then multiplies by the panel kernel for it; for operands like those of
+    ``p``."""
+    shape, columns, right = p.x.shape, p.extents[2], p.side == "right"
+    fmt = tile_format(tile, p.side, tuple(n % t == 0 for n, t in zip(shape, tile)))
     turned = p.y.flags.f_contiguous and not p.y.flags.c_contiguous
     key = (dtype_name(p.x.dtype), _step(density), num_threads())
-    kernel = _product_kernel(fmt, p.x.shape, p.extents[2], right, turned, key, _Once(buffers))
-    kernel.native(*buffers, *p.x.shape, p.y.T if turned else p.y, out)
+    pack = _pack_kernel(fmt, dtype_name(p.x.dtype)).native
+
+    def multiply(x: np.ndarray, y: np.ndarray, coordinates: Any, out: np.ndarray) -> None:
+        buffers = pack(x)[:-2]
+        kernel = _product_kernel(fmt, shape, columns, right, turned, key, _Once(buffers))
+        kernel.native(*buffers, *shape, y.T if turned else y, out)
+
+    return multiply
 
 
 @functools.cache

@@ -94,20 +94,15 @@ def execute(
     scale: float | None = None,
     out: Any = None,
     accumulate: bool = False,
-    keep: bool = True,
 ) -> np.ndarray:
-    """:func:`einsum` on a parsed equation; ``sizes`` may have result letters that no operand has.
-
-    Args:
-        keep: places of ``out`` that patterns leave out keep what they hold; else they become zero.
-    """
+    """:func:`einsum` on a parsed equation; ``sizes`` may have result letters that no operand has."""
     element = _element(arrays)
     listed = tuple(_listed(letters, pattern, equation, sizes) for letters, pattern in where.items())
     _require_disjoint(where)
     extras = _extras(equation, sizes, element, bias, activation, scale)
     shape = tuple([sizes[c] for c in equation.result])
     outer = any(all(c in equation.result for c in letters) for letters in where)
-    into = ADDED if accumulate else NAMED if outer and keep and out is not None else FRESH
+    into = ADDED if accumulate else NAMED if outer and out is not None else FRESH
     target = _target(out, shape, numpy_dtype(stored_type(element)), accumulate)
     arrays = [a.copy() if out is not None and np.may_share_memory(a, target) else a for a in arrays]
     views = [_row_major(a, letters) for a, letters in zip(arrays, equation.inputs)]
@@ -116,6 +111,12 @@ def execute(
     kernel = _kernel(*key, listed, element, into, activation, scale is not None)
     kernel.native(*[v[0] for v in views], *[p.coordinates for p in where.values()], *extras, written)
     return target
+
+
+def product_kernel(lhs: str, rhs: str, letters: str, granularity: tuple[int, ...], element: str) -> Any:
+    """The native kernel of ``lhs,rhs->mn`` over a pattern on ``letters``: of row-major operands, the pattern's
+    coordinates and the result, all of which is written."""
+    return _kernel((lhs, rhs), "mn", None, (_axes(letters, granularity),), element, FRESH, None, False).native
 
 
 @functools.cache
