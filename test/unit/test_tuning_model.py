@@ -196,6 +196,20 @@ def test_narrow_types_compete_widened_and_as_they_are():
     assert [v.name for v in dense_variants(with_torch)] == ["dense:f32", "dense"]
 
 
+def test_a_model_that_counts_nothing_of_a_problem_gives_way_to_the_roofline(monkeypatch):
+    """Fitted to few samples, a model may lack what one column costs: the product would be free."""
+    lacking = Calibration("cpu", "avx2", 1, {"dense/i32": Model({"multiply": 1e-11, "weights": 1e-9})})
+    monkeypatch.setattr("pith.tuning.select.calibration_for", lambda threads: lacking)
+    forget_ranks()
+    try:
+        for columns in (0, 1):
+            ranked = rank(problem(columns=columns, element="i32"))
+            assert "dense/i32" in {f"{c.variant.family}/i32" for c in ranked}
+            assert all(c.seconds > 0 for c in ranked)
+    finally:
+        forget_ranks()
+
+
 def test_unknown_variants_are_refused_with_those_there_are():
     with pytest.raises(pith.UnsupportedError, match="no variant 'fast'") as e:
         named_variants(problem(), "fast")

@@ -85,7 +85,7 @@ def _dense(rate: float, isa: Isa, family: str, element: str) -> Model:
         {
             "call": CALL,
             "multiply": multiply,
-            "vector": read,
+            "vector": max(read, multiply / ELEMENT_BYTES[element]),  # a multiply-add per element that is read
             "weights": read,
             "narrow": read,
             "operand": 2 * read,

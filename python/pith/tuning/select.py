@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from .database import Calibration, calibration_for
 from .features import features
 from .problem import Problem
+from .roofline import roofline
 from .variants import Variant, named_variants
 
 #: A dense product is taken when it is predicted to be more than this much faster: the sparse operand is
@@ -100,6 +101,8 @@ def dense_bytes(problem: Problem, variant: Variant) -> int:
 def _candidate(problem: Problem, variant: Variant, calibration: Calibration, among: str) -> Candidate:
     model, measured = calibration.model(variant, problem.element)
     values = features(problem, variant)
+    if model.predict(values) <= 0:  # fitted to few samples: nothing in it counts what this problem is made of
+        model, measured = roofline(problem.isa, variant.family, problem.element), None
     shares = list(model.shares(values).items())[:3]
     reason = ", ".join(f"{name} {share:.0%}" for name, share in shares if share >= 0.005)
     if measured is None and calibration.origin != "roofline":
