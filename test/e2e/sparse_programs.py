@@ -25,15 +25,18 @@ def _product(maps, iterators, ins, out, element, result):
   }} -> {result}"""
 
 
-def spmm(fmt, shape, columns, *, element="f32", out="f32", dense_turned=False, out_turned=False, fill=True):
-    """``out = A @ B`` (or ``out += A @ B`` without ``fill``), A sparse and of ``shape``; columns None: dynamic."""
-    m, k = shape
+def spmm(fmt, shape, columns, *, element="f32", out="f32", dense_turned=False, out_turned=False, turned=False, fill=True):
+    """``out = A @ B`` (or ``out += A @ B`` without ``fill``), A sparse and of ``shape``; columns None: dynamic.
+
+    ``turned``: ``A.T @ B``.
+    """
+    m, k = shape[::-1] if turned else shape
     n = "?" if columns is None else columns
-    a = f"tensor<{m}x{k}x{element}, {format_attribute(fmt)}>"
+    a = f"tensor<{shape[0]}x{shape[1]}x{element}, {format_attribute(fmt)}>"
     b = f"tensor<{n}x{k}x{element}>" if dense_turned else f"tensor<{k}x{n}x{element}>"
     c = f"tensor<{n}x{m}x{out}>" if out_turned else f"tensor<{m}x{n}x{out}>"
     maps = [
-        "(m, n, k) -> (m, k)",
+        f"(m, n, k) -> ({'k, m' if turned else 'm, k'})",
         f"(m, n, k) -> ({'n, k' if dense_turned else 'k, n'})",
         f"(m, n, k) -> ({'n, m' if out_turned else 'm, n'})",
     ]

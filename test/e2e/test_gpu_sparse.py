@@ -158,6 +158,66 @@ def test_integers_are_refused():
         pith.compile(source.replace("0.0 : i32", "0 : i32"), target="sm_90")
 
 
+DIAGONALS = [
+    "band(1:2)",
+    "band(0:0)",
+    "band(40:40)",
+    "dia",
+    "d1 : dense, d0 - d1 : band(2:1)",
+    "d0 : dense, d1 - d0 : compressed",
+    "d0 floordiv 4 : dense, d1 - d0 : compressed, d0 mod 4 : dense pad",
+]
+
+
+@pytest.mark.parametrize("text", DIAGONALS)
+@pytest.mark.parametrize(
+    ("columns", "options"),
+    [
+        (33, {}),
+        (1, {"fill": False}),
+        (36, {"out_turned": True}),
+        (8, {"turned": True}),
+        (5, {"turned": True, "fill": False}),
+    ],
+)
+def test_diagonals(text, columns, options):
+    rng = np.random.default_rng(columns)
+    for shape in ((70, 70), (37, 90), (90, 37), (1, 4), (4, 1), (0, 3)):
+        w = pith.prune(ragged(rng, shape, 0.1), text)
+        left = (w.T if options.get("turned") else w).astype("f8")
+        x = rng.standard_normal((left.shape[1], columns)).astype("f4")
+        c = rng.standard_normal((left.shape[0], columns)[:: -1 if options.get("out_turned") else 1]).astype("f4")
+        fill = options.get("fill", True)
+        a = pith.compress(w, text)
+        out = run(spmm(a.format, shape, columns, **options), a, x, np.full_like(c, np.nan) if fill else c)
+        ref = left @ x + (0 if fill else c)
+        assert error_of(out, ref.T if options.get("out_turned") else ref) < TOLERANCE["f32"]
+
+
+@pytest.mark.parametrize("text", ["band(3:1)", "dia"])
+def test_diagonals_times_vectors_and_halves(text):
+    rng = np.random.default_rng(3)
+    w = pith.prune(ragged(rng, (65, 50), 0.2, "f16"), text)
+    a, x = pith.compress(w, text), rng.standard_normal((50, 24)).astype("f2")
+    out = run(spmm(a.format, w.shape, 24, element="f16", out="f16"), a, x, np.full((65, 24), np.nan, "f2"))
+    assert error_of(out, w.astype("f8") @ x.astype("f8")) < TOLERANCE["f16"]
+    a, x = pith.compress(w.astype("f4"), text), rng.standard_normal(50).astype("f4")
+    out = run(spmv(a.format, w.shape), a, x, np.full(65, np.nan, "f4"))
+    assert error_of(out, w.astype("f8") @ x) < TOLERANCE["f32"]
+
+
+@pytest.mark.parametrize("text", ["band(1:2)", "dia"])
+def test_the_ends_of_diagonals_meet_nothing(text):
+    """They are stored, but no element."""
+    a = pith.compress(np.eye(12, k=1, dtype="f4"), text)
+    x = np.ones((12, 8), "f4")
+    x[0], x[-1] = np.nan, np.inf
+    rows, columns = a.coordinates()[0]
+    out = run(spmm(a.format, (12, 12), 8), a, x, np.zeros((12, 8), "f4"))
+    touched = np.unique(rows[(columns == 0) | (columns == 11)])
+    np.testing.assert_array_equal(np.flatnonzero(~np.isfinite(out).all(1)), touched)
+
+
 SAMPLED = [
     # format, shape, depth, options
     (CSR, (20, 30), 64, {}),
@@ -209,6 +269,8 @@ PROGRAMS = {
     "csc": spmm(CSC, (64, 96), 64),
     "coo": spmm(COO, (64, 96), 33),
     "dcsr": spmm(DCSR, (64, 96), 33),
+    "band": spmm(Format.banded(3, 4), (64, 96), 64, element="f16", out="f16"),
+    "diagonals": spmm(Format.dia(), (64, 96), 33, turned=True),
     "spmv": spmv(CSR, (64, 96)),
     "sddmm_csr": sddmm(CSR, (64, 96), 64),
     "sddmm_hss": sddmm(pith.HSS.parse("C1(1:2)->C0(2:4)").to_format(), (64, 96), 64, element="f16", right_turned=True),

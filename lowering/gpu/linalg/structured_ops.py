@@ -78,5 +78,8 @@ def _is_expanded(op: ir.OpView) -> bool:
 
     How full an operand is, only run time knows. Tiles cost the same however little there is, walking does not.
     """
+    formats = [fmt for fmt in (encoding_of(v.type) for v in op.operands) if fmt is not None]
+    if any(fmt.diagonal is not None for fmt in formats):
+        return False
     bytes_ = isinstance(op.operands[0].type.element_type, ir.IntegerType)
     return (bytes_ or "pith.expand" in op.operation.attributes) and is_matrix_product(op)

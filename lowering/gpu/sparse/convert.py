@@ -1,4 +1,6 @@
-"""Convert products with a CSR-like operand, and products sampled where a tensor stores, to kernels and launches."""
+"""Convert products with an operand that is walked entry by entry to kernels and launches."""
+
+import dataclasses
 
 from pith._mlir import arith, gpu, ir, memref
 from pith.formats import Format, buffer_specs
@@ -12,6 +14,7 @@ from ..linalg.transpose import add_into, transposed
 from ..outputs import constant_of, destination, extents
 from ..product.epilogue import fuse_consumers
 from .climb import first_not
+from .diagonals import launch_diagonals
 from .gather import Gather, launch_gather
 from .match import SparseProduct, kind_of, match_sparse_product
 from .scatter import launch_scatter
@@ -20,12 +23,12 @@ _THREADS = 256
 
 
 def is_walked(fmt: Format) -> bool:
-    """True for formats whose products run entry by entry: CSR, CSC, DCSR and COO."""
+    """True for formats whose products run entry by entry: CSR, CSC, DCSR, COO, and diagonals."""
     return kind_of(fmt) is not None
 
 
 def convert_sparse_product(host: Host, op: ir.OpView, sparse: int) -> None:
-    """Emit the kernels of a product with a CSR-like operand, and their launches.
+    """Emit the kernels of a product with such an operand, and their launches.
 
     Operands and results whose columns are not neighbours are transposed on the way: kernels read and write rows.
     """
@@ -35,37 +38,61 @@ def convert_sparse_product(host: Host, op: ir.OpView, sparse: int) -> None:
     dense = host.buffers_of(op, op.operands[product.dense])[-1]
     if product.dense_dims == (1, 0):
         dense = transposed(host, op, dense)
-    given = {**entries, "dense": dense}
+    work = _Work(host, op, product, storage, entries, dense)
     if product.gathers and product.out_dims != (1, 0):
-        results, out = [op.results[0]], _gather(host, op, product, given, _listed(product, storage))
+        results, out = [op.results[0]], _gather(host, op, product, work)
     else:
-        results, out = _add_up(host, op, product, given, _listed(product, storage))
+        results, out = _add_up(host, op, product, work)
     for result in results:
         host.bind(result, [out])
 
 
-def _gather(
-    host: Host, op: ir.OpView, product: SparseProduct, given: dict[str, ir.Value], listed: tuple[ir.Value, ...]
-) -> ir.Value:
+@dataclasses.dataclass(frozen=True)
+class _Work:
+    """The kernels of a product, which write to a buffer they are told."""
+
+    host: Host
+    op: ir.OpView
+    product: SparseProduct
+    storage: levels.Storage
+    entries: dict[str, ir.Value]
+    dense: ir.Value
+
+    @property
+    def listed(self) -> tuple[ir.Value, ...]:
+        """Where only some rows are stored, their coordinates and positions."""
+        if kind_of(self.product.format) != "listed rows":
+            return ()
+        return (self.storage.metadata[0, "coordinates"], self.storage.metadata[0, "positions"])
+
+    def launch(self, out: ir.Value, start: ir.Attribute | None) -> None:
+        """``out = start + product``; start None: what ``out`` holds."""
+        gather = Gather(self.product.sums, start)
+        if kind_of(self.product.format) == "diagonals":
+            launch_diagonals(self.host, self.op, self.product, self.storage, gather, self.dense, out)
+            return
+        given = {**self.entries, "dense": self.dense, "out": out}
+        if self.product.gathers:
+            launch_gather(self.host, self.op, gather, given, self.listed)
+        else:
+            launch_scatter(self.host, self.op, self.product.sums, given)
+
+
+def _gather(host: Host, op: ir.OpView, product: SparseProduct, work: _Work) -> ir.Value:
     """Results by rows, where they belong; rows that are not listed keep the init."""
-    constant = None if listed else constant_of(product.init)
+    constant = None if work.listed else constant_of(product.init)
     out = host.init_buffer(op, product.init) if constant is None else destination(host, op, product.init)
-    launch_gather(host, op, Gather(product.sums, constant), {**given, "out": out}, listed)
+    work.launch(out, constant)
     return out
 
 
-def _add_up(
-    host: Host, op: ir.OpView, product: SparseProduct, given: dict[str, ir.Value], listed: tuple[ir.Value, ...]
-) -> tuple[list[ir.Value], ir.Value]:
+def _add_up(host: Host, op: ir.OpView, product: SparseProduct, work: _Work) -> tuple[list[ir.Value], ir.Value]:
     """Sums in memory of their own, then the result, or that of the consumers that can be computed along."""
     constant, turned = constant_of(product.init), product.out_dims == (1, 0)
     fused = fuse_consumers(host, op) if constant is not None and product.has_columns else None
-    sums = _sums(host, op, product, turned, zeroed=not product.gathers or bool(listed))
-    if product.gathers:
-        start = None if listed else ir.FloatAttr.get(product.sums, 0.0)
-        launch_gather(host, op, Gather(product.sums, start), {**given, "out": sums}, listed)
-    else:
-        launch_scatter(host, op, product.sums, {**given, "out": sums})
+    zeroed = not product.gathers or bool(work.listed)
+    sums = _sums(host, op, product, turned, zeroed)
+    work.launch(sums, None if zeroed else ir.FloatAttr.get(product.sums, 0.0))
     last = fused.epilogue.last if fused else op
     init = last.operands[len(last.operands) - 1]
     out = host.init_buffer(op, init) if constant is None else destination(host, last, init)
@@ -82,19 +109,15 @@ def storage_on_host(host: Host, op: ir.OpView, value: ir.Value, fmt: Format) -> 
 
 
 def _entries(host: Host, op: ir.OpView, product: SparseProduct, storage: levels.Storage) -> dict[str, ir.Value]:
-    """Positions, coordinates and values of rows, whatever the format calls them."""
+    """Positions, coordinates and values of rows, whatever the format calls them; diagonals have no such lists."""
+    if kind_of(product.format) == "diagonals":
+        return {}
     if kind_of(product.format) == "entries":
         outer = product.format.exprs[0].dim
         positions = _positions_of(host, op, storage.metadata[0, "coordinates"], storage.sizes[outer])
     else:
         positions = storage.metadata[1, "positions"]
     return {"positions": positions, "coordinates": storage.metadata[1, "coordinates"], "values": storage.values}
-
-
-def _listed(product: SparseProduct, storage: levels.Storage) -> tuple[ir.Value, ...]:
-    if kind_of(product.format) != "listed rows":
-        return ()
-    return (storage.metadata[0, "coordinates"], storage.metadata[0, "positions"])
 
 
 def _sums(host: Host, op: ir.OpView, product: SparseProduct, turned: bool, zeroed: bool) -> ir.Value:

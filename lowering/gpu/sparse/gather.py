@@ -118,7 +118,7 @@ def _emit_shares(gather: Gather, team: Team, buffers: Buffers) -> None:
         sums = lane.dot(begin, end, entry, dense)
         b.if_else(
             whole,
-            lambda: _finish(gather, lane, buffers, r, sums),
+            lambda: finish(gather, lane, buffers.out, _place_of(buffers, r), sums),
             lambda: _carry(lane, buffers, share.carry_slot(r), sums),
         )
 
@@ -131,18 +131,22 @@ def _carry(lane: Lane, buffers: Buffers, slot: ir.Value, sums: list[ir.Value]) -
         b.if_else(exists, lambda v=value, at=at: store_columns(v, buffers.carries, at))
 
 
-def _finish(gather: Gather, lane: Lane, buffers: Buffers, row: Index, sums: list[ir.Value]) -> None:
-    """``out[row] = start + sums``."""
-    where = b.load_index(buffers.listed[0], row) if buffers.listed else row
-    out = Rows(buffers.out, gather.sums)
+def _place_of(buffers: Buffers, row: Index) -> Index:
+    """The row of the result that a stored row is."""
+    return b.load_index(buffers.listed[0], row) if buffers.listed else row
+
+
+def finish(gather: Gather, lane: Lane, written: ir.Value, row: Index, sums: list[ir.Value]) -> None:
+    """``written[row] = start + sums``."""
+    out = Rows(written, gather.sums)
 
     def store(column: Index, value: ir.Value) -> None:
         if gather.start is None:
-            before = out.load(where, column, lane.team.width)
+            before = out.load(row, column, lane.team.width)
         else:
-            constant = start_value(gather.start, buffers.out, ())
+            constant = start_value(gather.start, written, ())
             before = lane.spread(widened(constant, gather.sums))
-        out.store(arith.addf(before, value), where, column)
+        out.store(arith.addf(before, value), row, column)
 
     for (column, exists), value in zip(lane.places(), sums):
         b.if_else(exists, lambda c=column, v=value: store(c, v))
@@ -163,6 +167,7 @@ def _emit_carries(gather: Gather, team: Team, buffers: Buffers) -> None:
         sums = part(GOES_ON, lane.share)
         following = b.add(lane.share, 1)
         sums = b.for_loop(following, last, lambda s, *acc: sum_of(list(acc), part(GOES_ON, s)), sums)
-        _finish(gather, lane, buffers, share.last, sum_of(sums, part(ENDS, last)))
+        row = _place_of(buffers, share.last)
+        finish(gather, lane, buffers.out, row, sum_of(sums, part(ENDS, last)))
 
     b.if_else(share.begins_long_row(), add_up)

@@ -39,8 +39,12 @@ class SparseProduct:
 
     @property
     def gathers(self) -> bool:
-        """True when the entries of a row are neighbours: each result is added up by few threads."""
-        return self.format.exprs[0].dim == self.row
+        """True when the entries of a row are found together: each result is added up by few threads."""
+        diagonal = self.format.diagonal
+        if diagonal is None:
+            return self.format.exprs[0].dim == self.row
+        shared = diagonal == 0 or self.format.levels[diagonal].kind == "band"
+        return shared or self.format.exprs[diagonal].minus == self.row
 
     @property
     def has_columns(self) -> bool:
@@ -54,8 +58,11 @@ class SparseProduct:
 
 
 def kind_of(fmt: Format) -> str | None:
-    """``rows`` (CSR, CSC), ``listed rows`` (DCSR) or ``entries`` (COO): how the outer level of ``fmt`` is stored."""
-    if fmt.rank != 2 or len(fmt.levels) != 2 or fmt.diagonal is not None or fmt.padded:
+    """``rows`` (CSR, CSC), ``listed rows`` (DCSR) or ``entries`` (COO): how the outer level of ``fmt`` is stored;
+    ``diagonals`` where one level is theirs; None for others."""
+    if fmt.diagonal is not None:
+        return "diagonals"
+    if fmt.rank != 2 or len(fmt.levels) != 2 or fmt.padded:
         return None
     if any(e.div != 1 or e.mod for e in fmt.exprs):
         return None

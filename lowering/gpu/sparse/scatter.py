@@ -46,9 +46,9 @@ def _emit(team: Team, sums: ir.Type, given: dict[str, ir.Value]) -> None:
         def entry(e: Index) -> None:
             value = lane.spread(widened(memref.load(given["values"], [b.value(e)]), sums))
             row = b.load_index(given["coordinates"], e)
-            for (c, exists), factor in zip(_places(lane), factors):
+            for (c, exists), factor in zip(places_of(lane), factors):
                 term = arith.mulf(value, factor)
-                b.if_else(exists, lambda c=c, term=term: _add(target, term, row, c))
+                b.if_else(exists, lambda c=c, term=term: add_to(target, term, row, c))
 
         first, step = (b.add(begin, lane.number), WARP) if team.by_entries else (begin, 1)
         b.for_loop(first, end, entry, step=step)
@@ -56,14 +56,14 @@ def _emit(team: Team, sums: ir.Type, given: dict[str, ir.Value]) -> None:
     share.for_each_row(column)
 
 
-def _places(lane: Lane) -> list[tuple[Index, ir.Value]]:
+def places_of(lane: Lane) -> list[tuple[Index, ir.Value]]:
     """Every lane along entries has the one column there is."""
     if lane.team.by_entries:
         return [(0, arith.constant(ir.IntegerType.get_signless(1), 1))]
     return lane.places()
 
 
-def _add(target: Rows, term: ir.Value, row: Index, column: Index) -> None:
+def add_to(target: Rows, term: ir.Value, row: Index, column: Index) -> None:
     """``target[row, column:] += term``, element by element."""
     kind = arith.AtomicRMWKind.addf
     if not isinstance(term.type, ir.VectorType):

@@ -107,7 +107,7 @@ def refusal(view: View) -> tuple[str, str]:
     fmt = encoding_of(view.value.type)
     hint = "decompress it, or store it in another format"
     if fmt is not None and _has_band(fmt):
-        return f"diagonal formats have no GPU kernels, got {fmt}", hint
+        return f"diagonals are multiplied by one dense matrix or vector of floats, got {fmt}", hint
     return f"expects one list or bitmap, of unique coordinates, below dense levels, got {fmt}", hint
 
 

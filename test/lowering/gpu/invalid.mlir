@@ -119,17 +119,17 @@ func.func @f(%a: tensor<64x64xi8, #hss>, %b: tensor<64x8xi8>, %c: tensor<64x8xf3
 // -----
 
 #band = #pith.format<affine_map<(i, j) -> (i, j - i)>, [#pith.level<"dense">, #pith.level<"band(1:2)">], 0, 0, 0>
-func.func @f(%a: tensor<64x64xf32, #band>, %b: tensor<64x8xf32>, %c: tensor<64x8xf32>) -> tensor<64x8xf32> {
-  // expected-error @+1 {{has no GPU lowering: diagonal formats have no GPU kernels, got}}
-  %r = linalg.matmul ins(%a, %b : tensor<64x64xf32, #band>, tensor<64x8xf32>) outs(%c : tensor<64x8xf32>) -> tensor<64x8xf32>
-  return %r : tensor<64x8xf32>
+func.func @f(%a: tensor<64x64xi8, #band>, %b: tensor<64x8xi8>, %c: tensor<64x8xi32>) -> tensor<64x8xi32> {
+  // expected-error @+1 {{has no GPU lowering: expects floats, got i8, i8, i32}}
+  %r = linalg.matmul ins(%a, %b : tensor<64x64xi8, #band>, tensor<64x8xi8>) outs(%c : tensor<64x8xi32>) -> tensor<64x8xi32>
+  return %r : tensor<64x8xi32>
 }
 
 // -----
 
 #dia = #pith.format<affine_map<(i, j) -> (-i + j, i)>, [#pith.level<"compressed">, #pith.level<"dense">], 32, 32, 0>
-func.func @f(%a: tensor<64x64xf32, #dia>, %b: tensor<64x8xf32>, %c: tensor<64x8xf32>) -> tensor<64x8xf32> {
-  // expected-error @+1 {{has no GPU lowering: diagonal formats have no GPU kernels, got}}
-  %r = linalg.matmul ins(%a, %b : tensor<64x64xf32, #dia>, tensor<64x8xf32>) outs(%c : tensor<64x8xf32>) -> tensor<64x8xf32>
-  return %r : tensor<64x8xf32>
+func.func @f(%a: tensor<64x64xf32, #dia>, %b: tensor<64x64xf32, #dia>, %c: tensor<64x64xf32>) -> tensor<64x64xf32> {
+  // expected-error @+1 {{has no GPU lowering: diagonals are multiplied by one dense matrix or vector of floats, got}}
+  %r = linalg.matmul ins(%a, %b : tensor<64x64xf32, #dia>, tensor<64x64xf32, #dia>) outs(%c : tensor<64x64xf32>) -> tensor<64x64xf32>
+  return %r : tensor<64x64xf32>
 }
