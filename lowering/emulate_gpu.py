@@ -10,6 +10,7 @@ from .gpu.emulate.checks import ALWAYS, GUARDS
 from .gpu.emulate.context import Emulation
 from .gpu.emulate.ops import REPLACEMENTS
 from .gpu.emulate.outline import flatten_spaces, outline_module
+from .gpu.emulate.wgmma import hold_in_vectors
 
 #: Attributes of the module: where the sites are, and bytes of static shared memory per kernel.
 SITES, STATIC = "pith.emulator_sites", "pith.emulator_static_bytes"
@@ -91,6 +92,7 @@ class EmulateGpuPass(Pass):
                 found.append(op)
             return ir.WalkResult.ADVANCE
 
+        hold_in_vectors(kernel)
         kernel.walk(visit, ir.WalkOrder.PRE_ORDER)
         guards = {**ALWAYS, **(GUARDS if self.checks else {})}
         for op in found:

@@ -17,7 +17,7 @@ from typing import Any
 from pith._mlir import ir, llvm
 from pith.errors import PassError, ToolError, UnsupportedError
 
-from .targets import GpuTarget
+from .targets import CHIPS, GpuTarget
 
 TRIPLE = "nvptx64-nvidia-cuda"
 
@@ -145,11 +145,18 @@ def compile_ptx_text(llvm_text: str, target: GpuTarget, opt_level: int = 3) -> s
     """
     with _LOCK:
         machine = _machine(TRIPLE, target.chip, f"+ptx{target.ptx_version}", opt_level)
-        module = _parse(llvm_text, f"for {target.chip}")
+        module = _parse(_aligned(llvm_text, target), f"for {target.chip}")
         module.triple = TRIPLE
         module.data_layout = str(machine.target_data)
         _optimise(module, machine, opt_level)
         return machine.emit_assembly(module)
+
+
+def _aligned(llvm_text: str, target: GpuTarget) -> str:
+    """Dynamic shared memory starts where the hardware of the chip begins to swizzle: descriptors say nothing else."""
+    if not CHIPS[target.chip].wgmma:
+        return llvm_text
+    return re.sub(r"^(@__dynamic_shmem__\d+ = .*), align \d+$", r"\1, align 1024", llvm_text, flags=re.MULTILINE)
 
 
 def cpu_assembly(llvm_text: str, cpu: str | None = None, opt_level: int = 3) -> str:

@@ -12,6 +12,8 @@ void Block::touch(Access access, std::int64_t site, std::uintptr_t address, std:
     fail(FaultKind::kOutOfBounds, site, "accesses bytes %lld to %lld of %lld bytes of shared memory",
          static_cast<long long>(first), static_cast<long long>(first + bytes),
          static_cast<long long>(running_.launch.sharedBytes));
+  if (access != Access::kRead && access != Access::kProxyRead)
+    checkMatrices(site, address, bytes);
   Finding found = shadow().touch(access, now_, first, bytes, site);
   Other other{found.other >= 1 && found.other <= 1024 ? found.other - 1 : -1, found.otherSite};
   switch (found.conflict) {
@@ -23,6 +25,11 @@ void Block::touch(Access access, std::int64_t site, std::uintptr_t address, std:
   case Conflict::kInFlight:
     failWith(other, FaultKind::kRace, site,
              "touches shared memory (byte %lld) that an asynchronous copy has not filled yet: a wait is missing",
+             static_cast<long long>(first));
+  case Conflict::kUnfenced:
+    failWith(other, FaultKind::kRace, site,
+             "reads shared memory (byte %lld) through the asynchronous proxy that another thread wrote: a fence.proxy.async "
+             "behind the write is missing",
              static_cast<long long>(first));
   case Conflict::kRace:
     failWith(other, FaultKind::kRace, site, "%s shared memory (byte %lld) that %s %s without a barrier between",

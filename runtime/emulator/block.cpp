@@ -60,9 +60,11 @@ bool Block::run(std::int64_t number) {
     if (!moved && !releaseBarrier())
       reportStuck();
   }
+  if (!failed_ && done_ == size_ && !boxes_.empty())
+    reportAs(boxes_[0].thread, {}, FaultKind::kInvalid, boxes_[0].site, "its block ends before this copy has landed");
   active = nullptr;
   running_.progress.fetch_add(1, std::memory_order_relaxed);
-  return done_ == size_;
+  return done_ == size_ && !failed_;
 }
 
 bool Block::prepare(std::int64_t number) {
@@ -87,6 +89,9 @@ bool Block::prepare(std::int64_t number) {
     thread.copies.clear();
     thread.groups.clear();
   }
+  boxes_.clear();
+  unfenced_.clear();
+  matrices_.assign(static_cast<std::size_t>(warps()), {});
   done_ = waiting_ = 0;
   phase_ = number;
   failed_ = false;
@@ -114,7 +119,10 @@ bool Block::step(int warp) {
     bool ran = false;
     for (int i = first; i < end && !failed_; ++i) {
       int t = backwards() ? first + end - 1 - i : i;
-      if (threads_[static_cast<std::size_t>(t)].state == Thread::kReady) {
+      Thread &thread = threads_[static_cast<std::size_t>(t)];
+      if (thread.state == Thread::kAtMbarrier && changedSince(thread))
+        thread.state = Thread::kReady;
+      if (thread.state == Thread::kReady) {
         resume(t);
         ran = true;
       }

@@ -2,7 +2,9 @@
 #pragma once
 #include "fiber.h"
 #include "launch.h"
+#include "mbarrier.h"
 #include "shadow.h"
+#include "wgmma.h"
 #include <cstdarg>
 #include <memory>
 #include <vector>
@@ -21,12 +23,14 @@ struct Copy {
 };
 
 struct Thread {
-  enum State : std::uint8_t { kReady, kAtBarrier, kAtWarp, kDone };
+  enum State : std::uint8_t { kReady, kAtBarrier, kAtWarp, kAtMbarrier, kDone };
   State state = kReady;
   void *stack = nullptr;   // where it stopped
   std::int64_t site = 0;   // of the op it waits at
   Mask mask = 0;           // of the lanes it waits for
   void *payload = nullptr; // what it brings to a warp-wide op
+  std::uintptr_t barrier = 0; // whose phase it waits for
+  std::uint64_t seen = 0;     // of that barrier, when it went to wait
   std::int64_t id[3] = {};
   std::vector<Copy> copies;                 // not committed to a group
   std::vector<std::vector<Copy>> groups;    // committed, oldest first
@@ -86,6 +90,16 @@ public:
   void *payloadOf(int thread) { return threads_[static_cast<std::size_t>(thread)].payload; }
   /// Lanes of this warp that exist.
   Mask lanes() const;
+  // Barriers in shared memory, and the boxes that land on them.
+  void initBarrier(std::int64_t site, std::uintptr_t address, std::int64_t count);
+  void fenceBarriers() { unfenced_.clear(); }
+  /// Counts arrivals, and bytes that are expected (or, below 0, have landed), in the barrier's phase.
+  void changeBarrier(std::int64_t site, std::uintptr_t address, std::int64_t arrivals, std::int64_t bytes);
+  /// Waits until the phase of this parity is complete.
+  void awaitPhase(std::int64_t site, std::uintptr_t address, int parity);
+  void issueBox(const BoxCopy &copy);
+  /// What this warp has asked of wgmma.
+  MatrixQueue &matrices();
   /// Lets the others run; a dead-lock when nothing in the launch has moved for too long.
   void spin(std::int64_t site);
 
@@ -123,8 +137,15 @@ private:
   static bool meet(const Thread &a, const Thread &b) {
     return b.state == Thread::kAtWarp && b.site == a.site && b.mask == a.mask;
   }
+  void checkMatrices(std::int64_t site, std::uintptr_t address, std::int64_t bytes);
   void reportStuck();
   void reportWarp(int thread);
+  void reportPhase(int thread);
+  bool changedSince(const Thread &thread) const;
+  void checkBox(const BoxCopy &copy);
+  void land(const BoxCopy &copy);
+  /// Lands what goes to a barrier; false when nothing does.
+  bool landBoxes(std::uintptr_t barrier);
   void report(int thread, Other other, FaultKind kind, std::int64_t site, const char *format, std::va_list rest);
   void reportAs(int thread, Other other, FaultKind kind, std::int64_t site, const char *format, ...)
       __attribute__((format(printf, 6, 7)));
@@ -143,6 +164,9 @@ private:
   void (*combine_)(Block &) = nullptr;
   std::int64_t id_[3] = {};
   std::vector<Thread> threads_;
+  std::vector<MatrixQueue> matrices_; // per warp
+  std::vector<BoxCopy> boxes_;           // under way
+  std::vector<std::uintptr_t> unfenced_; // barriers that copies may not see yet
 };
 
 } // namespace pith::emulator

@@ -71,6 +71,8 @@ void Block::reportStuck() {
   auto in = [&](Thread::State state) { return first([=](const Thread &t) { return t.state == state; }); };
   if (int waits = in(Thread::kAtWarp); waits < size_)
     return reportWarp(waits);
+  if (int waits = in(Thread::kAtMbarrier); waits < size_)
+    return reportPhase(waits);
   int waits = in(Thread::kAtBarrier), ended = in(Thread::kDone);
   std::int64_t site = threads_[static_cast<std::size_t>(waits)].site;
   if (ended < size_)

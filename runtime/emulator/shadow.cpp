@@ -35,6 +35,7 @@ void Shadow::start(std::int64_t bytes, int warps) {
   }
   born_ = epoch_ = last + 1;
   warpTime_.assign(static_cast<std::size_t>(warps), epoch_);
+  fences_.assign(static_cast<std::size_t>(warps * kWarp), 0);
 }
 
 void Shadow::blockBarrier() {
@@ -45,7 +46,7 @@ void Shadow::blockBarrier() {
 }
 
 bool Shadow::ordered(std::uint32_t time, Actor other, Actor me) const {
-  if (time < epoch_ || other == me)
+  if (time < epoch_ || other == me || other == kEngine)
     return true;
   return other != kMany && warpOf(other) == warpOf(me) && time < warpTime_[static_cast<std::size_t>(warpOf(me))];
 }
@@ -76,8 +77,13 @@ Cell &Shadow::cellAt(std::int64_t &at, std::int64_t end) {
 }
 
 Finding Shadow::touchCell(Cell &cell, Access access, Actor me, std::uint16_t site) {
-  bool written = cell.writeTime >= born_, reads = access == Access::kRead || access == Access::kAtomic;
+  bool written = cell.writeTime >= born_, onlyReads = access == Access::kRead || access == Access::kProxyRead;
+  bool reads = onlyReads || access == Access::kAtomic;
   Actor writer = cell.writer & kActor;
+  if (access == Access::kProxyWrite) { // what raced with it was noticed when it was issued, or since
+    remember(cell, access, me, site);
+    return {};
+  }
   if (written && access != Access::kAsyncLand && (cell.writer & kInFlight))
     return {Conflict::kInFlight, writer, cell.writeSite, true};
   if (reads && !written)
@@ -85,8 +91,11 @@ Finding Shadow::touchCell(Cell &cell, Access access, Actor me, std::uint16_t sit
   bool bothAtomic = access == Access::kAtomic && (cell.writer & kAtomic);
   if (written && !bothAtomic && !ordered(cell.writeTime, writer, me))
     return {Conflict::kRace, writer, cell.writeSite, true};
+  bool alone = writer >= 1 && writer < kOfWarp;
+  if (access == Access::kProxyRead && alone && cell.fence == fences_[static_cast<std::size_t>(writer - 1)])
+    return {Conflict::kUnfenced, writer, cell.writeSite, true};
   bool read = cell.readTime >= born_ && cell.reader;
-  if (access != Access::kRead && read && !ordered(cell.readTime, cell.reader, me))
+  if (!onlyReads && read && !ordered(cell.readTime, cell.reader, me))
     return {Conflict::kRace, cell.reader, cell.readSite, false};
   remember(cell, access, me, site);
   return {};
@@ -94,7 +103,7 @@ Finding Shadow::touchCell(Cell &cell, Access access, Actor me, std::uint16_t sit
 
 void Shadow::remember(Cell &cell, Access access, Actor me, std::uint16_t site) {
   std::uint32_t now = warpTime_[static_cast<std::size_t>(warpOf(me))];
-  if (access == Access::kRead) {
+  if (access == Access::kRead || access == Access::kProxyRead) {
     bool alone = cell.readTime < epoch_ || !cell.reader;
     cell.reader = alone ? me : joined(cell.reader, me);
     cell.readTime = now;
@@ -103,9 +112,12 @@ void Shadow::remember(Cell &cell, Access access, Actor me, std::uint16_t site) {
   }
   Actor flags = access == Access::kAtomic ? kAtomic : access == Access::kAsyncIssue ? kInFlight : 0;
   bool joins = access == Access::kAtomic && (cell.writer & kAtomic) && cell.writeTime >= epoch_;
+  if (access == Access::kProxyWrite)
+    me = kEngine;
   cell.writer = static_cast<Actor>((joins ? joined(cell.writer & kActor, me) : me) | flags);
   cell.writeTime = now;
   cell.writeSite = site;
+  cell.fence = me < kOfWarp ? fences_[static_cast<std::size_t>(me - 1)] : 0;
 }
 
 } // namespace pith::emulator

@@ -13,14 +13,16 @@ struct Cell {
   std::uint32_t writeTime, readTime;
   Actor writer, reader; // writers carry the flags below
   std::uint16_t writeSite, readSite;
+  std::uint16_t fence; // how many proxy fences the writer had passed
 };
 
 constexpr Actor kActor = 0x7ff, kAtomic = 0x4000, kInFlight = 0x8000;
 /// Several threads of one warp: kOfWarp + warp; of several warps: kMany.
-constexpr Actor kOfWarp = 1025, kMany = 2047;
+/// The copy engine, whose writes are ordered by the wait for their barrier: they land at no other time.
+constexpr Actor kOfWarp = 1025, kEngine = 2046, kMany = 2047;
 
-enum class Access { kRead, kWrite, kAtomic, kAsyncIssue, kAsyncLand };
-enum class Conflict { kNone, kUninitialised, kInFlight, kRace };
+enum class Access { kRead, kWrite, kAtomic, kAsyncIssue, kAsyncLand, kProxyWrite, kProxyRead };
+enum class Conflict { kNone, kUninitialised, kInFlight, kRace, kUnfenced };
 
 /// What an access ran into.
 struct Finding {
@@ -38,6 +40,8 @@ public:
   void start(std::int64_t bytes, int warps);
   void blockBarrier();
   void warpBarrier(int warp) { ++warpTime_[warp]; }
+  /// What this thread wrote may be read through the asynchronous proxy.
+  void fenceProxy(int thread) { ++fences_[static_cast<std::size_t>(thread)]; }
   /// One access of thread `thread` to bytes [first, first + count), checked and remembered.
   Finding touch(Access access, int thread, std::int64_t first, std::int64_t count, std::int64_t site);
 
@@ -52,6 +56,7 @@ private:
   std::vector<Cell> words_, bytes_;
   std::vector<std::uint32_t> splitAt_; // per word: when its bytes got histories of their own
   std::vector<std::uint32_t> warpTime_;
+  std::vector<std::uint16_t> fences_; // proxy fences per thread, modulo 2^16
   std::uint32_t born_ = 0;  // cells older than this belong to an earlier block
   std::uint32_t epoch_ = 0; // of the last barrier of the block
 };

@@ -10,7 +10,7 @@ SHARED = "#gpu.address_space<workgroup>"
 TARGET = GpuTarget("sm_90", emulated=True)
 
 
-def program(body, arguments, *, threads=32, blocks=1, shared=0, static=""):
+def program(body, arguments, *, threads=32, blocks=1, shared=0, static="", chip="sm_90"):
     """A module of one kernel. ``arguments``: name -> type of memrefs; ``static``: workgroup attributions.
 
     Constants ``%c0`` to ``%c33`` and ``%t``, the thread, are there; every argument may be written to.
@@ -21,7 +21,7 @@ def program(body, arguments, *, threads=32, blocks=1, shared=0, static=""):
     constants = "\n".join(f"    %c{i} = arith.constant {i} : index" for i in range(34))
     dynamic = "dynamic_shared_memory_size %bytes " if shared else ""
     return f"""module attributes {{gpu.container_module}} {{
-gpu.module @kernels [#nvvm.target<chip = "sm_90">] {{
+gpu.module @kernels [#nvvm.target<chip = "{chip}">] {{
   gpu.func @kernel({params}) {f"workgroup({static})" if static else ""} kernel {{
 {constants}
     %t = gpu.thread_id x

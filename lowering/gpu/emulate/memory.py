@@ -48,9 +48,8 @@ def _layout(buffer: ir.Value) -> tuple[list[Index], Index]:
             strides[d - 1] = b.mul(strides[d], b.dim_size(buffer, d))
         return strides, 0
     static, known = type_.get_strides_and_offset()
-    index, unknown = ir.IndexType.get(), ir.ShapedType.get_dynamic_stride_or_offset()
-    base = ir.MemRefType.get([], type_.element_type, memory_space=type_.memory_space)
-    op = memref.ExtractStridedMetadataOp(base, index, [index] * type_.rank, [index] * type_.rank, buffer)
+    unknown = ir.ShapedType.get_dynamic_stride_or_offset()
+    op = memref.ExtractStridedMetadataOp(buffer)
     found = list(op.operation.results)[2 + type_.rank :]
     strides = [given if s == unknown else s for s, given in zip(static, found)]
     return strides, op.operation.results[1] if known == unknown else known

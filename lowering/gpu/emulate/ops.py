@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from pith._mlir import ir
 
-from . import approximate, copies, ids, matrix, warp
+from . import approximate, boxes, copies, ids, matrix, warp, wgmma
 from .context import Emulation
 
 #: op name -> function of (emulation, op) that emits its emulation before it and returns what stands for its results.
@@ -32,6 +32,13 @@ REPLACEMENTS: dict[str, Callable[[Emulation, ir.Operation], list[ir.Value]]] = {
     "nvgpu.device_async_copy": copies.async_copy,
     "nvgpu.device_async_create_group": copies.create_group,
     "nvgpu.device_async_wait": copies.wait,
+    "nvgpu.mbarrier.init": boxes.init,
+    "nvgpu.mbarrier.arrive.expect_tx": boxes.arrive,
+    "nvgpu.mbarrier.try_wait.parity": boxes.wait,
+    "nvgpu.tma.async.load": boxes.load,
+    "nvgpu.tma.prefetch.descriptor": ids.nothing,
+    "nvvm.fence.mbarrier.init": boxes.fence,
+    "builtin.unrealized_conversion_cast": boxes.same,
     "nvvm.barrier": ids.barrier,
     "nvvm.bar.warp.sync": warp.warp_sync,
     "nvvm.shfl.sync": warp.shfl_sync,
@@ -39,6 +46,12 @@ REPLACEMENTS: dict[str, Callable[[Emulation, ir.Operation], list[ir.Value]]] = {
     "nvvm.match.sync": warp.match_sync,
     "nvvm.redux.sync": warp.redux_sync,
     "nvvm.memory.barrier": ids.nothing,
+    "nvvm.fence.proxy": wgmma.fence_proxy,
+    "llvm.extractvalue": wgmma.extract,
+    "nvvm.wgmma.commit.group.sync.aligned": wgmma.commit,
+    "nvvm.wgmma.fence.aligned": wgmma.fence,
+    "nvvm.wgmma.mma_async": wgmma.mma_async,
+    "nvvm.wgmma.wait.group.sync.aligned": wgmma.wait,
     "nvvm.ex2": approximate.exp2,
     "nvvm.log2": approximate.log2,
     **{

@@ -1,16 +1,21 @@
 """Take kernels out of their ``gpu.module`` as ordinary functions, and put memory into one address space."""
 
 import math
+import re
 
 from pith._mlir import func, ir, memref
 
 from ... import builder as b
-from .context import Emulation
+from .boxes import BARRIER_BYTES
+from .context import Emulation, address_of
 from .memory import element_bytes
 
-_TOKEN = "!nvgpu.device.async.token"
+#: Types that are numbers here: tokens, and addresses of descriptors and barriers.
+_WORDS = ("!nvgpu.device.async.token", "!nvgpu.tensormap.descriptor", "!nvgpu.mbarrier.group", "!llvm.ptr")
 #: Static shared memory is laid out in steps of this many bytes: the strictest alignment of an ordinary access.
 _ALIGNMENT = 128
+#: Where dynamic shared memory begins behind it: copies of boxes, and wgmma, want tiles at multiples of this.
+_DYNAMIC_ALIGNMENT = 1024
 
 
 def outline_module(e: Emulation, holder: ir.Operation) -> dict[str, int]:
@@ -65,7 +70,19 @@ def _outline(e: Emulation, kernel: ir.Operation, holder: ir.Operation, shared_gl
         block.erase_argument(number)
     for op in _collect(function.operation, ("gpu.return", "memref.get_global")):
         _rewrite(e, op, shared_globals)
-    return used
+    for op in _collect(function.operation, ("nvgpu.mbarrier.create",)):
+        used += _place_barriers(e, op, used)
+    return -(-used // _DYNAMIC_ALIGNMENT) * _DYNAMIC_ALIGNMENT
+
+
+def _place_barriers(e: Emulation, op: ir.Operation, offset: int) -> int:
+    """Replace a group of barriers by its address in static shared memory; its bytes."""
+    count = re.search(r"num_barriers = (\d+)", str(op.results[0].type))
+    needed = BARRIER_BYTES * (int(count[1]) if count else 1)
+    with ir.InsertionPoint(op), op.location:
+        op.results[0].replace_all_uses_with(address_of(e.shared_bytes(offset, needed)))
+    op.erase()
+    return -(-needed // _ALIGNMENT) * _ALIGNMENT
 
 
 def _rewrite(e: Emulation, op: ir.Operation, shared_globals) -> None:
@@ -126,7 +143,7 @@ def flatten_spaces(function: ir.Operation) -> None:
 
 
 def _plain(type_: ir.Type) -> ir.Type:
-    if str(type_) == _TOKEN:
+    if str(type_).startswith(_WORDS):
         return ir.IndexType.get()
     if not isinstance(type_, ir.MemRefType) or type_.memory_space is None:
         return type_

@@ -49,6 +49,19 @@ class Body(Protocol):
         ...
 
     @property
+    def lag(self) -> int:
+        """Steps before the current one whose tiles may still be read when :meth:`step` returns, at most."""
+        ...
+
+    def settle(self, steps: int) -> None:
+        """Wait until tiles are read of the last ``steps`` steps only; without any, the sums are there."""
+        ...
+
+    def publish(self) -> None:
+        """Make what this thread wrote to shared tiles visible to the body, before the barrier behind which it reads."""
+        ...
+
+    @property
     def slabs(self) -> int:
         """Parts the output tile is written back in; each is ``slab_rows`` of its rows."""
         ...
@@ -69,8 +82,20 @@ class Body(Protocol):
         ...
 
 
+class Synchronous:
+    """A body that is done with its tiles when a step returns, and reads them as any code does."""
+
+    lag = 0
+
+    def settle(self, steps: int) -> None:
+        """There is nothing to wait for."""
+
+    def publish(self) -> None:
+        """A barrier is enough."""
+
+
 @dataclasses.dataclass(frozen=True)
-class FmaBody:
+class FmaBody(Synchronous):
     """f32 fused multiply-adds: a 16 x 16 square of threads, each with (m/16) x (n/16) accumulators.
 
     Thread t is (t // 16, t % 16). Operands are read in vectors: of 4 neighbours along k, or, where memory

@@ -19,22 +19,27 @@ from pith.dialect import encoding_of, shape_of
 from ... import builder as b
 from ...builder import Index
 from ..structured.sources import source_of, streamed
+from .boxes import BoxSource
 from .grid import Grid, Lists
 from .match import Listing, Product
 from .pipeline import Operand, contract
 from .plan import Plan
-from .staging import DenseSource, Threads
+from .staging import DenseSource, Source, Threads
 from .tiles import SharedMemory
 from .write import Output, write_back
 
 
 @dataclasses.dataclass(frozen=True)
 class Operands:
-    """Memory of a product's operands: metadata first, values last; ``out`` is None where it has another shape."""
+    """Memory of a product's operands: metadata first, values last; ``out`` is None where it has another shape.
+
+    ``maps`` are the tensor maps of those that :attr:`Plan.boxes` says.
+    """
 
     lhs: Sequence[ir.Value]
     rhs: Sequence[ir.Value]
     out: ir.Value | None
+    maps: Sequence[ir.Value] = ()
 
 
 def role_sizes(product: Product, operands: Operands) -> dict[str, Index]:
@@ -59,15 +64,25 @@ def emit_product(
     threads = Threads(plan.body.threads, gpu.thread_id(gpu.Dimension.x))
 
     def tile() -> None:
-        shapes = plan.body.layout(*(v.value.type.element_type for v in (product.lhs, product.rhs)))
-        views = (product.lhs, product.rhs)
-        sources = [
-            DenseSource(buffers[0], view.roles) if feed is None else source_of(feed, buffers, sizes)
-            for view, feed, buffers in zip(views, plan.feeds, (operands.lhs, operands.rhs))
-        ]
+        shapes = plan.shapes(product)
+        sources = _sources(product, plan, operands, sizes)
         memory = SharedMemory.open()
         both = [Operand(source, group) for source, group in zip(sources, shapes)]
         acc = contract(plan.body, both, streamed(axes, sources), plan.stages, threads, memory)
         write_back(plan.body, acc, axes, output, threads, memory)
 
     b.only_if(exists, tile)
+
+
+def _sources(product: Product, plan: Plan, operands: Operands, sizes: Mapping[str, Index]) -> list[Source]:
+    """Where each operand's tiles come from."""
+    out: list[Source] = []
+    maps = iter(operands.maps)
+    for view, feed, box, buffers in zip(
+        (product.lhs, product.rhs), plan.feeds, plan.boxes, (operands.lhs, operands.rhs)
+    ):
+        if box is not None:
+            out.append(BoxSource(next(maps), view.roles))
+        else:
+            out.append(DenseSource(buffers[0], view.roles) if feed is None else source_of(feed, buffers, sizes))
+    return out

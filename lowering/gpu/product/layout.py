@@ -18,6 +18,8 @@ from ...builder import Index
 CHUNK_BYTES = 16
 #: Bytes of all banks together.
 BANK_BYTES = 128
+#: Where the widest swizzle begins again: 8 rows of 128 bytes. Hardware that computes swizzled addresses starts here.
+SWIZZLE_BYTES = 8 * BANK_BYTES
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,6 +33,11 @@ class TileChoice:
         return 32 * self.warps[0] * self.warps[1]
 
     @property
+    def suits_warpgroups(self) -> bool:
+        """Whether four warps below each other own whole instructions of ``wgmma``: 64 rows each."""
+        return self.warps[0] % 4 == 0 and self.m % (16 * self.warps[0]) == 0
+
+    @property
     def numbers(self) -> tuple[int, ...]:
         """What a tile database calls it: m, n, bytes along k, warps down and across, stages."""
         return (self.m, self.n, self.k_bytes, *self.warps, self.stages)
@@ -56,6 +61,19 @@ MMA_MENU: tuple[TileChoice, ...] = (
     TileChoice(16, 64, 128, (1, 4), 4),
     TileChoice(16, 128, 128, (1, 4), 4),
 )
+#: Warpgroups (``wgmma``), 4 warps each: 64 rows and up to 256 columns at once, read from rows of 128 bytes. One of the
+#: copies is still being read while the next is filled, so there are four, or three and room for a second block.
+WGMMA_MENU: tuple[TileChoice, ...] = (
+    TileChoice(128, 256, 128, (8, 1), 4),
+    TileChoice(256, 128, 128, (8, 1), 4),
+    TileChoice(128, 192, 128, (8, 1), 4),
+    TileChoice(128, 128, 128, (8, 1), 4),
+    TileChoice(128, 128, 128, (4, 1), 3),
+    TileChoice(64, 256, 128, (4, 1), 4),
+    TileChoice(64, 128, 128, (4, 1), 4),
+    TileChoice(128, 64, 128, (4, 1), 4),
+    TileChoice(64, 64, 128, (4, 1), 4),
+)
 #: f32 FMAs; ``warps`` says nothing there: the 256 threads are a square.
 FMA_MENU: tuple[TileChoice, ...] = (
     TileChoice(128, 128, 64, (2, 4), 3),
@@ -76,8 +94,10 @@ TYPICAL = 1024
 _MMA_PER_CLOCK, _SHARED_BYTES_PER_CLOCK = 1024, 128
 
 
-def predicted_cycles(choice: TileChoice, sizes: tuple[int, int, int, int], processors: int) -> float:
+def predicted_cycles(choice: TileChoice, sizes: tuple[int, int, int, int], processors: int, gain: float = 1.0) -> float:
     """Clocks a product of ``sizes`` (batch, m, n, k bytes) takes on ``processors`` multiprocessors, on paper.
+
+    ``gain``: how much faster warpgroups multiply, which take the tiles that suit them.
 
     Example:
         >>> big, small = TileChoice(128, 256, 64, (2, 4), 4), TileChoice(32, 64, 128, (1, 4), 4)
@@ -94,6 +114,11 @@ def predicted_cycles(choice: TileChoice, sizes: tuple[int, int, int, int], proce
     # Per step: multiply-adds of 2-byte elements, what warps read of shared memory, and a barrier.
     arithmetic = choice.m * choice.n * choice.k_bytes / 2 / _MMA_PER_CLOCK
     reads = choice.warps[0] * choice.warps[1] * (down + across) * choice.k_bytes / _SHARED_BYTES_PER_CLOCK
+    if gain > 1 and choice.suits_warpgroups:
+        # Instructions read what they multiply: 64 rows, and all columns of the warpgroup.
+        arithmetic /= gain
+        instructions = choice.m // 64 * choice.warps[1]
+        reads = instructions * (64 + across) * choice.k_bytes / _SHARED_BYTES_PER_CLOCK
     writes = (choice.m + choice.n) * choice.k_bytes / _SHARED_BYTES_PER_CLOCK
     step = max(arithmetic, reads + writes) + 0.5 * min(arithmetic, reads + writes)
     # A block alone on its multiprocessor also waits for its barriers; two or more hide that.
@@ -111,7 +136,9 @@ def fastest(menu: Sequence[TileChoice], seconds: Mapping[tuple[int, ...], float]
     return min((c for c in menu if c.numbers in seconds), key=lambda c: seconds[c.numbers], default=None)
 
 
-def best(menu: Sequence[TileChoice], sizes: tuple[int, int, int, int], processors: int) -> TileChoice:
+def best(
+    menu: Sequence[TileChoice], sizes: tuple[int, int, int, int], processors: int, gain: float = 1.0
+) -> TileChoice:
     """The choice of ``menu`` with the fewest predicted cycles; sizes below 0 count as :data:`TYPICAL`."""
     known = tuple(TYPICAL if s < 0 else max(s, 1) for s in sizes)
-    return min(menu, key=lambda choice: predicted_cycles(choice, known, processors))  # type: ignore[arg-type]
+    return min(menu, key=lambda choice: predicted_cycles(choice, known, processors, gain))  # type: ignore[arg-type]

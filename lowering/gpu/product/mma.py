@@ -13,7 +13,7 @@ from pith._mlir import arith, ir, nvgpu, vector
 
 from ... import builder as b
 from ...builder import Index
-from .bodies import WARP, Tiles
+from .bodies import WARP, Synchronous, Tiles
 from .tiles import SharedTile, TileShape, tile_shape
 
 #: Bytes along k of one instruction, and of one of its two halves.
@@ -21,7 +21,7 @@ _DEPTH_BYTES, _HALF_BYTES = 32, 16
 
 
 @dataclasses.dataclass(frozen=True)
-class MmaBody:
+class MmaBody(Synchronous):
     """Tensor cores: f16, bf16 and f32 (read as tf32) with f32 sums, i8 with i32 sums.
 
     Sums of i8 products saturate, where those of the IR wrap: after 131072 products at the earliest.

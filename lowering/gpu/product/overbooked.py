@@ -24,6 +24,7 @@ from ...targets import CHIPS, GpuTarget
 from ..host import Host
 from ..outputs import constant_of, destination
 from .kernel import Operands, role_sizes
+from .layout import SWIZZLE_BYTES
 from .match import Product, match_product
 from .pipeline import Operand, Resident, contract, pipeline_bytes
 from .plan import Plan, plan_product, refuse
@@ -85,7 +86,7 @@ def _shapes(product: Product, plan: Plan) -> tuple[list[TileShape], list[TileSha
 
 def _slab_bytes(plan: Plan) -> int:
     """Shared memory through which sums are written back; here nothing else may lie there."""
-    return -(-plan.body.slab_shape().nbytes // 16) * 16
+    return -(-plan.body.slab_shape().nbytes // SWIZZLE_BYTES) * SWIZZLE_BYTES
 
 
 def _is_zero(constant: ir.Attribute | None) -> bool:

@@ -2,20 +2,25 @@
 
 With S stages there are S copies of every tile. Step t begins when this thread's part of its tiles has landed, passes
 the one barrier (then everyone's has, and everyone is done with step t - 1), begins to fill the copy of step t - 1 with
-what step t + S - 1 needs, and multiplies::
+what step t + A needs, and multiplies. Fills are A = S - 1 steps ahead; a body that still reads the tiles of step t - 1
+when step t is over (:attr:`Body.lag`) leaves one copy less for them, A = S - 2::
 
-    for t in range(S - 1): fill(t); commit
-    wait until at most S - 2 groups are under way
+    for t in range(A): fill(t); commit
+    wait until at most A - 1 groups are under way; publish
     for t in range(steps):
       barrier
       [clear the copy; barrier]                          for sources that scatter
-      fill(t + S - 1); commit
+      fill(t + A); commit
       acc = body(copy t mod S, acc)
       store what was loaded into registers               for sources that cannot copy asynchronously
-      wait until at most S - 2 groups are under way
+      wait until the body reads the tiles of the last S - 1 - A steps only
+      wait until at most A - 1 groups are under way; publish
 
-Where k follows a pattern, the coordinates of a tile are staged in shared memory by the same copies, S - 1 steps before
-the tile that they name.
+Fills by the copy engine (:class:`Bulk`) are one thread's: it says on the barrier of a copy what it expects, behind the
+barrier of a step, and everyone waits on that of the copy to read before the body does.
+
+Where k follows a pattern, the coordinates of a tile are staged in shared memory by the same copies, A steps before the
+tile that they name.
 """
 
 import dataclasses
@@ -26,6 +31,7 @@ from pith._mlir import arith, gpu, ir, nvgpu
 from ... import builder as b
 from ...builder import Index
 from .bodies import Body
+from .mbarriers import Barriers, first_parity, next_parity
 from .staging import Filler, Finish, Source, Threads, clear, commit_copies, stage_list
 from .tiles import Axis, PatternAxis, SharedMemory, SharedTile, TileShape, is_below, pick
 
@@ -70,7 +76,10 @@ def list_shape(axis: PatternAxis) -> TileShape:
 def pipeline_bytes(shapes: Sequence[TileShape], stages: int, k_micro_tiles: int = 0) -> int:
     """Shared memory :func:`contract` takes."""
     lists = -(-k_micro_tiles // 4) * 16 * 2 * stages
-    return stages * sum(s.nbytes for s in shapes) + lists
+    used = 0
+    for shape in shapes:
+        used = -(-used // shape.alignment) * shape.alignment + stages * shape.nbytes
+    return used + lists
 
 
 def contract(
@@ -90,9 +99,11 @@ def contract(
     # Without a step there may be nothing to read, not even an element to read in place of those that do not exist.
     b.only_if(None if isinstance(loop.steps, int) and loop.steps else is_below(0, loop.steps), loop.prologue)
     # Copies are numbered by counters that wrap around: dividing by the number of stages would cost more.
-    carried = [b.value(0), b.value(stages - 1), *loop.first_slots(), *body.zeros()]
+    carried = [b.value(0), b.value(loop.ahead), *loop.first_slots(), *loop.first_parity(), *body.zeros()]
     last = b.for_loop(0, loop.steps, loop.step, carried)
-    nvgpu.device_async_wait(commit_copies(), num_groups=0)
+    body.settle(0)
+    if loop.copies:
+        nvgpu.device_async_wait(commit_copies(), num_groups=0)
     return last[len(carried) - len(body.zeros()) :]
 
 
@@ -101,6 +112,9 @@ class _Loop:
 
     def __init__(self, body: Body, operands: Sequence[Operand], axes, stages: int, threads: Threads, memory, resident):
         self.body, self.stages, self.threads = body, stages, threads
+        # Two copies are one to fill and one to read, whatever the body could do with a third.
+        self.lag = min(body.lag, stages - 2)
+        self.ahead = stages - 1 - self.lag
         self.resident: list[Resident | None] = [
             resident if resident is not None and resident.operand == i else None for i in range(len(operands))
         ]
@@ -111,14 +125,23 @@ class _Loop:
         self.slots = 2 * stages
         self.list = memory.take(list_shape(self.k), self.slots) if isinstance(self.k, PatternAxis) else None
         self.fillers = [o.source.prepare(o.shapes, axes, threads) for o in operands]
+        #: Whether threads copy something themselves, and what the copy engine's fills land on.
+        self.copies = self.list is not None or any(f.bulk is None for f in self.fillers)
+        self.landing = Barriers.create(stages, threads.number) if any(f.bulk for f in self.fillers) else None
 
     def first_slots(self) -> list[ir.Value]:
         """Where the list of the tile to fill next is, and where the one to stage next goes."""
-        return [] if self.list is None else [b.value(self.stages - 1), b.value(2 * self.stages - 2)]
+        return [] if self.list is None else [b.value(self.ahead), b.value(2 * self.ahead)]
+
+    def first_parity(self) -> list[ir.Value]:
+        """Of the barrier to wait for."""
+        return [] if self.landing is None else [first_parity()]
 
     def prologue(self) -> None:
-        """Begin to fill the first stages - 1 tiles."""
-        ahead = self.stages - 1
+        """Begin to fill the first tiles."""
+        ahead = self.ahead
+        if self.landing is not None:
+            self.landing.open()
         if self.list is not None:
             for t in range(ahead):
                 self._stage(t, t)
@@ -127,25 +150,40 @@ class _Loop:
         for t in range(ahead):
             _finish(self._fill(t, t, t))
             self._stage(t + ahead, t + ahead)
-            group = commit_copies()
-            if t == ahead - 1:
-                nvgpu.device_async_wait(group, num_groups=ahead - 1)
+            self._commit(wait=t == ahead - 1)
 
     def step(self, t: Index, *carried: ir.Value) -> list[ir.Value]:
-        """One step; carries the copy to read, the copy to fill, slots of lists, and the sums."""
+        """One step; carries the copies to read and to fill, slots of lists, the parity of a barrier, and the sums."""
         read, write, *rest = carried
-        slots, acc = (rest[:2], rest[2:]) if self.list is not None else ([], rest)
+        slots, rest = (rest[:2], rest[2:]) if self.list is not None else ([], rest)
+        parity, acc = (rest[:1], rest[1:]) if self.landing is not None else ([], rest)
         gpu.barrier()
-        ahead = self.stages - 1
+        ahead = self.ahead
         finishes = self._fill(b.add(t, ahead), write, slots[0] if slots else 0)
         self._stage(b.add(t, 2 * ahead), slots[-1] if slots else 0)
-        group = commit_copies()
+        group = self._commit(wait=False)
         lhs, rhs = self._rings(t, read)
+        if self.landing is not None:
+            self.landing.wait(read, *parity)
         sums = self.body.step(lhs, rhs, acc, self.threads.number)
         _finish(finishes)
-        nvgpu.device_async_wait(group, num_groups=self.stages - 2)
+        self.body.settle(self.lag)
+        self._arrived(group)
         following = [_wrapped(x, self.stages) for x in (read, write)] + [_wrapped(x, self.slots) for x in slots]
-        return [*following, *sums]
+        return [*following, *(next_parity(p, following[0]) for p in parity), *sums]
+
+    def _commit(self, wait: bool) -> ir.Value | None:
+        """Make a group of this thread's copies, if it has any."""
+        group = commit_copies() if self.copies else None
+        if wait:
+            self._arrived(group)
+        return group
+
+    def _arrived(self, group: ir.Value | None) -> None:
+        """Wait for this thread's part of the tiles of the next step; the body may read it behind a barrier."""
+        if group is not None:
+            nvgpu.device_async_wait(group, num_groups=self.ahead - 1)
+            self.body.publish()
 
     def _fill(self, t: Index, copy: Index, slot: Index) -> list[Finish]:
         """Begin to fill copy ``copy`` with what step ``t`` needs."""
@@ -166,11 +204,21 @@ class _Loop:
         exists = is_below(t, self.steps)
         parts: dict[ir.Value, list[tuple[Filler, list[SharedTile]]]] = {}
         for filler, ring, r in zip(self.fillers, rings, self.resident):
-            if filler.asynchronous:
+            if filler.asynchronous and filler.bulk is None:
                 parts.setdefault(arith.andi(exists, r.is_filled(t)) if r else exists, []).append((filler, ring))
         for wanted, group in parts.items():
             b.only_if(wanted, lambda group=group: [f.fill(ring, k) for f, ring in group])
+        if self.landing is not None:
+            issues = arith.andi(exists, self.landing.issuer)
+            b.only_if(issues, lambda barriers=self.landing: self._issue(barriers, rings, k, copy))
         return [f for f in finishes if f is not None]
+
+    def _issue(self, barriers: Barriers, rings: Sequence[list[SharedTile]], k: Axis, copy: Index) -> None:
+        """Have the copy engine fill tiles; they land on barrier ``copy``."""
+        fills = [(filler.bulk, ring) for filler, ring in zip(self.fillers, rings) if filler.bulk]
+        barriers.expect(copy, sum(bulk.nbytes for bulk, _ in fills))
+        for bulk, ring in fills:
+            bulk.issue(ring, k, barriers, copy)
 
     def _rings(self, t: Index, copy: Index) -> list[list[SharedTile]]:
         """The tiles of step ``t`` per operand, which are in copy ``copy`` unless they stay."""

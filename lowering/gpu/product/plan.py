@@ -14,18 +14,23 @@ from ..structured.choose import Feed, feed_of, refusal
 from ..structured.menu import cheaper, feed_menu, misfit
 from ..structured.sparse_mma import SparseMmaBody
 from .bodies import Body, FmaBody
+from .boxes import box_of
 from .extents import extent_of, sizes_of, splits_of, steps_of, warps_of
 from .match import ELEMENTS, Product, View
-from .menu import FMA_MENU, MMA_MENU, TileChoice, best, fastest
+from .mbarriers import ROOM_BYTES
+from .menu import FMA_MENU, MMA_MENU, WGMMA_MENU, TileChoice, best, fastest
 from .mma import MmaBody
 from .pipeline import pipeline_bytes
-from .tiles import micro_tiles
+from .tiles import TileShape, micro_tiles
+from .wgmma import WgmmaBody, warpgroups_of, warps_for
 
 #: Accumulators (32-bit registers) one thread may hold; 255 is the hardware's limit for everything.
 MAX_ACCUMULATORS = 128
 #: Attribute of a product: the tile to take, ``array<i64: m, n, k, warps down, warps across, stages>``; a seventh number
 #: is that of the blocks that share a tile of the output.
 TILE = "pith.gpu_tile"
+#: Bytes of an element of tensor-core bodies.
+_WIDTHS = {"half": 2, "tf32": 4, "int8": 1}
 #: Stages when nobody asked for a number.
 MAX_STAGES, MIN_STAGES = 4, 2
 
@@ -42,6 +47,7 @@ class Plan:
         shared_bytes: dynamic shared memory of a block.
         feeds: how encoded operands reach the body, ``lhs`` and ``rhs``; None for dense ones.
         splits: blocks that share a tile of the output, each with a part of k.
+        boxes: layouts of the operands' tiles that the copy engine brings; None for others.
     """
 
     body: Body
@@ -51,6 +57,11 @@ class Plan:
     shared_bytes: int
     feeds: tuple[Feed | None, Feed | None] = (None, None)
     splits: int = 1
+    boxes: tuple[TileShape | None, TileShape | None] = (None, None)
+
+    def shapes(self, product: Product) -> list[list[TileShape]]:
+        """The tiles of each operand."""
+        return _shapes(product, self.body, self.boxes)
 
     @property
     def resident(self) -> int:
@@ -68,7 +79,9 @@ class Plan:
         tile = " x ".join(str(self.extents[role]) for role in "mnk")
         fed = [f"{name} {feed.kind}: {feed.why}" for name, feed in zip(("lhs", "rhs"), self.feeds) if feed]
         shared = [f"{self.splits} blocks share a tile"] if self.splits > 1 else []
-        return "; ".join([f"tile {tile}, {self.stages} stages", *shared, *fed])
+        boxed = [name for name, box in zip(("lhs", "rhs"), self.boxes) if box]
+        copied = [f"{' and '.join(boxed)} in boxes"] if boxed else []
+        return "; ".join([f"tile {tile}, {self.stages} stages", *copied, *shared, *fed])
 
 
 def plan_product(product: Product, target: GpuTarget) -> Plan:
@@ -81,8 +94,10 @@ def plan_product(product: Product, target: GpuTarget) -> Plan:
     feeds = _feeds(product, kind)
     if asked is None:
         feeds = (cheaper(feeds[0], kind, width, sizes, sms), cheaper(feeds[1], kind, width, sizes, sms))
-    menu = _menu(feeds, kind, width)
-    choice = asked or fastest(menu, _measured(product, target, feeds, sizes, width)) or best(menu, sizes, sms)
+    fast = (_fast(product.lhs, feeds[0], "m"), _fast(product.rhs, feeds[1], "n"))
+    gain = _gain(target, feeds, kind, fast)
+    menu = _menu(feeds, kind, width, gain)
+    choice = asked or fastest(menu, _measured(product, target, feeds, sizes, width)) or best(menu, sizes, sms, gain)
     steps = steps_of(product, choice, kind, width)
     extents = {role: extent_of(product, role, step, kind) for role, step in steps.items()}
     steps = {role: step if product.grouped(role) else extents[role] for role, step in steps.items()}
@@ -91,10 +106,11 @@ def plan_product(product: Product, target: GpuTarget) -> Plan:
             refuse(product, reason)
     if (extents["m"], extents["n"], extents["k"] * width) != (choice.m, choice.n, choice.k_bytes):
         choice = None
-    body = _body(product, feeds, kind, extents, choice)
-    stages, shared = _stages(product, feeds, body, choice, target)
+    body = _body(product, feeds, kind, extents, choice, fast, gain > 1)
+    boxes = _boxes(product, feeds, body, steps, target)
+    stages, shared = _stages(product, feeds, body, boxes, choice, target)
     splits = splits_of(product, extents, sms, asked.splits if asked else 0)
-    return Plan(body, stages, steps, extents, shared, feeds, splits)
+    return Plan(body, stages, steps, extents, shared, feeds, splits, boxes)
 
 
 def _measured(
@@ -133,11 +149,20 @@ def _feeds(product: Product, kind: str) -> tuple[Feed | None, Feed | None]:
     return out[0], out[1]
 
 
-def _menu(feeds: tuple[Feed | None, Feed | None], kind: str, width: int) -> Sequence[TileChoice]:
+def _gain(target: GpuTarget, feeds: Sequence[Feed | None], kind: str, fast: tuple[str, str]) -> float:
+    """How much faster than ``mma.sync`` warpgroups multiply this product; 1 where they cannot."""
+    chip = CHIPS[target.chip]
+    packed = any(feed is not None and feed.kind == "packed" for feed in feeds)
+    if not chip.wgmma or kind == "fma" or packed or (kind != "half" and fast != ("k", "k")):
+        return 1.0
+    return 1.0 / chip.mma_share
+
+
+def _menu(feeds: tuple[Feed | None, Feed | None], kind: str, width: int, gain: float) -> Sequence[TileChoice]:
     for feed in feeds:
         if feed is not None and (feed.skips or feed.kind == "packed"):
             return feed_menu(feed, kind, width)
-    return FMA_MENU if kind == "fma" else MMA_MENU
+    return FMA_MENU if kind == "fma" else (*WGMMA_MENU, *MMA_MENU) if gain > 1 else MMA_MENU
 
 
 def check_storage(product: Product) -> None:
@@ -179,15 +204,20 @@ def _body(
     kind: str,
     extents: dict[str, int],
     choice: TileChoice | None,
+    fast: tuple[str, str],
+    groups: bool,
 ) -> Body:
+    """``groups``: warpgroups take the tile if it suits them."""
     m, n, k = (extents[r] for r in "mnk")
-    fast = (_fast(product.lhs, feeds[0], "m"), _fast(product.rhs, feeds[1], "n"))
     if kind == "fma":
         _check_accumulators(product, m * n // 256)
         return FmaBody(m, n, k, fast)
-    warps = choice.warps if choice else warps_of(m, n)
+    width = _WIDTHS[kind]
+    grouped = warps_for(extents, fast, width, MAX_ACCUMULATORS) if groups and not choice else None
+    warps = choice.warps if choice else grouped or warps_of(m, n)
     _check_accumulators(product, m * n // (32 * warps[0] * warps[1]))
-    width = {"half": 2, "tf32": 4, "int8": 1}[kind]
+    if groups and (split := warpgroups_of(extents, warps, fast, width)):
+        return WgmmaBody(m, n, k, split, fast, width)
     for feed in feeds:
         if feed is not None and feed.kind == "packed":
             if extents[feed.role] % (16 * warps["mn".index(feed.role)]):
@@ -208,17 +238,39 @@ def _check_accumulators(product: Product, count: int) -> None:
         refuse(product, f"expects at most {MAX_ACCUMULATORS} accumulators per thread, its tile needs {count}")
 
 
+def _shapes(product: Product, body: Body, boxes: Sequence[TileShape | None]) -> list[list[TileShape]]:
+    """Tiles of the operands, those that come in boxes in the layout of these."""
+    groups = body.layout(*(v.value.type.element_type for v in (product.lhs, product.rhs)))
+    return [[box] if box else list(group) for group, box in zip(groups, boxes)]
+
+
+def _boxes(
+    product: Product,
+    feeds: tuple[Feed | None, Feed | None],
+    body: Body,
+    steps: Mapping[str, int],
+    target: GpuTarget,
+) -> tuple[TileShape | None, TileShape | None]:
+    """Which operands the copy engine brings: dense ones of tensor-core bodies, while k is visited in order."""
+    if not CHIPS[target.chip].boxes or isinstance(body, FmaBody) or any(f is not None and f.skips for f in feeds):
+        return None, None
+    found = []
+    for view, feed, group in zip((product.lhs, product.rhs), feeds, _shapes(product, body, (None, None))):
+        found.append(box_of(product, view, group[0], steps) if feed is None else None)
+    return found[0], found[1]
+
+
 def _stages(
     product: Product,
     feeds: tuple[Feed | None, Feed | None],
     body: Body,
+    boxes: tuple[TileShape | None, TileShape | None],
     choice: TileChoice | None,
     target: GpuTarget,
 ) -> tuple[int, int]:
     """(stages, bytes of shared memory): as many stages as leave room for a second block, two at least."""
-    shapes = [
-        s for group in body.layout(*(v.value.type.element_type for v in (product.lhs, product.rhs))) for s in group
-    ]
+    shapes = [shape for group in _shapes(product, body, boxes) for shape in group]
+    room = target.max_shared_bytes - (ROOM_BYTES if any(boxes) else 0)
     listing = product.listing("k")
     steps = [listing.granularity] if listing else [f.split.width for f in feeds if f and f.split and f.skips]
     entries = micro_tiles(body.k, steps[0]) if steps else 0
@@ -227,12 +279,12 @@ def _stages(
     def shared(stages: int) -> int:
         return max(pipeline_bytes(shapes, stages, entries), body.slab_shape().nbytes)
 
-    wanted = [s for s in range(most, MIN_STAGES - 1, -1) if shared(s) <= target.max_shared_bytes // 2]
+    wanted = [s for s in range(most, MIN_STAGES - 1, -1) if shared(s) <= room // 2]
     stages = max(wanted, default=MIN_STAGES)
-    if choice is not None and shared(most) <= target.max_shared_bytes:
+    if choice is not None and shared(most) <= room:
         stages = most
-    if shared(stages) > target.max_shared_bytes:
-        refuse(product, f"needs {shared(stages)} bytes of shared memory, {target.chip} has {target.max_shared_bytes}")
+    if shared(stages) > room:
+        refuse(product, f"needs {shared(stages)} bytes of shared memory, {target.chip} has {room}")
     return stages, shared(stages)
 
 

@@ -1,23 +1,26 @@
 """Convert a matrix product, or a ``pith.pit_tile`` over one: plan it, emit its kernel, launch it."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pith._mlir import ir
 from pith.dialect.ops_detect import BUFFER
 from pith.passes.core import pass_error
 
+from ... import builder as b
 from ...builder import Index
 from ..host import Host, buffer_type
 from ..outputs import constant_of, destination
 from ..patterns.groups import group_counts, group_pattern
+from .boxes import describe, fits
 from .epilogue import Fused, fuse
 from .grid import Grid, Lists
 from .kernel import Operands, emit_product, role_sizes
-from .match import Listing, Product, match_product
+from .match import Listing, Product, View, match_product
 from .overbooked import convert_overbooked
 from .plan import Plan, plan_product
 from .splits import launch_sum, parts_output, parts_type
+from .tiles import TileShape
 from .write import Output
 
 
@@ -44,6 +47,7 @@ class Call:
         addend: the buffer of what is added to, if that is not the output's.
         beside: operands of the consumers that are computed along.
         out: where sums go: the output, or their parts.
+        maps: tensor maps of the operands that come in boxes.
     """
 
     lists: Sequence[Sequence[ir.Value]]
@@ -52,11 +56,12 @@ class Call:
     addend: Sequence[ir.Value]
     beside: Sequence[ir.Value]
     out: ir.Value
+    maps: Sequence[ir.Value] = ()
 
     @property
     def values(self) -> list[ir.Value]:
         """The arguments of a kernel."""
-        groups = [*self.lists, self.lhs, self.rhs, self.addend, self.beside, [self.out]]
+        groups = [*self.lists, self.lhs, self.rhs, self.addend, self.beside, [self.out], self.maps]
         return [v for group in groups for v in group]
 
     def inside(self, arguments: Sequence[ir.Value]) -> "Call":
@@ -67,10 +72,10 @@ class Call:
             return [next(given) for _ in group]
 
         lists = [take(group) for group in self.lists]
-        lhs, rhs, addend, beside, out = (
-            take(group) for group in (self.lhs, self.rhs, self.addend, self.beside, [self.out])
+        lhs, rhs, addend, beside, out, maps = (
+            take(group) for group in (self.lhs, self.rhs, self.addend, self.beside, [self.out], self.maps)
         )
-        return Call(lists, lhs, rhs, addend, beside, out[0])
+        return Call(lists, lhs, rhs, addend, beside, out[0], maps)
 
 
 def convert_product(host: Host, op: ir.OpView) -> None:
@@ -111,20 +116,38 @@ class _Work:
     in_place: bool
 
     def launch(self, call: Call, output_of: Callable[[Call], Output]) -> None:
-        """Emit and launch the kernel; ``output_of`` makes its output of what it is given."""
-        product, plan = self.product, self.plan
+        """Emit and launch the kernel; ``output_of`` makes its output of what it is given.
+
+        Where the copy engine brings operands if sizes that only run time knows allow, there is a second kernel that
+        does without it: the grid of one of them is empty.
+        """
+        grid = Grid(self.product, self.plan.extents, self.plan.steps, self.sizes, self.plan.splits).total()
+        boxed = [(v, s, group[0]) for v, s, group in self._operands(call) if s is not None]
+        allowed = b.product([fits(buffer) for _, _, buffer in boxed]) if boxed else 0
+        if allowed != 0:
+            maps = [describe(buffer, view.roles, shape) for view, shape, buffer in boxed]
+            self._launch(dataclasses.replace(call, maps=maps), output_of, self.plan, b.mul(grid, allowed))
+        if allowed != 1:
+            plain = dataclasses.replace(self.plan, boxes=(None, None))
+            self._launch(call, output_of, plain, b.mul(grid, b.sub(1, allowed)))
+
+    def _operands(self, call: Call) -> Iterator[tuple[View, TileShape | None, Sequence[ir.Value]]]:
+        """Each operand, the layout of its boxes, and its buffers."""
+        yield from zip((self.product.lhs, self.product.rhs), self.plan.boxes, (call.lhs, call.rhs))
+
+    def _launch(self, call: Call, output_of: Callable[[Call], Output], plan: Plan, grid: Index) -> None:
+        product = self.product
         kind = "pit" if product.listings else "matmul"
         with self.host.kernel(kind, [v.type for v in call.values], plan.body.threads) as (name, block):
             inner = call.inside(block.arguments)
             shaped = self.fused is None and plan.splits == 1
-            operands = Operands(inner.lhs, inner.rhs, inner.out if shaped else None)
+            operands = Operands(inner.lhs, inner.rhs, inner.out if shaped else None, inner.maps)
             held = _inner_lists(product, inner.lists, role_sizes(product, operands))
             emit_product(product, plan, operands, held, output_of(inner))
             if plan.resident > 1:
                 i32 = ir.IntegerType.get_signless(32)
                 block.owner.attributes["nvvm.minctasm"] = ir.IntegerAttr.get(i32, plan.resident)
-        grid = Grid(product, plan.extents, plan.steps, self.sizes, plan.splits)
-        self.host.launch(product.op, name, [grid.total()], plan.body.threads, plan.shared_bytes, call.values, plan.note)
+        self.host.launch(product.op, name, [grid], plan.body.threads, plan.shared_bytes, call.values, plan.note)
 
     def launch_split(self, call: Call) -> None:
         """The same in two kernels: sums of parts of k, and their sum."""

@@ -14,6 +14,7 @@ from pith._mlir import arith, ir, memref, nvgpu, vector
 from ... import builder as b
 from ...builder import Index
 from .layout import CHUNK_BYTES
+from .mbarriers import Bulk
 from .tiles import Axis, PatternAxis, SharedTile, TileShape, all_of, is_below, pick
 
 #: Finishes a fill: stores to shared memory what was loaded into registers.
@@ -57,11 +58,13 @@ class Filler:
             steps that exist. Others load when they begin and store in their :data:`Finish`, and run for steps behind
             the last one too, where they read nothing and store zeros.
         needs_clearing: tiles must be zero, and a barrier passed, before a fill begins.
+        bulk: how one thread alone fills the tiles, instead.
     """
 
     fill: Callable[[Sequence[SharedTile], Axis], Finish | None]
     asynchronous: bool
     needs_clearing: bool = False
+    bulk: Bulk | None = None
 
 
 class Source(Protocol):
@@ -82,7 +85,7 @@ def clear(tile: SharedTile, threads: Threads) -> None:
         where = [tile.copy, b.div(i, chunks), b.mul(b.mod(i, chunks), shape.chunk)]
         vector.store(zero, tile.memory, [b.value(x) for x in where])
 
-    threads.share(shape.extents[0] * chunks, one)
+    threads.share(shape.rows * chunks, one)
 
 
 def async_copy(

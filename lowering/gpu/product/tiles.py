@@ -5,6 +5,7 @@ SRead and SWrite are nothing but loads and stores through an axis that follows a
 """
 
 import dataclasses
+import functools
 
 from pith._mlir import arith, gpu, ir, memref, vector
 
@@ -21,12 +22,7 @@ def is_below(x: Index, bound: Index) -> ir.Value:
 def all_of(*conditions: ir.Value | None) -> ir.Value | None:
     """Whether all conditions hold; None is one that always does."""
     known = [c for c in conditions if c is not None]
-    if not known:
-        return None
-    first, *rest = known
-    for condition in rest:
-        first = arith.andi(first, condition)
-    return first
+    return functools.reduce(arith.andi, known) if known else None
 
 
 def pick(condition: ir.Value | None, x: Index, otherwise: Index) -> Index:
@@ -170,6 +166,8 @@ class TileShape:
         element: element type.
         pitch: elements from row to row, whole chunks of 16 bytes.
         swizzle: order of the 16-byte chunks of a row.
+        panels: parts of ``pitch`` columns, one behind the other.
+        alignment: bytes of which the tile starts at a multiple.
     """
 
     roles: tuple[str, str]
@@ -177,6 +175,8 @@ class TileShape:
     element: ir.Type
     pitch: int
     swizzle: Swizzle = NO_SWIZZLE
+    panels: int = 1
+    alignment: int = CHUNK_BYTES
 
     @property
     def width(self) -> int:
@@ -189,9 +189,14 @@ class TileShape:
         return CHUNK_BYTES // self.width
 
     @property
+    def rows(self) -> int:
+        """Rows in memory: those of all panels."""
+        return self.panels * self.extents[0]
+
+    @property
     def nbytes(self) -> int:
-        """Bytes: whole chunks, so that the next tile is 16-byte aligned (what ldmatrix needs)."""
-        return self.extents[0] * self.pitch * self.width
+        """Bytes: whole chunks, as ldmatrix needs of where the next tile starts."""
+        return self.rows * self.pitch * self.width
 
     def extent(self, role: str) -> int:
         """Places along a role."""
@@ -199,8 +204,10 @@ class TileShape:
 
     def address(self, row: int, column: int) -> int:
         """Byte address of a place within the tile."""
-        chunk, inside = divmod(column, self.chunk)
-        return (row * self.pitch + self.swizzle.place(row, chunk) * self.chunk + inside) * self.width
+        panel, inside = divmod(column, self.pitch)
+        chunk, inside = divmod(inside, self.chunk)
+        place = (panel * self.extents[0] + row) * self.pitch + self.swizzle.place(row, chunk) * self.chunk + inside
+        return place * self.width
 
 
 def tile_shape(roles: tuple[str, str], extents: tuple[int, int], element: ir.Type, apart: int = 1) -> TileShape:
@@ -230,11 +237,14 @@ class SharedTile:
 
     def at(self, row: Index, column: Index) -> list[ir.Value]:
         """Indices into ``memory`` of a place."""
-        swizzle, size = self.shape.swizzle, self.shape.chunk
+        swizzle, size, start = self.shape.swizzle, self.shape.chunk, row
+        if self.shape.panels > 1:
+            panel, column = b.div(column, self.shape.pitch), b.mod(column, self.shape.pitch)
+            start = b.add(b.mul(panel, self.shape.extents[0]), row)
         if swizzle.bits:
             chunk = swizzle.emit(row, b.div(column, size))
             column = b.add(b.mul(chunk, size), b.mod(column, size))
-        return [b.value(self.copy), b.value(row), b.value(column)]
+        return [b.value(self.copy), b.value(start), b.value(column)]
 
     def load(self, row: Index, column: Index) -> ir.Value:
         """Read one element."""
@@ -276,11 +286,11 @@ class SharedMemory:
 
     def take(self, shape: TileShape, copies: int = 1) -> SharedTile:
         """The next ``copies`` tiles of ``shape``."""
-        tile = self.view(shape, copies, self.used)
-        self.used += copies * shape.nbytes
-        return tile
+        first = -(-self.used // shape.alignment) * shape.alignment
+        self.used = first + copies * shape.nbytes
+        return self.view(shape, copies, first)
 
     def view(self, shape: TileShape, copies: int = 1, offset: int = 0) -> SharedTile:
         """Tiles of ``shape`` from byte ``offset`` on, whatever else lies there."""
-        type_ = ir.MemRefType.get([copies, shape.extents[0], shape.pitch], shape.element, memory_space=shared_space())
+        type_ = ir.MemRefType.get([copies, shape.rows, shape.pitch], shape.element, memory_space=shared_space())
         return SharedTile(memref.view(type_, self.memory, b.value(offset), []), shape)

@@ -23,6 +23,8 @@ class Chip:
         flops: operations per clock and multiprocessor by element type, a multiply-add being two: dense tensor cores
             for ``f16``, ``bf16``, ``tf32`` and ``i8``, ordinary units for ``f32`` and ``f64``.
         mma_share: share of the tensor cores' rate that ``mma.sync`` can reach.
+        wgmma: warpgroups can multiply, at the full rate.
+        boxes: kernels take tensor maps: a copy engine brings boxes of arrays.
 
     Units: bytes, hertz, bytes per second.
     """
@@ -39,6 +41,8 @@ class Chip:
     l2_bytes: int
     flops: Mapping[str, int]
     mma_share: float = 1.0
+    wgmma: bool = False
+    boxes: bool = False
     registers: int = 64 * 1024  # 32-bit, of a multiprocessor; the same on all of these
 
     def __hash__(self) -> int:
@@ -85,7 +89,9 @@ CHIPS: dict[str, Chip] = {
     ),
     "sm_89": Chip(78, 99 * _KIB, 100 * _KIB, 1536, 24, "L40S", 142, 2.52e9, 0.864e12, 96 * _MIB, _rates(1024, 256, 4)),
     "sm_90": _HOPPER,
-    "sm_90a": dataclasses.replace(_HOPPER, ptx=80),
+    "sm_90a": dataclasses.replace(
+        _HOPPER, ptx=80, wgmma=True, boxes=True
+    ),  # what only runs on 9.0: the instructions of PTX for sm_90a
     # mma.sync on data-centre Blackwell: taken to be as fast per multiprocessor as on the A100; nobody has looked.
     "sm_100": Chip(
         86, 227 * _KIB, 228 * _KIB, 2048, 32, "B200", 148, 1.85e9, 8e12, 126 * _MIB, _rates(8192, 256, 64), 0.25

@@ -95,10 +95,7 @@ def _kernel(kind: Experts, target: str) -> Any:
 
 
 def _chip(x: Any) -> str:
-    """The newest known architecture whose code the device of ``x`` executes."""
-    from pith.lowering.targets import CHIPS
+    """The chip whose code the device of ``x`` executes best."""
+    from ..runtime.cuda import chip_for, device
 
-    from ..runtime.cuda import device, runs_on
-
-    capability = device(x.device.index or 0).capability
-    return [chip for chip in CHIPS if chip[-1].isdigit() and runs_on(chip, capability)][-1]
+    return chip_for(device(x.device.index or 0).capability)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from ...errors import NoGpuError
 from .driver import driver_version
 from .graphs import Graph, capture
-from .hardware import Device, device, devices, runs_on
+from .hardware import Device, chip_for, device, devices, runs_on
 from .memory import DeviceArray
 from .program import DeviceProgram
 from .resident import DevicePattern, DeviceSparse, to_device
@@ -24,6 +24,7 @@ __all__ = [
     "DeviceSparse",
     "Graph",
     "capture",
+    "chip_for",
     "device",
     "devices",
     "driver_version",

@@ -8,7 +8,8 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-from ...errors import GpuError, NoGpuError
+from ...errors import GpuError, NoGpuError, UnsupportedError
+from ...programs.chips import CHIPS
 from .driver import check, driver
 from .failures import failure
 
@@ -140,6 +141,23 @@ def runs_on(target: str, capability: tuple[int, int], machine_code: bool = False
     if machine_code and capability[0] != wanted[0]:
         return False
     return capability >= wanted
+
+
+def chip_for(capability: tuple[int, int]) -> str:
+    """The chip to compile for on a device: the last of :data:`pith.programs.chips.CHIPS` whose code runs there.
+
+    Errors: :class:`pith.UnsupportedError` for devices older than all of them.
+
+    Example:
+        >>> chip_for((9, 0)), chip_for((8, 9)), chip_for((10, 3))
+        ('sm_90a', 'sm_89', 'sm_100')
+    """
+    usable = [chip for chip in CHIPS if runs_on(chip, capability)]
+    if not usable:
+        raise UnsupportedError(
+            f"compute capability {capability[0]}.{capability[1]} is too old", hint=f"known chips: {', '.join(CHIPS)}"
+        )
+    return usable[-1]
 
 
 def capability_of(target: str) -> tuple[int, int]:
