@@ -22,6 +22,7 @@ PASSES: dict[str, str] = {
     "convert-x86-tiles-to-llvm": "pith.lowering.x86.convert_x86_tiles_to_llvm:ConvertX86TilesToLLVMPass",
     "pith-assemble-arguments": "pith.lowering.assemble_arguments:AssembleArgumentsPass",
     "pith-protect-arguments": "pith.lowering.protect_arguments:ProtectArgumentsPass",
+    "pith-pass-tensor-maps-by-value": "pith.lowering.pass_tensor_maps_by_value:PassTensorMapsByValuePass",
     "pith-retain-loop-annotations": "pith.lowering.retain_loop_annotations:RetainLoopAnnotationsPass",
     "pith-sparsify": "pith.lowering.sparsify:SparsifyPass",
     "pith-emulate-gpu": "pith.lowering.emulate_gpu:EmulateGpuPass",
@@ -89,7 +90,7 @@ PIPELINES: dict[str, str] = {
         "convert-math-to-intrinsics,"
         "gpu.module(expand-strided-metadata,lower-affine,convert-scf-to-cf,convert-nvgpu-to-nvvm,convert-vector-to-scf,"
         "expand-strided-metadata,convert-math-to-llvm,convert-gpu-to-nvvm,convert-nvvm-to-llvm,convert-vector-to-llvm,"
-        "canonicalize,cse,reconcile-unrealized-casts),pith-retain-loop-annotations"
+        "canonicalize,cse,reconcile-unrealized-casts),pith-retain-loop-annotations,pith-pass-tensor-maps-by-value"
     ),
     "pith-to-nvvm": "pith-to-gpu,gpu-to-nvvm",
     "pith-to-ptx": "pith-to-nvvm,pith-gpu-module-to-binary",

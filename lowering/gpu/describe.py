@@ -3,13 +3,15 @@
 Nothing here executes. A host function is a straight line of sizes, allocations and launches.
 """
 
+import functools
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from pith._mlir import ir
 from pith.dialect import shape_of
 from pith.errors import UnsupportedError
-from pith.programs import Launch, Operand, Program, Size, const, dim, scalar
+from pith.programs import Launch, Operand, Program, Size, TensorMap, const, dim, scalar
 from pith.programs.sizes import binary
 
 from ..gpu_module_to_binary import module_target
@@ -25,6 +27,10 @@ _ARITHMETIC = {
     "arith.minui": "min",
     "arith.maxui": "max",
 }
+
+
+#: Ops whose result is the memory of their first operand.
+_SAME_MEMORY = ("memref.cast", "memref.collapse_shape", "memref.expand_shape")
 
 
 def describe_program(module: ir.Module) -> Program:
@@ -100,11 +106,41 @@ class _Reader:
             ir.StringAttr(op.operation.attributes[NOTE]).value if NOTE in op.operation.attributes else "",
         )
 
-    def _operand(self, op: ir.OpView, value: ir.Value) -> int | Size:
-        return self._size(op, value) if isinstance(value.type, ir.IndexType) else self._number(op, value)
+    def _operand(self, op: ir.OpView, value: ir.Value) -> int | Size | TensorMap:
+        if isinstance(value.type, ir.IndexType):
+            return self._size(op, value)
+        described = value.owner if value not in self.values else None
+        while described is not None and described.name == "builtin.unrealized_conversion_cast":
+            described = described.operands[0].owner
+        if described is not None and described.name == "nvgpu.tma.create.descriptor":
+            return self._tensor_map(op, described)
+        return self._number(op, value)
+
+    def _tensor_map(self, op: ir.OpView, made: ir.Operation) -> TensorMap:
+        """What ``nvgpu.tma.create.descriptor`` describes: an argument or a buffer, or a view of one."""
+        ranked = made.operands[0].owner.operands[0]
+        box = tuple(self._size(op, v).evaluate([]) for v in list(made.operands)[1:])
+        swizzle = re.search(r"swizzle = swizzle_(\d+)b", str(made.results[0].type))
+        shape = tuple(self._extents(op, ranked))
+        return TensorMap(self._number(op, ranked), shape, box, int(swizzle[1]) if swizzle else 0)
+
+    def _extents(self, op: ir.OpView, array: ir.Value) -> list[Size]:
+        """The shape of an argument, a buffer, or a view of one."""
+        known = shape_of(array.type)
+        if array in self.values:
+            return [dim(self._number(op, array), d) if s < 0 else const(s) for d, s in enumerate(known)]
+        view, source = array.owner, array.owner.operands[0]
+        if view.name == "memref.expand_shape":
+            given = iter(list(view.operands)[1:])
+            return [self._size(op, next(given)) if s < 0 else const(s) for s in known]
+        inner = self._extents(op, source)
+        if view.name != "memref.collapse_shape":
+            return inner
+        groups = [[int(d) for d in group] for group in view.attributes["reassociation"]]
+        return [functools.reduce(lambda x, y: binary("mul", x, y), (inner[d] for d in group)) for group in groups]
 
     def _number(self, op: ir.OpView, value: ir.Value) -> int:
-        while value not in self.values and value.owner.name == "memref.cast":
+        while value not in self.values and value.owner.name in _SAME_MEMORY:
             value = value.owner.operands[0]
         if value not in self.values:
             made = value.owner.name

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from pith.programs import Launch, Operand, Program, Size, const
+from pith.programs import Launch, Operand, Program, Size, TensorMap, const
+from pith.runtime.emulated_maps import EmulatedMap
 from pith.runtime.emulator import EmulatedProgram
 from pith.runtime.signature import numpy_dtype
 
@@ -18,7 +19,11 @@ def emulating(program: Program, run: EmulatedProgram) -> Callable[[Any], None]:
 
     def execute(launched: Any) -> None:
         given, operands, arguments, values = launches[launched.kernel], [], [], iter(launched.values)
+        maps: list[TensorMap] = []
         for operand in given.operands:
+            if isinstance(operand, TensorMap):
+                maps.append(_described(operand, next(values), arguments))
+                continue
             dtype = "index" if isinstance(operand, Size) else program.operands[operand].dtype
             rank = (
                 None
@@ -29,10 +34,21 @@ def emulating(program: Program, run: EmulatedProgram) -> Callable[[Any], None]:
             operands.append(Operand(f"{len(operands)}.value", dtype, _sizes(value), True))
             arguments.append(value)
         grid = tuple(map(const, launched.grid))
-        one = Launch(given.kernel, grid, launched.block, launched.shared_bytes, tuple(range(len(operands))))  # type: ignore[arg-type]
+        passed = (*range(len(operands)), *maps)  # tensor maps come last
+        one = Launch(given.kernel, grid, launched.block, launched.shared_bytes, passed)  # type: ignore[arg-type]
         run(Program(program.name, program.target, tuple(operands), (), (one,), ()), arguments)
 
     return execute
+
+
+def _described(given: TensorMap, bits: int, arrays: list[Any]) -> TensorMap:
+    """The map of a launch's descriptor, which must be that of one of its arrays."""
+    held = EmulatedMap.from_buffer_copy(bits.to_bytes(ctypes.sizeof(EmulatedMap), "little"))
+    addresses = [a.__array_interface__["data"][0] if isinstance(a, np.ndarray) else 0 for a in arrays]
+    shape, box = (tuple(reversed(list(x)[: held.rank])) for x in (held.sizes, held.box))
+    assert (box, held.swizzle) == (given.box, given.swizzle)
+    assert int(np.prod(shape)) == arrays[addresses.index(held.address)].size
+    return TensorMap(addresses.index(held.address), tuple(map(const, shape)), box, int(held.swizzle))
 
 
 def array_at(values: Any, dtype: str, rank: int) -> np.ndarray:

@@ -19,8 +19,10 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pith.programs import Program, Size
-from pith.runtime.cuda import driver, hardware, launching, modules, resident
+from pith.programs import Program, Size, TensorMap
+from pith.programs.tensor_map import MAP_ALIGNMENT
+from pith.runtime.cuda import driver, hardware, launching, modules, resident, tensor_maps
+from pith.runtime.emulated_maps import MAGIC, EmulatedMap
 
 
 class Status(enum.IntEnum):
@@ -98,7 +100,8 @@ def entries_of(ptx: str) -> dict[str, tuple[int, ...]]:
     """Bytes of every parameter of the kernels in PTX."""
     found = {}
     for name, params in re.findall(r"\.entry\s+(\w+)\s*\((.*?)\)", ptx, re.DOTALL):
-        found[name] = tuple(_SIZES[bits] for bits in re.findall(r"\.param\s+\.[a-z](\d+)", params))
+        kinds = re.findall(r"\.param\s+(?:\.align\s+\d+\s+)?\.[a-z](\d+)[^\[,]*(?:\[(\d+)\])?", params)
+        found[name] = tuple(_SIZES[bits] * int(count or 1) for bits, count in kinds)
     return found
 
 
@@ -107,14 +110,17 @@ def ptx_for(program: Program, target: str = "sm_90", version: str = "8.0") -> by
     lines = [f".version {version}", f".target {target}", ".address_size 64"]
     for launch in program.launches:
         types = [t for operand in launch.operands for t in _parameter_types(program, operand)]
-        params = ",\n".join(f"\t.param .{t} {launch.kernel}_param_{i}" for i, t in enumerate(types))
+        names = (f"{launch.kernel}_param_{i}" for i in range(len(types)))
+        params = ",\n".join(f"\t.param .{t.replace('@', n) if '@' in t else f'{t} {n}'}" for t, n in zip(types, names))
         lines.append(f".visible .entry {launch.kernel}(\n{params}\n)\n{{\n\tret;\n}}")
     return "\n".join(lines).encode()
 
 
-def _parameter_types(program: Program, operand: int | Size) -> list[str]:
+def _parameter_types(program: Program, operand: int | Size | TensorMap) -> list[str]:
     if isinstance(operand, Size):
         return ["u64"]
+    if isinstance(operand, TensorMap):
+        return ["align 64 .b8 @[128]"]
     described = program.operands[operand]
     if described.shape is not None:
         return ["u64"] * described.parameters
@@ -154,6 +160,8 @@ class StandIn:
         self.CUevent_flags = types.SimpleNamespace(CU_EVENT_DISABLE_TIMING=2)
         self.CUstreamCaptureMode = types.SimpleNamespace(CU_STREAM_CAPTURE_MODE_RELAXED=2)
         self.CUstream = self.cuuint64_t = Handle
+        self.CUresult = Status
+        self._encode = tensor_maps._PROTOTYPE(self._encode_tiled)
         self.kept = 0
 
     def __getattribute__(self, name: str) -> Any:
@@ -331,6 +339,35 @@ class StandIn:
         if self.kernels is not None:
             self.kernels(launch)
 
+    def cuGetProcAddress(self, symbol: bytes, version: int, flags: int) -> Any:
+        if symbol != b"cuTensorMapEncodeTiled" or self.version < version:
+            return Status.SUCCESS, 0, 1
+        return Status.SUCCESS, ctypes.cast(self._encode, ctypes.c_void_p).value, 0
+
+    def _encode_tiled(
+        self, target, kind, rank, address, sizes, strides, box, steps, interleave, swizzle, l2, fill
+    ) -> int:
+        """What the driver checks; descriptors are those of the emulator."""
+        self.calls.append("cuTensorMapEncodeTiled")
+        if status := self.failures.get("cuTensorMapEncodeTiled"):
+            return int(status)
+        width = {0: 1, 1: 2, 2: 4, 4: 8}[kind]
+        sizes, strides, box = list(sizes[0])[:rank], list(strides[0])[: rank - 1], list(box[0])[:rank]
+        row = {0: 1 << 30, 1: 32, 2: 64, 3: 128}[swizzle]
+        fits = all(0 < n <= 1 << 32 for n in sizes) and all(s % 16 == 0 and s < 1 << 40 for s in strides)
+        boxed = all(0 < n <= 256 for n in box) and box[0] * width % 16 == 0 and box[0] * width <= row
+        placed = target % MAP_ALIGNMENT == 0 and address % 16 == 0 and self.holds(address)
+        if not (
+            fits and boxed and placed and 1 <= rank <= 5 and list(steps[0])[:rank] == [1] * rank and not interleave
+        ):
+            return int(Status.INVALID_VALUE)
+        held = EmulatedMap.from_address(target)
+        ctypes.memset(target, 0, ctypes.sizeof(held))
+        held.magic, held.address, held.rank, held.element_bytes = MAGIC, address, rank, width
+        held.swizzle = row if swizzle else 0
+        held.sizes[:rank], held.strides[: rank - 1], held.box[:rank] = sizes, strides, box
+        return int(Status.SUCCESS)
+
     # -- streams, events, graphs ----------------------------------------------------------
 
     def cuStreamCreate(self, flags: int) -> Any:
@@ -412,6 +449,7 @@ def standing_in(*gpus: Gpu, version: int = 13000) -> Iterator[StandIn]:
 def _forget() -> None:
     driver.driver.cache_clear()
     hardware.devices.cache_clear()
+    tensor_maps._encode.cache_clear()
     launching._stream_object.cache_clear()
     modules._LOADED.clear()
     resident._KEPT._copies.clear()

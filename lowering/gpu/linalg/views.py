@@ -5,7 +5,8 @@ A launcher knows buffers only. So a view that reaches a launch is moved into the
     %v = memref.expand_shape %x [[0, 1], [2]] output_shape [%a, %b, 384]        on the host
     gpu.launch_func @k args(%v)
 
-becomes ``gpu.launch_func @k args(%x, %a, %b)`` with the ``memref.expand_shape`` at the top of ``@k``.
+becomes ``gpu.launch_func @k args(%x, %a, %b)`` with the ``memref.expand_shape`` at the top of ``@k``. What describes a
+view to the copy engine (``nvgpu.tma.create.descriptor``) stays on the host, and the view with it.
 """
 
 from pith._mlir import func, gpu, ir, memref
@@ -42,15 +43,19 @@ def sink_views(host: Host, function: func.FuncOp) -> None:
     for op in reversed(list(function.entry_block.operations)):
         if op.operation.name not in _RESHAPES:
             continue
+        stays = False
         for use in list(op.results[0].uses):
             user = use.owner.opview
             if user.operation.name == "memref.dim":
                 _resolve_size(user, op)
             elif user.operation.name == "gpu.launch_func":
                 _sink(host, user, op)
+            elif user.operation.name in ("memref.cast", *_RESHAPES):
+                stays = True
             else:
                 pass_error(user, "has no GPU lowering: a reshaped buffer is not an argument of a kernel")
-        op.operation.erase()
+        if not stays:
+            op.operation.erase()
 
 
 def _resolve_size(dim: ir.OpView, view: ir.OpView) -> None:
