@@ -17,6 +17,7 @@ from ..runtime import Signature, take_failure
 from ..runtime.artifact import Artifact
 from ..runtime.cache import kernel_cache
 from ..sparse import SparseTensor
+from .collector import no_collection
 from .params import Param, flatten
 from .sizes import SizeCheck, SizeRules
 
@@ -206,7 +207,8 @@ def compile_source(
     def make() -> Artifact:
         from .build import build
 
-        return build(source, entry, path, isa)
+        with no_collection():
+            return build(source, entry, path, isa)
 
     key = {"source": source, "entry": entry, "path": path, "isa": isa, "features": parse_isa(isa).name}
     artifact = kernel_cache().get_or_build(key, make)
