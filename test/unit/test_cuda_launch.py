@@ -235,6 +235,17 @@ def test_the_threads_own_device_comes_back():
         assert int(driver.cuCtxGetCurrent()[1]) == first.context_handle
 
 
+def test_a_failed_assertion_of_a_kernel_names_the_launch(driver: StandIn):
+    """What ``cf.assert`` in a kernel ends in: the context is lost."""
+    made = arrays((70, 30), (30, 5))
+    driver.failures["cuLaunchKernel"] = Status.ASSERT
+    with pytest.raises(pith.GpuLaunchError, match="CUDA_ERROR_ASSERT") as caught:
+        product()(made)
+    text = str(caught.value)
+    assert caught.value.code == "CUDA_ERROR_ASSERT" and "the context is lost: restart the process" in text
+    assert "target='emulate:...'" in text and "grid" in text and "block" in text
+
+
 def test_threads_do_not_share_parameters(driver: StandIn):
     """Several threads start the same kernel on arrays of their own; every launch has one thread's addresses."""
     run = product()

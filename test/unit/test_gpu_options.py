@@ -1,6 +1,7 @@
 """Command lines of the GPU benchmark that mean nothing: refused at once, with what there is."""
 
 import pathlib
+import subprocess
 import sys
 
 import pytest
@@ -52,6 +53,16 @@ def test_a_machine_without_cuda(capsys, monkeypatch, no_workers, tmp_path):
     out, err = capsys.readouterr()
     assert not out and not list(tmp_path.iterdir())
     assert err == "run.py: no CUDA device or no CUDA build of torch; --device cpu tests the harness\n"
+
+
+def test_a_machine_without_packages():
+    """``-S`` hides what is installed."""
+    for argv, names in (([], ("numpy", "torch", "cuda-bindings")), (["--device", "cpu"], ("numpy", "torch"))):
+        done = subprocess.run(
+            [sys.executable, "-S", str(ROOT / "bench/gpu/run.py"), *argv], capture_output=True, text=True, check=False
+        )
+        listed = f"run.py: not installed: {', '.join(names)}; pip install {' '.join(names)}\n"
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", listed)
 
 
 def test_parts_that_do_not_exist(capsys, no_workers):

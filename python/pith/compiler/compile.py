@@ -40,7 +40,8 @@ def compile(
         dynamic_shapes: as for ``torch.export``.
         entry: the function to call, for MLIR with several.
         path: ``auto``, ``sparsifier`` (upstream's code generator wherever it can), ``loops``, or ``sparse``: as
-            ``auto``, but every weight is stored as ``sparsity`` says, whatever the predictions are.
+            ``auto``, but every weight is stored as ``sparsity`` says, whatever the predictions are. GPUs have the
+            first and the last, which are the same there.
 
     Returns: a :class:`pith.Kernel`, for GPUs a :class:`pith.GpuKernel`; for modules called like the module itself.
     Errors: :class:`pith.ImportProgramError`, :class:`pith.IRError`, :class:`pith.FormatError`,
@@ -102,6 +103,7 @@ def _compile_mlir(source: str, entry: str | None, target: str, path: str) -> Any
     if not isinstance(parsed, CpuTarget):
         from .gpu_build import compile_gpu
 
+        _require_gpu_path(path, target)
         source = _one_function(source, entry)
         return compile_gpu(source, target, check_sizes=True)
     if entry is None:
@@ -110,6 +112,16 @@ def _compile_mlir(source: str, entry: str | None, target: str, path: str) -> Any
         entry = entry_name(source)
     kernel = compile_source(source, entry, path=path, isa=parsed.isa)
     return kernel.with_sizes(rules_from_json(kernel.artifact.meta["sizes"]))
+
+
+def _require_gpu_path(path: str, target: str) -> None:
+    """Refuse paths of the CPU. On GPUs weights are never kept dense, so ``sparse`` is what ``auto`` does."""
+    if path not in ("auto", "sparse"):
+        raise UnsupportedError(
+            f"path={path!r} is for CPUs, the target is {target}",
+            where="pith.compile",
+            hint="path='auto', or leave it out",
+        )
 
 
 def _one_function(source: str, entry: str | None) -> str:
@@ -133,6 +145,7 @@ def _compile_torch(program, args, kwargs, target: str, sparsity, dynamic_shapes,
     if not isinstance(parsed, CpuTarget):
         from .gpu_build import compile_gpu
 
+        _require_gpu_path(path, target)
         kernel: Any = compile_gpu(str(imported.module), target)
         values = {p.position: packed(p.tensor, p.format, p.name) for p in imported.parameters}
         named = kernel.with_names({p.position: p.name for p in (*imported.parameters, *imported.inputs)})

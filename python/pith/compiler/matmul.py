@@ -42,8 +42,9 @@ def matmul(a: Any, b: Any, *, out: Any = None, variant: str = "auto") -> Any:
         What runs is decided by predicted time (:func:`pith.explain` shows it). Where that is the dense
         product, the sparse operand is unpacked once and the copy kept with it.
     Args:
-        a, b: :class:`pith.SparseTensor`, NumPy array, torch CPU tensor, or anything with DLPack; ``a`` may be
-            a :class:`pith.QuantizedTensor`. One of them may be marked with :func:`pith.dynamic`.
+        a, b: :class:`pith.SparseTensor`, NumPy array, torch tensor, or anything with DLPack on the CPU; ``a`` may be
+            a :class:`pith.QuantizedTensor`. One of them may be marked with :func:`pith.dynamic`. With a torch tensor on
+            a GPU a :class:`pith.SparseTensor` is copied there once, and the kernels run there.
         out: a C-contiguous array (tensor) for the result; its content is overwritten.
         variant: ``auto``, ``dense`` (the library's product of an unpacked copy), ``sparse`` (pith's best
             kernel), or the name of one variant. ``sparse`` is bitwise repeatable for any number of threads. It is
@@ -114,6 +115,10 @@ def _multiply(a: SparseTensor, x: Any, out: Any, right: bool, variant: str) -> A
     """``a @ x``, or ``x @ a`` when ``right``, of any rank of ``x``."""
     x = _array(x, "the dense operand")
     shape, full = result_shape(a, tuple(x.shape), right)
+    if getattr(x, "is_cuda", False):
+        from .matmul_device import matmul_on_device
+
+        return matmul_on_device(a, x, out, right, variant, (shape, full))
     if out is not None:
         result = _array(out, "out")
         x = _destination(result, full, x)

@@ -35,12 +35,14 @@ def detect(
             along one dimension (a threshold per channel).
         deterministic: list the micro-tiles in row-major order instead of in any.
 
-    Shapes:  x: NumPy array or CPU torch tensor of floats, integers or booleans; granularity: elements along every
+    Shapes:  x: NumPy array or torch tensor of floats, integers or booleans; granularity: elements along every
         axis, or one number for all. Sizes need not be multiples of it.
     Semantics: present is what is not below or equal to the threshold in magnitude, so NaN is present. The pattern
         holds no reference to ``x``. Kernels are cached by element type, granularity and axes: other sizes or
         values compile nothing. Memory: the coordinates found, at most doubled; nothing of the size of ``x``,
-        except that a tensor whose dimensions are not dense in memory in any order is copied first.
+        except that a tensor whose dimensions are not dense in memory in any order is copied first. Of a torch tensor
+        on a GPU the micro-tiles are found there and their list is copied to the host, which waits for it: programs
+        that use a pattern on the GPU detect it themselves (the op ``pith.detect``).
     Errors:  :class:`pith.ArgumentError` for a negative or NaN threshold; :class:`pith.ShapeError` for axes that
         are no dimensions of x or repeated, and thresholds that do not fit; :class:`pith.FormatError` for a
         granularity below 1; :class:`pith.DTypeError`, :class:`pith.DeviceError` for other tensors.
@@ -54,6 +56,10 @@ def detect(
         >>> detect(x, 1, axes=1, threshold=0.5, deterministic=True).coordinates.tolist()
         [0, 4]
     """
+    if getattr(x, "is_cuda", False):
+        from .device import detect_on_device
+
+        return detect_on_device(x, granularity, axes, threshold, deterministic)
     try:
         key = (type(x), x.dtype, len(x.shape), granularity, axes, deterministic)
         dims, extents, kernel = _FOUND[key]
@@ -77,11 +83,11 @@ def _detect(x: Any, granularity: Any, axes: Any, threshold: Any, deterministic: 
     array = as_array(x.detach() if is_torch(x) else x, "detect")
     if not array.ndim:
         raise ShapeError("expects at least one dimension, got a scalar", where="detect")
-    dims = _axes_of(axes, array.ndim)
+    dims = axes_of(axes, array.ndim)
     extents = granularity_of(granularity, len(dims))
     sizes = tuple(array.shape[d] for d in dims)
     grid_of(sizes, extents)
-    limit, channel = _threshold_of(threshold, array.shape)
+    limit, channel = thresholds_of(threshold, array.shape)
     if array.dtype.kind == "c":
         raise DTypeError(f"expects real numbers or booleans, got {array.dtype}", where="detect", hint="numpy.abs(x)")
     if (
@@ -95,7 +101,7 @@ def _detect(x: Any, granularity: Any, axes: Any, threshold: Any, deterministic: 
     return Pattern.trusted(sizes, extents, coordinates)
 
 
-def _axes_of(axes: Any, rank: int) -> tuple[int, ...]:
+def axes_of(axes: Any, rank: int) -> tuple[int, ...]:
     dims = tuple(range(rank)) if axes is None else integers(axes, "axes")
     for d in dims:
         if not -rank <= d < rank:
@@ -106,7 +112,7 @@ def _axes_of(axes: Any, rank: int) -> tuple[int, ...]:
     return dims
 
 
-def _threshold_of(threshold: Any, shape: tuple[int, ...]) -> tuple[Any, int | None]:
+def thresholds_of(threshold: Any, shape: tuple[int, ...]) -> tuple[Any, int | None]:
     """One threshold, or an array of them and the dimension they follow."""
     if isinstance(threshold, (int, float)) or getattr(threshold, "ndim", None) == 0:
         return threshold_of(threshold), None

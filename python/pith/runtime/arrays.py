@@ -95,6 +95,10 @@ def as_array(value: Any, where: str, differentiable: str | None = None) -> np.nd
         ) from error
 
 
+#: What to do with an array on a GPU where only host arrays are taken.
+_MOVE = "call .cpu(), or run it on the GPU as part of a program: pith.compile(..., target='sm_90')"
+
+
 def _has_element_strides(array: np.ndarray) -> bool:
     return all(stride % array.itemsize == 0 for stride in array.strides)
 
@@ -102,7 +106,7 @@ def _has_element_strides(array: np.ndarray) -> bool:
 def _from_torch(torch: Any, tensor: Any, where: str, differentiable: str | None) -> np.ndarray:
     """A view of a dense CPU tensor. Gradients do not flow through kernels, so asking for one is an error."""
     if tensor.device.type != "cpu":
-        raise DeviceError(f"expected a tensor on the CPU, got one on {tensor.device}", where=where, hint="call .cpu()")
+        raise DeviceError(f"expected a tensor on the CPU, got one on {tensor.device}", where=where, hint=_MOVE)
     if tensor.layout is not torch.strided:
         raise ArgumentError(
             f"expected a dense tensor, got layout {tensor.layout}", where=where, hint="call .to_dense()"
@@ -129,7 +133,9 @@ def _from_torch(torch: Any, tensor: Any, where: str, differentiable: str | None)
 def _from_dlpack(value: Any, where: str) -> np.ndarray:
     device, _ = value.__dlpack_device__()
     if int(device) not in (1, 3):  # kDLCPU, kDLCUDAHost
-        raise DeviceError(f"expected an array on the CPU, got DLPack device type {int(device)}", where=where)
+        raise DeviceError(
+            f"expected an array on the CPU, got DLPack device type {int(device)}", where=where, hint=_MOVE
+        )
     try:
         return np.from_dlpack(value)
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
