@@ -17,7 +17,7 @@ from .ops_prune import PruneByOp, PruneOp, ValidateOp
 from .ops_quantize import DequantizeOp
 from .ops_sets import ComplementOp, FromLengthsOp, FromRoutingOp, IntersectionOp, UnionOp
 from .ops_tile import PitTileOp, YieldOp
-from .ops_vector import PermuteOp
+from .ops_vector import DotOp, PermuteOp
 from .pattern import PatternShape, PatternType
 from .pith import Pith
 from .storage import buffer_types, storage_groups
@@ -38,6 +38,7 @@ __all__ = [
     "DetectByOp",
     "DetectOp",
     "DisassembleOp",
+    "DotOp",
     "FormatAttr",
     "FromCoordinatesOp",
     "FromLengthsOp",

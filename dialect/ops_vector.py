@@ -34,3 +34,33 @@ class PermuteOp(Pith.Operation, name="permute", traits=[ext.Pure]):
         require(
             index.element_type == i32 and list(index.shape) == list(source.shape), "expects an i32 index per element"
         )
+
+
+class DotOp(Pith.Operation, name="dot", traits=[ext.Pure]):
+    """Add products of small integers in groups: ``result[i] = acc[i] + sum_j lhs[g*i + j] * rhs[g*i + j]``.
+
+    Shapes: acc, result: n i32; lhs, rhs: 4n i8 or 2n i16.
+    Semantics: bytes of lhs are unsigned, all other elements signed; sums wrap modulo 2^32, nothing saturates.
+    Errors: "expects an i32 accumulator of one dimension", "expects two vectors of i8 or i16, a dword per accumulator".
+    Source: ``vpdpbusd``; ``vpmaddwd`` and ``vpaddd``.
+    Example: ``%r = "pith.dot"(%s, %x, %y) : (vector<8xi32>, vector<32xi8>, vector<32xi8>) -> vector<8xi32>``
+    """
+
+    result: ext.Result[ir.VectorType]
+    acc: ext.Operand[ir.VectorType]
+    lhs: ext.Operand[ir.VectorType]
+    rhs: ext.Operand[ir.VectorType]
+
+    @classmethod
+    def build(cls, acc: ir.Value, lhs: ir.Value, rhs: ir.Value, *, loc=None, ip=None) -> "DotOp":
+        """``acc`` with the products of ``lhs`` and ``rhs`` added."""
+        return cls(acc.type, acc, lhs, rhs, loc=loc, ip=ip)
+
+    @verifier
+    def verify_invariants(self) -> None:
+        acc, lhs, rhs, result = self.acc.type, self.lhs.type, self.rhs.type, self.result.type
+        whole = len(acc.shape) == 1 and str(acc.element_type) == "i32" and acc == result
+        require(whole, "expects an i32 accumulator of one dimension")
+        group = {"i8": 4, "i16": 2}.get(str(lhs.element_type), 0)
+        dwords = lhs == rhs and list(lhs.shape) == [group * acc.shape[0]]
+        require(dwords, "expects two vectors of i8 or i16, a dword per accumulator")

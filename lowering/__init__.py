@@ -15,7 +15,7 @@ PASSES: dict[str, str] = {
     ),
     "convert-linalg-to-parallel-rows": "pith.lowering.linalg.convert_linalg_to_rows:ConvertLinalgToParallelRowsPass",
     "convert-pith-storage-to-loops": "pith.lowering.storage.convert_pith_storage:ConvertPithStoragePass",
-    "convert-pith-permute-to-llvm": "pith.lowering.convert_pith_permute_to_llvm:ConvertPithPermuteToLLVMPass",
+    "convert-pith-vectors-to-llvm": "pith.lowering.convert_pith_vectors_to_llvm:ConvertPithVectorsToLLVMPass",
     "convert-pith-to-gpu": "pith.lowering.convert_pith_to_gpu:ConvertPithToGpuPass",
     "convert-pith-to-loops": "pith.lowering.convert_pith_to_loops:ConvertPithToLoopsPass",
     "convert-pith-to-sparse-tensor": "pith.lowering.convert_pith_to_sparse_tensor:ConvertPithToSparseTensorPass",
@@ -63,7 +63,7 @@ PIPELINES: dict[str, str] = {
     ),
     # scf.parallel becomes OpenMP before memrefs are lowered: its alloca scopes must still be structured.
     "vector-to-llvm": (
-        "pith-emulate-x86{when=asked},convert-pith-permute-to-llvm,"
+        "pith-emulate-x86{when=asked},convert-pith-vectors-to-llvm,"
         "convert-vector-to-scf,lower-affine,convert-scf-to-openmp,expand-strided-metadata,lower-affine,"
         "convert-vector-to-llvm{enable-x86=true},convert-x86-tiles-to-llvm,"
         "finalize-memref-to-llvm{use-generic-functions=true},convert-scf-to-cf,"

@@ -113,7 +113,7 @@ def _choose(op: ir.OpView, encoded: list[int], own: list[int], driver: int | Non
     alone = len(encoded) == 1 or path == "loops" or bool(own)
     tiles = match_tiles(analyse(op, driver), isa_of(op)) if alone else None
     if tiles:
-        return "tiles", f"a matrix product on AMX tiles: {describe(tiles)}"
+        return "tiles", describe(tiles)
     if alone and match_matmul(analyse(op, driver)):
         return "panel", "a matrix product: packed panels, accumulators in registers"
     if not own and path != "loops":

@@ -7,9 +7,9 @@ Code it emits for ``out[row, col] += sparse[row, red] * dense[red, col]``::
       expand the rows into tiles, where they are not stored as tiles                 (expand.py)
       for each few tiles of columns
         for each few tiles of rows
-          sums = tile_zero x 4
+          sums = zeros
           for each tile of the rows that is there                                    (source.py)
-            sums[r][c] = tile_mul a[r], dense[c], sums[r][c]
+            sums[r][c] += a[r] * dense[c]                                (unit.py: AMX, dots.py)
           out[...] = sums, or what an epilogue makes of them
 
 Expanding costs a pass over the rows, and serves all columns of the task. Raggedness ends in the
@@ -30,13 +30,14 @@ from ..epilogue.values import bind
 from ..levels import Storage
 from ..panel.write import added_to, as_it_is, write_tile
 from ..transpose import Transform
-from .expand import Rows, expand_all, expand_present
+from .choice import Source
+from .expand import Rows, expand_all, expand_matrix, expand_present
 from .expand_groups import expand_by_vectors
-from .match import Source, TileProduct, acc_is_float
+from .match import TileProduct, acc_is_float
 from .pack import Panels, pack
 from .source import Blocks, Expanded, Listed, Matrix, TileSource
 from .special import Corrected, add_special, clear_special, had_special
-from .unit import COLUMNS, ROWS
+from .unit import COLUMNS
 
 #: Tiles of columns in one task: 256 columns are worth expanding rows for, and leave work to divide.
 TASK_COLUMN_TILES = 16
@@ -105,11 +106,14 @@ def _pack(e: _Emitter, panel: ir.Value) -> None:
 
 def _panels(p: TileProduct, storage: Storage, dense: ir.Value, cols: Index) -> Panels:
     m, unit = p.matmul, p.unit
-    outermost = next(i for i, e in enumerate(storage.format.exprs) if e.dim == m.red_dim)
+    outermost = max(
+        (i for i, e in enumerate(storage.format.exprs) if e.dim == m.red_dim), key=lambda i: storage.format.exprs[i].div
+    )
     stored = b.mul(storage.level_sizes[outermost], storage.format.exprs[outermost].div)
     tiles = b.ceildiv(stored, p.pitch)
     source = b.buffer_of(dense)
-    buffer = b.alloc([b.ceildiv(cols, COLUMNS), b.mul(tiles, ROWS), unit.depth], unit.element)
+    row = COLUMNS * unit.group
+    buffer = b.alloc([b.ceildiv(cols, COLUMNS), b.mul(tiles, unit.positions), row], unit.element)
     reds = b.dim_size(dense, 1 if m.dense_transposed else 0)
     return Panels(unit, source, m.dense_transposed, buffer, reds, cols, tiles, p.pitch)
 
@@ -120,12 +124,12 @@ def _task(e: _Emitter, task: ir.Value, chunk: ir.Value) -> None:
     scratch = {width: _scratch(e, width) for width in {1, e.p.column_tiles}}
     lo = b.mul(chunk, TASK_COLUMN_TILES)
     hi = b.minimum(b.add(lo, TASK_COLUMN_TILES), e.column_tiles)
-    _with_source(e, first, lambda source: _columns(e, source, scratch, first, lo, hi))
+    _with_source(e, first, lambda source: _columns(e, source, scratch, first, (lo, hi)))
 
 
 def _scratch(e: _Emitter, width: int) -> ir.Value:
     """Stack memory for the sums in registers, when ``width`` tiles of columns are."""
-    type_ = ir.MemRefType.get([ROWS * e.p.row_tiles, COLUMNS * width], e.p.unit.acc)
+    type_ = ir.MemRefType.get([e.p.unit.rows * e.p.row_tiles, COLUMNS * width], e.p.unit.acc)
     return memref.alloca(type_, [], [], alignment=64)
 
 
@@ -134,11 +138,13 @@ def _with_source(e: _Emitter, first: Index, use: Callable[[TileSource], None]) -
     p, m, tiles = e.p, e.p.matmul, e.panels.tiles
     rows = Rows(p.unit, e.storage, m.row_dim, m.red_dim, first, p.task_rows, tiles, p.pitch)
     if p.source is Source.BLOCKS:
-        use(Blocks(p.unit, e.storage, m.red_dim, b.div(first, ROWS)))
+        use(Blocks(p.unit, e.storage, m.red_dim, b.div(first, p.unit.rows)))
     elif p.source is Source.ALL_TILES:
         use(Expanded(p.unit, expand_by_vectors(rows, p.groups) if p.groups else expand_all(rows), tiles))
     elif p.source is Source.PRESENT_TILES:
         use(Listed(p.unit, expand_present(rows)))
+    elif p.unit.widens:
+        use(Expanded(p.unit, expand_matrix(rows, b.product(e.storage.level_sizes[1:])), tiles))
     else:
         stride = b.product(e.storage.level_sizes[1:])
         matrix = Matrix(p.unit, e.storage.values, first, stride, tiles)
@@ -147,40 +153,65 @@ def _with_source(e: _Emitter, first: Index, use: Callable[[TileSource], None]) -
             arith.cmpi(arith.CmpIPredicate.ule, end, b.value(e.rows)),
             arith.cmpi(arith.CmpIPredicate.eq, b.value(stride), b.value(b.mul(tiles, p.unit.depth))),
         )
-        b.if_else(fits, lambda: use(matrix), lambda: use(Expanded(p.unit, expand_all(rows), tiles)))
+        b.if_else(fits, lambda: use(matrix), lambda: use(Expanded(p.unit, expand_matrix(rows, stride), tiles)))
 
 
-def _columns(e: _Emitter, source: TileSource, scratch: dict[int, ir.Value], first: Index, lo: Index, hi: Index) -> None:
+def _columns(
+    e: _Emitter, source: TileSource, scratch: dict[int, ir.Value], first: Index, span: tuple[Index, Index]
+) -> None:
     """All tiles of the output for a task: a few columns at a time, then those left over one at a time."""
-    wide = e.p.column_tiles
+    (lo, hi), wide, high = span, e.p.column_tiles, e.p.unit.rows * e.p.row_tiles
     whole = b.add(lo, b.mul(b.div(b.sub(hi, lo), wide), wide))
+    groups: Index = e.p.task_rows // high
+    if groups != 1:
+        groups = b.minimum(groups, b.ceildiv(b.sub(e.rows, first), high))
+    offsets = _offsets(e, source, groups)
 
     def columns(n: Index, width: int) -> None:
-        groups = e.p.task_rows // (ROWS * e.p.row_tiles)
-        b.for_loop(0, groups, lambda g: _block(e, source, scratch[width], first, b.mul(g, e.p.row_tiles), n, width))
+        b.for_loop(0, groups, lambda g: _block(e, source, scratch[width], offsets, first, g, n, width))
 
     b.for_loop(lo, whole, lambda n: columns(n, wide), step=wide)
     b.for_loop(whole, hi, lambda n: columns(n, 1))
 
 
+def _offsets(e: _Emitter, source: TileSource, groups: Index) -> ir.Value | None:
+    """What the sums of the task's rows start from, where that is not zero."""
+    unit = e.p.unit
+    if not unit.takes_offsets:
+        return None
+    offsets = memref.alloca(ir.MemRefType.get([e.p.task_rows], unit.acc), [], [], alignment=64)
+
+    def tile(g: Index) -> None:
+        zeros = [b.zero_of(unit.acc)] * unit.rows
+        sums = source.steps(g, lambda load, place, sums: unit.add_offsets(load(0), sums), zeros)
+        for r, total in enumerate(sums):
+            memref.store(total, offsets, [b.value(b.add(b.mul(g, unit.rows), r))])
+
+    b.for_loop(0, groups, tile)
+    return offsets
+
+
 def _block(
-    e: _Emitter, source: TileSource, scratch: ir.Value, first: Index, row_tile: Index, n: Index, width: int
+    e: _Emitter,
+    source: TileSource,
+    scratch: ir.Value,
+    offsets: ir.Value | None,
+    first: Index,
+    group: Index,
+    n: Index,
+    width: int,
 ) -> None:
     """The tiles of the output that are in registers together: ``row_tiles`` x ``width``."""
     unit, height = e.p.unit, e.p.row_tiles
+    row = b.mul(group, unit.rows * height)
 
     def step(load: Callable[[int], ir.Value], place: Index, sums: list[ir.Value]) -> list[ir.Value]:
         a = [load(r) for r in range(height)]
-        at = b.value(b.mul(place, ROWS))
-        out = list(sums)
-        for c in range(width):
-            dense = unit.load(e.panels.buffer, [b.value(b.add(n, c)), at, b.value(0)])
-            for r in range(height):
-                out[r * width + c] = unit.multiply(a[r], dense, out[r * width + c])
-        return out
+        at = b.value(b.mul(place, unit.positions))
+        return unit.multiply(a, e.panels.buffer, lambda c: [b.value(b.add(n, c)), at, b.value(0)], sums)
 
-    sums = source.steps(row_tile, step, [unit.zero() for _ in range(height * width)])
-    _write(e, scratch, sums, b.add(first, b.mul(row_tile, ROWS)), n)
+    sums = source.steps(b.mul(group, height), step, unit.start(height, width, offsets, row))
+    _write(e, scratch, sums, b.add(first, row), n)
 
 
 def _write(e: _Emitter, scratch: ir.Value, sums: list[ir.Value], row: Index, n: Index) -> None:
@@ -189,13 +220,11 @@ def _write(e: _Emitter, scratch: ir.Value, sums: list[ir.Value], row: Index, n: 
     col = b.mul(n, COLUMNS)
     rows = b.minimum(height, b.sub(e.rows, b.minimum(row, e.rows)))
     cols = b.minimum(width, b.sub(e.panels.cols, col))
-    tiles = [(r, c) for r in range(0, height, ROWS) for c in range(0, width, COLUMNS)]
     panels = [b.add(n, c) for c in range(width // COLUMNS)]
     special = had_special(e.flags, panels) if e.flags is not None else None
 
     def store(buffer: ir.Value, row: Index, col: Index) -> None:
-        for (r, c), tile in zip(tiles, sums):
-            e.p.unit.store(tile, buffer, [b.value(b.add(row, r)), b.value(b.add(col, c))])
+        e.p.unit.store(sums, width // COLUMNS, buffer, (row, col))
 
     def through_stack() -> None:
         store(scratch, 0, 0)

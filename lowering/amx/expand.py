@@ -1,13 +1,14 @@
 """Expansion of stored rows into dense tiles on the way to the tile registers."""
 
 import dataclasses
+from collections.abc import Callable
 
 from pith._mlir import arith, ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
 from ..levels import Cursor, Storage, descend, load_value, start, walk
-from .unit import ROWS, TileUnit
+from .unit import TileUnit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Rows:
         storage: the sparse operand.
         row_dim, red_dim: its dimensions.
         first: the first row.
-        count: how many there are at most, a multiple of 16 and of the rows that the first level keeps together.
+        count: how many there are at most, a multiple of a tile's and of the rows that the first level keeps together.
         tiles: tiles that a row crosses.
         pitch: contracted coordinates in a tile.
     """
@@ -33,8 +34,12 @@ class Rows:
     pitch: int
 
     def alloc(self) -> ir.Value:
-        """Memory for all tiles of these rows, ``(row tiles, tiles, 16, depth)``."""
-        return b.alloc([self.count // ROWS, self.tiles, ROWS, self.unit.depth], self.unit.element)
+        """Memory for all tiles of these rows, ``(row tiles, tiles, rows of a tile, depth)``."""
+        return b.alloc([self.count // self.unit.rows, self.tiles, self.unit.rows, self.unit.depth], self.unit.element)
+
+    def place(self, row: Index, tile: Index, k: Index) -> list[ir.Value]:
+        """Where an element of a row is in that memory."""
+        return [b.value(x) for x in (b.div(row, self.unit.rows), tile, b.mod(row, self.unit.rows), k)]
 
     def visit(self, leaf, carried: list[ir.Value]) -> list[ir.Value]:
         """Walk the stored elements of the rows; ``leaf`` as in :func:`pith.lowering.levels.walk`."""
@@ -63,6 +68,56 @@ def expand_elements(rows: Rows, tiles: ir.Value) -> None:
         return carried
 
     rows.visit(leaf, [])
+
+
+def expand_matrix(rows: Rows, stride: Index) -> ir.Value:
+    """All tiles of rows that lie ``stride`` elements apart and have as many."""
+    tiles, values = rows.alloc(), rows.storage.values
+    count = b.minimum(rows.count, b.sub(rows.storage.level_sizes[0], rows.first))
+
+    def row(r: Index) -> None:
+        first = b.mul(b.add(rows.first, r), stride)
+
+        def read(k: Index, lanes: int) -> ir.Value:
+            at = [b.value(b.add(first, k))]
+            type_ = ir.VectorType.get([lanes], rows.unit.stored)
+            return memref.load(values, at) if lanes == 1 else vector.load(type_, values, at)
+
+        copy_row(rows, tiles, r, stride, read)
+
+    b.for_loop(0, count, row)
+    b.for_loop(0, rows.tiles, lambda slot: clear(rows, tiles, slot, count))
+    return tiles
+
+
+def copy_row(
+    rows: Rows,
+    tiles: ir.Value,
+    row: Index,
+    size: Index,
+    read: Callable[[Index, int], ir.Value],
+    lanes: int | None = None,
+) -> None:
+    """Copy ``size`` elements into the tiles of a row, zeros behind them.
+
+    Args:
+        read: ``read(k, lanes)`` reads so many elements from ``k`` on, one as a scalar.
+        lanes: how many are read together, by default those of a tile.
+    """
+    depth, lanes = rows.unit.depth, lanes or rows.unit.depth
+    whole = b.div(size, depth)
+    zero = vector.broadcast(rows.unit.row_type, b.zero_of(rows.unit.element))
+
+    def put(t: Index, k: Index, width: int) -> None:
+        value = rows.unit.widened(read(b.add(b.mul(t, depth), k), width))
+        (memref.store if width == 1 else vector.store)(value, tiles, rows.place(row, t, k))
+
+    def last(t: Index) -> None:
+        vector.store(zero, tiles, rows.place(row, t, 0))
+        b.for_loop(0, b.sub(size, b.mul(t, depth)), lambda k: put(t, k, 1), rolled=True)
+
+    b.for_loop(0, whole, lambda t: b.for_loop(0, depth, lambda k: put(t, k, lanes), step=lanes))
+    b.for_loop(whole, rows.tiles, last)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,15 +166,11 @@ def _scatter(rows: Rows, tiles: ir.Value, at: Cursor, slot: Index) -> None:
     """Put the element at a cursor into its place in a tile."""
     row = b.sub(at.coords[rows.row_dim], rows.first)
     k = b.mod(at.coords[rows.red_dim], rows.pitch)
-    where = [b.value(x) for x in (b.div(row, ROWS), slot, b.mod(row, ROWS), k)]
-    memref.store(load_value(rows.storage, at.position), tiles, where)
+    memref.store(rows.unit.widened(load_value(rows.storage, at.position)), tiles, rows.place(row, slot, k))
 
 
 def clear(rows: Rows, tiles: ir.Value, slot: Index, first: Index) -> None:
     """Fill rows of the tiles of a slot with zeros, from row ``first`` of the task on."""
     zero = vector.broadcast(rows.unit.row_type, b.zero_of(rows.unit.element))
 
-    def row(r: Index) -> None:
-        vector.store(zero, tiles, [b.value(x) for x in (b.div(r, ROWS), slot, b.mod(r, ROWS), 0)])
-
-    b.for_loop(first, rows.count, row)
+    b.for_loop(first, rows.count, lambda r: vector.store(zero, tiles, rows.place(r, slot, 0)))

@@ -14,7 +14,6 @@ from .. import builder as b
 from ..builder import Index
 from .expand import Rows, clear, expand_elements
 from .groups import GroupLayout, GroupLevel
-from .unit import ROWS
 
 
 def expand_by_vectors(rows: Rows, layout: GroupLayout) -> ir.Value:
@@ -31,8 +30,7 @@ def _expand_rows(rows: Rows, layout: GroupLayout, tiles: ir.Value) -> None:
 
     def tile(r: Index, t: Index) -> None:
         number = b.add(b.mul(b.add(rows.first, r), rows.tiles), t)
-        where = [b.value(x) for x in (b.div(r, ROWS), t, b.mod(r, ROWS), 0)]
-        vector.store(_tile_row(rows, layout, number), tiles, where)
+        vector.store(_tile_row(rows, layout, number), tiles, rows.place(r, t, 0))
 
     b.for_loop(0, count, lambda r: b.for_loop(0, rows.tiles, lambda t: tile(r, t)))
     b.for_loop(0, rows.tiles, lambda slot: clear(rows, tiles, slot, count))
@@ -40,8 +38,8 @@ def _expand_rows(rows: Rows, layout: GroupLayout, tiles: ir.Value) -> None:
 
 def _tile_row(rows: Rows, layout: GroupLayout, number: Index) -> ir.Value:
     """Row ``number`` of all rows of tiles, as a vector."""
-    depth, element = rows.unit.depth, rows.unit.element
-    bits = ir.IntegerType.get_signless(32 // rows.unit.group)
+    depth = rows.unit.depth
+    bits = ir.IntegerType.get_signless(b.bits_of(rows.unit.stored))
     values = _load(rows.storage.values, number, layout.entries(len(layout.levels) - 1), bits)
     coordinates = {
         n: _load_bits(rows.storage.metadata[level.number, "coordinates"], number, layout.entries(n) * level.width)
@@ -54,7 +52,8 @@ def _tile_row(rows: Rows, layout: GroupLayout, number: Index) -> ir.Value:
         chosen = vector.shuffle(values, values, _padded([path[-1][0] for path in paths], depth))
         tests = [_is_own(layout.levels[n], [p[n] for p in paths], c, depth) for n, c in coordinates.items()]
         out = arith.select(functools.reduce(arith.andi, tests), chosen, out)
-    return out if bits == element else vector.bitcast(ir.VectorType.get([depth], element), out)
+    stored = out if bits == rows.unit.stored else vector.bitcast(ir.VectorType.get([depth], rows.unit.stored), out)
+    return rows.unit.widened(stored)
 
 
 def _is_own(level: GroupLevel, looks: list[tuple[int, int]], coordinates: ir.Value, depth: int) -> ir.Value:

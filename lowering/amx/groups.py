@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 from pith.formats import Format
 
-from .unit import TileUnit
-
 #: Most choices of slots: beyond, one element at a time is less work.
 MOST_CHOICES = 16
 
@@ -43,13 +41,17 @@ class GroupLayout:
     levels: tuple[GroupLevel, ...]
 
     @classmethod
-    def of(cls, fmt: Format, row_dim: int, unit: TileUnit) -> "GroupLayout | None":
-        """The layout of a format whose rows are groups of ``nm`` levels; None for others and for unwieldy ones."""
+    def of(cls, fmt: Format, row_dim: int, depth: int, dword: int) -> "GroupLayout | None":
+        """The layout of a format whose rows are groups of ``nm`` levels; None for others and for unwieldy ones.
+
+        Args:
+            depth, dword: contracted coordinates in a row of a tile, and in a dword of it.
+        """
         red_dim = 1 - row_dim
         if [e.dim for e in fmt.exprs] != [row_dim] + [red_dim] * (len(fmt.exprs) - 1) or len(fmt.exprs) < 3:
             return None
         span, below = fmt.exprs[1].div, range(2, len(fmt.levels))
-        counts = [n for n in range(1, unit.depth // span + 1) if n * span % unit.group == 0]
+        counts = [n for n in range(1, depth // span + 1) if n * span % dword == 0]
         if fmt.exprs[0].div != 1 or fmt.exprs[-1].div != 1 or not all(level.is_dense for level in fmt.levels[:2]):
             return None
         if not counts or any(fmt.levels[i].kind != "nm" for i in below):

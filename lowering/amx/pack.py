@@ -1,7 +1,7 @@
 """Layout of the dense operand for tiles: groups of contracted coordinates beside each other.
 
-``panels[n][16 * t + p][j * group + g]`` is ``dense[t * pitch + p * group + g, 16 * n + j]``, and zero past
-the edges and from ``pitch`` on: 16 rows of a panel are the right operand of a tile product.
+``panels[n][positions * t + p][j * group + g]`` is ``dense[t * pitch + p * group + g, 16 * n + j]``, and zero past
+the edges: ``positions`` rows of a panel are the right operand of a tile product.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from pith._mlir import arith, ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
-from .unit import COLUMNS, ROWS, TileUnit
+from .unit import COLUMNS, TileUnit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Panels:
     Attributes:
         unit: element type and group.
         source: the dense operand, ``(reds, cols)``, or ``(cols, reds)`` when ``transposed``.
-        buffer: ``(ceil(cols / 16), tiles * 16, 16 * group)``.
+        buffer: ``(ceil(cols / 16), tiles * positions, 16 * group)``.
         tiles: tiles along the contracted dimension.
         pitch: contracted coordinates in a tile, a multiple of ``group``.
     """
@@ -41,10 +41,10 @@ def pack(p: Panels, panel: ir.Value) -> None:
     width = b.minimum(COLUMNS, b.sub(p.cols, first))
     full = arith.cmpi(arith.CmpIPredicate.eq, b.value(width), b.value(COLUMNS))
     used = p.pitch // p.unit.group
-    zero = vector.broadcast(p.unit.row_type, b.zero_of(p.unit.element))
+    zero = vector.broadcast(p.unit.panel_row, b.zero_of(p.unit.element))
 
     def tile(t: Index) -> None:
-        top, row = b.mul(t, p.pitch), b.mul(t, ROWS)
+        top, row = b.mul(t, p.pitch), b.mul(t, p.unit.positions)
         whole = b.div(b.minimum(p.pitch, b.sub(p.reds, b.minimum(top, p.reds))), p.unit.group)
 
         def elements(lo: Index, hi: Index) -> None:
@@ -65,7 +65,8 @@ def pack(p: Panels, panel: ir.Value) -> None:
 
         b.if_else(full, vectors, lambda: elements(0, whole))
         elements(whole, used)
-        b.for_loop(used, ROWS, lambda r: vector.store(zero, p.buffer, [panel, b.value(b.add(row, r)), b.value(0)]))
+        rest = p.unit.positions
+        b.for_loop(used, rest, lambda r: vector.store(zero, p.buffer, [panel, b.value(b.add(row, r)), b.value(0)]))
 
     b.for_loop(0, p.tiles, tile)
 
@@ -77,16 +78,16 @@ def _copy_or_clear(p: Panels, where: list[ir.Value], k: Index, j: Index, g: int,
     inside = arith.andi(arith.cmpi(less, k, b.value(p.reds)), arith.cmpi(less, b.value(j), b.value(width)))
     at = [col, k] if p.transposed else [k, col]
     (value,) = b.if_else(
-        inside, lambda: [memref.load(p.source, at)], lambda: [b.zero_of(p.unit.element)], [p.unit.element]
+        inside, lambda: [memref.load(p.source, at)], lambda: [b.zero_of(p.unit.stored)], [p.unit.stored]
     )
-    memref.store(value, p.buffer, [*where, b.value(b.add(b.mul(j, p.unit.group), g))])
+    memref.store(p.unit.packed(value), p.buffer, [*where, b.value(b.add(b.mul(j, p.unit.group), g))])
 
 
 def _interleave_rows(p: Panels, where: list[ir.Value], k: Index, first: Index) -> None:
     """One group of rows of 16 columns."""
-    type_ = ir.VectorType.get([COLUMNS], p.unit.element)
+    type_ = ir.VectorType.get([COLUMNS], p.unit.stored)
     rows = [vector.load(type_, p.source, [b.value(b.add(k, g)), b.value(first)]) for g in range(p.unit.group)]
-    vector.store(interleave(rows), p.buffer, [*where, b.value(0)])
+    vector.store(p.unit.packed(interleave(rows)), p.buffer, [*where, b.value(0)])
 
 
 def interleave(parts: list[ir.Value]) -> ir.Value:
@@ -100,7 +101,7 @@ def interleave(parts: list[ir.Value]) -> ir.Value:
 
 def _copy_columns(p: Panels, where: list[ir.Value], k: Index, first: Index) -> None:
     """One group of 16 columns that are stored as rows: the group is contiguous already."""
-    type_ = ir.VectorType.get([p.unit.group], p.unit.element)
+    type_ = ir.VectorType.get([p.unit.group], p.unit.stored)
     for j in range(COLUMNS):
         group = vector.load(type_, p.source, [b.value(b.add(first, j)), b.value(k)])
-        vector.store(group, p.buffer, [*where, b.value(j * p.unit.group)])
+        vector.store(p.unit.packed(group), p.buffer, [*where, b.value(j * p.unit.group)])

@@ -1,4 +1,4 @@
-"""Where the tiles of the sparse operand come from: one class per :class:`.match.Source`.
+"""Where the tiles of the sparse operand come from: one class per :class:`.choice.Source`.
 
 All are used alike: ``steps(first, step, sums)`` emits the loop over the tiles of a few row tiles, and
 calls ``step(load, place, sums)`` once per tile: ``load(r)`` is tile ``r`` below row tile ``first``,
@@ -14,9 +14,9 @@ from pith._mlir import ir, memref
 from .. import builder as b
 from ..builder import Index
 from ..levels import Cursor, Storage, descend, start, walk
+from .choice import blocks_shape
 from .expand import PresentTiles
-from .match import blocks_shape
-from .unit import ROWS, TileUnit
+from .unit import TileUnit
 
 #: ``step(load, place, sums) -> sums``
 Step = Callable[[Callable[[int], ir.Value], Index, list[ir.Value]], list[ir.Value]]
@@ -45,7 +45,7 @@ class Matrix:
 
         def at(place: Index, *inner: ir.Value) -> list[ir.Value]:
             def load(r: int) -> ir.Value:
-                row = b.add(self.row, b.mul(b.add(first, r), ROWS))
+                row = b.add(self.row, b.mul(b.add(first, r), self.unit.rows))
                 where = b.add(b.mul(row, stride), b.mul(place, self.unit.depth))
                 return self.unit.load(self.values, [b.value(where)], stride)
 
@@ -56,7 +56,7 @@ class Matrix:
 
 @dataclasses.dataclass(frozen=True)
 class Expanded:
-    """All tiles of the rows, in a buffer ``(row tiles, tiles, 16, depth)``."""
+    """All tiles of the rows, in a buffer ``(row tiles, tiles, rows of a tile, depth)``."""
 
     unit: TileUnit
     buffer: ir.Value
@@ -97,8 +97,9 @@ class Blocks:
         fmt, unit = self.storage.format, self.unit
         rows, reds = blocks_shape(fmt)
         tile = b.add(self.row_tile, first)
-        block = b.div(tile, rows // ROWS)
-        within = b.mul(b.sub(tile, b.mul(block, rows // ROWS)), ROWS)
+        tiles = rows // unit.rows
+        block = b.div(tile, tiles)
+        within = b.mul(b.sub(tile, b.mul(block, tiles)), unit.rows)
         stride = b.value(reds)
 
         def leaf(at: Cursor, inner: list[ir.Value]) -> list[ir.Value]:
@@ -106,7 +107,7 @@ class Blocks:
             place = b.div(at.coords[self.red_dim], unit.depth)
 
             def load(r: int, t: int) -> ir.Value:
-                where = b.add(b.mul(b.add(top, r * ROWS), reds), t * unit.depth)
+                where = b.add(b.mul(b.add(top, r * unit.rows), reds), t * unit.depth)
                 return unit.load(self.storage.values, [b.value(where)], stride)
 
             for t in range(reds // unit.depth):

@@ -14,7 +14,6 @@ from .. import builder as b
 from ..builder import Index
 from ..levels import Cursor, Storage, descend, load_value, start, walk
 from .pack import Panels
-from .unit import ROWS
 
 #: The exponent of a bf16: all ones in infinities and NaNs, and in nothing else.
 EXPONENT = 0x7F80
@@ -22,19 +21,19 @@ EXPONENT = 0x7F80
 
 def clear_special(p: Panels, flags: ir.Value, panel: ir.Value) -> None:
     """Replace infinities and NaNs in a packed panel by zeros; ``flags[panel]`` says whether there were any."""
-    bits = ir.VectorType.get([p.unit.depth], ir.IntegerType.get_signless(16))
+    bits = ir.VectorType.get(p.unit.panel_row.shape, ir.IntegerType.get_signless(16))
     exponent = vector.broadcast(bits, arith.constant(bits.element_type, EXPONENT))
-    zero = vector.broadcast(p.unit.row_type, b.zero_of(p.unit.element))
+    zero = vector.broadcast(p.unit.panel_row, b.zero_of(p.unit.element))
 
     def row(r: Index, seen: ir.Value) -> list[ir.Value]:
         at = [panel, b.value(r), b.value(0)]
-        values = vector.load(p.unit.row_type, p.buffer, at)
+        values = vector.load(p.unit.panel_row, p.buffer, at)
         special = _is(exponent, vector.bitcast(bits, values))
         vector.store(arith.select(special, zero, values), p.buffer, at)
         return [arith.ori(seen, arith.extui(bits, special))]
 
     none = vector.broadcast(bits, b.zero_of(bits.element_type))
-    (seen,) = b.for_loop(0, b.mul(p.tiles, ROWS), row, [none])
+    (seen,) = b.for_loop(0, b.mul(p.tiles, p.unit.positions), row, [none])
     memref.store(vector.reduction(bits.element_type, vector.CombiningKind.OR, seen), flags, [panel])
 
 

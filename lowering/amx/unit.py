@@ -1,67 +1,149 @@
-"""The tile instructions of one element type: bf16 into f32, or int8 into int32."""
+"""What multiplies tiles of one element type: bf16 into f32, or int8 into int32."""
 
+import abc
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from pith._mlir import ir, x86
 
+from .. import builder as b
+from ..builder import Index
 from ..isa import Isa
+from ..panel.arithmetic import convert
 from ..x86.tiles import tile_type
 
-#: Rows of a tile, and dwords in one of its rows.
-ROWS = COLUMNS = 16
+#: Columns of a panel of the dense operand: dwords in one of its rows.
+COLUMNS = 16
 
 
 @dataclasses.dataclass(frozen=True)
-class TileUnit:
+class TileUnit(abc.ABC):
     """What a kernel on tiles of one element type is made of.
 
-    A product takes ``A``, 16 rows of ``depth`` contracted coordinates, and ``B``, where row ``p`` holds
+    A product takes ``A``, ``rows`` rows of ``depth`` contracted coordinates, and ``B``, where row ``p`` holds
     the ``group`` coordinates from ``p * group`` on of 16 columns, column by column; it adds to ``C``,
-    16 x 16.
+    ``rows`` x 16. What ``A`` and sums are, tile registers or vectors, only the unit knows.
 
     Attributes:
-        element: type of the operands' elements.
+        element: type of the elements of tiles and panels.
+        stored: type of the elements of the operands: that, or one that is widened to it.
         acc: type of the sums.
-        group: contracted coordinates in a dword: 2 of bf16, 4 of int8.
+        group: contracted coordinates in a dword: 2 of 16 bits, 4 of 8 bits.
+        rows: rows of ``A`` and of the sums.
+        positions: rows of ``B``.
     """
 
     element: ir.Type
+    stored: ir.Type
     acc: ir.Type
     group: int
+    rows: int = 16
+    positions: int = 16
+
+    @property
+    @abc.abstractmethod
+    def title(self) -> str:
+        """What multiplies, in words."""
 
     @property
     def depth(self) -> int:
-        """Contracted coordinates of one product: what fills a row of 64 bytes."""
-        return COLUMNS * self.group
+        """Contracted coordinates of one product."""
+        return self.positions * self.group
 
     @property
     def row_type(self) -> ir.VectorType:
-        """One row of an operand as a vector."""
+        """One row of ``A`` as a vector."""
         return ir.VectorType.get([self.depth], self.element)
 
-    def zero(self) -> ir.Value:
-        """An accumulator of zeros."""
-        return x86.amx_tile_zero(tile_type(ROWS, COLUMNS, self.acc))
+    @property
+    def panel_row(self) -> ir.VectorType:
+        """One row of ``B`` as a vector."""
+        return ir.VectorType.get([COLUMNS * self.group], self.element)
+
+    @property
+    def widens(self) -> bool:
+        """True when what is stored is not what tiles hold."""
+        return self.stored != self.element
+
+    @property
+    def takes_offsets(self) -> bool:
+        """True when sums start from an offset per row of ``A``, which :meth:`add_offsets` adds up."""
+        return False
+
+    def widened(self, value: ir.Value) -> ir.Value:
+        """Elements, one or a vector, as tiles hold them."""
+        return convert(value, self.element)
+
+    def packed(self, value: ir.Value) -> ir.Value:
+        """Elements, one or a vector, as panels hold them."""
+        return self.widened(value)
+
+    @abc.abstractmethod
+    def load(self, buffer: ir.Value, at: Sequence[ir.Value], stride: ir.Value | None = None) -> Any:
+        """``A`` in memory; its rows lie ``stride`` elements, by default one row of ``buffer``, apart."""
+
+    @abc.abstractmethod
+    def start(self, height: int, width: int, offsets: ir.Value | None, row: Index) -> list[ir.Value]:
+        """Sums of ``height`` x ``width`` tiles; ``offsets`` from ``row`` on are those of their rows."""
+
+    def add_offsets(self, a: Any, sums: list[ir.Value]) -> list[ir.Value]:
+        """``sums[r]`` with what row r of ``A`` adds to its offset; only of units that take offsets."""
+        raise NotImplementedError
+
+    @abc.abstractmethod
+    def multiply(
+        self, a: list[Any], panels: ir.Value, at: Callable[[int], list[ir.Value]], sums: list[ir.Value]
+    ) -> list[ir.Value]:
+        """Add the products of each of ``a`` with ``B`` of as many columns as there are sums: at ``at(c)`` of panels."""
+
+    @abc.abstractmethod
+    def store(self, sums: list[ir.Value], width: int, buffer: ir.Value, corner: tuple[Index, Index]) -> None:
+        """Write sums of ``width`` tiles beside each other to ``buffer``."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AmxUnit(TileUnit):
+    """The tile registers and instructions of AMX."""
+
+    @property
+    def title(self) -> str:
+        """See :class:`TileUnit`."""
+        return "AMX tiles"
 
     def load(self, buffer: ir.Value, at: Sequence[ir.Value], stride: ir.Value | None = None) -> ir.Value:
-        """An operand from memory; its rows lie ``stride`` elements, by default one row of ``buffer``, apart."""
-        return x86.amx_tile_load(tile_type(ROWS, self.depth, self.element), buffer, list(at), stride=stride)
+        """See :class:`TileUnit`."""
+        return x86.amx_tile_load(tile_type(self.rows, self.depth, self.element), buffer, list(at), stride=stride)
 
-    def store(self, tile: ir.Value, buffer: ir.Value, at: Sequence[ir.Value]) -> None:
-        """Write an accumulator to ``buffer``."""
-        x86.amx_tile_store(buffer, list(at), tile)
+    def start(self, height: int, width: int, offsets: ir.Value | None, row: Index) -> list[ir.Value]:
+        """See :class:`TileUnit`."""
+        type_ = tile_type(self.rows, COLUMNS, self.acc)
+        return [x86.amx_tile_zero(type_) for _ in range(height * width)]
 
-    def multiply(self, a: ir.Value, b: ir.Value, acc: ir.Value) -> ir.Value:
-        """``acc + a * b``."""
+    def multiply(
+        self, a: list[Any], panels: ir.Value, at: Callable[[int], list[ir.Value]], sums: list[ir.Value]
+    ) -> list[ir.Value]:
+        """See :class:`TileUnit`."""
         product = x86.amx_tile_mulf if isinstance(self.acc, ir.F32Type) else x86.amx_tile_muli
-        return product(a, b, acc, results=[acc.type])
+        out, width = list(sums), len(sums) // len(a)
+        for c in range(width):
+            dense = self.load(panels, at(c))
+            for r, tile in enumerate(a):
+                acc = out[r * width + c]
+                out[r * width + c] = product(tile, dense, acc, results=[acc.type])
+        return out
+
+    def store(self, sums: list[ir.Value], width: int, buffer: ir.Value, corner: tuple[Index, Index]) -> None:
+        """See :class:`TileUnit`."""
+        for i, tile in enumerate(sums):
+            place = (b.add(corner[0], i // width * self.rows), b.add(corner[1], i % width * COLUMNS))
+            x86.amx_tile_store(buffer, [b.value(x) for x in place], tile)
 
 
-def unit_for(element: ir.Type, acc: ir.Type, isa: Isa) -> TileUnit | None:
-    """The unit for an element type and its sums, when the instruction set has one."""
+def amx_unit(element: ir.Type, acc: ir.Type, isa: Isa) -> AmxUnit | None:
+    """The unit of AMX for an element type and its sums, when the instruction set has one."""
     if isa.amx_bf16 and isinstance(element, ir.BF16Type) and isinstance(acc, ir.F32Type):
-        return TileUnit(element, acc, group=2)
+        return AmxUnit(element, element, acc, group=2)
     if isa.amx_int8 and str(element) == "i8" and str(acc) == "i32":
-        return TileUnit(element, acc, group=4)
+        return AmxUnit(element, element, acc, group=4)
     return None

@@ -20,7 +20,7 @@ from pith.dialect import PermuteOp
 
 from .. import builder as b
 from ..builder import Index
-from ..convert_pith_permute_to_llvm import has_permute
+from ..convert_pith_vectors_to_llvm import has_permute
 from ..isa import Isa
 from ..levels import Storage
 from .members import Member, Position, identity

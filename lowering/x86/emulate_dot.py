@@ -1,4 +1,4 @@
-"""Arithmetic of the x86 dot products, lane by lane, in plain ``vector`` and ``arith`` ops."""
+"""Arithmetic of dot products, lane by lane, in plain ``vector`` and ``arith`` ops."""
 
 import dataclasses
 
@@ -17,21 +17,18 @@ class Dot:
     Attributes:
         lanes: lanes of the result.
         acc: element type of the result, f32 or i32.
-        unsigned: whether the bytes of the left and right operand are zero-extended.
+        group: elements in a dword: 2 of bf16 or i16, 4 of i8.
+        unsigned: whether the integers of the left and right operand are zero-extended.
     """
 
     lanes: int
     acc: ir.Type
+    group: int
     unsigned: tuple[bool, bool] = (False, False)
 
     @property
     def is_float(self) -> bool:
         return isinstance(self.acc, ir.F32Type)
-
-    @property
-    def group(self) -> int:
-        """Elements in a dword: 2 of bf16, 4 of i8."""
-        return 2 if self.is_float else 4
 
     @property
     def acc_vector(self) -> ir.VectorType:
@@ -60,10 +57,11 @@ def finish(dot: Dot, acc: ir.Value, partial: list[ir.Value]) -> ir.Value:
     return _flush(arith.addf(_flush(acc), _flush(arith.addf(partial[0], partial[1]))))
 
 
-def dot_lanes(op: ir.Operation) -> ir.Value:
-    """``x86.avx512.dot``, odd products first, each fused; ``x86.avx.dot.i8`` and ``x86.avx10.dot.i8``."""
+def dot_lanes(op: ir.Operation, unsigned: tuple[bool, bool] = (False, False)) -> ir.Value:
+    """``x86.avx512.dot``, odd products first, each fused; ``x86.avx.dot.i8``, ``x86.avx10.dot.i8``; ``pith.dot``."""
     acc, lhs, rhs = op.operands
-    dot = Dot(acc.type.shape[0], acc.type.element_type)
+    lanes = acc.type.shape[0]
+    dot = Dot(lanes, acc.type.element_type, lhs.type.shape[0] // lanes, unsigned)
     dwords = ir.VectorType.get([dot.lanes], ir.IntegerType.get_signless(32))
     lhs, rhs = (vector.bitcast(dwords, v) for v in (lhs, rhs))
     sums = [_flush(acc) if dot.is_float else acc]

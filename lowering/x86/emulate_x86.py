@@ -161,7 +161,8 @@ def _product(op: ir.Operation) -> ir.Value:
     """``acc + lhs * rhs`` of tiles."""
     lhs, rhs, acc = op.operands
     rows, lanes = acc.type.shape
-    dot = Dot(lanes, acc.type.element_type, ("isZextLhs" in op.attributes, "isZextRhs" in op.attributes))
+    unsigned = "isZextLhs" in op.attributes, "isZextRhs" in op.attributes
+    dot = Dot(lanes, acc.type.element_type, 2 if op.name == "x86.amx.tile_mulf" else 4, unsigned)
     a, packed, sums = (_spill(op, v) for v in (lhs, rhs, acc))
     b.for_loop(0, rows, lambda m: _product_row(dot, a, packed, sums, b.value(m), rhs.type.shape[0]))
     row_type, tile = ir.VectorType.get([lanes], dot.acc), acc

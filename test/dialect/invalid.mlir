@@ -243,3 +243,19 @@ func.func @f(%x: vector<8xf32>, %i: vector<8xi64>) {
   %0 = "pith.permute"(%x, %i) : (vector<8xf32>, vector<8xi64>) -> vector<8xf32>
   return
 }
+
+// -----
+
+func.func @f(%s: vector<8xf32>, %x: vector<32xi8>) {
+  // expected-error @below {{'pith.dot' op expects an i32 accumulator of one dimension}}
+  %0 = "pith.dot"(%s, %x, %x) : (vector<8xf32>, vector<32xi8>, vector<32xi8>) -> vector<8xf32>
+  return
+}
+
+// -----
+
+func.func @f(%s: vector<8xi32>, %x: vector<32xi8>, %y: vector<16xi16>) {
+  // expected-error @below {{'pith.dot' op expects two vectors of i8 or i16, a dword per accumulator}}
+  %0 = "pith.dot"(%s, %x, %y) : (vector<8xi32>, vector<32xi8>, vector<16xi16>) -> vector<8xi32>
+  return
+}

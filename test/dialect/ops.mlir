@@ -166,8 +166,10 @@ func.func @sets(%p: !pith.pattern<[8, -1], [1, 2]>, %n: index, %l: tensor<4xi64>
 }
 
 // CHECK-LABEL: func.func @vectors(
-func.func @vectors(%x: vector<8xf32>, %i: vector<8xi32>) -> vector<8xf32> {
+func.func @vectors(%x: vector<8xf32>, %i: vector<8xi32>, %b: vector<32xi8>) -> vector<8xf32> {
   // CHECK: "pith.permute"(%{{.*}}, %{{.*}}) : (vector<8xf32>, vector<8xi32>) -> vector<8xf32>
   %r = "pith.permute"(%x, %i) : (vector<8xf32>, vector<8xi32>) -> vector<8xf32>
+  // CHECK: "pith.dot"(%{{.*}}, %{{.*}}, %{{.*}}) : (vector<8xi32>, vector<32xi8>, vector<32xi8>) -> vector<8xi32>
+  %d = "pith.dot"(%i, %b, %b) : (vector<8xi32>, vector<32xi8>, vector<32xi8>) -> vector<8xi32>
   return %r : vector<8xf32>
 }

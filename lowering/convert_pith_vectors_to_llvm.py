@@ -1,0 +1,96 @@
+"""``convert-pith-vectors-to-llvm``: run-time permutations and dot products of integers become instructions."""
+
+import dataclasses
+from typing import ClassVar
+
+from pith._mlir import arith, ir, llvm, vector
+from pith.passes.core import Pass
+
+from .isa import Isa
+from .module_isa import isa_of
+from .x86.emulate_dot import dot_lanes
+
+#: Intrinsics for ``result[i] = source[index[i]]`` by element type, lanes and register width.
+_PERMUTES = {("f32", 8, 32): "llvm.x86.avx2.permps", ("f32", 16, 64): "llvm.x86.avx512.permvar.sf.512"}
+
+#: Intrinsics for dot products by lanes: of unsigned and signed bytes with an accumulator, and of pairs of 16 bits
+#: without.
+_BYTE_DOTS = {8: "llvm.x86.avx512.vpdpbusd.256", 16: "llvm.x86.avx512.vpdpbusd.512"}
+_PAIR_DOTS = {8: "llvm.x86.avx2.pmadd.wd", 16: "llvm.x86.avx512.pmaddw.d.512"}
+
+
+def has_permute(element: str, lanes: int, vector_bytes: int) -> bool:
+    """True when one instruction permutes such a vector."""
+    return (element, lanes, vector_bytes) in _PERMUTES
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertPithVectorsToLLVMPass(Pass):
+    """Lower ``pith.permute`` and ``pith.dot`` for the module's instruction set (``pith.isa``, by default the host's).
+
+    Before::
+
+        %r = "pith.permute"(%x, %i) : (vector<8xf32>, vector<8xi32>) -> vector<8xf32>
+        %d = "pith.dot"(%s, %a, %b) : (vector<16xi32>, vector<64xi8>, vector<64xi8>) -> vector<16xi32>
+
+    After, with 256-bit vectors, and with 512-bit ones and VNNI::
+
+        %r = llvm.call_intrinsic "llvm.x86.avx2.permps"(%x, %i) : ...
+        %d = llvm.call_intrinsic "llvm.x86.avx512.vpdpbusd.512"(%s, %a, %b) : ...
+
+    Where no instruction fits, and where instructions are to be emulated, elements are permuted one by one, and
+    products are those of vectors of i32.
+
+    Requires: nothing. Preserves: everything else. Cost: linear in the module.
+    """
+
+    name: ClassVar[str] = "convert-pith-vectors-to-llvm"
+
+    def run(self, module: ir.Module) -> None:
+        found: list[ir.Operation] = []
+
+        def visit(op: ir.Operation) -> ir.WalkResult:
+            if op.name in _LOWERINGS:
+                found.append(op)
+            return ir.WalkResult.ADVANCE
+
+        module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+        isa = isa_of(module)
+        for op in found:
+            with ir.InsertionPoint(op), op.location:
+                made = _LOWERINGS[op.name](op, isa)
+            op.results[0].replace_all_uses_with(made)
+            op.erase()
+
+
+def _call(type_: ir.Type, name: str, *operands: ir.Value) -> ir.Value:
+    return llvm.call_intrinsic(type_, name, list(operands), [], [])
+
+
+def _permute(op: ir.Operation, isa: Isa) -> ir.Value:
+    source, index = op.operands
+    name = _PERMUTES.get((str(source.type.element_type), source.type.shape[0], isa.vector_bytes))
+    return _call(source.type, name, source, index) if name and not isa.emulated else _by_element(source, index)
+
+
+def _by_element(source: ir.Value, index: ir.Value) -> ir.Value:
+    out = source
+    for lane in range(source.type.shape[0]):
+        at = arith.index_cast(ir.IndexType.get(), vector.extract(index, [], [lane]))
+        element = vector.extract(source, [at], [ir.ShapedType.get_dynamic_size()])
+        out = vector.insert(element, out, [], [lane])
+    return out
+
+
+def _dot(op: ir.Operation, isa: Isa) -> ir.Value:
+    acc, lhs, rhs = op.operands
+    lanes, of_bytes = acc.type.shape[0], str(lhs.type.element_type) == "i8"
+    fits = 4 * lanes <= isa.vector_bytes and not isa.emulated
+    if of_bytes and isa.vnni and fits and lanes in _BYTE_DOTS:
+        return _call(acc.type, _BYTE_DOTS[lanes], acc, lhs, rhs)
+    if not of_bytes and fits and lanes in _PAIR_DOTS:
+        return arith.addi(acc, _call(acc.type, _PAIR_DOTS[lanes], lhs, rhs))
+    return dot_lanes(op, (of_bytes, False))
+
+
+_LOWERINGS = {"pith.permute": _permute, "pith.dot": _dot}

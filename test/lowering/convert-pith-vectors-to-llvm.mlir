@@ -1,0 +1,92 @@
+// RUN: pith-opt --split-input-file --convert-pith-vectors-to-llvm %s | filecheck %s
+
+// One instruction where the processor has it.
+
+module attributes {pith.isa = "avx2"} {
+// CHECK-LABEL: func.func @avx2
+// CHECK-SAME:    (%[[x:.*]]: vector<8xf32>, %[[i:.*]]: vector<8xi32>)
+// CHECK:         %[[r:.*]] = llvm.call_intrinsic "llvm.x86.avx2.permps"(%[[x]], %[[i]])
+// CHECK:         return %[[r]]
+func.func @avx2(%x: vector<8xf32>, %i: vector<8xi32>) -> vector<8xf32> {
+  %r = "pith.permute"(%x, %i) : (vector<8xf32>, vector<8xi32>) -> vector<8xf32>
+  return %r : vector<8xf32>
+}
+}
+
+// -----
+
+module attributes {pith.isa = "avx512"} {
+// CHECK-LABEL: func.func @avx512
+// CHECK:         llvm.call_intrinsic "llvm.x86.avx512.permvar.sf.512"
+func.func @avx512(%x: vector<16xf32>, %i: vector<16xi32>) -> vector<16xf32> {
+  %r = "pith.permute"(%x, %i) : (vector<16xf32>, vector<16xi32>) -> vector<16xf32>
+  return %r : vector<16xf32>
+}
+}
+
+// -----
+
+// Element by element where it does not.
+
+module attributes {pith.isa = "sse"} {
+// CHECK-LABEL: func.func @one_by_one
+// CHECK-SAME:    (%[[x:.*]]: vector<2xf64>, %[[i:.*]]: vector<2xi32>)
+// CHECK:         %[[i0:.*]] = vector.extract %[[i]][0]
+// CHECK:         %[[at:.*]] = arith.index_cast %[[i0]] : i32 to index
+// CHECK:         %[[e:.*]] = vector.extract %[[x]][%[[at]]]
+// CHECK:         vector.insert %[[e]], %[[x]] [0]
+func.func @one_by_one(%x: vector<2xf64>, %i: vector<2xi32>) -> vector<2xf64> {
+  %r = "pith.permute"(%x, %i) : (vector<2xf64>, vector<2xi32>) -> vector<2xf64>
+  return %r : vector<2xf64>
+}
+}
+
+// -----
+
+// Dot products: VNNI for bytes, where there is none their products in i32.
+
+module attributes {pith.isa = "avx512-vnni"} {
+// CHECK-LABEL: func.func @vnni
+// CHECK-SAME:    (%[[s:.*]]: vector<16xi32>, %[[x:.*]]: vector<64xi8>, %[[y:.*]]: vector<64xi8>)
+// CHECK:         %[[r:.*]] = llvm.call_intrinsic "llvm.x86.avx512.vpdpbusd.512"(%[[s]], %[[x]], %[[y]])
+// CHECK:         return %[[r]]
+func.func @vnni(%s: vector<16xi32>, %x: vector<64xi8>, %y: vector<64xi8>) -> vector<16xi32> {
+  %r = "pith.dot"(%s, %x, %y) : (vector<16xi32>, vector<64xi8>, vector<64xi8>) -> vector<16xi32>
+  return %r : vector<16xi32>
+}
+}
+
+// -----
+
+module attributes {pith.isa = "avx2-vnni"} {
+// CHECK-LABEL: func.func @vnni_256
+// CHECK:         llvm.call_intrinsic "llvm.x86.avx512.vpdpbusd.256"
+func.func @vnni_256(%s: vector<8xi32>, %x: vector<32xi8>, %y: vector<32xi8>) -> vector<8xi32> {
+  %r = "pith.dot"(%s, %x, %y) : (vector<8xi32>, vector<32xi8>, vector<32xi8>) -> vector<8xi32>
+  return %r : vector<8xi32>
+}
+}
+
+// -----
+
+module attributes {pith.isa = "avx2"} {
+// CHECK-LABEL: func.func @pairs
+// CHECK-SAME:    (%[[s:.*]]: vector<8xi32>, %[[x:.*]]: vector<16xi16>, %[[y:.*]]: vector<16xi16>)
+// CHECK:         %[[p:.*]] = llvm.call_intrinsic "llvm.x86.avx2.pmadd.wd"(%[[x]], %[[y]])
+// CHECK:         arith.addi %[[s]], %[[p]]
+func.func @pairs(%s: vector<8xi32>, %x: vector<16xi16>, %y: vector<16xi16>) -> vector<8xi32> {
+  %r = "pith.dot"(%s, %x, %y) : (vector<8xi32>, vector<16xi16>, vector<16xi16>) -> vector<8xi32>
+  return %r : vector<8xi32>
+}
+
+// CHECK-LABEL: func.func @bytes
+// CHECK:         %[[a:.*]] = vector.bitcast %{{.*}} : vector<32xi8> to vector<8xi32>
+// CHECK:         %[[b:.*]] = vector.bitcast %{{.*}} : vector<32xi8> to vector<8xi32>
+// CHECK:         %[[u:.*]] = arith.shrui
+// CHECK:         %[[i:.*]] = arith.shrsi
+// CHECK:         arith.muli %[[u]], %[[i]]
+func.func @bytes(%s: vector<8xi32>, %x: vector<32xi8>, %y: vector<32xi8>) -> vector<8xi32> {
+  %r = "pith.dot"(%s, %x, %y) : (vector<8xi32>, vector<32xi8>, vector<32xi8>) -> vector<8xi32>
+  return %r : vector<8xi32>
+}
+}
