@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import pathlib
+import sys
 
 import numpy as np
 import pith
@@ -150,7 +151,7 @@ def test_keywords_containers_and_many_results():
     assert relative_error(out["sum"], ref["sum"].numpy()) < 1e-6
     assert relative_error(out["pair"][0], ref["pair"][0].numpy()) < 1e-6
     assert (out["pair"][1] == ref["pair"][1].numpy()).all()
-    with pytest.raises(pith.ShapeError, match="structure"):
+    with pytest.raises(pith.ShapeError, match=r"expects a call \(x, x, batch=.*got"):
         program.flatten(*args, batch={"a": batch["a"]})
 
 
@@ -269,7 +270,7 @@ def test_calls_are_checked_against_what_the_program_works_for():
     for args in ((), (example[0],), (*example, example[1])):
         with pytest.raises(pith.ShapeError, match=rf"expects 2 arguments \(x, y\), got {len(args)}"):
             program.flatten(*args)
-    with pytest.raises(pith.ShapeError, match="structure"):
+    with pytest.raises(pith.ShapeError, match=r"expects a call \(x, x\), got \(x, y=x\)"):
         program.flatten(example[0], y=example[1])
 
 
@@ -410,3 +411,48 @@ def test_a_real_model_with_non_persistent_buffers_imports(minilm):
     out = call(program, ids, attention_mask=mask)
     assert relative_error(out.last_hidden_state, ref.last_hidden_state.numpy()) < 1e-4
     assert relative_error(out.pooler_output, ref.pooler_output.numpy()) < 1e-4
+
+
+def test_layers_with_a_mask_are_compiled_as_they_are_now():
+    torch.manual_seed(0)
+    masked = pith.torch.MaskedLinear(16, 32, granularity=(4, 1))
+    masked.pattern = masked.strongest(0.4)
+    model = torch.nn.Sequential(masked, torch.nn.ReLU()).eval()
+    x = torch.randn(5, 16)
+    kernel = pith.compile(model, (x,))
+    torch.testing.assert_close(kernel(x), model(x).detach(), rtol=1e-5, atol=1e-5)
+
+
+def test_a_tensor_in_place_of_the_arguments_is_refused():
+    with pytest.raises(pith.ArgumentError, match="tuple of example arguments") as e:
+        pith.compile(FeedForward(), torch.randn(4, 32))
+    assert "(x,)" in e.value.hint
+
+
+def test_another_call_is_told_in_the_form_of_calls():
+    program = pith.torch.import_program(FeedForward(), (torch.randn(4, 32),))
+    with pytest.raises(pith.ShapeError, match=r"expects a call \(x\), got \(x=x\)"):
+        program.flatten(x=torch.randn(4, 32))
+
+
+class Chooses(torch.nn.Module):
+    def forward(self, x):
+        print("seen", file=sys.stderr)
+        return x if x.sum() > 0 else -x
+
+
+@pytest.mark.parametrize("model", [Chooses(), torch.nn.Linear(5, 3)])
+def test_what_torch_raises_is_not_written_to_stderr_as_well(model, capfd):
+    with pytest.raises(pith.ImportProgramError):
+        pith.compile(model, (torch.randn(2, 4),))
+    assert capfd.readouterr().err == ""
+
+
+def test_what_a_model_writes_to_stderr_is_shown(capfd):
+    class Talks(torch.nn.Module):
+        def forward(self, x):
+            print("seen", file=sys.stderr)
+            return x + 1
+
+    pith.compile(Talks(), (torch.randn(2, 4),))
+    assert "seen" in capfd.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pith
 import pytest
 from pith.torch.names import as_format, assign_formats
@@ -59,6 +60,23 @@ def test_a_format_of_another_rank_or_size_names_the_operand():
         assign_formats({"*bias": FMT}, SHAPES)
     with pytest.raises(pith.ShapeError, match=r"args\.0 .*16 does not divide"):
         assign_formats({"args.0": FMT}, SHAPES)
+
+
+def test_a_pattern_too_wide_for_its_format_says_which_of_its_names_fit():
+    shapes = {"norm.weight": (8,), "up.weight": (8, 16), "conv.weight": (4, 4, 3, 3)}
+    with pytest.raises(pith.ShapeError, match=r"norm\.weight .*rank 2") as e:
+        assign_formats({"*.weight": FMT}, shapes)
+    assert e.value.hint == "name what it is for: 'up.weight'"
+    with pytest.raises(pith.ShapeError, match="rank 3") as e:
+        assign_formats({"conv.weight": "MCRS: RS->C1->C0(2:4)"}, shapes)
+    assert "MCRS: R->S->C1->C0(2:4)" in e.value.hint
+    assign_formats({"conv.weight": "MCRS: R->S->C1->C0(2:4)"}, shapes)
+
+
+def test_quantised_weights_are_refused_with_what_multiplies_by_them():
+    with pytest.raises(pith.UnsupportedError, match="quantised") as e:
+        as_format(pith.quantize(np.eye(4, dtype=np.float32), "csr"), "sparsity['w']")
+    assert "pith.linear" in e.value.hint
 
 
 @pytest.mark.parametrize("value", [3, "2:4", "nonsense", None])

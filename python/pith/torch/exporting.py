@@ -18,6 +18,7 @@ from .decompositions import decomposition_table
 from .layouts import stand_in
 from .locations import keep_model_frames, raised_at
 from .ops import MARK
+from .quiet import errors_told_once
 from .views import resolve_views
 
 _KINDS = {
@@ -90,7 +91,7 @@ def export(
     _, in_spec = pytree.tree_flatten((tuple(args), dict(kwargs)))
     dense_args, dense_kwargs = pytree.tree_map_only(torch.Tensor, _strided, (tuple(args), dict(kwargs)))
     try:
-        with _hooks(module, marked), warnings.catch_warnings():
+        with errors_told_once(), _hooks(module, marked), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             program = torch.export.export(module, dense_args, dense_kwargs, dynamic_shapes=dynamic_shapes)
             program = program.run_decompositions(decomposition_table())

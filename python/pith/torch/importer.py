@@ -11,7 +11,7 @@ import torch
 from .._mlir import ir
 from ..dialect import encoded_type, shape_of
 from ..dialect.ops_format import DecompressOp
-from ..errors import ImportProgramError, UnsupportedError
+from ..errors import ArgumentError, ImportProgramError, UnsupportedError
 from ..formats import Format
 from .dynamic import dim_names, dynamic_dims, export_dims, shapes_by_argument
 from .exporting import Exported, export, input_leaves
@@ -46,8 +46,9 @@ def import_program(
             one name equal. The sizes it may take are inferred. Arguments left out are static.
         func_name: name of the function.
 
-    Semantics: :class:`pith.torch.SparseLinear` layers keep their format without being named; what they learn later does
-        not reach the program. An encoded argument is decompressed at the top of the function; the pass
+    Semantics: :class:`pith.torch.SparseLinear` layers keep their format without being named, and
+        :class:`pith.torch.MaskedLinear` layers become dense ones with their mask; what both learn later does not reach
+        the program. An encoded argument is decompressed at the top of the function; the pass
         ``pith-propagate-encodings`` moves the encoding into the ops that can use it.
     Errors: :class:`pith.ImportProgramError` with the model's source line for ops and control flow
         that cannot be imported, :class:`pith.ShapeError` for a format that does not divide its
@@ -60,6 +61,7 @@ def import_program(
         >>> p.parameters[0].tensor is linear.weight
         True
     """
+    _require_several(args)
     kwargs = dict(kwargs or {})
     module, stored = with_dense_layers(module)
     tensors = _tensors_of(module)
@@ -76,6 +78,14 @@ def import_program(
     program = _program(mlir, func_name, exported, tensors, _with_aliases(formats, tensors), dynamic)
     resolve_markers(mlir, assigned.activations)
     return program
+
+
+def _require_several(args: Any) -> None:
+    """Refuse a tensor in place of a tuple of them: its rows would be taken for the arguments."""
+    if not isinstance(args, (tuple, list)):
+        raise ArgumentError(
+            f"expects a tuple of example arguments, got {type(args).__name__}", where="args", hint="args=(x,)"
+        )
 
 
 def _with_stored(sparsity: Mapping[str, object] | None, stored: Mapping[str, Format]) -> Mapping[str, object] | None:

@@ -15,6 +15,7 @@ from ..compiler.dynamic import Dynamic
 from ..errors import ArgumentError, FormatError, ImportProgramError, ShapeError, UnsupportedError
 from ..formats import HSS, Format
 from ..formats.parse import parse_format
+from ..quantization import QuantizedTensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,10 @@ def as_format(value: object, where: str) -> Format:
         return value
     if isinstance(value, HSS):
         return value.to_format()
+    if isinstance(value, QuantizedTensor):
+        raise UnsupportedError(
+            "compiled programs take no quantised weights", where=where, hint="pith.linear(x, q) multiplies by them"
+        )
     if not isinstance(value, str):
         raise FormatError(
             f"expects a Format, an HSS or text, got {type(value).__name__}",
@@ -62,6 +67,7 @@ def assign_formats(
     sparsity: Mapping[str, object] | None,
     shapes: Mapping[str, Sequence[int]],
     submodules: Iterable[str] = (),
+    kinds: str = "parameter, buffer, input or submodule",
 ) -> Assignment:
     """Match every pattern against the names of operands, and only if none fits against submodules.
 
@@ -69,6 +75,7 @@ def assign_formats(
         sparsity: ``fnmatch`` pattern -> format.
         shapes: operand name -> shape, with -1 for dynamic sizes.
         submodules: names whose outputs can be marked sparse.
+        kinds: what the names are of, for errors.
 
     Errors: :class:`pith.ImportProgramError` for a pattern that names nothing or for two patterns
         that disagree on one name; :class:`pith.ArgumentError` for no mapping;
@@ -105,8 +112,9 @@ def assign_formats(
             if matches:
                 break
         else:
-            raise _nothing_named(pattern, [*shapes, *modules])
+            raise _nothing_named(pattern, [*shapes, *modules], kinds)
     for name, (pattern, fmt) in operands.items():
+        _require_rank(name, pattern, fmt, shapes)
         check_fits(fmt, shapes[name], f"{name} (sparsity[{pattern!r}])")
     return Assignment({n: f for n, (_, f) in operands.items()}, {n: f for n, (_, f) in activations.items()})
 
@@ -117,6 +125,21 @@ def check_fits(fmt: Format, shape: Sequence[int], where: str) -> None:
         fmt.check_shape(shape)
     except ShapeError as e:
         raise ShapeError(e.message, where=where, hint=e.hint) from e
+
+
+def _require_rank(name: str, pattern: str, fmt: Format, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Raise for an operand of another rank, and name the others of its pattern: norms have weights, too."""
+    if len(shapes[name]) == fmt.rank:
+        return
+    fitting = [n for n in fnmatch.filter(shapes, pattern) if len(shapes[n]) == fmt.rank]
+    hint = f"name what it is for: {', '.join(map(repr, fitting[:4]))}" if fitting else "choose another format"
+    if len(shapes[name]) == 4 and not fitting:
+        hint = "of convolutions every dimension stays apart: e.g. 'MCRS: R->S->C1->C0(2:4)'"
+    raise ShapeError(
+        f"format {fmt} is for rank {fmt.rank}, got shape {tuple(shapes[name])}",
+        where=f"{name} (sparsity[{pattern!r}])",
+        hint=hint,
+    )
 
 
 def _assign(table: dict[str, tuple[str, Any]], name: str, pattern: str, fmt: Format | Dynamic) -> None:
@@ -138,12 +161,12 @@ def _require_declared(value: Dynamic, where: str) -> Dynamic:
     return value
 
 
-def _nothing_named(pattern: str, names: Sequence[str]) -> ImportProgramError:
+def _nothing_named(pattern: str, names: Sequence[str], kinds: str) -> ImportProgramError:
     literal = pattern.replace("*", "").strip(".")
     close = difflib.get_close_matches(pattern, names, 5, 0.5) or [n for n in names if literal and literal in n][:5]
     close = close or difflib.get_close_matches(literal, names, 5, 0.3) or list(names)[:5]
     return ImportProgramError(
-        f"the pattern matches no parameter, buffer, input or submodule; close names: {', '.join(close) or 'none'}",
+        f"the pattern matches no {kinds}; close names: {', '.join(close) or 'none'}",
         where=f"sparsity[{pattern!r}]",
         hint="patterns match whole dotted names, e.g. '*.dense.weight'",
     )

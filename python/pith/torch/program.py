@@ -97,7 +97,7 @@ class ImportedProgram:
         if spec != self.in_spec:
             self._require_count(args, kwargs)
             raise ShapeError(
-                f"the call has the structure {spec}, the program was imported for {self.in_spec}",
+                f"expects a call {_call_text(self.in_spec)}, got {_call_text(spec)}",
                 where=self.func_name,
                 hint="call it with the arguments it was imported with",
             )
@@ -152,3 +152,20 @@ class ImportedProgram:
         count = self.out_spec.num_leaves
         leaves = [self.constants[i] if i in self.constants else next(tensors) for i in range(count)]
         return pytree.tree_unflatten(leaves, self.out_spec)
+
+
+def _call_text(spec: pytree.TreeSpec) -> str:
+    """A call of some structure: ``(x, (x, x), scale=x)``, each x a tensor.
+
+    >>> _call_text(pytree.tree_flatten(((1, (2, 3)), {"scale": 4}))[1])
+    '(x, (x, x), scale=x)'
+    """
+    args, kwargs = pytree.tree_unflatten([_Tensor()] * spec.num_leaves, spec)
+    return f"({', '.join([*map(repr, args), *(f'{name}={value!r}' for name, value in kwargs.items())])})"
+
+
+class _Tensor:
+    """Stands for a tensor in the text of a call."""
+
+    def __repr__(self) -> str:
+        return "x"

@@ -129,7 +129,7 @@ class MaskedLinear(torch.nn.Module):
         """The pattern of a share of the micro-tiles, those with the largest sums of squares.
 
         Args:
-            scores: taken instead of the weight (gradients, to grow; moving averages).
+            scores: taken instead of the weight (gradients, to grow; moving averages). NaN is larger than all numbers.
         Errors: :class:`pith.ArgumentError` for a density outside of [0, 1]; :class:`pith.ShapeError`.
         """
         if not 0 <= density <= 1:

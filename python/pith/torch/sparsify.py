@@ -37,7 +37,8 @@ def sparsify_(model: torch.nn.Module, sparsity: Mapping[str, FormatLike]) -> tup
         for name, module in model.named_modules(remove_duplicate=False)
         if name and type(module) is torch.nn.Linear
     }
-    formats = assign_formats(sparsity, {name: tuple(m.weight.shape) for name, m in layers.items()}).operands
+    shapes = {name: tuple(m.weight.shape) for name, m in layers.items()}
+    formats = assign_formats(sparsity, shapes, kinds="torch.nn.Linear inside of the model").operands
     made: dict[torch.nn.Linear, SparseLinear] = {}
     for name in formats:
         if layers[name] not in made:

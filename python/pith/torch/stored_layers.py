@@ -8,13 +8,18 @@ import torch
 
 from ..formats import Format
 from .layers import SparseLinear
+from .sparse_training import MaskedLinear
+
+#: Layers that ``torch.export`` cannot trace, and that know the dense layer they stand for.
+_STORED = (SparseLinear, MaskedLinear)
 
 
 def with_dense_layers(module: torch.nn.Module) -> tuple[torch.nn.Module, dict[str, Format]]:
-    """``module`` with every :class:`pith.torch.SparseLinear` as the dense layer that computes the same.
+    """``module`` with every :class:`pith.torch.SparseLinear` and :class:`pith.torch.MaskedLinear` as the dense layer
+    that computes the same.
 
     Returns: the module itself when it has none, else a copy that shares all other layers and parameters; and the
-        formats of the replaced weights, by parameter name.
+        formats of the weights of sparse layers, by parameter name.
 
     Example:
         >>> sparse = SparseLinear.from_linear(torch.nn.Linear(16, 8), "C0(2:4)")
@@ -28,13 +33,14 @@ def with_dense_layers(module: torch.nn.Module) -> tuple[torch.nn.Module, dict[st
         for name, layer in module.named_modules(remove_duplicate=False)
         if isinstance(layer, SparseLinear)
     }
-    return (_replaced(module, {}), formats) if formats else (module, formats)
+    stored = any(isinstance(layer, _STORED) for layer in module.modules())
+    return (_replaced(module, {}) if stored else module), formats
 
 
 def _replaced(module: torch.nn.Module, done: dict[int, torch.nn.Module]) -> torch.nn.Module:
     """The copy of ``module``: one for every place it stands in."""
     if id(module) not in done:
-        done[id(module)] = module.to_linear() if isinstance(module, SparseLinear) else _with_children(module, done)
+        done[id(module)] = module.to_linear() if isinstance(module, _STORED) else _with_children(module, done)
     return done[id(module)]
 
 
