@@ -36,6 +36,7 @@ class Case:
         small: sizes for a run under emulation.
         series: cases of one series belong together: their times must fall with the share of what is kept.
         call_us: microseconds that the host may spend on a call; 0: that is not measured.
+        target: what its kernel is compiled for, where that is not what the others are.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Case:
     small: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     series: str = ""
     call_us: float = 0.0
+    target: str = ""
 
     @property
     def kernel(self) -> str:
@@ -55,7 +57,7 @@ class Case:
         >>> Case("x", "dense", {"m": 8, "element": "f16", "format": "C1(1:2)->C0(2:4)"}).kernel
         'dense-8-f16-C1_1_2___C0_2_4_'
         """
-        words = [self.family, *map(str, self.build.values())]
+        words = [*filter(None, [self.target]), self.family, *map(str, self.build.values())]
         return "-".join("".join(c if c.isalnum() else "_" for c in word) for word in words)
 
     @property
@@ -83,8 +85,14 @@ _OUTER, _INNER = ("4:4", "4:5", "4:6", "4:7"), ("4:4", "2:4", "1:4")
 
 def _dense() -> list[Case]:
     sizes = {"small": _TINY, "peers": (CUBLAS,)}
-    needs = (Need(CUBLAS, 0.7, "dense, generated"), Need(CUBLAS, 0.85, "dense, generated, as with wgmma"))
+    needs = (Need(CUBLAS, 0.7, "dense, generated"),)
     cases = [Case("dense-4096-f16", "dense", {**_MNK, "element": "f16"}, needs=needs, **sizes)]
+    # Warpgroups: the planner's tile; under emulation the smallest there is.
+    groups = {"target": "sm_90a", "peers": (CUBLAS,), "small": {**_TINY, "tile": "64x64x128x4x1x3"}}
+    needs = (Need(CUBLAS, 0.85, "dense, generated, wgmma"),)
+    build = {**_MNK, "element": "f16", "tile": ""}
+    cases += [Case("dense-4096-f16-wgmma", "dense", build, needs=needs, **groups)]
+    cases += [Case("dense-4096-bf16-wgmma", "dense", {**build, "element": "bf16"}, **groups)]
     cases += [Case(f"dense-4096-{e}", "dense", {**_MNK, "element": e}, **sizes) for e in ("bf16", "f32", "i8")]
     tall = {"m": 8192, "n": 8192, "k": 8192, "element": "f16"}
     return [*cases, Case("dense-8192-f16", "dense", tall, **sizes)]

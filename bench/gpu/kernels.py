@@ -81,7 +81,7 @@ class Emulated:
 
         from .programs import program
 
-        return binding(pith.compile(program(case.family, case.build), target=f"emulate:{self._target}"))
+        return binding(pith.compile(program(case.family, case.build), target=f"emulate:{case.target or self._target}"))
 
     def dense_tiles(self, extents: tuple[int, int, int]) -> list[str]:
         """See :class:`bench.gpu.tiles.TileKernels`."""

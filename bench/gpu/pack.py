@@ -84,13 +84,16 @@ def _kernels(
     from .vector_programs import vector_kernels
 
     cases = [case.scaled() if small else case for case in chosen(names)]
-    wanted = {case.kernel: functools.partial(program, case.family, case.build) for case in cases}
-    wanted |= {name: text for name, text in tile_kernels() if not names or "tiles" in names}
+    wanted = {c.kernel: (functools.partial(program, c.family, c.build), c.target or target) for c in cases}
+    wanted |= {name: (text, target) for name, text in tile_kernels(target) if not names or "tiles" in names}
     folder = root / FOLDER
     folder.mkdir()
-    for number, (name, text) in enumerate(wanted.items()):
+    for number, (name, (text, chip)) in enumerate(wanted.items()):
         progress(f"{number + 1}/{len(wanted)} {name}")
-        yield name, _compiled(folder / f"{name}.pith", text, target)
+        if not chip.startswith(target):
+            yield name, {"error": f"UnsupportedError: it is for {chip}, the others are for {target}"}
+            continue
+        yield name, _compiled(folder / f"{name}.pith", text, chip)
     if not names or "vectors" in names:
         yield from vector_kernels(folder, target)
 

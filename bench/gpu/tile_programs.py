@@ -55,13 +55,15 @@ def dense_tile_case(extents: tuple[int, int, int], tile: str) -> Case:
     return dataclasses.replace(case, build={**case.build, "tile": tile})
 
 
-def tile_kernels() -> Iterator[tuple[str, Callable[[], str]]]:
+def tile_kernels(target: str) -> Iterator[tuple[str, Callable[[], str]]]:
     """(name, its program) of every kernel the database needs; needs the compiler, whose menu of tiles is tried."""
-    from pith.lowering.gpu.product.menu import MMA_MENU
+    from pith.lowering.gpu.product.menu import MMA_MENU, WGMMA_MENU
+    from pith.lowering.targets import CHIPS, parse_target
 
     from .programs import program
 
-    menu = ["x".join(map(str, choice.numbers)) for choice in MMA_MENU]
+    groups = WGMMA_MENU if CHIPS[parse_target(target).chip].wgmma else ()
+    menu = ["x".join(map(str, choice.numbers)) for choice in (*groups, *MMA_MENU)]
     for extents in EXTENTS:
         packed = [tile_case(extents, tile, 0.0) for tile in TILES]
         for case in (dense_case(extents), *packed, *(dense_tile_case(extents, tile) for tile in menu)):

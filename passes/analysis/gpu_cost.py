@@ -32,6 +32,9 @@ _OTHER_REGISTERS = 64
 #: Warps that keep a multiprocessor's four schedulers busy while some of them wait: two each. An assumption.
 _BUSY_WARPS = 8
 
+#: Rows of what a warpgroup multiplies at once.
+_GROUP_ROWS = 64
+
 #: Bytes per clock that L2 delivers to one multiprocessor: 5.9 to 7.7 TB/s on the chips from A100 on. An assumption.
 _L2_BYTES = 32
 
@@ -61,6 +64,7 @@ class _Grid:
         flops: of one step.
         loaded, stored: bytes from L2 per step, and of the result's tile once per block.
         resident: what a multiprocessor holds.
+        warpgroups: whether they take such tiles, where a chip has them.
     """
 
     blocks: int
@@ -69,6 +73,7 @@ class _Grid:
     loaded: float
     stored: float
     resident: Occupancy
+    warpgroups: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +135,9 @@ class GpuModel:
         registers = min(math.ceil(sums / threads) + _OTHER_REGISTERS, 255)
         resident = occupancy(self.chip, threads, registers, staged)
         stored = work.tile_bytes(len(work.operands) - 1, tile) * (2 if axis in work.written else 1)
-        return _Grid(blocks, steps, math.prod(tile) * work.flops, loaded, stored, resident)
+        rows = tile[work.written[-2]] if len(work.written) > 1 else 1
+        groups = work.input_bytes == 2 and rows % _GROUP_ROWS == 0
+        return _Grid(blocks, steps, math.prod(tile) * work.flops, loaded, stored, resident, groups)
 
     def _overfetch(self, work: Workload, operand: int, axis: int | None, kept: float) -> float:
         """Bytes moved per byte used: elements gathered one by one from rows come in whole sectors."""
@@ -150,7 +157,8 @@ class GpuModel:
     def _wave(self, work: Workload, grid: _Grid, blocks: int) -> float:
         """Seconds of a multiprocessor that holds ``blocks``."""
         warps = blocks * grid.resident.warps / grid.resident.blocks
-        rate = self.chip.peak(_ELEMENTS.get(work.input_bytes, "f32")) / self.chip.sms * min(1.0, warps / _BUSY_WARPS)
+        peak = self.chip.peak(_ELEMENTS.get(work.input_bytes, "f32"), grid.warpgroups)
+        rate = peak / self.chip.sms * min(1.0, warps / _BUSY_WARPS)
         compute = blocks * grid.steps * grid.flops / rate
         moved = blocks * (grid.steps * grid.loaded + grid.stored) / (_L2_BYTES * self.chip.clock)
         return max(compute, moved)

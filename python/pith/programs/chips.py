@@ -48,14 +48,16 @@ class Chip:
     def __hash__(self) -> int:
         return hash((self.device, self.ptx))
 
-    def peak(self, element: str) -> float:
+    def peak(self, element: str, warpgroups: bool = False) -> float:
         """Operations per second on values of ``element`` that ``mma.sync`` or the ordinary units can reach.
+
+        ``warpgroups``: or that warpgroups can, if the chip has them.
 
         Example:
             >>> round(CHIPS["sm_80"].peak("f16") / 1e12), round(CHIPS["sm_80"].peak("f32") / 1e12, 1)
             (312, 19.5)
         """
-        share = self.mma_share if element in _TENSOR else 1.0
+        share = self.mma_share if element in _TENSOR and not (warpgroups and self.wgmma) else 1.0
         return self.flops.get(element, self.flops["f32"]) * self.sms * self.clock * share
 
 
