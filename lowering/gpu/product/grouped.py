@@ -10,6 +10,7 @@ results are added atomically.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from pith._mlir import gpu, ir
 from pith.dialect import shape_of
@@ -23,14 +24,15 @@ from ..outputs import constant_of, destination
 from ..patterns.lists import DeviceList
 from ..patterns.segments import Segments, make_segments
 from .finish import TileFinish, then_added
-from .kernel import Operands, role_sizes
+from .kernel import Operands, role_sizes, sources_of
 from .match import Product, View
-from .menu import FMA_MENU, MMA_MENU, best
+from .menu import FMA_MENU, MMA_MENU, WGMMA_MENU, best
 from .pipeline import Operand, contract
 from .plan import Plan, plan_product, refuse
 from .product import convert_product
-from .staging import DenseSource, Threads
+from .staging import Threads
 from .tiles import Axis, SharedMemory, plain_axis
+from .variants import variants
 from .write import Output, write_back
 
 #: Rows of a tile where nothing says how many a group has: the experts of common mixtures see 32 to 256 tokens a step.
@@ -97,6 +99,7 @@ def convert_grouped(host: Host, op: ir.OpView, grouped: Grouped) -> None:
     """Emit the kernels of a grouped product and their launches."""
     product = dataclasses.replace(grouped.product, tile=_tile(grouped.product, host.target.chip))
     plan = plan_product(product, host.target)
+    plan = dataclasses.replace(plan, boxes=(None, plan.boxes[1]))  # rows are gathered
     _check(product, plan, grouped.granularity)
     (entries,) = host.buffers_of(op, op.patterns[0])
     inputs = [host.buffers_of(op, v)[-1] for v in op.inputs]
@@ -108,13 +111,16 @@ def convert_grouped(host: Host, op: ir.OpView, grouped: Grouped) -> None:
         ("segments", entries, grouped.stream, tile),
         lambda: make_segments(host, op, DeviceList(entries, 2), grouped.stream, grid, tile),
     )
-    arguments = [*segments.buffers, *inputs, out]
-    with host.kernel("grouped", [v.type for v in arguments], plan.body.threads) as (name, block):
-        given = list(block.arguments)
-        _Kernel(grouped, product, plan, Segments(*given[:4]), given[4:], adds).emit()
-    columns = b.ceildiv(sizes["n"], plan.extents["n"])
-    total = b.mul(segments.most_tiles, columns)
-    host.launch(op, name, [total], plan.body.threads, plan.shared_bytes, arguments, plan.note)
+    total = b.mul(segments.most_tiles, b.ceildiv(sizes["n"], plan.extents["n"]))
+    held = _operands(grouped, [*inputs, out])
+    for variant in variants(plan, (product.lhs, product.rhs), (held.lhs[0], held.rhs[0])):
+        arguments = [*segments.buffers, *inputs, out, *variant.maps]
+        with host.kernel("grouped", [v.type for v in arguments], plan.body.threads) as (name, block):
+            given = list(block.arguments)
+            buffers, maps = given[4 : len(inputs) + 5], given[len(inputs) + 5 :]
+            _Kernel(grouped, product, variant.plan, Segments(*given[:4]), buffers, maps, adds).emit()
+        blocks = b.mul(total, variant.wanted)
+        host.launch(op, name, [blocks], plan.body.threads, plan.shared_bytes, arguments, variant.plan.note)
     host.bind(op.results[0], [out])
 
 
@@ -122,13 +128,15 @@ def _tile(product: Product, chip: str) -> dict[str, int]:
     """The tile of the menu that suits a group's share of the rows."""
     sizes = {r: n for v in product.views for r, n in zip(v.roles, shape_of(v.value.type)) if n >= 0}
     element = product.lhs.value.type.element_type
-    width, groups = element.width // 8, sizes.get("g", -1)
-    rows = -(-sizes["m"] // groups) if "m" in sizes and groups > 0 else _ROWS
+    width, experts = element.width // 8, sizes.get("g", -1)
+    rows = -(-sizes["m"] // experts) if "m" in sizes and experts > 0 else _ROWS
     depth = sizes["k"] * width if "k" in sizes else -1
-    menu = FMA_MENU if isinstance(element, ir.F32Type) else MMA_MENU
+    groups = CHIPS[chip].wgmma and width == 2
+    menu = FMA_MENU if isinstance(element, ir.F32Type) else (*WGMMA_MENU, *MMA_MENU) if groups else MMA_MENU
     if width < 4 and (depth < 0 or "n" not in sizes):
         menu = [choice for choice in menu if choice.m * choice.n <= _DYNAMIC]
-    choice = best(menu, (groups, rows, sizes.get("n", -1), depth), CHIPS[chip].sms)
+    gain = 1 / CHIPS[chip].mma_share if groups else 1.0
+    choice = best(menu, (experts, rows, sizes.get("n", -1), depth), CHIPS[chip].sms, gain)
     return {"m": choice.m, "n": choice.n, "k": choice.k_bytes // width}
 
 
@@ -142,11 +150,11 @@ def _check(product: Product, plan: Plan, granularity: int) -> None:
         refuse(product, f"accumulates with atomic adds and expects an f32 output, got {out}")
 
 
-def _operands(grouped: Grouped, buffers: list[ir.Value]) -> Operands:
+def _operands(grouped: Grouped, buffers: list[ir.Value], maps: Sequence[ir.Value] = ()) -> Operands:
     """The matrices among the buffers of the op's inputs and init."""
     inputs = list(grouped.product.op.inputs)
     lhs, rhs = (buffers[inputs.index(v.value)] for v in (grouped.product.lhs, grouped.product.rhs))
-    return Operands([lhs], [rhs], buffers[-1])
+    return Operands([lhs], [rhs], buffers[-1], maps)
 
 
 def _destination(host: Host, op: ir.OpView, grouped: Grouped) -> tuple[ir.Value, bool]:
@@ -167,6 +175,7 @@ class _Kernel:
 
     Attributes:
         buffers: of the op's inputs and result.
+        maps: tensor maps of operands that come in boxes.
         adds: a row is added to what is there.
     """
 
@@ -175,11 +184,12 @@ class _Kernel:
     plan: Plan
     segments: Segments
     buffers: list[ir.Value]
+    maps: list[ir.Value]
     adds: bool
 
     def emit(self) -> None:
         """Emit it at the insertion point."""
-        operands, plan = _operands(self.grouped, self.buffers), self.plan
+        operands, plan = _operands(self.grouped, self.buffers, self.maps), self.plan
         sizes = role_sizes(self.product, operands)
         threads = Threads(plan.body.threads, gpu.thread_id(gpu.Dimension.x))
         columns = b.ceildiv(sizes["n"], plan.extents["n"])
@@ -195,10 +205,8 @@ class _Kernel:
                 "k": plain_axis(0, plan.extents["k"], sizes["k"]),
                 "g": Axis(group, 1, sizes["g"], True),
             }
-            views = (self.product.lhs, self.product.rhs)
-            shapes = plan.body.layout(*(v.value.type.element_type for v in views))
-            buffers = (operands.lhs[0], operands.rhs[0])
-            both = [Operand(DenseSource(m, v.roles), group) for m, v, group in zip(buffers, views, shapes)]
+            sources = sources_of(self.product, plan, operands, sizes)
+            both = [Operand(source, shapes) for source, shapes in zip(sources, plan.shapes(self.product))]
             memory = SharedMemory.open()
             acc = contract(plan.body, both, axes, plan.stages, threads, memory)
             write_back(plan.body, acc, axes, self._output(operands.out, group), threads, memory)

@@ -65,7 +65,7 @@ def emit_product(
 
     def tile() -> None:
         shapes = plan.shapes(product)
-        sources = _sources(product, plan, operands, sizes)
+        sources = sources_of(product, plan, operands, sizes)
         memory = SharedMemory.open()
         both = [Operand(source, group) for source, group in zip(sources, shapes)]
         acc = contract(plan.body, both, streamed(axes, sources), plan.stages, threads, memory)
@@ -74,7 +74,7 @@ def emit_product(
     b.only_if(exists, tile)
 
 
-def _sources(product: Product, plan: Plan, operands: Operands, sizes: Mapping[str, Index]) -> list[Source]:
+def sources_of(product: Product, plan: Plan, operands: Operands, sizes: Mapping[str, Index]) -> list[Source]:
     """Where each operand's tiles come from."""
     out: list[Source] = []
     maps = iter(operands.maps)

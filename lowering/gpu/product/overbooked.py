@@ -36,7 +36,8 @@ from .write import Output, write_back
 def convert_overbooked(host: Host, op: ir.OpView, buffer: Buffer) -> None:
     """Emit the kernel of a product whose rhs has a bounded buffer."""
     product = match_product(op)
-    plan = plan_product(product, host.target)
+    # Tiles are filled again beside those that stay, after results went through shared memory: not by the copy engine.
+    plan = dataclasses.replace(plan_product(product, host.target), boxes=(None, None))
     _check(product, plan, buffer)
     tiles, shared = _room(product, plan, buffer, host.target)
     (lhs,), (rhs,) = (host.buffers_of(op, v.value) for v in (product.lhs, product.rhs))

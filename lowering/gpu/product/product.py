@@ -1,7 +1,7 @@
 """Convert a matrix product, or a ``pith.pit_tile`` over one: plan it, emit its kernel, launch it."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pith._mlir import ir
 from pith.dialect.ops_detect import BUFFER
@@ -12,15 +12,14 @@ from ...builder import Index
 from ..host import Host, buffer_type
 from ..outputs import constant_of, destination
 from ..patterns.groups import group_counts, group_pattern
-from .boxes import describe, fits
 from .epilogue import Fused, fuse
 from .grid import Grid, Lists
 from .kernel import Operands, emit_product, role_sizes
-from .match import Listing, Product, View, match_product
+from .match import Listing, Product, match_product
 from .overbooked import convert_overbooked
 from .plan import Plan, plan_product
 from .splits import launch_sum, parts_output, parts_type
-from .tiles import TileShape
+from .variants import variants
 from .write import Output
 
 
@@ -122,18 +121,9 @@ class _Work:
         does without it: the grid of one of them is empty.
         """
         grid = Grid(self.product, self.plan.extents, self.plan.steps, self.sizes, self.plan.splits).total()
-        boxed = [(v, s, group[0]) for v, s, group in self._operands(call) if s is not None]
-        allowed = b.product([fits(buffer) for _, _, buffer in boxed]) if boxed else 0
-        if allowed != 0:
-            maps = [describe(buffer, view.roles, shape) for view, shape, buffer in boxed]
-            self._launch(dataclasses.replace(call, maps=maps), output_of, self.plan, b.mul(grid, allowed))
-        if allowed != 1:
-            plain = dataclasses.replace(self.plan, boxes=(None, None))
-            self._launch(call, output_of, plain, b.mul(grid, b.sub(1, allowed)))
-
-    def _operands(self, call: Call) -> Iterator[tuple[View, TileShape | None, Sequence[ir.Value]]]:
-        """Each operand, the layout of its boxes, and its buffers."""
-        yield from zip((self.product.lhs, self.product.rhs), self.plan.boxes, (call.lhs, call.rhs))
+        for variant in variants(self.plan, (self.product.lhs, self.product.rhs), (call.lhs[-1], call.rhs[-1])):
+            given = dataclasses.replace(call, maps=variant.maps)
+            self._launch(given, output_of, variant.plan, b.mul(grid, variant.wanted))
 
     def _launch(self, call: Call, output_of: Callable[[Call], Output], plan: Plan, grid: Index) -> None:
         product = self.product
