@@ -49,15 +49,12 @@ class NativeFunction:
         result = self._fast(*args)
         if result is NotImplemented:
             return self._convert_and_call(args)
-        return result if self._layout is None else self._unpack(result, args)
+        return result if self._layout is None else self._unpack(self._layout, result, args)
 
-    def _unpack(self, result: Any, args: Sequence[Any]) -> Any:
+    def _unpack(self, layout: ResultLayout, result: bytes, args: Sequence[Any]) -> Any:
         """Results of the fast path: its bytes hold the struct, then the addresses of the memref arguments."""
-        layout = self._layout
-        if layout is None:
-            return result
         addresses = self._addresses.unpack_from(result, layout.size)
-        return layout.unpack(result, zip(addresses, [args[i] for i in self._memrefs]))
+        return layout.unpack(result, addresses, [args[i] for i in self._memrefs])
 
     def _fast_entry(self, **options: Any) -> Callable[..., Any]:
         packed = self.library.find(f"_mlir__mlir_ciface_{self.signature.name}")
@@ -79,7 +76,9 @@ class NativeFunction:
         for i in self._bfloat16:
             native[i] = native[i].view(np.uint16)
         result = self._fast_bits(*native)
-        return self._call_foreign(converted) if result is NotImplemented else self._unpack(result, converted)
+        if result is NotImplemented:
+            return self._call_foreign(converted)
+        return result if self._layout is None else self._unpack(self._layout, result, converted)
 
     def _call_foreign(self, args: Sequence[Any]) -> Any:
         """Call through ctypes: for signatures that are too long for the fast path, and other interpreters."""
@@ -92,7 +91,7 @@ class NativeFunction:
             return self._entry(*native)
         result = ctypes.create_string_buffer(self._layout.size)
         self._entry(result, *native)
-        return self._layout.unpack(result, [(block[0], args[i]) for i, block in blocks.items()])
+        return self._layout.unpack(result, [block[0] for block in blocks.values()], [args[i] for i in blocks])
 
 
 def _declined(*args: Any) -> Any:

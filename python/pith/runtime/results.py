@@ -68,20 +68,23 @@ class ResultLayout:
         self._struct = struct.Struct("@" + "".join(codes))
         self.size = self._struct.size
         self._fields: list[tuple[int, _ArrayField | None]] = []
+        self._only = _ArrayField(specs[0]) if len(specs) == 1 and isinstance(specs[0], MemRefSpec) else None
         first = 0
         for spec in specs:
             self._fields.append((first, _ArrayField(spec) if isinstance(spec, MemRefSpec) else None))
             first += spec.words if isinstance(spec, MemRefSpec) else 1
 
-    def unpack(self, block: Any, arguments: Iterable[tuple[int, object]]) -> Any:
+    def unpack(self, block: Any, addresses: Sequence[int], arguments: Iterable[object]) -> Any:
         """What a call returns: one value, or a tuple of several.
 
         Args:
             block: the filled struct.
-            arguments: address and owner of the call's memref arguments, which results may alias.
+            addresses, arguments: the call's memref arguments, which results may alias.
         """
         words = self._struct.unpack_from(block)
-        owners = dict(arguments)
+        if self._only is not None and words[0] not in addresses:  # memory of its own, as nearly all are
+            return self._only.wrap(words, 0, {})
+        owners = dict(zip(addresses, arguments))
         values = tuple(words[i] if field is None else field.wrap(words, i, owners) for i, field in self._fields)
         return values[0] if len(values) == 1 else values
 
@@ -92,6 +95,7 @@ class _ArrayField:
     def __init__(self, spec: MemRefSpec):
         self.dtype = numpy_dtype(spec.dtype)
         self.itemsize = self.dtype.itemsize
+        self.scale = self.itemsize.__mul__
         self.rank = spec.rank
         self.free = lib().pith_free
         self.has_typestr = self.dtype.kind != "V"  # bfloat16 has none
@@ -105,7 +109,7 @@ class _ArrayField:
             "version": 3,
             "data": (aligned + offset * self.itemsize, False),
             "shape": words[first + 3 : strides],
-            "strides": tuple([stride * self.itemsize for stride in words[strides : strides + self.rank]]),
+            "strides": tuple(map(self.scale, words[strides : strides + self.rank])),
             "typestr": self.typestr,
         }
         if allocated == _GLOBAL_MEMORY:
