@@ -147,6 +147,8 @@ def parse_target(text: str) -> Target:
         return CpuTarget(text)
     if text.startswith("cpu:"):
         return CpuTarget(text.removeprefix("cpu:"))
+    if text in ("gpu", "cuda", "nvidia"):
+        raise UnsupportedError(f"unknown target {text!r}", hint=f"name the architecture: {', '.join(sorted(CHIPS))}")
     known = ["cpu", "cpu:ISA", "emulate:ISA", "emulate:CHIP", *sorted(CHIPS)]
     raise _unknown("target", text, known, [EMULATE + name for name in (*ISAS, *CHIPS)])
 

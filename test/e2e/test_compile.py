@@ -193,6 +193,16 @@ def test_explain_says_what_became_of_each_op():
 
 # -- errors ---------------------------------------------------------------------------
 
+DECLARED = """
+func.func private @ext(tensor<4xf32>) -> tensor<4xf32>
+func.func @f(%a: tensor<4xf32>) -> tensor<4xf32> {
+  %0 = call @ext(%a) : (tensor<4xf32>) -> tensor<4xf32>
+  return %0 : tensor<4xf32>
+}"""
+UPSTREAM = """
+#csr = #sparse_tensor.encoding<{map = (i, j) -> (i : dense, j : compressed)}>
+func.func @f(%a: tensor<4x4xf32, #csr>) -> tensor<4x4xf32, #csr> { return %a : tensor<4x4xf32, #csr> }"""
+
 
 @pytest.mark.parametrize(
     "program, options, error, words",
@@ -201,6 +211,9 @@ def test_explain_says_what_became_of_each_op():
         ("garbage", {}, pith.IRError, "custom op 'garbage' is unknown"),
         ("module {}", {}, pith.IRError, "one public function, found none"),
         ("func.func private @f()", {}, pith.IRError, "one public function, found none"),
+        (DECLARED, {}, pith.IRError, "'ext' is declared and not defined"),
+        (UPSTREAM, {}, pith.IRError, r"argument arg0 has upstream's encoding(.|\n)*#pith\.format"),
+        ("llvm.func @f() { llvm.return }", {}, pith.IRError, r"above the llvm level(.|\n)*--emit=asm"),
         ("/no/such/file.mlir", {}, pith.Error, "No such file"),
         (product(HSS_FORMAT), {"path": "fast"}, pith.UnsupportedError, "auto, sparse, sparsifier, loops"),
         (product(HSS_FORMAT), {"target": "tpu"}, pith.UnsupportedError, "unknown target 'tpu'"),

@@ -23,7 +23,7 @@ def test_parse_is_the_inverse_of_name(text):
     assert parse_target(text).name == text
 
 
-MEANT = [("sm90", "sm_90"), ("sm_81", "sm_80"), ("CPU", "cpu"), ("gpu", "cpu"), ("emulate:sm90", "emulate:sm_90")]
+MEANT = [("sm90", "sm_90"), ("sm_81", "sm_80"), ("CPU", "cpu"), ("gpu", "sm_90"), ("cuda", "sm_90"), ("emulate:sm90", "emulate:sm_90")]
 
 
 @pytest.mark.parametrize(("text", "close"), [*MEANT, ("emulate:am", "emulate:amx")])

@@ -62,6 +62,7 @@ def build(text: str, entry: str, path: str = "auto", isa: str = HOST) -> Artifac
     module = parse(text, isa)
     _require_runnable(isa_of(module))
     with module.context, ir.Location.unknown():
+        _require_bodies(module)
         function = function_of(module, entry)
         function.attributes["llvm.emit_c_interface"] = ir.UnitAttr.get()
         params, sizes = parameters_of(function), size_rules_of(function)
@@ -75,6 +76,14 @@ def build(text: str, entry: str, path: str = "auto", isa: str = HOST) -> Artifac
         meta = {**described, "checks": _checks(module), "isa": isa, "tiles": _tiles(module)}
         obj = compile_object(module, [entry])
     return Artifact(obj, (signature,), meta)
+
+
+def _require_bodies(module: ir.Module) -> None:
+    """Refuse functions that are only declared: nothing but pith's runtime is linked to a kernel."""
+    for op in module.body.operations:
+        if op.operation.name == "func.func" and op.is_external and not op.sym_name.value.startswith("pith_"):
+            name = op.sym_name.value
+            raise IRError(f"function {name!r} is declared and not defined", hint="give it a body, or remove it")
 
 
 def _require_runnable(isa: Isa) -> None:
@@ -151,6 +160,10 @@ def entry_name(text: str) -> str:
     """
     module = parse(text)
     functions = [op for op in module.body.operations if op.operation.name == "func.func"]
+    if not functions and any(op.operation.name == "llvm.func" for op in module.body.operations):
+        raise IRError(
+            "expects a module above the llvm level", hint="pith-opt FILE --emit=asm makes machine code of this one"
+        )
     public = [op.sym_name.value for op in functions if not op.is_external and _is_public(op)]
     if len(public) != 1:
         raise IRError(
@@ -180,6 +193,10 @@ def parameters_of(function: ir.OpView) -> list[Param]:
             out.append(Param(name, "number", str(type_)))
             continue
         fmt = encoding_of(type_)
+        if fmt is None and "#sparse_tensor.encoding" in str(type_):
+            raise IRError(
+                f"argument {name} has upstream's encoding: {type_}", hint="calls take #pith.format, see docs/guide.md"
+            )
         kind = "dense" if fmt is None else "encoded"
         out.append(Param(name, kind, element_name(type_.element_type), shape_of(type_), fmt))
     return out
