@@ -263,3 +263,15 @@ def test_the_tile_database_is_measured(tmp_path):
         assert list(row) == sorted(row, reverse=True)
     decision = tiles.decide_tiles(again, (64, 64, 64), dict.fromkeys(measured.table.rows, 0.99), 0.99)
     assert len(decision.candidates) == len(TILES["left"]) + 1
+
+
+def test_operands_say_what_they_are_where_they_are_not_taken():
+    a, w = np.zeros((2, 3), np.float32), np.zeros((4, 3), np.float32)
+    assert repr(pith.dynamic(a)) == "<pith dynamic: 2x3 float32, granularity='auto', threshold=0.0>"
+    assert "(32, 1)" in repr(pith.dynamic(granularity=(32, 1)))
+    with pytest.raises(pith.ArgumentError, match="got Dynamic") as e:
+        pith.linear(pith.dynamic(a), w)
+    assert ".value" in e.value.hint
+    with pytest.raises(pith.ArgumentError, match="got Ragged") as e:
+        pith.attention(*[pith.Ragged(a, [2])] * 3)
+    assert "lengths=" in e.value.hint

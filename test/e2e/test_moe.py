@@ -226,3 +226,5 @@ def test_module_refuses():
         pith.torch.MoE(4, 4, 3, activation="tanh")
     with pytest.raises(pith.ShapeError, match=r"shape \(\.\.\., 4\)"):
         pith.torch.MoE(4, 4, 3)(torch.ones(2, 5))
+    with pytest.raises(pith.DTypeError, match="the type of the weights"):
+        pith.torch.MoE(4, 4, 3)(torch.ones(2, 4, dtype=torch.float64))

@@ -80,6 +80,10 @@ def test_states_are_those_of_torch(model, fast, lengths):
     assert not out[mask == 0].any()
 
 
+def test_explain_says_what_the_layers_do(fast):
+    assert f"{len(fast.layers)} layers on packed tokens, attention within each sequence" in fast.explain()
+
+
 def test_random_batches(model, fast):
     generator = np.random.default_rng(7)
     for seed in range(6):

@@ -36,6 +36,14 @@ class Dynamic:
     granularity: Any
     threshold: float
 
+    def __repr__(self) -> str:
+        said = f"granularity={self.granularity!r}, threshold={self.threshold}"
+        if self.value is None:
+            return f"<pith dynamic: {said}>"
+        return (
+            f"<pith dynamic: {'x'.join(map(str, self.shape))} {str(self.value.dtype).removeprefix('torch.')}, {said}>"
+        )
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the operand."""

@@ -91,8 +91,17 @@ def as_array(value: Any, where: str, differentiable: str | None = None) -> np.nd
         raise ArgumentError(
             f"expected an array, got {type(value).__name__}",
             where=where,
-            hint="pass a NumPy array, a torch tensor or another object with __dlpack__ or the buffer protocol",
+            hint=_HINTS.get(type(value).__name__, _HINT),
         ) from error
+
+
+_HINT = "pass a NumPy array, a torch tensor or another object with __dlpack__ or the buffer protocol"
+
+#: The same for pith's own operands, by the name of their class: this layer knows none of them.
+_HINTS = {
+    "Dynamic": "pith.matmul takes dynamic operands; here pass its .value",
+    "Ragged": "pass its .data, and where sequences matter lengths=r.lengths",
+}
 
 
 #: What to do with an array on a GPU where only host arrays are taken.

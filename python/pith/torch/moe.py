@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
 from ..patterns import Pattern
 from ..workloads.moe import moe
 from ..workloads.routing import route
@@ -26,7 +26,7 @@ class MoE(torch.nn.Module):
             ``(n_experts, features)``.
 
     Errors: :class:`pith.ArgumentError` for an unknown activation, :class:`pith.ShapeError` for ``k`` not in 1 to
-        ``n_experts``, and x of other features.
+        ``n_experts``, and x of other features; :class:`pith.DTypeError` for x of another type than the weights.
     Source: Shazeer et al., Outrageously Large Neural Networks, ICLR 2017; without capacity as in MegaBlocks, 2023.
 
     Example:
@@ -49,9 +49,12 @@ class MoE(torch.nn.Module):
         self.w2, self.b2 = _layer(n_experts, hidden, features)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply the layer."""
         features = self.w1.shape[1]
         if x.shape[-1] != features:
             raise ShapeError(f"expects x of shape (..., {features}), got {tuple(x.shape)}", where="MoE")
+        if x.dtype != self.w1.dtype:
+            raise DTypeError(f"expects x of {self.w1.dtype}, the type of the weights, got {x.dtype}", where="MoE")
         tokens = x.reshape(-1, features)
         logits = self.router(tokens)
         experts, _ = route(logits.detach(), self.k)

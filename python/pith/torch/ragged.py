@@ -161,8 +161,9 @@ class Unpadded:
             )
 
     def explain(self) -> str:
-        """What the kernel of the first layer is made of; see :meth:`pith.Kernel.explain`."""
-        return next(iter(self.layers.values())).kernel.explain()
+        """What is compiled, then what the kernel of the first layer is made of; see :meth:`pith.Kernel.explain`."""
+        kernel = next(iter(self.layers.values())).kernel
+        return f"{len(self.layers)} layers on packed tokens, attention within each sequence; each:\n{kernel.explain()}"
 
 
 def _attend(
