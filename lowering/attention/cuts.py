@@ -7,8 +7,9 @@ import dataclasses
 from pith._mlir import arith, ir
 
 from .. import builder as b
+from ..attention_sizes import shared_row
 from ..builder import Index
-from .operands import Blocking, Operands, load, load_signed, shared_index, store
+from .operands import Blocking, Operands, load, load_signed, store
 
 #: Keys that two neighbours without a common key see together, from which on they are better off in two blocks: a
 #: block costs what about 14 more keys would (D = 32 and 64, f32, Zen 3, 2026-11).
@@ -31,7 +32,7 @@ class Cuts:
 
     def extent(self, batch: ir.Value, number: Index) -> tuple[ir.Value, ir.Value]:
         """Queries of block ``number`` of a sequence: none past its last block."""
-        row = b.value(shared_index(self.counts, batch))
+        row = b.value(shared_row(self.counts, batch))
         exists = b.less(number, load(self.counts, [row]))
         safe = arith.select(exists, b.value(number), b.value(0))
         first = load_signed(self.starts, [row, safe])

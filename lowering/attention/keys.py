@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pith._mlir import arith, ir
 
 from .. import builder as b
+from ..attention_sizes import shared_row
 from ..builder import Index
-from .operands import load, load_signed, shared_index, store
+from .operands import load, load_signed, store
 from .queries import QueryBlock, Span
 
 
@@ -82,7 +83,7 @@ class _Writer:
     def interval(self, first: Index, end: Index, count: ir.Value) -> ir.Value:
         """Append all but global tokens of an interval; returns the new count."""
         flags = self.block.flags
-        row = None if flags is None else b.value(shared_index(flags, self.block.batch))
+        row = None if flags is None else b.value(shared_row(flags, self.block.batch))
 
         def one(j: ir.Value, n: ir.Value) -> list[ir.Value]:
             if flags is None:
@@ -94,7 +95,7 @@ class _Writer:
 
     def tokens(self, span: Span, tokens: ir.Value) -> KeyStream:
         """The stream of the global tokens in reach."""
-        row = b.value(shared_index(tokens, self.block.batch))
+        row = b.value(shared_row(tokens, self.block.batch))
 
         def one(t: ir.Value, n: ir.Value) -> list[ir.Value]:
             named = load_signed(tokens, [row, t])

@@ -12,6 +12,7 @@ from pith.dialect.ops_attention import COMPUTED_IN
 from pith.dialect.pattern import PatternType
 
 from .. import builder as b
+from ..attention_sizes import AttentionSizes
 from ..bfloat16 import round_to_bfloat16
 from ..builder import Index
 from ..isa import Isa
@@ -63,7 +64,7 @@ class Blocking:
 
 
 @dataclasses.dataclass(frozen=True)
-class Operands:
+class Operands(AttentionSizes):
     """The op's operands as memrefs; None for those it does not have.
 
     Attributes:
@@ -105,22 +106,6 @@ class Operands:
         """Features of a value."""
         return self.value.type.get_dim_size(3)
 
-    @property
-    def batch(self) -> Index:
-        return b.dim_size(self.query, 0)
-
-    @property
-    def heads(self) -> Index:
-        return b.dim_size(self.query, 1)
-
-    @property
-    def queries(self) -> Index:
-        return b.dim_size(self.query, 2)
-
-    @property
-    def keys(self) -> Index:
-        return b.dim_size(self.key, 2)
-
     def interval(self, buffer: ir.Value, row: Index, query: Index) -> tuple[ir.Value, ir.Value]:
         """An entry of ``intervals`` or ``reach``, cut to the keys there are."""
         keys, zero = b.value(self.keys), b.value(0)
@@ -157,11 +142,6 @@ def buffer_of(v: ir.Value) -> ir.Value:
     if owner is not None and owner.name == "bufferization.to_tensor":
         return owner.operands[0]
     return bufferization.to_buffer(ir.MemRefType.get(v.type.shape, v.type.element_type), v)
-
-
-def shared_index(buffer: ir.Value, batch: ir.Value) -> Index:
-    """The row of ``buffer`` for a sequence of the batch: its only one, where all share it."""
-    return b.minimum(batch, b.sub(b.dim_size(buffer, 0), 1))
 
 
 def load(buffer: ir.Value, at: Sequence[Index]) -> ir.Value:

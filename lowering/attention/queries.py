@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pith._mlir import arith, ir
 
 from .. import builder as b
+from ..attention_sizes import shared_row
 from ..builder import Index
 from ..panel.arithmetic import convert
 from ..transpose import copy_transposed
 from ..vectorize import broadcast, lanes_of
-from .operands import Blocking, Operands, load, load_signed, scratch, shared_index, store
+from .operands import Blocking, Operands, load, load_signed, scratch, store
 
 #: Rows of ``QueryBlock.seen``: first key and end, of the interval and of what global tokens reach.
 LO, HI, REACH_LO, REACH_HI = range(4)
@@ -104,7 +105,7 @@ class QueryBlock:
         tokens = self.operands.global_tokens
         if tokens is None or self.flags is None:
             return safe, inside
-        row = b.value(shared_index(tokens, self.batch))
+        row = b.value(shared_row(tokens, self.batch))
         if self.of_tokens:
             named = load_signed(tokens, [row, safe])
             legal = arith.andi(inside, b.less(named, self.operands.queries))
@@ -131,7 +132,7 @@ class QueryBlock:
         return [first, end, all_from, all_to, reach_first, reach_end]
 
     def _interval(self, buffer: ir.Value, place: ir.Value) -> tuple[ir.Value, ir.Value]:
-        return self.operands.interval(buffer, shared_index(buffer, self.batch), place)
+        return self.operands.interval(buffer, shared_row(buffer, self.batch), place)
 
     def _note(self, i: ir.Value, row: int, interval: tuple[ir.Value, ir.Value]) -> None:
         i32 = ir.IntegerType.get_signless(32)

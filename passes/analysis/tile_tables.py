@@ -10,12 +10,12 @@ import dataclasses
 import functools
 import json
 import math
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pith.errors import FileFormatError
+from pith.files import write_whole
 
 from .tile_cost import LatencyTable, Tile
 from .workload import Workload
@@ -128,14 +128,8 @@ def read_tables(text: str, where: str, origin: str) -> list[TileTable]:
 
 def write_tables(path: pathlib.Path, tables: Sequence[TileTable]) -> None:
     """Write a file whole or not at all. Errors: those of the operating system."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     entries = ",\n".join(json.dumps(t.to_json(), separators=(",", ":")) for t in tables)
-    try:
-        aside.write_text(f'{{"version":{VERSION},"tables":[\n{entries}\n]}}\n')
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_whole(path, f'{{"version":{VERSION},"tables":[\n{entries}\n]}}\n')
 
 
 @functools.cache

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pathlib
 import re
 from typing import TYPE_CHECKING
 
 from pith._mlir import ir
 from pith.errors import PipelineError
+from pith.files import replacing
 
 from .instruments import Instrument
 
@@ -59,10 +61,8 @@ class Reproducer(Instrument):
         """Write the module and the pipeline from ``step`` on."""
         rest = dataclasses.replace(self._pipeline, steps=self._pipeline.steps[index:])
         text = format_reproducer(module, str(rest), self.verify)
-        temporary = f"{self.path}.{os.getpid()}.tmp"
-        with open(temporary, "w") as file:
-            file.write(text)
-        os.replace(temporary, self.path)
+        with replacing(pathlib.Path(self.path)) as file:
+            file.write(text.encode())
 
     def end(self) -> None:
         """Remove the file: nothing failed."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 from attention_reference import check, elements, operands, poisoned, reference, run, visible
 from pith.compiler.attention_ir import Variant
-from pith.compiler.attention_visibility import visibility
+from pith.compiler.attention_visibility import Limits, visibility
 from pith.compiler.kernel import compile_source
 from pith.runtime import kernel_cache, num_threads, set_num_threads
 
@@ -221,7 +221,7 @@ def test_ir_with_static_tensors():
 def test_instruction_sets(isa):
     """Other widths of vectors, numbers of registers and so sizes of blocks."""
     q, k, v = operands(1, 2, 100, 20)
-    seen = visibility((1, 100, 100), None, False, (9, 9), False, [3, 50])
+    seen = visibility((1, 100, 100), False, Limits(window=9, global_tokens=[3, 50]))
     kernel = compile_source(Variant("f32", 20, 20, lse=True, tokens=True).source(), "attention", isa=isa)
     out, lse = poisoned(q.shape), poisoned((1, 2, 100))
     kernel.native(q, k, v, 20**-0.5, out, seen.intervals, lse, seen.tokens, seen.reach)

@@ -12,13 +12,14 @@ import torch
 from attention_reference import RNG, TOLERANCE, check, elements, operands, reference, visible
 from pith.compiler import attention_device
 from pith.compiler.attention_device import attention_on_device
+from pith.compiler.attention_visibility import Limits
 
 TARGET = "emulate:sm_90"
 HALF, BRAIN = np.float16, ml_dtypes.bfloat16
 
 
-def run(q, k, v, **given):
-    return attention_on_device(q, k, v, return_lse=True, target=TARGET, **given)
+def run(q, k, v, scale=None, out=None, **limits):
+    return attention_on_device(q, k, v, Limits(**limits), scale=scale, return_lse=True, out=out, target=TARGET)
 
 
 @pytest.mark.parametrize("dtype", [HALF, np.float32], ids=["f16", "f32"])

@@ -7,6 +7,7 @@ import pith
 import pytest
 from attention_reference import RNG, elements, operands, reference, visible
 from pith.compiler.attention_device import attention_grad_on_device, attention_on_device
+from pith.compiler.attention_visibility import Limits
 
 TARGET = "emulate:sm_90"
 #: Largest error of a gradient, by dtype; gradients are of order 1 to 10, weights and their changes rounded once.
@@ -25,9 +26,9 @@ def gradients(q, k, v, grad, mask, scale):
 
 def check(q, k, v, mask, scale=0.3, **options):
     grad = RNG.standard_normal((*q.shape[:-1], v.shape[-1])).astype(q.dtype)
-    out, lse = attention_on_device(q, k, v, return_lse=True, scale=scale, target=TARGET, **options)
+    out, lse = attention_on_device(q, k, v, Limits(**options), return_lse=True, scale=scale, target=TARGET)
     delta = (out.astype(np.float32) * grad.astype(np.float32)).sum(-1)
-    got = attention_grad_on_device(q, k, v, grad, lse, delta, scale=scale, target=TARGET, **options)
+    got = attention_grad_on_device(q, k, v, grad, lse, delta, Limits(**options), scale=scale, target=TARGET)
     for ours, theirs in zip(got, gradients(q, k, v, grad, mask, scale)):
         assert ours.dtype == q.dtype
         np.testing.assert_allclose(ours.astype(np.float64), theirs, rtol=0, atol=TOLERANCE[q.dtype.type])
@@ -69,9 +70,9 @@ def test_packed_sequences():
     lengths = [13, 0, 50, 1, 30]
     q, k, v = operands(sum(lengths), 2, 32, dtype=np.float16)
     grad = RNG.standard_normal(q.shape).astype(q.dtype)
-    out, lse = attention_on_device(q, k, v, return_lse=True, target=TARGET, lengths=lengths, window=8)
+    out, lse = attention_on_device(q, k, v, Limits(lengths, 8), return_lse=True, target=TARGET)
     delta = (out.astype(np.float32) * grad.astype(np.float32)).sum(-1)
-    got = attention_grad_on_device(q, k, v, grad, lse, delta, target=TARGET, lengths=lengths, window=8)
+    got = attention_grad_on_device(q, k, v, grad, lse, delta, Limits(lengths, 8), target=TARGET)
     start = 0
     for n in lengths:
         own = slice(start, start + n)

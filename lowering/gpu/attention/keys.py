@@ -11,9 +11,10 @@ import dataclasses
 from pith._mlir import arith, ir
 
 from ... import builder as b
+from ...attention_sizes import shared_row
 from ...builder import Index
 from ..product.tiles import SharedTile, is_below
-from .problem import Operands, Problem, i32, index, load, of_sequence
+from .problem import Operands, Problem, i32, index, load
 
 #: Bit of a listed token; positions are below 2**30 then.
 MET = 1 << 30
@@ -174,7 +175,7 @@ def key_stream(
     if o.lists is None or records is None:
         return interval
     batch, number = where
-    at: list[Index] = [of_sequence(o.lists, batch), number]
+    at: list[Index] = [shared_row(o.lists, batch), number]
     layout = Layout.of(o, problem)
     blocks, tokens = (index(load(o.lists, [*at, i])) for i in (0, 1))
     if problem.granularity is None:

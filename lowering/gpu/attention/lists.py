@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pith._mlir import arith, gpu, ir, math, memref
 
 from ... import builder as b
+from ...attention_sizes import shared_row
 from ...builder import Index
 from ..product.staging import Threads
 from ..product.tiles import SharedMemory, SharedTile, TileShape, is_below, tile_shape
@@ -18,7 +19,7 @@ from ..warp import WARP
 from .keys import MET, Layout
 from .lanes import fold, reduce_lanes
 from .plan import Plan, block_row, query_tile
-from .problem import Operands, Problem, i32, index, load, of_sequence
+from .problem import Operands, Problem, i32, index, load
 from .rows import Interval, interval, place_of
 
 #: Threads of a block: entries looked at per round.
@@ -131,7 +132,7 @@ class _Lister:
     def list_tokens(self, reach: Interval, blocks: ir.Value) -> ir.Value:
         """List the tokens in ``reach``, :data:`.keys.MET` where the ``blocks`` listed hold them; returns how many."""
         tokens = self.o.global_tokens
-        row = of_sequence(tokens, self.batch)
+        row = shared_row(tokens, self.batch)
 
         def look(entry: ir.Value, exists: ir.Value) -> tuple[ir.Value, ir.Value]:
             token = load(tokens, [row, arith.select(exists, entry, b.value(0))])

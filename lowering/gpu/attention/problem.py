@@ -11,6 +11,7 @@ from pith.dialect.pattern import PatternType
 from pith.passes.core import pass_error
 
 from ... import builder as b
+from ...attention_sizes import AttentionSizes
 from ...builder import Index
 
 
@@ -56,7 +57,7 @@ class Problem:
 
 
 @dataclasses.dataclass(frozen=True)
-class Operands:
+class Operands(AttentionSizes):
     """Buffers of the op, on the host or inside a kernel; None for those it does not have.
 
     Attributes:
@@ -92,27 +93,6 @@ class Operands:
         given = iter(arguments)
         names = [f.name for f in dataclasses.fields(self)]
         return Operands(**{n: next(given) if isinstance(v := getattr(self, n), ir.Value) else v for n in names})
-
-    @property
-    def batch(self) -> Index:
-        return b.dim_size(self.query, 0)
-
-    @property
-    def heads(self) -> Index:
-        return b.dim_size(self.query, 1)
-
-    @property
-    def queries(self) -> Index:
-        return b.dim_size(self.query, 2)
-
-    @property
-    def keys(self) -> Index:
-        return b.dim_size(self.key, 2)
-
-
-def of_sequence(buffer: ir.Value, batch: ir.Value) -> Index:
-    """The row of ``buffer`` for a sequence of the batch: its only one, where all share it."""
-    return b.minimum(batch, b.sub(b.dim_size(buffer, 0), 1))
 
 
 def load(buffer: ir.Value, at: Sequence[Index]) -> ir.Value:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pith._mlir import arith, gpu, ir
 
 from ... import builder as b
+from ...attention_sizes import shared_row
 from ...builder import Index
 from ..product.staging import Threads
 from ..product.tiles import SharedTile, is_below
 from ..warp import WARP
 from .lanes import fold, reduce_lanes
-from .problem import Operands, i32, index, load, of_sequence
+from .problem import Operands, i32, index, load
 
 #: Above every position: sizes of tensors are below 2**31 (indices are i32).
 _BEYOND = 2**31 - 1
@@ -80,7 +81,7 @@ def place_of(o: Operands, tile: QueryTile, batch: ir.Value, i: Index) -> tuple[i
     safe = arith.select(exists, entry, b.value(0))
     if tile.tokens is None:
         return safe, exists
-    named = index(load(tile.tokens, [of_sequence(tile.tokens, batch), safe]))
+    named = index(load(tile.tokens, [shared_row(tile.tokens, batch), safe]))
     exists = arith.andi(exists, is_below(named, o.queries))
     return arith.select(exists, named, b.value(0)), exists
 
@@ -98,7 +99,7 @@ def look_up(o: Operands, tile: QueryTile, batch: ir.Value, i: Index, skipped: Sh
 
 def interval(o: Operands, buffer: ir.Value | None, batch: ir.Value, place: ir.Value, live: ir.Value) -> Interval:
     """An entry of ``intervals`` or ``reach``, cut to the keys there are; empty for what is not live."""
-    at = [of_sequence(buffer, batch), place]
+    at = [shared_row(buffer, batch), place]
     keys, zero = i32(o.keys), i32(0)
     first, end = (arith.minsi(arith.maxsi(load(buffer, [*at, side]), zero), keys) for side in (0, 1))
     count = arith.maxsi(arith.subi(end, first), zero)
@@ -140,7 +141,7 @@ def mark_tokens(o: Operands, tile: QueryTile, batch: ir.Value, marks: SharedTile
     tokens, size = o.global_tokens, marks.shape.extents[1]
     threads.share(size, lambda i: marks.store(i32(0), 0, i))
     gpu.barrier()
-    row = of_sequence(tokens, batch)
+    row = shared_row(tokens, batch)
 
     def one(t: Index) -> None:
         named = index(load(tokens, [row, t]))

@@ -16,7 +16,7 @@ from ..patterns import Pattern
 from ..runtime import dtype_name, numpy_dtype
 from ..runtime.arrays import as_array
 from .attention_ir import COMPUTED_IN, Variant
-from .attention_visibility import lengths_of, scale_of, visibility, window_of
+from .attention_visibility import Limits, Visibility, scale_of, visibility
 from .kernel import Kernel, as_torch, compile_source, is_torch
 
 _WHERE = "pith.attention"
@@ -83,20 +83,25 @@ def attention(
                [0.  , 0.  , 0.5 , 0.5 ],
                [0.25, 0.25, 0.25, 0.25]], dtype=float32)
     """
+    limits = Limits(lengths, window, global_tokens, pattern, causal)
+    return attend(q, k, v, limits, scale=scale, return_lse=return_lse, out=out)
+
+
+def attend(
+    q: Any, k: Any, v: Any, limits: Limits, *, scale: float | None = None, return_lse: bool = False, out: Any = None
+) -> Any:
+    """:func:`attention`, who sees whom in one value."""
     if is_torch(q) and q.is_cuda:
         from .attention_device import attention_on_device
 
-        given = {"lengths": lengths, "window": window, "global_tokens": global_tokens, "pattern": pattern}
-        given |= {"causal": causal, "scale": scale, "return_lse": return_lse, "out": out}
-        return attention_on_device(q, k, v, **given)
-    call = Call.of(q, k, v, packed=lengths is not None)
-    lengths, pattern = checked_lengths(call, lengths), checked_pattern(call, pattern)
-    seen = visibility(call.sizes, lengths, call.packed, window_of(window), bool(causal), global_tokens)
+        return attention_on_device(q, k, v, limits, scale=scale, return_lse=return_lse, out=out)
+    call = Call.of(q, k, v, packed=limits.lengths is not None)
+    seen = visibility(call.sizes, call.packed, limits)
     result, lse = call.results(out, return_lse)
     call = call.apart_from(result)
-    granularity = None if pattern is None else (pattern.granularity[0], pattern.granularity[1])
-    kernel = kernel_of(call.variant(lse is not None, seen.tokens is not None, granularity))
-    optional = (call.lse_view(lse), None if pattern is None else pattern.coordinates, seen.tokens, seen.reach)
+    kernel = kernel_of(call.variant(lse is not None, seen))
+    coordinates = None if seen.pattern is None else seen.pattern.coordinates
+    optional = (call.lse_view(lse), coordinates, seen.tokens, seen.reach)
     arrays = (call.query, call.key, call.value, scale_of(scale, call.depth), call.view(result), seen.intervals)
     kernel.native(*arrays, *(a for a in optional if a is not None))
     if out is None:
@@ -150,9 +155,10 @@ class Call:
         """Features of a query."""
         return self.query.shape[3]
 
-    def variant(self, lse: bool, tokens: bool, blocks: tuple[int, int] | None) -> Variant:
+    def variant(self, lse: bool, seen: Visibility) -> Variant:
         """The kernel that is called."""
-        return Variant(dtype_name(self.query.dtype), self.depth, self.value.shape[3], lse, tokens, blocks)
+        sizes = self.depth, self.value.shape[3]
+        return Variant(dtype_name(self.query.dtype), *sizes, lse, seen.tokens is not None, seen.granularity)
 
     def results(self, out: Any, with_lse: bool) -> tuple[np.ndarray, np.ndarray | None]:
         """Arrays for the result and the logarithms, in the layout of the operands."""
@@ -213,32 +219,6 @@ def _checked_out(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarra
             hint="pass a contiguous array and copy the result into place",
         )
     return array
-
-
-def checked_lengths(call: Call, lengths: Any) -> np.ndarray | None:
-    """The lengths of a call's sequences."""
-    if lengths is None:
-        return None
-    batch, queries, keys = call.sizes
-    if queries != keys:
-        raise ShapeError(f"lengths need as many queries as keys, got {queries} and {keys}", where=_WHERE)
-    return lengths_of(lengths, None if call.packed else batch, queries)
-
-
-def checked_pattern(call: Call, pattern: Any) -> Pattern | None:
-    """The pattern of a call, over its queries and keys."""
-    if pattern is None:
-        return None
-    where = f"{_WHERE}: pattern"
-    if not isinstance(pattern, Pattern):
-        raise ArgumentError(
-            f"expects a pith.Pattern, got {type(pattern).__name__}",
-            where=where,
-            hint="pith.Pattern.from_mask(mask, 64)",
-        )
-    if pattern.sizes != call.sizes[1:]:
-        raise ShapeError(f"expects axes of sizes {call.sizes[1:]}, got {pattern.sizes}", where=where)
-    return pattern
 
 
 @functools.cache

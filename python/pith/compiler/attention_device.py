@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import DTypeError, ShapeError
-from ..patterns import Pattern
 from ..runtime import numpy_dtype
 from ..runtime.cuda import device, runs_on
-from .attention import Call, checked_lengths, checked_pattern
+from .attention import Call
 from .attention_ir import Variant
-from .attention_visibility import scale_of, visibility, window_of
+from .attention_visibility import Limits, Visibility, scale_of, visibility
 from .compile import compile as compile_program
 from .gpu import GpuKernel
 from .kernel import is_torch
@@ -30,12 +28,8 @@ def attention_on_device(
     q: Any,
     k: Any,
     v: Any,
+    limits: Limits,
     *,
-    lengths: Any = None,
-    window: int | Sequence[int] | None = None,
-    global_tokens: Any = None,
-    pattern: Pattern | None = None,
-    causal: bool = False,
     scale: float | None = None,
     return_lse: bool = False,
     out: Any = None,
@@ -46,57 +40,55 @@ def attention_on_device(
     Shapes, Semantics and Errors: those of :func:`pith.attention`; f64 has no kernel. q, k and v that are not
     contiguous as ``(batch, heads, positions, features)`` are copied; lengths and global tokens are host data.
     """
-    call = _call(q, k, v, lengths)
-    lengths, pattern = checked_lengths(call, lengths), checked_pattern(call, pattern)
-    seen = visibility(call.sizes, lengths, call.packed, window_of(window), bool(causal), global_tokens)
-    granularity = None if pattern is None else (pattern.granularity[0], pattern.granularity[1])
-    kernel = kernel_for(target or _chip(q), call.variant(return_lse, seen.tokens is not None, granularity))
+    call = _call(q, k, v, limits)
+    seen = visibility(call.sizes, call.packed, limits)
+    kernel = kernel_for(target or _chip(q), call.variant(return_lse, seen))
     arrays = (_four_axes(x, call.packed) for x in (q, k, v))
-    indices = [None if a is None else _beside(q, a) for a in (seen.intervals, seen.tokens, seen.reach)]
-    optional = (pattern, *indices[1:])
-    made = kernel(*arrays, scale_of(scale, call.depth), indices[0], *(x for x in optional if x is not None))
+    made = kernel(*arrays, scale_of(scale, call.depth), *_placed(q, seen))
     result, lse = made if return_lse else (made, None)
     result = _as_given(result, call, out, q)
     return (result, _as_given(lse, call, None, q)) if return_lse else result
 
 
 def attention_grad_on_device(
-    q: Any, k: Any, v: Any, grad: Any, lse: Any, delta: Any, *, target: str | None = None, **options: Any
+    q: Any,
+    k: Any,
+    v: Any,
+    grad: Any,
+    lse: Any,
+    delta: Any,
+    limits: Limits,
+    *,
+    scale: float | None = None,
+    target: str | None = None,
 ) -> tuple[Any, Any, Any]:
     """Gradients of queries, keys and values on a GPU, or with ``target="emulate:sm_90"`` of arrays of the host.
 
     Shapes, Semantics and Args: those of :func:`.attention_grad.attention_grad`; everything is where q is.
     """
-    call = _call(q, k, v, options.get("lengths"))
-    lengths, pattern = checked_lengths(call, options.get("lengths")), checked_pattern(call, options.get("pattern"))
-    limits = (window_of(options.get("window")), bool(options.get("causal")), options.get("global_tokens"))
-    scale = scale_of(options.get("scale"), call.depth)
+    call, scale = _call(q, k, v, limits), scale_of(scale, q.shape[-1])
     queries, keys, values, grads = (_four_axes(x, call.packed) for x in (q, k, v, grad))
     numbers = [_four_axes(x[..., None], call.packed)[..., 0] for x in (lse, delta)]
     made = []
     for by_key in (False, True):
-        seen = visibility(call.sizes, lengths, call.packed, *limits, by_key=by_key)
-        turned = _turned(pattern) if pattern is not None and by_key else pattern
-        blocks = None if turned is None else (turned.granularity[0], turned.granularity[1])
-        kernel = grad_kernel_for(target or _chip(q), call.variant(False, seen.tokens is not None, blocks), by_key)
+        seen = visibility(call.sizes, call.packed, limits, by_key)
+        kernel = grad_kernel_for(target or _chip(q), call.variant(False, seen), by_key)
         sides = ((queries, grads), (keys, values))
-        indices = [None if a is None else _beside(q, a) for a in (seen.intervals, seen.tokens, seen.reach)]
-        optional = (turned, *indices[1:])
-        given = [*(x for side in (sides[::-1] if by_key else sides) for x in side), *numbers, scale, indices[0]]
-        made.append(kernel(*given, *(x for x in optional if x is not None)))
+        operands = (x for side in (sides[::-1] if by_key else sides) for x in side)
+        made.append(kernel(*operands, *numbers, scale, *_placed(q, seen)))
     (dq, (dk, dv)) = made
     return tuple(_as_given(x, call, None, like) for x, like in ((dq, q), (dk, k), (dv, v)))  # type: ignore[return-value]
 
 
-def _turned(pattern: Pattern) -> Pattern:
-    """The same blocks over (keys, queries)."""
-    coordinates = np.ascontiguousarray(pattern.coordinates[:, ::-1])
-    return Pattern.trusted(pattern.sizes[::-1], pattern.granularity[::-1], coordinates)
-
-
-def _call(q: Any, k: Any, v: Any, lengths: Any) -> Call:
+def _call(q: Any, k: Any, v: Any, limits: Limits) -> Call:
     operands = (_stand_in(x, name) for x, name in ((q, "q"), (k, "k"), (v, "v")))
-    return Call.of(*operands, packed=lengths is not None)
+    return Call.of(*operands, packed=limits.lengths is not None)
+
+
+def _placed(q: Any, seen: Visibility) -> list[Any]:
+    """What a kernel is told of who sees whom, in its order, where ``q`` is."""
+    intervals, tokens, reach = (None if a is None else _beside(q, a) for a in (seen.intervals, seen.tokens, seen.reach))
+    return [x for x in (intervals, seen.pattern, tokens, reach) if x is not None]
 
 
 @functools.cache

@@ -9,14 +9,22 @@ from typing import Any
 import numpy as np
 
 from ..formats.pack_buffers import aligned_empty
-from .attention import Call, checked_lengths, checked_pattern
+from .attention import Call
 from .attention_ir import Variant
-from .attention_visibility import scale_of, visibility, window_of
+from .attention_visibility import Limits, scale_of, visibility
 from .kernel import Kernel, compile_source
 
 
 def attention_grad(
-    q: Any, k: Any, v: Any, grad: Any, lse: np.ndarray, delta: np.ndarray, **options: Any
+    q: Any,
+    k: Any,
+    v: Any,
+    grad: Any,
+    lse: np.ndarray,
+    delta: np.ndarray,
+    limits: Limits,
+    *,
+    scale: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Gradients of queries, keys and values.
 
@@ -24,23 +32,17 @@ def attention_grad(
         delta: ``(..., H, Q)`` or, packed, ``(T, H)``.
     Semantics: delta is the sum over features of result times gradient, less the gradient of lse. Operands are
         taken to be finite.
-    Args:
-        options: ``lengths``, ``window``, ``global_tokens``, ``pattern``, ``causal`` and ``scale`` of the call.
     """
-    lengths, pattern = options.get("lengths"), options.get("pattern")
-    call = Call.of(q, k, v, packed=lengths is not None)
+    call = Call.of(q, k, v, packed=limits.lengths is not None)
     grad = Call.of(grad, grad, grad, call.packed).query
     numbers = [call.lse_view(x) for x in (lse, delta)]
-    lengths, pattern = checked_lengths(call, lengths), checked_pattern(call, pattern)
-    seen_options = (window_of(options.get("window")), bool(options.get("causal")), options.get("global_tokens"))
-    scale = scale_of(options.get("scale"), call.depth)
+    scale = scale_of(scale, call.depth)
     results = [aligned_empty(math.prod(x.shape), call.query.dtype).reshape(tuple(x.shape)) for x in (q, k, v)]
     dq, dk, dv = (call.view(r) for r in results)
     for by_key in (False, True):
-        seen = visibility(call.sizes, lengths, call.packed, *seen_options, by_key=by_key)
-        blocks = None if pattern is None else pattern.granularity[:: -1 if by_key else 1]
-        coordinates = None if pattern is None else np.ascontiguousarray(pattern.coordinates[:, :: -1 if by_key else 1])
-        kernel = _kernel(call.variant(False, seen.tokens is not None, blocks), by_key)
+        seen = visibility(call.sizes, call.packed, limits, by_key)
+        coordinates = None if seen.pattern is None else seen.pattern.coordinates
+        kernel = _kernel(call.variant(False, seen), by_key)
         sides = ((call.query, grad), (call.key, call.value))
         (own, own_pair), (other, other_pair) = sides[::-1] if by_key else sides
         optional = (dv if by_key else None, coordinates, seen.tokens, seen.reach)

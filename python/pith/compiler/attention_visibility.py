@@ -12,54 +12,101 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, CheckError, DTypeError, ShapeError
+from ..patterns import Pattern
 from ..patterns.check import in_range, integer_array
 
 _WHERE = "pith.attention"
 
 
 @dataclasses.dataclass(frozen=True)
+class Limits:
+    """Who sees whom, as a call of :func:`pith.attention` gives it; see there."""
+
+    lengths: Any = None
+    window: int | Sequence[int] | None = None
+    global_tokens: Any = None
+    pattern: Pattern | None = None
+    causal: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Visibility:
-    """Index arrays of one call.
+    """What a kernel is told of who sees whom.
 
     Attributes:
         intervals: ``(batch or 1, queries, 2)`` int32: first key a query sees and the end.
         tokens: ``(batch or 1, count)`` int32, global tokens, or None.
         reach: as intervals, for pairs with a global token.
+        pattern: over (queries, keys), or None.
     """
 
     intervals: np.ndarray
     tokens: np.ndarray | None
     reach: np.ndarray | None
+    pattern: Pattern | None
+
+    @property
+    def granularity(self) -> tuple[int, int] | None:
+        """Of the pattern."""
+        return None if self.pattern is None else (self.pattern.granularity[0], self.pattern.granularity[1])
 
 
-def visibility(
-    sizes: tuple[int, int, int],
-    lengths: np.ndarray | None,
-    packed: bool,
-    window: tuple[int, int] | None,
-    causal: bool,
-    global_tokens: Any,
-    by_key: bool = False,
-) -> Visibility:
-    """The arrays for ``sizes`` (batch, queries, keys); ``packed``: the sequences lie one after the other in one.
+def visibility(sizes: tuple[int, int, int], packed: bool, limits: Limits, by_key: bool = False) -> Visibility:
+    """Checks ``limits`` and works them out for ``sizes`` (batch, queries, keys).
 
-    ``by_key``: the other way round, which queries each key is seen by.
+    ``packed``: the sequences lie one after the other in one. ``by_key``: the other way round, which queries each key
+    is seen by.
     """
-    batch, queries, keys = (sizes[0], *sizes[:0:-1]) if by_key else sizes
-    turned = (window[1], window[0]) if window is not None and by_key else window
-    given = (turned, causal, by_key)
+    lengths, pattern = _lengths(limits.lengths, sizes, packed), _pattern(limits.pattern, sizes[1:])
+    window = window_of(limits.window)
+    if by_key:
+        sizes = sizes[0], sizes[2], sizes[1]
+        window = None if window is None else (window[1], window[0])
+        pattern = None if pattern is None else _turned(pattern)
+    batch, queries, keys = sizes
+    given = (window, bool(limits.causal), by_key)
     if lengths is None:
         intervals, reach = _of_one(queries, keys, *given)
     else:
         intervals, reach = _limited(*_sequences(lengths, queries, packed), keys, *given)
     tokens = None
-    if global_tokens is not None:
+    if limits.global_tokens is not None:
         if queries != keys:
             raise ShapeError(
                 f"global tokens are queries and keys at once, of which there are {queries} and {keys}", where=_WHERE
             )
-        tokens = _tokens(global_tokens, batch, keys, lengths, packed)
-    return Visibility(intervals, tokens, None if tokens is None else reach)
+        tokens = _tokens(limits.global_tokens, batch, keys, lengths, packed)
+    return Visibility(intervals, tokens, None if tokens is None else reach, pattern)
+
+
+def _lengths(lengths: Any, sizes: tuple[int, int, int], packed: bool) -> np.ndarray | None:
+    if lengths is None:
+        return None
+    batch, queries, keys = sizes
+    if queries != keys:
+        raise ShapeError(f"lengths need as many queries as keys, got {queries} and {keys}", where=_WHERE)
+    return lengths_of(lengths, None if packed else batch, queries)
+
+
+def _pattern(pattern: Any, sizes: tuple[int, int]) -> Pattern | None:
+    if pattern is None:
+        return None
+    where = f"{_WHERE}: pattern"
+    if not isinstance(pattern, Pattern):
+        raise ArgumentError(
+            f"expects a pith.Pattern, got {type(pattern).__name__}",
+            where=where,
+            hint="pith.Pattern.from_mask(mask, 64)",
+        )
+    if pattern.sizes != sizes:
+        raise ShapeError(f"expects axes of sizes {sizes}, got {pattern.sizes}", where=where)
+    return pattern
+
+
+def _turned(pattern: Pattern) -> Pattern:
+    """The same blocks over (keys, queries)."""
+    coordinates = np.ascontiguousarray(pattern.coordinates[:, ::-1])
+    return Pattern.trusted(pattern.sizes[::-1], pattern.granularity[::-1], coordinates)
 
 
 @functools.lru_cache(maxsize=16)

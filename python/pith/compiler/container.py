@@ -40,7 +40,7 @@ def write_container(path: str | os.PathLike[str], manifest: Mapping[str, Any], s
 
     Errors: :class:`pith.MissingFileError`, :class:`pith.FileAccessError`.
     """
-    from ..io.files import replacing
+    from ..files import replacing
 
     layout, offset = [], 0
     for section in sections:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, FileFormatError, naming
+from ..files import replacing
 from ..sparse import FormatLike, SparseTensor, check_dtype
 from .matrix_market import read_matrix_market, write_matrix_market
 from .npz import read_npz, write_npz
@@ -81,27 +79,6 @@ def _handler(path: str | os.PathLike) -> tuple[Any, Any]:
         if name.endswith(suffix):
             return handler
     raise FileFormatError("unknown kind of file", where=str(path), hint="name it " + ", ".join(_SUFFIXES))
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the place of ``path`` when the block ends well, and leaves no trace when not."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-
-
-def _umask() -> int:
-    """Permissions new files do not get (there is no way to ask for it without setting it)."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def cast_exactly(values: np.ndarray, dtype: np.dtype, where: str) -> np.ndarray:

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from ..compiler.attention import attention
+from ..compiler.attention import attend
 from ..compiler.attention_grad import attention_grad
+from ..compiler.attention_visibility import Limits
 from ..compiler.kernel import as_torch
 from ..errors import ArgumentError
 from ..patterns import Pattern
@@ -43,14 +44,6 @@ def sparse_attention(
         >>> tuple(k.grad.shape), torch.allclose(v.grad.sum(), torch.tensor(48.0))
         ((1, 2, 6, 4), True)
     """
-    options = {
-        "lengths": lengths,
-        "window": window,
-        "global_tokens": global_tokens,
-        "pattern": pattern,
-        "causal": causal,
-        "scale": scale,
-    }
     for name, x in (("q", q), ("k", k), ("v", v)):
         if not isinstance(x, torch.Tensor):
             raise ArgumentError(
@@ -58,22 +51,23 @@ def sparse_attention(
                 where=f"pith.torch.sparse_attention: {name}",
                 hint="pith.attention takes NumPy arrays",
             )
+    limits = Limits(lengths, window, global_tokens, pattern, causal)
     if not (torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v))):
-        return attention(q, k, v, return_lse=return_lse, **options)
+        return attend(q, k, v, limits, scale=scale, return_lse=return_lse)
     heads = 1 if lengths is not None and q.ndim == 3 else -3
     if q.ndim >= 3 and k.shape[heads] and q.shape[heads] % k.shape[heads] == 0:
         share = q.shape[heads] // k.shape[heads]
         k, v = (x.repeat_interleave(share, heads) if share > 1 else x for x in (k, v))
-    out, lse = _Attention.apply(q, k, v, options)  # pyright: ignore[reportGeneralTypeIssues]
+    out, lse = _Attention.apply(q, k, v, limits, scale)  # pyright: ignore[reportGeneralTypeIssues]
     return (out, lse) if return_lse else out
 
 
 class _Attention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, options: dict[str, Any]) -> Any:
-        out, lse = attention(q.detach(), k.detach(), v.detach(), return_lse=True, **options)
+    def forward(ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, limits: Limits, scale: Any) -> Any:
+        out, lse = attend(q.detach(), k.detach(), v.detach(), limits, scale=scale, return_lse=True)
         ctx.save_for_backward(q, k, v, out, lse)
-        ctx.options = options
+        ctx.limits, ctx.scale = limits, scale
         return out, lse
 
     @staticmethod
@@ -86,6 +80,8 @@ class _Attention(torch.autograd.Function):
         if q.is_cuda:
             from ..compiler.attention_device import attention_grad_on_device
 
-            return (*attention_grad_on_device(q, k, v, grad, lse, delta, **ctx.options), None)
-        made = attention_grad(q, k, v, grad, numpy_of(lse), numpy_of(delta.contiguous()), **ctx.options)
-        return (*(as_torch(x) for x in made), None)
+            made = attention_grad_on_device(q, k, v, grad, lse, delta, ctx.limits, scale=ctx.scale)
+            return (*made, None, None)
+        numbers = numpy_of(lse), numpy_of(delta.contiguous())
+        made = attention_grad(q, k, v, grad, *numbers, ctx.limits, scale=ctx.scale)
+        return (*(as_torch(x) for x in made), None, None)

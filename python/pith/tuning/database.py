@@ -14,6 +14,7 @@ from typing import Any
 from pith.lowering.isa import host_isa
 
 from ..errors import FileFormatError
+from ..files import write_whole
 from ..runtime.cpu import cpu_class
 from .model import Accuracy, Model
 from .roofline import roofline
@@ -129,14 +130,8 @@ def read_database(text: str, where: str, origin: str) -> list[Calibration]:
 
 def write_database(path: pathlib.Path, calibrations: list[Calibration]) -> None:
     """Write a file whole or not at all. Errors: those of the operating system."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     data = {"version": VERSION, "calibrations": [c.to_json() for c in calibrations]}
-    try:
-        aside.write_text(json.dumps(data, indent=1) + "\n")
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_whole(path, json.dumps(data, indent=1) + "\n")
 
 
 def merge(old: list[Calibration], new: list[Calibration]) -> list[Calibration]:
