@@ -52,8 +52,9 @@ typing: setup ## pyright over the package
 lit: setup ## IR tests: pith-opt and filecheck
 	$(BIN)/lit -sv --no-progress-bar --order=lexical test
 
+# A file's tests run in one process, as many processes as there are cores: threads of OpenMP that wait must not spin.
 pytest: setup ## unit tests, doctests, bindings, end-to-end
-	$(BIN)/python -m pytest
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfile
 
 bench: setup ## measure against peers
 	$(BIN)/python -m bench
