@@ -93,6 +93,9 @@ def _dense() -> list[Case]:
     build = {**_MNK, "element": "f16", "tile": ""}
     cases += [Case("dense-4096-f16-wgmma", "dense", build, needs=needs, **groups)]
     cases += [Case("dense-4096-bf16-wgmma", "dense", {**build, "element": "bf16"}, **groups)]
+    # mma.sync again, its operands in boxes: what the copy engine alone is worth.
+    boxes = {**groups, "small": {**_TINY, "tile": "32x64x128x2x2x3"}}
+    cases += [Case("dense-4096-f16-boxes", "dense", {**build, "tile": "128x256x64x2x4x4"}, **boxes)]
     cases += [Case(f"dense-4096-{e}", "dense", {**_MNK, "element": e}, **sizes) for e in ("bf16", "f32", "i8")]
     tall = {"m": 8192, "n": 8192, "k": 8192, "element": "f16"}
     return [*cases, Case("dense-8192-f16", "dense", tall, **sizes)]

@@ -1,17 +1,13 @@
 """Operands that the copy engine brings in boxes (TMA), under emulation against float64. No GPU is needed."""
 
-import re
-
 import numpy as np
+import pattern_programs as programs
 import pith
 import pytest
 from cuda_stand_in import Gpu, standing_in
 from emulated_device import emulating
-from pith.compiler.build import parse
-from pith.compiler.emulated import compile_emulated
-from pith.lowering.gpu.emulate.compile import lower_to_gpu
-from pith.lowering.targets import GpuTarget
 from pith.runtime import cuda
+from pith.workloads.moe_ir import grouped_source
 from test_gpu_pit import pit
 from test_gpu_products import draw, error_of, matmul
 
@@ -36,7 +32,7 @@ def run(source, lhs, rhs, out, element, result, sizes, target=TARGET):
     rng = np.random.default_rng([*sizes.values()])
     (a, av), (b, bv) = (draw(rng, [sizes[r] for r in roles], element) for roles in (lhs, rhs))
     c, cv = draw(rng, [sizes[r] for r in out], "i8" if result == "i32" else result)
-    c = c.astype(np.int32) if result == "i32" else c
+    c = np.asarray(c, np.int32) if result == "i32" else c
     return error_of(kernel(a, b, c), np.einsum(f"{lhs},{rhs}->{out}", av, bv) + cv), kernel
 
 
@@ -46,6 +42,7 @@ def test_orders_of_operands(lhs, rhs, tile):
     error, kernel = run(matmul(lhs, rhs, "mn", "f16", "f32", ODD, TILES[tile]), lhs, rhs, "mn", "f16", "f32", ODD)
     assert error < TOLERANCE["f32"]
     assert LOAD in kernel.ir("gpu") and COPY not in kernel.ir("gpu") and "lhs and rhs in boxes" in kernel.explain()
+    assert ("nvvm.wgmma" in kernel.ir("gpu")) == (tile == "warpgroups")
 
 
 @pytest.mark.parametrize(
@@ -120,6 +117,22 @@ def test_a_gathered_operand_beside_a_boxed_one(share):
     assert error_of(out, ref) < TOLERANCE["f32"] and "; rhs in boxes" in kernel.explain()
 
 
+@pytest.mark.parametrize("columns", [72, 70])
+def test_weights_of_experts(columns):
+    """Rows of an expert are gathered; its weights come in boxes, where their rows allow."""
+    rng = np.random.default_rng(columns)
+    tokens, depth, experts = 90, 88, 4
+    chosen = rng.integers(0, experts - 1, tokens)  # one expert sees none
+    listed = programs.device_list(rng.permutation(np.stack([np.arange(tokens), chosen], 1)))
+    x = rng.standard_normal((tokens, depth)).astype(np.float16)
+    w = rng.standard_normal((experts, depth, columns)).astype(np.float16)
+    kernel = pith.compile(grouped_source("f16", "f16", False, None, False), target=TARGET)
+    out = np.full((tokens, columns), np.nan, np.float32)
+    kernel(listed, x, w, out)
+    expected = np.einsum("tk,tkn->tn", x.astype("f8"), w.astype("f8")[chosen])
+    assert error_of(out, expected) < TOLERANCE["f32"] and "; rhs in boxes" in kernel.explain()
+
+
 VIEW = """func.func @f(%x: tensor<?x96xf16>, %w: tensor<96x72xf16>, %out: tensor<?x12x72xf32>) -> tensor<?x12x72xf32> {
   %c0 = arith.constant 0 : index
   %rows = tensor.dim %out, %c0 : tensor<?x12x72xf32>
@@ -168,81 +181,3 @@ def test_started_through_the_driver():
         other = kernel(*(cuda.to_device(x) for x in (a + 1, b, np.zeros((70, 40), np.float32))))
         assert error_of(other.numpy(), (a + 1).astype("f8") @ b.astype("f8")) < TOLERANCE["f32"]
         assert error_of(graph.replay().numpy(), ref) < TOLERANCE["f32"]
-
-
-# -- what the emulator notices ---------------------------------------------------------------------
-
-
-def mutants():
-    """(gpu level, operands) of a product whose copies of tiles are all used several times."""
-    sizes = {**ODD, "k": 264}
-    source = matmul("mk", "kn", "mn", "f16", "f32", sizes, TILES["128"])
-    rng = np.random.default_rng(1)
-    arrays = [draw(rng, [sizes[r] for r in roles], "f16")[0] for roles in ("mk", "kn")]
-    text = lower_to_gpu(parse(source), GpuTarget("sm_90a", emulated=True)).text
-    return text, [*arrays, np.zeros((sizes["m"], sizes["n"]), np.float32)]
-
-
-def fault_of(text, arrays):
-    lowered, execute = compile_emulated(parse(text), GpuTarget("sm_90a", emulated=True))
-    with pytest.raises(pith.KernelFault) as caught:
-        execute(lowered.program, arrays)
-    return caught.value
-
-
-def without(text, op, number=0):
-    """``text`` less its line ``number`` that begins with ``op``."""
-    lines = text.splitlines()
-    found = [i for i, line in enumerate(lines) if line.strip().startswith(op)]
-    return "\n".join(line for i, line in enumerate(lines) if i != found[number])
-
-
-def test_a_missing_wait():
-    text, arrays = mutants()
-    fault = fault_of(without(text, "nvgpu.mbarrier.try_wait"), arrays)
-    assert fault.kind == "race" and "a wait is missing" in str(fault)
-
-
-def test_a_missing_barrier():
-    """Others wait for barriers that are not there yet; or copies overwrite what is still being read."""
-    text, arrays = mutants()
-    lines = without(text, "gpu.barrier").splitlines()
-    assert fault_of("\n".join(lines), arrays).kind in ("race", "uninitialised")
-    loop = next(i for i, line in enumerate(lines) if "scf.for" in line)
-    fault = fault_of("\n".join([*lines[:loop], "gpu.barrier", *lines[loop:]]), arrays)
-    assert fault.kind == "race" and "without a barrier between" in str(fault)
-
-
-def test_a_missing_fence():
-    text, arrays = mutants()
-    fault = fault_of(without(text, "nvvm.fence.mbarrier.init"), arrays)
-    assert fault.kind == "race" and "no fence" in str(fault)
-
-
-def test_a_copy_that_never_comes_is_a_dead_lock_with_a_place():
-    text, arrays = mutants()
-    fault = fault_of(without(text, LOAD, -1), arrays)
-    assert fault.kind == "deadlock" and "bytes are missing" in str(fault) and "mbarrier.try_wait" in fault.location
-
-
-@pytest.mark.parametrize(("expected", "kind"), [(16384, "deadlock"), (4096, "invalid")])
-def test_bytes_that_do_not_add_up(expected, kind):
-    text, arrays = mutants()
-    bytes_, = set(re.findall(r"arrive\.expect_tx %\w+\[%\w+\], (%c\d+)", text))  # fmt: skip
-    mutant = re.sub(r"(arrive\.expect_tx %\w+\[%\w+\], )%c\d+", r"\1%other", text)
-    at = text.index(f"{bytes_} = arith.constant")
-    line = f"%other = arith.constant {expected} : index\n"
-    mutant = mutant[:at] + line + mutant[at:]
-    assert fault_of(mutant, arrays).kind == kind
-
-
-def test_a_wrong_phase():
-    """The first wait is for the phase before the first one, which is over: tiles are read too early."""
-    text, arrays = mutants()
-    parity = re.search(r"try_wait\.parity %\w+\[%\w+\], (%\w+)", text)[1]
-    mutant = text.replace(f"{parity} = %false", f"{parity} = %true", 1)
-    assert mutant != text
-    mutant = mutant.replace(
-        "%false = arith.constant false", "%false = arith.constant false\n%true = arith.constant true"
-    )
-    assert fault_of(mutant, arrays).kind == "race"

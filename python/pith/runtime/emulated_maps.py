@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 
-from ..programs.tensor_map import MAP_BYTES
 from .arrays import row_major_strides
 
 #: ``TensorMap::kMagic`` of runtime/emulator/bulk.cpp: "pithmap1".
@@ -26,9 +25,6 @@ class EmulatedMap(ctypes.Structure):
         ("box", ctypes.c_uint32 * 5),
         ("unused", ctypes.c_uint32),
     )
-
-
-assert ctypes.sizeof(EmulatedMap) == MAP_BYTES
 
 
 def emulated_map(

@@ -56,7 +56,9 @@ _KNOWN: dict[str, tuple[type[GpuError], str]] = {
 }
 
 
-def failure(driver: Any, status: Any, doing: str, *, where: str | None = None, launching: bool = False) -> GpuError:
+def failure(
+    driver: Any, status: Any, doing: str, *, where: str | None = None, launching: bool = False, hint: str | None = None
+) -> GpuError:
     """The error for a driver's ``status``.
 
     Args:
@@ -64,10 +66,11 @@ def failure(driver: Any, status: Any, doing: str, *, where: str | None = None, l
         doing: what was asked for: ``allocating 64 bytes``.
         where: kernel, grid, block and shared memory of a launch.
         launching: what has no class of its own is a :class:`pith.GpuLaunchError`.
+        hint: what to do about it, where the status alone does not say.
     """
     name, text = _described(driver, status)
-    kind, hint = _KNOWN.get(name.removeprefix("CUDA_ERROR_"), (GpuLaunchError if launching else GpuError, None))
-    error = kind(f"{doing} failed: {text} ({name})", where=where, hint=hint)
+    kind, known = _KNOWN.get(name.removeprefix("CUDA_ERROR_"), (GpuLaunchError if launching else GpuError, hint))
+    error = kind(f"{doing} failed: {text} ({name})", where=where, hint=known)
     error.code = name
     return error
 

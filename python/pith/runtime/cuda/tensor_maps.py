@@ -25,6 +25,9 @@ _SWIZZLES = {0: 0, 32: 1, 64: 2, 128: 3}
 #: No interleaving; L2 lines are fetched 128 bytes at a time; what is outside is zero.
 _INTERLEAVE, _L2_PROMOTION, _FILL = 0, 2, 0
 
+#: What to do about an array that the driver does not describe.
+_ADDRESSABLE = "rows must be multiples of 16 bytes and fewer than 2**40: pad them, or compile for target='sm_90'"
+
 _Words, _Halves = ctypes.c_uint64 * 5, ctypes.c_uint32 * 5
 _PROTOTYPE = ctypes.CFUNCTYPE(
     ctypes.c_int,
@@ -75,7 +78,8 @@ class Encoding:
         status = _encode()(target, *before, address, *behind)
         if status:
             d = driver()
-            raise failure(d, d.CUresult(status), f"describing {self.text} at {address:#x}", where=where, launching=True)
+            doing = f"describing {self.text} at {address:#x}"
+            raise failure(d, d.CUresult(status), doing, where=where, launching=True, hint=_ADDRESSABLE)
 
 
 @functools.cache
