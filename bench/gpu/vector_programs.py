@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 WARP = 32
 
@@ -19,7 +19,7 @@ _ROW, _SHARED = 8, WARP * 16
 
 @dataclasses.dataclass(frozen=True)
 class Fragment:
-    """Registers of one operand: ``registers`` of ``lanes`` elements each, in every lane.
+    """Registers of one operand: ``registers`` of ``lanes`` elements each, in every one of the threads.
 
     >>> Fragment("a", 4, 2, "f16").vector, Fragment("a", 4, 2, "f16").memref
     ('vector<4x2xf16>', 'memref<32x8xf16>')
@@ -29,6 +29,7 @@ class Fragment:
     registers: int
     lanes: int
     element: str
+    threads: int = WARP
 
     @property
     def size(self) -> int:
@@ -41,7 +42,7 @@ class Fragment:
 
     @property
     def memref(self) -> str:
-        return f"memref<{WARP}x{self.size}x{self.element}>"
+        return f"memref<{self.threads}x{self.size}x{self.element}>"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +54,14 @@ class Instruction:
         inputs: what it reads; of ``ldmatrix`` the row that each lane addresses.
         output: what it gives.
         text: of the op, on ``%a``, ``%b``, ``%c`` and ``%e`` (metadata).
+        chip: the only one that has it; empty: all have.
     """
 
     name: str
     inputs: tuple[Fragment, ...]
     output: Fragment
     text: str
+    chip: str = ""
 
     def source(self, chip: str = "sm_90") -> str:
         """The module: a kernel, and the host function that launches it."""
@@ -172,7 +175,32 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
 VECTOR_JOBS = ("fragments",)
 
 
-def kernel_name(instruction: Instruction) -> str:
+class AnyInstruction(Protocol):
+    """What is recorded."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def inputs(self) -> tuple[Fragment, ...]: ...
+
+    @property
+    def output(self) -> Fragment: ...
+
+    @property
+    def chip(self) -> str: ...
+
+    def source(self, chip: str = ...) -> str: ...
+
+
+def instructions() -> list[AnyInstruction]:
+    """All that are recorded: those of a warp, and those of four."""
+    from .warpgroup_programs import WARPGROUP_INSTRUCTIONS
+
+    return [*INSTRUCTIONS, *WARPGROUP_INSTRUCTIONS]
+
+
+def kernel_name(instruction: AnyInstruction) -> str:
     """Of its file."""
     return f"vectors-{instruction.name}"
 
@@ -181,10 +209,11 @@ def vector_kernels(folder: pathlib.Path, target: str) -> Iterator[tuple[str, dic
     """Compile and save all of them; (name, entry of the manifest)."""
     import pith
 
-    for instruction in INSTRUCTIONS:
+    for instruction in instructions():
         path = folder / f"{kernel_name(instruction)}.pith"
+        chip = instruction.chip if instruction.chip.startswith(target) else target
         try:
-            pith.compile(instruction.source(target), target=target).save(path)
+            pith.compile(instruction.source(chip), target=chip).save(path)
         except Exception as error:  # an instruction that some chip does not have
             yield kernel_name(instruction), {"error": f"{type(error).__name__}: {error}"[:2000]}
             continue

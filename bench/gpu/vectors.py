@@ -13,7 +13,7 @@ import torch
 
 from .kernels import Packed, as_tensor
 from .measure import Kernels, Settings, message_of
-from .vector_programs import INSTRUCTIONS, WARP, Fragment, Instruction, kernel_name
+from .vector_programs import AnyInstruction, Fragment, instructions, kernel_name
 
 #: Of the file.
 SCHEMA = 1
@@ -28,26 +28,26 @@ _DTYPES = {"f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32, "
            "i32": torch.int32}  # fmt: skip
 
 
-def draw_inputs(instruction: Instruction, rng: np.random.Generator) -> list[torch.Tensor]:
+def draw_inputs(instruction: AnyInstruction, rng: np.random.Generator) -> list[torch.Tensor]:
     """Small integers, whose products and sums every type holds exactly; valid metadata."""
     return [_metadata(f, rng) if f.name == "e" else _integers(f, rng) for f in instruction.inputs]
 
 
 def _integers(f: Fragment, rng: np.random.Generator) -> torch.Tensor:
     # f16 holds integers up to 2048: 32 products of at most 7 * 7 and a sum of at most 7 stay below.
-    return torch.from_numpy(rng.integers(-7, 8, (WARP, f.size))).to(_DTYPES[f.element])
+    return torch.from_numpy(rng.integers(-7, 8, (f.threads, f.size))).to(_DTYPES[f.element])
 
 
 def _metadata(f: Fragment, rng: np.random.Generator) -> torch.Tensor:
-    nibbles = rng.choice(_PAIRS, (WARP, f.size, 4)).astype(np.uint16)
+    nibbles = rng.choice(_PAIRS, (f.threads, f.size, 4)).astype(np.uint16)
     words = sum(nibbles[:, :, i] << (4 * i) for i in range(4))
     return torch.from_numpy(np.asarray(words, np.uint16).view(np.int16))
 
 
-def run(kernel: Any, instruction: Instruction, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
+def run(kernel: Any, instruction: AnyInstruction, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
     """What the lanes hold afterwards; the memory for it is poisoned before."""
     f = instruction.output
-    poison = torch.full((WARP, f.size), 77, dtype=_DTYPES[f.element], device=inputs[0].device)
+    poison = torch.full((f.threads, f.size), 77, dtype=_DTYPES[f.element], device=inputs[0].device)
     return as_tensor(kernel(*inputs, poison))
 
 
@@ -57,7 +57,7 @@ def record_vectors(job: str, kernels: Kernels, settings: Settings) -> dict[str, 
         return {"status": "failed", "stage": "load", "message": "fragments are recorded from a package"}
     found, refused = {}, {}
     rng = np.random.default_rng(settings.seed)
-    for instruction in INSTRUCTIONS:
+    for instruction in instructions():
         try:
             kernel = kernels.function(kernel_name(instruction))
             found[instruction.name] = [_draw(kernel, instruction, rng, settings.device) for _ in range(_DRAWS)]
@@ -66,7 +66,7 @@ def record_vectors(job: str, kernels: Kernels, settings: Settings) -> dict[str, 
     return {"status": "ok" if found else "failed", "vectors": found, "refused": refused}
 
 
-def _draw(kernel: Any, instruction: Instruction, rng: np.random.Generator, device: torch.device) -> dict[str, str]:
+def _draw(kernel: Any, instruction: AnyInstruction, rng: np.random.Generator, device: torch.device) -> dict[str, str]:
     inputs = draw_inputs(instruction, rng)
     result = run(kernel, instruction, [x.to(device) for x in inputs])
     named = {f.name: _bytes(x) for f, x in zip(instruction.inputs, inputs)}
@@ -84,7 +84,7 @@ def tensor_of(text: str, f: Fragment) -> torch.Tensor:
     >>> int(tensor_of("05" * 32, Fragment("d", 1, 1, "i8")).sum())
     160
     """
-    return torch.frombuffer(bytearray.fromhex(text), dtype=_DTYPES[f.element]).view(WARP, f.size)
+    return torch.frombuffer(bytearray.fromhex(text), dtype=_DTYPES[f.element]).view(f.threads, f.size)
 
 
 def write_vectors(

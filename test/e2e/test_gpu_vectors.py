@@ -15,17 +15,22 @@ torch = pytest.importorskip("torch")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT))  # appended: the root's folders must not shadow installed packages
 
-from bench.gpu.vector_programs import INSTRUCTIONS, Instruction  # noqa: E402
+from bench.gpu.vector_programs import AnyInstruction, instructions  # noqa: E402
 from bench.gpu.vectors import draw_inputs, run, tensor_of, write_vectors  # noqa: E402
 
 RECORDED = sorted(pathlib.Path(__file__).with_name("vectors").glob("vectors-*.json"))
-BY_NAME = {instruction.name: instruction for instruction in INSTRUCTIONS}
+BY_NAME = {instruction.name: instruction for instruction in instructions()}
 
 
-def differing(instruction: Instruction, draw: dict[str, str]) -> int:
+def emulated(instruction: AnyInstruction):
+    chip = instruction.chip or "sm_90"
+    return pith.compile(instruction.source(chip), target=f"emulate:{chip}")
+
+
+def differing(instruction: AnyInstruction, draw: dict[str, str]) -> int:
     """Elements in which the emulator differs from what was recorded."""
     inputs = [tensor_of(draw[f.name], f) for f in instruction.inputs]
-    kernel = pith.compile(instruction.source(), target="emulate:sm_90")
+    kernel = emulated(instruction)
     wanted = tensor_of(draw[instruction.output.name], instruction.output)
     return int((run(kernel, instruction, inputs) != wanted).sum())
 
@@ -34,7 +39,8 @@ def differing(instruction: Instruction, draw: dict[str, str]) -> int:
 def test_the_emulator_does_what_a_gpu_did(path):
     """There is one file per kind of GPU that was at hand; see bench/gpu/README.md."""
     recorded = json.loads(path.read_text())["vectors"]
-    assert set(recorded) == set(BY_NAME)
+    # What only one chip has is missing where others were recorded.
+    assert {name for name in BY_NAME if not BY_NAME[name].chip} <= set(recorded) <= set(BY_NAME)
     wrong = {name for name, draws in recorded.items() for draw in draws if differing(BY_NAME[name], draw)}
     assert not wrong
 
@@ -44,7 +50,7 @@ def test_a_recording_is_compared_bit_by_bit(name, tmp_path):
     """What the emulator gives, written and read like a GPU's, agrees; with one bit changed it does not."""
     instruction = BY_NAME[name]
     inputs = draw_inputs(instruction, np.random.default_rng(0))
-    result = run(pith.compile(instruction.source(), target="emulate:sm_90"), instruction, inputs)
+    result = run(emulated(instruction), instruction, inputs)
     arrays = zip([*instruction.inputs, instruction.output], [*inputs, result])
     draw = {f.name: x.contiguous().view(torch.uint8).numpy().tobytes().hex() for f, x in arrays}
     row = {"job": "vectors fragments", "status": "ok", "vectors": {name: [draw]}}
@@ -61,7 +67,7 @@ def test_dense_fragments_are_those_of_the_manual(name):
     """Products of whole matrices, put into registers as the PTX ISA says, come out as NumPy has them."""
     instruction = BY_NAME[name]
     inputs = draw_inputs(instruction, np.random.default_rng(1))
-    out = run(pith.compile(instruction.source(), target="emulate:sm_90"), instruction, inputs)
+    out = run(emulated(instruction), instruction, inputs)
     a, b, c = (x.double().numpy() for x in inputs)
     lanes = instruction.inputs[0].lanes
     k = int(name.split("k")[1].split(".")[0])
