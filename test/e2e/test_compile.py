@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -251,6 +252,21 @@ def test_calls_that_do_not_fit():
         assert isinstance(caught.value, pith.Error)
 
 
+def test_below_the_level_pith_sparse_tensors_are_refused_with_what_to_pass():
+    k = pith.compile(product(HSS_FORMAT))
+    stored, x, init, _ = arguments(HSS_FORMAT)
+    with pytest.raises(pith.ArgumentError, match="got 3") as e:
+        pith.compile(k.ir("linalg"))(stored, x, init)
+    assert "*A.buffers" in e.value.hint
+
+
+def test_kernels_are_saved_not_pickled():
+    k = pith.compile(product(HSS_FORMAT))
+    with pytest.raises(pith.UnsupportedError, match="not pickled") as e:
+        pickle.dumps(k)
+    assert "pith.load" in e.value.hint
+
+
 # -- PyTorch in -----------------------------------------------------------------------
 
 
@@ -273,6 +289,15 @@ def test_modules_with_sparse_parameters():
         k = pith.compile(module, (x,), sparsity={"up.weight": fmt})
         check(k(x).numpy(), module(x).double().numpy(), "f32")
     assert "panel" in k.explain()
+
+
+def test_explain_names_the_weights_of_a_module():
+    model = FeedForward().eval()
+    for layer in (model.up, model.down):
+        layer.weight.data = pith.prune(layer.weight.data, "C0(2:4)")
+    told = pith.compile(model, (torch.randn(3, 16),), sparsity={"*.weight": "C0(2:4)"}, path="sparse").explain()
+    assert "operand up.weight: 24x16xf32" in told and "operand down.weight: 16x24xf32" in told
+    assert "of ir('pith')" in told
 
 
 def test_a_parameter_that_breaks_its_format_is_named():

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import re
+from collections.abc import Mapping
 
 from pith._mlir import ir
 from pith.lowering.cpu import run_stage, stages
@@ -11,19 +14,27 @@ from pith.lowering.plan import OpPlan, plan_module
 
 from ..formats import DYNAMIC
 from ..runtime import num_threads
-from .build import parse
+from .build import entry_name, function_of, parameters_of, parse
 from .dynamic_report import explain_marked
 
 #: Numbers of columns that predictions are shown for where a program takes any.
 SAMPLE_COLUMNS = (1, 32, 512)
 
+#: Where an op stands in a program that is no file.
+_TEXT_LINE = re.compile(r'loc\("-":(\d+):\d+\)')
 
-def explain_source(source: str, path: str, isa: str = HOST, file: str | None = None) -> str:
+
+def explain_source(
+    source: str, path: str, isa: str = HOST, file: str | None = None, names: Mapping[int, str] | None = None
+) -> str:
     """The ops of a program that read encoded tensors, and those whose operands are marked ``pith.dynamic``.
 
-    ``file``: what holds the source, where it is a file.
+    Args:
+        file: what holds the source, where it is a file.
+        names: of arguments by position, where they have better ones.
     """
     module = parse(source, isa, file)
+    named = _by_first_buffer(module, names) if names else {}
     marked = explain_marked(module)
     linalg = stages("auto")[0]
     with module.context, ir.Location.unknown():
@@ -31,17 +42,27 @@ def explain_source(source: str, path: str, isa: str = HOST, file: str | None = N
         plans = plan_module(module, path)
     if not plans and not marked:
         return "no op reads a sparse tensor: everything runs dense"
-    return "\n".join([*marked, *(_describe(number, plan) for number, plan in enumerate(plans))])
+    return "\n".join([*marked, *(_describe(number, plan, named) for number, plan in enumerate(plans))])
 
 
-def _describe(number: int, plan: OpPlan) -> str:
+def _by_first_buffer(module: ir.Module, names: Mapping[int, str]) -> dict[int, str]:
+    """Names by the number of an argument's first buffer, which :attr:`OpPlan.argument` is."""
+    with module.context:
+        params = parameters_of(function_of(module, entry_name(str(module))))
+    ends = itertools.accumulate(p.native_count for p in params)
+    return {end - p.native_count: names[i] for i, (p, end) in enumerate(zip(params, ends)) if i in names}
+
+
+def _describe(number: int, plan: OpPlan, named: Mapping[int, str]) -> str:
     shape = "x".join("?" if s == DYNAMIC else str(s) for s in plan.shape)
     bound = f"at most {plan.format.density:.1%} of the elements" if plan.format.density < 1 else "set at run time"
     fused = f"    fused: {', '.join(plan.fused)}\n" if plan.fused else ""
+    name = f" {named[plan.argument]}:" if plan.argument in named else ""
+    line = _TEXT_LINE.sub(r"line \1 of ir('pith')", plan.location)
     return (
         f"[{number}] {plan.choice}: {plan.reason}\n{fused}"
-        f"    operand {shape}x{plan.dtype} stored as {plan.format}\n"
-        f"    density {bound}; from {plan.location}{_predicted(plan)}"
+        f"    operand{name} {shape}x{plan.dtype} stored as {plan.format}\n"
+        f"    density {bound}; from {line}{_predicted(plan)}"
     )
 
 

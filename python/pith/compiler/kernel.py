@@ -87,6 +87,13 @@ class Kernel:
         names = ", ".join(p.name for p in self._free)
         return f"<pith kernel {self.name}({names})>"
 
+    def __reduce__(self) -> Any:
+        raise UnsupportedError(
+            "kernels are machine code in this process: they are not pickled, nor copied deeply",
+            where=self.name,
+            hint="k.save(path), and pith.load(path) where it is needed",
+        )
+
     def __call__(self, *args: Any) -> Any:
         if len(args) != len(self._free):
             names = ", ".join(p.name for p in self._free)
@@ -181,11 +188,14 @@ class Kernel:
                 self._levels["asm"] = emit_assembly(self._levels["llvm"])
         return self._levels[level]
 
-    def explain(self) -> str:
-        """Per op on sparse data: its operands' formats, what it was lowered to, and why."""
+    def explain(self, names: Mapping[int, str] | None = None) -> str:
+        """Per op on sparse data: its operands' formats, what it was lowered to, and why.
+
+        ``names``: of parameters by position, where they have better ones than the program's.
+        """
         from .explain import explain_source
 
-        return explain_source(self.source, self.path, self.isa)
+        return explain_source(self.source, self.path, self.isa, names=names)
 
     def dump(self, directory: str | os.PathLike[str], levels: Sequence[str] = LEVELS[:-1]) -> pathlib.Path:
         """Write the IR of ``levels`` below ``directory``, one numbered file each; returns the directory.

@@ -133,7 +133,10 @@ class ModuleKernel:
 
     def explain(self) -> str:
         """See :meth:`pith.Kernel.explain`; then the weights that were declared sparse and are kept dense."""
-        return "\n".join([self.kernel.explain(), *self.notes])
+        if not isinstance(self.kernel, Kernel):
+            return "\n".join([self.kernel.explain(), *self.notes])
+        names = {a.position: a.name for a in (*self.program.parameters, *self.program.inputs)}
+        return "\n".join([self.kernel.explain(names), *self.notes])
 
     def dump(self, directory: str | os.PathLike[str], levels: Sequence[str] | None = None) -> pathlib.Path:
         """See :meth:`pith.Kernel.dump`."""
