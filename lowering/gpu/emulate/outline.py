@@ -14,7 +14,7 @@ from .memory import element_bytes
 _WORDS = ("!nvgpu.device.async.token", "!nvgpu.tensormap.descriptor", "!nvgpu.mbarrier.group", "!llvm.ptr")
 #: Static shared memory is laid out in steps of this many bytes: the strictest alignment of an ordinary access.
 _ALIGNMENT = 128
-#: Where dynamic shared memory begins behind it: copies of boxes, and wgmma, want tiles at multiples of this.
+#: Where dynamic shared memory begins behind barriers: what is copied in boxes wants to be at multiples of this.
 _DYNAMIC_ALIGNMENT = 1024
 
 
@@ -70,9 +70,10 @@ def _outline(e: Emulation, kernel: ir.Operation, holder: ir.Operation, shared_gl
         block.erase_argument(number)
     for op in _collect(function.operation, ("gpu.return", "memref.get_global")):
         _rewrite(e, op, shared_globals)
-    for op in _collect(function.operation, ("nvgpu.mbarrier.create",)):
+    groups = _collect(function.operation, ("nvgpu.mbarrier.create",))
+    for op in groups:
         used += _place_barriers(e, op, used)
-    return -(-used // _DYNAMIC_ALIGNMENT) * _DYNAMIC_ALIGNMENT
+    return -(-used // _DYNAMIC_ALIGNMENT) * _DYNAMIC_ALIGNMENT if groups else used
 
 
 def _place_barriers(e: Emulation, op: ir.Operation, offset: int) -> int:

@@ -268,7 +268,10 @@ def _stages(
     choice: TileChoice | None,
     target: GpuTarget,
 ) -> tuple[int, int]:
-    """(stages, bytes of shared memory): as many stages as leave room for a second block, two at least."""
+    """(stages, bytes of shared memory): as many stages as leave room for a second block, two at least.
+
+    A body that still reads the last step's tiles has a third one before there is room for a second block.
+    """
     shapes = [shape for group in _shapes(product, body, boxes) for shape in group]
     room = target.max_shared_bytes - (ROOM_BYTES if any(boxes) else 0)
     listing = product.listing("k")
@@ -279,8 +282,9 @@ def _stages(
     def shared(stages: int) -> int:
         return max(pipeline_bytes(shapes, stages, entries), body.slab_shape().nbytes)
 
-    wanted = [s for s in range(most, MIN_STAGES - 1, -1) if shared(s) <= room // 2]
-    stages = max(wanted, default=MIN_STAGES)
+    least = MIN_STAGES + body.lag if shared(MIN_STAGES + body.lag) <= room else MIN_STAGES
+    wanted = [s for s in range(most, least - 1, -1) if shared(s) <= room // 2]
+    stages = max(wanted, default=least)
     if choice is not None and shared(most) <= room:
         stages = most
     if shared(stages) > room:
