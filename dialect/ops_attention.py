@@ -61,6 +61,7 @@ class AttentionOp(Pith.Operation, name="attention", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
+        """Element types and sizes of query, key, value and out; heads that divide; the results; what is visible."""
         query, key, value, out = (self._dense(name, 4) for name in ("query", "key", "value", "out"))
         element = query.element_type
         require(str(element) in COMPUTED_IN, "expects elements of f16, bf16, f32 or f64, got {}", element)

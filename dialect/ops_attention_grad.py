@@ -52,6 +52,7 @@ class AttentionGradOp(Pith.Operation, name="attention_grad", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
+        """Element types and sizes of both sides and of out; the numbers per row; the results; what is visible."""
         names = ["own", "own_pair", "other", "other_pair", "out"] + ["pair_out"] * (self.pair_out is not None)
         types = {name: self._dense(name, 4) for name in names}
         element = types["own"].element_type

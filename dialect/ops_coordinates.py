@@ -30,6 +30,7 @@ class CoordinatesOp(Pith.Operation, name="coordinates", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
+        """The result type is that of the pattern's coordinates."""
         want = coordinates_type(PatternType(self.pattern.type).to_shape().rank)
         got = self.operation.results[0].type
         require(got == want, "expects result type {}, got {}", want, got)
@@ -58,6 +59,7 @@ class FromCoordinatesOp(Pith.Operation, name="from_coordinates", traits=[ext.Pur
 
     @verifier
     def verify_invariants(self) -> None:
+        """Coordinates are i32, without an encoding, with one column per axis of the pattern."""
         rank = PatternType(self.operation.results[0].type).to_shape().rank
         got = ir.RankedTensorType(self.coordinates.type)
         fits = got.rank == 1 if rank == 1 else got.rank == 2 and not got.is_dynamic_dim(1) and got.shape[1] == rank

@@ -63,6 +63,7 @@ class DetectOp(Pith.Operation, name="detect", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
+        """The source and the pattern of its axes; a threshold that is an f64, not NaN and not negative."""
         _require_detection(self)
         type_, limit = self.threshold.type, self.threshold.value
         require(isinstance(type_, ir.F64Type), "expects threshold to be an f64, got {}", self.threshold)
@@ -110,6 +111,7 @@ class DetectByOp(Pith.Operation, name="detect_by", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
+        """The source and the pattern of its axes; one threshold, or one per element of the named dimension."""
         _require_detection(self)
         channel, type_ = read_i64s(self, "channel"), self.threshold.type
         if isinstance(type_, ir.F64Type):
@@ -150,6 +152,7 @@ class TopkOp(Pith.Operation, name="topk", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
+        """Scores of rank 1 or 2, and a pattern of granularity 1 over their dimensions."""
         scores = dense_type(self.scores.type, "scores")
         require(scores.rank in (1, 2), "expects scores of rank 1 or 2, got {}", scores)
         _require_numeric(scores)
@@ -180,6 +183,7 @@ class SampleOp(Pith.Operation, name="sample", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
+        """A matrix, pairs of extents, and one f64 per pair."""
         source, tiles = dense_type(self.source.type, "source"), dense_type(self.tiles.type, "tiles")
         require(source.rank == 2, "expects source to be a matrix, got {}", source)
         _require_numeric(source)

@@ -36,6 +36,7 @@ class CompressOp(Pith.Operation, name="compress", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
+        """A source without an encoding, a result with one, of one shape and element type."""
         result = self.operation.results[0].type
         source = dense_type(self.source.type, "source")
         encoded_format(result, "result")
@@ -61,6 +62,7 @@ class RepackOp(Pith.Operation, name="repack", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
+        """An encoded pattern, the result of its type; a source without an encoding, of its shape and element type."""
         pattern, result = self.pattern.type, self.operation.results[0].type
         encoded_format(pattern, "pattern")
         source = dense_type(self.source.type, "source")
@@ -91,6 +93,7 @@ class DecompressOp(Pith.Operation, name="decompress", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
+        """A source with an encoding, a result without one, of one shape and element type."""
         encoded_format(self.source.type, "source")
         result = dense_type(self.operation.results[0].type, "result")
         _require_same_tensor(self.source.type, result)
@@ -146,6 +149,7 @@ class AssembleOp(Pith.Operation, name="assemble", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
+        """The buffers are those of the result's format, and there is one size per dynamic dimension."""
         result = self.operation.results[0].type
         encoded_format(result, "result")
         require_buffers(result, self.positions, self.coordinates, self.packed, self.values)
@@ -194,6 +198,7 @@ class DisassembleOp(Pith.Operation, name="disassemble", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
+        """The buffers are those of the source's format."""
         source = self.operation.operands[0].type
         encoded_format(source, "source")
         require_buffers(source, self.positions, self.coordinates, self.packed, self.values)

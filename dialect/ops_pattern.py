@@ -48,6 +48,7 @@ class SReadOp(Pith.Operation, name="sread", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
+        """``dims`` fits source and pattern, and the result is the tile they make."""
         source = dense_type(self.source.type, "source")
         pattern = PatternType(self.pattern.type).to_shape()
         dims = read_i64s(self, "dims")
@@ -98,6 +99,7 @@ class SWriteOp(Pith.Operation, name="swrite", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
+        """As of ``pith.sread``; where micro-tiles may meet in dest, the op accumulates."""
         dest = dense_type(self.dest.type, "dest")
         pattern = PatternType(self.pattern.type).to_shape()
         dims, accumulate = read_i64s(self, "dims"), read_bool(self, "accumulate")

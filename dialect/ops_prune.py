@@ -36,6 +36,7 @@ class PruneOp(Pith.Operation, name="prune", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
+        """The format fits the source, and the result has its type."""
         type_ = dense_type(self.source.type, "source")
         format_field(self, shape_of(type_))
         result = self.operation.results[0].type
@@ -75,6 +76,7 @@ class PruneByOp(Pith.Operation, name="prune_by", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
+        """As of ``pith.prune``; saliency has the shape of source, and the score is a known one."""
         type_ = dense_type(self.source.type, "source")
         saliency = dense_type(self.saliency.type, "saliency")
         format_field(self, shape_of(type_))
@@ -109,4 +111,5 @@ class ValidateOp(Pith.Operation, name="validate", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
+        """The format fits the source, which has no encoding."""
         format_field(self, shape_of(dense_type(self.source.type, "source")))

@@ -33,6 +33,7 @@ class DequantizeOp(Pith.Operation, name="dequantize", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
+        """An encoded i4 or i8 source, the result the same in f32; vectors of scales and zero points; a group."""
         source, result = self.source.type, self.operation.results[0].type
         fmt = encoded_format(source, "source")
         element = str(source.element_type)

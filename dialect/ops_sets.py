@@ -36,6 +36,7 @@ class UnionOp(Pith.Operation, name="union", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
+        """Operands and result are patterns of one type, with one size per dynamic axis."""
         _require_one_grid(self, 2)
 
 
@@ -64,6 +65,7 @@ class IntersectionOp(Pith.Operation, name="intersection", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
+        """Operands and result are patterns of one type, with one size per dynamic axis."""
         _require_one_grid(self, 2)
 
 
@@ -88,6 +90,7 @@ class ComplementOp(Pith.Operation, name="complement", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
+        """Operand and result are patterns of one type, with one size per dynamic axis."""
         _require_one_grid(self, 1)
 
 
@@ -118,6 +121,7 @@ class FromLengthsOp(Pith.Operation, name="from_lengths", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
+        """A vector of i32 or i64, and a pattern over (batch, position)."""
         lengths = dense_type(self.lengths.type, "lengths")
         known = lengths.rank == 1 and _is_index(lengths.element_type)
         require(known, "expects lengths to be a 1-D tensor of i32 or i64, got {}", lengths)
@@ -149,6 +153,7 @@ class FromRoutingOp(Pith.Operation, name="from_routing", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
+        """A vector or matrix of i32 or i64, and a pattern over (token, expert)."""
         experts = dense_type(self.experts.type, "experts")
         known = experts.rank in (1, 2) and _is_index(experts.element_type)
         require(known, "expects experts to be a 1-D or 2-D tensor of i32 or i64, got {}", experts)

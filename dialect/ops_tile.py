@@ -32,6 +32,7 @@ class YieldOp(Pith.Operation, name="yield", traits=[ext.Pure, ir.IsTerminatorTra
 
     @verifier
     def verify_invariants(self) -> None:
+        """It ends the body of a ``pith.pit_tile``."""
         parent = self.operation.parent
         require(parent is not None and parent.operation.name == "pith.pit_tile", "expects pith.pit_tile as its parent")
 
@@ -168,10 +169,12 @@ class PitTileOp(Pith.Operation, name="pit_tile", traits=[ext.Pure]):
 
     @verifier
     def verify_invariants(self) -> None:
+        """Maps, iterators, axes, tile and micro-tile fit operands and patterns: :func:`require_tiling`."""
         require_tiling(self)
 
     @verifier
     def verify_region_invariants(self) -> None:
+        """The body takes one tile per operand and yields one of the result: :func:`require_body`."""
         require_body(self)
 
 

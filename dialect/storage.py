@@ -55,6 +55,7 @@ def grouped(groups: Sequence[str], items: Sequence) -> list[list]:
 
 
 def in_storage_order(fmt: Format, *groups_then_values) -> list[ir.Value]:
+    """The items of :func:`grouped` and the values, in the order of the storage contract."""
     *groups, values = groups_then_values
     left: dict[str, Iterator[ir.Value]] = dict(zip(GROUPS, (iter(g) for g in groups)))
     return [*(next(left[name]) for name in storage_groups(fmt)), values]

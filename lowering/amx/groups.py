@@ -23,6 +23,7 @@ class GroupLevel:
 
     @property
     def is_dense(self) -> bool:
+        """True when every coordinate is kept."""
         return self.g == self.h
 
 

@@ -38,6 +38,7 @@ class IndexList:
 
     @property
     def rank(self) -> int:
+        """How many axes there are."""
         return len(self.sizes)
 
     @property

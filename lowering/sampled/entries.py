@@ -67,6 +67,7 @@ class Plan:
 
     @classmethod
     def of(cls, storage: Storage, outer: int) -> "Plan":
+        """The plan of a tensor whose dimension ``outer`` is the rows of the kernel."""
         fmt = storage.format
         leaf = leaf_of(fmt, outer)
         choosing = list(zip(fmt.exprs, fmt.levels))[: leaf.level]

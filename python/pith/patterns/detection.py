@@ -102,6 +102,7 @@ def _detect(x: Any, granularity: Any, axes: Any, threshold: Any, deterministic: 
 
 
 def axes_of(axes: Any, rank: int) -> tuple[int, ...]:
+    """``axes`` as distinct dimensions from 0; None: all of them. Errors: :class:`pith.ShapeError`."""
     dims = tuple(range(rank)) if axes is None else integers(axes, "axes")
     for d in dims:
         if not -rank <= d < rank:

@@ -27,11 +27,13 @@ class Call:
 
     @classmethod
     def of(cls, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
+        """Of what a module is called with."""
         leaves, spec = pytree.tree_flatten((tuple(args), dict(kwargs)))
         return cls(tuple(leaves), spec)
 
     @property
     def tensors(self) -> tuple[torch.Tensor, ...]:
+        """The leaves that are tensors, in order."""
         return tuple(leaf for leaf in self.leaves if isinstance(leaf, torch.Tensor))
 
     @property
@@ -66,6 +68,7 @@ class CompiledLayer(torch.nn.Module):
             return getattr(self.__dict__["_layer"], name)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the kernel. Errors: :class:`pith.UnsupportedError` for a call that is structured differently."""
         call = Call.of(args, kwargs)
         if call.spec != self._spec or call.constants != self._constants:
             raise UnsupportedError(
