@@ -7,13 +7,14 @@ from .pith import Pith
 
 
 class PermuteOp(Pith.Operation, name="permute", traits=[ext.Pure]):
-    """Take an element of a vector for every lane: ``result[i] = source[index[i]]``.
+    """Take an element of a vector for every lane: ``result[i] = source[index[i]]``, each row of a 2-D one for itself.
 
-    Shapes: source, result: 1-D vectors of one type; index: as many i32.
-    Semantics: indices out of range give unspecified elements. ``vector.shuffle`` is the op for
-        constant indices.
-    Errors: "expects 1-D vectors of the same type", "expects an i32 index per element".
-    Source: ``vpermps`` and its kin.
+    Shapes: source, result: 1-D or 2-D vectors of one type, rows as long as a power of two; index: as many i32.
+    Semantics: of an index only the low bits count that tell the elements of a row apart. ``vector.shuffle`` is
+        the op for constant indices.
+    Errors: "expects 1-D or 2-D vectors of the same type", "expects rows of a power of two",
+        "expects an i32 index per element".
+    Source: ``vpermps``, ``vpermilps`` and their kin.
     Example: ``%r = "pith.permute"(%x, %i) : (vector<8xf32>, vector<8xi32>) -> vector<8xf32>``
     """
 
@@ -29,7 +30,8 @@ class PermuteOp(Pith.Operation, name="permute", traits=[ext.Pure]):
     @verifier
     def verify_invariants(self) -> None:
         source, index, result = self.source.type, self.index.type, self.result.type
-        require(source == result and len(source.shape) == 1, "expects 1-D vectors of the same type")
+        require(source == result and 1 <= len(source.shape) <= 2, "expects 1-D or 2-D vectors of the same type")
+        require(source.shape[-1].bit_count() == 1, "expects rows of a power of two")
         i32 = ir.IntegerType.get_signless(32, context=source.context)
         require(
             index.element_type == i32 and list(index.shape) == list(source.shape), "expects an i32 index per element"

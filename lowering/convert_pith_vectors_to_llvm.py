@@ -1,6 +1,8 @@
 """``convert-pith-vectors-to-llvm``: run-time permutations and dot products of integers become instructions."""
 
 import dataclasses
+import itertools
+import math
 from typing import ClassVar
 
 from pith._mlir import arith, ir, llvm, vector
@@ -10,8 +12,12 @@ from .isa import Isa
 from .module_isa import isa_of
 from .x86.emulate_dot import dot_lanes
 
-#: Intrinsics for ``result[i] = source[index[i]]`` by element type, lanes and register width.
-_PERMUTES = {("f32", 8, 32): "llvm.x86.avx2.permps", ("f32", 16, 64): "llvm.x86.avx512.permvar.sf.512"}
+#: Intrinsics for ``result[i] = source[index[i]]`` by element type, shape and register width.
+_PERMUTES = {
+    ("f32", (8,), 32): "llvm.x86.avx2.permps",
+    ("f32", (2, 4), 32): "llvm.x86.avx.vpermilvar.ps.256",
+    ("f32", (16,), 64): "llvm.x86.avx512.permvar.sf.512",
+}
 
 #: Intrinsics for dot products by lanes: of unsigned and signed bytes with an accumulator, and of pairs of 16 bits
 #: without.
@@ -19,9 +25,9 @@ _BYTE_DOTS = {8: "llvm.x86.avx512.vpdpbusd.256", 16: "llvm.x86.avx512.vpdpbusd.5
 _PAIR_DOTS = {8: "llvm.x86.avx2.pmadd.wd", 16: "llvm.x86.avx512.pmaddw.d.512"}
 
 
-def has_permute(element: str, lanes: int, vector_bytes: int) -> bool:
-    """True when one instruction permutes such a vector."""
-    return (element, lanes, vector_bytes) in _PERMUTES
+def has_permute(element: str, shape: tuple[int, ...], vector_bytes: int) -> bool:
+    """True when one instruction permutes such a vector, row by row."""
+    return (element, shape, vector_bytes) in _PERMUTES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,16 +75,27 @@ def _call(type_: ir.Type, name: str, *operands: ir.Value) -> ir.Value:
 
 def _permute(op: ir.Operation, isa: Isa) -> ir.Value:
     source, index = op.operands
-    name = _PERMUTES.get((str(source.type.element_type), source.type.shape[0], isa.vector_bytes))
-    return _call(source.type, name, source, index) if name and not isa.emulated else _by_element(source, index)
+    name = _PERMUTES.get((str(source.type.element_type), tuple(source.type.shape), isa.vector_bytes))
+    if not name or isa.emulated:
+        return _by_element(source, index)
+    flat = _flat(source)
+    made = _call(flat.type, name, flat, _flat(index))
+    return made if made.type == source.type else vector.shape_cast(source.type, made)
+
+
+def _flat(x: ir.Value) -> ir.Value:
+    if x.type.rank == 1:
+        return x
+    return vector.shape_cast(ir.VectorType.get([math.prod(x.type.shape)], x.type.element_type), x)
 
 
 def _by_element(source: ir.Value, index: ir.Value) -> ir.Value:
-    out = source
-    for lane in range(source.type.shape[0]):
-        at = arith.index_cast(ir.IndexType.get(), vector.extract(index, [], [lane]))
-        element = vector.extract(source, [at], [ir.ShapedType.get_dynamic_size()])
-        out = vector.insert(element, out, [], [lane])
+    out, bits = source, arith.constant(index.type.element_type, source.type.shape[-1] - 1)
+    for *row, lane in itertools.product(*map(range, source.type.shape)):
+        at = arith.andi(vector.extract(index, [], [*row, lane]), bits)
+        place = [*row, ir.ShapedType.get_dynamic_size()]
+        element = vector.extract(source, [arith.index_cast(ir.IndexType.get(), at)], place)
+        out = vector.insert(element, out, [], [*row, lane])
     return out
 
 

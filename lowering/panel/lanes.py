@@ -13,23 +13,25 @@ Other formats keep scalars and several partial sums (tile.py).
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pith._mlir import arith, ir, vector
-from pith.dialect import PermuteOp
 
 from .. import builder as b
 from ..builder import Index
 from ..convert_pith_vectors_to_llvm import has_permute
 from ..isa import Isa
 from ..levels import Storage
-from .members import Member, Position, identity
+from .gather import QUAD, Gather, Slot
+from .members import Member, Position
 from .pack import Panel
 from .stream import BLOCK_OPERATIONS, Stream
 from .tile import CHAINS, Place, RegisterTile, run_stream
 from .variant import Roles
 from .widen import Stored
-from .words import load_word
+
+#: Vectors that the innermost run of a block is unrolled into, at most: times eight rows that is a page of code.
+MOST_VECTORS = 8
 
 
 def lane_kind(roles: Roles, element: ir.Type, isa: Isa) -> str | None:
@@ -37,15 +39,13 @@ def lane_kind(roles: Roles, element: ir.Type, isa: Isa) -> str | None:
     fmt, last = roles.format, len(roles.format.levels) - 1
     if not roles.direct or last == 0 or fmt.exprs[last].div != 1:
         return None  # formats whose innermost coordinates stand apart: so would the lanes
-    level, size = fmt.levels[last], fmt.exprs[last].mod
+    level, size, lanes = fmt.levels[last], fmt.exprs[last].mod, isa.vector_bytes // 4
     if fmt.exprs[last].dim == roles.row_dim:
         return "rows" if size >= 4 and size & (size - 1) == 0 else None
     if level.is_dense:
-        return "dot" if size in (4, 8, 16) else None
-    plain = all(lvl.is_static for lvl in fmt.levels) and fmt.levels[1].is_dense and not roles.inner
-    lanes = isa.vector_bytes // 4
-    permutes = has_permute(str(element), lanes, isa.vector_bytes)
-    return "gather" if level.kind == "nm" and plain and level.h <= lanes and permutes else None
+        return "dot" if size in (4, 8, 16) or (size % lanes == 0 and 0 < size <= MOST_VECTORS * lanes) else None
+    permutes = has_permute(str(element), (lanes,), isa.vector_bytes)
+    return "gather" if roles.gathers and level.h <= lanes and permutes else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,9 +59,9 @@ class LaneTile(RegisterTile):
     def lanes(self) -> int:
         """Elements of one accumulator."""
         last = len(self.roles.format.levels) - 1
-        return {"rows": self.windows.get(last, 0), "dot": self.roles.format.exprs[last].mod}.get(
-            self.kind, self.isa_lanes
-        )
+        size = self.roles.format.exprs[last].mod
+        in_one = size if size in (4, 8, 16) else self.isa_lanes  # longer runs are several vectors
+        return {"rows": self.windows.get(last, 0), "dot": in_one}.get(self.kind, self.isa_lanes)
 
     @property
     def sums(self) -> int:
@@ -88,6 +88,13 @@ class LaneTile(RegisterTile):
     def pad(self) -> int:
         """Elements of the panel that may be read past its end."""
         return self.isa_lanes if self.kind == "gather" else 0
+
+    @property
+    def parts(self) -> int:
+        """Parts of a gathering register that are permuted each in itself, where one or two hold any group."""
+        shape = self.isa_lanes // QUAD, QUAD
+        quads = self.roles.format.levels[-1].h <= 2 * QUAD and has_permute(str(self.element), shape, 4 * self.isa_lanes)
+        return shape[0] if quads else 1
 
     @property
     def fits(self) -> bool:
@@ -138,15 +145,6 @@ def _no_leaf(members: Sequence[Member], accs: list[ir.Value]) -> list[ir.Value]:
     return accs
 
 
-@dataclasses.dataclass
-class _Slot:
-    """One lane of a gathering vector: a stored element, its coordinate still packed."""
-
-    position: Position
-    red: Index
-    red_offset: int
-
-
 @dataclasses.dataclass(kw_only=True)
 class _LaneStream(Stream):
     """Visits the innermost level a vector at a time."""
@@ -156,7 +154,7 @@ class _LaneStream(Stream):
     panel: Panel
 
     def __post_init__(self) -> None:
-        self._pending: dict[int, list[_Slot]] = {}
+        self._pending: dict[int, tuple[list[Slot], Iterator[int]]] = {}
         self._turn = itertools.cycle(range(self.tile.chains))
 
     def visit(self, level: int, members: Sequence[Member], accs: list[ir.Value]) -> list[ir.Value]:
@@ -164,18 +162,23 @@ class _LaneStream(Stream):
             return super().visit(level, members, accs)
         if self.tile.kind == "gather":
             return self._gather(level, members, accs)
-        out, base = list(accs), next(self._turn) * self.tile.sums
         if self.tile.kind == "rows":
-            members = [dataclasses.replace(m, row=m.row // self.tile.lanes) for m in self._rows(level, members)]
-            members = members[:: self.tile.lanes]
-        for m in members:
-            if self.tile.kind == "rows":
-                x = vector.broadcast(self.type, self._element(m.red, m.red_offset))
-                position = m.position
-            else:
-                x = self.panel.row(self.type, m.red, m.red_offset)
-                position = m.position.child(self.tile.lanes, 0)
-            out[base + m.row] = vector.fma(self._values(m, position), x, out[base + m.row])
+            return self._across_rows(level, members, accs)
+        out, size, lanes = list(accs), self.storage.format.exprs[level].mod, self.tile.lanes
+        for first in range(0, size, lanes):
+            base = next(self._turn) * self.tile.sums
+            for m in members:
+                x = self.panel.row(self.type, m.red, m.red_offset + first)
+                values = self._values(m, m.position.child(size, first))
+                out[base + m.row] = vector.fma(values, x, out[base + m.row])
+        return out
+
+    def _across_rows(self, level: int, members: Sequence[Member], accs: list[ir.Value]) -> list[ir.Value]:
+        out, base, lanes = list(accs), next(self._turn) * self.tile.sums, self.tile.lanes
+        for m in self._rows(level, members)[::lanes]:
+            m = dataclasses.replace(m, row=m.row // lanes)
+            x = vector.broadcast(self.type, self._element(m.red, m.red_offset))
+            out[base + m.row] = vector.fma(self._values(m, m.position), x, out[base + m.row])
         return out
 
     def _values(self, m: Member, position: Position) -> ir.Value:
@@ -190,63 +193,15 @@ class _LaneStream(Stream):
         g = self.storage.format.levels[level].g
         out = list(accs)
         for m in members:
-            pending = self._pending.setdefault(m.row, [])
+            pending, turn = self._pending.setdefault(m.row, ([], itertools.cycle(range(self.tile.chains))))
             for slot in range(g):
-                pending.append(_Slot(m.position.child(g, slot), m.red, m.red_offset))
+                pending.append(Slot(m.position.child(g, slot), m.red, m.red_offset))
                 if len(pending) == self.tile.lanes:
-                    at = next(self._turn) * self.tile.sums + m.row
-                    values = self._values(m, pending[0].position)
-                    out[at] = vector.fma(values, self._permuted(level, pending), out[at])
+                    at = next(turn) * self.tile.sums + m.row
+                    gather = Gather(self.storage, self.panel, level, self.type, self.tile.parts)
+                    out[at] = vector.fma(self._values(m, pending[0].position), gather(pending), out[at])
                     pending.clear()
         return out
-
-    def _permuted(self, level: int, slots: list[_Slot]) -> ir.Value:
-        """The elements of ``x`` at the slots' coordinates."""
-        windows = self._windows(slots, self.storage.format.levels[level].h)
-        shifts = [s.red_offset - start for _, start, lanes in windows for s in (slots[i] for i in lanes)]
-        index = self._coordinates(level, slots[0].position)
-        if any(shifts):
-            index = arith.addi(index, b.integers(shifts, index.type.element_type))
-        out = None
-        for red, start, lanes in windows:
-            taken = PermuteOp.build(self.panel.row(self.type, red, start), index).result
-            n = len(slots)
-            out = taken if out is None else vector.shuffle(out, taken, [n + i if i in lanes else i for i in range(n)])
-        return out
-
-    def _windows(self, slots: list[_Slot], h: int) -> list[tuple[Index, int, list[int]]]:
-        """Ranges of ``x``, each no wider than a register, and the lanes whose groups lie in them."""
-        out: list[tuple[Index, int, list[int]]] = []
-        for lane, s in enumerate(slots):
-            if out:
-                red, start, lanes = out[-1]
-                if identity(red) == identity(s.red) and s.red_offset + h - start <= self.tile.lanes:
-                    lanes.append(lane)
-                    continue
-            out.append((s.red, s.red_offset, [lane]))
-        return out
-
-    def _coordinates(self, level: int, first: Position) -> ir.Value:
-        """Coordinates from ``first`` on, one per lane, as i32."""
-        lanes, width = self.tile.lanes, self.storage.format.coord_bits(level)
-        buffer = self.storage.metadata[level, "coordinates"]
-        i32 = ir.IntegerType.get_signless(32)
-        type_ = ir.VectorType.get([lanes], i32)
-        if width >= 8:
-            narrow = vector.load(ir.VectorType.get([lanes], buffer.type.element_type), buffer, [b.value(first.value)])
-            return narrow if width == 32 else arith.extui(type_, narrow)
-        byte = b.add(b.div(b.mul(first.base, first.scale * width), 8), first.offset * width // 8)
-        per_word = min(lanes, 32 // width)
-        words = []
-        for i in range(lanes // per_word):
-            size = per_word * width // 8
-            word = arith.index_cast(i32, load_word(buffer, b.add(byte, i * size), size))
-            words.append(vector.broadcast(type_, word))
-        word = (
-            words[0] if len(words) == 1 else vector.shuffle(*words, [i + lanes * (i // per_word) for i in range(lanes)])
-        )
-        shifted = arith.shrui(word, b.integers([i % per_word * width for i in range(lanes)], i32))
-        return arith.andi(shifted, b.integers([2**width - 1] * lanes, i32))
 
 
 def lane_tile(storage: Storage, roles: Roles, tile: RegisterTile, isa: Isa) -> RegisterTile:

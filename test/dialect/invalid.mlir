@@ -230,9 +230,17 @@ func.func @f(%a: tensor<8x5xf32, #pith.padded<#pith.format<affine_map<(d0, d1) -
 
 // -----
 
-func.func @f(%x: vector<2x4xf32>, %i: vector<2x4xi32>) {
-  // expected-error @below {{'pith.permute' op expects 1-D vectors of the same type}}
-  %0 = "pith.permute"(%x, %i) : (vector<2x4xf32>, vector<2x4xi32>) -> vector<2x4xf32>
+func.func @f(%x: vector<2x2x4xf32>, %i: vector<2x2x4xi32>) {
+  // expected-error @below {{'pith.permute' op expects 1-D or 2-D vectors of the same type}}
+  %0 = "pith.permute"(%x, %i) : (vector<2x2x4xf32>, vector<2x2x4xi32>) -> vector<2x2x4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: vector<2x6xf32>, %i: vector<2x6xi32>) {
+  // expected-error @below {{'pith.permute' op expects rows of a power of two}}
+  %0 = "pith.permute"(%x, %i) : (vector<2x6xf32>, vector<2x6xi32>) -> vector<2x6xf32>
   return
 }
 

@@ -15,6 +15,23 @@ func.func @avx2(%x: vector<8xf32>, %i: vector<8xi32>) -> vector<8xf32> {
 
 // -----
 
+// Row by row, within halves of a register.
+
+module attributes {pith.isa = "avx2"} {
+// CHECK-LABEL: func.func @halves
+// CHECK-SAME:    (%[[x:.*]]: vector<2x4xf32>, %[[i:.*]]: vector<2x4xi32>)
+// CHECK:         %[[fx:.*]] = vector.shape_cast %[[x]] : vector<2x4xf32> to vector<8xf32>
+// CHECK:         %[[fi:.*]] = vector.shape_cast %[[i]] : vector<2x4xi32> to vector<8xi32>
+// CHECK:         %[[r:.*]] = llvm.call_intrinsic "llvm.x86.avx.vpermilvar.ps.256"(%[[fx]], %[[fi]])
+// CHECK:         vector.shape_cast %[[r]] : vector<8xf32> to vector<2x4xf32>
+func.func @halves(%x: vector<2x4xf32>, %i: vector<2x4xi32>) -> vector<2x4xf32> {
+  %r = "pith.permute"(%x, %i) : (vector<2x4xf32>, vector<2x4xi32>) -> vector<2x4xf32>
+  return %r : vector<2x4xf32>
+}
+}
+
+// -----
+
 module attributes {pith.isa = "avx512"} {
 // CHECK-LABEL: func.func @avx512
 // CHECK:         llvm.call_intrinsic "llvm.x86.avx512.permvar.sf.512"
@@ -32,12 +49,28 @@ module attributes {pith.isa = "sse"} {
 // CHECK-LABEL: func.func @one_by_one
 // CHECK-SAME:    (%[[x:.*]]: vector<2xf64>, %[[i:.*]]: vector<2xi32>)
 // CHECK:         %[[i0:.*]] = vector.extract %[[i]][0]
-// CHECK:         %[[at:.*]] = arith.index_cast %[[i0]] : i32 to index
+// CHECK:         %[[low:.*]] = arith.andi %[[i0]], %{{.*}} : i32
+// CHECK:         %[[at:.*]] = arith.index_cast %[[low]] : i32 to index
 // CHECK:         %[[e:.*]] = vector.extract %[[x]][%[[at]]]
 // CHECK:         vector.insert %[[e]], %[[x]] [0]
 func.func @one_by_one(%x: vector<2xf64>, %i: vector<2xi32>) -> vector<2xf64> {
   %r = "pith.permute"(%x, %i) : (vector<2xf64>, vector<2xi32>) -> vector<2xf64>
   return %r : vector<2xf64>
+}
+}
+
+// -----
+
+// Rows of rows: what an index chooses from is its own row.
+
+module attributes {pith.isa = "sse"} {
+// CHECK-LABEL: func.func @row_by_row
+// CHECK-SAME:    (%[[x:.*]]: vector<2x2xf32>, %[[i:.*]]: vector<2x2xi32>)
+// CHECK-COUNT-2: vector.extract %[[x]][0, %{{.*}}]
+// CHECK-COUNT-2: vector.extract %[[x]][1, %{{.*}}]
+func.func @row_by_row(%x: vector<2x2xf32>, %i: vector<2x2xi32>) -> vector<2x2xf32> {
+  %r = "pith.permute"(%x, %i) : (vector<2x2xf32>, vector<2x2xi32>) -> vector<2x2xf32>
+  return %r : vector<2x2xf32>
 }
 }
 
