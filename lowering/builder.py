@@ -181,19 +181,26 @@ def parallel_loop(extents: Sequence[Index], body: Callable[..., Any], work: Inde
 
 
 def _expect_work(work: Index) -> None:
-    """Call ``pith_expect_work`` of the runtime library, declaring it in the module if need be."""
+    """Tell the runtime library how much the next parallel loop does."""
+    _call_runtime("pith_expect_work", [value(work)], [])
+
+
+def thread_count() -> ir.Value:
+    """Threads that a parallel loop gets when it is worth it: known when the kernel runs."""
+    (count,) = _call_runtime("pith_get_num_threads", [], [ir.IntegerType.get_signless(32)])
+    return arith.index_castui(ir.IndexType.get(), count)
+
+
+def _call_runtime(name: str, args: Sequence[ir.Value], results: Sequence[ir.Type]) -> Sequence[ir.Value]:
+    """Call a function of the runtime library, declaring it in the module if need be."""
     op = ir.InsertionPoint.current.block.owner
     while op.operation.name != "builtin.module":
         op = op.operation.parent
     module_body = op.regions[0].blocks[0]
-    type_ = ir.FunctionType.get([ir.IndexType.get()], [])
-    if not any(o.operation.name == "func.func" and o.sym_name.value == _EXPECT_WORK for o in module_body.operations):
+    if not any(o.operation.name == "func.func" and o.sym_name.value == name for o in module_body.operations):
         with ir.InsertionPoint(module_body):
-            func.FuncOp(_EXPECT_WORK, type_, visibility="private")
-    func.call([], _EXPECT_WORK, [value(work)])
-
-
-_EXPECT_WORK = "pith_expect_work"
+            func.FuncOp(name, ir.FunctionType.get([a.type for a in args], results), visibility="private")
+    return func.CallOp(list(results), name, list(args)).results
 
 
 def if_else(

@@ -48,8 +48,7 @@ def grouped_matmul(
     if is_on_device(x):
         return moe_on_device(x, experts, gates, [w], [bias], activation, "pith.grouped_matmul")
     task = _Routed.of(x, experts, gates, "pith.grouped_matmul")
-    parts = task.layer(task.slots(), w, "w", bias, "bias", activation, task.gates)
-    return like(task.combined(parts), x)
+    return like(task.combined(task.sums(w, bias, activation)), x)
 
 
 def moe(
@@ -83,7 +82,8 @@ def moe(
         return moe_on_device(x, experts, gates, [w1, w2], [b1, b2], activation, "pith.moe")
     task = _Routed.of(x, experts, gates, "pith.moe")
     hidden = task.layer(task.slots(), w1, "w1", b1, "b1", activation)
-    return like(task.combined(task.layer(hidden, w2, "w2", b2, "b2", gates=task.gates)), x)
+    parts = task.layer(hidden, w2, "w2", b2, "b2", gates=task.gates)
+    return like(task.combined(parts.reshape(*task.experts.shape, parts.shape[1])), x)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,32 +139,63 @@ class _Routed:
         gates: np.ndarray | None = None,
     ) -> np.ndarray:
         """``gates * activation(rows @ w[expert] + bias[expert])`` for every slot, in the type that is computed in."""
-        where = f"{self.where}: {name}"
-        one_of(activation, tuple(ACTIVATIONS), "activation", self.where)
-        weights = shaped(w, (-1, rows.shape[1], -1), self.x, where)
-        element = float_element(weights, where)
-        extras = []
-        if bias is not None:
-            extras.append(shaped(bias, (weights.shape[0], weights.shape[2]), self.x, f"{self.where}: {bias_name}"))
+        weights, extras = self.weights(rows, w, name, bias, bias_name, activation)
         if gates is not None:
             extras.append(gates.reshape(-1))
-        in_range(self.experts, weights.shape[0], f"{self.where}: experts", f"the expert axis of {name}")
-        routing = np.empty((self.experts.size, 2), np.int32)
-        routing[:, 0], routing[:, 1] = np.arange(self.experts.size), self.experts.reshape(-1)
-        out = empty((self.experts.size, weights.shape[2]), COMPUTED_IN[element])
-        kernel = _grouped(float_element(rows, where), element, bias is not None, activation, gates is not None)
-        kernel.native(routing, rows, weights, *extras, out)
+        out = empty((self.experts.size, weights.shape[2]), COMPUTED_IN[float_element(weights, name)])
+        kernel = _grouped(*_elements(rows, weights), bias is not None, activation, gates is not None, False)
+        kernel.native(self.routing(np.arange(self.experts.size)), rows, weights, *extras, out)
         return out
 
-    def combined(self, parts: np.ndarray) -> np.ndarray:
-        """The sum over the slots of every token, as an array like x."""
+    def sums(self, w: Any, bias: Any, activation: str | None) -> np.ndarray:
+        """One layer, summed over the slots of every token: ``(tokens, 1, out)`` in the type that is computed in.
+
+        Tokens of several experts are read where they are, and the experts' results are added up in registers.
+        """
         tokens, k = self.experts.shape
+        if k == 1:
+            return self.layer(self.x, w, "w", bias, "bias", activation, self.gates)[:, None]
+        weights, extras = self.weights(self.x, w, "w", bias, "bias", activation)
+        if self.gates is not None:
+            gates = np.zeros((tokens, weights.shape[0]), self.gates.dtype)
+            gates[np.arange(tokens)[:, None], self.experts] = self.gates
+            extras.append(gates)
+        out = empty((tokens, weights.shape[2]), COMPUTED_IN[float_element(weights, "w")])
+        kernel = _grouped(*_elements(self.x, weights), bias is not None, activation, self.gates is not None, True)
+        kernel.native(self.routing(np.repeat(np.arange(tokens), k)), self.x, weights, *extras, out)
+        return out[:, None]
+
+    def weights(
+        self, rows: np.ndarray, w: Any, name: str, bias: Any, bias_name: str, activation: str | None
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """The weights of a layer, checked, and its bias, where it has one."""
+        one_of(activation, tuple(ACTIVATIONS), "activation", self.where)
+        weights = shaped(w, (-1, rows.shape[1], -1), self.x, f"{self.where}: {name}")
+        float_element(weights, f"{self.where}: {name}")
+        in_range(self.experts, weights.shape[0], f"{self.where}: experts", f"the expert axis of {name}")
+        if bias is None:
+            return weights, []
+        return weights, [shaped(bias, (weights.shape[0], weights.shape[2]), self.x, f"{self.where}: {bias_name}")]
+
+    def routing(self, rows: np.ndarray) -> np.ndarray:
+        """Coordinates of the pattern: the row that is meant by every slot, and its expert."""
+        listed = np.empty((self.experts.size, 2), np.int32)
+        listed[:, 0], listed[:, 1] = rows, self.experts.reshape(-1)
+        return listed
+
+    def combined(self, parts: np.ndarray) -> np.ndarray:
+        """The sum over the middle axis, as an array like x."""
+        tokens, k, width = parts.shape
         if k == 1 and parts.dtype == self.x.dtype:
-            return parts
+            return parts[:, 0]
         element = float_element(self.x, self.where)
-        out = empty((tokens, parts.shape[1]), element)
-        _combine(element).native(parts.reshape(tokens, k, parts.shape[1]), out)
+        out = empty((tokens, width), element)
+        _combine(element).native(parts, out)
         return out
+
+
+def _elements(rows: np.ndarray, weights: np.ndarray) -> tuple[str, str]:
+    return float_element(rows, "rows"), float_element(weights, "weights")
 
 
 def _require_distinct(experts: np.ndarray, where: str) -> None:
@@ -177,8 +208,8 @@ def _require_distinct(experts: np.ndarray, where: str) -> None:
 
 
 @functools.cache
-def _grouped(x: str, w: str, bias: bool, activation: str | None, gates: bool) -> Kernel:
-    return compile_source(grouped_source(x, w, bias, activation, gates), "grouped")
+def _grouped(x: str, w: str, bias: bool, activation: str | None, gates: bool, summed: bool) -> Kernel:
+    return compile_source(grouped_source(x, w, bias, activation, gates, summed), "grouped")
 
 
 @functools.cache

@@ -11,18 +11,20 @@ _ROWS = 64
 _ROUTING = "!pith.pattern<[-1, -1], [1, 1]>"
 
 
-def grouped_source(x: str, w: str, bias: bool, activation: str | None, gates: bool) -> str:
+def grouped_source(x: str, w: str, bias: bool, activation: str | None, gates: bool, summed: bool = False) -> str:
     """``out[s] = gates[s] * activation(x[s] @ w[e] + bias[e])`` for the one expert e that routing names with s.
 
     Args:
         x, w: element types; the result has the type that ``w``'s products are computed in.
+        summed: routing names any number of experts with s, gates are ``gates[s, e]``, and ``out[s]`` is the sum.
     """
     t = COMPUTED_IN[w]
     rows, weights, sums = f"tensor<?x?x{x}>", f"tensor<?x?x?x{w}>", f"tensor<?x?x{t}>"
     tile_x, tile_w, tile_y = f"tensor<{_ROWS}x?x{x}>", f"tensor<1x?x?x{w}>", f"tensor<{_ROWS}x?x{t}>"
     inputs = [("x", rows, tile_x, "#x"), ("w", weights, tile_w, "#w")]
     inputs += [("bias", f"tensor<?x?x{w}>", f"tensor<1x?x{w}>", "#b")] * bias
-    inputs += [("gates", f"tensor<?x{w}>", f"tensor<{_ROWS}x{w}>", "#g")] * gates
+    given = (f"tensor<?x?x{w}>", f"tensor<{_ROWS}x1x{w}>") if summed else (f"tensor<?x{w}>", f"tensor<{_ROWS}x{w}>")
+    inputs += [("gates", *given, "#g")] * gates
     parameters = ", ".join(f'%{name}: {type_} {{pith.name = "{name}"}}' for name, type_, _, _ in inputs)
     arguments = ", ".join(f"%t{name}: {tile}" for name, _, tile, _ in inputs)
     operands = ", ".join(["%routing", *(f"%{name}" for name, *_ in inputs), "%init"])
@@ -30,15 +32,16 @@ def grouped_source(x: str, w: str, bias: bool, activation: str | None, gates: bo
     maps = ", ".join([*(m for *_, m in inputs), "#y"])
     used = ", ".join("1" if i < len(inputs) else "0" for i in range(8))
     (wide_v, v), (wide_u, u) = widened("v", x, t), widened("u", w, t)
-    epilogue, result = _epilogue(w, t, bias, activation, gates)
+    epilogue, result = _epilogue(w, t, bias, activation, given[1] if gates else None)
+    sums_up = "accumulate = true" + ("" if summed else ", pith.partition")
     return f"""#x = affine_map<(s, n, e, k) -> (s, k)>
 #w = affine_map<(s, n, e, k) -> (e, k, n)>
 #b = affine_map<(s, n, e, k) -> (e, n)>
-#g = affine_map<(s, n, e, k) -> (s)>
+#g = affine_map<(s, n, e, k) -> ({"s, e" if summed else "s"})>
 #y = affine_map<(s, n, e, k) -> (s, n)>
 #each = affine_map<(s, n) -> (s, n)>
 #one = affine_map<(s, n) -> (0, n)>
-#row = affine_map<(s, n) -> (s)>
+#row = affine_map<(s, n) -> ({"s, 0" if summed else "s"})>
 func.func @grouped(%routing: {_ROUTING} {{pith.name = "routing"}}, {parameters},
                    %out: memref<?x?x{t}> {{pith.name = "out"}}) {{
   %zero = arith.constant 0.0 : {t}
@@ -56,9 +59,8 @@ func.func @grouped(%routing: {_ROUTING} {{pith.name = "routing"}}, {parameters},
     }} -> {tile_y}
 {epilogue}    "pith.yield"(%{result}) : ({tile_y}) -> ()
   }}) {{indexing_maps = [{maps}], iterator_types = ["parallel", "parallel", "reduction", "reduction"],
-      axes = array<i64: 0, 2>, tile = array<i64: {_ROWS}, 0, 1, 0>, micro_tile = array<i64: 1, 1>, accumulate = true,
-      pith.partition,
-      operandSegmentSizes = array<i32: 1, 0, 0, {used}, 1>}} : ({types}) -> {sums}
+      axes = array<i64: 0, 2>, tile = array<i64: {_ROWS}, 0, 1, 0>, micro_tile = array<i64: 1, 1>,
+      {sums_up}, operandSegmentSizes = array<i32: 1, 0, 0, {used}, 1>}} : ({types}) -> {sums}
   bufferization.materialize_in_destination %res in restrict writable %out : ({sums}, memref<?x?x{t}>) -> ()
   return
 }}
@@ -105,14 +107,14 @@ def _narrowed(element: str, t: str) -> str:
 """
 
 
-def _epilogue(w: str, t: str, bias: bool, activation: str | None, gates: bool) -> tuple[str, str]:
-    """The op behind the product of a tile, and the name of its result."""
+def _epilogue(w: str, t: str, bias: bool, activation: str | None, gates: str | None) -> tuple[str, str]:
+    """The op behind the product of a tile, and the name of its result; ``gates``: their type in a tile."""
     if not bias and activation is None and not gates:
         return "", "product"
     tile, value, lines = f"tensor<{_ROWS}x?x{t}>", "v", ""
     inputs = [("product", tile, "#each", f"%v: {t}")]
     inputs += [("tbias", f"tensor<1x?x{w}>", "#one", f"%b: {w}")] * bias
-    inputs += [("tgates", f"tensor<{_ROWS}x{w}>", "#row", f"%g: {w}")] * gates
+    inputs += [] if gates is None else [("tgates", gates, "#row", f"%g: {w}")]
     if bias:
         widen, b = widened("b", w, t)
         lines, value = f"{widen}    %biased = arith.addf %v, %{b} : {t}\n", "biased"
