@@ -1,6 +1,7 @@
-"""Matrix products on AMX tiles: load sparse, compute dense.
+"""Matrix products on tiles: load sparse, compute dense.
 
-``match`` says which products run on tiles and how their sparse side reaches them, ``unit`` knows the
-tile types and instructions of an element type, ``pack`` lays out the dense side, ``source`` and
-``expand`` provide the tiles of the sparse side, ``emit`` puts the kernel together.
+``match`` says which products run on tiles and how their sparse side reaches them (``choice``, without MLIR).
+``unit`` is what multiplies tiles of an element type: the registers of AMX, or vectors and dot instructions
+(``dots``). ``pack`` lays out the dense side, ``source`` and ``expand`` provide the tiles of the sparse side,
+``block`` holds sums in registers, ``emit`` puts the kernel together; ``listed`` does for run-time patterns.
 """

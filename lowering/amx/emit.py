@@ -19,7 +19,7 @@ packed operands, which are zero past the edges, and in the way sums are written.
 import dataclasses
 from collections.abc import Callable
 
-from pith._mlir import arith, bufferization, ir, memref
+from pith._mlir import arith, bufferization, ir
 
 from .. import builder as b
 from ..builder import Index
@@ -30,6 +30,7 @@ from ..epilogue.values import bind
 from ..levels import Storage
 from ..panel.write import added_to, as_it_is, write_tile
 from ..transpose import Transform
+from .block import Block, fill_offsets, offsets_room, scratch
 from .choice import Source
 from .expand import Rows, expand_all, expand_matrix, expand_present
 from .expand_groups import expand_by_vectors
@@ -121,22 +122,16 @@ def _panels(p: TileProduct, storage: Storage, dense: ir.Value, cols: Index) -> P
 def _task(e: _Emitter, task: ir.Value, chunk: ir.Value) -> None:
     """Multiply the rows of a task with a chunk of the columns."""
     first = b.mul(task, e.p.task_rows)
-    scratch = {width: _scratch(e, width) for width in {1, e.p.column_tiles}}
+    rooms = {width: scratch(e.p.unit, e.p.row_tiles, width) for width in {1, e.p.column_tiles}}
     lo = b.mul(chunk, TASK_COLUMN_TILES)
     hi = b.minimum(b.add(lo, TASK_COLUMN_TILES), e.column_tiles)
-    _with_source(e, first, lambda source: _columns(e, source, scratch, first, (lo, hi)))
-
-
-def _scratch(e: _Emitter, width: int) -> ir.Value:
-    """Stack memory for the sums in registers, when ``width`` tiles of columns are."""
-    type_ = ir.MemRefType.get([e.p.unit.rows * e.p.row_tiles, COLUMNS * width], e.p.unit.acc)
-    return memref.alloca(type_, [], [], alignment=64)
+    _with_source(e, first, lambda source: _columns(e, source, rooms, first, (lo, hi)))
 
 
 def _with_source(e: _Emitter, first: Index, use: Callable[[TileSource], None]) -> None:
     """Provide the tiles of the rows from ``first`` on to the code that ``use`` emits."""
     p, m, tiles = e.p, e.p.matmul, e.panels.tiles
-    rows = Rows(p.unit, e.storage, m.row_dim, m.red_dim, first, p.task_rows, tiles, p.pitch)
+    rows = Rows(p.unit, p.task_rows, tiles, e.storage, m.row_dim, m.red_dim, first, p.pitch)
     if p.source is Source.BLOCKS:
         use(Blocks(p.unit, e.storage, m.red_dim, b.div(first, p.unit.rows)))
     elif p.source is Source.ALL_TILES:
@@ -157,7 +152,7 @@ def _with_source(e: _Emitter, first: Index, use: Callable[[TileSource], None]) -
 
 
 def _columns(
-    e: _Emitter, source: TileSource, scratch: dict[int, ir.Value], first: Index, span: tuple[Index, Index]
+    e: _Emitter, source: TileSource, rooms: dict[int, ir.Value], first: Index, span: tuple[Index, Index]
 ) -> None:
     """All tiles of the output for a task: a few columns at a time, then those left over one at a time."""
     (lo, hi), wide, high = span, e.p.column_tiles, e.p.unit.rows * e.p.row_tiles
@@ -165,58 +160,23 @@ def _columns(
     groups: Index = e.p.task_rows // high
     if groups != 1:
         groups = b.minimum(groups, b.ceildiv(b.sub(e.rows, first), high))
-    offsets = _offsets(e, source, groups)
+    offsets = offsets_room(e.p.unit, e.p.task_rows)
+    fill_offsets(e.p.unit, source, offsets, b.mul(groups, e.p.row_tiles))
+    block = Block(e.p.unit, source, e.panels.buffer, e.p.row_tiles, offsets)
 
     def columns(n: Index, width: int) -> None:
-        b.for_loop(0, groups, lambda g: _block(e, source, scratch[width], offsets, first, g, n, width))
+        def rows(g: Index) -> None:
+            _write(e, rooms[width], block.sums(g, n, width), b.add(first, b.mul(g, high)), n)
+
+        b.for_loop(0, groups, rows)
 
     b.for_loop(lo, whole, lambda n: columns(n, wide), step=wide)
     b.for_loop(whole, hi, lambda n: columns(n, 1))
 
 
-def _offsets(e: _Emitter, source: TileSource, groups: Index) -> ir.Value | None:
-    """What the sums of the task's rows start from, where that is not zero."""
-    unit = e.p.unit
-    if not unit.takes_offsets:
-        return None
-    offsets = memref.alloca(ir.MemRefType.get([e.p.task_rows], unit.acc), [], [], alignment=64)
-
-    def tile(g: Index) -> None:
-        zeros = [b.zero_of(unit.acc)] * unit.rows
-        sums = source.steps(g, lambda load, place, sums: unit.add_offsets(load(0), sums), zeros)
-        for r, total in enumerate(sums):
-            memref.store(total, offsets, [b.value(b.add(b.mul(g, unit.rows), r))])
-
-    b.for_loop(0, groups, tile)
-    return offsets
-
-
-def _block(
-    e: _Emitter,
-    source: TileSource,
-    scratch: ir.Value,
-    offsets: ir.Value | None,
-    first: Index,
-    group: Index,
-    n: Index,
-    width: int,
-) -> None:
-    """The tiles of the output that are in registers together: ``row_tiles`` x ``width``."""
-    unit, height = e.p.unit, e.p.row_tiles
-    row = b.mul(group, unit.rows * height)
-
-    def step(load: Callable[[int], ir.Value], place: Index, sums: list[ir.Value]) -> list[ir.Value]:
-        a = [load(r) for r in range(height)]
-        at = b.value(b.mul(place, unit.positions))
-        return unit.multiply(a, e.panels.buffer, lambda c: [b.value(b.add(n, c)), at, b.value(0)], sums)
-
-    sums = source.steps(b.mul(group, height), step, unit.start(height, width, offsets, row))
-    _write(e, scratch, sums, b.add(first, row), n)
-
-
-def _write(e: _Emitter, scratch: ir.Value, sums: list[ir.Value], row: Index, n: Index) -> None:
+def _write(e: _Emitter, room: ir.Value, sums: list[ir.Value], row: Index, n: Index) -> None:
     """The sums into the output: at once where they fit and overwrite it, else through the stack."""
-    height, width = scratch.type.shape
+    height, width = room.type.shape
     col = b.mul(n, COLUMNS)
     rows = b.minimum(height, b.sub(e.rows, b.minimum(row, e.rows)))
     cols = b.minimum(width, b.sub(e.panels.cols, col))
@@ -227,11 +187,11 @@ def _write(e: _Emitter, scratch: ir.Value, sums: list[ir.Value], row: Index, n: 
         e.p.unit.store(sums, width // COLUMNS, buffer, (row, col))
 
     def through_stack() -> None:
-        store(scratch, 0, 0)
+        store(room, 0, 0)
         if special is not None:
-            piece = Corrected(scratch, (row, col), cols)
+            piece = Corrected(room, (row, col), cols)
             b.if_else(special, lambda: add_special(e.panels, e.storage, e.p.matmul.row_dim, piece))
-        write_tile(scratch, e.out, e.transposed, (row, col), (rows, cols), e.transform or as_it_is, COLUMNS)
+        write_tile(room, e.out, e.transposed, (row, col), (rows, cols), e.transform or as_it_is, COLUMNS)
 
     if e.transposed or e.transform is not None:
         through_stack()

@@ -12,26 +12,17 @@ from .unit import TileUnit
 
 
 @dataclasses.dataclass(frozen=True)
-class Rows:
-    """The rows of one task.
+class TileRows:
+    """Rows that are put into tiles.
 
     Attributes:
-        storage: the sparse operand.
-        row_dim, red_dim: its dimensions.
-        first: the first row.
-        count: how many there are at most, a multiple of a tile's and of the rows that the first level keeps together.
+        count: how many there are at most, a multiple of a tile's.
         tiles: tiles that a row crosses.
-        pitch: contracted coordinates in a tile.
     """
 
     unit: TileUnit
-    storage: Storage
-    row_dim: int
-    red_dim: int
-    first: Index
     count: int
     tiles: Index
-    pitch: int
 
     def alloc(self) -> ir.Value:
         """Memory for all tiles of these rows, ``(row tiles, tiles, rows of a tile, depth)``."""
@@ -40,6 +31,24 @@ class Rows:
     def place(self, row: Index, tile: Index, k: Index) -> list[ir.Value]:
         """Where an element of a row is in that memory."""
         return [b.value(x) for x in (b.div(row, self.unit.rows), tile, b.mod(row, self.unit.rows), k)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows(TileRows):
+    """The rows of one task; ``count`` is also a multiple of the rows that the first level keeps together.
+
+    Attributes:
+        storage: the sparse operand.
+        row_dim, red_dim: its dimensions.
+        first: the first row.
+        pitch: contracted coordinates in a tile.
+    """
+
+    storage: Storage
+    row_dim: int
+    red_dim: int
+    first: Index
+    pitch: int
 
     def visit(self, leaf, carried: list[ir.Value]) -> list[ir.Value]:
         """Walk the stored elements of the rows; ``leaf`` as in :func:`pith.lowering.levels.walk`."""
@@ -91,7 +100,7 @@ def expand_matrix(rows: Rows, stride: Index) -> ir.Value:
 
 
 def copy_row(
-    rows: Rows,
+    rows: TileRows,
     tiles: ir.Value,
     row: Index,
     size: Index,

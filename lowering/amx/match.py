@@ -8,6 +8,7 @@ from pith.formats.pack_digits import may_repeat
 
 from ..contraction import Matmul, SparseGeneric, match_product
 from ..isa import Isa
+from ..panel.emit import VARIANT_ATTRIBUTE
 from .choice import Source, TileShape, dot_rows, dot_shape, dots_pay, source_of
 from .dots import DotUnit, dot_unit
 from .groups import GroupLayout
@@ -84,8 +85,10 @@ def _on_amx(m: Matmul, unit: TileUnit) -> TileProduct | None:
 
 
 def _by_dots(m: Matmul, unit: DotUnit | None, isa: Isa) -> TileProduct | None:
-    fmt = m.generic.format
-    if unit is None or not dots_pay(fmt, m.row_dim, _columns(m), str(unit.stored), isa):
+    fmt, attributes = m.generic.format, m.generic.op.operation.attributes
+    if unit is None or VARIANT_ATTRIBUTE in attributes:
+        return None
+    if not dots_pay(fmt, m.row_dim, _columns(m), str(unit.stored), isa):
         return None
     tile = dot_shape(fmt, m.row_dim, dot_rows(isa), unit.group)
     unit = dataclasses.replace(unit, rows=tile.rows, positions=tile.depth // unit.group)

@@ -10,6 +10,7 @@ from pith._mlir import arith, ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
+from ..panel.walk import Walk
 from .unit import COLUMNS, TileUnit
 
 
@@ -23,6 +24,7 @@ class Panels:
         buffer: ``(ceil(cols / 16), tiles * positions, 16 * group)``.
         tiles: tiles along the contracted dimension.
         pitch: contracted coordinates in a tile, a multiple of ``group``.
+        red_walk, col_walk: what positions stand for in the source, by default themselves.
     """
 
     unit: TileUnit
@@ -33,11 +35,29 @@ class Panels:
     cols: Index
     tiles: Index
     pitch: int
+    red_walk: Walk | None = None
+    col_walk: Walk | None = None
+
+    @property
+    def has_vectors(self) -> bool:
+        """Neighbours in a group or in a row of the panel are neighbours in the source."""
+        walk = self.red_walk if self.transposed else self.col_walk
+        return walk is None or not walk.is_listed
+
+    def place(self, k: Index, col: Index) -> list[ir.Value]:
+        """Where the element at two positions is in the source."""
+        red = b.value(self.red_walk.at(k) if self.red_walk else k)
+        at = b.value(self.col_walk.at(col) if self.col_walk else col)
+        return [at, red] if self.transposed else [red, at]
 
 
-def pack(p: Panels, panel: ir.Value) -> None:
-    """Fill one panel: whole groups of 16 whole columns by vectors, the rest element by element."""
-    first = b.mul(panel, COLUMNS)
+def pack(p: Panels, panel: Index, slot: Index | None = None) -> None:
+    """Fill one panel: whole groups of 16 whole columns by vectors, the rest element by element.
+
+    Args:
+        slot: where it goes in the buffer, by default where it is in the operand.
+    """
+    first, panel = b.mul(panel, COLUMNS), b.value(panel if slot is None else slot)
     width = b.minimum(COLUMNS, b.sub(p.cols, first))
     full = arith.cmpi(arith.CmpIPredicate.eq, b.value(width), b.value(COLUMNS))
     used = p.pitch // p.unit.group
@@ -63,7 +83,10 @@ def pack(p: Panels, panel: ir.Value) -> None:
 
             b.for_loop(0, whole, one)
 
-        b.if_else(full, vectors, lambda: elements(0, whole))
+        if p.has_vectors:
+            b.if_else(full, vectors, lambda: elements(0, whole))
+        else:
+            elements(0, whole)
         elements(whole, used)
         rest = p.unit.positions
         b.for_loop(used, rest, lambda r: vector.store(zero, p.buffer, [panel, b.value(b.add(row, r)), b.value(0)]))
@@ -73,12 +96,13 @@ def pack(p: Panels, panel: ir.Value) -> None:
 
 def _copy_or_clear(p: Panels, where: list[ir.Value], k: Index, j: Index, g: int, first: Index, width: Index) -> None:
     """One element of row ``where`` of the panels, zero past the edges."""
-    k, col = b.value(k), b.value(b.add(first, j))
     less = arith.CmpIPredicate.ult
-    inside = arith.andi(arith.cmpi(less, k, b.value(p.reds)), arith.cmpi(less, b.value(j), b.value(width)))
-    at = [col, k] if p.transposed else [k, col]
+    inside = arith.andi(arith.cmpi(less, b.value(k), b.value(p.reds)), arith.cmpi(less, b.value(j), b.value(width)))
     (value,) = b.if_else(
-        inside, lambda: [memref.load(p.source, at)], lambda: [b.zero_of(p.unit.stored)], [p.unit.stored]
+        inside,
+        lambda: [memref.load(p.source, p.place(k, b.add(first, j)))],
+        lambda: [b.zero_of(p.unit.stored)],
+        [p.unit.stored],
     )
     memref.store(p.unit.packed(value), p.buffer, [*where, b.value(b.add(b.mul(j, p.unit.group), g))])
 
@@ -86,7 +110,7 @@ def _copy_or_clear(p: Panels, where: list[ir.Value], k: Index, j: Index, g: int,
 def _interleave_rows(p: Panels, where: list[ir.Value], k: Index, first: Index) -> None:
     """One group of rows of 16 columns."""
     type_ = ir.VectorType.get([COLUMNS], p.unit.stored)
-    rows = [vector.load(type_, p.source, [b.value(b.add(k, g)), b.value(first)]) for g in range(p.unit.group)]
+    rows = [vector.load(type_, p.source, p.place(b.add(k, g), first)) for g in range(p.unit.group)]
     vector.store(p.unit.packed(interleave(rows)), p.buffer, [*where, b.value(0)])
 
 
@@ -103,5 +127,5 @@ def _copy_columns(p: Panels, where: list[ir.Value], k: Index, first: Index) -> N
     """One group of 16 columns that are stored as rows: the group is contiguous already."""
     type_ = ir.VectorType.get([p.unit.group], p.unit.stored)
     for j in range(COLUMNS):
-        group = vector.load(type_, p.source, [b.value(b.add(first, j)), b.value(k)])
+        group = vector.load(type_, p.source, p.place(k, b.add(first, j)))
         vector.store(p.unit.packed(group), p.buffer, [*where, b.value(j * p.unit.group)])

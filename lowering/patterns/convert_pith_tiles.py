@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import ClassVar, TypeVar
 
 from pith._mlir import bufferization, ir
 from pith.passes.core import Pass
 
+from ..amx.listed import TileListedEmitter, listed_unit
 from ..builder import Index, buffer_of, dim_size
 from ..contraction import zero_filled
 from ..destination import buffer_to_overwrite, is_exclusive
@@ -135,7 +137,9 @@ def _emit(p: ListedProduct, isa: Isa, out: ir.Value, fresh: bool, finish: Transf
     if blocks is None:
         adds = p.tiling.accumulate and not (fresh and (p.is_partition or not p.summed))
         finish_at = p.body.finish and finish_at_point(p, [*inputs, out], adds)
-        ListedEmitter(c, buffers, isa, fresh, finish, loops, finish_at, p.is_partition, p.body.sums).emit()
+        unit = listed_unit(c, buffers, isa)
+        emitter = ListedEmitter if unit is None else functools.partial(TileListedEmitter, unit)
+        emitter(c, buffers, isa, fresh, finish, loops, finish_at, p.is_partition, sums=p.body.sums).emit()
     else:
         BlockEmitter(c, buffers, isa, fresh, finish, loops, blocks, p.body.sums).emit()
 

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 from pith._mlir import ir
 from pith.compiler.build import parse
+from pith.lowering.isa import HOST
 from pith.passes.pipeline import run_pipeline
 from pith.runtime import NativeFunction
 from tile_programs import array, compile_program, pattern_type, tensor
@@ -120,9 +121,9 @@ class ListedProgram:
             linalg.yield %max : {self.element}
           }} -> {type_}"""
 
-    def compile(self) -> NativeFunction:
-        """The native function."""
-        return compile_program(self.text(), "product")
+    def compile(self, isa: str = HOST) -> NativeFunction:
+        """The native function, for an instruction set."""
+        return compile_program(self.text(), "product", isa=isa)
 
     def takes_panels(self) -> bool:
         """Whether the panels take the op."""

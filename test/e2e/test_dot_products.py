@@ -24,14 +24,14 @@ UNITS = {
     "avx2": ("i8", "pith.dot"),
 }
 
-#: Emulated everywhere, and the instructions themselves where the processor has them.
-TARGETS = [*(f"emulate:{name}" for name in UNITS), *(name for name in UNITS if ISAS[name].runs_on(cpu_features()))]
+#: The instructions themselves where the processor has them, else emulated.
+TARGETS = [name if ISAS[name].runs_on(cpu_features()) else f"emulate:{name}" for name in UNITS]
 
 #: Formats that dot instructions are taken for: what is stored is at least the share of all that they are faster by.
 ANYWHERE = ("dense", "C1(4:4)->C0(4:4)", "nm(2:4)", "nm(2:4) pad")
 
 #: Those whose blocks are read as they are stored, and those that only an advantage of 4 is enough for.
-BLOCKS = ("bsr(16x32)", "bsr(16x64)", "bsr(64x128)", "bsr(4x4)", "bsr(16x64) pad")
+BLOCKS = ("bsr(16x64)", "bsr(4x4)", "bsr(16x64) pad")
 VNNI = ("nm(1:4)", "V(16)C0(2:4)")
 
 
@@ -50,17 +50,16 @@ def formats(target):
 def test_random_shapes(target, text):
     t, op = UNITS[isa_of(target)]
     rng = np.random.default_rng(len(text))
-    for shape in shapes(rng, text, 3):
+    for shape in shapes(rng, text, 2):
         for cols in (1, int(rng.integers(2, 70))):
             kernel = check(rng, target, t, text, shape, cols)
     assert op in kernel.ir("vector") and "dot instructions" in kernel.explain()
 
 
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("text", ["dense", "nm(2:4)"])
+@pytest.mark.parametrize(("target", "text"), zip(TARGETS, ["dense", "nm(2:4)", "nm(2:4)", "dense", "dense"]))
 def test_orientations_and_accumulation(target, text):
     rng = np.random.default_rng(5)
-    for shape in shapes(rng, text, 2):
+    for shape in shapes(rng, text, 1):
         options = dict.fromkeys(ORIENTATIONS, True)
         check(rng, target, UNITS[isa_of(target)][0], text, shape, 37, **options)
         check(rng, target, UNITS[isa_of(target)][0], text, shape, 16, accumulate=True, **options)
@@ -92,14 +91,14 @@ def test_unstored_elements_do_not_meet_infinities(text):
     assert np.linalg.norm(out[:, :20] - wanted) <= TOLERANCE * np.linalg.norm(wanted)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", TARGETS[1::3])
 def test_many_tasks(target):
     """More rows and columns than one task has, in threads."""
     rng = np.random.default_rng(6)
     check(rng, target, UNITS[isa_of(target)][0], "nm(2:4)", (208, 192), 299)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", TARGETS[::2])
 def test_empty_matrices(target):
     rng, t = np.random.default_rng(7), UNITS[isa_of(target)][0]
     for shape, cols in (((0, 64), 3), ((16, 64), 0), ((16, 0), 5)):
@@ -122,12 +121,9 @@ CODE = {
 }
 
 
-@pytest.mark.parametrize("isa", CODE)
-@pytest.mark.parametrize("text", ["dense", "nm(2:4)", "bsr(16x64)"])
+@pytest.mark.parametrize(("isa", "text"), [*((isa, "dense") for isa in CODE), ("avx512-bf16", "bsr(16x64)")])
 def test_sums_stay_in_registers(isa, text):
     """The innermost loops as they are assembled: dots, the loads they need, and nothing on the stack."""
-    if text not in formats(isa):
-        pytest.skip("no dot products of this format")
     instruction, register, dots, loads = CODE[isa]
     loops = [loop for loop in innermost(assembly(isa, text)) if sum(instruction in line for line in loop) == dots]
     wide = [loop for loop in loops if not any("(" in line for line in loop if instruction in line)]

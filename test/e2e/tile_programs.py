@@ -9,6 +9,7 @@ import numpy as np
 from pith._mlir import ir
 from pith.compiler.build import element_name, parse
 from pith.dialect import shape_of
+from pith.lowering.isa import HOST
 from pith.passes.pipeline import run_pipeline
 from pith.runtime import Library, MemRefSpec, NativeFunction, Signature, compile_object
 
@@ -16,13 +17,13 @@ MATMUL_MAPS = "[affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (k, n)>
 MATMUL_ITERATORS = '["parallel", "parallel", "reduction"]'
 
 
-def compile_program(text: str, name: str, checked: bool = False) -> NativeFunction:
-    """The function ``name`` of a pith-level module.
+def compile_program(text: str, name: str, checked: bool = False, isa: str = HOST) -> NativeFunction:
+    """The function ``name`` of a pith-level module, for an instruction set.
 
     ``checked``: patterns are checked at run time, before the pipeline that does not check them.
     """
     checks = "convert-pith-patterns-to-linalg{check=true}," if checked else ""
-    module = parse(text)
+    module = parse(text, isa)
     with module.context, ir.Location.unknown():
         entry = next(op for op in module.body.operations if op.sym_name.value == name)
         entry.attributes["llvm.emit_c_interface"] = ir.UnitAttr.get()

@@ -63,7 +63,8 @@ func.func @bytes(%crd: tensor<?xi8>, %val: tensor<?xi8>, %x: tensor<128x?xi8>, %
   %A = "pith.assemble"(%crd, %val) {operandSegmentSizes = array<i32: 0, 0, 1, 1, 0>}
       : (tensor<?xi8>, tensor<?xi8>) -> tensor<64x128xi8, #nm>
   %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}
-      ins(%A, %x : tensor<64x128xi8, #nm>, tensor<128x?xi8>) outs(%y : tensor<64x?xi32>) {
+      ins(%A, %x : tensor<64x128xi8, #nm>, tensor<128x?xi8>) outs(%y : tensor<64x?xi32>)
+      attrs = {pith.variant = "lanes=64,rows=1"} {
   ^bb0(%v: i8, %w: i8, %s: i32):
     %v1 = arith.extsi %v : i8 to i32
     %w1 = arith.extsi %w : i8 to i32

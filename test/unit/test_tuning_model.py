@@ -22,7 +22,7 @@ from pith.tuning.problem import Problem, stored_positions
 from pith.tuning.regret import regret
 from pith.tuning.roofline import roofline
 from pith.tuning.samples import Sample, read_samples, write_samples
-from pith.tuning.select import MOST_DENSE_BYTES, choose, dense_bytes, forget_ranks, pick, rank
+from pith.tuning.select import MOST_DENSE_BYTES, choose, dense_bytes, forget_ranks, pick, rank, ranked_by
 from pith.tuning.variants import STRIPS, dense_variants, named_variants, sparse_variants
 
 CSR = Format.csr()
@@ -121,18 +121,41 @@ WAYS = {
     "column": {"columns": 1},
     "scatter": {"side": "right"},
     "tiles": {"element": "bf16"},
+    "dots": {"element": "i8"},
 }
+
+#: Family -> the instruction set that has it, where AVX2 does not.
+ISA = {"tiles": "amx", "dots": "avx512-vnni"}
 
 
 @pytest.mark.parametrize("family", WAYS)
 def test_every_family_has_a_kernel_and_a_roofline_that_weighs_its_features(family):
     p = problem(**WAYS[family])
-    p = dataclasses.replace(p, isa="amx" if family == "tiles" else "avx2")
+    p = dataclasses.replace(p, isa=ISA.get(family, "avx2"))
     variant = (dense_variants(p) if family == "dense" else sparse_variants(p))[0]
     assert variant.family == family
     model = roofline(p.isa, family, p.element)
     assert set(features(p, variant)) == set(model.coefficients)
     assert 1e-6 < model.predict(features(p, variant)) < 1e-1
+
+
+@pytest.mark.parametrize(
+    ("isa", "element", "text", "family"),
+    [
+        ("amx", "bf16", "dense", "tiles"),
+        ("amx", "i8", "C0(2:4)", "tiles"),
+        ("avx512-bf16", "bf16", "bsr(16x32)", "dots"),
+        ("avx512-vnni", "i8", "C0(2:4)", "dots"),
+        ("avx512-bf16", "bf16", "csr", "panel"),
+        ("avx512", "bf16", "C0(2:4)", "panel"),
+    ],
+)
+def test_where_nobody_measured_the_roofline_knows_what_instructions_gain(isa, element, text, family):
+    p = dataclasses.replace(problem(text, element=element, columns=128), isa=isa, torch=False)
+    unmeasured = Calibration("unknown", isa, 1, {}, origin="roofline")
+    ranked = ranked_by(unmeasured, p, sparse_variants(p), "sparse")
+    assert ranked[0].variant.family == family
+    assert "never measured" in unmeasured.describe() and "roofline" in unmeasured.describe()
 
 
 def test_strips_keep_panels_near_and_bring_results_back():

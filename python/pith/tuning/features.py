@@ -18,8 +18,8 @@ L1_BYTES, L2_BYTES = 32 << 10, 512 << 10
 #: Columns a dense kernel computes at once: a last block is padded to as many, and fewer are hardly less work.
 DENSE_COLUMNS = 16
 
-#: Rows and columns of a tile of sums.
-TILE_COLUMNS = 16
+#: Rows and columns of a tile of sums, and rows of the smallest one where tiles are memory.
+TILE_COLUMNS, DOT_ROWS = 16, 4
 
 Features = dict[str, float]
 
@@ -34,7 +34,7 @@ def features(problem: Problem, variant: Variant) -> Features:
         return {"call": 1.0}
     if variant.is_dense:
         return dense_features(problem)
-    return tile_features(problem) if variant.family == "tiles" else sparse_features(problem, variant)
+    return tile_features(problem) if variant.family in ("tiles", "dots") else sparse_features(problem, variant)
 
 
 def dense_features(problem: Problem) -> Features:
@@ -109,7 +109,7 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
 
 
 def tile_features(problem: Problem) -> Features:
-    """A kernel on AMX tiles: stored elements are expanded, empty tiles skipped, the rest computed dense.
+    """A kernel on tiles: stored elements are expanded, empty tiles skipped, the rest computed dense.
 
     ============  ==============================================================================
     call          one
@@ -122,7 +122,8 @@ def tile_features(problem: Problem) -> Features:
     """
     n, k, size = problem.columns, problem.contracted, problem.element_bytes
     padded = -(-n // TILE_COLUMNS) * TILE_COLUMNS
-    whole = problem.shared_rows >= TILE_COLUMNS  # else every tile has some element
+    amx = parse_isa(problem.isa).amx_bf16
+    whole = problem.shared_rows >= (TILE_COLUMNS if amx else DOT_ROWS)  # else every tile has some element
     counts = {
         "multiply": (problem.stored if whole else problem.rows * k) * padded,
         "expand": problem.stored * -(-n // (4 * TILE_COLUMNS)),

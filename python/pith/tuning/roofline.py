@@ -19,10 +19,14 @@ FMA_PER_CYCLE, WITHOUT_FMA = 2, 1
 #: Share of the peak that libraries reach: oneDNN and MKL 0.85 of AVX2's and AVX-512's (measured 2026-11).
 DENSE_SHARE = 0.85
 
-#: Multiply-adds a second of 16-bit floats on AMX: 1250 GF/s through torch (measured 2026-11).
+#: Multiply-adds a second of 16-bit floats on AMX: 1250 GF/s through torch, of 3143 (measured 2026-11). Bytes: twice.
 AMX_RATE = 625e9
 
-#: Multiply-adds a second of 16-bit floats as they are without AMX, and of wide integers: scalar code, 2 GF/s.
+#: Share of the peak of dot instructions that tiles in vectors reach: 55-70 of 96 thousand million products a second
+#: of pairs with AVX2, one core of a Zen 3 (2026-11); assumed of the others.
+DOT_SHARE = 0.65
+
+#: Multiply-adds a second of 16-bit floats without instructions for them, and of wide integers: scalar code, 2 GF/s.
 SCALAR_RATE = 1e9
 
 #: Bytes a second one core reads from L2, and from memory beside other cores.
@@ -49,10 +53,11 @@ def roofline(isa: str, family: str, element: str) -> Model:
     rate = (FMA_PER_CYCLE if target.fma else WITHOUT_FMA) * CLOCK * lanes
     if family.startswith("dense"):
         return _dense(rate, target, family, element)
-    if family == "tiles":
+    if family in ("tiles", "dots"):
         read = 1 / MEMORY_RATE
         sizes = {"stored": 1 / L2_RATE, "pack": 2 * read, "result": 2 * read}
-        rate = AMX_RATE * (2 if element == "i8" else 1)
+        gain = target.dot_gain(element)
+        rate = rate * gain * DOT_SHARE if family == "dots" else AMX_RATE * (2 if element == "i8" else 1)
         return Model({"call": CALL, "multiply": 1 / rate, "expand": COORDINATE / 4, **sizes})
     issue = 1 / (2 * CLOCK)
     slower = SLOWER[family]
@@ -74,10 +79,18 @@ def roofline(isa: str, family: str, element: str) -> Model:
     )
 
 
+def _library_rate(isa: Isa, element: str) -> float:
+    """Multiply-adds a second of the library's dense product of 16-bit floats or bytes, as they are."""
+    if isa.amx_bf16 and element in ("bf16", "i8"):
+        return AMX_RATE * (2 if element == "i8" else 1)
+    gain = isa.dot_gain(element)
+    return DENSE_SHARE * FMA_PER_CYCLE * CLOCK * isa.vector_bytes / 4 * gain if gain else SCALAR_RATE
+
+
 def _dense(rate: float, isa: Isa, family: str, element: str) -> Model:
     multiply = 1 / (DENSE_SHARE * rate)
-    if family == "dense" and element in ("f16", "bf16"):
-        multiply = 1 / (AMX_RATE if isa.amx_bf16 and element == "bf16" else SCALAR_RATE)
+    if family == "dense" and element in ("f16", "bf16", "i8"):
+        multiply = 1 / _library_rate(isa, element)
     elif family == "dense" and element in ("i32", "i64"):
         multiply = 1 / SCALAR_RATE
     read = 1 / MEMORY_RATE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from pith.lowering.amx.choice import dots_pay
 from pith.lowering.isa import parse_isa
 from pith.lowering.panel.variant import STRIP_BYTES, Roles, default_variant
 from pith.lowering.panel.variant import Variant as Tile
@@ -32,9 +33,9 @@ class Variant:
 
     Attributes:
         name: ``dense`` (the library's product of the unpacked operand), ``dense:f32`` (of operands widened
-            to f32), ``tiles`` (AMX), or a register tile of the panel generator,
+            to f32), ``tiles`` (AMX), ``dots`` (dot instructions), or a register tile of the panel generator,
             ``lanes=64,rows=1``: the text of the attribute ``pith.variant``.
-        family: variants whose times one model can tell: ``dense``, ``dense:f32``, ``tiles``, and of the
+        family: variants whose times one model can tell: ``dense``, ``dense:f32``, ``tiles``, ``dots``, and of the
             panel generator ``panel``, ``column`` (one column: vectors run over
             rows or stored elements), ``scatter`` (a row's results cannot stay in registers).
         lanes: columns computed at once.
@@ -95,7 +96,9 @@ def sparse_variants(problem: Problem) -> tuple[Variant, ...]:
         tiles += [Tile(8 // rows * vector, rows) for rows in (2, 1) if 8 // rows * vector <= 2 * problem.columns]
     if guess.strip:
         tiles.append(dataclasses.replace(guess, strip=0))
-    return tuple(_panel(tile, problem) for tile in dict.fromkeys(tiles))
+    panels = tuple(_panel(tile, problem) for tile in dict.fromkeys(tiles))
+    pays = bool(roles.unit) and dots_pay(problem.format, problem.kept_dim, problem.columns, problem.element, isa)
+    return (Variant("dots", "dots"), *panels) if pays else panels
 
 
 def _strip_class(strip: int, contracted: int) -> int:
