@@ -6,6 +6,7 @@ import numpy as np
 import pith
 import pytest
 import torch
+from pith.compiler import conv2d
 
 RNG = np.random.default_rng(0)
 
@@ -38,7 +39,9 @@ def expected(x, w, patterns, **geometry):
     "geometry", [{}, {"stride": (2, 1), "padding": (1, 2), "dilation": (1, 2)}], ids=["plain", "strided"]
 )
 @pytest.mark.parametrize("density", [0.0, 0.5, 1.0])
-def test_axes(names, geometry, density):
+@pytest.mark.parametrize("share", [1.0, 0.0], ids=["kernels", "torch"])
+def test_axes(names, geometry, density, share, monkeypatch):
+    monkeypatch.setattr(conv2d, "_LIBRARY_SHARE", share)
     x, w = RNG.standard_normal((3, 11, 9, 10)), RNG.standard_normal((21, 11, 3, 2))
     x, w = x.astype(np.float32), w.astype(np.float32)
     sizes = {"images": 3, "channels": 11, "filters": 21}
@@ -46,6 +49,18 @@ def test_axes(names, geometry, density):
     reference = expected(x, w, patterns, **geometry)
     out = pith.conv2d(x, w, **patterns, **geometry)
     assert np.linalg.norm(out - reference) <= 1e-6 * np.linalg.norm(reference)
+
+
+def test_what_is_not_named_is_not_read(monkeypatch):
+    """Whoever computes it: NaN in dropped channels and images goes nowhere."""
+    alive, images = listed(8, 0.5), listed(4, 0.75)
+    x, w = RNG.standard_normal((4, 8, 5, 6)), RNG.standard_normal((3, 8, 2, 2))
+    reference = expected(x, w, {"channels": alive, "images": images})
+    x[:, elements(alive, 8) == 0] = np.nan
+    x[elements(images, 4) == 0] = np.nan
+    for share in (0.0, 1.0):
+        monkeypatch.setattr(conv2d, "_LIBRARY_SHARE", share)
+        np.testing.assert_allclose(pith.conv2d(x, w, channels=alive, images=images), reference, atol=1e-12)
 
 
 def test_torch_and_other_sizes():

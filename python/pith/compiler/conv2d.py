@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,6 +31,10 @@ _AXES = {"images": "n", "filters": "f", "channels": "c", "rows": "y", "columns":
 _PRODUCT = Equation(("ncrsp", "rsfc"), "nfp")
 
 _Pair = tuple[int, int]
+
+#: Share of the work from which on torch, where it is loaded, computes what is named: its dense convolution is 1.5 to
+#: 2.3 times as fast as kernels that copy windows (28x28 and 14x14 images, 64 and 128 channels, f32; AVX2, 2026-11-21).
+_LIBRARY_SHARE = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +84,8 @@ def conv2d(
         are zero in the result, channels that are not named are not read. ``padding`` is zeros on both sides.
         The window's rows and columns are axes that may not be permuted: patterns on them are refused with the
         reason. Windows of the named images and channels are copied, then multiplied as an einsum. Two kernels are
-        compiled per element type, granularities, stride, padding and dilation.
+        compiled per element type, granularities, stride, padding and dilation. Where torch is loaded and more than a
+        quarter of the work is named, f32 and f64: what is named is copied together and convolved by torch.
     Returns: a new array; a torch tensor when ``x`` is one.
     Errors: :class:`pith.ShapeError`, also for a window larger than the padded image; :class:`pith.DTypeError`;
         :class:`pith.ArgumentError`; :class:`pith.UnsupportedError` for a pattern on ``rows`` or ``columns``.
@@ -102,12 +109,39 @@ def conv2d(
         _require_pattern(name, pattern, sizes[_AXES[name]])
     if rows is not None or columns is not None:
         _require_spatial(geometry, tuple(Listed((_AXES[name],), p.granularity) for name, p in patterns.items()))
+    if (done := _by_library(arrays[0], arrays[1], shape, patterns, geometry)) is not None:
+        return as_torch(done) if is_torch(x) else done
     windows = _windows(arrays[0], arrays[1].shape[2:], shape, patterns, geometry)
     letters = {_AXES[name]: p for name, p in patterns.items()}
     weights = np.ascontiguousarray(arrays[1].transpose(2, 3, 0, 1))
     sizes |= {"r": weights.shape[0], "s": weights.shape[1], "p": shape[2] * shape[3]}
     out = execute(_PRODUCT, [windows, weights], sizes, letters).reshape(shape)
     return as_torch(out) if is_torch(x) else out
+
+
+def _by_library(
+    x: np.ndarray, w: np.ndarray, shape: Sequence[int], patterns: Mapping[str, Pattern], geometry: _Geometry
+) -> np.ndarray | None:
+    """torch's convolution of what is named; None where it is not loaded, or little is named."""
+    torch = sys.modules.get("torch")
+    if torch is None or x.dtype.char not in "fd" or not x.size or not w.size:
+        return None
+    listed = {name: p.indices()[0] for name, p in patterns.items()}
+    if math.prod(len(listed[name]) / p.sizes[0] for name, p in patterns.items()) <= _LIBRARY_SHARE:
+        return None
+    named = {name: found for name, found in listed.items() if len(found) < patterns[name].sizes[0]}
+    if "channels" in named:
+        x, w = x[:, named["channels"]], w[:, named["channels"]]
+    x = x[named["images"]] if "images" in named else x
+    w = w[named["filters"]] if "filters" in named else w
+    a, b = (torch.from_numpy(v if v.flags.carray else v.copy()) for v in (x, w))
+    options = {"stride": geometry.stride, "padding": geometry.padding, "dilation": geometry.dilation}
+    found = torch.nn.functional.conv2d(a, b, **options).numpy()
+    if "images" not in named and "filters" not in named:
+        return found
+    out = np.zeros(shape, x.dtype)
+    out[np.ix_(*(named.get(name, np.arange(n)) for name, n in zip(("images", "filters"), shape)))] = found
+    return out
 
 
 def _windows(
