@@ -13,7 +13,7 @@ namespace {
 
 Block &block() { return Block::current(); }
 
-constexpr int kWarpsOfGroup = 4, kRows = 16, kMostColumns = 256, kMostDepth = 32;
+constexpr int kWarpsOfGroup = 4, kRows = 16, kMostColumns = 256, kMostDepth = 64;
 constexpr std::uintptr_t kChunk = 16, kWindow = 1 << 18; // a descriptor has 18 bits of an address
 
 /// A matrix in shared memory. `place` counts along its rows (of the rhs: columns).
@@ -87,25 +87,69 @@ struct Shape {
   Number output;
 };
 
+/// What a lane brings to a product.
+struct Registers {
+  char *sums;
+  std::uint32_t metadata;
+};
+
+/// A warp's 16 rows of the lhs: values, and which element of k each of them is.
+struct Rows {
+  double values[kRows][kMostDepth];
+  int places[kRows][kMostDepth];
+  int stored;
+};
+
+const Registers &lane(Block &here, int number) { return *static_cast<const Registers *>(here.payload(number)); }
+
+Rows denseRows(Block &here, Matrix &lhs, const Shape &shape) {
+  Rows out;
+  out.stored = shape.k;
+  for (int row = 0; row < kRows; ++row)
+    for (int k = 0; k < shape.k; ++k) {
+      out.values[row][k] = lhs.at(here.warp() % kWarpsOfGroup * kRows + row, k);
+      out.places[row][k] = k;
+    }
+  return out;
+}
+
+/// Two of four elements are stored. Each contributing lane of a group has the four bits of eight chunks of four: of 16-bit
+/// elements, four of row g and four of row g + 8; of bytes, eight of one row. As in mma.sp.
+Rows sparseRows(Block &here, Matrix &lhs, const Shape &shape, int width, int selector, Int site) {
+  Rows out;
+  out.stored = shape.k / 2;
+  for (int row = 0; row < kRows; ++row)
+    for (int chunk = 0; chunk < shape.k / 4; ++chunk) {
+      int lower = row / 8, source = width > 1 ? 2 * selector + chunk / 4 : chunk / 8 * 2 + lower;
+      int at = width > 1 ? 4 * lower + chunk % 4 : chunk % 8;
+      int bits = static_cast<int>(lane(here, 4 * (row % 8) + source).metadata >> 4 * at & 15);
+      if ((bits & 3) >= bits >> 2)
+        here.fail(FaultKind::kInvalid, site, "multiplies with invalid sparsity metadata %d, %d (row %d, chunk %d)", bits & 3,
+                  bits >> 2, row, chunk);
+      for (int i = 0; i < 2; ++i) {
+        out.values[row][2 * chunk + i] = lhs.at(here.warp() % kWarpsOfGroup * kRows + row, 2 * chunk + i);
+        out.places[row][2 * chunk + i] = 4 * chunk + (i ? bits >> 2 : bits & 3);
+      }
+    }
+  return out;
+}
+
 /// Sums of this warp: register 4 j + 2 h + c of lane l is row l / 4 + 8 h, column 8 j + 2 (l % 4) + c. Products and sums are
 /// exact to f64 and rounded once; sums of integers wrap.
-void accumulate(Block &here, Matrix &lhs, Matrix &rhs, const Shape &shape) {
+void accumulate(Block &here, const Rows &lhs, Matrix &rhs, const Shape &shape) {
   static thread_local double b[kMostDepth][kMostColumns], sums[kRows][kMostColumns];
-  int first = here.warp() % kWarpsOfGroup * kRows;
   for (int k = 0; k < shape.k; ++k)
     for (int n = 0; n < shape.n; ++n)
       b[k][n] = rhs.at(n, k);
   for (int row = 0; row < kRows; ++row) {
     std::fill_n(sums[row], shape.n, 0.0);
-    for (int k = 0; k < shape.k; ++k) {
-      double a = lhs.at(first + row, k);
+    for (int i = 0; i < lhs.stored; ++i)
       for (int n = 0; n < shape.n; ++n)
-        sums[row][n] += a * b[k][n];
-    }
+        sums[row][n] += lhs.values[row][i] * b[lhs.places[row][i]][n];
   }
   for (int l = 0; l < kWarp; ++l)
     for (int i = 0; i < shape.n / 2; ++i) {
-      char *place = static_cast<char *>(here.payload(l)) + 4 * i;
+      char *place = lane(here, l).sums + 4 * i;
       std::uint32_t word;
       std::memcpy(&word, place, 4);
       double sum = toDouble(shape.output, word) + sums[l / 4 + i / 2 % 2 * 8][i / 4 * 8 + 2 * (l % 4) + i % 2];
@@ -150,27 +194,52 @@ void Block::checkMatrices(std::int64_t site, std::uintptr_t address, std::int64_
 
 } // namespace pith::emulator
 
-/// D += A B; `sums` is updated in place. `turnA`: rows, not k, are the fast dimension of A, and so for B.
-PITH_EXPORT void pith_emulator_wgmma(Int site, Int a, Int b, Int sums, Int n, Int k, Int turnA, Int turnB, Int input,
-                                     Int output) {
+namespace {
+
+struct Operands {
+  Int a, b;
+  bool turnA, turnB;
+  Number input;
+  int selector; // of a sparse lhs; -1: it is dense
+};
+
+void multiply(Int site, const Operands &given, Shape shape, Registers mine) {
   Block &here = block();
   if (here.lanes() != ~Mask{0} || (here.warp() / kWarpsOfGroup + 1) * kWarpsOfGroup > here.warps())
     here.fail(FaultKind::kDivergence, site, "multiplies matrices in a warpgroup of less than 128 threads");
-  if (!here.gather(site, ~Mask{0}, reinterpret_cast<void *>(sums)))
+  if (!here.gather(site, ~Mask{0}, &mine))
     return;
   MatrixQueue &queue = here.matrices();
   if (!queue.fenced)
     here.fail(FaultKind::kRace, site, "uses registers that wgmma.fence has not ordered: one is missing since the last wait");
-  auto type = static_cast<Number>(input);
-  Matrix lhs(here, static_cast<std::uint64_t>(a), turnA != 0, type, site);
-  Matrix rhs(here, static_cast<std::uint64_t>(b), turnB != 0, type, site);
-  Shape shape{static_cast<int>(n), static_cast<int>(k), static_cast<Number>(output)};
+  Matrix lhs(here, static_cast<std::uint64_t>(given.a), given.turnA, given.input, site);
+  Matrix rhs(here, static_cast<std::uint64_t>(given.b), given.turnB, given.input, site);
+  bool sparse = given.selector >= 0;
   if (here.watched()) {
-    queue.open.push_back(lhs.touch(here.warp() % kWarpsOfGroup * kRows, kRows, shape.k));
+    queue.open.push_back(lhs.touch(here.warp() % kWarpsOfGroup * kRows, kRows, sparse ? shape.k / 2 : shape.k));
     queue.open.push_back(rhs.touch(0, shape.n, shape.k));
   }
-  accumulate(here, lhs, rhs, shape);
+  int width = given.input == Number::kI8 ? 1 : 2;
+  accumulate(here, sparse ? sparseRows(here, lhs, shape, width, given.selector, site) : denseRows(here, lhs, shape), rhs,
+             shape);
   here.dismiss(~Mask{0});
+}
+
+} // namespace
+
+/// D += A B; `sums` is updated in place. `turnA`: rows, not k, are the fast dimension of A, and so for B.
+PITH_EXPORT void pith_emulator_wgmma(Int site, Int a, Int b, Int sums, Int n, Int k, Int turnA, Int turnB, Int input,
+                                     Int output) {
+  multiply(site, {a, b, turnA != 0, turnB != 0, static_cast<Number>(input), -1},
+           {static_cast<int>(n), static_cast<int>(k), static_cast<Number>(output)}, {reinterpret_cast<char *>(sums), 0});
+}
+
+/// The same with two of four elements of A stored, along k; k counts all of them.
+PITH_EXPORT void pith_emulator_wgmma_sp(Int site, Int a, Int b, Int sums, Int metadata, Int selector, Int n, Int k,
+                                        Int turnB, Int input, Int output) {
+  multiply(site, {a, b, false, turnB != 0, static_cast<Number>(input), static_cast<int>(selector)},
+           {static_cast<int>(n), static_cast<int>(k), static_cast<Number>(output)},
+           {reinterpret_cast<char *>(sums), static_cast<std::uint32_t>(metadata)});
 }
 
 PITH_EXPORT void pith_emulator_wgmma_fence(Int site) {

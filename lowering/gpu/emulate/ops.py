@@ -48,6 +48,7 @@ REPLACEMENTS: dict[str, Callable[[Emulation, ir.Operation], list[ir.Value]]] = {
     "nvvm.memory.barrier": ids.nothing,
     "nvvm.fence.proxy": wgmma.fence_proxy,
     "llvm.extractvalue": wgmma.extract,
+    "llvm.inline_asm": wgmma.assembly,
     "nvvm.wgmma.commit.group.sync.aligned": wgmma.commit,
     "nvvm.wgmma.fence.aligned": wgmma.fence,
     "nvvm.wgmma.mma_async": wgmma.mma_async,

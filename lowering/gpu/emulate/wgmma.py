@@ -33,6 +33,28 @@ def mma_async(e: Emulation, op: ir.Operation) -> list[ir.Value]:
     return [e.reload(op, "sums", acc.type)]
 
 
+#: ``wgmma.mma_async.sp``, as ``structured/sparse_wgmma.py`` writes it.
+_SPARSE = re.compile(
+    r"wgmma\.mma_async\.sp\.sync\.aligned\.m64n(?P<n>\d+)k(?P<k>\d+)\.(?P<sums>\w+)\.(?P<element>\w+)\.\w+ "
+    r"\{[^}]*\}, [^,]*, [^,]*, [^,]*, (?P<selector>\d), p(?:, 1, 1, 0, (?P<turned>\d))?;"
+)
+
+
+def assembly(e: Emulation, op: ir.Operation) -> list[ir.Value]:
+    """``llvm.inline_asm`` of a sparse product: sums, descriptors of both operands, metadata."""
+    found = _SPARSE.search(ir.StringAttr(op.attributes["asm_string"]).value)
+    if found is None:
+        pass_error(op, "has no emulation but for wgmma.mma_async.sp")
+    *sums, a, b, metadata = op.operands
+    index, type_ = ir.IndexType.get(), op.results[0].type
+    held = e.spill(op, "sums", vector.from_elements(type_, sums))
+    words = [arith.index_castui(index, x) for x in (a, b, metadata)]
+    numbers = [number_of(op, ir.Type.parse(_ELEMENTS[found[name]])) for name in ("element", "sums")]
+    shape = [int(found[name] or 0) for name in ("selector", "n", "k", "turned")]
+    e.call("wgmma_sp", [e.site(op), *words[:2], held, words[2], *shape, *numbers])
+    return [e.reload(op, "sums", type_)]
+
+
 def fence(e: Emulation, op: ir.Operation) -> list[ir.Value]:
     """``nvvm.wgmma.fence.aligned``."""
     e.call("wgmma_fence", [e.site(op)])
@@ -60,9 +82,9 @@ def fence_proxy(e: Emulation, op: ir.Operation) -> list[ir.Value]:
 
 
 def extract(e: Emulation, op: ir.Operation) -> list[ir.Value]:
-    """``llvm.extractvalue`` of sums; the first one is asked for when they must be there."""
+    """``llvm.extractvalue`` of sums; where the first one is read they must be there, but for the next instruction."""
     (at,) = ir.DenseI64ArrayAttr(op.attributes["position"])
-    if at == 0:
+    if at == 0 and any(use.owner.name != "llvm.inline_asm" for use in op.results[0].uses):
         e.call("wgmma_settled", [e.site(op)])
     return [vector.extract(op.operands[0], [], [at])]
 

@@ -9,10 +9,11 @@ from pith.dialect import encoding_of, shape_of
 from pith.passes.analysis.tile_tables import dense_tiles, gpu_tables
 from pith.passes.core import pass_error
 
-from ...targets import CHIPS, GpuTarget
+from ...targets import CHIPS, Chip, GpuTarget
 from ..structured.choose import Feed, feed_of, refusal
 from ..structured.menu import cheaper, feed_menu, misfit
 from ..structured.sparse_mma import SparseMmaBody
+from ..structured.sparse_wgmma import SparseWgmmaBody, sparse_groups
 from .bodies import Body, FmaBody
 from .boxes import box_of
 from .extents import extent_of, sizes_of, splits_of, steps_of, warps_of
@@ -106,7 +107,7 @@ def plan_product(product: Product, target: GpuTarget) -> Plan:
             refuse(product, reason)
     if (extents["m"], extents["n"], extents["k"] * width) != (choice.m, choice.n, choice.k_bytes):
         choice = None
-    body = _body(product, feeds, kind, extents, choice, fast, gain > 1)
+    body = _body(product, feeds, kind, extents, choice, fast, gain > 1, CHIPS[target.chip])
     boxes = _boxes(product, feeds, body, steps, target)
     stages, shared = _stages(product, feeds, body, boxes, choice, target)
     splits = splits_of(product, extents, sms, asked.splits if asked else 0)
@@ -206,6 +207,7 @@ def _body(
     choice: TileChoice | None,
     fast: tuple[str, str],
     groups: bool,
+    chip: Chip,
 ) -> Body:
     """``groups``: warpgroups take the tile if it suits them."""
     m, n, k = (extents[r] for r in "mnk")
@@ -218,8 +220,11 @@ def _body(
     _check_accumulators(product, m * n // (32 * warps[0] * warps[1]))
     if groups and (split := warpgroups_of(extents, warps, fast, width)):
         return WgmmaBody(m, n, k, split, fast, width)
-    for feed in feeds:
+    for feed, other in zip(feeds, reversed(fast)):
         if feed is not None and feed.kind == "packed":
+            split = sparse_groups(extents, feed.role, other, width, MAX_ACCUMULATORS) if chip.wgmma else None
+            if split is not None:
+                return SparseWgmmaBody(m, n, k, split, fast, width, sparse=feed.role)
             if extents[feed.role] % (16 * warps["mn".index(feed.role)]):
                 refuse(product, f"expects warps to own multiples of 16 of {feed.role}, got {m} x {n} for {warps}")
             return SparseMmaBody(m, n, k, warps, fast, width, sparse=feed.role)

@@ -2,7 +2,7 @@
 
 One instruction multiplies 64 rows of the lhs by up to 256 columns of the rhs, over 32 bytes of k; four warps issue it
 together, and warp w of them holds rows 16 w to 16 w + 15 of the sums, in the fragments of ``mma.sync``. Operands are
-described by 64 bits each (:func:`_descriptor`). What is still being read when :meth:`WgmmaBody.step` returns is told by
+described by 64 bits each (:func:`descriptor`). What is still being read when :meth:`WgmmaBody.step` returns is told by
 :attr:`WgmmaBody.lag`.
 
 Source: PTX ISA, "Asynchronous Warpgroup Level Matrix Multiply-Accumulate Instructions": "Shared Memory Matrix Layout"
@@ -138,13 +138,13 @@ class WgmmaBody:
         group = b.div(thread, GROUP)
         row = b.mul(b.div(group, self.groups[1]), self.m // self.groups[0])
         column = b.mul(b.mod(group, self.groups[1]), self.columns)
-        left, right = _descriptor(lhs[0], row), _descriptor(rhs[0], column)
+        left, right = descriptor(lhs[0], row), descriptor(rhs[0], column)
         sums = list(acc)
         nvvm.wgmma_fence_aligned()
         for k in range(0, self.k, DEPTH_BYTES // self.width):
-            y = _moved(right, bytes_to(rhs[0].shape, 0, k))
+            y = moved(right, bytes_to(rhs[0].shape, 0, k))
             for i, old in enumerate(sums):
-                sums[i] = self._multiply(old, _moved(left, bytes_to(lhs[0].shape, ROWS * i, k)), y, lhs, rhs)
+                sums[i] = self._multiply(old, moved(left, bytes_to(lhs[0].shape, ROWS * i, k)), y, lhs, rhs)
         nvvm.wgmma_commit_group_sync_aligned()
         return sums
 
@@ -207,7 +207,7 @@ def descriptor_bits(shape: TileShape) -> int:
     return leading << 16 | stride << 32 | ROW_BYTES[row] << 62
 
 
-def _descriptor(tile: SharedTile, place: Index) -> ir.Value:
+def descriptor(tile: SharedTile, place: Index) -> ir.Value:
     """The descriptor of a tile from row (column) ``place`` on, a multiple of those of its swizzled blocks."""
     shape, i64 = tile.shape, ir.IntegerType.get_signless(64)
     base = memref.ExtractAlignedPointerAsIndexOp(tile.memory).operation.results[0]
@@ -232,7 +232,7 @@ def bytes_to(shape: TileShape, place: int, k: int) -> int:
     return place * shape.extents[0] * shape.width + k * row
 
 
-def _moved(descriptor: ir.Value, nbytes: int) -> ir.Value:
+def moved(descriptor: ir.Value, nbytes: int) -> ir.Value:
     if not nbytes:
         return descriptor
     return arith.addi(descriptor, arith.constant(descriptor.type, nbytes // CHUNK_BYTES))

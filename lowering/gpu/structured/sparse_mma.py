@@ -69,7 +69,7 @@ class SparseMmaBody(MmaBody):
         row, column = self._corner(thread)[:: 1 if self.sparse == "m" else -1]
         lane, sums = b.mod(thread, WARP), list(acc)
         for first in range(0, self.k, COORDINATES):
-            words = [self._word(coordinates, b.add(row, 16 * i), first, lane) for i in range(down)]
+            words = [coordinates_word(coordinates, b.add(row, 16 * i), first, lane, self.width) for i in range(down)]
             for selector, k in enumerate(range(first, first + COORDINATES, self.depth)):
                 left = [self._rows(values, b.add(row, 16 * i), k // 2, lane) for i in range(down)]
                 for j in range(across):
@@ -81,19 +81,6 @@ class SparseMmaBody(MmaBody):
 
     def _multiply(self, x: ir.Value, y: ir.Value, old: ir.Value, word: ir.Value, selector: int) -> ir.Value:
         return nvgpu.mma_sp_sync(old.type, x, y, old, word, [16, 8, self.depth], sparsity_selector=selector)
-
-    def _word(self, tile: SharedTile, row: Index, k: int, lane: Index) -> ir.Value:
-        """This lane's coordinates of 16 rows and 64 elements: ``vector<2xi16>``."""
-        i16 = ir.IntegerType.get_signless(16)
-        group, inside = b.div(lane, 4), b.mod(lane, 4)
-        if self.width == 1:
-            row = b.add(b.add(row, group), b.mul(b.mod(inside, 2), 8))
-            word = tile.load_vector(4, row, b.add(b.mul(b.div(inside, 2), 4), k // BYTE))
-            return vector.bitcast(ir.VectorType.get([2], i16), word)
-        column = b.add(b.mul(inside, 2), k // BYTE)
-        pairs = [tile.load_vector(2, b.add(b.add(row, group), 8 * half), column) for half in (0, 1)]
-        halves = [vector.extract(vector.bitcast(ir.VectorType.get([1], i16), p), [], [0]) for p in pairs]
-        return vector.from_elements(ir.VectorType.get([2], i16), halves)
 
     def _rows(self, tile: SharedTile, row: Index, k: int, lane: Index) -> ir.Value:
         """16 rows and 32 bytes of stored values: the upper and the lower 8 x 16-byte matrix of each half along k."""
@@ -144,3 +131,17 @@ class SparseMmaBody(MmaBody):
         if self.sparse == "m":
             return super().slab_row(slab, row)
         return b.add(b.mul(b.div(row, 8), self.m // self.warps[0]), b.add(b.mod(row, 8), 8 * slab))
+
+
+def coordinates_word(tile: SharedTile, row: Index, k: int, lane: Index, width: int) -> ir.Value:
+    """This lane's coordinates of 16 rows from ``row`` on and 64 elements from ``k`` on: ``vector<2xi16>``."""
+    i16 = ir.IntegerType.get_signless(16)
+    group, inside = b.div(lane, 4), b.mod(lane, 4)
+    if width == 1:
+        row = b.add(b.add(row, group), b.mul(b.mod(inside, 2), 8))
+        word = tile.load_vector(4, row, b.add(b.mul(b.div(inside, 2), 4), k // BYTE))
+        return vector.bitcast(ir.VectorType.get([2], i16), word)
+    column = b.add(b.mul(inside, 2), k // BYTE)
+    pairs = [tile.load_vector(2, b.add(b.add(row, group), 8 * half), column) for half in (0, 1)]
+    halves = [vector.extract(vector.bitcast(ir.VectorType.get([1], i16), p), [], [0]) for p in pairs]
+    return vector.from_elements(ir.VectorType.get([2], i16), halves)

@@ -78,8 +78,9 @@ _HOPPER = Chip(
 )  # fmt: skip
 
 # Limits: CUDA C++ Programming Guide, technical specifications per compute capability. PTX versions: PTX ISA, release
-# notes (first version that lists the target; sm_80 is in 7.0, but mma.sp takes 7.1). Rates, clocks and bandwidths: the
-# vendor's white papers and data sheets for the device named; none of them was measured by this project.
+# notes (first version that lists the target; sm_80 is in 7.0 and sm_90a in 8.0, but mma.sp takes 7.1, sparse wgmma
+# 8.2). Rates, clocks and bandwidths: the vendor's white papers and data sheets for the device named; none of them was
+# measured by this project.
 # Chips before sm_80 are absent on purpose: they lack mma.sync m16n8k16.
 CHIPS: dict[str, Chip] = {
     "sm_80": Chip(
@@ -92,7 +93,7 @@ CHIPS: dict[str, Chip] = {
     "sm_89": Chip(78, 99 * _KIB, 100 * _KIB, 1536, 24, "L40S", 142, 2.52e9, 0.864e12, 96 * _MIB, _rates(1024, 256, 4)),
     "sm_90": _HOPPER,
     "sm_90a": dataclasses.replace(
-        _HOPPER, ptx=80, wgmma=True, boxes=True
+        _HOPPER, ptx=82, wgmma=True, boxes=True
     ),  # what only runs on 9.0: the instructions of PTX for sm_90a
     # mma.sync on data-centre Blackwell: taken to be as fast per multiprocessor as on the A100; nobody has looked.
     "sm_100": Chip(
