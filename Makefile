@@ -24,6 +24,7 @@ $(VENV)/pyvenv.cfg:
 	$(PYTHON) -m venv $(VENV)
 
 $(STAMP): $(VENV)/pyvenv.cfg $(INSTALL_INPUTS)
+	@echo "installing pith, PyTorch and what the demo and the tests need into $(VENV): some minutes the first time"
 	$(BIN)/pip install --disable-pip-version-check --quiet -e '.[torch,demo,dev]'
 	@rm -f $(VENV)/.installed-* && touch $@
 

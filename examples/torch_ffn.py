@@ -1,6 +1,8 @@
 """Compile a pruned PyTorch module: the weights become packed arguments, the code is per format.
 
 Run: python examples/torch_ffn.py
+     pith explain examples/torch_ffn.py:build
+     pith compile examples/torch_ffn.py:build --target cpu --target sm_90 -o ffn.pith
 """
 
 import pith
@@ -10,16 +12,20 @@ from torch import nn
 FORMAT = "C1(3:4)->C0(2:4)"
 
 
-def main():
+def build():
+    """What the command line compiles: the module, example arguments, and the formats of its weights."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(256, 1024), nn.GELU(), nn.Linear(1024, 256)).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("weight"):
                 parameter.copy_(pith.prune(parameter, FORMAT))
+    return model, (torch.randn(8, 256),), {"*.weight": FORMAT}
 
-    x = torch.randn(8, 256)
-    kernel = pith.compile(model, (x,), sparsity={"*.weight": FORMAT}, dynamic_shapes=({0: "batch"},))
+
+def main():
+    model, args, sparsity = build()
+    kernel = pith.compile(model, args, sparsity=sparsity, dynamic_shapes=({0: "batch"},))
 
     for batch in (8, 3):  # one kernel for every batch size
         x = torch.randn(batch, 256)
