@@ -21,17 +21,17 @@ def linear_grid(sizes: Sequence[b.Index]) -> b.Index:
 def emit_fill(out: ir.Value, constant: ir.Attribute) -> None:
     """Emit the body of a kernel that sets every element of ``out`` to ``constant``."""
     value = arith.ConstantOp(out.type.element_type, constant).result
-    line = _line(out)
+    line = line_of(out)
     _at_thread(line, lambda i: _store(value, line, i))
 
 
 def emit_copy(source: ir.Value, out: ir.Value) -> None:
     """Emit the body of a kernel that copies a buffer to one of the same shape."""
-    read, line = _line(source), _line(out)
+    read, line = line_of(source), line_of(out)
     _at_thread(line, lambda i: _store(memref.load(read, [i]), line, i))
 
 
-def _line(buffer: ir.Value) -> ir.Value:
+def line_of(buffer: ir.Value) -> ir.Value:
     """A row-major buffer as one dimension."""
     type_ = buffer.type
     if type_.rank == 1:

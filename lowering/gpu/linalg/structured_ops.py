@@ -10,6 +10,7 @@ from ..host import Host
 from ..outputs import is_constant_fill
 from ..product.match import ELEMENTS, is_matrix_product, multiplies_matrices
 from .loops import REDUCTION, Nest
+from .rows import convert_rows
 
 #: What may bring a factor to the type of a product.
 _CASTS = ("arith.extf", "arith.extsi")
@@ -24,12 +25,19 @@ def convert_linalg(host: Host, op: ir.OpView) -> None:
     if is_constant_fill(op.operation):
         host.defer(op.results[0], lambda: _filled(host, op))
         return
-    nest = Nest.of(op)
     if is_matrix_product(op):
         from ..product.product import convert_product
 
         convert_product(host, op)
-    elif REDUCTION in nest.iterators:
+        return
+    if convert_rows(host, op):
+        return
+    _convert_alone(host, op, Nest.of(op))
+
+
+def _convert_alone(host: Host, op: ir.OpView, nest: Nest) -> None:
+    """An op as a kernel of its own."""
+    if REDUCTION in nest.iterators:
         from .reduce import convert_reduction
 
         convert_reduction(host, op)

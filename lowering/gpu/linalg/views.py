@@ -44,8 +44,7 @@ def sink_views(host: Host, function: func.FuncOp) -> None:
         if op.operation.name not in _RESHAPES:
             continue
         stays = False
-        for use in list(op.results[0].uses):
-            user = use.owner.opview
+        for user in [owner.opview for owner in dict.fromkeys(use.owner.operation for use in op.results[0].uses)]:
             if user.operation.name == "memref.dim":
                 _resolve_size(user, op)
             elif user.operation.name == "gpu.launch_func":
