@@ -23,7 +23,7 @@ from .menu import FMA_MENU, MMA_MENU, WGMMA_MENU, TileChoice, best, fastest
 from .mma import MmaBody
 from .pipeline import pipeline_bytes
 from .tiles import TileShape, micro_tiles
-from .wgmma import WgmmaBody, warpgroups_of, warps_for
+from .wgmma import WgmmaBody, gain_of, warpgroups_of, warps_for
 
 #: Accumulators (32-bit registers) one thread may hold; 255 is the hardware's limit for everything.
 MAX_ACCUMULATORS = 128
@@ -96,7 +96,8 @@ def plan_product(product: Product, target: GpuTarget) -> Plan:
     if asked is None:
         feeds = (cheaper(feeds[0], kind, width, sizes, sms), cheaper(feeds[1], kind, width, sizes, sms))
     fast = (_fast(product.lhs, feeds[0], "m"), _fast(product.rhs, feeds[1], "n"))
-    gain = _gain(target, feeds, kind, fast)
+    packed = any(feed is not None and feed.kind == "packed" for feed in feeds)
+    gain = gain_of(CHIPS[target.chip], kind, fast) if not packed else 1.0
     menu = _menu(feeds, kind, width, gain)
     choice = asked or fastest(menu, _measured(product, target, feeds, sizes, width)) or best(menu, sizes, sms, gain)
     steps = steps_of(product, choice, kind, width)
@@ -148,15 +149,6 @@ def _feeds(product: Product, kind: str) -> tuple[Feed | None, Feed | None]:
             refuse(product, *refusal(view))
         out.append(feed)
     return out[0], out[1]
-
-
-def _gain(target: GpuTarget, feeds: Sequence[Feed | None], kind: str, fast: tuple[str, str]) -> float:
-    """How much faster than ``mma.sync`` warpgroups multiply this product; 1 where they cannot."""
-    chip = CHIPS[target.chip]
-    packed = any(feed is not None and feed.kind == "packed" for feed in feeds)
-    if not chip.wgmma or kind == "fma" or packed or (kind != "half" and fast != ("k", "k")):
-        return 1.0
-    return 1.0 / chip.mma_share
 
 
 def _menu(feeds: tuple[Feed | None, Feed | None], kind: str, width: int, gain: float) -> Sequence[TileChoice]:

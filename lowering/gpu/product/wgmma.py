@@ -13,6 +13,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from pith._mlir import arith, ir, llvm, memref, nvvm, vector
+from pith.programs.chips import Chip
 
 from ... import builder as b
 from ...builder import Index
@@ -28,6 +29,20 @@ _MOST_COLUMNS = 256
 ROW_BYTES = {128: 1, 64: 2, 32: 3}
 #: Element types as the instruction names them.
 _NAMES = {"f16": "f16", "bf16": "bf16", "f32": "tf32", "i8": "s8"}
+
+
+def gain_of(chip: Chip, kind: str, fast: tuple[str, str]) -> float:
+    """How much faster than ``mma.sync`` warpgroups of ``chip`` multiply what lies along ``fast``; 1: they cannot.
+
+    Example:
+        >>> from pith.programs.chips import CHIPS
+        >>> gain_of(CHIPS["sm_90a"], "half", ("k", "n")) > 1.5, gain_of(CHIPS["sm_90a"], "tf32", ("k", "n"))
+        (True, 1.0)
+        >>> gain_of(CHIPS["sm_90"], "half", ("k", "n"))
+        1.0
+    """
+    takes = chip.wgmma and (kind == "half" or (kind != "fma" and fast == ("k", "k")))
+    return 1.0 / chip.mma_share if takes else 1.0
 
 
 def warpgroups_of(
