@@ -184,7 +184,8 @@ def default_variant(
     most = max(1, PANEL_BYTES // element_bytes) if rows == 1 else vector * max(1, 8 // rows)
     if rows > 2:
         most = vector * 2
-    return Variant(fitting_lanes(columns, vector, most), rows, _strip(roles, density))
+    lanes = fitting_lanes(columns, vector, most)
+    return Variant(lanes, rows, _strip(roles, density, lanes * element_bytes))
 
 
 #: Rows that share the windows of one column that groups choose from. On a Zen 3 core, 4096x4096 of 1:4: one row
@@ -217,16 +218,17 @@ def _few_rows(roles: Roles, columns: int | None, vector: int) -> int:
 
 #: Entries of a row per strip that pay for its results coming from and going to memory, and the longest strip
 #: worth cutting: from there on the panel may as well come from L2. Zen 3, 64 columns, 2026-11: CSR at 50, 70,
-#: 80 % gains 1.45x, 1.3x, 1.1x from strips of 96, 96 and 256; at 95 % every strip loses.
+#: 80 % gains 1.45x, 1.3x, 1.1x from strips of 96, 96 and 256; at 95 % every strip loses. Narrower panels have room for
+#: more: with 32 columns, 50 and 70 % gain 1.0x and 0.8x from strips of 96, 1.2x and 1.15x from strips of 256.
 _ENTRIES_PER_STRIP, _LONGEST_STRIP = 48, 512
 
 
-def _strip(roles: Roles, density: float | None) -> int:
-    """Contracted coordinates per strip of a compressed second level."""
+def _strip(roles: Roles, density: float | None, width: int) -> int:
+    """Contracted coordinates per strip of a compressed second level, for a panel of ``width`` bytes."""
     if not density or not roles.has_cursors:
         return 0
-    strip = int(_ENTRIES_PER_STRIP / density)
-    return strip if strip <= _LONGEST_STRIP else 0
+    strip, wider = int(_ENTRIES_PER_STRIP / density), max(1, PANEL_BYTES // width)
+    return strip * wider if strip <= _LONGEST_STRIP else 0
 
 
 def dense_variant(columns: int | None, element_bytes: int, isa: Isa) -> Variant:

@@ -380,3 +380,11 @@ def test_densities_share_strips_and_small_matrices_have_none():
 
     assert set().union(*(strips(d / 100, 2048) for d in range(5, 100))) == set(STRIPS)
     assert strips(0.5, 64) == strips(0.01, 2048) == set()
+
+
+def test_narrow_panels_have_long_strips_and_no_rival_where_strips_pay():
+    def names(columns, density):
+        return [v.name for v in sparse_variants(problem("csr", (512, 4096), columns, density=density))]
+
+    assert names(64, 0.5)[0] == "lanes=64,rows=1,strip=96" and names(32, 0.5)[0] == "lanes=32,rows=1,strip=256"
+    assert "lanes=64,rows=1" not in names(64, 0.5) and "lanes=64,rows=1" in names(64, 0.2)
