@@ -456,3 +456,18 @@ def test_what_a_model_writes_to_stderr_is_shown(capfd):
 
     pith.compile(Talks(), (torch.randn(2, 4),))
     assert "seen" in capfd.readouterr().err
+
+
+def test_what_cannot_be_imported_is_the_op_and_not_what_it_reads():
+    class Spectrum(torch.nn.Module):
+        def forward(self, x):
+            return torch.fft.fft(x).real
+
+    with pytest.raises(pith.ImportProgramError, match=r"aten\.\w*fft\w* is not supported|one of .*fft"):
+        pith.compile(Spectrum(), (torch.randn(2, 4),))
+
+
+def test_dropout_in_training_mode_says_to_evaluate():
+    with pytest.raises(pith.ImportProgramError, match="not supported") as e:
+        pith.compile(torch.nn.Sequential(torch.nn.Dropout(0.5)), (torch.randn(2, 4),))
+    assert "model.eval()" in e.value.hint

@@ -73,6 +73,12 @@ def test_a_pattern_too_wide_for_its_format_says_which_of_its_names_fit():
     assign_formats({"conv.weight": "MCRS: R->S->C1->C0(2:4)"}, shapes)
 
 
+def test_a_ratio_alone_says_how_it_is_written():
+    with pytest.raises(pith.FormatError, match="'2:4'") as e:
+        as_format("2:4", "sparsity['w']")
+    assert "C0(2:4)" in e.value.hint
+
+
 def test_quantised_weights_are_refused_with_what_multiplies_by_them():
     with pytest.raises(pith.UnsupportedError, match="quantised") as e:
         as_format(pith.quantize(np.eye(4, dtype=np.float32), "csr"), "sparsity['w']")

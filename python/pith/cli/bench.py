@@ -114,6 +114,7 @@ def _compare(args: argparse.Namespace) -> int:
     from ..tuning.calibrate import time_variants, use_threads
     from ..tuning.problem import Problem
     from ..tuning.report import explain_problem
+    from .progress import ProgressBar
 
     tensor, x, name = _operands(args)
     before = num_threads()
@@ -121,7 +122,9 @@ def _compare(args: argparse.Namespace) -> int:
         for threads in args.threads or (before,):
             use_threads(threads)
             problem = Problem.of(tensor, x.shape[0 if args.right else 1], side="right" if args.right else "left")
-            measured = time_variants(problem, tensor, x, args.rounds)
+            with ProgressBar() as progress:
+                progress(0, "compiling every candidate, then timing them in turn")
+                measured = time_variants(problem, tensor, x, args.rounds)
             sys.stdout.write(f"{threads} thread{'s' if threads > 1 else ''}\n")
             sys.stdout.write(explain_problem(problem, name=name, measured=measured) + "\n\n")
     finally:

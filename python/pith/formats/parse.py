@@ -52,6 +52,8 @@ def parse_format(text: str) -> HSS | Format:
         return Format.bsr(a, b)
     if re.match(r"[A-Z]", text):
         return HSS.parse(text)
+    if re.fullmatch(r"\d+:\d+", text):
+        raise FormatError(f"cannot parse format {text!r}", hint=f"write C0({text}): that many of every group")
     return _parse_levels(text)
 
 

@@ -106,12 +106,12 @@ def _left_over(module: ir.Module) -> Failure | None:
 def _unsupported(message: str, where: str | None, graph: torch.fx.Graph) -> ImportProgramError:
     """The error for a diagnostic: it names the PyTorch op, or the ops on the line, that caused it."""
     match = re.search(r'name = "torch\.([\w.]+)"', message) or re.search(r"'torch\.(\w+\.[\w.]+)'", message)
-    ops = [match[1]] if match else ops_at(graph, where)
+    named = match is not None and not match[1].startswith("constant.")  # a constant is what the op that fails reads
+    ops = [match[1]] if match and named else ops_at(graph, where)
     if not ops:
         return ImportProgramError(f"lowering to linalg failed: {message.splitlines()[0][:300]}", where=where)
     subject = ops[0] if len(ops) == 1 else f"one of {', '.join(ops)}"
-    return ImportProgramError(
-        f"{subject} is not supported",
-        where=where,
-        hint="rewrite it with other ops, or keep that part of the model in PyTorch",
-    )
+    hint = "rewrite it with other ops, or keep that part of the model in PyTorch"
+    if ops == ["aten.native_dropout"]:
+        hint = "call model.eval(): a model in training mode drops at random"
+    return ImportProgramError(f"{subject} is not supported", where=where, hint=hint)
