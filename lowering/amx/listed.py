@@ -1,4 +1,4 @@
-"""Products along lists on tiles: listed rows are gathered into tiles, panels are packed along the lists.
+"""Products along lists, and of dense operands, on tiles: rows are gathered into tiles, panels packed along the lists.
 
 The loops and tasks are those of :mod:`pith.lowering.panel.listed`. In a task::
 
@@ -13,15 +13,18 @@ The loops and tasks are those of :mod:`pith.lowering.panel.listed`. In a task::
 from collections.abc import Sequence
 
 from pith._mlir import ir, memref, vector
+from pith.errors import UnsupportedError
 
 from .. import builder as b
 from ..builder import Index
 from ..isa import Isa
 from ..linalg.contraction import DenseContraction
-from ..panel.listed import ListedEmitter, Point
+from ..panel.batch import Operand
+from ..panel.listed import ListedEmitter, Loops, Point
 from ..panel.variant import Variant
 from ..panel.walk import Walk
 from ..panel.write import added_to, as_it_is, write_tile
+from ..transpose import Transform
 from .block import Block, fill_offsets, offsets_room, scratch
 from .dots import DotUnit, dot_unit
 from .expand import TileRows, copy_row
@@ -38,10 +41,30 @@ CHUNK = 64
 
 def listed_unit(c: DenseContraction, buffers: Sequence[ir.Value], isa: Isa) -> TileUnit | None:
     """What multiplies the operands of a product on tiles; None where that is no gain: then registers hold f32."""
-    lhs, rhs, acc = (buffer.type.element_type for buffer in buffers)
+    lhs, rhs, acc = (value.type.element_type for value in buffers)
     if lhs != rhs or c.static_size(c.col) == 1:
         return None
     return amx_unit(lhs, acc, isa) or dot_unit(lhs, acc, isa)
+
+
+def has_body(c: DenseContraction, isa: Isa) -> bool:
+    """True when registers hold the operands of a dense product as they are, or tiles take them."""
+    return not c.widens or listed_unit(c, list(c.op.operands), isa) is not None
+
+
+def emit_tiled(
+    c: DenseContraction, buffers: Sequence[ir.Value], isa: Isa, fresh: bool, finish: Transform | None
+) -> None:
+    """Emit a product of dense operands on tiles at the insertion point; requires :func:`has_body`."""
+    unit = listed_unit(c, buffers, isa)
+    if unit is None:
+        raise UnsupportedError(f"no tiles of {buffers[0].type.element_type} on {isa.name}")
+    lhs, rhs, out = (Operand(buffer, dims) for buffer, dims in zip(buffers, c.dims))
+    rows, cols = out.size(c.row), out.size(c.col)
+    reds = (rhs if c.red in rhs.dims else lhs).size(c.red)
+    outer = {d: Walk(out.size(d)) for d in c.outer}
+    loops = Loops(lambda _: Walk(rows), lambda _: Walk(cols), lambda _: Walk(reds), rows, cols, outer)
+    TileListedEmitter(unit, c, buffers, isa, fresh, finish, loops).emit()
 
 
 class TileListedEmitter(ListedEmitter):

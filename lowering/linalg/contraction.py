@@ -56,6 +56,12 @@ class DenseContraction:
         """The columns of the output come before the rows."""
         return self._order(2, self.col, self.row)
 
+    @property
+    def widens(self) -> bool:
+        """Factors are narrower than their sums."""
+        factor, _, total = (v.type.element_type for v in self.values or list(self.op.operands)[-3:])
+        return factor != total
+
     def _order(self, operand: int, first: int, second: int) -> bool:
         return self.dims[operand].index(first) < self.dims[operand].index(second)
 
@@ -77,13 +83,17 @@ class DenseContraction:
 
 
 def match_dense_contraction(op: ir.OpView) -> DenseContraction | None:
-    """Recognise a product of two dense float matrices; of its two orientations the cheaper one."""
-    if not is_generic(op) or len(op.operands) != 3 or not multiplies_and_adds(op):
+    """Recognise a product of two dense matrices; of its two orientations the cheaper one.
+
+    Of f32 or f64, or of two of the same narrow type that are widened to that of the sums.
+    """
+    if not is_generic(op) or len(op.operands) != 3 or any(not is_dense(v.type) for v in op.operands):
         return None
-    if any(not is_dense(v.type) for v in op.operands):
+    lhs, rhs, acc = (v.type.element_type for v in op.operands)
+    narrow = lhs != acc
+    if lhs != rhs or not multiplies_and_adds(op, widens=narrow):
         return None
-    types = {v.type.element_type for v in op.operands}
-    if len(types) != 1 or not isinstance(next(iter(types)), (ir.F32Type, ir.F64Type)):
+    if not narrow and not isinstance(acc, (ir.F32Type, ir.F64Type)):
         return None
     dims = tuple(map(bare_dims, indexing_maps(op)))
     if () in dims:

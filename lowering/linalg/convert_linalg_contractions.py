@@ -7,15 +7,15 @@ from typing import ClassVar
 from pith._mlir import ir
 from pith.passes.core import Pass
 
+from ..amx.listed import has_body
 from ..builder import buffer_of
 from ..epilogue.match import match_epilogue
 from ..isa import Isa
 from ..module_isa import isa_of
-from ..panel.dense import emit_dense
 from ..replace_product import replace_product
 from .columns import ColumnProduct, match_column_product
 from .contraction import DenseContraction, match_dense_contraction
-from .tensors import emit_on_tensors
+from .tensors import emit_on_tensors, emit_product
 
 #: Products of fewer multiply-adds than this stay as they are: nothing there is worth packing.
 LEAST_OPERATIONS = 1024
@@ -43,7 +43,8 @@ class ConvertLinalgContractionsPass(Pass):
     Requires: ``linalg.generic`` (run ``linalg-generalize-named-ops``). Preserves: everything else, products
     of tensors inside loops (run it again behind bufferization), and what such a kernel would not speed
     up: small products, those with few rows or columns.
-    Does not do: element types other than f32 and f64, several contracted loops.
+    bf16 and int8 with sums of f32 and i32 run on tiles, where the processor has AMX or dot instructions for them.
+    Does not do: other element types than those, f32 and f64; several contracted loops.
     Cost: linear.
     """
 
@@ -51,13 +52,13 @@ class ConvertLinalgContractionsPass(Pass):
 
     def run(self, module: ir.Module) -> None:
         isa = isa_of(module)
-        for c in _products(module):
+        for c in _products(module, isa):
             if not c.op.results:
                 with ir.InsertionPoint(c.op), c.op.location:
                     if isinstance(c, ColumnProduct):
                         c.emit(list(c.op.operands), isa, fresh=False, finish=None)
                     else:
-                        emit_dense(c, list(c.op.operands), isa, fresh=False, finish=None)
+                        emit_product(c, list(c.op.operands), isa, fresh=False, finish=None)
                 c.op.operation.erase()
             elif c.op.operation.parent.name == "func.func":
                 _lower_tensors(c, isa)
@@ -71,7 +72,7 @@ def _lower_tensors(c: DenseContraction | ColumnProduct, isa: Isa) -> None:
     replace_product(c.op.operation, epilogue, result)
 
 
-def _products(module: ir.Module) -> list[DenseContraction | ColumnProduct]:
+def _products(module: ir.Module, isa: Isa) -> list[DenseContraction | ColumnProduct]:
     found: list[DenseContraction | ColumnProduct] = []
 
     def visit(op: ir.Operation) -> ir.WalkResult:
@@ -82,7 +83,7 @@ def _products(module: ir.Module) -> list[DenseContraction | ColumnProduct]:
             c = match_dense_contraction(op.opview) if column is None else None
             if column is not None:
                 found.extend([column] * _is_worth_tiling(column))
-            elif c is not None and _is_worth_packing(c):
+            elif c is not None and _is_worth_packing(c) and has_body(c, isa):
                 found.append(c)
         return ir.WalkResult.ADVANCE
 

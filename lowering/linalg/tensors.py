@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from pith._mlir import bufferization, ir, memref
 
+from ..amx.listed import emit_tiled
 from ..builder import Index, buffer_of
 from ..contraction import Matmul, zero_filled
 from ..destination import buffer_to_overwrite, is_exclusive
@@ -37,13 +38,23 @@ def emit_on_tensors(
     bound = bind(epilogue)
     if bound.transposed:
         c = dataclasses.replace(c, dims=(c.dims[0], c.dims[1], c.dims[2][::-1]))
-    _emit_kernel(c, [*inputs, bound.out], isa, True, bound.apply, variant)
+    emit_product(c, [*inputs, bound.out], isa, True, bound.apply, variant)
     return bound.result()
 
 
-def _emit_kernel(c, buffers, isa: Isa, fresh: bool, finish: Transform | None, variant: Variant | None) -> None:
+def emit_product(
+    c: DenseContraction | ColumnProduct,
+    buffers: Sequence[ir.Value],
+    isa: Isa,
+    fresh: bool,
+    finish: Transform | None,
+    variant: Variant | None = None,
+) -> None:
+    """Emit a product of memrefs at the insertion point; arguments as of :func:`emit_dense`."""
     if isinstance(c, ColumnProduct):
         c.emit(buffers, isa, fresh, finish)
+    elif c.widens:
+        emit_tiled(c, buffers, isa, fresh, finish)
     else:
         emit_dense(c, buffers, isa, fresh, finish, variant=variant)
 
@@ -55,7 +66,7 @@ def _emit(
     exclusive = is_exclusive(init)
     zeroed = zero_filled(init)
     out = buffer_to_overwrite(init if zeroed is None else zeroed, exclusive or zeroed is None)
-    _emit_kernel(c, [*inputs, out], isa, zeroed is not None, None, variant)
+    emit_product(c, [*inputs, out], isa, zeroed is not None, None, variant)
     return bufferization.to_tensor(init.type, out, restrict=True, writable=True)
 
 

@@ -56,7 +56,7 @@ def test_random_shapes(target, text):
     assert op in kernel.ir("vector") and "dot instructions" in kernel.explain()
 
 
-@pytest.mark.parametrize(("target", "text"), zip(TARGETS, ["dense", "nm(2:4)", "nm(2:4)", "dense", "dense"]))
+@pytest.mark.parametrize(("target", "text"), list(zip(TARGETS, ["dense", "nm(2:4)", "nm(2:4)", "dense", "dense"])))
 def test_orientations_and_accumulation(target, text):
     rng = np.random.default_rng(5)
     for shape in shapes(rng, text, 1):
@@ -160,3 +160,32 @@ def innermost(lines):
     jumps = [(labels.get(line.split()[1], i), i) for i, line in enumerate(lines) if re.match(r"\tj\w+\t\.L", line)]
     back = [(start, end) for start, end in jumps if start < end]
     return [lines[s : e + 1] for s, e in back if not any(s < start and end < e for start, end in back)]
+
+
+DENSE = """
+func.func @f(%a: tensor<{b}?x83x{t}>, %x: tensor<{b}83x?x{t}>, %y: tensor<{b}?x?x{acc}>) -> tensor<{b}?x?x{acc}> {{
+  %r = linalg.{op} ins(%a, %x : tensor<{b}?x83x{t}>, tensor<{b}83x?x{t}>) outs(%y : tensor<{b}?x?x{acc}>)
+      -> tensor<{b}?x?x{acc}>
+  return %r : tensor<{b}?x?x{acc}>
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "batch"), [(t, b) for t in ("emulate:amx", *TARGETS) for b in ("", "3x") if "vnni" not in t]
+)
+def test_dense_operands(target, batch):
+    """Products without formats, one or a batch, added to what is there."""
+    t = UNITS.get(isa_of(target), ("i8", ""))[0]
+    acc, op = {"bf16": "f32", "i8": "i32"}[t], "batch_matmul" if batch else "matmul"
+    kernel = pith.compile(
+        DENSE.format(b=batch, t=t, acc=acc, op=op), target=target if ":" in target else f"cpu:{target}"
+    )
+    rng, outer = np.random.default_rng(12), (3,) if batch else ()
+    for rows, cols in ((1, 5), (70, 45)):
+        a, x = draw(rng, t, (*outer, rows, 83)), draw(rng, t, (*outer, 83, cols))
+        y = draw(rng, t, (*outer, rows, cols)).astype({"f32": np.float32, "i32": np.int32}[acc])
+        wanted = a.astype(np.float64) @ x.astype(np.float64) + y
+        got = kernel(a, x, y)
+        assert np.linalg.norm(got - wanted) <= (TOLERANCE if t == "bf16" else 0) * np.linalg.norm(wanted)
+    assert any(name in kernel.ir("vector") for name in ("tile_mul", "avx512.dot", "pith.dot"))
