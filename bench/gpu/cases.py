@@ -147,6 +147,8 @@ def _hss() -> list[Case]:
         cases.append(
             Case(f"hss-64:{text}", "hss", build, {}, (CUBLAS,), (Need(CUBLAS, ratio, f"HSS V:{text}"),), small)
         )
+    # The same on sparse warpgroups.
+    cases += [dataclasses.replace(c, name=f"{c.name}-wgmma", target="sm_90a") for c in cases]
     small = {"m": 64, "k": 1680, "n": 16}
     for outer in _OUTER:
         for inner in _INNER:
