@@ -148,7 +148,9 @@ def _hss() -> list[Case]:
             Case(f"hss-64:{text}", "hss", build, {}, (CUBLAS,), (Need(CUBLAS, ratio, f"HSS V:{text}"),), small)
         )
     # The same on sparse warpgroups.
-    cases += [dataclasses.replace(c, name=f"{c.name}-wgmma", target="sm_90a") for c in cases]
+    for case in tuple(cases):
+        needs = tuple(dataclasses.replace(need, text=f"{need.text}, sparse wgmma") for need in case.needs)
+        cases.append(dataclasses.replace(case, name=f"{case.name}-wgmma", needs=needs, target="sm_90a"))
     small = {"m": 64, "k": 1680, "n": 16}
     for outer in _OUTER:
         for inner in _INNER:
