@@ -44,14 +44,17 @@ func.func @rows(%p: !pith.pattern<[1024], [1]>, %a: tensor<1024x256xf32>, %b: te
   return %r : tensor<1024x512xf32>
 }
 
-// Experts: entries are sorted by expert; a task has some columns to itself and adds the experts up.
+// Experts: entries are sorted by expert; a task has some groups of columns to itself, as many as there are threads for,
+// and adds the experts up: the groups of one expert, which lie in the same pages, before the next expert's.
 // CHECK-LABEL: func.func @experts
 // CHECK:       %[[BOUNDS:.*]] = memref.alloc() {{.*}} : memref<10xindex>
+// CHECK:       call @pith_get_num_threads
 // CHECK:       scf.parallel
 // CHECK:         scf.for %[[E:.*]] = %c0{{.*}} to %c8{{.*}}
 // CHECK:           memref.load %[[BOUNDS]][%[[E]]]
 // CHECK:           scf.if
-// CHECK:             memref.subview %{{.*}}[%[[E]], 0, 0]
+// CHECK-NEXT:        scf.for
+// CHECK:               memref.subview %{{.*}}[%[[E]], 0, 0]
 // CHECK-NOT:   pith.pit_tile
 #te = affine_map<(t, n, k, e) -> (t, k)>
 #ekn = affine_map<(t, n, k, e) -> (e, k, n)>

@@ -44,14 +44,19 @@ class Bound:
         return True
 
 
-def bind(p: Product, choice: Choice) -> Bound | None:
-    """What runs a choice for operands like those of ``p``; None for dense, and for operands in another layout."""
+def bind(p: Product, choice: Choice, density: float | None = None) -> Bound | None:
+    """What runs a choice for operands like those of ``p``; None for dense, and for operands in another layout.
+
+    Args:
+        density: share of the micro-tiles that is about to be there; what the choice says by default.
+    """
     chosen = choice.decision.chosen
     tile = chosen.micro_tile
-    if not tile or choice.table is None or not (p.x.flags.c_contiguous and p.y.flags.c_contiguous):
+    if not tile or not (p.x.flags.c_contiguous and p.y.flags.c_contiguous):
         return None
     axes, extents = cells_of(tile)
-    share = choice.table.nearest(p.extents).table.break_even(tile)
+    share = choice.table.nearest(p.extents).table.break_even(tile) if choice.table is not None else 1.0
     most = share * math.prod(-(-p.x.shape[d] // n) for d, n in zip(axes, extents))
+    density = 1.0 - chosen.covered if density is None else density
     locate = kernel_for(p.x, axes, extents, None, False)
-    return Bound(p.side == "left", locate, most, multiplier(p, choice, 1.0 - chosen.covered))
+    return Bound(p.side == "left", locate, most, multiplier(p, choice, density))

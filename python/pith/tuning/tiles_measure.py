@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -122,28 +123,34 @@ def _measure(element: str, side: str, extents: tuple[int, int, int], settings: S
 
 def _race(x: np.ndarray, y: np.ndarray, side: str, tile: Tile, settings: Settings) -> dict[str, float]:
     """Seconds of dense and of every way to run a micro-tile, calls taking turns: medians of dense, and of quotients."""
-    from ..compiler.dynamic_choice import named, run
-    from ..compiler.dynamic_run import Product, packs
+    from ..compiler.dynamic_bound import bind
+    from ..compiler.dynamic_choice import named
+    from ..compiler.dynamic_run import Product, find, packs, run_dense
     from .tiles import name_of
 
     product = Product(x, y, side)
     out = product.result()
     ways = [IN_PLACE, *([PACKED] if packs(side, tile) else [])]
     choices = {way: named(product, f"{name_of(tile)} {IN_PLACE}" if way == IN_PLACE else name_of(tile)) for way in ways}
-    choices = {"dense": named(product, "dense"), **choices}
-    samples: dict[str, list[float]] = {name: [] for name in choices}
+    operands = (x, y, out) if side == "left" else (y, x, out)
+    calls: dict[str, Callable[[], Any]] = {"dense": lambda: run_dense(product, out)}
+    density = find(product, tile).density
+    for way, choice in choices.items():
+        if (bound := bind(product, choice, density)) is not None:
+            calls[way] = functools.partial(bound.run, *operands)
+    samples: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(settings.rounds + 1):
-        for name, choice in list(choices.items()):
+        for name, call in list(calls.items()):
             start = settings.clock()
-            run(product, choice, out)
+            call()
             spent = settings.clock() - start
             if number:  # the first call compiles and warms up
                 samples[name].append(spent)
         if number == 1:
-            slow = [n for n in choices if n != "dense" and samples[n][0] > _HOPELESS * samples["dense"][0]]
-            choices = {n: c for n, c in choices.items() if n not in slow}
+            slow = [n for n in calls if n != "dense" and samples[n][0] > _HOPELESS * samples["dense"][0]]
+            calls = {n: c for n, c in calls.items() if n not in slow}
     times = {"dense": float(np.median(samples["dense"]))}
-    for name in ways:
+    for name in (n for n in samples if n != "dense"):
         quotients = [own / base for own, base in zip(samples[name], samples["dense"])]
         times[name] = float(np.median(quotients)) * times["dense"]
     return times
