@@ -175,8 +175,8 @@ class ListedEmitter:
         b.parallel_loop(extents, task, work=self._work())
 
     def _groups_per_task(self, groups: Index) -> Index:
-        """Groups of columns that a task walks for every point of the loops that it sums over: neighbours lie in the same
-        pages, and one at a time 64 experts of 512x1024 f32 take 15 % longer (2026-11-21)."""
+        """Groups of columns that a task walks for every point of the loops that it sums over: neighbours lie in the
+        same pages, and one at a time 64 experts of 512x1024 f32 take 15 % longer (2026-11-21)."""
         return b.ceildiv(groups, b.thread_count()) if self.summed else 1
 
     def _work(self) -> Index:
