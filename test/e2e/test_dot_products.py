@@ -105,6 +105,16 @@ def test_empty_matrices(target):
         check(rng, target, t, "dense", shape, cols)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_random_groups(seed):
+    """Groups that divide no tile, whichever body takes them."""
+    rng = np.random.default_rng([seed, 31])
+    h = int(rng.integers(2, 9))
+    g, shape = int(rng.integers(1, h + 1)), (int(rng.integers(1, 90)), h * int(rng.integers(1, 40)))
+    for target in (TARGETS[0], TARGETS[-1]):
+        check(rng, target, UNITS[isa_of(target)][0], f"nm({g}:{h})", shape, int(rng.integers(2, 50)))
+
+
 @pytest.mark.parametrize("text", ["csr", "nm(1:8)", "csc"])
 def test_what_is_too_sparse_takes_other_paths(text):
     kernel = product("emulate:avx512-bf16", parse_format(text).to_format(), "bf16")

@@ -76,7 +76,7 @@ def _processor() -> Iterator[Finding]:
     from ..runtime.cpu import cpu_name
 
     isa = host_isa()
-    products = [name for name in ("vnni", "avx512_bf16", "amx_bf16", "amx_int8") if getattr(isa, name)]
+    products = [name for name in ("vnni", "vnni_int8", "avx512_bf16", "amx_bf16", "amx_int8") if getattr(isa, name)]
     text = f"{isa.name}: {isa.vector_registers} registers of {isa.vector_bytes} bytes"
     yield Finding("processor", "ok", f"{cpu_name()}, {len(os.sched_getaffinity(0))} usable")
     yield Finding("instructions", "ok", ", ".join([text, *products]))
