@@ -28,8 +28,8 @@ void Block::touch(Access access, std::int64_t site, std::uintptr_t address, std:
              static_cast<long long>(first));
   case Conflict::kUnfenced:
     failWith(other, FaultKind::kRace, site,
-             "reads shared memory (byte %lld) through the asynchronous proxy that another thread wrote: a fence.proxy.async "
-             "behind the write is missing",
+             "reads shared memory (byte %lld) through the asynchronous proxy that another thread wrote: a "
+             "fence.proxy.async behind the write is missing",
              static_cast<long long>(first));
   case Conflict::kRace:
     failWith(other, FaultKind::kRace, site, "%s shared memory (byte %lld) that %s %s without a barrier between",

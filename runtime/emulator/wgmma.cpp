@@ -1,6 +1,7 @@
 // wgmma.mma_async: four warps multiply 64 rows by up to 256 columns that matrix descriptors name in shared memory.
 // Each warp computes its 16 rows when it issues. Until it has waited, what it reads must not be written and what it
-// computes must not be read; both are reported. Source: PTX ISA, "Shared Memory Matrix Layout", "Matrix Descriptor Format".
+// computes must not be read; both are reported.
+// Source: PTX ISA, "Shared Memory Matrix Layout", "Matrix Descriptor Format".
 #include "../export.h"
 #include "block.h"
 #include "numbers.h"
@@ -20,8 +21,9 @@ constexpr std::uintptr_t kChunk = 16, kWindow = 1 << 18; // a descriptor has 18 
 class Matrix {
 public:
   Matrix(Block &block, std::uint64_t bits, bool turned, Number type, Int site)
-      : block_(block), site_(site), turned_(turned), type_(type), width_(type == Number::kF32 ? 4 : type == Number::kI8 ? 1 : 2),
-        leading_(field(bits, 16)), stride_(field(bits, 32)) {
+      : block_(block), site_(site), turned_(turned), type_(type),
+        width_(type == Number::kF32 ? 4 : type == Number::kI8 ? 1 : 2), leading_(field(bits, 16)),
+        stride_(field(bits, 32)) {
     if (bits >> 49 & 7)
       block.fail(FaultKind::kInvalid, site, "multiplies a matrix with a base offset, which the emulator does not know");
     constexpr int kChunks[] = {1, 8, 4, 2}; // of a swizzled row: none, 128, 64, 32 bytes
@@ -55,8 +57,8 @@ public:
 private:
   static std::uintptr_t field(std::uint64_t bits, int from) { return (bits >> from & 0x3fff) << 4; }
 
-  /// The canonical layouts. Rows of `chunks_` chunks, 8 of which are a block; blocks are `stride_` apart, along k too if
-  /// that is the slow dimension; what a row does not hold is `leading_` further.
+  /// The canonical layouts. Rows of `chunks_` chunks, 8 of which are a block; blocks are `stride_` apart, along k too
+  /// if that is the slow dimension; what a row does not hold is `leading_` further.
   std::uintptr_t find(int place, int k) const {
     int each = static_cast<int>(kChunk) / width_, fast = turned_ ? place : k, slow = turned_ ? k : place;
     auto chunk = static_cast<std::uintptr_t>(fast / each), row = static_cast<std::uintptr_t>(slow);
@@ -113,8 +115,8 @@ Rows denseRows(Block &here, Matrix &lhs, const Shape &shape) {
   return out;
 }
 
-/// Two of four elements are stored. Each contributing lane of a group has the four bits of eight chunks of four: of 16-bit
-/// elements, four of row g and four of row g + 8; of bytes, eight of one row. As in mma.sp.
+/// Two of four elements are stored. Each contributing lane of a group has the four bits of eight chunks of four: of
+/// 16-bit elements, four of row g and four of row g + 8; of bytes, eight of one row. As in mma.sp.
 Rows sparseRows(Block &here, Matrix &lhs, const Shape &shape, int width, int selector, Int site) {
   Rows out;
   out.stored = shape.k / 2;
@@ -124,8 +126,8 @@ Rows sparseRows(Block &here, Matrix &lhs, const Shape &shape, int width, int sel
       int at = width > 1 ? 4 * lower + chunk % 4 : chunk % 8;
       int bits = static_cast<int>(lane(here, 4 * (row % 8) + source).metadata >> 4 * at & 15);
       if ((bits & 3) >= bits >> 2)
-        here.fail(FaultKind::kInvalid, site, "multiplies with invalid sparsity metadata %d, %d (row %d, chunk %d)", bits & 3,
-                  bits >> 2, row, chunk);
+        here.fail(FaultKind::kInvalid, site, "multiplies with invalid sparsity metadata %d, %d (row %d, chunk %d)",
+                  bits & 3, bits >> 2, row, chunk);
       for (int i = 0; i < 2; ++i) {
         out.values[row][2 * chunk + i] = lhs.at(here.warp() % kWarpsOfGroup * kRows + row, 2 * chunk + i);
         out.places[row][2 * chunk + i] = 4 * chunk + (i ? bits >> 2 : bits & 3);
@@ -134,8 +136,8 @@ Rows sparseRows(Block &here, Matrix &lhs, const Shape &shape, int width, int sel
   return out;
 }
 
-/// Sums of this warp: register 4 j + 2 h + c of lane l is row l / 4 + 8 h, column 8 j + 2 (l % 4) + c. Products and sums are
-/// exact to f64 and rounded once; sums of integers wrap.
+/// Sums of this warp: register 4 j + 2 h + c of lane l is row l / 4 + 8 h, column 8 j + 2 (l % 4) + c. Products and
+/// sums are exact to f64 and rounded once; sums of integers wrap.
 void accumulate(Block &here, const Rows &lhs, Matrix &rhs, const Shape &shape) {
   static thread_local double b[kMostDepth][kMostColumns], sums[kRows][kMostColumns];
   for (int k = 0; k < shape.k; ++k)
@@ -182,7 +184,8 @@ void Block::checkMatrices(std::int64_t site, std::uintptr_t address, std::int64_
     for (const Span &span : spans)
       if (address < span.end && span.first < address + static_cast<std::uintptr_t>(bytes))
         failWith({static_cast<int>(warp) * kWarp, span.site}, FaultKind::kRace, site,
-                 "writes shared memory (byte %lld) that wgmma still reads: a wait for its group, or a barrier behind it, is missing",
+                 "writes shared memory (byte %lld) that wgmma still reads: a wait for its group, or a barrier behind "
+                 "it, is missing",
                  static_cast<long long>(address - reinterpret_cast<std::uintptr_t>(shared())));
   };
   for (std::size_t warp = 0; warp < matrices_.size(); ++warp) {
@@ -211,7 +214,8 @@ void multiply(Int site, const Operands &given, Shape shape, Registers mine) {
     return;
   MatrixQueue &queue = here.matrices();
   if (!queue.fenced)
-    here.fail(FaultKind::kRace, site, "uses registers that wgmma.fence has not ordered: one is missing since the last wait");
+    here.fail(FaultKind::kRace, site,
+              "uses registers that wgmma.fence has not ordered: one is missing since the last wait");
   Matrix lhs(here, static_cast<std::uint64_t>(given.a), given.turnA, given.input, site);
   Matrix rhs(here, static_cast<std::uint64_t>(given.b), given.turnB, given.input, site);
   bool sparse = given.selector >= 0;
@@ -220,8 +224,8 @@ void multiply(Int site, const Operands &given, Shape shape, Registers mine) {
     queue.open.push_back(rhs.touch(0, shape.n, shape.k));
   }
   int width = given.input == Number::kI8 ? 1 : 2;
-  accumulate(here, sparse ? sparseRows(here, lhs, shape, width, given.selector, site) : denseRows(here, lhs, shape), rhs,
-             shape);
+  Rows rows = sparse ? sparseRows(here, lhs, shape, width, given.selector, site) : denseRows(here, lhs, shape);
+  accumulate(here, rows, rhs, shape);
   here.dismiss(~Mask{0});
 }
 
@@ -231,7 +235,8 @@ void multiply(Int site, const Operands &given, Shape shape, Registers mine) {
 PITH_EXPORT void pith_emulator_wgmma(Int site, Int a, Int b, Int sums, Int n, Int k, Int turnA, Int turnB, Int input,
                                      Int output) {
   multiply(site, {a, b, turnA != 0, turnB != 0, static_cast<Number>(input), -1},
-           {static_cast<int>(n), static_cast<int>(k), static_cast<Number>(output)}, {reinterpret_cast<char *>(sums), 0});
+           {static_cast<int>(n), static_cast<int>(k), static_cast<Number>(output)},
+           {reinterpret_cast<char *>(sums), 0});
 }
 
 /// The same with two of four elements of A stored, along k; k counts all of them.
