@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import ArgumentError, Error, UnsupportedError
 from ..lowering.targets import CpuTarget, parse_target
+from .collector import no_collection
 from .kernel import compile_source
 from .module import ModuleKernel, packed, structure_of
 from .sizes import rules_from_json
@@ -141,7 +142,8 @@ def _compile_torch(program, args, kwargs, target: str, sparsity, dynamic_shapes,
     parsed = parse_target(target)
     module = program if isinstance(program, torch.nn.Module) else _as_module(program)
     _require_compilable(module)
-    imported = import_program(module, args, kwargs, sparsity=sparsity, dynamic_shapes=dynamic_shapes)
+    with no_collection():
+        imported = import_program(module, args, kwargs, sparsity=sparsity, dynamic_shapes=dynamic_shapes)
     if not isinstance(parsed, CpuTarget):
         from .gpu_build import compile_gpu
 
