@@ -57,7 +57,8 @@ def _describe(number: int, plan: OpPlan, named: Mapping[int, str]) -> str:
     shape = "x".join("?" if s == DYNAMIC else str(s) for s in plan.shape)
     bound = f"at most {plan.format.density:.1%} of the elements" if plan.format.density < 1 else "set at run time"
     fused = f"    fused: {', '.join(plan.fused)}\n" if plan.fused else ""
-    name = f" {named[plan.argument]}:" if plan.argument in named else ""
+    known = named.get(plan.argument) if plan.argument is not None else None
+    name = f" {known}:" if known else ""
     line = _TEXT_LINE.sub(r"line \1 of ir('pith')", plan.location)
     return (
         f"[{number}] {plan.choice}: {plan.reason}\n{fused}"
