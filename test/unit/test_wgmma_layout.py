@@ -82,7 +82,7 @@ def test_descriptors_find_elements(body):
 
 @pytest.mark.parametrize("body", BODIES, ids=str)
 def test_writers_meet_no_bank_twice(body):
-    """Neighbouring threads write neighbouring chunks of rows; where those are cut into narrow panels, two more turns."""
+    """Neighbouring threads write neighbouring chunks of rows; cut into narrow panels, two more turns."""
     for (shape,) in body.layout(*[element_of(body.width)] * 2):
         per_row = shape.extents[1] // shape.chunk
         chunks = [shape.address(i // per_row, i % per_row * shape.chunk) for i in range(shape.extents[0] * per_row)]
