@@ -25,7 +25,9 @@ def _product(maps, iterators, ins, out, element, result):
   }} -> {result}"""
 
 
-def spmm(fmt, shape, columns, *, element="f32", out="f32", dense_turned=False, out_turned=False, turned=False, fill=True):
+def spmm(
+    fmt, shape, columns, *, element="f32", out="f32", dense_turned=False, out_turned=False, turned=False, fill=True
+):
     """``out = A @ B`` (or ``out += A @ B`` without ``fill``), A sparse and of ``shape``; columns None: dynamic.
 
     ``turned``: ``A.T @ B``.
