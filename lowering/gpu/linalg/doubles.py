@@ -158,12 +158,7 @@ def _wave(quarter: int) -> Callable[[ir.Value], ir.Value]:
         n, r = math.roundeven(arith.mulf(x, constant(_TWO_OVER_PI, x.type))), x
         for part in (_HALF_PI, _HALF_PI_LOW, _HALF_PI_LEAST):
             r = math.fma(n, constant(-part, x.type), r)
-        r = f.clamp(r, -_HALF_PI / 2, _HALF_PI / 2)
-        z = arith.mulf(r, r)
-        sine = math.fma(arith.mulf(f.horner(_SIN_P, z), z), r, r)
-        one = math.fma(z, constant(-0.5, x.type), constant(1.0, x.type))
-        cosine = math.fma(arith.mulf(f.horner(_COS_P, z), z), z, one)
-        return f.wave(x, sine, cosine, f.quadrant(n, quarter))
+        return f.wave(x, r, f.quadrant(n, quarter), _SIN_P, _COS_P)
 
     return expand
 

@@ -7,6 +7,8 @@ from pith._mlir import arith, ir, math
 #: Whole exponents up to which powers are products: at most six of them.
 MOST_PRODUCTS = 8
 
+_QUARTER_PI = 0.7853981633974483
+
 Formula = Callable[[ir.Value], ir.Value]
 
 
@@ -97,15 +99,23 @@ def quadrant(n: ir.Value, quarter: int) -> ir.Value:
     return arith.addi(arith.fptosi(i32, rest), arith.constant(i32, quarter))
 
 
-def wave(x: ir.Value, sine: ir.Value, cosine: ir.Value, quadrant: ir.Value) -> ir.Value:
-    """The sine in a quadrant, of the sine and the cosine in the first; NaN where ``x`` is not finite."""
+def wave(x: ir.Value, r: ir.Value, quadrant: ir.Value, sine: Sequence[float], cosine: Sequence[float]) -> ir.Value:
+    """The sine in a quadrant, of the rest ``r`` within pi / 4 of its middle; NaN where ``x`` is not finite.
+
+    ``sine`` and ``cosine``: p with sin r = r + r r^2 p(r^2) and cos r = 1 - r^2 / 2 + r^4 p(r^2).
+    """
     i32 = ir.IntegerType.get_signless(32)
+    r = clamp(r, -_QUARTER_PI, _QUARTER_PI)
+    z = arith.mulf(r, r)
+    rise = math.fma(arith.mulf(horner(sine, z), z), r, r)
+    one = math.fma(z, constant(-0.5, x.type), constant(1.0, x.type))
+    fall = math.fma(arith.mulf(horner(cosine, z), z), z, one)
 
     def bit(n: int) -> ir.Value:
         held = arith.andi(quadrant, arith.constant(i32, n))
         return arith.cmpi(arith.CmpIPredicate.ne, held, arith.constant(i32, 0))
 
-    value = arith.select(bit(1), cosine, sine)
+    value = arith.select(bit(1), fall, rise)
     value = arith.select(bit(2), arith.negf(value), value)
     nothing = arith.subf(x, x)
     return arith.select(compare("UNO", nothing, 0.0), nothing, value)
