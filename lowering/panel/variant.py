@@ -123,7 +123,7 @@ class Roles:
         """True when a row is groups ``G:H`` all along: of one column, vectors of elements can be taken at once."""
         levels = self.format.levels
         static = self.direct and not self.inner and all(level.is_static for level in levels)
-        return static and len(levels) > 2 and levels[1].is_dense and levels[-1].kind == "nm"
+        return static and not self.is_dense and len(levels) > 2 and levels[1].is_dense and levels[-1].kind == "nm"
 
     @property
     def is_dense(self) -> bool:

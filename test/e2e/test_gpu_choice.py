@@ -1,6 +1,10 @@
-"""Sparse or dense, decided on the device: detection, the choice and both products are one program."""
+"""Sparse or dense, decided on the device: detection, the choice and both products are one program.
+
+The programs come with the decision of ``pith-select-tiles``: what pays is up to chips and sizes, and tested there.
+"""
 
 import functools
+import re
 
 import numpy as np
 import pith
@@ -17,7 +21,10 @@ SOURCE = """func.func @f(%a: tensor<?x?xf32>, %b: tensor<?x?xf32>) -> tensor<?x?
   %n = tensor.dim %b, %c1 : tensor<?x?xf32>
   %e = tensor.empty(%m, %n) : tensor<?x?xf32>
   %i = linalg.fill ins(%z : f32) outs(%e : tensor<?x?xf32>) -> tensor<?x?xf32>
-  %r = linalg.matmul {{pith.dynamic = [{{operand = 0, granularity = array<i64: {granularity}>, threshold = 0.0}}]}}
+  %r = linalg.matmul {{pith.dynamic = [{{operand = 0, granularity = array<i64: {granularity}>, threshold = 0.0}}],
+      pith.tile_decision = {{break_even = 0.5, sparsity = 0.9, choice = "packed", candidates = [
+        {{name = "packed", cost_ns = 1, covered = 0.9, axis = {axis}, micro_tile = array<i64: {granularity}>,
+          tile = array<i64: 32, 64, 64>}}, {{name = "dense", cost_ns = 2, covered = 0.0}}]}}}}
     ins(%a, %b : tensor<?x?xf32>, tensor<?x?xf32>) outs(%i : tensor<?x?xf32>) -> tensor<?x?xf32>
   return %r : tensor<?x?xf32>
 }}"""
@@ -25,7 +32,8 @@ SOURCE = """func.func @f(%a: tensor<?x?xf32>, %b: tensor<?x?xf32>) -> tensor<?x?
 
 @functools.cache
 def compiled(granularity):
-    return pith.compile(SOURCE.format(granularity=granularity), target="emulate:sm_90")
+    axis = 0 if granularity == "1, 0" else 2
+    return pith.compile(SOURCE.format(granularity=granularity, axis=axis), target="emulate:sm_90")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
@@ -47,6 +55,16 @@ def test_both_branches_write_to_one_buffer_and_nothing_is_copied():
     assert names == ["reset", "detect", "choose", "fill", "pit", "matmul"]
     pit, dense = compiled("1, 0").launches[-2:]
     assert pit.operands[-2:] == dense.operands[-2:], "the result, then the word that says which branch is taken"
+
+
+def test_the_chip_decides_and_not_this_machine(monkeypatch):
+    """Without a decision: 64 x 64 is nothing for a GPU, whatever the CPU's tables say."""
+    monkeypatch.setattr("pith.compiler.marked.table_for", lambda *_: pytest.fail("the CPU's tile database was asked"))
+    source = re.sub(
+        r",\s*pith.tile_decision = \{.*\}\]\}\}", "}", SOURCE.format(granularity="1, 0", axis=0), flags=re.S
+    )
+    source = source.replace("tensor<?x?xf32>", "tensor<64x64xf32>").replace("tensor.empty(%m, %n)", "tensor.empty()")
+    assert [launch.kernel for launch in pith.compile(source, target="emulate:sm_90").launches] == ["f_matmul_0"]
 
 
 CONDITIONAL = """func.func @f(%p: !pith.pattern<[-1], [1]>, %x: tensor<?xf32>, %y: tensor<?xf32>)

@@ -48,6 +48,12 @@ def parse(text: str, isa: str = HOST, path: str | None = None) -> ir.Module:
             raise IRError("\n".join(["the IR does not verify:", *map(str, found)]))
         if isa != HOST and ISA_ATTRIBUTE not in module.operation.attributes:
             set_isa(module, parse_isa(isa))
+    return module
+
+
+def parse_for_cpu(text: str, isa: str = HOST) -> ir.Module:
+    """:func:`parse`; ops marked ``pith.dynamic`` are decided by this machine's tile database."""
+    module = parse(text, isa)
     if DYNAMIC_MARK in text:
         decide_marked(module)
     return module
@@ -59,7 +65,7 @@ def build(text: str, entry: str, path: str = "auto", isa: str = HOST) -> Artifac
     The artefact's ``meta`` holds the parameters (:class:`Param`) as JSON, and the instruction set.
     Errors: :class:`pith.IRError`, :class:`pith.PassError`, :class:`pith.UnsupportedError`.
     """
-    module = parse(text, isa)
+    module = parse_for_cpu(text, isa)
     _require_runnable(isa_of(module))
     with module.context, ir.Location.unknown():
         _require_bodies(module)
@@ -112,7 +118,7 @@ def _checks(module: ir.Module) -> dict[str, str]:
 
 def lower_to(text: str, path: str = "auto", isa: str = HOST) -> Mapping[str, str]:
     """IR text of every level from ``pith`` down to ``llvm``."""
-    module = parse(text, isa)
+    module = parse_for_cpu(text, isa)
     levels = {"pith": str(module)}
     with module.context, ir.Location.unknown():
         for stage in stages_of(module, path):

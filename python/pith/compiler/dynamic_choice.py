@@ -86,6 +86,8 @@ def choose(product: Product, granularity: Any) -> Choice:
     key = tuple((tile, _density_class(share)) for tile, share in coverage.items())
     rows, columns, free = (round(_SIZE_STEPS * math.log2(max(n, 1))) for n in extents)
     decision = _decided(table, (rows, columns, free), key, _density_class(elements))
+    if decision.chosen.micro_tile and not coverage[decision.chosen.micro_tile]:
+        return _dense("there is nothing to skip", table, dense)
     if decision.chosen.micro_tile:
         checked = DETECTION_RATE * x.nbytes / num_threads() <= DETECTION_SHARE * dense
         needed = (decision.chosen.cost + OVERHEAD) * (DENSE_GAIN if checked else CLEAR_GAIN)
@@ -137,7 +139,7 @@ def multiplier(product: Product, choice: Choice, density: float) -> Multiply:
 def _too_many(product: Product, table: TileTable, tile: tuple[int, ...], density: float) -> bool:
     """Whether the micro-tiles there are take longer than the dense product."""
     times = table.nearest(product.extents).table
-    return times.latency(tile, 1.0 - density) > times.dense
+    return density >= 1.0 or times.latency(tile, 1.0 - density) > times.dense
 
 
 @functools.lru_cache(maxsize=4096)

@@ -17,7 +17,7 @@ from ..tuning.problem import Problem
 from ..tuning.report import seconds_text
 from ..tuning.select import DENSE_GAIN, rank
 from ..tuning.variants import PANEL_ELEMENTS
-from .build import parameters_of, parse
+from .build import parameters_of, parse_for_cpu
 from .module import packed
 
 #: Numbers of columns at all of which dense has to win where a program takes any.
@@ -87,7 +87,7 @@ def dense_rivals(module: ir.Module, stored: dict[int, SparseTensor], isa: str) -
     Semantics: an argument is named when every op that reads it is a product of the panel template, and the
         dense product is predicted to be more than 5 % faster, for any number of columns if it is dynamic.
     """
-    copy = parse(str(module), isa)
+    copy = parse_for_cpu(str(module), isa)
     params = parameters_of(_function(copy))
     with copy.context, ir.Location.unknown():
         run_stage(copy, stages("auto")[0])
