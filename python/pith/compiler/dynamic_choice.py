@@ -86,7 +86,7 @@ def choose(product: Product, granularity: Any) -> Choice:
     key = tuple((tile, _density_class(share)) for tile, share in coverage.items())
     rows, columns, free = (round(_SIZE_STEPS * math.log2(max(n, 1))) for n in extents)
     decision = _decided(table, (rows, columns, free), key, _density_class(elements))
-    if decision.chosen.micro_tile and not coverage[decision.chosen.micro_tile]:
+    if decision.chosen.micro_tile and not decision.chosen.covered:
         return _dense("there is nothing to skip", table, dense)
     if decision.chosen.micro_tile:
         checked = DETECTION_RATE * x.nbytes / num_threads() <= DETECTION_SHARE * dense
