@@ -110,8 +110,7 @@ class SparseMmaBody(MmaBody):
     def slab_shape(self) -> TileShape:
         if self.sparse == "m":
             return super().slab_shape()
-        # Lanes store one word each, eight rows of four at a time: two rows are 8 words apart modulo 32.
-        return TileShape(("m", "n"), (self.slab_rows, self.n), self.sums, self.n + (4 - self.n) % 16)
+        return turned_slab(self.slab_rows, self.n, self.sums)
 
     def deposit(self, acc: Sequence[ir.Value], slab: int, tile: SharedTile, thread: ir.Value) -> None:
         if self.sparse == "m":
@@ -131,6 +130,14 @@ class SparseMmaBody(MmaBody):
         if self.sparse == "m":
             return super().slab_row(slab, row)
         return b.add(b.mul(b.div(row, 8), self.m // self.warps[0]), b.add(b.mod(row, 8), 8 * slab))
+
+
+def turned_slab(rows: int, columns: int, sums: ir.Type) -> TileShape:
+    """A slab of a product whose columns are the fragments' rows.
+
+    Lanes store one word each, eight rows of four at a time: two rows are 8 words apart modulo 32.
+    """
+    return TileShape(("m", "n"), (rows, columns), sums, columns + (4 - columns) % 16)
 
 
 def coordinates_word(tile: SharedTile, row: Index, k: int, lane: Index, width: int) -> ir.Value:

@@ -15,7 +15,7 @@ from ...builder import Index
 from ..product.bodies import WARP, Tiles
 from ..product.tiles import SharedTile, TileShape
 from ..product.wgmma import GROUP, ROW_BYTES, ROWS, WgmmaBody, bytes_to, descriptor, moved
-from .sparse_mma import BYTE, COORDINATES, coordinates_word
+from .sparse_mma import BYTE, COORDINATES, coordinates_word, turned_slab
 
 #: Bytes of k of the dense operand that one instruction multiplies.
 _DEPTH_BYTES = 64
@@ -109,9 +109,9 @@ class SparseWgmmaBody(WgmmaBody):
         scales = f", 1, 1, 0, {int(dense.shape.roles[1] != 'k')}" if self.width == 2 else ""
         name = f"m{ROWS}n{self.columns}k{_DEPTH_BYTES // self.width}.{_TYPES[str(dense.shape.element)]}"
         text = (
-            "{\\0A.reg .pred p;\\0Asetp.ne.b32 p, 1, 0;\\0A"
-            f"wgmma.mma_async.sp.sync.aligned.{name} {{{registers}}}, {rest}{scales};\\0A}}"
-        ).replace("\\0A", "\n")
+            "{\n.reg .pred p;\nsetp.ne.b32 p, 1, 0;\n"
+            f"wgmma.mma_async.sp.sync.aligned.{name} {{{registers}}}, {rest}{scales};\n}}"
+        )
         kind = "r" if self.width == 1 else "f"
         constraints = [f"={kind}"] * count + [str(i) for i in range(count)] + ["l", "l", "r"]
         op = llvm.InlineAsmOp(old.type, [*held, x, y, word], text, ",".join(constraints), has_side_effects=True)
@@ -128,8 +128,7 @@ class SparseWgmmaBody(WgmmaBody):
     def slab_shape(self) -> TileShape:
         if self.sparse == "m":
             return super().slab_shape()
-        # Lanes store one word each, eight rows of four at a time: two rows are 8 words apart modulo 32.
-        return TileShape(("m", "n"), (self.slab_rows, self.n), self.sums, self.n + (4 - self.n) % 16)
+        return turned_slab(self.slab_rows, self.n, self.sums)
 
     def deposit(self, acc: Sequence[ir.Value], slab: int, tile: SharedTile, thread: ir.Value) -> None:
         if self.sparse == "m":
