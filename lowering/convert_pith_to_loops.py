@@ -8,8 +8,6 @@ from pith.dialect import DecompressOp, encoding_of, format_of
 from pith.passes.core import Pass, pass_error
 
 from . import builder as b
-from .amx.emit import emit_tiles
-from .amx.match import match_tiles
 from .contraction import analyse, encoded_operands, is_generic, match_matmul, why_not_sparse
 from .epilogue.match import match_epilogue
 from .isa import Isa
@@ -21,6 +19,8 @@ from .quantized import Quantized
 from .replace_product import is_used, replace_product
 from .sampled.template import lower_encoded_result
 from .template_scalar import emit_scalar
+from .tiled.emit import emit_tiles
+from .tiled.match import match_tiles
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ConvertPithToLoopsPass(Pass):
     met by ``bufferization.to_buffer`` and ``to_tensor``, which one-shot bufferization resolves.
 
     A matrix product in any orientation takes the panel template, of bf16 or int8 the tiles of a
-    processor that has AMX (``lowering/amx``), everything else the scalar one. A product of dense
+    processor that has AMX (``lowering/tiled``), everything else the scalar one. A product of dense
     matrices whose *result* is encoded takes the template of sampled products: the result has the
     pattern of the encoded tensor in ``outs``, and what that does not store is not computed. An op that
     zeros cannot be skipped in, and further encoded operands of one op, read a decompressed copy.

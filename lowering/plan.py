@@ -6,12 +6,12 @@ from pith._mlir import ir
 from pith.dialect import encoding_of, format_of, shape_of
 from pith.formats import Format
 
-from .amx.match import describe, match_tiles
 from .contraction import analyse, encoded_operands, match_matmul, match_product, why_not_sparse
 from .convert_pith_to_sparse_tensor import is_convertible
 from .epilogue.match import match_epilogue
 from .epilogue.names import epilogue_steps
 from .module_isa import isa_of
+from .tiled.match import describe, match_tiles
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,12 +7,12 @@ from typing import ClassVar
 from pith._mlir import ir
 from pith.passes.core import Pass
 
-from ..amx.listed import has_body
 from ..builder import buffer_of
 from ..epilogue.match import match_epilogue
 from ..isa import Isa
 from ..module_isa import isa_of
 from ..replace_product import replace_product
+from ..tiled.listed import has_body
 from .columns import ColumnProduct, match_column_product
 from .contraction import DenseContraction, match_dense_contraction
 from .tensors import emit_on_tensors, emit_product

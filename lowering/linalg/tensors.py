@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from pith._mlir import bufferization, ir, memref
 
-from ..amx.listed import emit_tiled
 from ..builder import Index, buffer_of
 from ..contraction import Matmul, zero_filled
 from ..destination import buffer_to_overwrite, is_exclusive
@@ -16,6 +15,7 @@ from ..levels import Storage
 from ..panel.dense import emit_dense
 from ..panel.emit import VARIANT_ATTRIBUTE
 from ..panel.variant import Variant
+from ..tiled.listed import emit_tiled
 from ..transpose import Transform
 from .columns import ColumnProduct
 from .contraction import DenseContraction

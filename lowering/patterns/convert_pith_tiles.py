@@ -10,7 +10,6 @@ from typing import ClassVar, TypeVar
 from pith._mlir import bufferization, ir
 from pith.passes.core import Pass
 
-from ..amx.listed import TileListedEmitter, listed_unit
 from ..builder import Index, buffer_of, dim_size
 from ..contraction import zero_filled
 from ..destination import buffer_to_overwrite, is_exclusive
@@ -23,6 +22,7 @@ from ..panel.listed import ListedEmitter
 from ..panel.write import as_it_is
 from ..replace_product import replace_product
 from ..sampled.listed import lower_listed_sampling, match_listed_sampling
+from ..tiled.listed import TileListedEmitter, listed_unit
 from ..transpose import Transform
 from .body import finish_at_point
 from .flatten import flat_loops, flatten

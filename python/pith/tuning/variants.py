@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from pith.lowering.amx.choice import dots_pay
 from pith.lowering.isa import parse_isa
 from pith.lowering.panel.variant import STRIP_BYTES, Roles, default_variant
 from pith.lowering.panel.variant import Variant as Tile
+from pith.lowering.tiled.choice import dots_pay
 
 from ..errors import UnsupportedError
 from ..runtime.cpu import cpu_features
