@@ -7,14 +7,18 @@ import os
 import pathlib
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 
 from .machine import OtherLoad, machine_facts
 from .records import Options, Report
 from .report import format_table, markdown, requirement_table, write
-from .suites import DEFAULT, SUITES, load
+from .suites import DEFAULT, SUITES
 
 RESULTS = pathlib.Path(__file__).resolve().parent / "results"
+
+#: Seconds between lines about progress where they cannot be written over one another.
+QUIET_SECONDS = 20.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,7 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     options = Options(args.quick, args.threads, args.data)
     directory = args.out or (None if args.quick else RESULTS)
-    names = args.suite or [*DEFAULT, *(["matrices"] if args.data else [])]
+    names = [name for name in dict.fromkeys(args.suite) if name != "all"]
+    if "all" in args.suite or not names:
+        names = [*DEFAULT, *(["matrices"] if args.data else [])]
     with tempfile.TemporaryDirectory(prefix="pith-bench-") as cache:
         os.environ.setdefault("PITH_CACHE_DIR", cache)
         reports = [_run(name, options, directory) for name in names]
@@ -34,31 +40,54 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(name: str, options: Options, directory: pathlib.Path | None) -> Report | None:
     """Run one suite and publish its report; None when it failed."""
-    facts, others = machine_facts(), OtherLoad()
+    facts, others, progress = machine_facts(), OtherLoad(), _Progress()
     try:
-        report = load(name)(options, _progress)
+        report = SUITES[name].load()(options, progress)
     except Exception as error:  # one suite's failure must not cost the others' results
-        _progress("")
+        progress.clear()
         print(f"bench {name}: {type(error).__name__}: {error}", file=sys.stderr)
         return None
-    facts["busy_with_others"] = others.cores()
-    _progress("")
+    progress.clear()
+    facts["busy_with_others"], facts["seconds"] = others.cores(), round(progress.seconds)
     print(markdown(report, facts, options))
     if directory is not None:
         print(f"written: {write(report, facts, options, directory)} and .json\n")
     return report
 
 
-def _progress(text: str) -> None:
-    """Show what is running, on a terminal; an empty text clears the line."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+class _Progress:
+    """Says what is running, and since when: on one line of a terminal, or now and then in a line of its own."""
+
+    def __init__(self) -> None:
+        self._start = self._said = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Since this was made."""
+        return time.perf_counter() - self._start
+
+    def __call__(self, text: str) -> None:
+        line = f"[{self.seconds:4.0f} s] {text}"
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+        elif time.perf_counter() - self._said >= QUIET_SECONDS:
+            self._said = time.perf_counter()
+            print(line, file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Empty the terminal's line."""
+        if sys.stderr.isatty():
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
-    suites = ", ".join(SUITES)
-    parser = argparse.ArgumentParser(prog="python -m bench", description=f"Measure pith. Suites: {suites}.")
-    parser.add_argument("suite", nargs="*", type=_suite, help="what to run (default: all that need no data)")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Measure pith against its peers; every number promised is printed with PASS or MISS.",
+        epilog=_suites(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("suite", nargs="*", type=_suite, help="what to run, or 'all' (default: all that need no data)")
     parser.add_argument("--quick", action="store_true", help="under a minute; prints, writes only with --out")
     parser.add_argument(
         "--threads", type=_threads, default=_threads(f"1,{len(os.sched_getaffinity(0))}"), metavar="N,.."
@@ -68,9 +97,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _suites() -> str:
+    """The suites and how long they take, for ``--help``."""
+    lines = [f"  {name:12} {s.about:42} {'-' if s.seconds is None else s.seconds:>5}" for name, s in SUITES.items()]
+    total = sum(suite.seconds or 0 for suite in SUITES.values())
+    took = f"{'':15}{'in all':42} {total:>5}"
+    return "\n".join(["suites, and the seconds each takes on a quiet machine with two cores:", *lines, took])
+
+
 def _suite(text: str) -> str:
-    if text not in SUITES:
-        raise argparse.ArgumentTypeError(f"no suite {text!r}; one of {', '.join(SUITES)}")
+    if text not in (*SUITES, "all"):
+        raise argparse.ArgumentTypeError(f"no suite {text!r}; one of {', '.join(SUITES)}, all")
     return text
 
 

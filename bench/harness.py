@@ -14,8 +14,12 @@ import numpy as np
 #: A sample lasts at least this long: fast contestants are called several times per sample.
 SAMPLE_SECONDS = 1e-3
 
-#: A contest of slow contestants begins no further round after so many seconds, once it has had so many.
-CONTEST_SECONDS, LEAST_ROUNDS = 8.0, 5
+#: What timing a contest should take: past it slow contestants are sampled in every second or fourth round only, but
+#: at least so often. A suite of 150 contests then times for 2 minutes at most.
+CONTEST_SECONDS, LEAST_SAMPLES = 0.8, 3
+
+#: A longer call is not preceded by an untimed one: what filling the caches adds to it is lost in it.
+WARMED_SECONDS = 0.1
 
 
 class WrongResult(Exception):
@@ -45,10 +49,17 @@ class Contest:
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-    """Seconds per call of one contestant, one sample per round, and its relative error."""
+    """How fast one contestant is.
+
+    Attributes:
+        samples: seconds per call, one sample per round it took part in.
+        error: relative, of its result.
+        stride: it took part in every ``stride``-th round from the first on; a power of two.
+    """
 
     samples: tuple[float, ...]
     error: float
+    stride: int = 1
 
     @property
     def median(self) -> float:
@@ -65,10 +76,12 @@ class Outcome:
     def speedup(self, name: str, over: str | None = None) -> float:
         """How many times faster ``name`` is than ``over`` (the baseline): median of the rounds' quotients.
 
-        Quotients are taken within a round, so what slows a whole round down cancels.
+        Quotients are taken within a round that both took part in, so what slows a whole round down cancels.
         """
-        base = self.timings[over or self.contest.baseline].samples
-        return statistics.median(b / own for b, own in zip(base, self.timings[name].samples))
+        pair = self.timings[over or self.contest.baseline], self.timings[name]
+        stride = max(timing.stride for timing in pair)
+        shared = (timing.samples[:: stride // timing.stride] for timing in pair)
+        return statistics.median(base / own for base, own in zip(*shared))
 
     def to_json(self, **facts: Any) -> dict[str, Any]:
         """Plain data; ``facts`` describe the case."""
@@ -86,31 +99,43 @@ class Outcome:
 
 
 def hold(contest: Contest, rounds: int, clock: Callable[[], float] = time.perf_counter) -> Outcome:
-    """Verify every contestant, then time all of them in every round.
+    """Verify every contestant, then time them, round by round.
 
     Each round starts with another contestant; each sample follows an untimed call of the same
-    contestant, so that its operands are as warm as the caches allow. Slow contestants get fewer rounds
+    contestant, so that its operands are as warm as the caches allow. Slow contestants sit out rounds
     (:data:`CONTEST_SECONDS`).
 
     Errors: :class:`WrongResult`.
     """
     errors = {name: _verify(contest, name) for name in contest.contestants}
-    counts = {name: _calls_per_sample(call, clock) for name, call in contest.contestants.items()}
+    samplers = {name: _Sampler.of(call, clock) for name, call in contest.contestants.items()}
+    strides = plan({name: sampler.seconds for name, sampler in samplers.items()}, rounds)
     names = list(contest.contestants)
     samples: dict[str, list[float]] = {name: [] for name in names}
-    began = clock()
     for number in range(rounds):
-        if number >= LEAST_ROUNDS and clock() - began > CONTEST_SECONDS:
-            break
         first = number % len(names)
         for name in names[first:] + names[:first]:
-            call, count = contest.contestants[name], counts[name]
-            call()
-            start = clock()
-            for _ in range(count):
-                call()
-            samples[name].append((clock() - start) / count)
-    return Outcome(contest, {name: Timing(tuple(samples[name]), errors[name]) for name in names})
+            if number % strides[name] == 0:
+                samples[name].append(samplers[name].sample(clock))
+    return Outcome(contest, {name: Timing(tuple(samples[name]), errors[name], strides[name]) for name in names})
+
+
+def plan(seconds: Mapping[str, float], rounds: int, budget: float = CONTEST_SECONDS) -> dict[str, int]:
+    """In every how many rounds each contestant takes part: who takes more than an equal share of the budget sits out.
+
+    Units: ``seconds`` of one sample of each contestant; ``budget``: seconds of all samples.
+
+    Example:
+        >>> plan({"fast": 0.001, "slow": 0.1, "slower": 5.0}, rounds=11, budget=2.0)
+        {'fast': 1, 'slow': 2, 'slower': 4}
+    """
+    strides = dict.fromkeys(seconds, 1)
+    for name, each in seconds.items():
+        while each * -(-rounds // strides[name]) > budget / len(seconds):
+            if -(-rounds // (2 * strides[name])) < LEAST_SAMPLES:
+                break
+            strides[name] *= 2
+    return strides
 
 
 def relative_error(result: Any, reference: np.ndarray) -> float:
@@ -142,8 +167,35 @@ def _verify(contest: Contest, name: str) -> float:
     return error
 
 
-def _calls_per_sample(call: Callable[[], Any], clock: Callable[[], float]) -> int:
-    start = clock()
-    call()
-    once = clock() - start
-    return 1 if once >= SAMPLE_SECONDS else min(1000, math.ceil(SAMPLE_SECONDS / max(once, 1e-7)))
+@dataclasses.dataclass(frozen=True)
+class _Sampler:
+    """Times one contestant.
+
+    Attributes:
+        count: calls per sample.
+        warm_up: a call that is not timed comes first.
+        seconds: what a sample takes.
+    """
+
+    call: Callable[[], Any]
+    count: int
+    warm_up: bool
+    seconds: float
+
+    @classmethod
+    def of(cls, call: Callable[[], Any], clock: Callable[[], float]) -> _Sampler:
+        start = clock()
+        call()
+        once = clock() - start
+        count = 1 if once >= SAMPLE_SECONDS else min(1000, math.ceil(SAMPLE_SECONDS / max(once, 1e-7)))
+        warm_up = once < WARMED_SECONDS
+        return cls(call, count, warm_up, (count + warm_up) * once)
+
+    def sample(self, clock: Callable[[], float]) -> float:
+        """Seconds per call."""
+        if self.warm_up:
+            self.call()
+        start = clock()
+        for _ in range(self.count):
+            self.call()
+        return (clock() - start) / self.count

@@ -14,6 +14,9 @@ from typing import Any
 #: Instruction sets that decide how fast sparse kernels can be.
 FEATURES = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "asimd", "sve")
 
+#: What promises are made for, in words.
+NAMED = {"amx_bf16": "AMX", "avx512f": "AVX-512", "avx512_vnni": "VNNI"}
+
 PACKAGES = ("pith-mlir", "torch", "torch-mlir", "numpy", "scipy")
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -36,6 +39,12 @@ def machine_facts() -> dict[str, Any]:
         "versions": {name: _version(name) for name in PACKAGES},
         "commit": _commit(),
     }
+
+
+def lacking(feature: str) -> str:
+    """What processors with ``feature``, one of :data:`NAMED`, have and this one has not; empty where it has it."""
+    info = _cpuinfo()
+    return "" if feature in info.get("flags", info.get("Features", "")).split() else NAMED[feature]
 
 
 class OtherLoad:
@@ -70,9 +79,10 @@ def one_line(facts: dict[str, Any]) -> str:
     features = " ".join(facts["features"])
     caches = ", ".join(f"{name} {size}" for name, size in facts["caches"].items())
     load = " ".join(map(str, facts["load_average"]))
+    took = f", took {facts['seconds']} s" if "seconds" in facts else ""
     return (
         f"{facts['date'][:16]}, {facts['cpu']} ({features}; {caches}), {facts['cores']} cores, "
-        f"load before {load}; commit {facts['commit'] or 'unknown'}, Python {facts['python']}, {versions}"
+        f"load before {load}{took}; commit {facts['commit'] or 'unknown'}, Python {facts['python']}, {versions}"
     )
 
 

@@ -33,6 +33,7 @@ class Requirement:
         limit: what it is compared with.
         unit: of both.
         at_least: larger is better.
+        lacks: what the promise is made for and this machine does not have (:func:`bench.machine.lacking`).
     """
 
     text: str
@@ -40,14 +41,19 @@ class Requirement:
     limit: float
     unit: str
     at_least: bool = False
+    lacks: str = ""
 
     @property
     def verdict(self) -> str:
-        """``PASS``, ``MISS`` or ``NOT MEASURED``.
+        """``PASS``, ``MISS``, ``NOT MEASURED``, or that it cannot be told on this machine.
 
         >>> Requirement("call", 9.5, 10, "us").verdict, Requirement("ratio", 0.9, 0.97, "x", at_least=True).verdict
         ('PASS', 'MISS')
+        >>> Requirement("bf16", 5.0, 2.0, "x", at_least=True, lacks="AMX").verdict
+        'not measurable here: needs AMX'
         """
+        if self.lacks:
+            return f"not measurable here: needs {self.lacks}"
         if self.measured is None:
             return "NOT MEASURED"
         met = self.measured >= self.limit if self.at_least else self.measured < self.limit

@@ -16,10 +16,10 @@ sys.path.append(str(ROOT))  # appended: the root's folders must not shadow insta
 from bench import cli  # noqa: E402
 from bench.fresh import PROBES, ProbeFailed, run_probe  # noqa: E402
 from bench.harness import Contest, WrongResult, hold, relative_error  # noqa: E402
-from bench.machine import OtherLoad, machine_facts  # noqa: E402
+from bench.machine import NAMED, OtherLoad, lacking, machine_facts  # noqa: E402
 from bench.records import Options, Report, Requirement, Table  # noqa: E402
 from bench.report import SCHEMA, format_table, markdown, speed_table, write  # noqa: E402
-from bench.suites import DEFAULT, SUITES  # noqa: E402
+from bench.suites import DEFAULT, SUITES, Suite  # noqa: E402
 
 REFERENCE = np.array([1.0, 2.0])
 
@@ -51,8 +51,8 @@ def contest(time, **seconds):
 
 def test_medians_and_ratios():
     time = FakeTime()
-    outcome = hold(contest(time, base=0.4, fast=0.1), rounds=5, clock=time)
-    assert outcome.timings["fast"].median == pytest.approx(0.1)
+    outcome = hold(contest(time, base=0.04, fast=0.01), rounds=5, clock=time)
+    assert outcome.timings["fast"].median == pytest.approx(0.01)
     assert outcome.speedup("fast") == pytest.approx(4)
     assert outcome.speedup("base", "fast") == pytest.approx(0.25)
     assert len(outcome.timings["base"].samples) == 5
@@ -61,24 +61,37 @@ def test_medians_and_ratios():
 def test_ratios_are_taken_within_rounds():
     """A machine that slows down tenfold half-way changes the times, not the ratio."""
     time = FakeTime()
-    warm = [1.0, 1.0]  # verification, calibration
-    slowing = [1.0, 1.0, 1.0, 1.0, 10.0, 10.0]  # per round: one untimed call, one sample
+    warm = [0.01, 0.01]  # verification, calibration
+    slowing = [0.01, 0.01, 0.01, 0.01, 0.1, 0.1]  # per round: one untimed call, one sample
     base = time.contestant("base", [2 * s for s in warm + slowing])
     ours = time.contestant("ours", warm + slowing)
     outcome = hold(Contest("case", {"base": base, "ours": ours}, "base", REFERENCE), rounds=3, clock=time)
-    assert outcome.timings["ours"].samples == pytest.approx((1.0, 1.0, 10.0))
+    assert outcome.timings["ours"].samples == pytest.approx((0.01, 0.01, 0.1))
     assert outcome.speedup("ours") == pytest.approx(2)
 
 
-def test_slow_contestants_get_fewer_rounds():
+def test_slow_contestants_sit_out_rounds():
+    """Ratios are those of the rounds that both took part in."""
     time = FakeTime()
-    outcome = hold(contest(time, base=2.0, fast=1.0), rounds=11, clock=time)
-    assert len(outcome.timings["base"].samples) == len(outcome.timings["fast"].samples) == 5
+    taken = [0.4, 0.4]  # verification, calibration
+    base = time.contestant("base", [*taken, 0.4, 0.8, 1.2])
+    fast = time.contestant("fast", [0.01, 0.01, *(s for i in range(11) for s in (0.01, 0.01 * (1 + i)))])
+    outcome = hold(Contest("case", {"base": base, "fast": fast}, "base", REFERENCE), rounds=11, clock=time)
+    assert len(outcome.timings["fast"].samples) == 11
+    assert outcome.timings["base"].samples == pytest.approx((0.4, 0.8, 1.2))  # rounds 0, 4 and 8
+    assert outcome.speedup("fast") == pytest.approx(0.8 / 0.05)
+    assert outcome.speedup("base", "fast") == pytest.approx(0.05 / 0.8)
+
+
+def test_long_calls_are_not_warmed_up():
+    time = FakeTime()
+    hold(contest(time, base=0.2, short=0.05), rounds=1, clock=time)
+    assert time.calls[4:] == ["base", "short", "short"]  # after verification and calibration
 
 
 def test_rounds_interleave_and_rotate():
     time = FakeTime()
-    hold(contest(time, base=1.0, a=1.0, b=1.0), rounds=3, clock=time)
+    hold(contest(time, base=0.01, a=0.01, b=0.01), rounds=3, clock=time)
     rounds = time.calls[6:]  # after verification and calibration
     firsts = [rounds[i : i + 6 : 2] for i in range(0, 18, 6)]
     assert firsts == [["base", "a", "b"], ["a", "b", "base"], ["b", "base", "a"]]
@@ -171,8 +184,29 @@ def test_tables_without_rows():
 
 def test_suites_exist():
     assert set(DEFAULT) <= set(SUITES)
-    for module in SUITES.values():
-        assert (ROOT / (module.replace(".", "/") + ".py")).is_file()
+    for suite in SUITES.values():
+        assert (ROOT / (suite.module.replace(".", "/") + ".py")).is_file()
+
+
+def test_help_says_how_long_suites_take(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    said = capsys.readouterr().out
+    assert all(f"{suite.seconds}" in said and suite.about in said for suite in SUITES.values() if suite.seconds)
+
+
+def test_progress_is_shown_now_and_then(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "QUIET_SECONDS", 0.0)
+    cli._Progress()("moe: a case")
+    assert "s] moe: a case\n" in capsys.readouterr().err
+    monkeypatch.undo()
+    cli._Progress()("moe: another")
+    assert not capsys.readouterr().err
+
+
+def test_promises_for_other_machines_are_not_judged():
+    assert Requirement("r", 3.0, 2.0, "x", True, "AMX").verdict == "not measurable here: needs AMX"
+    assert {lacking(feature) for feature in NAMED} <= {"", *NAMED.values()}
 
 
 @pytest.mark.parametrize(("text", "threads"), [("2,1,2", (1, 2)), ("4", (4,))])
@@ -195,7 +229,8 @@ def test_a_failing_suite_is_reported(monkeypatch, capsys, tmp_path):
         raise WrongResult("off by 1")
 
     monkeypatch.setenv("PITH_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(cli, "load", {"spmm": broken, "hss": lambda options, progress: Report("hss", "Works")}.get)
+    runs = {"spmm": broken, "hss": lambda options, progress: Report("hss", "Works")}
+    monkeypatch.setattr(Suite, "load", lambda suite: runs[suite.module.rpartition(".")[2]])
     assert cli.main(["spmm", "hss", "--quick"]) == 1
     captured = capsys.readouterr()
     assert "bench spmm: WrongResult: off by 1" in captured.err and "# Works" in captured.out
