@@ -65,10 +65,16 @@ def test_what_is_pruned_to_it_is_stored_in_it(hss, seed):
 @given(formats(max_rank=2))
 def test_a_format_of_plain_levels_has_a_notation(fmt):
     fmt = fmt.with_widths(32, 32, 0) if any(v.has_positions for v in fmt.levels) else fmt.with_widths(0, 0, 0)
-    assume(all(str(v) in ("dense", "compressed", "bitmask") or (v.kind == "nm" and v.h > 1) for v in fmt.levels))
+    assume(all(v.kind in ("nm", "dense", "bitmask") or str(v) == "compressed" for v in fmt.levels))
+    assume(all(e.mod != 1 or v.kind not in ("nm", "dense") for e, v in zip(fmt.exprs, fmt.levels)))
     hss = HSS.from_format(fmt)
     assert hss.to_format() == fmt
     assert HSS.parse(str(hss)) == hss
+
+
+@pytest.mark.parametrize("text", ["C1(1)->C0(2:4)", "C1(1:1)->C0(2:4)", "C2->C1(1)->C0(2:4)", "V(1)C0(2:4)"])
+def test_ranks_of_one_coordinate_are_no_levels(text):
+    assert HSS.parse(text).to_format() == HSS.parse("C0(2:4)").to_format()
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def _digits(ranks: Sequence[Rank], numbers: Sequence[int], shares: Sequence[int]
     height, width = ranks[-1].block
     out: list[_Digit] = []
     for i, (r, share, below) in enumerate(zip(ranks, shares, (*shares[1:], height))):
-        if r.h != 1 or r.kind != "nm":  # a group of one leaves no choice, and no level
+        if r.h != 1 or r.kind not in ("nm", "dense"):  # a group of one leaves no choice, and no level
             out.append(_Digit(dims.index(r.dim), r.h, r.level, numbers[i]))
         if share != below:
             out.append(_Digit(rows, share // below, dense, len(ranks) - i))
@@ -105,8 +105,8 @@ def ranks_of(fmt: Format, dims: str | None = None) -> tuple[tuple[Rank, ...], st
     out = []
     inside_out = list(reversed(digit_order(fmt)))
     for i, (e, level) in enumerate(zip(fmt.exprs, fmt.levels)):
-        known = str(level) in ("dense", "compressed", "bitmask") or (level.kind == "nm" and level.h > 1)
-        if e.minus is not None or not known:
+        known = str(level) in ("dense", "compressed", "bitmask") or level.kind == "nm"
+        if e.minus is not None or not known or (e.mod == 1 and level.kind in ("nm", "dense")):
             raise FormatError(f"the notation of ranks has no word for the level {e} : {level}", hint="use str(fmt)")
         number = [j for j in inside_out if fmt.exprs[j].dim == e.dim].index(i)
         out.append(Rank(level.g, e.mod, dim=letters[e.dim], kind=level.kind, number=number))
