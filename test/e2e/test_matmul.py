@@ -210,8 +210,9 @@ def test_bad_sparse_operands():
         pith.matmul(pith.compress(np.ones((6, 16), np.complex64), "csr"), x)
     with pytest.raises(pith.DTypeError, match="no matmul kernel for uint8"):
         pith.matmul(pith.compress(np.ones((6, 16), np.uint8), "csr"), np.ones((16, 3), np.int8))
-    with pytest.raises(pith.FormatError, match="it has one coordinate"):
-        pith.matmul(pith.compress(np.ones((6, 16), np.float32), "C1(2:2)->C0(*:1)"), np.ones((16, 3), np.float32))
+    for text, problem in (("C1(2:2)->C0(*:1)", "has one coordinate"), ("C1(bitmask)->C0(2:300)", "beside a bitmask")):
+        with pytest.raises(pith.FormatError, match=problem):
+            pith.matmul(pith.compress(np.zeros((6, 300), np.float32), text), np.ones((300, 3), np.float32))
     for shape, fmt in (((16,), "d0 : compressed"), ((2, 3, 16), "d0 : dense, d1 : dense, d2 : compressed")):
         with pytest.raises(pith.ShapeError, match="expects a sparse matrix"):
             pith.matmul(pith.compress(np.ones(shape, np.float32), fmt), x)
