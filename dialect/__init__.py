@@ -14,7 +14,7 @@ from .ops_detect import DetectByOp, DetectOp, SampleOp, TopkOp
 from .ops_format import AssembleOp, CompressOp, DecompressOp, DisassembleOp, RepackOp
 from .ops_pattern import SReadOp, SWriteOp, gathered_type
 from .ops_prune import PruneByOp, PruneOp, ValidateOp
-from .ops_quantize import DequantizeOp
+from .ops_quantize import DequantizeOp, DequantizeRowsOp
 from .ops_sets import ComplementOp, FromLengthsOp, FromRoutingOp, IntersectionOp, UnionOp
 from .ops_tile import PitTileOp, YieldOp
 from .ops_vector import DotOp, PermuteOp
@@ -35,6 +35,7 @@ __all__ = [
     "CoordinatesOp",
     "DecompressOp",
     "DequantizeOp",
+    "DequantizeRowsOp",
     "DetectByOp",
     "DetectOp",
     "DisassembleOp",

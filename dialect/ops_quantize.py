@@ -1,6 +1,7 @@
 """Ops on quantised values of stored tensors."""
 
 from pith._mlir import ext, ir
+from pith.formats import Format
 
 from .diagnostics import require, verifier
 from .fields import encoded_format
@@ -42,16 +43,48 @@ class DequantizeOp(Pith.Operation, name="dequantize", traits=[ext.Pure]):
         _require_vector(self.zero_points.type, "zero_points", "i8")
         group = ir.IntegerAttr(self.operation.attributes["group"]).value
         require(group > 0, "expects a positive group, got {}", group)
-        unknown = ir.Location.unknown(source.context)
-        plain = ir.RankedTensorType.get(source.shape, ir.F32Type.get(source.context), loc=unknown)
-        wanted = encoded_type(plain, fmt)
-        same = str(result.element_type) == "f32" and shape_of(result) == shape_of(source)
-        require(
-            same and result.encoding == source.encoding,
-            "expects result to be source in f32, {}, got {}",
-            wanted,
-            result,
-        )
+        _require_in_f32(source, fmt, result)
+
+
+class DequantizeRowsOp(Pith.Operation, name="dequantize_rows", traits=[ext.Pure]):
+    """Give a stored matrix of small integers its real values: a scale per row.
+
+    Shapes: source: an MxK tensor of ``i8`` with a ``#pith.format`` encoding; scales: 1-D of f32, one element per
+        row; result: source's shape and format, of f32.
+    Semantics: value ``[i, k]`` becomes ``value * scales[i]``, rounded to f32. Elements that are not stored stay
+        zero. ``pith-hoist-scales`` moves the factor behind the sums that read the values.
+    Errors: "expects source with a #pith.format encoding", "expects source to be a matrix of i8", "expects scales
+        to be 1-D of f32", "expects result to be source in f32".
+    Source: weights with a scale per output channel, as in LLM.int8() (Dettmers et al., 2022).
+    Example: ``%w = "pith.dequantize_rows"(%q, %s)
+        : (tensor<8x128xi8, #fmt>, tensor<8xf32>) -> tensor<8x128xf32, #fmt>``
+    """
+
+    result: ext.Result[ir.RankedTensorType]
+    source: ext.Operand[ir.RankedTensorType]
+    scales: ext.Operand[ir.RankedTensorType]
+
+    @verifier
+    def verify_invariants(self) -> None:
+        """An encoded matrix of i8, a vector of scales, the result the same in f32."""
+        source, result = self.source.type, self.operation.results[0].type
+        fmt = encoded_format(source, "source")
+        matrix = source.rank == 2 and str(source.element_type) == "i8"
+        require(matrix, "expects source to be a matrix of i8, got {}", source)
+        _require_vector(self.scales.type, "scales", "f32")
+        _require_in_f32(source, fmt, result)
+
+
+def _require_in_f32(source: ir.RankedTensorType, fmt: Format, result: ir.RankedTensorType) -> None:
+    with source.context, ir.Location.unknown():
+        wanted = encoded_type(ir.RankedTensorType.get(source.shape, ir.F32Type.get()), fmt)
+    same = str(result.element_type) == "f32" and shape_of(result) == shape_of(source)
+    require(
+        same and result.encoding == source.encoding,
+        "expects result to be source in f32, {}, got {}",
+        wanted,
+        result,
+    )
 
 
 def _require_vector(type_: ir.RankedTensorType, name: str, element: str) -> None:

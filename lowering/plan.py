@@ -28,6 +28,7 @@ class OpPlan:
         row_dim, columns: of a product: which dimension of the operand the result has, and the size of the
             dense operand's own (-1: dynamic); else None.
         argument: number of the function's argument that the operand's first buffer is; None when it is none.
+        integers: type of the integers that the operand's real values are stored as, ``i8`` or ``i4``; else None.
     """
 
     location: str
@@ -40,6 +41,7 @@ class OpPlan:
     row_dim: int | None = None
     columns: int | None = None
     argument: int | None = None
+    integers: str | None = None
 
 
 def plan_module(module: ir.Module, path: str) -> list[OpPlan]:
@@ -74,15 +76,27 @@ def _plan(op: ir.OpView, path: str) -> OpPlan:
         reason,
         *_product(op, driver if choice in ("tiles", "panel") else None),
         argument=_first_argument(operand),
+        integers=_integers(op, operand),
     )
 
 
 def _first_argument(encoded: ir.Value) -> int | None:
     source = encoded.owner
+    if not isinstance(source, ir.Block) and source.name == "pith.dequantize":
+        return _first_argument(source.operands[0])
     if isinstance(source, ir.Block) or source.name != "pith.assemble":
         return None
     first = source.operands[0]
     return first.arg_number if isinstance(first.owner, ir.Block) else None
+
+
+def _integers(op: ir.OpView, encoded: ir.Value) -> str | None:
+    """What a quantised operand holds: its own elements, or those that a ``pith.dequantize`` makes real."""
+    source = encoded.owner
+    if not isinstance(source, ir.Block) and source.name == "pith.dequantize":
+        return str(source.operands[0].type.element_type)
+    held, sums = encoded.type.element_type, op.results[0].type.element_type
+    return str(held) if isinstance(held, ir.IntegerType) and isinstance(sums, ir.FloatType) else None
 
 
 def _product(op: ir.OpView, driver: int | None) -> tuple[tuple[str, ...], int | None, int | None]:

@@ -14,6 +14,7 @@ PASSES: dict[str, str] = {
     "pith-form-pit-tiles": "pith.passes.form_pit_tiles:FormPitTilesPass",
     "pith-guard-asserts": "pith.passes.guard_asserts:GuardAssertsPass",
     "pith-propagate-encodings": "pith.passes.propagate_encodings:PropagateEncodingsPass",
+    "pith-hoist-scales": "pith.passes.hoist_scales:HoistScalesPass",
     "pith-fold-copies": "pith.passes.fold_copies:FoldCopiesPass",
     "pith-split-products": "pith.passes.split_products:SplitProductsPass",
     "pith-collapse-batch": "pith.passes.collapse_batch:CollapseBatchPass",

@@ -14,7 +14,7 @@ from .analysis.dynamic import ATTRIBUTE as DYNAMIC
 from .analysis.dynamic import Dynamic, dynamic_of
 from .analysis.pit_axes import PARALLEL, Structure, dims_of, pit_axes, structure_of
 from .analysis.tile_cost import Candidate, Decision
-from .analysis.vanishing import KEEPS, ZEROES, effect_of_zero
+from .analysis.vanishing import KEEPS, ZEROES, effect_of_zero, is_zero_filled
 from .core import Pass, pass_error
 from .infer_pit_axes import ATTRIBUTE as AXES
 from .infer_pit_axes import GROUPS, axes_attribute
@@ -175,23 +175,12 @@ def _require_skippable(op: ir.Operation, structure: Structure, entry: Dynamic) -
     """Skipping a zero must leave what computing with it would have."""
     effect = effect_of_zero(structure, entry.operand)
     reduces = any(kind != PARALLEL for kind in structure.kinds)
-    if effect == KEEPS or (effect == ZEROES and not reduces and _is_zero_filled(op.operands[structure.n_inputs])):
+    if effect == KEEPS or (effect == ZEROES and not reduces and is_zero_filled(op.operands[structure.n_inputs])):
         return
     if effect == ZEROES:
         why = "the result becomes zero there, not what the init holds"
         pass_error(op, f"cannot skip zeros of operand #{entry.operand}: {why}", "fill the init with zeros")
     pass_error(op, f"cannot skip zeros of operand #{entry.operand}: {effect} makes something else of them")
-
-
-def _is_zero_filled(value: ir.Value) -> bool:
-    owner = value.owner
-    if isinstance(owner, ir.Block) or owner.operation.name != "linalg.fill":
-        return False
-    constant = owner.operation.operands[0].owner
-    if isinstance(constant, ir.Block) or constant.operation.name != "arith.constant":
-        return False
-    attr = constant.operation.attributes["value"]
-    return isinstance(attr, (ir.FloatAttr, ir.IntegerAttr)) and attr.value == 0
 
 
 def _decide(op: ir.Operation, target: str) -> Decision:

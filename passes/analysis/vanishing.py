@@ -44,6 +44,18 @@ def effect_of_zero(structure: Structure, operand: int) -> str:
     return "a body without a yield"
 
 
+def is_zero_filled(value: ir.Value) -> bool:
+    """True for a tensor that ``linalg.fill``, generalised or not, fills with zeros, also under another shape."""
+    producer = None if isinstance(value.owner, ir.Block) else value.owner.operation
+    if producer is not None and producer.name == "tensor.collapse_shape":
+        return is_zero_filled(producer.operands[0])
+    if producer is None or producer.name not in ("linalg.fill", "linalg.generic") or len(producer.operands) != 2:
+        return False
+    (end, *rest) = reversed(list(producer.regions[0].blocks[0].operations))
+    forwards = not rest and end.operands[0] == producer.regions[0].blocks[0].arguments[0]
+    return forwards and _is_zero(producer.operands[0])
+
+
 def _verdict(op: ir.Operation, given: list[int | None]) -> str:
     for number, value in enumerate(given):
         if value not in (number, _ZERO):

@@ -29,7 +29,7 @@ _EXPORTS = {
     **dict.fromkeys(("HIGHLIGHT", "HSS", "Level", "Rank", "highlight"), "formats"),
     **dict.fromkeys(("BAND", "BSR", "COO", "CSC", "CSR", "DIA", "NM", "SparseTensor", "compress"), "sparse"),
     **dict.fromkeys(("PruneReport", "prune", "prune_mask", "prune_report"), "pruning"),
-    **dict.fromkeys(("QuantizedTensor", "quantize"), "quantization"),
+    **dict.fromkeys(("Quantized", "QuantizedTensor", "quantize"), "quantization"),
     **dict.fromkeys(("Pattern", "detect"), "patterns"),
     "Ragged": "workloads.ragged",
     "layer_norm": "workloads.rows",

@@ -147,6 +147,34 @@ class QuantizedTensor:
         return f"QuantizedTensor({size} i{self.bits}, {scales}, {name}, {self.count} stored, {self.nbytes} bytes)"
 
 
+@dataclasses.dataclass(frozen=True)
+class Quantized:
+    """How a weight is to be stored: a format and what :func:`quantize` is told beside it.
+
+    Attributes:
+        format: HSS, Format or text.
+        bits, group: as for :func:`quantize`: 8 with a scale per row, or 8 or 4 with one per group.
+
+    Errors: :class:`pith.ArgumentError` (bits, group).
+
+    Example:
+        >>> import numpy as np
+        >>> Quantized(bits=4, group=64).of(np.ones((8, 64), np.float32))
+        QuantizedTensor(8x64 i4, groups of 64, d0 : dense, d1 : dense, 512 stored, 296 bytes)
+    """
+
+    format: FormatLike = "dense"
+    bits: int = 8
+    group: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_scheme(self.bits, 0, self.group, "pith.Quantized")
+
+    def of(self, w: Any) -> QuantizedTensor:
+        """``w`` as this says; see :func:`quantize`."""
+        return quantize(w, self.format, bits=self.bits, group=self.group)
+
+
 def quantize(
     w: Any, fmt: FormatLike | None = None, *, bits: int = 8, axis: int | None = 0, group: int | None = None
 ) -> QuantizedTensor:
@@ -170,10 +198,7 @@ def quantize(
         >>> q.dequantize().to_dense().round(1).tolist()
         [[0.0, 1.0, 0.0, 2.0], [4.0, 0.0, 0.0, -8.0]]
     """
-    if bits not in (4, 8) or (bits == 4 and group is None):
-        raise ArgumentError(f"expects bits=8, or bits=4 with a group, got bits={bits}", where=_WHERE)
-    if axis not in (0, None) or (group is not None and not _is_positive(group)):
-        raise ArgumentError(f"expects axis 0 or None and a positive group, got {axis} and {group!r}", where=_WHERE)
+    _check_scheme(bits, axis, group, _WHERE)
     a = w if isinstance(w, SparseTensor) and fmt is None else compress(w, "dense" if fmt is None else fmt)
     if len(a.shape) != 2:
         raise ShapeError(f"expects a matrix, got shape {a.shape}", where=_WHERE)
@@ -189,8 +214,12 @@ def quantize(
     )
 
 
-def _is_positive(group: object) -> bool:
-    return isinstance(group, (int, np.integer)) and bool(group >= 1)
+def _check_scheme(bits: int, axis: int | None, group: int | None, where: str) -> None:
+    if bits not in (4, 8) or (bits == 4 and group is None):
+        raise ArgumentError(f"expects bits=8, or bits=4 with a group, got bits={bits}", where=where)
+    positive = isinstance(group, (int, np.integer)) and bool(group >= 1)
+    if axis not in (0, None) or not (group is None or positive):
+        raise ArgumentError(f"expects axis 0 or None and a positive group, got {axis} and {group!r}", where=where)
 
 
 def _per_row(a: SparseTensor, values: np.ndarray, axis: int | None) -> tuple[np.ndarray, np.ndarray, None]:

@@ -79,10 +79,20 @@ def test_a_ratio_alone_says_how_it_is_written():
     assert "C0(2:4)" in e.value.hint
 
 
-def test_quantised_weights_are_refused_with_what_multiplies_by_them():
-    with pytest.raises(pith.UnsupportedError, match="quantised") as e:
-        as_format(pith.quantize(np.eye(4, dtype=np.float32), "csr"), "sparsity['w']")
-    assert "pith.linear" in e.value.hint
+def test_quantised_operands_have_a_format_and_what_was_said():
+    q, scheme = pith.quantize(np.eye(8, dtype=np.float32), "csr"), pith.Quantized("C0(2:4)", bits=4, group=8)
+    found = assign_formats({"args.0": q, "*.0.up.weight": scheme}, SHAPES)
+    assert found.operands["args.0"] == pith.Format.csr() and found.operands["layer.0.up.weight"].density == 0.5
+    assert found.quantized == found.said == {"args.0": q, "layer.0.up.weight": scheme}
+
+
+def test_quantised_tensors_of_another_shape_and_activations_are_refused():
+    q = pith.quantize(np.eye(4, dtype=np.float32))
+    with pytest.raises(pith.ShapeError, match=r"args\.0 .*shape \(8, 8\), got \(4, 4\)"):
+        assign_formats({"args.0": q}, SHAPES)
+    with pytest.raises(pith.UnsupportedError, match="act is a submodule") as e:
+        assign_formats({"act": q}, SHAPES, ["act"])
+    assert "act.weight" in e.value.hint
 
 
 @pytest.mark.parametrize("value", [3, "2:4", "nonsense", None])

@@ -10,8 +10,9 @@ from ..errors import ArgumentError, Error, UnsupportedError
 from ..lowering.targets import CpuTarget, parse_target
 from .collector import no_collection
 from .kernel import compile_source
-from .module import ModuleKernel, packed, structure_of
+from .module import ModuleKernel, structure_of
 from .sizes import rules_from_json
+from .weights import stored_values
 
 
 def compile(
@@ -37,6 +38,8 @@ def compile(
         sparsity: name pattern -> format, see :func:`pith.torch.import_program`. Parameters are packed
             now; they must obey their format already (:func:`pith.prune` makes them). A weight whose products
             are predicted to be faster dense by more than 5 % is kept dense; ``explain()`` says which.
+            :class:`pith.Quantized` stores a weight of f32 as small integers, in any format of a matrix, for CPUs;
+            no times are predicted for these, they are always stored so.
             :func:`pith.dynamic` for the output of a submodule: products that read it follow its zeros at run time.
         dynamic_shapes: as for ``torch.export``.
         entry: the function to call, for MLIR with several.
@@ -148,15 +151,27 @@ def _compile_torch(program, args, kwargs, target: str, sparsity, dynamic_shapes,
         from .gpu_build import compile_gpu
 
         _require_gpu_path(path, target)
+        _require_real_weights(imported.parameters, target)
         kernel: Any = compile_gpu(str(imported.module), target)
-        values = {p.position: packed(p.tensor, p.format, p.name) for p in imported.parameters}
+        values = stored_values(imported.parameters)
         named = kernel.with_names({p.position: p.name for p in (*imported.parameters, *imported.inputs)})
-        return ModuleKernel(named, imported, structure_of(module), values)
+        return ModuleKernel(named, imported, structure_of(module), values, imported.notes)
     from .rivals import settle
 
     settled = settle(imported, parsed.isa, competing=path == "auto")
     kernel = compile_source(str(imported.module), imported.func_name, path=path, isa=parsed.isa)
-    return ModuleKernel(kernel, settled.program, structure_of(module), settled.values, settled.notes)
+    notes = (*imported.notes, *settled.notes)
+    return ModuleKernel(kernel, settled.program, structure_of(module), settled.values, notes)
+
+
+def _require_real_weights(parameters: Sequence[Any], target: str) -> None:
+    quantized = next((p for p in parameters if p.quantized is not None), None)
+    if quantized is not None:
+        raise UnsupportedError(
+            f"quantised weights run on CPUs, the target is {target}",
+            where=quantized.name,
+            hint="leave the weight in f32 there, or in a sparse format",
+        )
 
 
 def _require_compilable(module: Any) -> None:

@@ -62,14 +62,15 @@ def _describe(number: int, plan: OpPlan, named: Mapping[int, str]) -> str:
     line = _TEXT_LINE.sub(r"line \1 of ir('pith')", plan.location)
     return (
         f"[{number}] {plan.choice}: {plan.reason}\n{fused}"
-        f"    operand{name} {shape}x{plan.dtype} stored as {plan.format}\n"
+        f"    operand{name} {shape}x{plan.integers or plan.dtype} stored as {plan.format}\n"
         f"    density {bound}; from {line}{_predicted(plan)}"
     )
 
 
 def _predicted(plan: OpPlan) -> str:
-    """Predicted times of a product beside the dense one's, where what they depend on is known now."""
-    if plan.columns is None or DYNAMIC in plan.shape or not plan.format.is_static:
+    """Predicted times of a product beside the dense one's, where what they depend on is known now; none are fitted
+    for integers that stand for real values."""
+    if plan.integers or plan.columns is None or DYNAMIC in plan.shape or not plan.format.is_static:
         return ""
     counts = SAMPLE_COLUMNS if plan.columns == DYNAMIC else (plan.columns,)
     return "".join(f"\n    predicted {line}" for line in map(functools.partial(_compared, plan), counts))

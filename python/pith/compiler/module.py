@@ -8,10 +8,11 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import ArgumentError, FormatError, UnsupportedError
-from ..sparse import SparseTensor, compress
+from ..errors import ArgumentError, UnsupportedError
+from ..sparse import SparseTensor
 from .kernel import Kernel
 from .sizes import SizeRules
+from .weights import quantized_note, scheme_of, stored_values
 
 
 def structure_of(module: Any) -> tuple[str, tuple[bool, ...]]:
@@ -92,23 +93,26 @@ class ModuleKernel:
             >>> torch.allclose(k(x), second(x), atol=1e-5)
             True
         """
+        from ..torch.stored_layers import with_dense_layers
+
         self._require_twin(module)
+        module, own = with_dense_layers(module)
         tensors = {
             **dict(module.named_parameters(remove_duplicate=False)),
             **dict(module.named_buffers(remove_duplicate=False)),
         }
         parameters = []
         for p in self.program.parameters:
+            said = None if p.quantized is None else own.get(p.name, scheme_of(p.quantized))
             tensor = tensors.get(p.name) if p.kind != "constant" else p.tensor
             if tensor is None or tensor.shape != p.tensor.shape or tensor.dtype != p.tensor.dtype:
                 found = "it has none" if tensor is None else f"got {tuple(tensor.shape)} of {tensor.dtype}"
                 raise ArgumentError(
                     f"expects a {p.kind} of shape {tuple(p.tensor.shape)} and {p.tensor.dtype}, {found}", where=p.name
                 )
-            parameters.append(dataclasses.replace(p, tensor=tensor))
+            parameters.append(dataclasses.replace(p, tensor=tensor, quantized=said))
         program = dataclasses.replace(self.program, parameters=tuple(parameters))
-        values = {p.position: packed(p.tensor, p.format, p.name) for p in parameters}
-        return ModuleKernel(self.kernel, program, self._structure, values, self.notes)
+        return ModuleKernel(self.kernel, program, self._structure, stored_values(parameters), self.notes)
 
     def _require_twin(self, module: Any) -> None:
         mine, other = self._structure[0].splitlines(), structure_of(module)[0].splitlines()
@@ -132,11 +136,13 @@ class ModuleKernel:
         return self.kernel.ir(level)
 
     def explain(self) -> str:
-        """See :meth:`pith.Kernel.explain`; then the weights that were declared sparse and are kept dense."""
+        """See :meth:`pith.Kernel.explain`; then weights that were declared sparse and are kept dense, and how far
+        quantised ones are from the model's."""
         if not isinstance(self.kernel, Kernel):
             return "\n".join([self.kernel.explain(), *self.notes])
         names = {a.position: a.name for a in (*self.program.parameters, *self.program.inputs)}
-        return "\n".join([self.kernel.explain(names), *self.notes])
+        quantized = [quantized_note(p) for p in self.program.parameters if p.quantized is not None]
+        return "\n".join([self.kernel.explain(names), *self.notes, *quantized])
 
     def dump(self, directory: str | os.PathLike[str], levels: Sequence[str] | None = None) -> pathlib.Path:
         """See :meth:`pith.Kernel.dump`."""
@@ -158,20 +164,6 @@ class ModuleKernel:
     def _size_rules(self) -> SizeRules:
         inputs = self.program.inputs
         return {i.position: {d: (dim.symbol, dim.low, dim.high) for d, dim in i.dims.items()} for i in inputs if i.dims}
-
-
-def packed(tensor: Any, fmt: Any, name: str) -> Any:
-    """A parameter as the kernel takes it.
-
-    Errors: :class:`pith.FormatError` when it does not obey its format.
-    """
-    tensor = tensor.detach()
-    if fmt is None:
-        return tensor.contiguous()
-    try:
-        return compress(tensor, fmt)
-    except FormatError as e:
-        raise FormatError(e.message, where=name, hint="prune it first: pith.prune(w, fmt)") from e
 
 
 def _nbytes(buffer: Any) -> int:

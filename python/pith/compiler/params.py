@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import ArgumentError, FormatError, ShapeError
 from ..formats import DYNAMIC, HSS, Format, buffer_specs
 from ..formats.parse import parse_format
+from ..quantization import QuantizedTensor
 from ..sparse import SparseTensor
 
 
@@ -56,16 +57,18 @@ class Param:
         sizes = [n for n, s in zip(tensor.shape, self.shape) if s == DYNAMIC]
         return [*tensor.buffers, *sizes]
 
-    def tensor(self, value: Any, where: str) -> SparseTensor:
-        """``value``, when it is a sparse tensor as an encoded parameter takes it.
+    def tensor(self, value: Any, where: str) -> SparseTensor | QuantizedTensor:
+        """``value``, when it is a sparse tensor as an encoded parameter takes it: quantised where its integers are.
 
         Errors: :class:`pith.FormatError`, :class:`pith.ShapeError`.
         """
-        if not isinstance(value, SparseTensor):
+        quantized = isinstance(value, QuantizedTensor) and self.dtype == f"i{value.bits}"
+        if not quantized and not (isinstance(value, SparseTensor) and self.dtype != "i4"):
             raise FormatError(
-                f"expects a pith.SparseTensor in the format {self.format}, got {type(value).__name__}",
+                f"expects a pith.{'QuantizedTensor of 4 bits' if self.dtype == 'i4' else 'SparseTensor'} "
+                f"in the format {self.format}, got {type(value).__name__}",
                 where=where,
-                hint="pack it first: pith.compress(w, fmt)",
+                hint="pack it first: pith." + ("quantize(w, fmt, ...)" if self.dtype == "i4" else "compress(w, fmt)"),
             )
         if value.format is not self.format and value.format != self.format:
             raise FormatError(

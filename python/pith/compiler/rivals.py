@@ -18,7 +18,7 @@ from ..tuning.report import seconds_text
 from ..tuning.select import DENSE_GAIN, rank
 from ..tuning.variants import PANEL_ELEMENTS
 from .build import parameters_of, parse_for_cpu
-from .module import packed
+from .weights import packed, stored_values
 
 #: Numbers of columns at all of which dense has to win where a program takes any.
 TYPICAL_COLUMNS = (32, 512)
@@ -48,7 +48,7 @@ def settle(program: Any, isa: str, competing: bool) -> Settled:
     Semantics: the types of the program's module change with the decisions.
     Errors: :class:`pith.FormatError` for a parameter that does not obey its format.
     """
-    values = {p.position: packed(p.tensor, p.format, p.name) for p in program.parameters}
+    values = stored_values(program.parameters)
     stored = {at: value for at, value in values.items() if isinstance(value, SparseTensor)}
     rivals = {r.position: r for r in dense_rivals(program.module, stored, isa)} if competing and stored else {}
     if not rivals:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .layers import SparseLinear
     from .moe import MoE
     from .program import ImportedProgram, Input, Parameter
+    from .quantized_layers import QuantizedLinear
     from .ragged import Unpadded, unpad
     from .sparse_training import MaskedLinear
     from .sparsify import sparsify_
@@ -29,6 +30,7 @@ __all__ = [
     "MaskedLinear",
     "MoE",
     "Parameter",
+    "QuantizedLinear",
     "SparseLinear",
     "Unpadded",
     "attention",
@@ -47,6 +49,7 @@ _HOME = {
     "MaskedLinear": "sparse_training",
     "MoE": "moe",
     "Parameter": "program",
+    "QuantizedLinear": "quantized_layers",
     "SparseLinear": "layers",
     "einsum": "einsum_autograd",
     "Unpadded": "ragged",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,13 +14,15 @@ from ..dialect import encoded_type, shape_of
 from ..dialect.ops_format import DecompressOp
 from ..errors import ArgumentError, ImportProgramError, UnsupportedError
 from ..formats import Format
+from ..quantization import Quantized, QuantizedTensor
 from .dynamic import dim_names, dynamic_dims, export_dims, shapes_by_argument
 from .exporting import Exported, export, input_leaves
 from .layouts import format_of
 from .lowering import import_graph
 from .marks import resolve_markers
-from .names import assign_formats, check_fits
+from .names import Stored, as_format, assign_formats, check_fits
 from .program import ImportedProgram, Input, Parameter
+from .quantized_arguments import dequantize, require_quantizable
 from .stored_layers import with_dense_layers
 
 
@@ -41,15 +44,16 @@ def import_program(
         sparsity: name pattern (``fnmatch``) -> HSS, Format or text. Patterns are matched against
             parameters, buffers and inputs; one that matches none of them, against submodules,
             whose outputs are then compressed, or with :func:`pith.dynamic` marked: products that read
-            them follow their zeros at run time.
+            them follow their zeros at run time. A parameter is quantised by :class:`pith.Quantized`, or
+            :class:`pith.QuantizedTensor` stands for it.
         dynamic_shapes: as for ``torch.export``; a string makes a dimension dynamic, and dimensions of
             one name equal. The sizes it may take are inferred. Arguments left out are static.
         func_name: name of the function.
 
-    Semantics: :class:`pith.torch.SparseLinear` layers keep their format without being named, and
-        :class:`pith.torch.MaskedLinear` layers become dense ones with their mask; what both learn later does not reach
-        the program. An encoded argument is decompressed at the top of the function; the pass
-        ``pith-propagate-encodings`` moves the encoding into the ops that can use it.
+    Semantics: :class:`pith.torch.SparseLinear` and :class:`pith.torch.QuantizedLinear` layers are stored as they are
+        without being named, and :class:`pith.torch.MaskedLinear` layers become dense ones with their mask; what these
+        learn later does not reach the program. An encoded argument is decompressed at the top of the function; the
+        pass ``pith-propagate-encodings`` moves the encoding into the ops that can use it.
     Errors: :class:`pith.ImportProgramError` with the model's source line for ops and control flow
         that cannot be imported, :class:`pith.ShapeError` for a format that does not divide its
         operand, :class:`pith.UnsupportedError` for what pith cannot do.
@@ -71,7 +75,9 @@ def import_program(
     shapes = {name: tuple(t.shape) for name, t in (*tensors.items(), *leaves.items())}
     submodules = [name for name, _ in module.named_modules() if name]
     assigned = assign_formats(_with_stored(sparsity, stored), shapes, submodules)
-    formats = _merge(assigned.operands, layouts)
+    for name in assigned.quantized:
+        require_quantizable(name, {**leaves, **tensors}[name], name in tensors)
+    formats = _merge(assigned.said, layouts)
     dynamic = shapes_by_argument(module, dynamic_shapes, kwargs, len(args))
     exported = export(module, args, kwargs, export_dims(dynamic), list(assigned.activations))
     mlir = import_graph(exported.program.graph, func_name, assigned.activations)
@@ -88,8 +94,8 @@ def _require_several(args: Any) -> None:
         )
 
 
-def _with_stored(sparsity: Mapping[str, object] | None, stored: Mapping[str, Format]) -> Mapping[str, object] | None:
-    """The patterns, and the formats that layers say themselves where no pattern names their weight."""
+def _with_stored(sparsity: Mapping[str, object] | None, stored: Mapping[str, Stored]) -> Mapping[str, object] | None:
+    """The patterns, and what layers say themselves where no pattern names their weight."""
     if not isinstance(sparsity, Mapping | None):
         return sparsity
     said = sparsity or {}
@@ -120,7 +126,7 @@ def _require_distinct(tensors: Mapping[str, Any], leaves: Mapping[str, Any]) -> 
         )
 
 
-def _merge(assigned: Mapping[str, Format], layouts: Mapping[str, Format]) -> dict[str, Format]:
+def _merge(assigned: Mapping[str, Stored], layouts: Mapping[str, Format]) -> dict[str, Stored]:
     """Formats from patterns and from layouts; the two must agree."""
     for name, fmt in layouts.items():
         if assigned.get(name, fmt) != fmt:
@@ -132,9 +138,9 @@ def _merge(assigned: Mapping[str, Format], layouts: Mapping[str, Format]) -> dic
     return {**assigned, **layouts}
 
 
-def _with_aliases(formats: Mapping[str, Format], tensors: Mapping[str, torch.Tensor]) -> dict[str, Format]:
+def _with_aliases(formats: Mapping[str, Stored], tensors: Mapping[str, torch.Tensor]) -> dict[str, Stored]:
     """``formats`` with the format of a tied tensor under each of its names."""
-    by_tensor: dict[int, tuple[str, Format]] = {}
+    by_tensor: dict[int, tuple[str, Stored]] = {}
     for name, fmt in formats.items():
         if name not in tensors:
             continue
@@ -150,7 +156,7 @@ def _program(
     func_name: str,
     exported: Exported,
     tensors: Mapping[str, torch.Tensor],
-    formats: Mapping[str, Format],
+    formats: Mapping[str, Stored],
     dynamic: Any,
 ) -> ImportedProgram:
     """Name and encode the function's arguments, and describe them."""
@@ -159,14 +165,20 @@ def _program(
     parameters, inputs = [], []
     state = {**exported.program.state_dict, **exported.program.constants, **tensors}
     for position, (placeholder, argument) in enumerate(zip(exported.placeholders, arguments)):
-        name, fmt = placeholder.name, formats.get(placeholder.name)
+        name, said = placeholder.name, formats.get(placeholder.name)
+        fmt = None if said is None else as_format(said, name)
         if placeholder.kind == "input":
             fake = placeholder.node.meta["val"]
             dims = dynamic_dims(exported.program, fake.shape, dim_names(dynamic, name))
             inputs.append(Input(name, position, shape_of(argument.type), fake.dtype, dims, fmt))
+            _name_and_encode(argument, name, fmt)
+            continue
+        parameter = Parameter(name, position, state[name], placeholder.kind, fmt)
+        if isinstance(said, Quantized | QuantizedTensor):
+            parameter = dataclasses.replace(parameter, quantized=said, scales=dequantize(argument, name, said))
         else:
-            parameters.append(Parameter(name, position, state[name], placeholder.kind, fmt))
-        _name_and_encode(argument, name, fmt)
+            _name_and_encode(argument, name, fmt)
+        parameters.append(parameter)
     _update_type(func)
     return ImportedProgram(
         module=mlir,
@@ -177,6 +189,7 @@ def _program(
         in_spec=exported.in_spec,
         out_spec=exported.out_spec,
         constants=exported.constants,
+        notes=exported.notes,
     )
 
 

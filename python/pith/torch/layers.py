@@ -78,11 +78,11 @@ class SparseLinear(torch.nn.Module):
             raise DTypeError(
                 f"no kernels for weights of {weight.dtype}", where="SparseLinear", hint="float32, bfloat16, ..."
             )
-        stored = compress(_obeying(weight.detach(), fmt), fmt)
+        stored = compress(obeying(weight.detach(), fmt), fmt)
         self.out_features, self.in_features = stored.shape
         self.format, self._hss = stored.format, stored.hss
-        for name, buffer in zip(_buffer_names(self.format), stored.buffers):
-            self.register_buffer(name, _as_signed(buffer))
+        for name, buffer in zip(buffer_names(self.format), stored.buffers):
+            self.register_buffer(name, as_signed(buffer))
         values = torch.empty(stored.nse, dtype=weight.dtype)
         numpy_of(values)[:] = stored.values
         self.values = torch.nn.Parameter(values, requires_grad=weight.requires_grad)
@@ -96,10 +96,10 @@ class SparseLinear(torch.nn.Module):
     @property
     def pattern(self) -> SparseTensor:
         """``W`` on the layer's own buffers; the same object until its metadata changes (``load_state_dict``)."""
-        buffers = [getattr(self, name) for name in _buffer_names(self.format)]
+        buffers = [getattr(self, name) for name in buffer_names(self.format)]
         state = [(b.data_ptr(), 0 if b.is_inference() else b._version) for b in buffers]
         if self._pattern is None or self._pattern[0] != state:
-            arrays = [_as_stored(b, metadata_dtype(spec.bits)) for b, spec in zip(buffers, buffer_specs(self.format))]
+            arrays = [as_stored(b, metadata_dtype(spec.bits)) for b, spec in zip(buffers, buffer_specs(self.format))]
             shape = (self.out_features, self.in_features)
             tensor = SparseTensor(shape, self.format, (*arrays, numpy_of(self.values)), self._hss).validate()
             self._pattern = (state, tensor)
@@ -133,22 +133,23 @@ class SparseLinear(torch.nn.Module):
         return {**self.__dict__, "_pattern": None}
 
 
-def _obeying(weight: torch.Tensor, fmt: FormatLike) -> torch.Tensor:
+def obeying(weight: torch.Tensor, fmt: FormatLike) -> torch.Tensor:
     """``weight`` pruned to formats that bound what they hold; as it is for those that hold anything."""
     return prune(weight, fmt) if any(level.kind in ("nm", "band") for level in as_format(fmt)[0].levels) else weight
 
 
-def _buffer_names(fmt: Format) -> list[str]:
+def buffer_names(fmt: Format) -> list[str]:
+    """Names of a layer's buffers for the metadata of a format."""
     return [f"{spec.role}_{spec.level}" for spec in buffer_specs(fmt)]
 
 
-def _as_signed(buffer: np.ndarray) -> torch.Tensor:
+def as_signed(buffer: np.ndarray) -> torch.Tensor:
     """A copy as a tensor: torch can do little with unsigned integers of 16 bits and more."""
     return torch.from_numpy(buffer.view(f"i{buffer.itemsize}").copy())
 
 
-def _as_stored(buffer: torch.Tensor, dtype: np.dtype) -> np.ndarray:
-    """The buffer in the element type of the storage contract."""
+def as_stored(buffer: torch.Tensor, dtype: np.dtype | None = None) -> np.ndarray:
+    """The buffer in the element type of the storage contract; None for its own."""
     if buffer.device.type != "cpu":
-        raise DeviceError(f"expects metadata on the CPU, got {buffer.device}", where="SparseLinear", hint="layer.cpu()")
-    return buffer.numpy().view(dtype)
+        raise DeviceError(f"expects buffers on the CPU, got {buffer.device}", where="stored weight", hint="layer.cpu()")
+    return buffer.numpy() if dtype is None else buffer.numpy().view(dtype)

@@ -15,7 +15,10 @@ from ..compiler.dynamic import Dynamic
 from ..errors import ArgumentError, FormatError, ImportProgramError, ShapeError, UnsupportedError
 from ..formats import HSS, Format
 from ..formats.parse import parse_format
-from ..quantization import QuantizedTensor
+from ..quantization import Quantized, QuantizedTensor
+
+#: What may be said of an operand: a format, how its values are quantised besides, or the quantised tensor itself.
+Stored = Format | Quantized | QuantizedTensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,16 +27,23 @@ class Assignment:
 
     Attributes:
         operands: parameter, buffer or input name -> its format.
+        quantized: of those operands that are stored as small integers, what was said of them.
         activations: submodule name -> the format of its output, or :func:`pith.dynamic` when zeros are found at
             run time.
     """
 
     operands: dict[str, Format]
+    quantized: dict[str, Quantized | QuantizedTensor]
     activations: dict[str, Format | Dynamic]
+
+    @property
+    def said(self) -> dict[str, Stored]:
+        """Of every operand named, all that was said."""
+        return {**self.operands, **self.quantized}
 
 
 def as_format(value: object, where: str) -> Format:
-    """A :class:`Format` from a Format, an HSS or text (``C1(3:4)->C0(2:4)``, ``csr``, ``csc``, ``coo``).
+    """A :class:`Format` from a Format, an HSS, text (``C1(3:4)->C0(2:4)``, ``csr``, ``csc``, ``coo``) or what has one.
 
     Errors: :class:`pith.FormatError` that names ``where``.
 
@@ -46,13 +56,11 @@ def as_format(value: object, where: str) -> Format:
         return value
     if isinstance(value, HSS):
         return value.to_format()
-    if isinstance(value, QuantizedTensor):
-        raise UnsupportedError(
-            "compiled programs take no quantised weights", where=where, hint="pith.linear(x, q) multiplies by them"
-        )
+    if isinstance(value, Quantized | QuantizedTensor):
+        return as_format(value.format, where)
     if not isinstance(value, str):
         raise FormatError(
-            f"expects a Format, an HSS or text, got {type(value).__name__}",
+            f"expects a Format, an HSS, text or pith.Quantized, got {type(value).__name__}",
             where=where,
             hint="e.g. pith.HSS.parse('C1(3:4)->C0(2:4)') or pith.Format.csr()",
         )
@@ -72,15 +80,15 @@ def assign_formats(
     """Match every pattern against the names of operands, and only if none fits against submodules.
 
     Args:
-        sparsity: ``fnmatch`` pattern -> format.
+        sparsity: ``fnmatch`` pattern -> format, :class:`pith.Quantized` or :class:`pith.QuantizedTensor`.
         shapes: operand name -> shape, with -1 for dynamic sizes.
         submodules: names whose outputs can be marked sparse.
         kinds: what the names are of, for errors.
 
     Errors: :class:`pith.ImportProgramError` for a pattern that names nothing or for two patterns
         that disagree on one name; :class:`pith.ArgumentError` for no mapping;
-        :class:`pith.ShapeError` when a format does not fit its operand; :class:`pith.UnsupportedError` for
-        :func:`pith.dynamic` on an operand.
+        :class:`pith.ShapeError` when a format does not fit its operand, or a quantised tensor has another shape;
+        :class:`pith.UnsupportedError` for :func:`pith.dynamic` on an operand, and quantised activations.
 
     Example:
         >>> shapes = {"up.weight": (8, 16), "up.bias": (8,), "x": (4, 16)}
@@ -98,25 +106,25 @@ def assign_formats(
     modules = list(submodules)
     for pattern, value in (sparsity or {}).items():
         where = f"sparsity[{pattern!r}]"
-        fmt = _require_declared(value, where) if isinstance(value, Dynamic) else as_format(value, where)
+        fmt = _said(value, where)
         for table, names in ((operands, list(shapes)), (activations, modules)):
             matches = fnmatch.filter(names, pattern)
             for name in matches:
                 _assign(table, name, pattern, fmt)
-            if matches and isinstance(fmt, Dynamic) and table is operands:
-                raise UnsupportedError(
-                    f"{matches[0]} is a parameter, buffer or input; zeros are followed in outputs of submodules",
-                    where=where,
-                    hint="name the submodule that makes the activation, or give a parameter a format",
-                )
             if matches:
+                _require_suitable(fmt, matches[0], table is operands, where)
                 break
         else:
             raise _nothing_named(pattern, [*shapes, *modules], kinds)
-    for name, (pattern, fmt) in operands.items():
-        _require_rank(name, pattern, fmt, shapes)
-        check_fits(fmt, shapes[name], f"{name} (sparsity[{pattern!r}])")
-    return Assignment({n: f for n, (_, f) in operands.items()}, {n: f for n, (_, f) in activations.items()})
+    formats = {name: as_format(said, f"sparsity[{pattern!r}]") for name, (pattern, said) in operands.items()}
+    for name, (pattern, said) in operands.items():
+        _require_rank(name, pattern, formats[name], shapes)
+        where, shape = f"{name} (sparsity[{pattern!r}])", tuple(shapes[name])
+        check_fits(formats[name], shape, where)
+        if isinstance(said, QuantizedTensor) and said.shape != shape:
+            raise ShapeError(f"expects a quantised tensor of shape {shape}, got {said.shape}", where=where)
+    quantized = {n: said for n, (_, said) in operands.items() if isinstance(said, Quantized | QuantizedTensor)}
+    return Assignment(formats, quantized, {n: f for n, (_, f) in activations.items()})
 
 
 def check_fits(fmt: Format, shape: Sequence[int], where: str) -> None:
@@ -142,7 +150,30 @@ def _require_rank(name: str, pattern: str, fmt: Format, shapes: Mapping[str, Seq
     )
 
 
-def _assign(table: dict[str, tuple[str, Any]], name: str, pattern: str, fmt: Format | Dynamic) -> None:
+def _said(value: object, where: str) -> Stored | Dynamic:
+    """What a pattern says, formats parsed."""
+    if isinstance(value, Dynamic):
+        return _require_declared(value, where)
+    fmt = as_format(value, where)
+    return value if isinstance(value, Quantized | QuantizedTensor) else fmt
+
+
+def _require_suitable(said: Stored | Dynamic, name: str, is_operand: bool, where: str) -> None:
+    if is_operand and isinstance(said, Dynamic):
+        raise UnsupportedError(
+            f"{name} is a parameter, buffer or input; zeros are followed in outputs of submodules",
+            where=where,
+            hint="name the submodule that makes the activation, or give a parameter a format",
+        )
+    if not is_operand and isinstance(said, Quantized | QuantizedTensor):
+        raise UnsupportedError(
+            f"{name} is a submodule, whose output is not known before it runs; weights are quantised",
+            where=where,
+            hint=f"name its weight: {f'{name}.weight'!r}",
+        )
+
+
+def _assign(table: dict[str, tuple[str, Any]], name: str, pattern: str, fmt: Stored | Dynamic) -> None:
     other = table.get(name)
     if other is not None and other[1] != fmt:
         raise ImportProgramError(

@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 from .._mlir import ir
 from ..errors import DTypeError, ShapeError
 from ..formats import Format
+from ..quantization import Quantized, QuantizedTensor
 from .dynamic import DynamicDim
 from .locations import source_lines
 
@@ -25,6 +26,8 @@ class Parameter:
         tensor: the model's own tensor; nothing is copied.
         kind: ``parameter``, ``buffer`` or ``constant`` (a tensor made by ``forward``).
         format: the encoding of the argument, or None when it is dense.
+        quantized: how its values are stored as small integers, or the quantised tensor that stands for it.
+        scales: indices of the arguments with its scales and, where they belong to groups, zero points.
     """
 
     name: str
@@ -32,6 +35,8 @@ class Parameter:
     tensor: torch.Tensor
     kind: str
     format: Format | None = None
+    quantized: Quantized | QuantizedTensor | None = None
+    scales: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +65,8 @@ class Input:
 class ImportedProgram:
     """A PyTorch program as linalg on tensors; its weights are arguments, never constants of the IR.
 
-    The function takes ``parameters`` and then ``inputs``, in order of ``position``. Parameters
-    ``forward`` does not read are left out (``unused`` names them); unused inputs stay.
+    The function takes ``parameters``, then ``inputs``, in order of ``position``, then the scales of quantised
+    parameters. Parameters ``forward`` does not read are left out (``unused`` names them); unused inputs stay.
 
     Attributes:
         module: the MLIR module, in a context of its own with pith loaded.
@@ -71,6 +76,7 @@ class ImportedProgram:
         unused: names of parameters and buffers that ``forward`` does not read.
         in_spec, out_spec: structure of ``(args, kwargs)`` and of the result.
         constants: results that are Python constants: index among the flat results -> value.
+        notes: what became of ops that there are several ways to compute.
     """
 
     module: ir.Module
@@ -81,6 +87,7 @@ class ImportedProgram:
     in_spec: pytree.TreeSpec
     out_spec: pytree.TreeSpec
     constants: dict[int, Any]
+    notes: tuple[str, ...] = ()
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ from ..errors import ArgumentError, CheckError, DTypeError, ImportProgramError, 
 from ..formats import Format
 from ..workloads.ragged import Ragged
 from .interval_attention import attention, intervals_of
-from .names import assign_formats
+from .names import Stored, assign_formats
+from .quantized_arguments import as_rounded
 from .regions import CompiledLayer, compile_layers
 
 #: The name of :func:`_attend` in transformers' registry of attention implementations.
@@ -39,7 +40,8 @@ def unpad(model: torch.nn.Module, *, sparsity: Mapping[str, object] | None = Non
 
     Args:
         model: in ``eval()`` mode; stays as it is, and shares its parameters with the result.
-        sparsity: name pattern -> format of parameters in the layers, which must obey it (:func:`pith.prune`).
+        sparsity: name pattern -> format of parameters in the layers, which must obey it (:func:`pith.prune`), or
+            :class:`pith.Quantized`.
         first_position: position id of the first token of a sequence; RoBERTa counts from ``pad_token_id + 1``.
 
     Returns: a callable on padded batches, see :class:`Unpadded`. It is compared with ``model`` on a small batch.
@@ -59,7 +61,7 @@ def unpad(model: torch.nn.Module, *, sparsity: Mapping[str, object] | None = Non
         layers = compile_layers(packed, [lambda n=n: made.states(*_example(model, n)) for n in _EXAMPLES], formats)
         _require_all_used(formats, layers)
         made = Unpadded(packed, layers, first_position)
-        _require_equal(made, model)
+        _require_equal(made, model, formats)
     return made
 
 
@@ -212,12 +214,12 @@ def _require_encoder(model: Any) -> None:
         raise UnsupportedError("is in training mode", where=name, hint="call model.eval()")
 
 
-def _formats(model: torch.nn.Module, sparsity: Mapping[str, object] | None) -> dict[str, Format]:
+def _formats(model: torch.nn.Module, sparsity: Mapping[str, object] | None) -> dict[str, Stored]:
     shapes = {name: tuple(p.shape) for name, p in model.named_parameters(remove_duplicate=False)}
-    return assign_formats(sparsity, shapes).operands
+    return assign_formats(sparsity, shapes).said
 
 
-def _require_all_used(formats: Mapping[str, Format], layers: Mapping[str, CompiledLayer]) -> None:
+def _require_all_used(formats: Mapping[str, Stored], layers: Mapping[str, CompiledLayer]) -> None:
     for name in formats:
         if not any(name.startswith(f"{layer}.") for layer in layers):
             raise ImportProgramError(
@@ -235,10 +237,13 @@ def _example(model: Any, lengths: tuple[int, ...]) -> tuple[torch.Tensor, torch.
     return torch.where(mask, ids, pad), mask.long()
 
 
-def _require_equal(made: Unpadded, model: Any) -> None:
-    """Compare with the model itself: what it does with positions and masks is its own business."""
+def _require_equal(made: Unpadded, model: Any, said: Mapping[str, Stored]) -> None:
+    """Compare with the model itself, on weights as they are stored: what it does with positions and masks is its own
+    business."""
     ids, mask = _example(model, _EXAMPLES[-1])
-    expected = model(input_ids=ids, attention_mask=mask).last_hidden_state[mask.bool()]
+    rounded = {n: as_rounded(model.get_parameter(n), s) for n, s in said.items() if not isinstance(s, Format)}
+    out = torch.func.functional_call(model, rounded, kwargs={"input_ids": ids, "attention_mask": mask})
+    expected = out.last_hidden_state[mask.bool()]
     error = float((made(ids, mask)[mask.bool()] - expected).norm() / expected.norm())
     if not error <= torch.finfo(expected.dtype).eps ** 0.5:
         raise UnsupportedError(

@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 from ..compiler.compile import compile
 from ..compiler.module import ModuleKernel, structure_of
 from ..errors import UnsupportedError
-from ..formats import Format
+from .names import Stored
 
 #: Prefix of a layer's parameters inside of :class:`_Region`.
 _LAYER = "layer."
@@ -99,14 +99,14 @@ def layers_of(model: torch.nn.Module) -> dict[str, torch.nn.Module]:
 
 
 def compile_layers(
-    model: torch.nn.Module, runs: Sequence[Callable[[], Any]], formats: Mapping[str, Format], target: str = "cpu"
+    model: torch.nn.Module, runs: Sequence[Callable[[], Any]], formats: Mapping[str, Stored], target: str = "cpu"
 ) -> dict[str, CompiledLayer]:
     """Compile the repeated layers of ``model`` and put the kernels in their places.
 
     Args:
         model: changed: its layers are replaced.
         runs: two ways to call the model, on examples that differ in every size that may change between calls.
-        formats: of parameters, by their names in the model.
+        formats: how parameters are stored, by their names in the model.
 
     Returns: the compiled layers by name.
     Semantics: layers that agree in structure, formats and constants of the call share their code.
@@ -155,7 +155,7 @@ class _Region(torch.nn.Module):
         return self.layer(*args, **kwargs)
 
 
-def _compile(region: _Region, call: Call, other: Call, formats: Mapping[str, Format], target: str) -> ModuleKernel:
+def _compile(region: _Region, call: Call, other: Call, formats: Mapping[str, Stored], target: str) -> ModuleKernel:
     """A kernel for every size of the dimensions in which the two calls differ; equal pairs of sizes stay equal."""
     shapes = [
         {d: f"s{a}" for d, (a, b) in enumerate(zip(x.shape, y.shape)) if a != b}

@@ -1,4 +1,4 @@
-"""Replacing the linear layers of a model by sparse ones."""
+"""Replacing the linear layers of a model by sparse and quantised ones."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from collections.abc import Mapping
 
 import torch
 
+from ..quantization import Quantized
 from ..sparse import FormatLike
 from .layers import SparseLinear
 from .names import assign_formats
+from .quantized_layers import QuantizedLinear
 
 
-def sparsify_(model: torch.nn.Module, sparsity: Mapping[str, FormatLike]) -> tuple[str, ...]:
-    """Replace ``nn.Linear`` modules by :class:`SparseLinear`, in place; returns their names.
+def sparsify_(model: torch.nn.Module, sparsity: Mapping[str, FormatLike | Quantized]) -> tuple[str, ...]:
+    """Replace ``nn.Linear`` modules by :class:`SparseLinear` or :class:`QuantizedLinear` in place; returns their names.
 
     Args:
-        sparsity: ``fnmatch`` pattern of module names -> format. Every pattern has to name a linear layer.
+        sparsity: ``fnmatch`` pattern of module names -> format, or :class:`pith.Quantized`. Every pattern has to name
+            a linear layer.
 
     Semantics: weights are pruned by magnitude. Layers registered under several names stay shared. Make the
         optimizer afterwards: the parameters are new. A model that is itself an ``nn.Linear`` has no
@@ -39,13 +42,17 @@ def sparsify_(model: torch.nn.Module, sparsity: Mapping[str, FormatLike]) -> tup
     }
     shapes = {name: tuple(m.weight.shape) for name, m in layers.items()}
     formats = assign_formats(sparsity, shapes, kinds="torch.nn.Linear inside of the model").operands
-    made: dict[torch.nn.Linear, SparseLinear] = {}
+    made: dict[torch.nn.Linear, SparseLinear | QuantizedLinear] = {}
     for name in formats:
         if layers[name] not in made:
-            fmt = next(f for pattern, f in sparsity.items() if fnmatch.fnmatch(name, pattern))
-            made[layers[name]] = SparseLinear.from_linear(layers[name], fmt)
+            said = next(f for pattern, f in sparsity.items() if fnmatch.fnmatch(name, pattern))
+            made[layers[name]] = _stored(layers[name], said)
     for name, layer in layers.items():
         if layer in made:
             parent, _, child = name.rpartition(".")
             setattr(model.get_submodule(parent), child, made[layer])
     return tuple(name for name, layer in layers.items() if layer in made)
+
+
+def _stored(linear: torch.nn.Linear, said: FormatLike | Quantized) -> SparseLinear | QuantizedLinear:
+    return QuantizedLinear(linear, said) if isinstance(said, Quantized) else SparseLinear.from_linear(linear, said)

@@ -6,20 +6,21 @@ import copy
 
 import torch
 
-from ..formats import Format
 from .layers import SparseLinear
+from .names import Stored
+from .quantized_layers import QuantizedLinear
 from .sparse_training import MaskedLinear
 
 #: Layers that ``torch.export`` cannot trace, and that know the dense layer they stand for.
-_STORED = (SparseLinear, MaskedLinear)
+_STORED = (SparseLinear, QuantizedLinear, MaskedLinear)
 
 
-def with_dense_layers(module: torch.nn.Module) -> tuple[torch.nn.Module, dict[str, Format]]:
-    """``module`` with every :class:`pith.torch.SparseLinear` and :class:`pith.torch.MaskedLinear` as the dense layer
-    that computes the same.
+def with_dense_layers(module: torch.nn.Module) -> tuple[torch.nn.Module, dict[str, Stored]]:
+    """``module`` with every :class:`pith.torch.SparseLinear`, :class:`pith.torch.QuantizedLinear` and
+    :class:`pith.torch.MaskedLinear` as the dense layer that computes the same.
 
-    Returns: the module itself when it has none, else a copy that shares all other layers and parameters; and the
-        formats of the weights of sparse layers, by parameter name.
+    Returns: the module itself when it has none, else a copy that shares all other layers and parameters; and how
+        weights of sparse layers are stored, by parameter name: a format, or the quantised tensor itself.
 
     Example:
         >>> sparse = SparseLinear.from_linear(torch.nn.Linear(16, 8), "C0(2:4)")
@@ -28,13 +29,13 @@ def with_dense_layers(module: torch.nn.Module) -> tuple[torch.nn.Module, dict[st
         >>> dense[0], dense[1] is model[1], model[0] is sparse, list(formats)
         (Linear(in_features=16, out_features=8, bias=True), True, True, ['0.weight'])
     """
-    formats = {
-        f"{name}.weight" if name else "weight": layer.format
+    said: dict[str, Stored] = {
+        f"{name}.weight" if name else "weight": layer.format if isinstance(layer, SparseLinear) else layer.weight
         for name, layer in module.named_modules(remove_duplicate=False)
-        if isinstance(layer, SparseLinear)
+        if isinstance(layer, SparseLinear | QuantizedLinear)
     }
     stored = any(isinstance(layer, _STORED) for layer in module.modules())
-    return (_replaced(module, {}) if stored else module), formats
+    return (_replaced(module, {}) if stored else module), said
 
 
 def _replaced(module: torch.nn.Module, done: dict[int, torch.nn.Module]) -> torch.nn.Module:

@@ -1,0 +1,174 @@
+"""``pith-hoist-scales``: scales of a stored matrix's rows, multiplied once per result instead of once per value."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import ClassVar
+
+from pith._mlir import arith, ir, linalg, tensor
+from pith.dialect.ops_format import DecompressOp
+
+from .analysis.structured import Structured, dim_positions, erase_if_unused, structured_ops
+from .analysis.vanishing import is_zero_filled
+from .core import Pass, pass_error
+
+_DEQUANTIZE = "pith.dequantize_rows"
+
+
+@dataclasses.dataclass(frozen=True)
+class HoistScalesPass(Pass):
+    """Move the scales of ``pith.dequantize_rows`` behind the sums of products that read its result.
+
+    Before::
+
+        %w = "pith.dequantize_rows"(%q, %s) : (tensor<16x8xi8, #fmt>, tensor<16xf32>) -> tensor<16x8xf32, #fmt>
+        %y = linalg.generic {maps = [(n, o, k) -> (n, k), (n, o, k) -> (o, k), (n, o, k) -> (n, o)]}
+             ins(%x, %w) outs(%zeros) { mulf, addf }
+
+    After::
+
+        %sum = linalg.generic {the same maps} ins(%x, %q) outs(%zeros) { sitofp, mulf, addf }
+        %y = linalg.generic {maps = [(n, o) -> (n, o), (n, o) -> (o), (n, o) -> (n, o)]} ins(%sum, %s) { mulf }
+
+    An init that is not zero is added after scaling. What is no sum of products over the other dimension, and the
+    second quantised factor of one, reads a dense copy: ``pith.decompress`` of the integers, converted and scaled.
+
+    Requires: ``pith-propagate-encodings`` before it. Preserves: results up to the rounding of
+    ``s * (a + b) = s * a + s * b``. Does not do: scales per group, which stay in the sums. Cost: linear.
+    """
+
+    name: ClassVar[str] = "pith-hoist-scales"
+
+    def run(self, module: ir.Module) -> None:
+        with module.context:
+            for op in structured_ops(module):
+                read = next((i for i, v in enumerate(op.inputs) if _dequantized(v) and _sums_over_columns(op, i)), None)
+                if read is not None:
+                    _hoist(op, read)
+            for dequantize in _dequantizations(module):
+                _scale_dense(dequantize)
+
+
+def _dequantized(value: ir.Value) -> ir.Operation | None:
+    """The ``pith.dequantize_rows`` that makes ``value``, or None."""
+    producer = None if isinstance(value.owner, ir.Block) else value.owner.operation
+    return producer if producer is not None and producer.name == _DEQUANTIZE else None
+
+
+def _dequantizations(module: ir.Module) -> list[ir.Operation]:
+    found: list[ir.Operation] = []
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name == _DEQUANTIZE:
+            found.append(op)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit)
+    return found
+
+
+def _sums_over_columns(op: Structured, index: int) -> bool:
+    """True for ``out + a * b`` in f32 where the rows of input ``index`` are a dimension of the result."""
+    operands = (*op.inputs, *op.inits)
+    if len(operands) != 3 or any(str(v.type.element_type) != "f32" for v in operands):
+        return False
+    rows, result = dim_positions(op.maps[index])[0], dim_positions(op.maps[-1])
+    if None in result or result.count(rows) != 1:
+        return False
+    *body, product, total, end = [o.operation for o in op.body.operations]
+    if body or (product.name, total.name) != ("arith.mulf", "arith.addf"):
+        return False
+    *factors, out = op.body.arguments
+    multiplies = list(product.operands) in (factors, factors[::-1])
+    adds = list(total.operands) in ([out, product.results[0]], [product.results[0], out])
+    return multiplies and adds and end.operands[0] == total.results[0]
+
+
+def _hoist(op: Structured, index: int) -> None:
+    source, scales = op.inputs[index].owner.operands
+    (init,) = op.inits
+    fresh = is_zero_filled(init)
+    old = op.op.operation.results[0]
+    with ir.InsertionPoint(op.op), op.op.operation.location:
+        inputs = [source if i == index else v for i, v in enumerate(op.inputs)]
+        sums = _products_of_integers(op, index, inputs, init if fresh else _zeros_like(init))
+        row = ir.AffineExpr.get_dim(dim_positions(op.maps[-1]).index(dim_positions(op.maps[index])[0]))
+        added = [] if fresh else [init]
+        result = _elementwise([sums, scales, *added], [None, [row], *([None] * len(added))], old.type, _scaled)
+    old.replace_all_uses_with(result)
+    op.op.operation.erase()
+
+
+def _products_of_integers(op: Structured, index: int, inputs: Sequence[ir.Value], init: ir.Value) -> ir.Value:
+    """``op`` on the integers of input ``index``, converted as they are read."""
+    kinds = [ir.Attribute.parse(f"#linalg.iterator_type<{k}>") for k in op.iterators]
+    maps = ir.ArrayAttr.get([ir.AffineMapAttr.get(m) for m in op.maps])
+    new = linalg.GenericOp([init.type], list(inputs), [init], maps, ir.ArrayAttr.get(kinds))
+    block = new.operation.regions[0].blocks.append(*(v.type.element_type for v in (*inputs, init)))
+    with ir.InsertionPoint(block):
+        *factors, out = block.arguments
+        factors[index] = arith.sitofp(out.type, factors[index])
+        linalg.YieldOp([arith.addf(out, arith.mulf(*factors))])
+    return new.operation.results[0]
+
+
+def _scaled(value: ir.Value, scale: ir.Value, *added: ir.Value) -> ir.Value:
+    product = arith.mulf(value, scale)
+    return arith.addf(added[0], product) if added else product
+
+
+def _scale_dense(dequantize: ir.Operation) -> None:
+    """Let what still reads ``dequantize`` read a dense copy of its result."""
+    (encoded,) = dequantize.results
+    users = [use.owner.operation for use in encoded.uses]
+    if not users:
+        dequantize.erase()
+        return
+    for user in users:
+        if user.name not in ("pith.decompress", "tensor.dim") and not user.name.startswith("linalg."):
+            pass_error(user, f"reads the result of {_DEQUANTIZE} as a stored tensor", "store it in f32")
+    with ir.InsertionPoint(dequantize), dequantize.location:
+        source, scales = dequantize.operands
+        integers = DecompressOp.build(source).result
+        type_ = ir.RankedTensorType.get(encoded.type.shape, encoded.type.element_type)
+
+        def real(value: ir.Value, scale: ir.Value) -> ir.Value:
+            return arith.mulf(arith.sitofp(scale.type, value), scale)
+
+        dense = _elementwise([integers, scales], [None, [ir.AffineExpr.get_dim(0)]], type_, real)
+    encoded.replace_all_uses_with(dense)
+    for user in users:
+        if user.name == "pith.decompress":
+            user.results[0].replace_all_uses_with(dense)
+            erase_if_unused(user)
+    dequantize.erase()
+
+
+def _elementwise(inputs: Sequence[ir.Value], reads, type_: ir.Type, compute) -> ir.Value:
+    """A parallel ``linalg.generic``; ``reads`` are results of the inputs' maps, None for the identity."""
+    same = ir.AffineMap.get_identity(type_.rank)
+    maps = [same if results is None else ir.AffineMap.get(type_.rank, 0, results) for results in reads]
+    kinds = ir.ArrayAttr.get([ir.Attribute.parse("#linalg.iterator_type<parallel>")] * type_.rank)
+    init = _empty(inputs[0], type_)
+    attribute = ir.ArrayAttr.get([ir.AffineMapAttr.get(m) for m in (*maps, same)])
+    new = linalg.GenericOp([type_], list(inputs), [init], attribute, kinds)
+    block = new.operation.regions[0].blocks.append(*(v.type.element_type for v in (*inputs, init)))
+    with ir.InsertionPoint(block):
+        linalg.YieldOp([compute(*list(block.arguments)[:-1])])
+    return new.operation.results[0]
+
+
+def _zeros_like(value: ir.Value) -> ir.Value:
+    element = value.type.element_type
+    return linalg.fill(arith.constant(element, 0.0), outs=[_empty(value, value.type)])
+
+
+def _empty(value: ir.Value, type_: ir.Type) -> ir.Value:
+    """An empty tensor of ``value``'s sizes."""
+    index = ir.IndexType.get()
+    sizes = [
+        tensor.dim(value, arith.constant(index, d)) if type_.is_dynamic_dim(d) else type_.get_dim_size(d)
+        for d in range(type_.rank)
+    ]
+    return tensor.empty(sizes, type_.element_type)
