@@ -42,12 +42,13 @@ class SampledProduct:
 
     @property
     def element(self) -> ir.Type:
-        """Element type of the sums."""
-        return self.target.type.element_type
+        """Element type of the sums: f32 for narrower floats, which are rounded once, else that of the result."""
+        stored = self.target.type.element_type
+        return ir.F32Type.get() if isinstance(stored, (ir.F16Type, ir.BF16Type)) else stored
 
 
 def match_sampled(op: ir.OpView) -> SampledProduct | None:
-    """Recognise a product of two dense float matrices that is added to an encoded tensor."""
+    """Recognise a product of two dense matrices that is added to an encoded tensor."""
     if len(op.operands) != 3 or encoding_of(op.operands[2].type) is None:
         return None
     if any(encoding_of(op.operands[i].type) is not None for i in (0, 1)):
@@ -67,27 +68,25 @@ def match_sampled(op: ir.OpView) -> SampledProduct | None:
 
 
 def _is_product_sum(op: ir.OpView) -> bool:
-    """True for ``yield out + left * right`` in f32 or f64, the factors possibly widened by ``extf``."""
-    if not isinstance(op.operands[2].type.element_type, (ir.F32Type, ir.F64Type)):
-        return False
+    """True for ``yield out + left * right`` of floats or signed integers, the factors possibly widened."""
     block = op.regions[0].blocks[0]
     left, right, out = block.arguments
-    total = _defined_by(list(block.operations)[-1].operands[0], "arith.addf")
+    total = _defined_by(list(block.operations)[-1].operands[0], "arith.addf", "arith.addi")
     if total is None or out not in list(total.operands):
         return False
-    product = _defined_by(next((v for v in total.operands if v != out), out), "arith.mulf")
+    product = _defined_by(next((v for v in total.operands if v != out), out), "arith.mulf", "arith.muli")
     if product is None:
         return False
     factors = [_narrow(v) for v in product.operands]
     return factors in ([left, right], [right, left])
 
 
-def _defined_by(v: ir.Value, name: str) -> ir.Operation | None:
+def _defined_by(v: ir.Value, *names: str) -> ir.Operation | None:
     owner = None if isinstance(v.owner, ir.Block) else v.owner
-    return owner if owner is not None and owner.name == name else None
+    return owner if owner is not None and owner.name in names else None
 
 
 def _narrow(v: ir.Value) -> ir.Value:
-    """What ``arith.extf`` widened into ``v``; itself when nothing did."""
-    extended = _defined_by(v, "arith.extf")
+    """What was widened into ``v``; itself when nothing was."""
+    extended = _defined_by(v, "arith.extf", "arith.extsi")
     return v if extended is None else extended.operands[0]

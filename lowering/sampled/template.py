@@ -47,10 +47,10 @@ def lower_encoded_result(op: ir.Operation, storage_of_value: Callable[[ir.Value]
         result of a ``pith.assemble`` (``storage_of_value`` says so).
     """
     product = match_sampled(op.opview)
-    if product is None:
+    if product is None or not isinstance(product.target.type.element_type, (ir.F32Type, ir.F64Type)):
         pass_error(
             op,
-            "writes an encoded result but is not a product of two dense float matrices",
+            "writes an encoded result but is not a product of two dense matrices in f32 or f64",
             "compute densely and pith.compress the result",
         )
     with ir.InsertionPoint(op), op.location:

@@ -9,18 +9,19 @@ DCSR = Format.make(2, (0, "compressed"), (1, "compressed"), pos_width=32, crd_wi
 def _widened(element, out):
     if element == out:
         return "", "%x", "%y"
-    casts = f"%xw = arith.extf %x : {element} to {out}\n    %yw = arith.extf %y : {element} to {out}"
+    widen = "extsi" if element[0] == "i" else "extf"
+    casts = f"%xw = arith.{widen} %x : {element} to {out}\n    %yw = arith.{widen} %y : {element} to {out}"
     return casts, "%xw", "%yw"
 
 
 def _product(maps, iterators, ins, out, element, result):
     casts, x, y = _widened(element, out)
-    listed = ", ".join(f"affine_map<{m}>" for m in maps)
+    listed, kind = ", ".join(f"affine_map<{m}>" for m in maps), "i" if out[0] == "i" else "f"
     return f"""linalg.generic {{indexing_maps = [{listed}], iterator_types = [{iterators}]}} {ins} {{
   ^bb0(%x: {element}, %y: {element}, %o: {out}):
     {casts}
-    %p = arith.mulf {x}, {y} : {out}
-    %q = arith.addf %o, %p : {out}
+    %p = arith.mul{kind} {x}, {y} : {out}
+    %q = arith.add{kind} %o, %p : {out}
     linalg.yield %q : {out}
   }} -> {result}"""
 
@@ -58,17 +59,17 @@ def _spmm(a, b, c, maps, iterators, element, out, fill):
     ins = f"ins(%a, %b : {a}, {b}) outs({'%i' if fill else '%c'} : {c})"
     return f"""
 func.func @spmm(%a: {a}, %b: {b}, %c: {c}) -> {c} {{
-  %z = arith.constant 0.0 : {out}
+  %z = arith.constant {0 if out[0] == 'i' else 0.0} : {out}
   {init}
   %r = {_product(maps, iterators, ins, out, element, c)}
   return %r : {c}
 }}"""
 
 
-def sddmm(fmt, shape, depth, *, element="f32", left_turned=False, right_turned=False):
+def sddmm(fmt, shape, depth, *, element="f32", out="f32", left_turned=False, right_turned=False):
     """``S + A @ B`` where S, of ``shape``, stores."""
     m, n = shape
-    s = f"tensor<{m}x{n}xf32, {format_attribute(fmt)}>"
+    s = f"tensor<{m}x{n}x{out}, {format_attribute(fmt)}>"
     a = f"tensor<{depth}x{m}x{element}>" if left_turned else f"tensor<{m}x{depth}x{element}>"
     b = f"tensor<{n}x{depth}x{element}>" if right_turned else f"tensor<{depth}x{n}x{element}>"
     maps = [
@@ -79,6 +80,6 @@ def sddmm(fmt, shape, depth, *, element="f32", left_turned=False, right_turned=F
     ins = f"ins(%a, %b : {a}, {b}) outs(%s : {s})"
     return f"""
 func.func @sddmm(%s: {s}, %a: {a}, %b: {b}) -> {s} {{
-  %r = {_product(maps, '"parallel", "parallel", "reduction"', ins, "f32", element, s)}
+  %r = {_product(maps, '"parallel", "parallel", "reduction"', ins, out, element, s)}
   return %r : {s}
 }}"""

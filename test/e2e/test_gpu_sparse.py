@@ -3,7 +3,6 @@
 import numpy as np
 import pith
 import pytest
-from pith.errors import PassError
 from pith.formats import Format
 from pith.tools import ptxas
 from sparse_programs import DCSR, sddmm, spmm, spmv
@@ -150,12 +149,6 @@ def test_values_are_not_multiplied_where_nothing_is_stored():
     assert np.isnan(result[1, 0]) and (result[1, 1:] == 2).all()
     assert result[3, 1] == np.inf and (result[3, [0, 2]] == 1).all()
     assert (result[[0, 2, 4]] == 0).all()
-
-
-def test_integers_are_refused():
-    source = spmm(CSR, (4, 4), 4).replace("f32", "i32").replace("mulf", "muli").replace("addf", "addi")
-    with pytest.raises(PassError, match="expects floats"):
-        pith.compile(source.replace("0.0 : i32", "0 : i32"), target="sm_90")
 
 
 DIAGONALS = [

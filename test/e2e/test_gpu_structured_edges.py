@@ -127,8 +127,11 @@ def test_tiles_that_were_asked_for(transposed):
 
 @pytest.mark.parametrize("transposed", [False, True])
 def test_bytes_in_lists(transposed):
-    result, expected = run("C0(*)", (50, 70), element="i8", out="i32", transposed=transposed)
-    np.testing.assert_array_equal(result, expected)
+    """Walked entry by entry, or expanded in tiles on request."""
+    for expand in (False, True):
+        options = {"element": "i8", "out": "i32", "transposed": transposed, "expand": expand}
+        result, expected = run("C0(*)", (50, 70), **options)
+        np.testing.assert_array_equal(result, expected)
 
 
 def test_layers_of_a_model_take_structured_weights():

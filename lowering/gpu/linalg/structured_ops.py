@@ -82,12 +82,11 @@ def _refuse_encoded(op: ir.OpView) -> NoReturn:
 
 
 def _is_expanded(op: ir.OpView) -> bool:
-    """Whether tiles take an operand that could be walked entry by entry: bytes, and what asks for it (``pith.expand``).
+    """Whether tiles take an operand that could be walked entry by entry: where its product asks (``pith.expand``).
 
     How full an operand is, only run time knows. Tiles cost the same however little there is, walking does not.
     """
     formats = [fmt for fmt in (encoding_of(v.type) for v in op.operands) if fmt is not None]
     if any(fmt.diagonal is not None for fmt in formats):
         return False
-    bytes_ = isinstance(op.operands[0].type.element_type, ir.IntegerType)
-    return (bytes_ or "pith.expand" in op.operation.attributes) and is_matrix_product(op)
+    return "pith.expand" in op.operation.attributes and is_matrix_product(op)

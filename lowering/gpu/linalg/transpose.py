@@ -9,6 +9,7 @@ from pith._mlir import arith, gpu, ir, memref
 from ... import builder as b
 from ...builder import Index
 from ..host import Host
+from ..numbers import converted, plus
 from ..product.epilogue import Fused
 from ..product.tiles import shared_space
 from .fill import BLOCK_THREADS, linear_grid
@@ -60,7 +61,7 @@ def add_into(
                 before = memref.load(write, at)
             else:
                 before = arith.ConstantOp(element, start).result
-            made = _converted(arith.addf(_converted(before, value.type), value), element)
+            made = converted(plus(converted(before, value.type), value), element)
             return after.finish(made, at) if after else made
 
         emit = _emit_turned if turn else _emit_straight
@@ -127,11 +128,3 @@ def _load(buffer: ir.Value, row: Index, column: Index) -> ir.Value:
 
 def _store(value: ir.Value, buffer: ir.Value, row: Index, column: Index) -> None:
     memref.store(value, buffer, [b.value(row), b.value(column)])
-
-
-def _converted(value: ir.Value, type_: ir.Type) -> ir.Value:
-    """A float in another type."""
-    if value.type == type_:
-        return value
-    wider = type_.width > value.type.width  # type: ignore[attr-defined]
-    return arith.extf(type_, value) if wider else arith.truncf(type_, value)

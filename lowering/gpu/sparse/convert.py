@@ -11,6 +11,7 @@ from ...builder import Index
 from ..host import Host
 from ..linalg.fill import BLOCK_THREADS, emit_fill, linear_grid
 from ..linalg.transpose import add_into, transposed
+from ..numbers import zero
 from ..outputs import constant_of, destination, extents
 from ..product.epilogue import fuse_consumers
 from .climb import first_not
@@ -92,7 +93,7 @@ def _add_up(host: Host, op: ir.OpView, product: SparseProduct, work: _Work) -> t
     fused = fuse_consumers(host, op) if constant is not None and product.has_columns else None
     zeroed = not product.gathers or bool(work.listed)
     sums = _sums(host, op, product, turned, zeroed)
-    work.launch(sums, None if zeroed else ir.FloatAttr.get(product.sums, 0.0))
+    work.launch(sums, None if zeroed else zero(product.sums))
     last = fused.epilogue.last if fused else op
     init = last.operands[len(last.operands) - 1]
     out = host.init_buffer(op, init) if constant is None else destination(host, last, init)
@@ -129,7 +130,7 @@ def _sums(host: Host, op: ir.OpView, product: SparseProduct, turned: bool, zeroe
     sums = host.allocate(ir.MemRefType.get(shape, product.sums), sizes)
     if zeroed:
         with host.kernel("clear", [sums.type], BLOCK_THREADS) as (name, block):
-            emit_fill(block.arguments[0], ir.FloatAttr.get(product.sums, 0.0))
+            emit_fill(block.arguments[0], zero(product.sums))
         host.launch(op, name, [linear_grid(sizes)], BLOCK_THREADS, 0, [sums])
     return sums
 

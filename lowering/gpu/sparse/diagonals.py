@@ -14,16 +14,17 @@ Neighbouring rows read almost the same rows of the dense operand, which caches h
 import dataclasses
 from collections.abc import Callable
 
-from pith._mlir import arith, ir, memref
+from pith._mlir import ir, memref
 
 from ... import builder as b
 from ... import levels
 from ...builder import Index
 from ..host import Host
+from ..numbers import converted, times
 from ..warp import WARP
 from .climb import first_not
 from .gather import Gather, columns_of, finish
-from .lanes import THREADS, Lane, Rows, Team, widened
+from .lanes import THREADS, Lane, Rows, Team
 from .match import SparseProduct
 from .scatter import add_to, places_of
 
@@ -68,7 +69,7 @@ def _emit(
 
         def widen(e: Index) -> tuple[Index, ir.Value]:
             coordinate, value = entry(e)
-            return coordinate, widened(value, gather.sums)
+            return coordinate, converted(value, gather.sums)
 
         return first, end, widen
 
@@ -83,7 +84,7 @@ def _emit(
         def add(e: Index) -> None:
             row, value = entry(e)
             for (c, exists), factor in zip(places_of(lane), factors):
-                term = arith.mulf(lane.spread(value), factor)
+                term = times(lane.spread(value), factor)
                 b.if_else(exists, lambda c=c, term=term: add_to(Rows(write, gather.sums), term, row, c))
 
         start, step = (b.add(first, lane.number), WARP) if team.by_entries else (first, 1)

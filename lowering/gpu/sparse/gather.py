@@ -11,13 +11,14 @@ Two kernels (see ``merge``). The first adds up the rows of every share; the seco
 
 import dataclasses
 
-from pith._mlir import arith, ir, memref
+from pith._mlir import ir, memref
 
 from ... import builder as b
 from ...builder import Index
 from ..host import Host
+from ..numbers import converted, plus
 from ..outputs import start_value
-from .lanes import THREADS, Lane, Rows, Team, load_columns, store_columns, widened
+from .lanes import THREADS, Lane, Rows, Team, load_columns, store_columns
 from .merge import ENDS, GOES_ON, Share, sum_of
 from .merge import Rows as Entries
 
@@ -112,7 +113,7 @@ def _emit_shares(gather: Gather, team: Team, buffers: Buffers) -> None:
 
     def entry(e: Index) -> tuple[Index, ir.Value]:
         value = memref.load(buffers.values, [b.value(e)])
-        return b.load_index(buffers.coordinates, e), widened(value, gather.sums)
+        return b.load_index(buffers.coordinates, e), converted(value, gather.sums)
 
     def row(r: ir.Value, begin: Index, end: Index, whole: ir.Value) -> None:
         sums = lane.dot(begin, end, entry, dense)
@@ -145,8 +146,8 @@ def finish(gather: Gather, lane: Lane, written: ir.Value, row: Index, sums: list
             before = out.load(row, column, lane.team.width)
         else:
             constant = start_value(gather.start, written, ())
-            before = lane.spread(widened(constant, gather.sums))
-        out.store(arith.addf(before, value), row, column)
+            before = lane.spread(converted(constant, gather.sums))
+        out.store(plus(before, value), row, column)
 
     for (column, exists), value in zip(lane.places(), sums):
         b.if_else(exists, lambda c=column, v=value: store(c, v))

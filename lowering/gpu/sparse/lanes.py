@@ -3,10 +3,11 @@
 import dataclasses
 from collections.abc import Callable
 
-from pith._mlir import arith, gpu, ir, math, memref, vector
+from pith._mlir import arith, gpu, ir, memref, vector
 
 from ... import builder as b
 from ...builder import Index
+from ..numbers import converted, plus, times_plus
 from ..warp import WARP, reduce_warp
 
 THREADS = 256
@@ -134,10 +135,10 @@ class Lane:
             coordinate, value = entry(e)
             factor = self.spread(value)
             loaded = [dense.load(coordinate, c, self.team.width) for c in columns]
-            return [math.fma(factor, x, old) for x, old in zip(loaded, acc)]
+            return [times_plus(factor, x, old) for x, old in zip(loaded, acc)]
 
         sums = b.for_loop(first, end, body, self.zeros(), step=step)
-        return [reduce_warp(v, arith.addf) for v in sums] if self.team.by_entries else sums
+        return [reduce_warp(v, plus) for v in sums] if self.team.by_entries else sums
 
     def clamped(self) -> list[Index]:
         """Columns to load: those that do not exist read column 0 instead, which every operand has."""
@@ -159,11 +160,11 @@ class Rows:
 
     def load(self, row: Index, column: Index, width: int) -> ir.Value:
         """``width`` columns from ``column`` on, widened."""
-        return widened(load_columns(self.buffer, self.at(row, column), width), self.sums)
+        return converted(load_columns(self.buffer, self.at(row, column), width), self.sums)
 
     def store(self, value: ir.Value, row: Index, column: Index) -> None:
         """Write what :meth:`load` would read, rounded once."""
-        store_columns(narrowed(value, self.buffer.type.element_type), self.buffer, self.at(row, column))
+        store_columns(converted(value, self.buffer.type.element_type), self.buffer, self.at(row, column))
 
 
 def load_columns(memory: ir.Value, at: list[ir.Value], width: int) -> ir.Value:
@@ -180,19 +181,3 @@ def store_columns(value: ir.Value, memory: ir.Value, at: list[ir.Value]) -> None
         vector.store(value, memory, at, alignment=value.type.shape[0] * value.type.element_type.width // 8)
     else:
         memref.store(value, memory, at)
-
-
-def widened(v: ir.Value, element: ir.Type) -> ir.Value:
-    """A float or a vector of floats with elements of a type at least as wide."""
-    type_ = _like(v.type, element)
-    return v if v.type == type_ else arith.extf(type_, v)
-
-
-def narrowed(v: ir.Value, element: ir.Type) -> ir.Value:
-    """The same, the other way."""
-    type_ = _like(v.type, element)
-    return v if v.type == type_ else arith.truncf(type_, v)
-
-
-def _like(type_: ir.Type, element: ir.Type) -> ir.Type:
-    return ir.VectorType.get(type_.shape, element) if isinstance(type_, ir.VectorType) else element

@@ -89,11 +89,19 @@ def match_sparse_product(op: ir.OpView, sparse: int) -> SparseProduct:
         pass_error(op, "has no GPU lowering: expects out[m, n] += sparse[m, k] * dense[k, n] up to transposition")
     if nest.iterators.count(REDUCTION) != 1:
         pass_error(op, "has no GPU lowering: expects one contracted dimension")
-    types = [v.type.element_type for v in nest.operands]
-    if not all(isinstance(t, _FLOATS) for t in types):
-        pass_error(op, f"has no GPU lowering: expects floats, got {', '.join(map(str, types))}")
     places = [(x.index(d), x.index(cols[0]) if cols else None) for x, d in ((b, reds[0]), (c, rows[0]))]
-    wide = any(isinstance(t, ir.F64Type) for t in types)
-    sums = ir.F64Type.get() if wide else ir.F32Type.get()
     fmt = format_of(op.operands[sparse].type)
-    return SparseProduct(nest, sparse, dense, fmt, a.index(rows[0]), a.index(reds[0]), places[0], places[1], sums)
+    row, red = a.index(rows[0]), a.index(reds[0])
+    return SparseProduct(nest, sparse, dense, fmt, row, red, *places, _sums_of(op, nest))
+
+
+def _sums_of(op: ir.OpView, nest: Nest) -> ir.Type:
+    """What products are added up in: f32, or f64 where an operand is; the result's type of signed integers."""
+    types = [v.type.element_type for v in nest.operands]
+    if all(isinstance(t, _FLOATS) for t in types):
+        return ir.F64Type.get() if ir.F64Type.get() in types else ir.F32Type.get()
+    signed = not any(o.operation.name == "arith.extui" for o in nest.body.operations)
+    if not (signed and all(isinstance(t, ir.IntegerType) for t in types)):
+        got = ", ".join(map(str, types))
+        pass_error(op, f"has no GPU lowering: expects floats, or signed integers, got {got}")
+    return types[2]

@@ -17,6 +17,7 @@ from pith._mlir import arith, ir
 
 from ... import builder as b
 from ...builder import Index
+from ..numbers import plus
 from .climb import first_not
 
 #: carries[GOES_ON] and carries[ENDS].
@@ -126,4 +127,4 @@ def _over(x: Index, y: Index) -> Index:
 
 def sum_of(acc: list[ir.Value], more: list[ir.Value]) -> list[ir.Value]:
     """Element by element."""
-    return [arith.addf(x, y) for x, y in zip(acc, more)]
+    return [plus(x, y) for x, y in zip(acc, more)]

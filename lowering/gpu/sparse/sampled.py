@@ -12,7 +12,7 @@ not contiguous are transposed first.
 
 import dataclasses
 
-from pith._mlir import arith, gpu, ir, math, memref, vector
+from pith._mlir import arith, gpu, ir, memref, vector
 from pith.dialect import shape_of
 from pith.formats import buffer_specs
 from pith.passes.core import pass_error
@@ -23,10 +23,11 @@ from ...builder import Index
 from ...sampled.match import Factor, SampledProduct, match_sampled
 from ..host import Host
 from ..linalg.transpose import transposed
+from ..numbers import converted, plus, times_plus
 from ..outputs import constant_of, destination, start_value
 from ..warp import WARP, reduce_warp
 from .climb import locate, stored_count, unclimbed_level
-from .lanes import THREADS, load_columns, widened
+from .lanes import THREADS, load_columns
 
 #: Contracted elements from which a warp shares a position rather than 8 lanes: 16 loads per lane. Not measured yet.
 LONG = 512
@@ -59,7 +60,7 @@ def convert_sampled(host: Host, op: ir.OpView) -> None:
     if product is None:
         pass_error(
             op,
-            "has no GPU lowering: writes an encoded result but is not a product of two dense float matrices",
+            "has no GPU lowering: writes an encoded result but is not a product of two dense matrices",
             "compute densely and pith.compress the result",
         )
     level = unclimbed_level(product.format)
@@ -131,7 +132,7 @@ class _Emitter:
         exists = b.less(number, count)
         # Threads without a position take part in the shuffles of their warp.
         total = b.if_else(exists, lambda: self._part(number, lane), self._nothing, [self.product.element])
-        total = [reduce_warp(v, arith.addf, self.dot.lanes) for v in total]
+        total = [reduce_warp(v, plus, self.dot.lanes) for v in total]
         first = arith.andi(exists, b.less(lane, 1))
         b.if_else(first, lambda: self._store(number, total[0]))
 
@@ -152,10 +153,10 @@ class _Emitter:
 
         def body(k: Index, acc: ir.Value) -> list[ir.Value]:
             x, y = (
-                widened(load_columns(m, [b.value(row), b.value(k)], width), element)
+                converted(load_columns(m, [b.value(row), b.value(k)], width), element)
                 for m, row in ((self.rows, i), (self.cols, j))
             )
-            return [math.fma(x, y, acc)]
+            return [times_plus(x, y, acc)]
 
         zero = b.zero_of(element)
         if width > 1:
@@ -166,10 +167,11 @@ class _Emitter:
             return [acc]
         parts = [vector.extract(acc, [], [n]) for n in range(width)]
         while len(parts) > 1:
-            parts = [arith.addf(x, y) for x, y in zip(parts[::2], parts[1::2])]
+            parts = [plus(x, y) for x, y in zip(parts[::2], parts[1::2])]
         return parts
 
     def _store(self, number: Index, total: ir.Value) -> None:
         at = [b.value(number)]
         before = start_value(self.start, self.storage.values, at)
-        memref.store(arith.addf(before, total), self.storage.values, at)
+        made = plus(converted(before, total.type), total)
+        memref.store(converted(made, before.type), self.storage.values, at)

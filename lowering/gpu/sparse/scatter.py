@@ -15,8 +15,9 @@ from pith._mlir import arith, ir, memref, vector
 from ... import builder as b
 from ...builder import Index
 from ..host import Host
+from ..numbers import converted, is_integer, times
 from ..warp import WARP
-from .lanes import THREADS, Lane, Rows, Team, widened
+from .lanes import THREADS, Lane, Rows, Team
 from .merge import Rows as Entries
 from .merge import Share
 
@@ -44,10 +45,10 @@ def _emit(team: Team, sums: ir.Type, given: dict[str, ir.Value]) -> None:
         factors = [dense.load(k, c, team.width) for c in columns]
 
         def entry(e: Index) -> None:
-            value = lane.spread(widened(memref.load(given["values"], [b.value(e)]), sums))
+            value = lane.spread(converted(memref.load(given["values"], [b.value(e)]), sums))
             row = b.load_index(given["coordinates"], e)
             for (c, exists), factor in zip(places_of(lane), factors):
-                term = arith.mulf(value, factor)
+                term = times(value, factor)
                 b.if_else(exists, lambda c=c, term=term: add_to(target, term, row, c))
 
         first, step = (b.add(begin, lane.number), WARP) if team.by_entries else (begin, 1)
@@ -65,7 +66,7 @@ def places_of(lane: Lane) -> list[tuple[Index, ir.Value]]:
 
 def add_to(target: Rows, term: ir.Value, row: Index, column: Index) -> None:
     """``target[row, column:] += term``, element by element."""
-    kind = arith.AtomicRMWKind.addf
+    kind = arith.AtomicRMWKind.addi if is_integer(term) else arith.AtomicRMWKind.addf
     if not isinstance(term.type, ir.VectorType):
         memref.atomic_rmw(kind, term, target.buffer, target.at(row, column))
         return

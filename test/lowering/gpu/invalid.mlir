@@ -120,8 +120,8 @@ func.func @f(%a: tensor<64x64xi8, #hss>, %b: tensor<64x8xi8>, %c: tensor<64x8xf3
 
 #band = #pith.format<affine_map<(i, j) -> (i, j - i)>, [#pith.level<"dense">, #pith.level<"band(1:2)">], 0, 0, 0>
 func.func @f(%a: tensor<64x64xi8, #band>, %b: tensor<64x8xi8>, %c: tensor<64x8xi32>) -> tensor<64x8xi32> {
-  // expected-error @+1 {{has no GPU lowering: expects floats, got i8, i8, i32}}
-  %r = linalg.matmul ins(%a, %b : tensor<64x64xi8, #band>, tensor<64x8xi8>) outs(%c : tensor<64x8xi32>) -> tensor<64x8xi32>
+  // expected-error @+1 {{has no GPU lowering: expects floats, or signed integers, got i8, i8, i32}}
+  %r = linalg.matmul {cast = #linalg.type_fn<cast_unsigned>} ins(%a, %b : tensor<64x64xi8, #band>, tensor<64x8xi8>) outs(%c : tensor<64x8xi32>) -> tensor<64x8xi32>
   return %r : tensor<64x8xi32>
 }
 
