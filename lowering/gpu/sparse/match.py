@@ -92,7 +92,7 @@ def match_sparse_product(op: ir.OpView, sparse: int) -> SparseProduct:
     places = [(x.index(d), x.index(cols[0]) if cols else None) for x, d in ((b, reds[0]), (c, rows[0]))]
     fmt = format_of(op.operands[sparse].type)
     row, red = a.index(rows[0]), a.index(reds[0])
-    return SparseProduct(nest, sparse, dense, fmt, row, red, *places, _sums_of(op, nest))
+    return SparseProduct(nest, sparse, dense, fmt, row, red, places[0], places[1], _sums_of(op, nest))
 
 
 def _sums_of(op: ir.OpView, nest: Nest) -> ir.Type:
