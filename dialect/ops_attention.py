@@ -22,12 +22,13 @@ class AttentionOp(Pith.Operation, name="attention", traits=[ext.Pure]):
         heads (query head h reads head ``h / (heads / G)``); out and result: ``(batch, heads, Q, E)``; lse and
         its result: ``(batch, heads, Q)`` of f32 (f64 for f64). D and E are static. intervals and reach:
         ``(batch or 1, Q, 2)`` of i32; global_tokens: ``(batch or 1, T)`` of i32; pattern: over the axes
-        (Q, K), any granularity.
+        (Q, K), any granularity; bias: ``(batch or 1, heads or 1, K, Q or 1)`` of lse's type: keys before queries, which
+        lie in vectors.
     Semantics: with ``i`` a query, ``j`` a key, query i sees key j when
         ``intervals[i, 0] <= j < intervals[i, 1]`` and the pattern (when there is one) lists the block of (i, j);
         or when i or j is a global token and ``reach[i, 0] <= j < reach[i, 1]``. Then
-        ``out[i] = sum_j w[j] value[j] / sum_j w[j]`` with ``w[j] = exp(scale * <query[i], key[j]>)`` over the keys it
-        sees, and ``lse[i] = log(sum_j w[j])``. A query that sees no key gets zeros and -inf. Scores, weights and
+        ``out[i] = sum_j w[j] value[j] / sum_j w[j]`` with ``w[j] = exp(scale * <query[i], key[j]> + bias[j, i])`` over the
+        keys it sees, and ``lse[i] = log(sum_j w[j])``. A query that sees no key gets zeros and -inf. Scores, weights and
         sums are computed in f32 (f64 for f64), weights relative to the largest. out and lse are overwritten;
         their content is not read. Intervals are cut to the keys there are; global tokens past the end
         name nothing, and must be distinct; reach must include intervals. NaN in what a query sees gives NaN,
@@ -37,11 +38,12 @@ class AttentionOp(Pith.Operation, name="attention", traits=[ext.Pure]):
         "expects heads of query to be a multiple of those of key",
         "expects lse of", "expects the result type of out", "expects the result type of lse", "expects both lse and
         its result, or neither", "expects intervals of shape", "expects a pattern over the axes", "expects both
-        global_tokens and reach, or neither".
+        global_tokens and reach, or neither", "expects bias of", "expects size ... of bias", "expects no bias with
+        a pattern or global tokens".
     Source: online softmax (Milakov and Gimelshein, 2018) as in FlashAttention (NeurIPS 2022); Longformer (2020).
     Example:
         ``%y = "pith.attention"(%q, %k, %v, %scale, %out, %seen) {operandSegmentSizes =
-          array<i32: 1, 1, 1, 1, 1, 1, 0, 0, 0, 0>, resultSegmentSizes = array<i32: 1, 0>}
+          array<i32: 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0>, resultSegmentSizes = array<i32: 1, 0>}
           : (tensor<1x8x?x64xf32>, tensor<1x8x?x64xf32>, tensor<1x8x?x64xf32>, f64, tensor<1x8x?x64xf32>,
           tensor<1x?x2xi32>) -> tensor<1x8x?x64xf32>``
     """
@@ -58,6 +60,7 @@ class AttentionOp(Pith.Operation, name="attention", traits=[ext.Pure]):
     pattern: ext.Operand[PatternType] | None
     global_tokens: ext.Operand[ir.RankedTensorType] | None
     reach: ext.Operand[ir.RankedTensorType] | None
+    bias: ext.Operand[ir.RankedTensorType] | None
 
     @verifier
     def verify_invariants(self) -> None:
@@ -78,6 +81,7 @@ class AttentionOp(Pith.Operation, name="attention", traits=[ext.Pure]):
         require_sizes("out", out, {0: batch, 1: heads, 2: queries, 3: shape_of(value)[3]})
         self._verify_results(out)
         verify_visibility(self, queries, shape_of(key)[2])
+        self._verify_bias((batch, heads, shape_of(key)[2], queries))
 
     def _dense(self, name: str, rank: int) -> ir.RankedTensorType:
         type_ = dense_type(getattr(self, name).type, name)
@@ -95,6 +99,22 @@ class AttentionOp(Pith.Operation, name="attention", traits=[ext.Pure]):
         require(str(lse.element_type) == computed, "expects lse of {}, got {}", computed, lse.element_type)
         require_sizes("lse", lse, dict(enumerate(shape_of(out)[:3])))
         require(results[1].type == lse, "expects the result type of lse, {}, got {}", lse, results[1].type)
+
+    def _verify_bias(self, sizes: tuple[int, int, int, int]) -> None:
+        """``sizes``: of batch, heads, keys and queries; all but the keys may share a row."""
+        if self.bias is None:
+            return
+        lists = self.pattern is not None or self.global_tokens is not None
+        require(not lists, "expects no bias with a pattern or global tokens")
+        bias, computed = self._dense("bias", 4), COMPUTED_IN[str(self.query.type.element_type)]
+        require(str(bias.element_type) == computed, "expects bias of {}, got {}", computed, bias.element_type)
+        for dim, (got, want) in enumerate(zip(shape_of(bias), sizes)):
+            fits = _fits(got, want) or (got == 1 and dim != 2)
+            require(fits, "expects size {} in dimension {} of bias, got {}", want, dim, got)
+
+
+def _fits(got: int, want: int) -> bool:
+    return DYNAMIC in (got, want) or got == want
 
 
 def verify_visibility(op: ir.OpView, queries: int, keys: int) -> None:

@@ -31,7 +31,7 @@ from .cuts import Cuts, cut_queries
 from .forward import Forward
 from .keys import BlockLists, block_stream, flag_tokens, interval_stream, sort_blocks, token_stream
 from .meeting import Meeting
-from .operands import Blocking, Operands, buffer_of, strides_of
+from .operands import Blocking, Operands, buffer_of, destination_of, strides_of
 from .queries import LO, REACH_LO, QueryBlock, Span
 
 
@@ -45,7 +45,7 @@ def emit_attention(op: AttentionOp, isa: Isa) -> list[ir.Value]:
 def emit_attention_grad(op: AttentionGradOp, isa: Isa) -> list[ir.Value]:
     """Emit the kernel of a gradient at the insertion point; returns the memory of the op's results."""
     o = Operands.of_grad(op)
-    pair_out = None if op.pair_out is None else buffer_of(op.pair_out)
+    pair_out = None if op.pair_out is None else destination_of(op.pair_out)
     given = GradOperands(buffer_of(op.own_pair), buffer_of(op.lse), buffer_of(op.delta), pair_out)
     _emit(o, isa, lambda block, span: Backward.of(given, block, span))
     return [o.out] if pair_out is None else [o.out, pair_out]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from pith._mlir import arith, ir
+from pith._mlir import arith, ir, vector
 from pith._mlir import math as math_dialect
 
 from .. import builder as b
+from ..attention_sizes import shared_row
+from ..builder import Index
 from ..transpose import copy_transposed
 from .meeting import Chunk, Meeting, widening
 from .operands import load, narrowed, scratch, store
@@ -32,6 +34,8 @@ class Forward(Meeting):
     def meet(self, chunk: Chunk) -> None:
         o, state = self.block.operands, self.state
         state.score(chunk.keys, chunk.count, o.depth)
+        if o.bias is not None:
+            self._add(o.bias, chunk)
 
         def hide() -> list[ir.Value]:
             state.hide(chunk.position, chunk.count, chunk.bounds)
@@ -48,6 +52,29 @@ class Forward(Meeting):
             lambda: state.accumulate(chunk.values, chunk.count, o.width),
             lambda: state.accumulate_seen(chunk.values, chunk.count, o.width),
         )
+
+    def _add(self, bias: ir.Value, chunk: Chunk) -> None:
+        """Add what the keys' scores are biased by, in powers of two; queries past the end of their block read nothing."""
+        block, state = self.block, self.state
+        row = [b.value(shared_row(bias, block.batch)), b.minimum(block.head, b.sub(b.dim_size(bias, 1), 1))]
+        mask = ir.VectorType.get([block.blocking.lanes], ir.IntegerType.get_signless(1))
+        places = [b.add(block.first, q) for q in block.blocking.starts()]
+        live = [vector.create_mask(mask, [b.value(b.sub(block.end, place))]) for place in places]
+        log2e, nothing = state.splat(math.log2(math.e)), state.splat(0.0)
+        shared = bias.type.shape[3] == 1
+
+        def of(key: ir.Value, place: Index, alive: ir.Value) -> ir.Value:
+            at = [*row, key]
+            if shared:
+                return vector.broadcast(log2e.type, load(bias, [*at, 0]))
+            return vector.maskedload(log2e.type, bias, [b.value(i) for i in (*at, place)], alive, nothing)
+
+        def one(u: ir.Value) -> None:
+            key = chunk.position(u)
+            for q, place, alive in zip(block.blocking.starts(), places, live):
+                state.put(vector.fma(of(key, place, alive), log2e, state.get(state.scores, u, q)), state.scores, u, q)
+
+        b.for_loop(0, chunk.count, one)
 
     def write(self) -> None:
         o, state = self.block.operands, self.state

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from pith._mlir import arith, bufferization, ir, memref
+from pith._mlir import arith, ir, memref
 from pith.dialect import AttentionGradOp, AttentionOp, CoordinatesOp
 from pith.dialect.ops_attention import COMPUTED_IN
 from pith.dialect.pattern import PatternType
@@ -69,6 +69,7 @@ class Operands(AttentionSizes):
 
     Attributes:
         blocks: coordinates of the pattern's blocks; ``granularity``: their sizes, meaningless without one.
+        bias: of the scores, ``(batch or 1, heads or 1, keys, queries or 1)``.
     """
 
     query: ir.Value
@@ -82,18 +83,21 @@ class Operands(AttentionSizes):
     reach: ir.Value | None
     blocks: ir.Value | None
     granularity: tuple[int, int]
+    bias: ir.Value | None = None
 
     @classmethod
     def of(cls, op: AttentionOp) -> Operands:
         """The operands of ``op``; emits views of them."""
-        lse = None if op.lse is None else buffer_of(op.lse)
-        query, key, value, out = (buffer_of(v) for v in (op.query, op.key, op.value, op.out))
-        return cls(query, key, value, op.scale, out, lse=lse, **_visibility(op))
+        lse = None if op.lse is None else destination_of(op.lse)
+        query, key, value, out = *(buffer_of(v) for v in (op.query, op.key, op.value)), destination_of(op.out)
+        bias = None if op.bias is None else buffer_of(op.bias)
+        return cls(query, key, value, op.scale, out, lse=lse, bias=bias, **_visibility(op))
 
     @classmethod
     def of_grad(cls, op: AttentionGradOp) -> Operands:
         """One's own in the place of queries, the others in that of keys and values."""
-        query, key, value, out = (buffer_of(v) for v in (op.own, op.other, op.other_pair, op.out))
+        query, key, value = (buffer_of(v) for v in (op.own, op.other, op.other_pair))
+        out = destination_of(op.out)
         return cls(query, key, value, op.scale, out, lse=None, **_visibility(op))
 
     @property
@@ -137,11 +141,21 @@ def _visibility(op: AttentionOp | AttentionGradOp) -> dict[str, Any]:
 
 
 def buffer_of(v: ir.Value) -> ir.Value:
-    """The memory behind a tensor: as it is laid out, where the tensor was made of a memref."""
+    """The memory behind a tensor, to read from: as it is laid out, where the tensor was made of a memref."""
     owner = None if isinstance(v.owner, ir.Block) else v.owner
     if owner is not None and owner.name == "bufferization.to_tensor":
         return owner.operands[0]
-    return bufferization.to_buffer(ir.MemRefType.get(v.type.shape, v.type.element_type), v)
+    return b.buffer_of(v)
+
+
+def destination_of(v: ir.Value) -> ir.Value:
+    """Memory for a result that starts from ``v``, whose contents do not count: that behind ``v``, where it is a memref.
+
+    Else memory of its own: bufferization sees no write to the buffer of a tensor, and equal ``tensor.empty`` are one.
+    """
+    if not isinstance(v.owner, ir.Block) and v.owner.name == "bufferization.to_tensor":
+        return v.owner.operands[0]
+    return b.alloc([b.dim_size(v, d) for d in range(v.type.rank)], v.type.element_type)
 
 
 def load(buffer: ir.Value, at: Sequence[Index]) -> ir.Value:

@@ -203,7 +203,7 @@ def test_ir_with_static_tensors():
       %out = tensor.empty() : tensor<1x2x30x16xf32>
       %lse = tensor.empty() : tensor<1x2x30xf32>
       %y:2 = "pith.attention"(%q, %q, %q, %scale, %out, %seen, %lse, %p, %t, %seen) {
-          operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 1, 1, 1, 1>, resultSegmentSizes = array<i32: 1, 1>}
+          operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0>, resultSegmentSizes = array<i32: 1, 1>}
         : (tensor<1x2x30x16xf32>, tensor<1x2x30x16xf32>, tensor<1x2x30x16xf32>, f64, tensor<1x2x30x16xf32>,
            tensor<1x30x2xi32>, tensor<1x2x30xf32>, !pith.pattern<[30, 30], [10, 10]>, tensor<1x1xi32>,
            tensor<1x30x2xi32>)

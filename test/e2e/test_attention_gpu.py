@@ -150,7 +150,7 @@ def test_ir_with_static_tensors():
       %out = tensor.empty() : tensor<1x2x64x16xf16>
       %lse = tensor.empty() : tensor<1x2x64xf32>
       %y:2 = "pith.attention"(%q, %q, %q, %scale, %out, %seen, %lse, %p, %t, %seen) {
-          operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 1, 1, 1, 1>, resultSegmentSizes = array<i32: 1, 1>}
+          operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0>, resultSegmentSizes = array<i32: 1, 1>}
         : (tensor<1x2x64x16xf16>, tensor<1x2x64x16xf16>, tensor<1x2x64x16xf16>, f64, tensor<1x2x64x16xf16>,
            tensor<1x64x2xi32>, tensor<1x2x64xf32>, !pith.pattern<[64, 64], [16, 16]>, tensor<1x1xi32>,
            tensor<1x64x2xi32>)

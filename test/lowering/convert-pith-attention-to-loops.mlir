@@ -40,7 +40,7 @@ module attributes {"pith.isa" = "avx2"} {
 // CHECK:             scf.for %{{.*}} step %c4
 // CHECK:               scf.for %{{.*}} = %c0 to %c16 step %c8 iter_args({{(%[^,]*, ){11}[^,]*}}) -> ({{(vector<8xf32>, ){11}vector<8xf32>}})
 // CHECK:                 vector.load %[[QT]]
-// CHECK:                 memref.load %[[K]][%[[B]], %{{.*}}, %{{.*}}, %{{.*}}]
+// CHECK:                 tensor.extract %[[KV]][%[[B]], %{{.*}}, %{{.*}}, %{{.*}}]
 // CHECK:                 vector.fma
 // CHECK:               } {llvm.loop_annotation
 // CHECK:               vector.store %{{.*}}, %[[SCORES]]
@@ -67,7 +67,7 @@ module attributes {"pith.isa" = "avx2"} {
 // CHECK:               scf.for %{{.*}} step %c4
 // CHECK:                 scf.for %{{.*}} step %c1 iter_args({{(%[^,]*, ){11}[^,]*}}) -> ({{(vector<8xf32>, ){11}vector<8xf32>}})
 // CHECK:                   vector.load %[[SCORES]]
-// CHECK:                   memref.load %[[K]]
+// CHECK:                   tensor.extract %[[KV]]
 // CHECK:                   vector.fma
 // CHECK:                 vector.store %{{.*}}, %[[SUMS]]
 // CHECK:             } else {
@@ -85,7 +85,7 @@ func.func @window(%q: memref<?x8x?x16xf32, strided<[?, ?, ?, 1], offset: ?>>, %k
   %tq = bufferization.to_tensor %q restrict
     : memref<?x8x?x16xf32, strided<[?, ?, ?, 1], offset: ?>> to tensor<?x8x?x16xf32>
   %to = bufferization.to_tensor %out restrict writable : memref<?x8x?x16xf32> to tensor<?x8x?x16xf32>
-  %y = "pith.attention"(%tq, %kv, %kv, %scale, %to, %seen) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 0, 0, 0, 0>,
+  %y = "pith.attention"(%tq, %kv, %kv, %scale, %to, %seen) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0>,
       resultSegmentSizes = array<i32: 1, 0>}
     : (tensor<?x8x?x16xf32>, tensor<?x2x?x16xf32>, tensor<?x2x?x16xf32>, f64, tensor<?x8x?x16xf32>, tensor<1x?x2xi32>)
     -> tensor<?x8x?x16xf32>
@@ -112,7 +112,7 @@ func.func @tokens(%q: tensor<1x8x64x16xf32>, %scale: f64, %seen: tensor<1x64x2xi
                   %t: tensor<1x?xi32>, %out: tensor<1x8x64x16xf32>, %lse: tensor<1x8x64xf32>)
     -> (tensor<1x8x64x16xf32>, tensor<1x8x64xf32>) {
   %y:2 = "pith.attention"(%q, %q, %q, %scale, %out, %seen, %lse, %t, %reach) {
-      operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 1, 0, 1, 1>, resultSegmentSizes = array<i32: 1, 1>}
+      operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 0>, resultSegmentSizes = array<i32: 1, 1>}
     : (tensor<1x8x64x16xf32>, tensor<1x8x64x16xf32>, tensor<1x8x64x16xf32>, f64, tensor<1x8x64x16xf32>, tensor<1x64x2xi32>,
        tensor<1x8x64xf32>, tensor<1x?xi32>, tensor<1x64x2xi32>) -> (tensor<1x8x64x16xf32>, tensor<1x8x64xf32>)
   return %y#0, %y#1 : tensor<1x8x64x16xf32>, tensor<1x8x64xf32>
@@ -133,7 +133,7 @@ func.func @blocks(%q: tensor<1x8x64x16xbf16>, %scale: f64, %seen: tensor<1x64x2x
     -> tensor<1x8x64x16xbf16> {
   %out = tensor.empty() : tensor<1x8x64x16xbf16>
   %y = "pith.attention"(%q, %q, %q, %scale, %out, %seen, %p) {
-      operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 0, 1, 0, 0>, resultSegmentSizes = array<i32: 1, 0>}
+      operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 0, 1, 0, 0, 0>, resultSegmentSizes = array<i32: 1, 0>}
     : (tensor<1x8x64x16xbf16>, tensor<1x8x64x16xbf16>, tensor<1x8x64x16xbf16>, f64, tensor<1x8x64x16xbf16>,
        tensor<1x64x2xi32>, !pith.pattern<[64, 64], [40, 32]>) -> tensor<1x8x64x16xbf16>
   return %y : tensor<1x8x64x16xbf16>

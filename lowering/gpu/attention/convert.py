@@ -21,7 +21,7 @@ _VISIBILITY = ("intervals", "pattern", "global_tokens", "reach")
 
 def convert_attention(host: Host, op: AttentionOp) -> None:
     """Emit kernels and launches of ``op``."""
-    names = {name: name for name in ("query", "key", "value", *_VISIBILITY)}
+    names = {name: name for name in ("query", "key", "value", "bias", *_VISIBILITY)}
     written = {"out": op.out, "lse": op.lse}
     _convert(host, op, _operands(host, op, names, written))
 

@@ -65,6 +65,7 @@ class Operands(AttentionSizes):
         pattern: the pattern's list.
         lists: what ``lists`` makes: ``(batch or 1, query tiles, entries)``.
         scale: a number, or a constant.
+        bias: of the scores, ``(batch or 1, heads or 1, keys, queries or 1)``.
         own_pair, delta, pair_out: of gradients, in which query, key and value are one's own, the others and their pair.
     """
 
@@ -82,6 +83,7 @@ class Operands(AttentionSizes):
     own_pair: ir.Value | None = None
     delta: ir.Value | None = None
     pair_out: ir.Value | None = None
+    bias: ir.Value | None = None
 
     def flat(self) -> list[ir.Value]:
         """Those that a kernel takes, in order."""

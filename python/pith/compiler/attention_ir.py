@@ -90,7 +90,7 @@ class _Array:
 
 
 #: Operands of ``pith.attention``.
-_ORDER = ("query", "key", "value", "scale", "out", "intervals", "lse", "pattern", "global_tokens", "reach")
+_ORDER = ("query", "key", "value", "scale", "out", "intervals", "lse", "pattern", "global_tokens", "reach", "bias")
 #: Operands of ``pith.attention_grad``.
 _GRAD_ORDER = (
     *("own", "own_pair", "other", "other_pair", "lse", "delta", "scale", "out", "intervals", "pair_out"),

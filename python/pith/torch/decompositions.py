@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from .._mlir import fx_importer
+from .fused_attention import Attentions
 
 _aten = torch.ops.aten
 
@@ -16,14 +17,19 @@ _aten = torch.ops.aten
 _KEPT = (_aten.linear, _aten.addmm, _aten.matmul, _aten.layer_norm, _aten.native_layer_norm)
 
 
-def decomposition_table() -> dict[Any, Callable]:
-    """Op -> its decomposition, as ``ExportedProgram.run_decompositions`` takes it (a fresh dict)."""
+def decomposition_table(attentions: Attentions | None = None) -> dict[Any, Callable]:
+    """Op -> its decomposition, as ``ExportedProgram.run_decompositions`` takes it (a fresh dict).
+
+    Args:
+        attentions: what decomposes attention; keeps notes.
+    """
     everything = fx_importer().get_decomposition_table()
     table: dict[Any, Callable] = {
         op: rule for op, rule in everything.items() if getattr(op, "_overloadpacket", None) not in _KEPT
     }
     table[_aten.layer_norm.default] = layer_norm
     table[_aten._sparse_addmm.default] = sparse_addmm
+    table[_aten.scaled_dot_product_attention.default] = attentions or Attentions()
     return table
 
 

@@ -59,8 +59,10 @@ def _attention(op: ir.Operation) -> ir.Value:
     out = tensor.empty(sizes, type_.element_type)
     scale = arith.constant(ir.F64Type.get(), ir.FloatAttr(op.operands[4].owner.attributes["value"]).value)
     absent = dict.fromkeys(("lse_result", "lse", "pattern", "global_tokens", "reach"))
+    given = op.operands[5]
+    bias = None if str(given.type) == "!torch.none" else _to_builtin(given)
     named = {"query": query, "key": key, "value": value, "scale": scale, "out": out, "intervals": intervals}
-    return AttentionOp(result=type_, **named, **absent).result
+    return AttentionOp(result=type_, bias=bias, **named, **absent).result
 
 
 def _reshape(op: ir.Operation) -> ir.Value:

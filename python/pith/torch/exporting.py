@@ -15,6 +15,7 @@ from torch.utils import _pytree as pytree
 
 from ..errors import ImportProgramError, UnsupportedError
 from .decompositions import decomposition_table
+from .fused_attention import Attentions
 from .layouts import stand_in
 from .locations import keep_model_frames, raised_at
 from .ops import MARK
@@ -48,6 +49,7 @@ class Exported:
         unused: dotted names of tensors ``forward`` does not read.
         constants: results that are Python constants, by index among the flat results.
         in_spec, out_spec: structure of the call and of the result.
+        notes: what became of ops that there are several ways to compute.
     """
 
     program: torch.export.ExportedProgram
@@ -56,6 +58,7 @@ class Exported:
     constants: dict[int, Any]
     in_spec: pytree.TreeSpec
     out_spec: pytree.TreeSpec
+    notes: tuple[str, ...]
 
 
 def input_leaves(module: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,14 +90,14 @@ def export(
     Errors: :class:`pith.ImportProgramError` with the model's source line when torch cannot export
     it, :class:`pith.UnsupportedError` when ``forward`` changes its buffers or arguments.
     """
-    names = list(input_leaves(module, args, kwargs))
+    names, attentions = list(input_leaves(module, args, kwargs)), Attentions()
     _, in_spec = pytree.tree_flatten((tuple(args), dict(kwargs)))
     dense_args, dense_kwargs = pytree.tree_map_only(torch.Tensor, _strided, (tuple(args), dict(kwargs)))
     try:
         with errors_told_once(), _hooks(module, marked), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             program = torch.export.export(module, dense_args, dense_kwargs, dynamic_shapes=dynamic_shapes)
-            program = program.run_decompositions(decomposition_table())
+            program = program.run_decompositions(decomposition_table(attentions))
     except Exception as e:
         if isinstance(e, (ImportProgramError, UnsupportedError)):
             raise
@@ -105,7 +108,7 @@ def export(
     resolve_views(graph)
     keep_model_frames(graph)
     out_spec = cast(pytree.TreeSpec, program.call_spec.out_spec)
-    return Exported(program, placeholders, unused, constants, in_spec, out_spec)
+    return Exported(program, placeholders, unused, constants, in_spec, out_spec, attentions.notes)
 
 
 def _argument_names(module: torch.nn.Module, args: Sequence[Any]) -> dict[str, Any]:

@@ -82,9 +82,15 @@ def _check(query: Any, key: Any, value: Any, intervals: Any) -> None:
 
 
 def _eager(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, intervals: torch.Tensor, scale: float
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    intervals: torch.Tensor,
+    scale: float,
+    bias: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Runs of queries that see the same keys, one call of torch's kernel each."""
+    mask = None if bias is None else bias.mT.to(query.dtype).expand(-1, -1, query.shape[2], -1)
     out = query.new_zeros(*query.shape[:3], value.shape[3])
     for b in range(query.shape[0]):
         seen = intervals[min(b, intervals.shape[0] - 1)].clamp(0, key.shape[2])
@@ -95,8 +101,9 @@ def _eager(
             first += count
             if low < high:
                 operands = query[b : b + 1, :, rows], key[b : b + 1, :, low:high], value[b : b + 1, :, low:high]
+                own = None if mask is None else mask[min(b, mask.shape[0] - 1), :, rows, low:high].unsqueeze(0)
                 out[b, :, rows] = torch.nn.functional.scaled_dot_product_attention(
-                    *operands, scale=scale, enable_gqa=query.shape[1] != key.shape[1]
+                    *operands, own, scale=scale, enable_gqa=query.shape[1] != key.shape[1]
                 )[0]
     return out
 
@@ -108,7 +115,7 @@ def _no_gradient(*_: Any) -> None:
 LIBRARY.impl("attention", _eager, "CompositeExplicitAutograd")
 torch.library.register_fake(
     "pith::attention",
-    lambda query, key, value, intervals, scale: query.new_empty(*query.shape[:3], value.shape[3]),
+    lambda query, key, value, intervals, scale, bias=None: query.new_empty(*query.shape[:3], value.shape[3]),
     lib=LIBRARY,
 )
 torch.library.register_autograd("pith::attention", _no_gradient, lib=LIBRARY)

@@ -11,7 +11,9 @@ import torch
 LIBRARY = torch.library.Library("pith", "FRAGMENT")
 LIBRARY.define("mark(Tensor x, str name) -> Tensor")
 LIBRARY.define("reshape(Tensor x, SymInt[] shape, str groups) -> Tensor")
-LIBRARY.define("attention(Tensor query, Tensor key, Tensor value, Tensor intervals, float scale) -> Tensor")
+LIBRARY.define(
+    "attention(Tensor query, Tensor key, Tensor value, Tensor intervals, float scale, Tensor? bias=None) -> Tensor"
+)
 LIBRARY.impl("mark", lambda x, name: x.clone(), "CompositeExplicitAutograd")
 LIBRARY.impl("reshape", lambda x, shape, groups: x.reshape(shape).clone(), "CompositeExplicitAutograd")
 
@@ -22,5 +24,6 @@ MARK = torch.ops.pith.mark.default
 #: (``groups`` is JSON: a list of [source dims, result dims]).
 RESHAPE = torch.ops.pith.reshape.default
 
-#: ``attention(query, key, value, intervals, scale)``: see :func:`pith.torch.attention`.
+#: ``attention(query, key, value, intervals, scale, bias=None)``: see :func:`pith.torch.attention`; ``bias`` as the op
+#: ``pith.attention`` takes it.
 ATTENTION = torch.ops.pith.attention.default

@@ -104,11 +104,11 @@ func.func @two(%q: tensor<?x8x?x64xf16>, %k: tensor<?x2x?x64xf16>, %v: tensor<?x
     -> (tensor<?x8x?x64xf16>, tensor<?x8x?x64xf16>, tensor<?x8x?xf32>) {
   %scale = arith.constant 0.125 : f64
   %y = "pith.attention"(%q, %k, %v, %scale, %out, %seen) {
-      operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 0, 0, 0, 0>, resultSegmentSizes = array<i32: 1, 0>}
+      operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0>, resultSegmentSizes = array<i32: 1, 0>}
     : (tensor<?x8x?x64xf16>, tensor<?x2x?x64xf16>, tensor<?x2x?x64xf16>, f64, tensor<?x8x?x64xf16>, tensor<1x?x2xi32>)
     -> tensor<?x8x?x64xf16>
   %z:2 = "pith.attention"(%q, %k, %v, %scale, %out2, %seen, %lse, %p, %t, %seen) {
-      operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 1, 1, 1, 1>, resultSegmentSizes = array<i32: 1, 1>}
+      operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0>, resultSegmentSizes = array<i32: 1, 1>}
     : (tensor<?x8x?x64xf16>, tensor<?x2x?x64xf16>, tensor<?x2x?x64xf16>, f64, tensor<?x8x?x64xf16>, tensor<1x?x2xi32>,
        tensor<?x8x?xf32>, !pith.pattern<[-1, -1], [64, 64]>, tensor<1x?xi32>, tensor<1x?x2xi32>)
     -> (tensor<?x8x?x64xf16>, tensor<?x8x?xf32>)
