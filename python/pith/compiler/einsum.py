@@ -18,7 +18,7 @@ from ..runtime.arrays import as_array
 from .einsum_equation import Equation, extents, parse
 from .einsum_ir import ADDED, FRESH, NAMED, SUMS, Program, stored_type
 from .einsum_kernel import kernel_of
-from .einsum_nest import Listed, Nest
+from .einsum_nest import Listed, nest_of
 from .einsum_text import MAX_PATTERNS
 from .kernel import as_torch, is_torch
 from .linear import ACTIVATIONS
@@ -51,7 +51,7 @@ def einsum(
         give i32. Floating-point sums have no fixed order. One kernel is compiled per equation, element
         type, granularities and order of dimensions in memory; new patterns and sizes compile nothing.
     Args:
-        operands: NumPy arrays, torch CPU tensors or anything with DLPack, of one element type; transposed ones
+        operands: NumPy arrays, torch tensors or anything with DLPack, of one element type; transposed ones
             are read as they are.
         where: letters -> :class:`pith.Pattern`, at most 3. Each letter is on one pattern at most, and must be an
             axis that may be permuted.
@@ -75,6 +75,10 @@ def einsum(
         >>> pith.einsum("mk,kn->mn", x, w, where={"k": pith.Pattern.from_indices([3], sizes=4)})[0]
         array([6., 7.], dtype=float32)
     """
+    if any(getattr(x, "is_cuda", False) for x in operands):
+        from .einsum_device import einsum_on_device
+
+        return einsum_on_device(equation, operands, require_mapping(where), bias, activation, scale, out, accumulate)
     arrays = [as_array(x, f"{_WHERE}: operand {i}", _GRADIENTS) for i, x in enumerate(operands)]
     parsed = parse(equation, tuple(a.ndim for a in arrays))
     sizes = extents(parsed, [a.shape for a in arrays])
@@ -97,8 +101,7 @@ def execute(
 ) -> np.ndarray:
     """:func:`einsum` on a parsed equation; ``sizes`` may have result letters that no operand has."""
     element = _element(arrays)
-    listed = tuple(_listed(letters, pattern, equation, sizes) for letters, pattern in where.items())
-    _require_disjoint(where)
+    listed = listed_axes(equation, sizes, where)
     extras = _extras(equation, sizes, element, bias, activation, scale)
     shape = tuple([sizes[c] for c in equation.result])
     outer = any(all(c in equation.result for c in letters) for letters in where)
@@ -131,16 +134,9 @@ def _kernel(
     scaled: bool,
 ) -> Any:
     """The kernel of operands whose letters stand in the order of their dimensions in memory."""
-    letters = result + "".join(c for c in dict.fromkeys("".join(inputs)) if c not in result)
-    name = {c: f"d{i}" for i, c in enumerate(letters)}
-    nest = Nest(
-        tuple(name.values()),
-        tuple(tuple(name[c] for c in o) for o in inputs),
-        tuple(name[c] for c in result),
-        tuple(Listed(tuple(name[c] for c in p.axes), p.granularity) for p in listed),
-    )
-    program = Program(nest, element, into, name.get(bias or ""), activation, scaled)
-    return kernel_of(program, {d: c for c, d in name.items()}, _WHERE)
+    nest, letters = nest_of(inputs, result, listed)
+    along = next((d for d, c in letters.items() if c == bias), None)
+    return kernel_of(Program(nest, element, into, along, activation, scaled), letters, _WHERE)
 
 
 def _element(arrays: Sequence[np.ndarray]) -> str:
@@ -203,6 +199,13 @@ def _listed(letters: str, pattern: Any, equation: Equation, sizes: Mapping[str, 
 def _axes(letters: str, granularity: tuple[int, ...]) -> Listed:
     """Equal ones are the same object: kernels are found without comparing them."""
     return Listed(tuple(letters), granularity)
+
+
+def listed_axes(equation: Equation, sizes: Mapping[str, int], where: Mapping[str, Pattern]) -> tuple[Listed, ...]:
+    """The axes of every pattern, each checked against the equation."""
+    listed = tuple(_listed(letters, pattern, equation, sizes) for letters, pattern in where.items())
+    _require_disjoint(where)
+    return listed
 
 
 def _require_disjoint(where: Mapping[str, Pattern]) -> None:

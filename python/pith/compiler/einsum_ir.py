@@ -136,24 +136,26 @@ def _core(p: Program) -> str:
     if not nest.contracting:
         starts = p.into == FRESH and bool(nest.patterns or p.plain)
         cleared, init = (_cleared(p), "cleared") if starts else ("", "dst")
-        return cleared + _tiled(p, nest, [*_operands(p), *_bias(p)], init, "res", p.stored, _whole_body(p))
+        return cleared + tiled(p, nest, [*operands_of(p), *bias_of(p)], init, "res", p.stored, _whole_body(p))
     if p.plain:
         cleared, init = ("", "dst") if p.into == ADDED else (_cleared(p), "cleared")
-        return cleared + _tiled(p, nest, _operands(p), init, "res", p.stored, _sums_body(p))
+        return cleared + tiled(p, nest, operands_of(p), init, "res", p.stored, sums_body(p))
     over_result = nest.over_result()
     sums = zeros("dst", tensor_type(len(nest.result), p.stored), p.sums, "wide")
-    sums += _tiled(p, nest, _operands(p), "wide", "sums", p.sums, _sums_body(p))
+    sums += tiled(p, nest, operands_of(p), "wide", "sums", p.sums, sums_body(p))
     cleared, init = ("", "dst") if p.into != FRESH or not over_result.patterns else (_cleared(p), "cleared")
-    operands = [("sums", p.sums, nest.result), *_bias(p)]
-    return sums + cleared + _tiled(p, over_result, operands, init, "res", p.stored, _finish_body(p))
+    operands = [("sums", p.sums, nest.result), *bias_of(p)]
+    return sums + cleared + tiled(p, over_result, operands, init, "res", p.stored, finish_body(p))
 
 
-def _operands(p: Program) -> list[_Operand]:
+def operands_of(p: Program) -> list[_Operand]:
+    """What is multiplied."""
     names = ["padded" if i == 0 and any(p.pad) else f"a{i}" for i in range(len(p.nest.inputs))]
     return [(name, p.element, o) for name, o in zip(names, p.nest.inputs)]
 
 
-def _bias(p: Program) -> list[_Operand]:
+def bias_of(p: Program) -> list[_Operand]:
+    """The bias, if there is one."""
     return [] if p.bias is None else [("bias", p.stored, (p.bias,))]
 
 
@@ -166,10 +168,10 @@ def _cleared(p: Program) -> str:
     def body(names: Sequence[str], types: Sequence[str], init: tuple[str, str]) -> str:
         return fill(p.stored, *init, "tile", "nothing")
 
-    return _tiled(p, nest, [], "dst", "cleared", p.stored, body)
+    return tiled(p, nest, [], "dst", "cleared", p.stored, body)
 
 
-def _tiled(
+def tiled(
     p: Program, nest: Nest, operands: Sequence[_Operand], init: str, result: str, stored: str, body: _Body
 ) -> str:
     """``%result``: a body on the tiles of a ``pith.pit_tile``, or on whole tensors where there is no pattern."""
@@ -197,7 +199,7 @@ def _tiled(
 """
 
 
-def _sums_body(p: Program) -> _Body:
+def sums_body(p: Program) -> _Body:
     """Sums of products added to a tile."""
 
     def body(names: Sequence[str], types: Sequence[str], init: tuple[str, str]) -> str:
@@ -241,7 +243,7 @@ def _whole_body(p: Program) -> _Body:
             wide = init[1].replace(f"{p.stored}>", f"{p.sums}>")
             made += _pair_products(p, factor, names, types, ("t_wide", wide))
             operands = [("t_sums", wide), (names[factor], types[factor]), *zip(names[n:], types[n:])]
-            return made + _finish_body(p, factor)([o for o, _ in operands], [t for _, t in operands], init)
+            return made + finish_body(p, factor)([o for o, _ in operands], [t for _, t in operands], init)
         if p.plain and p.into != (NAMED if sums_up else ADDED):
             return products(p.nest, names, types, init, "tile", p.element, p.sums)
         if p.plain and sums_up:
@@ -250,12 +252,12 @@ def _whole_body(p: Program) -> _Body:
         made = zeros(*init, p.sums, "t_wide")
         wide = init[1].replace(f"{p.stored}>", f"{p.sums}>")
         made += products(p.nest, names[:n], types[:n], ("t_wide", wide), "t_sums", p.element, p.sums)
-        return made + _finish_body(p)(["t_sums", *names[n:]], [wide, *types[n:]], init)
+        return made + finish_body(p)(["t_sums", *names[n:]], [wide, *types[n:]], init)
 
     return body
 
 
-def _finish_body(p: Program, factor: int | None = None) -> _Body:
+def finish_body(p: Program, factor: int | None = None) -> _Body:
     """A factor of the sums, scale, bias, activation, what ``out`` holds, and rounding."""
     nest = p.nest.over_result()
     lines, value = "", "s"

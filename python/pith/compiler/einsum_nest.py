@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 #: Micro-tiles are fetched in pieces of at most this many elements.
 _MICRO = 64
@@ -72,6 +73,19 @@ class Nest:
     def over_result(self) -> Nest:
         """The result's own nest: its places, one by one, where the outer patterns name them."""
         return Nest(self.result, (self.result,), self.result, self.outer_patterns)
+
+
+def nest_of(inputs: Sequence[str], result: str, listed: Sequence[Listed]) -> tuple[Nest, dict[str, str]]:
+    """The iteration space of operands and a result by their letters, and the letter of every dimension."""
+    letters = result + "".join(c for c in dict.fromkeys("".join(inputs)) if c not in result)
+    name = {c: f"d{i}" for i, c in enumerate(letters)}
+    nest = Nest(
+        tuple(name.values()),
+        tuple(tuple(name[c] for c in o) for o in inputs),
+        tuple(name[c] for c in result),
+        tuple(Listed(tuple(name[c] for c in p.axes), p.granularity) for p in listed),
+    )
+    return nest, {d: c for c, d in name.items()}
 
 
 @dataclasses.dataclass(frozen=True)

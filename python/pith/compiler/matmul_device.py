@@ -9,7 +9,7 @@ from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, Unsuppo
 from ..formats import Format
 from ..formats.attribute import format_attribute
 from ..runtime import dtype_name
-from ..runtime.cuda import chip_for, device
+from ..runtime.cuda import chip_of
 from ..sparse import SparseTensor
 from .compile import compile as compile_program
 from .matmul_ir import ACCUMULATORS, RESULTS
@@ -46,7 +46,7 @@ def matmul_on_device(
         )
     seen, full = shapes
     matrix = _as_matrix(x.reshape(seen), right)
-    made = _kernel(a.format, element, a.shape, right, target or _chip(x))(*((matrix, a) if right else (a, matrix)))
+    made = _kernel(a.format, element, a.shape, right, target or chip_of(x))(*((matrix, a) if right else (a, matrix)))
     result = _as_result(made, seen, full, right)
     return result if out is None else _copied(result, out)
 
@@ -110,8 +110,3 @@ def product_source(fmt: Format, element: str, shape: tuple[int, int], right: boo
   return %r : {y}
 }}
 """
-
-
-def _chip(x: Any) -> str:
-    """The chip whose code the device of ``x`` executes best."""
-    return chip_for(device(x.device.index or 0).capability)

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError, ShapeError, UnsupportedError
+from ..runtime.cuda import chip_of
 from .check import granularity_of, grid_of
 from .detection import axes_of, thresholds_of
 from .kernels import dense, numbers, pattern_type
 from .pattern import Pattern
 
 #: Element types with a kernel, by the names of torch and of NumPy.
-_ELEMENTS = {
+ELEMENTS = {
     "float16": "f16",
     "bfloat16": "bf16",
     "float32": "f32",
@@ -50,9 +51,9 @@ def detect_on_device(
             hint="call x.cpu(), or use the op pith.detect_by in a program",
         )
     name = str(x.dtype).removeprefix("torch.")
-    if name not in _ELEMENTS:
+    if name not in ELEMENTS:
         raise DTypeError(f"expects real numbers or booleans, got {x.dtype}", where="detect", hint="x.abs()")
-    kernel = _kernel(_ELEMENTS[name], len(shape), dims, extents, deterministic, name == "uint8", target or _chip(x))
+    kernel = _kernel(ELEMENTS[name], len(shape), dims, extents, deterministic, name == "uint8", target or chip_of(x))
     listed = kernel(x.detach().contiguous() if hasattr(x, "detach") else np.ascontiguousarray(x), limit)
     host = listed.cpu().numpy() if hasattr(listed, "cpu") else listed
     return Pattern.from_list(host, sizes=sizes, granularity=extents)
@@ -81,10 +82,3 @@ def _kernel(
 """,
         target=target,
     )
-
-
-def _chip(x: Any) -> str:
-    """The chip whose code the device of ``x`` executes best."""
-    from ..runtime.cuda import chip_for, device
-
-    return chip_for(device(x.device.index or 0).capability)

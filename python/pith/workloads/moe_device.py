@@ -8,6 +8,7 @@ from typing import Any
 
 from ..compiler.linear import ACTIVATIONS
 from ..errors import DTypeError, ShapeError
+from ..runtime.cuda import chip_of
 from .arguments import one_of
 from .moe_device_ir import Experts
 
@@ -59,7 +60,7 @@ def moe_on_device(
     )
     extras = [part for w, b in zip(weights, biases) for part in (w, b) if part is not None]
     scales = [] if gates is None else [_like(gates, x, where).reshape(chosen.shape)]
-    return _kernel(kind, target or _chip(x))(x, _words(chosen), *scales, *(_like(e, x, where) for e in extras))
+    return _kernel(kind, target or chip_of(x))(x, _words(chosen), *scales, *(_like(e, x, where) for e in extras))
 
 
 def _layers(x: Any, weights: Sequence[Any], biases: Sequence[Any], where: str) -> tuple[tuple[int, int, int], ...]:
@@ -92,10 +93,3 @@ def _kernel(kind: Experts, target: str) -> Any:
     from ..compiler.compile import compile as compile_program
 
     return compile_program(kind.source(), target=target)
-
-
-def _chip(x: Any) -> str:
-    """The chip whose code the device of ``x`` executes best."""
-    from ..runtime.cuda import chip_for, device
-
-    return chip_for(device(x.device.index or 0).capability)

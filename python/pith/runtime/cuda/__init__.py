@@ -10,7 +10,7 @@ from __future__ import annotations
 from ...errors import NoGpuError
 from .driver import driver_version
 from .graphs import Graph, capture
-from .hardware import Device, chip_for, device, devices, runs_on
+from .hardware import Device, chip_for, chip_of, device, devices, runs_on
 from .memory import DeviceArray
 from .program import DeviceProgram
 from .resident import DevicePattern, DeviceSparse, to_device
@@ -25,6 +25,7 @@ __all__ = [
     "Graph",
     "capture",
     "chip_for",
+    "chip_of",
     "device",
     "devices",
     "driver_version",

@@ -160,6 +160,11 @@ def chip_for(capability: tuple[int, int]) -> str:
     return usable[-1]
 
 
+def chip_of(tensor: Any) -> str:
+    """The chip whose code the device of a PyTorch tensor executes best. Errors: those of :func:`chip_for`."""
+    return chip_for(device(tensor.device.index or 0).capability)
+
+
 def capability_of(target: str) -> tuple[int, int]:
     """The compute capability of a chip.
 
