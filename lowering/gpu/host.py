@@ -13,7 +13,8 @@ from pith.passes.core import pass_error
 from .. import builder as b
 from ..targets import GpuTarget
 from .function import Guard, guard_body, kernel_function
-from .linalg.fill import BLOCK_THREADS, emit_copy, linear_grid
+from .linalg.fill import BLOCK_THREADS, emit_copy, emit_fill, linear_grid
+from .numbers import zero
 
 #: Attribute of a host argument that says which buffer it is: ``1.values``, ``0.pattern``; numbers count the arguments
 #: as they were before ``pith-assemble-arguments``.
@@ -116,6 +117,16 @@ class Host:
         dynamic = [b.value(s) for d, s in enumerate(sizes) if type_.is_dynamic_dim(d)]
         buffer = memref.alloc(type_, dynamic, [])
         self.owned.append(buffer)
+        return buffer
+
+    def zeros(self, op: ir.OpView, sizes: Sequence[b.Index], element: ir.Type) -> ir.Value:
+        """A device buffer, and the launch that clears it."""
+        dynamic = ir.ShapedType.get_dynamic_size()
+        shape = [s if isinstance(s, int) else dynamic for s in sizes]
+        buffer = self.allocate(ir.MemRefType.get(shape, element), sizes)
+        with self.kernel("clear", [buffer.type], BLOCK_THREADS) as (name, block):
+            emit_fill(block.arguments[0], zero(element))
+        self.launch(op, name, [linear_grid(sizes)], BLOCK_THREADS, 0, [buffer])
         return buffer
 
     def init_buffer(self, op: ir.OpView, init: ir.Value) -> ir.Value:

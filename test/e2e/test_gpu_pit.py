@@ -111,6 +111,26 @@ def test_patterns(name, element, share):
     assert np.linalg.norm(out - expected) < TOLERANCE["f32"] * np.linalg.norm(expected)
 
 
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case[-1]])
+@pytest.mark.parametrize("start", ["given", "zeros"])
+def test_narrow_results_that_blocks_add_to_are_rounded_once(name, start):
+    roles, patterns, tile, micro, accumulate = CASES[name]
+    rng = np.random.default_rng(6)
+    a, b = (rng.standard_normal([SIZES[r] for r in role]).astype("f2") for role in roles[:2])
+    c = rng.standard_normal([SIZES[r] for r in roles[2]]).astype("f2")
+    made = [random_pattern(rng, tuple(SIZES[d] for d in axes), g, 0.4) for axes, g in patterns]
+    source = pit(roles, patterns, tile, micro, "f16", "f16", accumulate)
+    if start == "zeros":
+        fill = "%zero = arith.constant 0.0 : f16\n      %cleared = linalg.fill ins(%zero : f16) outs(%c : TYPE) -> TYPE"
+        source = source.replace("%r =", fill.replace("TYPE", "tensor<?x?xf16>") + "\n      %r =", 1)
+        source = source.replace("%a, %b, %c)", "%a, %b, %cleared)", 1)
+    begin = np.zeros_like(c) if start == "zeros" else c
+    expected = reference(roles, patterns, [mask for _, mask in made], a, b, begin)
+    given = np.full_like(c, np.nan) if start == "zeros" else c
+    out = compiled(source)(*[p for p, _ in made], a, b, given)
+    assert np.linalg.norm(out - expected) < TOLERANCE["f16"] * np.linalg.norm(expected)
+
+
 def test_consumers_of_a_product_over_listed_depth():
     """A sparse activation times a weight, plus a bias: every place of the result is written, so one kernel does all."""
     source = pit(*CASES["depth, gathered columns"][:4], "f16", "f32")

@@ -87,6 +87,12 @@ class Product:
         return next((x for x in self.listings if x.group == role), None)
 
     @property
+    def element(self) -> ir.Type:
+        """Element type of what blocks write: that of the output, or f32 where they add to narrower floats."""
+        stored = self.out.value.type.element_type
+        return ir.F32Type.get() if self.accumulate and isinstance(stored, (ir.F16Type, ir.BF16Type)) else stored
+
+    @property
     def writes_everything(self) -> bool:
         """Every place of the output is written, once."""
         return not self.accumulate and all(x.role == "k" for x in self.listings)

@@ -179,8 +179,6 @@ def _kind(product: Product, target: GpuTarget) -> str:
     if lhs == rhs and isinstance(lhs, floats):
         if not isinstance(out, floats):
             refuse(product, f"expects an f32, f16 or bf16 output, got {out}")
-        if product.accumulate and not isinstance(out, ir.F32Type):
-            refuse(product, f"accumulates with atomic adds and expects an f32 output, got {out}")
         if not isinstance(lhs, ir.F32Type):
             return "half"
         return "tf32" if target.tf32 else "fma"

@@ -10,7 +10,8 @@ from pith.passes.core import pass_error
 from ... import builder as b
 from ...builder import Index
 from ..host import Host, buffer_type
-from ..outputs import constant_of, destination
+from ..linalg.transpose import add_into
+from ..outputs import constant_of, destination, extents
 from ..patterns.groups import group_counts, group_pattern
 from .epilogue import Fused, fuse
 from .grid import Grid, Lists
@@ -85,7 +86,8 @@ def convert_product(host: Host, op: ir.OpView) -> None:
     product = match_product(op)
     plan = plan_product(product, host.target)
     fused = fuse(host, product)
-    target = _target(host, product, fused)
+    rounded = product.element != product.out.value.type.element_type
+    target = _sums(host, product) if rounded else _target(host, product, fused)
     lhs, rhs = (host.buffers_of(op, v.value) for v in (product.lhs, product.rhs))
     if target.out in (*lhs, *rhs):
         pass_error(op, "has no GPU lowering: its output is updated in place and must not be an input too")
@@ -99,8 +101,9 @@ def convert_product(host: Host, op: ir.OpView) -> None:
         work.launch_split(call)
     else:
         work.launch(call, work.output)
+    out = _round(host, product, target.out) if rounded else target.out
     for result in [op.results[0], *(o.results[0] for o in (fused.epilogue.chain if fused else ()))]:
-        host.bind(result, [target.out])
+        host.bind(result, [out])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +157,7 @@ class _Work:
     def output(self, inner: Call) -> Output:
         """Where results go, in a kernel that is given ``inner``."""
         start = inner.addend[0] if inner.addend else inner.out if self.in_place else None
-        out, element = inner.out, self.product.out.value.type.element_type
+        out, element = inner.out, self.product.element
         fused = self.fused.inside(inner.beside) if self.fused else None
         buffer, finish = (fused.as_matrix(out), fused.finish) if fused else (out, None)
         return Output(buffer, self.product.out.roles, element, start, self.product.accumulate, finish)
@@ -173,6 +176,21 @@ def _target(host: Host, product: Product, fused: Fused | None) -> Target:
         return Target(out, None if zero else host.buffers_of(op, init)[-1])
     out = host.init_buffer(op, init)
     return Target(out, None if zero and not product.accumulate else out)
+
+
+def _sums(host: Host, product: Product) -> Target:
+    """Memory in f32 for results in narrower floats that several blocks add to: atomic additions would round each."""
+    sums = host.zeros(product.op, extents(host, product.op, product.out.value), product.element)
+    return Target(sums, sums)
+
+
+def _round(host: Host, product: Product, sums: ir.Value) -> ir.Value:
+    """The output, with sums added to what it starts from and rounded once."""
+    op, init = product.op, product.out.value
+    constant = constant_of(init)
+    out = host.init_buffer(op, init) if constant is None else destination(host, op, init)
+    add_into(host, op, sums, out, constant, turn=False)
+    return out
 
 
 def is_zero(constant: ir.Attribute | None) -> bool:

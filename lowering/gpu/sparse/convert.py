@@ -9,7 +9,6 @@ from ... import builder as b
 from ... import levels
 from ...builder import Index
 from ..host import Host
-from ..linalg.fill import BLOCK_THREADS, emit_fill, linear_grid
 from ..linalg.transpose import add_into, transposed
 from ..numbers import zero
 from ..outputs import constant_of, destination, extents
@@ -125,14 +124,11 @@ def _sums(host: Host, op: ir.OpView, product: SparseProduct, turned: bool, zeroe
     """Memory for sums by rows of the sparse operand, in the type they are added up in."""
     sizes = extents(host, op, product.init)
     sizes = sizes[::-1] if turned else sizes
+    if zeroed:
+        return host.zeros(op, sizes, product.sums)
     dynamic = ir.ShapedType.get_dynamic_size()
     shape = [s if isinstance(s, int) else dynamic for s in sizes]
-    sums = host.allocate(ir.MemRefType.get(shape, product.sums), sizes)
-    if zeroed:
-        with host.kernel("clear", [sums.type], BLOCK_THREADS) as (name, block):
-            emit_fill(block.arguments[0], zero(product.sums))
-        host.launch(op, name, [linear_grid(sizes)], BLOCK_THREADS, 0, [sums])
-    return sums
+    return host.allocate(ir.MemRefType.get(shape, product.sums), sizes)
 
 
 def _positions_of(host: Host, op: ir.OpView, coordinates: ir.Value, rows: Index) -> ir.Value:

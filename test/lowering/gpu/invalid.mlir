@@ -1,22 +1,6 @@
 // What has no GPU lowering, and what is said about it.
 // RUN: pith-opt %s --split-input-file --verify-diagnostics --pith-assemble-arguments --convert-pith-to-gpu
 
-// Blocks of k have rows of their own, so blocks add to one place: atomic adds exist for f32 only.
-func.func @f(%p: !pith.pattern<[-1, -1], [1, 32]>, %a: tensor<?x?xf16>, %b: tensor<?x?xf16>, %c: tensor<?x?xf16>) -> tensor<?x?xf16> {
-  // expected-error @+1 {{accumulates with atomic adds and expects an f32 output, got f16}}
-  %r = "pith.pit_tile"(%p, %a, %b, %c) ({
-  ^bb0(%ta: tensor<32x32xf16>, %tb: tensor<32x32xf16>, %tc: tensor<32x32xf16>):
-    %s = linalg.matmul ins(%ta, %tb : tensor<32x32xf16>, tensor<32x32xf16>) outs(%tc : tensor<32x32xf16>) -> tensor<32x32xf16>
-    "pith.yield"(%s) : (tensor<32x32xf16>) -> ()
-  }) {indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (k, n)>, affine_map<(m, n, k) -> (m, n)>],
-      iterator_types = ["parallel", "parallel", "reduction"], axes = array<i64: 0, 2>, tile = array<i64: 32, 32, 32>,
-      micro_tile = array<i64: 1, 32>, accumulate = true, operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>}
-    : (!pith.pattern<[-1, -1], [1, 32]>, tensor<?x?xf16>, tensor<?x?xf16>, tensor<?x?xf16>) -> tensor<?x?xf16>
-  return %r : tensor<?x?xf16>
-}
-
-// -----
-
 // Bodies.
 func.func @f(%p: !pith.pattern<[-1], [1]>, %a: tensor<?x?xf32>, %b: tensor<?x?xf32>, %c: tensor<?x?xf32>) -> tensor<?x?xf32> {
   // expected-error @+1 {{has no GPU lowering: expects one matrix product as its body}}
