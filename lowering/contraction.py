@@ -67,6 +67,10 @@ class SparseGeneric:
         """Iteration dimension per operand dimension; None where the map is not a bare dimension."""
         return tuple(e.position if isinstance(e, ir.AffineDimExpr) else None for e in self.maps[operand])
 
+    def loops(self, operand: int) -> tuple[int, ...]:
+        """:meth:`dims` without None: of an operand whose map is a projected permutation, the same."""
+        return tuple(d for d in self.dims(operand) if d is not None)
+
 
 def indexing_maps(op: ir.OpView) -> tuple[tuple[ir.AffineExpr, ...], ...]:
     """Results of each indexing map of a ``linalg.generic``."""
@@ -151,13 +155,15 @@ def _zero_behaviour(op: ir.OpView, sparse: int) -> str | None:
 
 @dataclasses.dataclass(frozen=True)
 class Matmul:
-    """A 2-D contraction ``out[row, col] += sparse[row, red] * dense[red, col]``, any side transposed.
+    """A contraction ``out[row, col] += sparse[row, red] * dense[red, col]``, any side transposed.
 
     Attributes:
         row_dim, red_dim: which dimension of the sparse tensor is kept and which is contracted.
         dense: index of the dense input.
         dense_transposed: the dense operand is stored ``[col, red]``.
         out_transposed: the output is stored ``[col, row]``.
+        red, col: the loops; no ``col``: the dense operand is a vector.
+        outer: further loops of the dense operand and the output, around the product of two matrices.
     """
 
     generic: SparseGeneric
@@ -166,32 +172,53 @@ class Matmul:
     dense: int
     dense_transposed: bool
     out_transposed: bool
+    red: int
+    col: int | None
+    outer: tuple[int, ...] = ()
+
+    @property
+    def is_plain(self) -> bool:
+        """True for one product of two matrices."""
+        return self.col is not None and not self.outer
 
 
 def match_matmul(g: SparseGeneric) -> Matmul | None:
-    """Recognise a matrix product with one sparse operand and sums of 32 or 64 bits, in any orientation."""
-    product = match_product(g)
+    """Recognise a matrix product with one sparse operand and sums of 32 or 64 bits, in any orientation.
+
+    The other operand is a vector, a matrix, or a batch of matrices.
+    """
+    product = _match(g)
     sums = g.init.type.element_type
     return product if product and str(sums) in ("f32", "f64", "i32", "i64") else None
 
 
 def match_product(g: SparseGeneric) -> Matmul | None:
-    """Recognise a matrix product of any element types, in any orientation: the operands may be widened first.
+    """Recognise a product of two matrices of any element types, in any orientation: the operands may be widened first.
 
     A padded format may store entries beyond the edge; who takes the product must have zeros for them to meet.
     """
-    if len(g.maps) != 3 or sorted(g.iterators) != ["parallel", "parallel", "reduction"] or not g.accumulates:
+    product = _match(g)
+    return product if product and product.is_plain else None
+
+
+def _match(g: SparseGeneric) -> Matmul | None:
+    if len(g.maps) != 3 or g.iterators.count("reduction") != 1 or not g.accumulates:
         return None
     dense = 1 - g.sparse
-    a, b, c = g.dims(g.sparse), g.dims(dense), g.dims(2)
+    a, b, c = g.loops(g.sparse), g.loops(dense), g.loops(2)
     red = g.iterators.index("reduction")
-    if any(len(x) != 2 or None in x for x in (a, b, c)) or red not in a or red not in b:
+    if any(len(set(g.dims(i))) != len(g.dims(i)) or None in g.dims(i) for i in range(3)):
+        return None
+    if len(a) != 2 or red not in a or red not in b:
         return None
     row = a[1 - a.index(red)]
-    col = b[1 - b.index(red)]
-    if row == col or {row, col} != set(c) or not _multiplies_inputs(g.op.regions[0].blocks[0]):
+    free = [d for d in b if d != red]
+    if row in free or {row, *free} != set(c) or not _multiplies_inputs(g.op.regions[0].blocks[0]):
         return None
-    return Matmul(g, a.index(row), a.index(red), dense, b.index(red) == 1, c.index(col) == 0)
+    col = max(free, key=c.index, default=None)
+    outer = tuple(d for d in free if d != col)
+    turned, out_turned = (False, False) if col is None else (b.index(col) < b.index(red), c.index(col) < c.index(row))
+    return Matmul(g, a.index(row), a.index(red), dense, turned, out_turned, red, col, outer)
 
 
 def _multiplies_inputs(block: ir.Block) -> bool:

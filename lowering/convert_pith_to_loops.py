@@ -34,8 +34,9 @@ class ConvertPithToLoopsPass(Pass):
     After: memrefs, ``scf.parallel``, ``scf.for`` and ``vector`` ops; the tensors around the op are
     met by ``bufferization.to_buffer`` and ``to_tensor``, which one-shot bufferization resolves.
 
-    A matrix product in any orientation takes the panel template, of bf16 or int8 the tiles of a
-    processor that has AMX (``lowering/tiled``), everything else the scalar one. A product of dense
+    A matrix product in any orientation, with a vector, a matrix or a batch of them, takes the panel
+    template, of bf16 or int8 the tiles of a processor that has AMX (``lowering/tiled``), everything
+    else the scalar one. A product of dense
     matrices whose *result* is encoded takes the template of sampled products: the result has the
     pattern of the encoded tensor in ``outs``, and what that does not store is not computed. An op that
     zeros cannot be skipped in, and further encoded operands of one op, read a decompressed copy.
@@ -115,7 +116,7 @@ def _lower_linalg(op: ir.Operation, isa: Isa, panel_only: bool) -> None:
     tiles = match_tiles(generic, isa) if generic else None
     if panel_only and ((matmul or tiles) is None or len(encoded) > 1):
         return
-    epilogue = match_epilogue(view) if matmul or tiles else None
+    epilogue = match_epilogue(view) if tiles or (matmul and matmul.is_plain) else None
     with ir.InsertionPoint(epilogue.last if epilogue else op), op.location:
         for i in encoded:
             if i != driver:
@@ -123,7 +124,7 @@ def _lower_linalg(op: ir.Operation, isa: Isa, panel_only: bool) -> None:
         if generic is None:
             return
         storage = _storage(view.operands[driver])
-        plain = match_plain(matmul, isa) if matmul and not storage.quantized else None
+        plain = match_plain(matmul, isa) if matmul and matmul.is_plain and not storage.quantized else None
         if tiles:
             result = emit_tiles(tiles, storage, epilogue)
         elif matmul and plain:

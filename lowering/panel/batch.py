@@ -32,3 +32,22 @@ class Operand:
         layout = ir.StridedLayoutAttr.get(ir.ShapedType.get_dynamic_stride_or_offset(), [strides[i] for i in kept])
         type_ = ir.MemRefType.get([source.shape[i] for i in kept], source.element_type, layout)
         return memref.subview(self.buffer, offsets, sizes, [1] * len(self.dims), result_type=type_)
+
+    def columns(self, point: Mapping[int, Index], first: int, second: int | None) -> ir.Value:
+        """:meth:`matrix`, or a vector over ``first`` as a matrix of one column where there is no ``second``."""
+        if second is not None:
+            return self.matrix(point, first, second)
+        source = self.buffer.type
+        (stride,), offset = source.get_strides_and_offset()
+        contiguous = (stride, offset) == (1, 0)
+        layout = None if contiguous else ir.StridedLayoutAttr.get(offset, [stride, stride])
+        type_ = ir.MemRefType.get([source.shape[0], 1], source.element_type, layout)
+        return memref.expand_shape(type_, self.buffer, [[0, 1]], *_sizes(self.buffer))
+
+
+def _sizes(vector: ir.Value) -> tuple[list[ir.Value], list[int]]:
+    """Dynamic and static sizes of ``vector`` as a column."""
+    size = b.dim_size(vector, 0)
+    if isinstance(size, int):
+        return [], [size, 1]
+    return [size], [ir.ShapedType.get_dynamic_size(), 1]

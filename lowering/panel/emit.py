@@ -13,10 +13,12 @@ Code it emits for ``out[row, col] += sparse[row, red] * dense[red, col]``::
 
 L and R are the variant's (variant.py). The panel is where raggedness and orientation of the dense
 side end: ``dense`` and ``out`` may be stored either way, and no column count needs to divide L.
+The dense operand may be a vector, or a batch of matrices, which are multiplied one after the other.
 Formats whose rows are not visited one by one keep all results of a chunk in the tile (scatter.py).
 """
 
 import dataclasses
+from collections.abc import Callable
 
 from pith._mlir import bufferization, ir, memref, vector
 from pith.formats.pack_digits import may_repeat
@@ -31,12 +33,13 @@ from ..isa import Isa
 from ..levels import Storage
 from ..transpose import tile_width
 from .arithmetic import Arithmetic, bytes_of
+from .batch import Operand
 from .lanes import lane_tile
 from .pack import Panel, clear_rows, pack_panel
 from .rows import visit_rows
 from .scatter import scatter_rows
 from .tile import RegisterTile
-from .variant import CHUNK_ROWS, STRIP_BYTES, Roles, Variant, default_variant
+from .variant import CHUNK_ROWS, PANEL_BYTES, STRIP_BYTES, Roles, Variant, default_variant
 from .widen import Stored, in_one_piece
 from .write import added_to, as_it_is, write_tile
 
@@ -69,7 +72,7 @@ class _Emitter:
         if (
             isinstance(self.cols, int)
             or VARIANT_ATTRIBUTE in self.m.generic.op.operation.attributes
-            or self.tile.vectors < 8
+            or self.lanes * bytes_of(self.tile.element) < PANEL_BYTES
             or not self.roles.direct
         ):
             return None
@@ -109,40 +112,64 @@ def emit_panel(m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None 
     destination = zero_filled(init)
     fresh = destination is not None
     destination = destination if fresh else init
+    out = bound.out if bound else buffer_to_overwrite(destination, exclusive or not fresh)
+    source, target = Operand(b.buffer_of(dense), g.loops(m.dense)), Operand(out, g.loops(2))
+    if bound and bound.transposed:
+        target = Operand(out, target.dims[::-1])
     roles = Roles.of(storage.format, m.row_dim)
-    shaped, transposed = (bound.out, m.out_transposed != bound.transposed) if bound else (destination, m.out_transposed)
-    cols = b.dim_size(shaped, 0 if transposed else 1)
+    cols = 1 if m.col is None else target.size(m.col)
     e = _Emitter(
         m,
         storage,
         roles,
         _register_tile(m, storage, roles, cols, isa),
-        rows=b.dim_size(shaped, 1 if transposed else 0),
+        rows=target.size(g.sparse_dims[m.row_dim]),
         cols=cols,
-        reds=b.dim_size(dense, 1 if m.dense_transposed else 0),
+        reds=source.size(m.red),
         fresh=fresh,
         epilogue=bound,
     )
-    source = b.buffer_of(dense)
-    out = bound.out if bound else buffer_to_overwrite(destination, exclusive or not fresh)
     stored = _stored_size(roles, m.red_dim, e.reds)
     panels = b.alloc([e.panels, b.add(stored, e.tile.pad), e.lanes], e.tile.element)
-    unsigned = e.tile.arithmetic.dense_unsigned
+
+    def multiply(point: dict[int, Index]) -> None:
+        _pack(e, source.columns(point, m.red, m.col), panels, stored)
+        _tasks(e, panels, target.columns(point, g.sparse_dims[m.row_dim], m.col))
+
+    _around(m.outer, target, {}, multiply)
+    return bound.result() if bound else bufferization.to_tensor(init.type, out, restrict=True, writable=True)
+
+
+def _around(loops: tuple[int, ...], target: Operand, point: dict[int, Index], body: Callable) -> None:
+    """Call ``body`` inside of ``loops``, with the coordinate of each."""
+    if not loops:
+        body(point)
+        return
+    first, *rest = loops
+    b.for_loop(0, target.size(first), lambda c: _around(tuple(rest), target, {**point, first: c}, body))
+
+
+def _pack(e: _Emitter, source: ir.Value, panels: ir.Value, stored: Index) -> None:
+    """Fill the panels with a matrix of the dense operand."""
+    unsigned, turned = e.tile.arithmetic.dense_unsigned, e.m.dense_transposed
 
     def pack(panel: ir.Value) -> None:
-        pack_panel(source, m.dense_transposed, panels, panel, e.reds, e.cols, e.lanes, unsigned=unsigned)
+        pack_panel(source, turned, panels, panel, e.reds, e.cols, e.lanes, unsigned=unsigned)
         if stored is not e.reds:
             clear_rows(panels, panel, e.reds, stored, e.lanes)
 
     b.parallel_loop([e.panels], pack, work=b.mul(e.reds, e.cols))
-    work = b.div(b.mul(b.dim_size(storage.values, 0), e.cols), 8)  # one vector operation is as long as a scalar one
+
+
+def _tasks(e: _Emitter, panels: ir.Value, out: ir.Value) -> None:
+    """Multiply chunks of rows with panels, in parallel."""
+    work = b.div(b.mul(b.dim_size(e.storage.values, 0), e.cols), 8)  # one vector operation is as long as a scalar one
     units = e.chunk_units
     if units is None:
         b.parallel_loop([e.panels], lambda panel: _task(e, panels, out, panel, 0, None), work=work)
-    else:
-        chunks = b.ceildiv(storage.level_sizes[0], units)
-        b.parallel_loop([e.panels, chunks], lambda panel, c: _task(e, panels, out, panel, c, units), work=work)
-    return bound.result() if bound else bufferization.to_tensor(init.type, out, restrict=True, writable=True)
+        return
+    chunks = b.ceildiv(e.storage.level_sizes[0], units)
+    b.parallel_loop([e.panels, chunks], lambda panel, c: _task(e, panels, out, panel, c, units), work=work)
 
 
 def _stored_size(roles: Roles, dim: int, size: Index) -> Index:

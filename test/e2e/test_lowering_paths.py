@@ -312,6 +312,35 @@ def test_batch_and_several_free_dimensions():
         check(program(stored, x, s, np.zeros((b, 6, h), np.float32)), ref, "f32")
 
 
+@pytest.mark.parametrize("name", ["csr", "csc", "nm", "rows", "blocks", "bitmask"])
+@pytest.mark.parametrize(
+    ("sparse", "dense", "out"),
+    [
+        ("i, k", "k", "i"),
+        ("k, i", "k", "i"),
+        ("i, k", "b, k, h", "b, i, h"),
+        ("i, k", "b, h, k", "i, b, h"),
+        ("k, i", "h, k, b", "b, h, i"),
+        ("i, k", "b, k, g, h", "g, i, b, h"),
+    ],
+)
+def test_vectors_and_batches_are_products(sparse, dense, out, name):
+    """Vectors, and any number of loops around matrices that the sparse operand does not see; sums start from ones."""
+    fmt, sizes = EVERY[name], {"b": 3, "g": 2, "h": 21} | dict(zip(sparse.split(", "), (6, 16)))
+    w, stored = operands(fmt, "f32")
+    shapes = [[sizes[c] for c in letters.split(", ")] for letters in (dense, out)]
+    x = random_dense(RNG, shapes[0], "f32")
+    letters = list(dict.fromkeys(f"{sparse}, {dense}".split(", ")))
+    inputs = (Operand((6, 16), "f32", sparse, fmt), Operand((-1,) * x.ndim, "f32", dense))
+    kinds = "".join("r" if c == "k" else "p" for c in letters)
+    result = Operand((-1,) * len(shapes[1]), "f32", out)
+    program = kernel(generic(", ".join(letters), kinds, inputs, result, multiply_add("f32")))
+    assert "] panel: " in program.explain()
+    equation = f"{sparse},{dense}->{out}".replace(", ", "")
+    ref = np.einsum(equation, wide(w), wide(x)) + 1
+    check(program(stored, x, np.ones(shapes[1], np.float32)), ref, "f32")
+
+
 def test_reduction_over_all_dimensions():
     """A sum over every element: the output has no loop of its own."""
     for name in ("csr", "hss"):

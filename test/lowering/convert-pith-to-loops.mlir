@@ -42,7 +42,7 @@ func.func @panel(%c1: tensor<?xi8>, %c0: tensor<?xi8>, %val: tensor<?xf32>, %row
 // -----
 
 // Everything else takes the scalar template: a walk over the levels, the other loops inside, the body
-// once. Here a matrix-vector product of integers over a bitmask: rows in parallel, a counter of the
+// once. Here a matrix-vector product over a bitmask with sums of 16 bits: rows in parallel, a counter of the
 // stored elements carried along the columns, and a test per bit.
 
 #bits = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"bitmask">], 32, 0, 0>
@@ -68,18 +68,18 @@ func.func @panel(%c1: tensor<?xi8>, %c0: tensor<?xi8>, %val: tensor<?xf32>, %row
 // PANEL-LABEL: func.func @scalar
 // PANEL:         "pith.assemble"
 // PANEL:         linalg.generic
-func.func @scalar(%pos: tensor<?xi32>, %bits: tensor<?xi8>, %val: tensor<?xi32>,
-                  %x: tensor<16xi32>, %y: tensor<8xi32>) -> tensor<8xi32> {
+func.func @scalar(%pos: tensor<?xi32>, %bits: tensor<?xi8>, %val: tensor<?xi16>,
+                  %x: tensor<16xi16>, %y: tensor<8xi16>) -> tensor<8xi16> {
   %A = "pith.assemble"(%pos, %bits, %val) {operandSegmentSizes = array<i32: 1, 0, 1, 1, 0>}
-      : (tensor<?xi32>, tensor<?xi8>, tensor<?xi32>) -> tensor<8x16xi32, #bits>
+      : (tensor<?xi32>, tensor<?xi8>, tensor<?xi16>) -> tensor<8x16xi16, #bits>
   %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "reduction"]}
-      ins(%A, %x : tensor<8x16xi32, #bits>, tensor<16xi32>) outs(%y : tensor<8xi32>) {
-  ^bb0(%v: i32, %w: i32, %s: i32):
-    %p = arith.muli %v, %w : i32
-    %t = arith.addi %s, %p : i32
-    linalg.yield %t : i32
-  } -> tensor<8xi32>
-  return %r : tensor<8xi32>
+      ins(%A, %x : tensor<8x16xi16, #bits>, tensor<16xi16>) outs(%y : tensor<8xi16>) {
+  ^bb0(%v: i16, %w: i16, %s: i16):
+    %p = arith.muli %v, %w : i16
+    %t = arith.addi %s, %p : i16
+    linalg.yield %t : i16
+  } -> tensor<8xi16>
+  return %r : tensor<8xi16>
 }
 
 // -----
@@ -95,18 +95,18 @@ func.func @scalar(%pos: tensor<?xi32>, %bits: tensor<?xi8>, %val: tensor<?xi32>,
 // CHECK-NOT:     scf.parallel
 // CHECK:         scf.for %[[k:[a-z0-9]+]] =
 // CHECK:           scf.for
-func.func @serial(%pos: tensor<?xindex>, %crd: tensor<?xindex>, %val: tensor<?xi32>,
-                  %x: tensor<16xi32>, %y: tensor<8xi32>) -> tensor<8xi32> {
+func.func @serial(%pos: tensor<?xindex>, %crd: tensor<?xindex>, %val: tensor<?xi16>,
+                  %x: tensor<16xi16>, %y: tensor<8xi16>) -> tensor<8xi16> {
   %A = "pith.assemble"(%pos, %crd, %val) {operandSegmentSizes = array<i32: 1, 1, 0, 1, 0>}
-      : (tensor<?xindex>, tensor<?xindex>, tensor<?xi32>) -> tensor<8x16xi32, #csc>
+      : (tensor<?xindex>, tensor<?xindex>, tensor<?xi16>) -> tensor<8x16xi16, #csc>
   %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "reduction"]}
-      ins(%A, %x : tensor<8x16xi32, #csc>, tensor<16xi32>) outs(%y : tensor<8xi32>) {
-  ^bb0(%v: i32, %w: i32, %s: i32):
-    %p = arith.muli %v, %w : i32
-    %t = arith.addi %s, %p : i32
-    linalg.yield %t : i32
-  } -> tensor<8xi32>
-  return %r : tensor<8xi32>
+      ins(%A, %x : tensor<8x16xi16, #csc>, tensor<16xi16>) outs(%y : tensor<8xi16>) {
+  ^bb0(%v: i16, %w: i16, %s: i16):
+    %p = arith.muli %v, %w : i16
+    %t = arith.addi %s, %p : i16
+    linalg.yield %t : i16
+  } -> tensor<8xi16>
+  return %r : tensor<8xi16>
 }
 
 // -----
