@@ -93,7 +93,9 @@ class _Factor:
         return cls(value, tuple(inputs), tuple(d for d in order if d is not None), tuple(body))
 
     def is_separable(self, op: Structured) -> bool:
-        """It is an input as it is, or arithmetic on inputs that fewer loops walk than the op has."""
+        """It is an input as it is, or arithmetic on inputs that fewer loops walk than the op has; no constant."""
+        if not self.inputs:
+            return False
         if not self.body:
             return dim_positions(op.maps[self.inputs[0]]) == self.loops
         plain = all(not len(o.operation.regions) and o.operation.name != "linalg.index" for o in self.body)

@@ -101,3 +101,23 @@ func.func @widened(%x: tensor<50x8xf16>, %y: tensor<8x32xf16>, %o: tensor<50x32x
   } -> tensor<50x32xf32>
   return %z : tensor<50x32xf32>
 }
+
+// A factor that is a constant stays where it is: there is nothing to compute.
+
+// CHECK-LABEL: func.func @doubled
+// CHECK-COUNT-1: linalg.generic
+// CHECK-NOT:     linalg.generic
+// CHECK:         return
+#line = affine_map<(d) -> (d)>
+#none = affine_map<(d) -> ()>
+func.func @doubled(%x: tensor<50xf32>, %o: tensor<f32>) -> tensor<f32> {
+  %two = arith.constant 2.0 : f32
+  %z = linalg.generic {indexing_maps = [#line, #none], iterator_types = ["reduction"]}
+      ins(%x : tensor<50xf32>) outs(%o : tensor<f32>) {
+  ^bb0(%a: f32, %b: f32):
+    %m = arith.mulf %a, %two : f32
+    %s = arith.addf %b, %m : f32
+    linalg.yield %s : f32
+  } -> tensor<f32>
+  return %z : tensor<f32>
+}
