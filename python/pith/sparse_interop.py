@@ -146,11 +146,11 @@ def layout_of(fmt: Format) -> tuple[str, tuple[int, int]]:
     ('bsr', (4, 2))
     """
     width = fmt.pos_width or 64
-    block = (fmt.exprs[2].mod, fmt.exprs[3].mod) if fmt.rank == 2 and len(fmt.exprs) == 4 else (0, 0)
+    rows, columns = (next((e.mod for e in fmt.exprs[2:] if e.dim == d), 1) for d in (0, 1))
+    block = (rows, columns)
     candidates = {"coo": Format.coo(fmt.rank, width)}
     if fmt.rank == 2:
         candidates |= {"csr": Format.csr(width), "csc": Format.csc(width)}
-    if min(block) > 0:
         candidates["bsr"] = Format.bsr(*block, width)
     plain = fmt.with_widths(pos=width, crd=fmt.crd_width or 64, nm=0)
     for name, candidate in candidates.items():

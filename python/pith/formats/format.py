@@ -126,16 +126,14 @@ class Format:
 
     @classmethod
     def bsr(cls, bh: int, bw: int, width: int = 32) -> Format:
-        """Compressed rows of dense ``bh x bw`` blocks."""
-        return cls.make(
-            2,
-            (LevelExpr(0, bh), "dense"),
-            (LevelExpr(1, bw), "compressed"),
-            (LevelExpr(0, 1, bh), "dense"),
-            (LevelExpr(1, 1, bw), "dense"),
-            pos_width=width,
-            crd_width=width,
-        )
+        """Compressed rows of dense ``bh x bw`` blocks; an extent of one is no level.
+
+        >>> Format.bsr(1, 1) == Format.csr()
+        True
+        """
+        inside = [(LevelExpr(d, 1, extent), "dense") for d, extent in ((0, bh), (1, bw)) if extent != 1]
+        outside = ((LevelExpr(0, bh), "dense"), (LevelExpr(1, bw), "compressed"))
+        return cls.make(2, *outside, *inside, pos_width=width, crd_width=width)
 
     @classmethod
     def dia(cls, width: int = 32) -> Format:
