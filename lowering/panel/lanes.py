@@ -168,7 +168,7 @@ class _LaneStream(Stream):
         for first in range(0, size, lanes):
             base = next(self._turn) * self.tile.sums
             for m in members:
-                x = self.panel.row(self.type, m.red, m.red_offset + first)
+                x = self.panel.row(self.type, m.run_time_red, m.red_offset + first)
                 values = self._values(m, m.position.child(size, first))
                 out[base + m.row] = vector.fma(values, x, out[base + m.row])
         return out
@@ -177,7 +177,7 @@ class _LaneStream(Stream):
         out, base, lanes = list(accs), next(self._turn) * self.tile.sums, self.tile.lanes
         for m in self._rows(level, members)[::lanes]:
             m = dataclasses.replace(m, row=m.row // lanes)
-            x = vector.broadcast(self.type, self._element(m.red, m.red_offset))
+            x = vector.broadcast(self.type, self._element(m.run_time_red, m.red_offset))
             out[base + m.row] = vector.fma(self._values(m, m.position), x, out[base + m.row])
         return out
 
@@ -194,8 +194,9 @@ class _LaneStream(Stream):
         out = list(accs)
         for m in members:
             pending, turn = self._pending.setdefault(m.row, ([], itertools.cycle(range(self.tile.chains))))
+            red = m.run_time_red
             for slot in range(g):
-                pending.append(Slot(m.position.child(g, slot), m.red, m.red_offset))
+                pending.append(Slot(m.position.child(g, slot), red, m.red_offset))
                 if len(pending) == self.tile.lanes:
                     at = next(turn) * self.tile.sums + m.row
                     gather = Gather(self.storage, self.panel, level, self.type, self.tile.parts)

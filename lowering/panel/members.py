@@ -41,16 +41,28 @@ class Member:
         row: its accumulators' place in the tile.
         position: where it is in the level above.
         red, red_offset: contracted coordinate, the part known at run time and the part known now.
+        picked: what the coordinates of groups around add to it. They differ from one element to the next.
     """
 
     row: int
     position: Position
     red: Index = 0
     red_offset: int = 0
+    picked: Index = 0
+
+    @property
+    def run_time_red(self) -> Index:
+        """All of the contracted coordinate that is known at run time."""
+        return b.add(self.red, self.picked)
 
     def at(self, position: Position, red: Index | None = None, step: int = 0) -> "Member":
         """The same row further down."""
-        return Member(self.row, position, self.red if red is None else red, self.red_offset + step)
+        red = self.red if red is None else red
+        return dataclasses.replace(self, position=position, red=red, red_offset=self.red_offset + step)
+
+    def pick(self, position: Position, coordinate: Index) -> "Member":
+        """The same row in a group, at one of its elements."""
+        return dataclasses.replace(self, position=position, picked=b.add(self.picked, coordinate))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -171,9 +171,9 @@ class RegisterTile:
         def leaf(members: Sequence[Member], inner: list[ir.Value]) -> list[ir.Value]:
             out, base, loaded = list(inner), next(turn) * len(places), {}
             for m in members:
-                key = (identity(m.red), m.red_offset)
+                key = (identity(m.red), identity(m.picked), m.red_offset)
                 if key not in loaded:
-                    loaded[key] = [at.panel.row(type_, m.red, m.red_offset, lane) for lane, type_ in pieces]
+                    loaded[key] = [at.panel.row(type_, m.red, m.red_offset, lane, m.picked) for lane, type_ in pieces]
                 stored = self.values.scalar(self.member(m.row), m.position.value)
                 for i, x in enumerate(loaded[key], base + m.row * len(pieces)):
                     out[i] = multiply_add(vector.broadcast(x.type, stored), x, out[i])

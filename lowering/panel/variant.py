@@ -177,13 +177,12 @@ def default_variant(
         return Variant(1, _column_rows(roles, vector, rows))
     if roles.is_dense and roles.direct:
         return dense_variant(columns, element_bytes, isa)
-    if rows > 2 and roles.shares_widely and isa.vector_registers <= 16:
-        rows = _few_rows(roles, columns, vector)
+    if rows > 2 and roles.shares_widely:
+        rows = min(rows, _few_rows(columns, vector, isa))
     # Eight accumulators keep two FMA pipes of latency 4 busy and leave room for the operands among 16 registers.
     # A row alone has no use for more: past 256 bytes its results no longer fit L1 beside the panel.
-    most = max(1, PANEL_BYTES // element_bytes) if rows == 1 else vector * max(1, 8 // rows)
-    if rows > 2:
-        most = vector * 2
+    shared = vector * min(SHARING_VECTORS, isa.vector_registers // 2 // rows)
+    most = max(1, PANEL_BYTES // element_bytes) if rows == 1 else shared
     lanes = fitting_lanes(columns, vector, most)
     return Variant(lanes, rows, _strip(roles, density, lanes * element_bytes))
 
@@ -203,17 +202,19 @@ def _column_rows(roles: Roles, vector: int, rows: int) -> int:
     return math.prod(roles.windows(8 if roles.blocks and roles.inner else 2 * vector).values())
 
 
-def _few_rows(roles: Roles, columns: int | None, vector: int) -> int:
-    """Rows of the tile when more share coordinates than it holds: as many vectors as columns fill, eight in all.
+#: Vectors of a tile whose rows share coordinates, at most. On a Zen 3 core, 4x2, 2x4 and 1x8 vectors in GF/s for 32
+#: columns: V(16)C0(2:4) 73, 81, 38; V(16)C0(2:16) 71, 72, 30; B(16x32)C0(2:4) 78, 85, 40; with 128 columns 68, 78, 72;
+#: 70, 70, 58; 74, 83, 78 (1024x1024, 2026-11). Where the tile holds all rows that share: B(4x4) 83, 68, 22.
+SHARING_VECTORS = 4
 
-    The values of such a tile lie apart, and four of them per load of the panel take longer than the loads they
-    save. On a Zen 3 core, over dense f32 (16, 32 and 64 lanes; 4 shapes of 32 to 256 columns, 2026-11):
-    V(16)C0(2:16) 3.7-5.5, 5.3-7.1, 3.6-6.1; V(16)C0(2:4) 1.1, 1.6-1.8, 1.0-1.6; B(16x32)C0(2:4) 1.3-1.8, 1.9-2.3,
-    1.2-1.8. Where the tile holds all rows that share, it stays: V(4)C0(2:4) 1.7-1.9, 1.1-1.5, 1.0-1.7.
+
+def _few_rows(columns: int | None, vector: int, isa: Isa) -> int:
+    """Rows of the tile when more share coordinates: half of the registers are sums, of two vectors a row or four.
+    Share of the peak of AVX-512 for 8x1, 8x2 and 4x4 vectors: V(16)C0(2:4) 0.61, 0.80, 0.96; B(16x32) 0.62, 0.89, 1.0
+    (llvm-mca for Skylake, and 1.4 loads of 64 bytes a cycle as measured beside AMX, 2026-11).
     """
-    most = 4 if roles.blocks else 8
-    filled = most if columns is None else min(most, max(2, columns // vector))
-    return 8 // (1 << filled.bit_length() - 1)
+    filled = SHARING_VECTORS if columns is None else min(SHARING_VECTORS, max(2, columns // vector))
+    return isa.vector_registers // 2 // (1 << filled.bit_length() - 1)
 
 
 #: Entries of a row per strip that pay for its results coming from and going to memory, and the longest strip
@@ -234,18 +235,25 @@ def _strip(roles: Roles, density: float | None, width: int) -> int:
 def dense_variant(columns: int | None, element_bytes: int, isa: Isa) -> Variant:
     """The register tile of a product of dense matrices (``columns`` None: unknown, taken as many).
 
-    Two vectors by as many rows as leave registers for operands. On a Zen 3 core in GF/s, for 2048x512x256 and
+    Two vectors by as many rows as leave registers for operands, or four. On a Zen 3 core in GF/s, for 2048x512x256 and
     1024x1024x1024 (MKL 82, 90): 6x16 91, 84; 4x16 88, 77; vectors of 24 elements are no power of two, and LLVM
     spills them: 4x24 30, 30. Strips of 16 to 32 KiB, groups of 64 to 512 columns and chunks of 66 to 192 rows
     differ by less than repeated runs do (2026-11).
 
+    Of 32 registers, six rows of four vectors take 48 cycles for 48, 12 of two 52 to 63: they load more, and addresses
+    of as many rows are not in registers (llvm-mca, Skylake's AVX-512, 2026-11).
+
     >>> from pith.lowering.isa import ISAS
     >>> [str(dense_variant(n, 4, ISAS["avx2"])) for n in (3, 8, 200)]
     ['lanes=4,rows=8', 'lanes=8,rows=8', 'lanes=16,rows=6']
+    >>> [str(dense_variant(n, 4, ISAS["avx512"])) for n in (16, 96, 128)]
+    ['lanes=16,rows=8', 'lanes=32,rows=12', 'lanes=64,rows=6']
     """
     vector = max(1, isa.vector_bytes // element_bytes)
     if columns is not None and columns <= vector:
         return Variant(fitting_lanes(columns, vector, vector), 8)
+    if isa.vector_registers > 16 and (columns is None or columns % (4 * vector) == 0 or columns > 16 * vector):
+        return Variant(4 * vector, 6)
     return Variant(2 * vector, 6 if isa.vector_registers <= 16 else 12)
 
 

@@ -32,7 +32,8 @@
 // CHECK:             %[[bytes:.*]] = vector.load %[[C0]]{{.*}} vector<4xi8>
 // CHECK:             vector.bitcast %[[bytes]] : vector<4xi8> to vector<1xi32>
 // CHECK:             arith.andi %{{.*}}, %c3
-// CHECK:             %[[row:.*]] = vector.load %[[panels]][%[[panel]], %{{.*}}] : {{.*}}, vector<64xf32>
+// CHECK:             %[[below:.*]] = memref.subview %[[panels]][%[[panel]], %{{.*}}, 0] [1, 
+// CHECK:             %[[row:.*]] = vector.load %[[below]][%{{.*}}, %{{.*}}] : {{.*}}, vector<64xf32>
 // CHECK:             %[[v:.*]] = memref.load %[[VAL]]
 // CHECK:             %[[b:.*]] = vector.broadcast %[[v]] : f32 to vector<64xf32>
 // CHECK:             vector.fma %[[b]], %[[row]], %[[acc]] : vector<64xf32>
@@ -69,9 +70,9 @@ func.func @rows_of_their_own(%c1: tensor<?xi8>, %c0: tensor<?xi8>, %val: tensor<
 #y = affine_map<(i, j, k) -> (i, j)>
 
 // CHECK-LABEL: func.func @shared_rows
-// CHECK:         vector.load %{{.*}} : memref<?x128x16xf32>, vector<16xf32>
+// CHECK:         vector.load %{{.*}} : memref<?x16xf32, {{.*}}>, vector<16xf32>
 // CHECK-COUNT-4: vector.fma
-// CHECK:         vector.load %{{.*}} : memref<?x128x16xf32>, vector<16xf32>
+// CHECK:         vector.load %{{.*}} : memref<?x16xf32, {{.*}}>, vector<16xf32>
 // CHECK-COUNT-4: vector.fma
 module attributes {pith.isa = "avx2"} {
 func.func @shared_rows(%c0: tensor<?xi8>, %val: tensor<?xf32>, %x: tensor<128x?xf32>, %y: tensor<64x?xf32>)

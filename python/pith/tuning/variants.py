@@ -96,8 +96,6 @@ def sparse_variants(problem: Problem) -> tuple[Variant, ...]:
     widest = _ACCUMULATORS[isa.vector_registers] // guess.rows * vector
     others = [vector * count for count in (1, 2, 4, 8) if vector * count <= min(widest, 2 * problem.columns)]
     tiles = [guess, *(Tile(lanes, guess.rows, guess.strip) for lanes in others)]
-    if roles.shares_widely and isa.vector_registers <= 16:
-        tiles += [Tile(8 // rows * vector, rows) for rows in (2, 1) if 8 // rows * vector <= 2 * problem.columns]
     if guess.strip and problem.density < _STRIPS_PAY:
         tiles.append(dataclasses.replace(guess, strip=0))
     panels = tuple(_panel(tile, problem) for tile in dict.fromkeys(tiles))
