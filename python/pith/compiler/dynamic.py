@@ -107,6 +107,8 @@ def dynamic(x: Any = None, granularity: Any = "auto", threshold: float = _NONE) 
 def multiply_dynamic(a: Any, b: Any, out: Any = None, variant: str = "auto") -> Any:
     """:func:`pith.matmul` where ``a`` or ``b`` is :class:`Dynamic`."""
     x, y, left = _value(a), _value(b), isinstance(a, Dynamic)
+    if type(x) is not np.ndarray and (getattr(x, "is_cuda", False) or getattr(y, "is_cuda", False)):
+        return _on_device(a, b, out, variant)
     key = key_of(a if left else b, x, y, left) if variant == "auto" else None
     known = recall(key) if key is not None else None
     if known is not None and (done := run_again(known, x, y, out)) is not None:
@@ -130,6 +132,24 @@ def multiply_dynamic(a: Any, b: Any, out: Any = None, variant: str = "auto") -> 
     return as_torch(result) if is_torch(x) or is_torch(y) else result
 
 
+def _on_device(a: Any, b: Any, out: Any, variant: str) -> Any:
+    """The same for torch tensors on a GPU."""
+    from .dynamic_device import dynamic_on_device
+
+    left = isinstance(a, Dynamic)
+    marked, x, y = (a, a.value, _value(b)) if left else (b, b.value, _value(a))
+    _require_dense(y)
+    shape = _result_shape(tuple(x.shape), tuple(y.shape), left)
+    return dynamic_on_device(x, y, left, marked.granularity, marked.threshold, shape, out, variant)
+
+
+def _require_dense(other: Any) -> None:
+    if isinstance(other, SparseTensor):
+        raise UnsupportedError(
+            "one operand is stored sparse, the other one dynamic", where=_WHERE, hint="pass the dynamic one's .value"
+        )
+
+
 def prepare(a: Any, b: Any) -> tuple[Any, tuple[int, ...], Any]:
     """The product as matrices, the shape of its result, and the granularity of its sparse operand.
 
@@ -139,10 +159,7 @@ def prepare(a: Any, b: Any) -> tuple[Any, tuple[int, ...], Any]:
 
     left = isinstance(a, Dynamic)
     marked, other = (a, b) if left else (b, a)
-    if isinstance(other, SparseTensor):
-        raise UnsupportedError(
-            "one operand is stored sparse, the other one dynamic", where=_WHERE, hint="pass the dynamic one's .value"
-        )
+    _require_dense(other)
     x, y = (as_array(v, f"{_WHERE}: operand {n}") for n, v in ((0, _value(marked)), (1, _value(other))))
     element = dtype_name(x.dtype)
     if x.dtype != y.dtype or element not in ("f16", "bf16", "f32", "f64"):
