@@ -297,9 +297,9 @@ def test_an_unsupported_op_is_named_with_the_line_of_the_model(tmp_path):
 def test_an_op_that_lowers_to_a_dialect_pith_cannot_run_is_named_too():
     class Running(torch.nn.Module):
         def forward(self, x):
-            return x.cumsum(0)
+            return (x + 1).cumsum(0) * x.sort().values
 
-    with pytest.raises(pith.ImportProgramError, match=r"test_torch_import\.py:\d+: aten\.cumsum is not supported"):
+    with pytest.raises(pith.ImportProgramError, match=r"test_torch_import\.py:\d+: aten\.sort is not supported"):
         pith.torch.import_program(Running(), (torch.randn(4, 4),))
 
 
@@ -338,13 +338,39 @@ def test_ops_keep_the_line_of_the_model(tmp_path):
     assert [pathlib.Path(s).name for s in program.sources] == ["model.py:4", "model.py:5"]
 
 
-def test_scalar_arguments_are_refused():
+def test_python_constants_are_part_of_the_program():
     class Scaled(torch.nn.Module):
-        def forward(self, x, factor):
-            return x * factor
+        def forward(self, x, factor, y=None, *, negate=False, mode="sum"):
+            out = x * factor + (0 if y is None else y)
+            return {"out": -out if negate else out, "mode": mode}
 
-    with pytest.raises(pith.ImportProgramError, match=r"'factor' is 2\.0, of type float"):
-        pith.torch.import_program(Scaled(), (torch.randn(3), 2.0))
+    x, y, model = torch.randn(3), torch.randn(3), Scaled()
+    program = pith.torch.import_program(model, (x, 2.0, y), {"negate": True})
+    found = call(program, x, 2.0, y, negate=True)
+    np.testing.assert_allclose(found["out"], model(x, 2.0, y, negate=True)["out"], rtol=1e-6)
+    assert found["mode"] == "sum" and [i.name for i in program.inputs] == ["x", "y"]
+    with pytest.raises(pith.ArgumentError, match=r"was compiled for the constant 2\.0, got 3\.0"):
+        program.flatten(x, 3.0, y, negate=True)
+    with pytest.raises(pith.ArgumentError, match="was compiled for the constant True, got 1"):
+        program.flatten(x, 2.0, y, negate=1)
+
+
+def test_arguments_that_are_no_tensors_are_refused():
+    with pytest.raises(pith.ImportProgramError, match="argument 'x' is of type object"):
+        pith.torch.import_program(FeedForward(), (object(),))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int32, torch.bool])
+@pytest.mark.parametrize("dynamic", [None, {"x": {0: "rows", 1: "columns"}}])
+def test_running_sums(dtype, dynamic):
+    class Running(torch.nn.Module):
+        def forward(self, x):
+            return x.cumsum(-1), x.cumsum(0)
+
+    example, x = ((torch.randn(*shape) * 3).to(dtype) for shape in ((4, 7), (4, 7) if dynamic is None else (5, 9)))
+    program = pith.torch.import_program(Running(), (example,), dynamic_shapes=dynamic)
+    for found, dim in zip(call(program, x), (-1, 0)):
+        np.testing.assert_allclose(found, x.double().cumsum(dim), rtol=1e-5, atol=1e-5)
 
 
 def test_a_model_that_changes_its_buffers_is_refused():
@@ -355,6 +381,12 @@ def test_a_model_that_changes_its_buffers_is_refused():
 def test_dynamic_shapes_of_an_unknown_argument_are_refused():
     with pytest.raises(pith.ImportProgramError, match="no argument 'y' was passed; there are x"):
         pith.torch.import_program(FeedForward(), (torch.randn(1, 2, 32),), dynamic_shapes={"y": {0: "n"}})
+
+
+@pytest.mark.parametrize("dim", [3, -1])
+def test_dynamic_dimensions_an_argument_does_not_have_are_refused(dim):
+    with pytest.raises(pith.ImportProgramError, match=f"'x' has no dimension {dim}, only 3"):
+        pith.torch.import_program(FeedForward(), (torch.randn(1, 2, 32),), dynamic_shapes={"x": {dim: "n"}})
 
 
 def _load(folder: pathlib.Path, source: str) -> torch.nn.Module:

@@ -29,6 +29,7 @@ def decomposition_table(attentions: Attentions | None = None) -> dict[Any, Calla
     }
     table[_aten.layer_norm.default] = layer_norm
     table[_aten._sparse_addmm.default] = sparse_addmm
+    table[_aten.cumsum.default] = cumsum
     table[_aten.scaled_dot_product_attention.default] = attentions or Attentions()
     return table
 
@@ -53,6 +54,29 @@ def layer_norm(
     if weight is not None:
         out = out * weight
     return out if bias is None else out + bias
+
+
+def cumsum(x: torch.Tensor, dim: int, *, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """Running sums. Of n places in log n steps, each of which adds what stands 1, 2, 4, ... places before; of a number
+    of places known only at run time as sums up to each place: n times the work, which short sequences bear.
+
+    >>> x = torch.randn(3, 5)
+    >>> torch.allclose(cumsum(x, 1), x.cumsum(1)), cumsum(torch.tensor([True, True]), 0).tolist()
+    (True, [1, 2])
+    """
+    out = x.to(dtype or (x.dtype if x.is_floating_point() else torch.int64))
+    if x.dim() == 0:
+        return out
+    out, shift = out.movedim(dim, -1), 1
+    n = out.shape[-1]
+    if not isinstance(n, int):
+        places = torch.arange(n, device=x.device)
+        upto = torch.where(places[:, None] <= places, out.unsqueeze(-1), 0)
+        return upto.sum(-2, dtype=out.dtype).movedim(-1, dim)
+    while shift < n:
+        out = out + torch.nn.functional.pad(out[..., :-shift], (shift, 0))
+        shift *= 2
+    return out.movedim(-1, dim)
 
 
 def sparse_addmm(

@@ -65,12 +65,30 @@ def export_dims(shapes: Any) -> Any:
     return shapes
 
 
+def require_dims(shapes: Any, ranks: Mapping[str, int]) -> None:
+    """Refuse dimensions that an input does not have; torch would leave them out silently.
+
+    Errors: :class:`pith.ImportProgramError`.
+    """
+    for name, rank in ranks.items():
+        for d in _dims_of(shapes, name):
+            if not 0 <= d < rank:
+                raise ImportProgramError(
+                    f"{name!r} has no dimension {d}, only {rank}, counted from 0", where=f"dynamic_shapes[{name!r}]"
+                )
+
+
 def dim_names(shapes: Any, name: str) -> dict[int, str]:
     """The strings that ``shapes`` gives to the dimensions of the input called ``name``.
 
     >>> dim_names({"x": {0: "batch"}, "pair": [None, ("batch", None)]}, "pair.1")
     {0: 'batch'}
     """
+    return {d: dim for d, dim in _dims_of(shapes, name).items() if isinstance(dim, str)}
+
+
+def _dims_of(shapes: Any, name: str) -> dict[int, Any]:
+    """What ``shapes`` says of the dimensions of the input called ``name``."""
     for key in name.split("."):
         if isinstance(shapes, Mapping):
             shapes = next((value for k, value in shapes.items() if str(k) == key), None)
@@ -78,8 +96,7 @@ def dim_names(shapes: Any, name: str) -> dict[int, str]:
             shapes = shapes[int(key)]
         else:
             return {}
-    items = shapes.items() if isinstance(shapes, Mapping) else enumerate(shapes or ())
-    return {d: dim for d, dim in items if isinstance(dim, str)}
+    return dict(shapes.items() if isinstance(shapes, Mapping) else enumerate(shapes or ()))
 
 
 def dynamic_dims(

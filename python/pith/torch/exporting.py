@@ -30,6 +30,10 @@ _KINDS = {
 }
 
 
+#: Python values that may stand among the arguments; they become part of the program.
+_FIXED = (bool, int, float, str)
+
+
 @dataclasses.dataclass(frozen=True)
 class Placeholder:
     """A placeholder that stays: its node, what kind of operand it is, and the operand's dotted name."""
@@ -47,6 +51,7 @@ class Exported:
         program: the exported program; its graph has only tensors in its signature.
         placeholders: in argument order.
         unused: dotted names of tensors ``forward`` does not read.
+        fixed: arguments that are Python constants, by index among the flat arguments.
         constants: results that are Python constants, by index among the flat results.
         in_spec, out_spec: structure of the call and of the result.
         notes: what became of ops that there are several ways to compute.
@@ -55,6 +60,7 @@ class Exported:
     program: torch.export.ExportedProgram
     placeholders: tuple[Placeholder, ...]
     unused: tuple[str, ...]
+    fixed: dict[int, Any]
     constants: dict[int, Any]
     in_spec: pytree.TreeSpec
     out_spec: pytree.TreeSpec
@@ -64,16 +70,17 @@ class Exported:
 def input_leaves(module: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Leaves of a call by name: ``x``, ``args.0`` for ``*args``, ``batch.ids`` inside containers.
 
-    Errors: :class:`pith.ImportProgramError` for a leaf that is neither a tensor nor None.
+    Errors: :class:`pith.ImportProgramError` for a leaf that is neither a tensor nor None nor a Python constant.
     """
     leaves, _ = pytree.tree_flatten_with_path((_argument_names(module, args), dict(kwargs)))
     named = {".".join(_key_text(key) for key in path[1:]): leaf for path, leaf in leaves}
     for name, leaf in named.items():
-        if leaf is not None and not isinstance(leaf, torch.Tensor):
+        if leaf is not None and not isinstance(leaf, (torch.Tensor, *_FIXED)):
             raise ImportProgramError(
-                f"argument {name!r} is {leaf!r}, of type {type(leaf).__name__}; only tensors can be arguments",
+                f"argument {name!r} is of type {type(leaf).__name__}; arguments are tensors, containers of them, "
+                "and constants (bool, int, float, str, None)",
                 where=f"{type(module).__name__}.forward",
-                hint="fix it in a wrapper module, or pass torch.tensor(value)",
+                hint="pass its tensors, or make it in a wrapper module",
             )
     return named
 
@@ -91,7 +98,8 @@ def export(
     it, :class:`pith.UnsupportedError` when ``forward`` changes its buffers or arguments.
     """
     names, attentions = list(input_leaves(module, args, kwargs)), Attentions()
-    _, in_spec = pytree.tree_flatten((tuple(args), dict(kwargs)))
+    flat, in_spec = pytree.tree_flatten((tuple(args), dict(kwargs)))
+    fixed = {i: leaf for i, leaf in enumerate(flat) if isinstance(leaf, _FIXED)}
     dense_args, dense_kwargs = pytree.tree_map_only(torch.Tensor, _strided, (tuple(args), dict(kwargs)))
     try:
         with errors_told_once(), _hooks(module, marked), warnings.catch_warnings():
@@ -108,7 +116,7 @@ def export(
     resolve_views(graph)
     keep_model_frames(graph)
     out_spec = cast(pytree.TreeSpec, program.call_spec.out_spec)
-    return Exported(program, placeholders, unused, constants, in_spec, out_spec, attentions.notes)
+    return Exported(program, placeholders, unused, fixed, constants, in_spec, out_spec, attentions.notes)
 
 
 def _argument_names(module: torch.nn.Module, args: Sequence[Any]) -> dict[str, Any]:
@@ -220,5 +228,7 @@ def _export_error(error: Exception, module: torch.nn.Module) -> ImportProgramErr
         hint = "use torch.where or torch.cond, or decide outside the model"
     elif "onstraint" in message or "specialized" in message:
         hint = "give that dimension a fixed size, or an example size other than 0 and 1"
+    elif "not a known type" in message:
+        hint = "return tensors and containers of them; for a cache of transformers: kwargs={'use_cache': False}"
     where = raised_at(error) or f"{type(module).__name__}.forward"
     return ImportProgramError(f"torch.export failed: {message}", where=where, hint=hint)

@@ -15,7 +15,7 @@ from ..dialect.ops_format import DecompressOp
 from ..errors import ArgumentError, ImportProgramError, UnsupportedError
 from ..formats import Format
 from ..quantization import Quantized, QuantizedTensor
-from .dynamic import dim_names, dynamic_dims, export_dims, shapes_by_argument
+from .dynamic import dim_names, dynamic_dims, export_dims, require_dims, shapes_by_argument
 from .exporting import Exported, export, input_leaves
 from .layouts import format_of
 from .lowering import import_graph
@@ -39,8 +39,8 @@ def import_program(
 
     Args:
         module: exported as it is; call ``eval()`` first to import inference.
-        args, kwargs: example arguments: tensors, None, and containers of them. A tensor in COO,
-            CSR, CSC or BSR layout makes its argument one of that format.
+        args, kwargs: example arguments: tensors, None, Python constants, and containers of them. A tensor in
+            COO, CSR, CSC or BSR layout makes its argument one of that format; a constant becomes part of the program.
         sparsity: name pattern (``fnmatch``) -> HSS, Format or text. Patterns are matched against
             parameters, buffers and inputs; one that matches none of them, against submodules,
             whose outputs are then compressed, or with :func:`pith.dynamic` marked: products that read
@@ -69,7 +69,7 @@ def import_program(
     kwargs = dict(kwargs or {})
     module, stored = with_dense_layers(module)
     tensors = _tensors_of(module)
-    leaves = {name: leaf for name, leaf in input_leaves(module, args, kwargs).items() if leaf is not None}
+    leaves = {n: leaf for n, leaf in input_leaves(module, args, kwargs).items() if isinstance(leaf, torch.Tensor)}
     _require_distinct(tensors, leaves)
     layouts = {name: fmt for name, leaf in leaves.items() if (fmt := format_of(leaf, name)) is not None}
     shapes = {name: tuple(t.shape) for name, t in (*tensors.items(), *leaves.items())}
@@ -79,6 +79,7 @@ def import_program(
         require_quantizable(name, {**leaves, **tensors}[name], name in tensors)
     formats = _merge(assigned.said, layouts)
     dynamic = shapes_by_argument(module, dynamic_shapes, kwargs, len(args))
+    require_dims(dynamic, {name: leaf.dim() for name, leaf in leaves.items()})
     exported = export(module, args, kwargs, export_dims(dynamic), list(assigned.activations))
     mlir = import_graph(exported.program.graph, func_name, assigned.activations)
     program = _program(mlir, func_name, exported, tensors, _with_aliases(formats, tensors), dynamic)
@@ -188,6 +189,7 @@ def _program(
         unused=exported.unused,
         in_spec=exported.in_spec,
         out_spec=exported.out_spec,
+        fixed=exported.fixed,
         constants=exported.constants,
         notes=exported.notes,
     )

@@ -26,6 +26,9 @@ _TO_LINALG = (
     "torch-func-backend-type-conversion,func.func(canonicalize,torch-finalizing-backend-type-conversion)"
 )
 
+#: Ops that are left over -> what is in the names of the PyTorch ops they come from.
+_MADE_BY = {"scan": "cum", "sort": "sort", "topk": "topk", "scatter": "scatter"}
+
 #: What went wrong, and the model's source line.
 Failure = tuple[str, str | None]
 
@@ -108,6 +111,9 @@ def _unsupported(message: str, where: str | None, graph: torch.fx.Graph) -> Impo
     match = re.search(r'name = "torch\.([\w.]+)"', message) or re.search(r"'torch\.(\w+\.[\w.]+)'", message)
     named = match is not None and not match[1].startswith("constant.")  # a constant is what the op that fails reads
     ops = [match[1]] if match and named else ops_at(graph, where)
+    left = re.search(r"'tm_tensor\.(\w+)' is left", message)
+    if left is not None:
+        ops = [op for op in ops if _MADE_BY.get(left[1], left[1]) in op] or ops
     if not ops:
         return ImportProgramError(f"lowering to linalg failed: {message.splitlines()[0][:300]}", where=where)
     subject = ops[0] if len(ops) == 1 else f"one of {', '.join(ops)}"

@@ -9,7 +9,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from .._mlir import ir
-from ..errors import DTypeError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
 from ..formats import Format
 from ..quantization import Quantized, QuantizedTensor
 from .dynamic import DynamicDim
@@ -75,6 +75,7 @@ class ImportedProgram:
         inputs: arguments of ``forward``, in argument order.
         unused: names of parameters and buffers that ``forward`` does not read.
         in_spec, out_spec: structure of ``(args, kwargs)`` and of the result.
+        fixed: arguments that are Python constants: index among the flat arguments -> value.
         constants: results that are Python constants: index among the flat results -> value.
         notes: what became of ops that there are several ways to compute.
     """
@@ -86,6 +87,7 @@ class ImportedProgram:
     unused: tuple[str, ...]
     in_spec: pytree.TreeSpec
     out_spec: pytree.TreeSpec
+    fixed: dict[int, Any]
     constants: dict[int, Any]
     notes: tuple[str, ...] = ()
 
@@ -98,7 +100,8 @@ class ImportedProgram:
         """The tensors of a call ``module(*args, **kwargs)`` in the order of ``inputs``, checked.
 
         Errors: :class:`pith.ShapeError` when the call is structured differently from the example,
-            or a size is not one the program works for; :class:`pith.DTypeError`.
+            or a size is not one the program works for; :class:`pith.DTypeError`; :class:`pith.ArgumentError` for
+            a constant other than the example's.
         """
         leaves, spec = pytree.tree_flatten((args, kwargs))
         if spec != self.in_spec:
@@ -108,7 +111,14 @@ class ImportedProgram:
                 where=self.func_name,
                 hint="call it with the arguments it was imported with",
             )
-        tensors = [leaf for leaf in leaves if leaf is not None]
+        for i, value in self.fixed.items():
+            if type(leaves[i]) is not type(value) or leaves[i] != value:
+                raise ArgumentError(
+                    f"was compiled for the constant {value!r}, got {leaves[i]!r}",
+                    where=self.func_name,
+                    hint="compile it with that value: constants are part of the program",
+                )
+        tensors = [leaf for i, leaf in enumerate(leaves) if leaf is not None and i not in self.fixed]
         self._check(tensors)
         return tensors
 
