@@ -81,7 +81,9 @@ class Isa:
 
         ``vdpbf16ps`` does twice as many where it issues as often as an FMA (Zen 4). Beside AMX (Sapphire Rapids) it
         does half as many: 107 GF/s, f32 216, AMX 3143 (measured 2026-11), so even one column of 16 on AMX is faster.
-        VNNI does four times as many. ``vpmaddwd`` and the addition behind it: see ``PAIRS_GAIN``.
+        LLVM's model of Sapphire Rapids agrees (two cycles); that of Zen 4 says three, and nobody measured one for pith:
+        ``pith bench --calibrate`` tells. VNNI does four times as many, also in LLVM's models of Skylake's
+        AVX-512 and of Ice Lake. ``vpmaddwd`` and the addition behind it: see ``PAIRS_GAIN``.
 
         Example:
             >>> [ISAS[name].dot_gain("bf16") for name in ("avx512", "avx512-bf16", "amx")]
