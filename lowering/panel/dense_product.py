@@ -1,12 +1,14 @@
 """One product of dense matrices: chunks of rows with packed panels, accumulated in place where that can be."""
 
 import dataclasses
+from collections.abc import Callable
 
 from pith._mlir import arith, ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
 from ..transpose import Transform, tile_width
+from .ahead import Ahead
 from .dense_tile import DenseTile
 from .pack import Panel
 from .walk import Walk
@@ -16,6 +18,9 @@ from .write import added_to, as_it_is, write_tile
 #: it may come from L2, and sums put down half-way cost more: on a Zen 3 core 1024^3 f32 takes 25.9, 25.7, 24.8 and
 #: 24.4 ms with 24, 48, 64 and 96 KiB, 512x512x4096 takes 27.4, 26.8, 26.6 and 26.9 ms (MKL 24.4, 24.7; 2026-11).
 DENSE_STRIP_BYTES = 64 * 1024
+
+#: Indices of the accumulators' first elements in a matrix.
+_Places = list[list[ir.Value]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +33,7 @@ class DenseProduct:
         rows, cols, reds: positions, and what those of rows and columns are in ``out``.
         fresh: the content of ``out`` does not matter.
         finish: given what is to be stored in ``out``, makes what is; None when that is the same.
+        ahead: fetches what is packed next, where that is known.
     """
 
     tile: DenseTile
@@ -39,6 +45,7 @@ class DenseProduct:
     reds: Index
     fresh: bool
     finish: Transform | None
+    ahead: Ahead | None = None
 
     @property
     def lanes(self) -> int:
@@ -72,12 +79,17 @@ class DenseProduct:
 
     @property
     def in_place(self) -> bool:
-        """Whole panels accumulate in ``out``."""
-        return not self.out_transposed and not self.cols.is_listed and (self.is_one_strip or self.finish is None)
+        """Whole panels are stored in ``out`` as they are finished."""
+        return not self.out_transposed and not self.cols.is_listed
+
+    @property
+    def adds_in_place(self) -> bool:
+        """What a strip leaves of a whole panel stands in ``out``."""
+        return self.in_place and (self.is_one_strip or self.finish is None)
 
     def room(self, rows: int, on_stack: bool) -> ir.Value | None:
         """Memory for the sums of ``rows`` rows and one panel, where it may be needed: once per task."""
-        if self.in_place and self.is_whole:
+        if self.adds_in_place and self.is_whole:
             return None
         most = max(self.tile.variant.rows, self.narrow.variant.rows)
         type_ = ir.MemRefType.get([rows + most, self.lanes], self.element)
@@ -97,34 +109,51 @@ class DenseProduct:
         if not self.in_place:
             self._through_tile(self.tile, panel, corner, extent, sums)
         elif self.is_whole:
-            self._in_place(panel, corner, count)
+            self._in_place(panel, corner, count, sums)
         else:
             full = arith.cmpi(arith.CmpIPredicate.eq, b.value(width), b.value(self.lanes))
             b.if_else(
                 full,
-                lambda: self._in_place(panel, corner, count),
+                lambda: self._in_place(panel, corner, count, sums),
                 lambda: self._through_tile(self.narrow, panel, corner, extent, sums),
             )
 
-    def _in_place(self, panel: Panel, corner: tuple[Index, Index], count: Index) -> None:
+    def _in_place(self, panel: Panel, corner: tuple[Index, Index], count: Index, sums: ir.Value | None) -> None:
         first_row, first_col = corner
         tile = self.tile
-
-        def place(row: Index) -> list[ir.Value]:
-            return [b.value(row), b.value(b.add(self.cols.first, first_col))]
+        kept = self.out if self.adds_in_place else sums
 
         def some_rows(u: Index, span: tuple[Index, Index]) -> None:
             rows = tile.row_numbers(b.add(first_row, u))
+            places = [[b.value(row), b.value(b.add(self.cols.first, first_col))] for row in rows]
+            parts = places if kept is self.out else self._places_of_sums(tile, u, 0)
+            fetch = self._fetch(b.add(first_row, u), first_col)
             if self.is_one_strip:
-                accs = tile.multiply(rows, panel, 0, span, tile.zeros())
-                accs = [self.transform(acc, place(row)) for acc, row in zip(accs, rows)]
-            else:
-                accs = self._started(tile, span[0], self.fresh, self.out, [place(row) for row in rows])
-                accs = tile.multiply(rows, panel, 0, span, accs)
-            for acc, row in zip(accs, rows):
-                vector.store(acc, self.out, place(row))
+                self._finish(tile.multiply(rows, panel, 0, span, tile.zeros(), fetch), places)
+                return
+            accs = self._started(tile, span[0], self.fresh or kept is sums, kept, parts)
+            accs = tile.multiply(rows, panel, 0, span, accs, fetch)
+            if kept is self.out:
+                _store(accs, kept, parts)
+                return
+            last = arith.cmpi(arith.CmpIPredicate.eq, b.value(span[1]), b.value(self.reds))
+            b.if_else(last, lambda: self._finish(accs, places), lambda: _store(accs, kept, parts))
 
         self._strips(tile, count, some_rows)
+
+    def _fetch(self, row: Index, first_col: Index) -> Callable[[Index], None] | None:
+        """What the register tile from position ``row`` on does about the next panel while it multiplies."""
+        if self.ahead is None:
+            return None
+        blocks = b.div(self.reds, self.tile.unrolled)
+        return self.ahead.fetch(b.div(row, self.tile.variant.rows), blocks, b.add(self.cols.first, first_col))
+
+    def _finish(self, accs: list[ir.Value], places: _Places) -> None:
+        """Store what becomes of finished sums; all are made before any is stored, for rows may be there twice."""
+        _store([self.transform(acc, place) for acc, place in zip(accs, places)], self.out, places)
+
+    def _places_of_sums(self, tile: DenseTile, first: Index, column: Index) -> _Places:
+        return [[b.value(b.add(first, i)), b.value(column)] for i in range(tile.variant.rows)]
 
     def _through_tile(
         self, tile: DenseTile, panel: Panel, corner: tuple[Index, Index], extent: tuple[Index, Index], sums
@@ -132,11 +161,9 @@ class DenseProduct:
         first_row, (count, width) = corner[0], extent
 
         def some_rows(u: Index, column: Index, span: tuple[Index, Index]) -> None:
-            where = [[b.value(b.add(u, i)), b.value(column)] for i in range(tile.variant.rows)]
+            where = self._places_of_sums(tile, u, column)
             accs = tile.zeros() if self.is_one_strip else self._started(tile, span[0], True, sums, where)
-            accs = tile.multiply(tile.row_numbers(b.add(first_row, u)), panel, column, span, accs)
-            for acc, at in zip(accs, where):
-                vector.store(acc, sums, at)
+            _store(tile.multiply(tile.row_numbers(b.add(first_row, u)), panel, column, span, accs), sums, where)
 
         def columns(column: Index) -> None:
             self._strips(tile, count, lambda u, span: some_rows(u, column, span))
@@ -170,3 +197,8 @@ class DenseProduct:
             return stored()
         first = arith.cmpi(arith.CmpIPredicate.eq, b.value(lo), b.value(0))
         return b.if_else(first, tile.zeros, stored, [tile.type] * tile.variant.rows)
+
+
+def _store(values: list[ir.Value], memory: ir.Value, places: _Places) -> None:
+    for value, place in zip(values, places):
+        vector.store(value, memory, place)

@@ -1,6 +1,7 @@
 """The register tile of a dense product: no coordinate is stored, so every row meets the same panel rows."""
 
 import dataclasses
+from collections.abc import Callable
 
 from pith._mlir import ir, memref, vector
 
@@ -57,9 +58,18 @@ class DenseTile:
         return [self.rows.at(row) for row in rows]
 
     def multiply(
-        self, rows: list[Index], panel: Panel, column: Index, span: tuple[Index, Index], accs: list[ir.Value]
+        self,
+        rows: list[Index],
+        panel: Panel,
+        column: Index,
+        span: tuple[Index, Index],
+        accs: list[ir.Value],
+        meanwhile: Callable[[Index], None] | None = None,
     ) -> list[ir.Value]:
-        """``accs[i] += lhs[rows[i], reds[span]] * panel[span, column:]``."""
+        """``accs[i] += lhs[rows[i], reds[span]] * panel[span, column:]``.
+
+        ``meanwhile`` is told the number of every unrolled block.
+        """
         lo, hi = span
 
         def step(k: Index, accs: list[ir.Value]) -> list[ir.Value]:
@@ -71,6 +81,8 @@ class DenseTile:
         def some(count: int):
             def body(k: Index, *accs: ir.Value) -> list[ir.Value]:
                 inner = list(accs)
+                if meanwhile is not None and count == self.unrolled:
+                    meanwhile(b.div(k, count))
                 for u in range(count):
                     inner = step(b.add(k, u), inner)
                 return inner

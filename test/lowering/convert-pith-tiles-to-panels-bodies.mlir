@@ -88,10 +88,12 @@ func.func @experts(%p: !pith.pattern<[64, 8], [1, 1]>, %x: tensor<64x32xf32>, %w
   return %r : tensor<64x48xf32>
 }
 
-// One expert per token, as pith.partition promises: zeros are not written before, and nothing is added to them.
+// One expert per token, as pith.partition promises: zeros are not written before, and nothing is added to them. What
+// the task packs next is fetched while it multiplies.
 // CHECK-LABEL: func.func @one_expert
 // CHECK-COUNT-1: scf.parallel
 // CHECK-NOT:   scf.parallel
+// CHECK:       memref.prefetch {{.*}}, read, locality<2>, data
 // CHECK:       vector.fma
 // CHECK-NOT:   arith.addf
 // CHECK:       return
