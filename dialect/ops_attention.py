@@ -27,12 +27,13 @@ class AttentionOp(Pith.Operation, name="attention", traits=[ext.Pure]):
     Semantics: with ``i`` a query, ``j`` a key, query i sees key j when
         ``intervals[i, 0] <= j < intervals[i, 1]`` and the pattern (when there is one) lists the block of (i, j);
         or when i or j is a global token and ``reach[i, 0] <= j < reach[i, 1]``. Then
-        ``out[i] = sum_j w[j] value[j] / sum_j w[j]`` with ``w[j] = exp(scale * <query[i], key[j]> + bias[j, i])`` over the
-        keys it sees, and ``lse[i] = log(sum_j w[j])``. A query that sees no key gets zeros and -inf. Scores, weights and
-        sums are computed in f32 (f64 for f64), weights relative to the largest. out and lse are overwritten;
-        their content is not read. Intervals are cut to the keys there are; global tokens past the end
-        name nothing, and must be distinct; reach must include intervals. NaN in what a query sees gives NaN,
-        a score of +inf too; what it does not see has no influence.
+        ``out[i] = sum_j w[j] value[j] / sum_j w[j]`` with
+        ``w[j] = exp(scale * <query[i], key[j]> + bias[j, i])`` over the keys it sees, and
+        ``lse[i] = log(sum_j w[j])``. A query that sees no key gets zeros and -inf. Scores, weights and sums are
+        computed in f32 (f64 for f64), weights relative to the largest. out and lse are overwritten; their content is
+        not read. Intervals are cut to the keys there are; global tokens past the end name nothing, and must be
+        distinct; reach must include intervals. NaN in what a query sees gives NaN, a score of +inf too; what it does
+        not see has no influence.
     Errors: "expects query without an encoding", "expects query of rank 4", "expects a static size of dimension 3",
         "expects elements of f16, bf16, f32 or f64", "expects one element type", "expects size ... in dimension",
         "expects heads of query to be a multiple of those of key",

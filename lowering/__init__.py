@@ -42,7 +42,7 @@ PIPELINES: dict[str, str] = {
     # Fusion comes first, while contractions are named ops: it would pull an elementwise producer into
     # a generic contraction and recompute it for every multiply-add.
     "pith-to-linalg": (
-        f"pith-form-pit-tiles,pith-guard-asserts,{_FUSED},convert-pith-attention-to-loops,"
+        f"pith-form-pit-tiles,pith-guard-asserts,{_FUSED},pith-unfold-convolutions,convert-pith-attention-to-loops,"
         "pith-approximate-math,pith-assemble-arguments,cse"
     ),
     # The panel template where it applies (it is faster), upstream's sparsifier for the formats it

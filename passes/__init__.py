@@ -17,6 +17,7 @@ PASSES: dict[str, str] = {
     "pith-hoist-scales": "pith.passes.hoist_scales:HoistScalesPass",
     "pith-fold-copies": "pith.passes.fold_copies:FoldCopiesPass",
     "pith-split-products": "pith.passes.split_products:SplitProductsPass",
+    "pith-unfold-convolutions": "pith.passes.unfold_convolutions:UnfoldConvolutionsPass",
     "pith-collapse-batch": "pith.passes.collapse_batch:CollapseBatchPass",
 }
 

@@ -54,7 +54,7 @@ class Forward(Meeting):
         )
 
     def _add(self, bias: ir.Value, chunk: Chunk) -> None:
-        """Add what the keys' scores are biased by, in powers of two; queries past the end of their block read nothing."""
+        """Add what the keys' scores are biased by, in powers of two; queries past the block's end read nothing."""
         block, state = self.block, self.state
         row = [b.value(shared_row(bias, block.batch)), b.minimum(block.head, b.sub(b.dim_size(bias, 1), 1))]
         mask = ir.VectorType.get([block.blocking.lanes], ir.IntegerType.get_signless(1))

@@ -323,3 +323,30 @@ func.func @f(%o: tensor<1x4x8x16xf32>, %op: tensor<1x4x8x5xf32>, %x: tensor<1x4x
     : (tensor<1x4x8x16xf32>, tensor<1x4x8x5xf32>, tensor<1x4x9x16xf32>, tensor<1x4x9x5xf32>, tensor<1x4x8xf32>, tensor<1x4x8xf32>, f64, tensor<1x4x8x16xf32>, tensor<1x9x2xi32>) -> (tensor<1x4x8x16xf32>)
   return
 }
+
+// -----
+
+func.func @f(%q: tensor<2x4x8x16xf32>, %k: tensor<2x4x9x16xf32>, %s: f64, %i: tensor<1x8x2xi32>, %b: tensor<1x1x9x8xf64>) {
+  // expected-error @below {{'pith.attention' op expects bias of f32, got f64}}
+  %y = "pith.attention"(%q, %k, %k, %s, %q, %i, %b) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1>, resultSegmentSizes = array<i32: 1, 0>}
+    : (tensor<2x4x8x16xf32>, tensor<2x4x9x16xf32>, tensor<2x4x9x16xf32>, f64, tensor<2x4x8x16xf32>, tensor<1x8x2xi32>, tensor<1x1x9x8xf64>) -> (tensor<2x4x8x16xf32>)
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<2x4x8x16xf32>, %k: tensor<2x4x9x16xf32>, %s: f64, %i: tensor<1x8x2xi32>, %b: tensor<1x1x1x8xf32>) {
+  // expected-error @below {{'pith.attention' op expects size 9 in dimension 2 of bias, got 1}}
+  %y = "pith.attention"(%q, %k, %k, %s, %q, %i, %b) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1>, resultSegmentSizes = array<i32: 1, 0>}
+    : (tensor<2x4x8x16xf32>, tensor<2x4x9x16xf32>, tensor<2x4x9x16xf32>, f64, tensor<2x4x8x16xf32>, tensor<1x8x2xi32>, tensor<1x1x1x8xf32>) -> (tensor<2x4x8x16xf32>)
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<2x4x8x16xf32>, %k: tensor<2x4x9x16xf32>, %s: f64, %i: tensor<1x8x2xi32>, %p: !pith.pattern<[8, 9], [4, 4]>, %b: tensor<1x1x9x8xf32>) {
+  // expected-error @below {{'pith.attention' op expects no bias with a pattern or global tokens}}
+  %y = "pith.attention"(%q, %k, %k, %s, %q, %i, %p, %b) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 0, 1, 0, 0, 1>, resultSegmentSizes = array<i32: 1, 0>}
+    : (tensor<2x4x8x16xf32>, tensor<2x4x9x16xf32>, tensor<2x4x9x16xf32>, f64, tensor<2x4x8x16xf32>, tensor<1x8x2xi32>, !pith.pattern<[8, 9], [4, 4]>, tensor<1x1x9x8xf32>) -> (tensor<2x4x8x16xf32>)
+  return
+}

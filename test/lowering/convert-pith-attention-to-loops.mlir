@@ -139,4 +139,28 @@ func.func @blocks(%q: tensor<1x8x64x16xbf16>, %scale: f64, %seen: tensor<1x64x2x
   return %y : tensor<1x8x64x16xbf16>
 }
 
+// A bias of the scores is added before the softmax: a vector of queries per key, none past the end of the block; one
+// number for all queries where they share it.
+// CHECK-LABEL: func.func @biased(
+// CHECK-SAME:    %[[BIAS:[^:]*]]: tensor<1x1x40x30xf32>, %[[SHARED:[^:]*]]: tensor<2x1x40x1xf32>
+// CHECK:         %[[B:.*]] = bufferization.to_buffer %[[BIAS]]
+// CHECK:         scf.parallel
+// CHECK:           %[[MASK:.*]] = vector.create_mask
+// CHECK:           vector.maskedload %[[B]][%c0, %c0, %{{.*}}, %{{.*}}], %[[MASK]], %{{.*}} : memref<1x1x40x30xf32>, vector<8xi1>, vector<8xf32> into vector<8xf32>
+// CHECK:           vector.fma
+// CHECK:         scf.parallel
+// CHECK:           tensor.extract %[[SHARED]]
+func.func @biased(%q: tensor<2x4x30x16xf32>, %k: tensor<2x4x40x16xf32>, %scale: f64, %seen: tensor<1x30x2xi32>,
+                  %bias: tensor<1x1x40x30xf32>, %shared: tensor<2x1x40x1xf32>) -> tensor<2x4x30x16xf32> {
+  %y = "pith.attention"(%q, %k, %k, %scale, %q, %seen, %bias) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1>,
+      resultSegmentSizes = array<i32: 1, 0>}
+    : (tensor<2x4x30x16xf32>, tensor<2x4x40x16xf32>, tensor<2x4x40x16xf32>, f64, tensor<2x4x30x16xf32>, tensor<1x30x2xi32>,
+       tensor<1x1x40x30xf32>) -> tensor<2x4x30x16xf32>
+  %z = "pith.attention"(%y, %k, %k, %scale, %q, %seen, %shared) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1>,
+      resultSegmentSizes = array<i32: 1, 0>}
+    : (tensor<2x4x30x16xf32>, tensor<2x4x40x16xf32>, tensor<2x4x40x16xf32>, f64, tensor<2x4x30x16xf32>, tensor<1x30x2xi32>,
+       tensor<2x1x40x1xf32>) -> tensor<2x4x30x16xf32>
+  return %z : tensor<2x4x30x16xf32>
+}
+
 }

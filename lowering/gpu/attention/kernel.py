@@ -22,11 +22,10 @@ from pith._mlir import math as math_dialect
 
 from ... import builder as b
 from ...builder import Index
-from ...builder import Index
 from ..warp import WARP
 from .block import Block
 from .body import Tiles
-from .keys import Stream
+from .keys import IntervalStream, Stream
 from .problem import load, log2_scale
 from .rows import Row
 from .softmax import Masks, Softmax
@@ -88,24 +87,21 @@ class Attention(Block):
         (tile, stage), (state, sums) = where, before
         body, thread = self.plan.body, self.threads.number
         products = body.score(tiles, held, thread)
-        if self.o.bias is not None:
-            products, factor = (
-                self._biased(self.o.bias, products, factor, masks, tile),
-                arith.constant(factor.type, 1.0),
-            )
+        if self.o.bias is not None and isinstance(masks.stream, IntervalStream):
+            first = masks.stream.start(tile)
+            products = self._biased(self.o.bias, products, factor, masks.rows, first)
+            factor = arith.constant(factor.type, 1.0)
         products, delicate = self.at_edges(masks, products, tile, stage, lambda: body.is_delicate(tiles, thread))
         state, weights, fades = state.meet(products, factor, body.row_lanes)
         shows = functools.partial(masks.shows, tile, stage)
         return state, body.accumulate(tiles, body.fade(sums, fades), weights, thread, delicate, shows)
 
     def _biased(
-        self, bias: ir.Value, products: list[list[ir.Value]], factor: ir.Value, masks: Masks, tile: ir.Value
+        self, bias: ir.Value, products: list[list[ir.Value]], factor: ir.Value, rows: Sequence[Row], first: Index
     ) -> list[list[ir.Value]]:
         """Scores in powers of two; keys past the end, which are hidden, repeat the last key's bias."""
         last = b.sub(self.o.keys, 1)
-        keys = [
-            b.minimum(b.add(masks.stream.start(tile), c), last) for c in self.plan.body.columns(self.threads.number)
-        ]
+        keys = [b.minimum(b.add(first, c), last) for c in self.plan.body.columns(self.threads.number)]
         batch, head = (b.minimum(i, b.sub(b.dim_size(bias, d), 1)) for d, i in enumerate((self.where[0], self.head)))
         log2e, shared = arith.constant(factor.type, math.log2(math.e)), bias.type.shape[3] == 1
 
@@ -113,7 +109,7 @@ class Attention(Block):
             own = load(bias, [batch, head, key, 0 if shared else row.place])
             return math_dialect.fma(product, factor, arith.mulf(own, log2e))
 
-        return [[score(row, key, x) for key, x in zip(keys, held)] for row, held in zip(masks.rows, products)]
+        return [[score(row, key, x) for key, x in zip(keys, held)] for row, held in zip(rows, products)]
 
     def _write(self, rows: Sequence[Row], softmax: Softmax, sums: list[ir.Value]) -> None:
         """Store results and logarithms of live rows; zeros and -inf where no key was met."""

@@ -1,0 +1,76 @@
+"""Convolutions, batch normalisation and GELU of compiled PyTorch modules, against float64."""
+
+import copy
+
+import pith
+import pytest
+import torch
+from torch import nn
+
+
+def _check(module, *args, tolerance=1e-6, **options):
+    module = module.eval()
+    kernel = pith.compile(module, args, **options)
+    with torch.no_grad():
+        reference = copy.deepcopy(module).double()(*(x.double() for x in args))
+    out = kernel(*args)
+    assert ((out.double() - reference).norm() / reference.norm()).item() < tolerance
+    return kernel
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel_size": 3, "padding": 1},
+        {"kernel_size": (2, 5), "stride": (3, 2), "dilation": (2, 1), "bias": False},
+        {"kernel_size": 1},
+        {"kernel_size": 1, "stride": 2},
+        {"kernel_size": 7, "stride": 2, "padding": 3},
+    ],
+)
+def test_convolution_is_a_product(options):
+    torch.manual_seed(0)
+    kernel = _check(nn.Conv2d(5, 19, **options), torch.randn(3, 5, 17, 23))
+    linalg = kernel.ir("linalg")
+    assert "iterator_types = [" + ", ".join(['"parallel"'] * 3 + ['"reduction"']) + "]" in linalg
+    assert '"reduction", "reduction"' not in linalg
+
+
+@pytest.mark.parametrize("options", [{"groups": 2}, {"groups": 6}])
+def test_groups(options):
+    torch.manual_seed(1)
+    _check(nn.Conv2d(6, 12, 3, padding=1, **options), torch.randn(2, 6, 9, 11))
+
+
+def test_any_number_of_images():
+    torch.manual_seed(2)
+    module = nn.Conv2d(3, 8, 3, padding=1).eval()
+    kernel = pith.compile(module, (torch.randn(2, 3, 8, 8),), dynamic_shapes={"input": {0: "n"}})
+    for n in (2, 5):
+        x = torch.randn(n, 3, 8, 8)
+        reference = copy.deepcopy(module).double()(x.double())
+        assert ((kernel(x).double() - reference).norm() / reference.norm()).item() < 1e-6
+
+
+def test_network():
+    torch.manual_seed(3)
+    module = nn.Sequential(
+        *(nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU()),
+        *(nn.Conv2d(16, 33, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(33, affine=False), nn.GELU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(33, 10)),
+    )
+    for layer in module:
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean.normal_()
+            layer.running_var.uniform_(0.5, 2.0)
+    _check(module, torch.randn(2, 3, 19, 15))
+    kernel = _check(module[1], torch.randn(2, 16, 5, 7))
+    assert "cf.assert" not in kernel.ir("pith")
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_gelu(approximate):
+    x = torch.linspace(-6, 6, 1001)
+    _check(nn.GELU(approximate=approximate), x, tolerance=5e-7)
+    _check(nn.GELU(approximate=approximate), x.double(), tolerance=1e-14)
+    _check(nn.GELU(approximate=approximate), x.bfloat16(), tolerance=3e-3)

@@ -1,0 +1,82 @@
+// RUN: pith-opt --pith-unfold-convolutions %s | filecheck %s
+
+#image = affine_map<(n, f, y, x, c, r, s) -> (n, c, y * 2 + r, x * 2 + s * 3)>
+#filters = affine_map<(n, f, y, x, c, r, s) -> (f, c, r, s)>
+#out = affine_map<(n, f, y, x, c, r, s) -> (n, f, y, x)>
+
+// CHECK-DAG: #[[READ:.*]] = affine_map<(d0, d1, d2, d3, d4, d5) -> (d0, d1, d4 * 2 + d2, d5 * 2 + d3 * 3)>
+// CHECK-DAG: #[[WINDOWS:.*]] = affine_map<(d0, d1, d2, d3) -> (d0, d3, d2)>
+// CHECK-DAG: #[[WEIGHTS:.*]] = affine_map<(d0, d1, d2, d3) -> (d1, d3)>
+// CHECK-DAG: #[[OUT:.*]] = affine_map<(d0, d1, d2, d3) -> (d0, d1, d2)>
+
+// Strides and dilations are in the map of the copy; window and places become one dimension each.
+// CHECK-LABEL: func.func @strided(
+// CHECK-SAME:    %[[X:[^:]*]]: tensor<4x3x12x17xf32>, %[[W:[^:]*]]: tensor<8x3x2x3xf32>, %[[Y:[^:]*]]: tensor<4x8x5x6xf32>
+// CHECK-DAG:     %[[WF:.*]] = tensor.collapse_shape %[[W]] {{.*}} into tensor<8x18xf32>
+// CHECK-DAG:     %[[YF:.*]] = tensor.collapse_shape %[[Y]] {{.*}} into tensor<4x8x30xf32>
+// CHECK:         %[[COPY:.*]] = linalg.generic {indexing_maps = [#[[READ]], {{.*}} ins(%[[X]] : {{.*}} outs(%{{.*}} : tensor<4x3x2x3x5x6xf32>)
+// CHECK:         %[[C:.*]] = tensor.collapse_shape %[[COPY]] {{.*}} into tensor<4x18x30xf32>
+// CHECK:         %[[P:.*]] = linalg.generic {indexing_maps = [#[[WINDOWS]], #[[WEIGHTS]], #[[OUT]]]
+// CHECK-SAME:      ins(%[[C]], %[[WF]] : {{.*}} outs(%[[YF]]
+// CHECK:           arith.mulf
+// CHECK:           arith.addf
+// CHECK:         tensor.expand_shape %[[P]] {{.*}} into tensor<4x8x5x6xf32>
+func.func @strided(%x: tensor<4x3x12x17xf32>, %w: tensor<8x3x2x3xf32>, %y: tensor<4x8x5x6xf32>) -> tensor<4x8x5x6xf32> {
+  %r = linalg.generic {indexing_maps = [#image, #filters, #out],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+      ins(%x, %w : tensor<4x3x12x17xf32>, tensor<8x3x2x3xf32>) outs(%y : tensor<4x8x5x6xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %m = arith.mulf %a, %b : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
+  } -> tensor<4x8x5x6xf32>
+  return %r : tensor<4x8x5x6xf32>
+}
+
+// Channels last: another order of dimensions, the same copy and product.
+// CHECK-LABEL: func.func @channels_last(
+// CHECK:         linalg.generic {{.*}} outs(%{{.*}} : tensor<1x3x3x4x4x4xf64>)
+// CHECK:         linalg.generic {{.*}} tensor<1x36x16xf64>, {{.*}} outs(%{{.*}} : tensor<1x16x8xf64>)
+func.func @channels_last(%x: tensor<1x6x6x4xf64>, %w: tensor<3x3x4x8xf64>, %y: tensor<1x4x4x8xf64>) -> tensor<1x4x4x8xf64> {
+  %r = linalg.generic {indexing_maps = [affine_map<(n, y, x, f, r, s, c) -> (n, y + r, x + s, c)>,
+      affine_map<(n, y, x, f, r, s, c) -> (r, s, c, f)>, affine_map<(n, y, x, f, r, s, c) -> (n, y, x, f)>],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+      ins(%x, %w : tensor<1x6x6x4xf64>, tensor<3x3x4x8xf64>) outs(%y : tensor<1x4x4x8xf64>) {
+  ^bb0(%a: f64, %b: f64, %o: f64):
+    %m = arith.mulf %a, %b : f64
+    %s = arith.addf %o, %m : f64
+    linalg.yield %s : f64
+  } -> tensor<1x4x4x8xf64>
+  return %r : tensor<1x4x4x8xf64>
+}
+
+// One filter per channel (a loop of all three operands) is no matrix product; nor is a sum over windows alone.
+// CHECK-LABEL: func.func @depthwise(
+// CHECK-NOT:     collapse_shape
+func.func @depthwise(%x: tensor<1x8x6x6xf32>, %w: tensor<8x3x3xf32>, %y: tensor<1x8x4x4xf32>) -> tensor<1x8x4x4xf32> {
+  %r = linalg.generic {indexing_maps = [affine_map<(n, c, y, x, r, s) -> (n, c, y + r, x + s)>,
+      affine_map<(n, c, y, x, r, s) -> (c, r, s)>, affine_map<(n, c, y, x, r, s) -> (n, c, y, x)>],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction"]}
+      ins(%x, %w : tensor<1x8x6x6xf32>, tensor<8x3x3xf32>) outs(%y : tensor<1x8x4x4xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %m = arith.mulf %a, %b : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
+  } -> tensor<1x8x4x4xf32>
+  return %r : tensor<1x8x4x4xf32>
+}
+
+// Sizes that only run time knows stay where they are.
+// CHECK-LABEL: func.func @dynamic(
+// CHECK-NOT:     collapse_shape
+func.func @dynamic(%x: tensor<?x3x6x6xf32>, %w: tensor<8x3x3x3xf32>, %y: tensor<?x8x4x4xf32>) -> tensor<?x8x4x4xf32> {
+  %r = linalg.generic {indexing_maps = [affine_map<(n, f, y, x, c, r, s) -> (n, c, y + r, x + s)>, #filters, #out],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+      ins(%x, %w : tensor<?x3x6x6xf32>, tensor<8x3x3x3xf32>) outs(%y : tensor<?x8x4x4xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %m = arith.mulf %a, %b : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
+  } -> tensor<?x8x4x4xf32>
+  return %r : tensor<?x8x4x4xf32>
+}
