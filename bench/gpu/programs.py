@@ -65,7 +65,7 @@ def pit_result(element: str, block: Sequence[int]) -> str:
     >>> pit_result("f16", (32, 1)), pit_result("f16", (1, 64))
     ('f16', 'f32')
     """
-    return "f32" if block[0] == 1 and block[1] > 1 else RESULTS[element]
+    return "f32" if "f" in element and block[0] == 1 and block[1] > 1 else RESULTS[element]
 
 
 def _axis(m: int, n: int, k: int, element: str, axis: str, resident: int = 0) -> str:
@@ -90,7 +90,7 @@ def _detect(m: int, k: int, element: str, block: Sequence[int]) -> str:
 
 def _hss(m: int, k: int, n: int, element: str, format: str) -> str:
     a = _tensor((m, k), element, storage(format))
-    b, c = _tensor((k, n), element), _tensor((m, n), element)
+    b, c = _tensor((k, n), element), _tensor((m, n), RESULTS[element])
     return _function(["a", "b", "out"], [a, b, c], c, _zeros(c) + _matmul(a, b, c, "a", "b"))
 
 
@@ -138,7 +138,7 @@ def _attention(batch: int, heads: int, tokens: int, depth: int, element: str) ->
     q, seen = _tensor((batch, heads, tokens, depth), element), f"tensor<1x{tokens}x2xi32>"
     text = f"""  %scale = arith.constant {depth**-0.5:.17g} : f64
   %r = "pith.attention"(%q, %k, %v, %scale, %out, %seen) {{operandSegmentSizes =
-      array<i32: 1, 1, 1, 1, 1, 1, 0, 0, 0, 0>, resultSegmentSizes = array<i32: 1, 0>}}
+      array<i32: 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0>, resultSegmentSizes = array<i32: 1, 0>}}
     : ({q}, {q}, {q}, f64, {q}, {seen}) -> {q}
 """
     return _function(["q", "k", "v", "seen", "out"], [q, q, q, seen, q], q, text)

@@ -26,6 +26,7 @@ from pith.passes.analysis.tile_tables import Measured, TileTable, Times, dense_t
 from pith.passes.analysis.workload import Workload  # noqa: E402
 
 from bench.gpu import check, tiles  # noqa: E402
+from bench.gpu.cases import CASES  # noqa: E402
 from bench.gpu.kernels import Emulated, NotBuiltError  # noqa: E402
 from bench.gpu.measure import Settings  # noqa: E402
 from bench.gpu.pack import ROOT as FOLDER  # noqa: E402
@@ -156,6 +157,13 @@ def test_the_package_needs_no_compiler(machine):
 def test_a_small_package_travels(machine):
     assert (machine / "p.tar.gz").stat().st_size < 8 << 20
     assert (machine / FOLDER / "README.md").is_file()
+
+
+def test_every_program_is_one():
+    """Packing takes minutes; that a program does not parse any more shows at once."""
+    with make_context():
+        for case in CASES:
+            assert ir.Module.parse(program(case.family, case.build)).operation.verify(), case.name
 
 
 def test_cases_run_under_emulation(capsys, monkeypatch, tmp_path):

@@ -1,6 +1,7 @@
 // A linear layer x W^T, W in V(4)C1(1:2)->C0(2:4), f16: the encoded operand is the transposed rhs. Four rows share a
 // choice, a stream wants 16: k is dense, and every group of 4 elements is searched for among those that its row holds.
 // RUN: pith-opt %s --pass-pipeline='builtin.module(pith-to-gpu)' | filecheck %s
+// RUN: pith-opt %s --pass-pipeline='builtin.module(pith-to-gpu,gpu-to-nvvm)' | filecheck %s --check-prefix=NVVM
 // RUN: pith-opt %s --pass-pipeline='builtin.module(pith-to-gpu,gpu-to-nvvm)' --emit=ptx | filecheck %s --check-prefix=PTX
 
 #hss = #pith.format<affine_map<(d0, d1) -> (d0 floordiv 4, d1 floordiv 8, (d1 floordiv 4) mod 2, d0 mod 4, d1 mod 4)>,
@@ -23,6 +24,7 @@
 // CHECK: arith.truncf
 // CHECK: vector.store {{.*}}, %[[Y]]
 
+// NVVM: llvm.inline_asm {{.*}}mma.sp.sync.aligned.m16n8k32.row.col.f32.f16.f16.f32
 // PTX: .target sm_90
 // PTX: mma.sp.sync.aligned.m16n8k32.row.col.f32.f16.f16.f32
 func.func @linear(%x: tensor<?x64xf16>, %w: tensor<32x64xf16, #hss>, %y: tensor<?x32xf16> {bufferization.writable = true}) -> tensor<?x32xf16> {
