@@ -21,6 +21,12 @@ CONTEST_SECONDS, LEAST_SAMPLES = 0.8, 3
 #: A longer call is not preceded by an untimed one: what filling the caches adds to it is lost in it.
 WARMED_SECONDS = 0.1
 
+#: A call that takes so long is timed once: peers without instructions for an element type take seconds.
+LONG_SECONDS = 0.5
+
+#: The stride of contestants that are timed once.
+ONCE = 1 << 16
+
 
 class WrongResult(Exception):
     """A contestant does not compute what the case asks for; its time would mean nothing."""
@@ -98,41 +104,46 @@ class Outcome:
         return {"case": self.contest.name, **facts, "baseline": self.contest.baseline, "contestants": contestants}
 
 
-def hold(contest: Contest, rounds: int, clock: Callable[[], float] = time.perf_counter) -> Outcome:
+def hold(
+    contest: Contest,
+    rounds: int,
+    seconds: float = CONTEST_SECONDS,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Outcome:
     """Verify every contestant, then time them, round by round.
 
     Each round starts with another contestant; each sample follows an untimed call of the same
-    contestant, so that its operands are as warm as the caches allow. Slow contestants sit out rounds
-    (:data:`CONTEST_SECONDS`).
+    contestant, so that its operands are as warm as the caches allow. Slow contestants sit out rounds, so that
+    timing takes about ``seconds``.
 
     Errors: :class:`WrongResult`.
     """
     errors = {name: _verify(contest, name) for name in contest.contestants}
     samplers = {name: _Sampler.of(call, clock) for name, call in contest.contestants.items()}
-    strides = plan({name: sampler.seconds for name, sampler in samplers.items()}, rounds)
+    strides = plan({name: sampler.seconds for name, sampler in samplers.items()}, rounds, seconds)
     names = list(contest.contestants)
-    samples: dict[str, list[float]] = {name: [] for name in names}
+    samples: dict[str, list[float]] = {name: sampler.known for name, sampler in samplers.items()}
     for number in range(rounds):
         first = number % len(names)
         for name in names[first:] + names[:first]:
-            if number % strides[name] == 0:
+            if number % strides[name] == 0 and strides[name] < ONCE:
                 samples[name].append(samplers[name].sample(clock))
     return Outcome(contest, {name: Timing(tuple(samples[name]), errors[name], strides[name]) for name in names})
 
 
-def plan(seconds: Mapping[str, float], rounds: int, budget: float = CONTEST_SECONDS) -> dict[str, int]:
+def plan(seconds: Mapping[str, float], rounds: int, budget: float) -> dict[str, int]:
     """In every how many rounds each contestant takes part: who takes more than an equal share of the budget sits out.
 
     Units: ``seconds`` of one sample of each contestant; ``budget``: seconds of all samples.
 
     Example:
         >>> plan({"fast": 0.001, "slow": 0.1, "slower": 5.0}, rounds=11, budget=2.0)
-        {'fast': 1, 'slow': 2, 'slower': 4}
+        {'fast': 1, 'slow': 2, 'slower': 65536}
     """
-    strides = dict.fromkeys(seconds, 1)
+    strides = {name: ONCE if each >= LONG_SECONDS else 1 for name, each in seconds.items()}
     for name, each in seconds.items():
         while each * -(-rounds // strides[name]) > budget / len(seconds):
-            if -(-rounds // (2 * strides[name])) < LEAST_SAMPLES:
+            if strides[name] == ONCE or -(-rounds // (2 * strides[name])) < LEAST_SAMPLES:
                 break
             strides[name] *= 2
     return strides
@@ -175,12 +186,14 @@ class _Sampler:
         count: calls per sample.
         warm_up: a call that is not timed comes first.
         seconds: what a sample takes.
+        known: samples that need no further call.
     """
 
     call: Callable[[], Any]
     count: int
     warm_up: bool
     seconds: float
+    known: list[float]
 
     @classmethod
     def of(cls, call: Callable[[], Any], clock: Callable[[], float]) -> _Sampler:
@@ -189,7 +202,7 @@ class _Sampler:
         once = clock() - start
         count = 1 if once >= SAMPLE_SECONDS else min(1000, math.ceil(SAMPLE_SECONDS / max(once, 1e-7)))
         warm_up = once < WARMED_SECONDS
-        return cls(call, count, warm_up, (count + warm_up) * once)
+        return cls(call, count, warm_up, (count + warm_up) * once, [once] if once >= LONG_SECONDS else [])
 
     def sample(self, clock: Callable[[], float]) -> float:
         """Seconds per call."""

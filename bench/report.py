@@ -21,7 +21,7 @@ DISTURBED = 0.1
 def speed_table(title: str, outcomes: Iterable[Outcome]) -> Table:
     """One row per case: milliseconds and speed-up over the baseline of every contestant."""
     outcomes = list(outcomes)
-    names = list(outcomes[0].timings)
+    names = list(dict.fromkeys(name for outcome in outcomes for name in outcome.timings))
     columns = ["case"]
     for name in names:
         columns += [name] if name == outcomes[0].contest.baseline else [name, "x"]
@@ -29,9 +29,10 @@ def speed_table(title: str, outcomes: Iterable[Outcome]) -> Table:
     for outcome in outcomes:
         row = [outcome.contest.name]
         for name in names:
-            row.append(f"{outcome.timings[name].median * 1e3:.3f}")
+            there = name in outcome.timings
+            row.append(f"{outcome.timings[name].median * 1e3:.3f}" if there else "-")
             if name != outcome.contest.baseline:
-                row.append(f"{outcome.speedup(name):.2f}")
+                row.append(f"{outcome.speedup(name):.2f}" if there else "-")
         rows.append(tuple(row))
     return Table(title, tuple(columns), tuple(rows))
 

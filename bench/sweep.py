@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .harness import Contest, Outcome, geomean, hold
+from .harness import CONTEST_SECONDS, Contest, Outcome, geomean, hold
 from .operands import set_threads
 from .records import Options, Progress, Report
 from .report import speed_table
@@ -18,11 +18,12 @@ class Sweep:
     """The outcomes of a suite's contests, by number of threads.
 
     Attributes:
+        seconds: that timing one contest should take.
         found: threads -> (facts about the case, its outcome), in the order they ran.
     """
 
-    def __init__(self, options: Options):
-        self.options = options
+    def __init__(self, options: Options, seconds: float = CONTEST_SECONDS):
+        self.options, self.seconds = options, seconds
         self.found: dict[int, list[tuple[dict[str, Any], Outcome]]] = {threads: [] for threads in options.threads}
 
     def run(self, contests: Iterable[tuple[Contest, dict[str, Any]]], report: Report, progress: Progress) -> None:
@@ -32,7 +33,7 @@ class Sweep:
             for threads in self.options.threads:
                 progress(f"{report.suite}: {contest.name}, {plural(threads)}")
                 set_threads(threads)
-                outcome = hold(contest, rounds)
+                outcome = hold(contest, rounds, self.seconds)
                 self.found[threads].append((facts, outcome))
                 report.cases.append(outcome.to_json(**facts, threads=threads))
         for threads, found in self.found.items():

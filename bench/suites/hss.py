@@ -36,7 +36,7 @@ ASKED = (
     ("C0(2:4)", 1, CSR, 1.5),
     *((fmt, 1, over, ratio) for fmt in FORMATS[1:4] for over, ratio in ((DENSE, 2.6), (CSR, 1.35))),
     # Row sharing: 0.75 / density, down to a density of 12.5 %.
-    *((fmt, 1, DENSE, 0.75 / pith.HSS.parse(fmt).density) for fmt in ("V(4)C0(2:4)", "V(16)C0(2:16)")),
+    *((fmt, 1, DENSE, 0.75 / pith.HSS.parse(fmt).density) for fmt in FORMATS if fmt.startswith("V")),
 )
 
 NOTES = (

@@ -15,16 +15,47 @@ import numpy as np
 import pith
 import torch
 
-from bench.harness import Contest
+from bench.harness import Contest, geomean
+from bench.machine import lacking
 from bench.operands import SHAPES, aligned, weights
-from bench.records import Options, Progress, Report, Table
+from bench.records import Options, Progress, Report, Requirement, Table
 from bench.sweep import Sweep, plural
 
-FORMATS = ("C0(2:4)", "C1(2:4)->C0(2:4)", "V(4)C0(2:4)", "B(4x1)C0(1:4)", "B(16x16)C0(1:2)")
-ELEMENTS = ("bf16", "i8", "i4")
+#: Element type -> formats; 10 divides no shape, so those formats pad.
+FORMATS = {
+    "bf16": (
+        *("C0(2:4)", "C0(1:4)", "C1(2:4)->C0(2:4)", "B(4x4)C0(1:2)", "B(4x4)C0(1:4)"),
+        *("B(16x16)C0(1:2)", "B(16x16)C0(1:4)", "B(16x16)C0(1:10) pad"),
+    ),
+    "i8": ("C0(2:4)", "V(4)C0(2:4)", "B(4x1)C0(3:10) pad", "B(4x1)C0(1:10) pad", "B(16x16)C0(1:2)"),
+    "i4": ("C0(2:4)", "C1(2:4)->C0(2:4)", "V(4)C0(2:4)", "B(16x16)C0(1:2)"),
+}
+
+#: The shapes of all suites, and few columns that come with weights from memory.
+ALL_SHAPES = (*SHAPES, (4096, 4096, 16))
+
+#: Columns up to which weights are what a product waits for.
+FEW_COLUMNS = 16
+
+#: What processors need for a product of the type that torch takes from oneDNN.
+NEEDED = {"bf16": "amx_bf16", "i8": "avx512_vnni"}
+
+#: Seconds that timing a case should take: there are 200.
+SECONDS = 0.4
 
 OWN, OWN_DENSE, OWN_F32 = "pith", "pith dense", "pith f32"
 TORCH, TORCH_F32 = "torch dense", "torch dense f32"
+
+#: What is asked over torch's dense product of the same type, on one thread: (element, formats, columns at most, at
+#: least, of what). The worst case counts where nothing may be slower, else the mean.
+ASKED = (
+    *(("bf16", (f"B(16x16)C0({nm}",), None, x, "mean") for nm, x in (("1:2)", 2.0), ("1:4)", 4.5), ("1:10) pad", 9.0))),
+    ("bf16", FORMATS["bf16"][:5], None, 1.0, "worst case"),
+    ("bf16", ("C0(2:4)", "B(4x4)C0(1:2)"), FEW_COLUMNS, 1.3, "mean"),
+    ("bf16", ("C0(1:4)", "B(4x4)C0(1:4)"), FEW_COLUMNS, 2.0, "mean"),
+    ("i8", ("B(4x1)C0(3:10) pad",), None, 1.0, "mean"),
+    ("i8", ("B(4x1)C0(1:10) pad",), None, 2.0, "mean"),
+)
 
 #: What the summary compares; torch has no product of int4 weights on every processor.
 COMPARED = ((OWN, TORCH_F32), (OWN, OWN_F32), (OWN, OWN_DENSE))
@@ -39,6 +70,7 @@ NOTES = (
     "Times in ms, medians over the rounds; `x` is the speed-up over dense torch in f32, conversions left out.",
     f"`{OWN}`: sparse, of the type named; `{OWN_DENSE}`: pith's kernel of the same type for unpruned weights;",
     f"`{OWN_F32}`: the same sparse weights in f32; `{TORCH}`: torch's product of the type, where it has one.",
+    "Where the processor has no instructions for a type, torch's product of it takes seconds: it joins one case.",
     f"i4: weights in groups of {GROUP}, times f32.",
 )
 
@@ -46,14 +78,14 @@ NOTES = (
 def run(options: Options, progress: Progress) -> Report:
     """Run the suite: a sweep per element type, whose rivals differ."""
     report = Report("lowprecision", "Low-precision structured sparsity x dense", notes=list(NOTES))
-    shapes, formats = (SHAPES[1:2], FORMATS[:1]) if options.quick else (SHAPES, FORMATS)
-    sweeps = {}
-    for element in ELEMENTS:
-        sweeps[element] = Sweep(options)
+    shapes = ALL_SHAPES[1:2] if options.quick else ALL_SHAPES
+    sweeps = {element: Sweep(options, SECONDS) for element in FORMATS}
+    for element, formats in FORMATS.items():
         before = len(report.tables)
-        sweeps[element].run(_contests(shapes, formats, element), report, progress)
+        sweeps[element].run(_contests(shapes, formats[: 1 if options.quick else None], element), report, progress)
         report.tables[before:] = [dataclasses.replace(t, title=f"{element}, {t.title}") for t in report.tables[before:]]
-    report.tables[:0] = [_summary(sweeps, threads, formats) for threads in options.threads]
+    report.tables[:0] = [_summary(sweeps, threads) for threads in options.threads]
+    report.requirements += [_requirement(sweeps[asked[0]], *asked) for asked in ASKED]
     return report
 
 
@@ -62,7 +94,11 @@ def _contests(shapes: Any, formats: tuple[str, ...], element: str) -> Iterator[t
         for fmt in formats:
             pruned = pith.prune(weights(*shape[:2]), fmt)
             name = f"{'x'.join(map(str, shape))} {fmt} {element}"
-            yield _MAKE[element](name, pruned, shape[2], fmt), {"shape": shape, "format": fmt, "element": element}
+            contest = _MAKE[element](name, pruned, shape[2], fmt)
+            if element in NEEDED and lacking(NEEDED[element]) and (shape, fmt) != (shapes[0], formats[0]):
+                rivals = {name: call for name, call in contest.contestants.items() if name != TORCH}
+                contest = dataclasses.replace(contest, contestants=rivals)
+            yield contest, {"shape": shape, "format": fmt, "element": element}
 
 
 def _bf16(name: str, pruned: np.ndarray, columns: int, fmt: str) -> Contest:
@@ -124,12 +160,26 @@ def _random(rows: int, columns: int) -> np.ndarray:
 _MAKE = {"bf16": _bf16, "i8": _i8, "i4": _i4}
 
 
-def _summary(sweeps: Mapping[str, Sweep], threads: int, formats: tuple[str, ...]) -> Table:
+def _requirement(
+    sweep: Sweep, element: str, formats: tuple[str, ...], columns: int | None, limit: float, of: str
+) -> Requirement:
+    found = [o for facts, o in sweep.found.get(1, []) if facts["format"] in formats]
+    few = f", up to {columns} columns" if columns else ""
+    if columns:
+        found = [o for facts, o in sweep.found.get(1, []) if o in found and facts["shape"][2] <= columns]
+    ratios = [outcome.speedup(OWN, TORCH) for outcome in found if TORCH in outcome.timings]
+    measured = (min if of == "worst case" else geomean)(ratios) if ratios else None
+    text = f"{element} {', '.join(formats)} over dense {element}{few}, 1 thread, {of}"
+    return Requirement(text, measured, limit, "x", True, lacking(NEEDED[element]))
+
+
+def _summary(sweeps: Mapping[str, Sweep], threads: int) -> Table:
     """Geometric means over the shapes, per element type and format."""
     rows = []
     for element, sweep in sweeps.items():
-        for fmt in formats:
-            means = sweep.means(threads, COMPARED, format=fmt)
-            rows.append((element, fmt, f"{pith.HSS.parse(fmt).density:.3f}", *(f"{m:.2f}" for m in means)))
+        for fmt in FORMATS[element]:
+            if sweep.select(threads, format=fmt):
+                means = sweep.means(threads, COMPARED, format=fmt)
+                rows.append((element, fmt, f"{pith.HSS.parse(fmt).density:.3f}", *(f"{m:.2f}" for m in means)))
     columns = ("type", "format", "density", *(f"{name} / {over}" for name, over in COMPARED))
     return Table(f"Speed-ups, geometric mean over shapes, {plural(threads)}", columns, tuple(rows))

@@ -11,12 +11,16 @@ import pith
 import torch
 
 from bench.harness import Contest
+from bench.machine import lacking
 from bench.operands import aligned
 from bench.records import Options, Progress, Report, Requirement, Table
 from bench.sweep import Sweep, plural
 
-#: Tokens (in bf16 fewer: torch takes seconds where there is no hardware for it), input and output features.
-TOKENS, INNER, OUTER = {"f32": 4096, "bf16": 512}, 512, 1024
+#: Tokens (in bf16 fewer where torch takes seconds because there is no hardware for it), input and output features.
+TOKENS, INNER, OUTER = {"f32": 4096, "bf16": 512 if lacking("amx_bf16") else 4096}, 512, 1024
+
+#: Seconds that timing a case should take: calls of 50 to 150 ms, six or more of each contestant.
+SECONDS = 3.0
 
 #: Element type, experts, experts per token, exponent of the power law that experts are drawn by.
 CASES = (
@@ -71,7 +75,7 @@ class Mixture:
 def run(options: Options, progress: Progress) -> Report:
     """Run the suite."""
     report = Report("moe", "Mixtures of experts", notes=list(NOTES))
-    sweep = Sweep(options)
+    sweep = Sweep(options, SECONDS)
     sweep.run(_contests(CASES[1::6] if options.quick else CASES), report, progress)
     report.tables.insert(0, _summary(sweep))
     report.requirements += [_requirement(sweep, t, *limit) for t in options.threads for limit in LIMITS.items()]
@@ -168,4 +172,5 @@ def _summary(sweep: Sweep) -> Table:
 def _requirement(sweep: Sweep, threads: int, element: str, limit: float) -> Requirement:
     text = f"MoE over sort + grouped_mm, {element}, {plural(threads)}, worst case"
     ratios = [o.speedup(PITH, GROUPED) for o in sweep.select(threads, element=element)]
-    return Requirement(text, min(ratios) if ratios else None, limit, "x", at_least=True)
+    lacks = lacking("amx_bf16") if element == "bf16" else ""
+    return Requirement(text, min(ratios, default=None), limit, "x", at_least=True, lacks=lacks)

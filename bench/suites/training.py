@@ -24,6 +24,9 @@ LAYERS = ((512, 768, 3072), (512, 3072, 768), (1024, 1024, 1024))
 GRANULARITIES = ((32, 64), (32, 1), (1, 1))
 SPARSITIES = (0.5, 0.9, 0.95, 0.98)
 
+#: Seconds that timing a case should take.
+SECONDS = 1.2
+
 #: Masks a contestant goes through, one per step.
 MASKS = 4
 
@@ -95,7 +98,7 @@ def _together(*parts: torch.Tensor) -> np.ndarray:
 def run(options: Options, progress: Progress) -> Report:
     """Run the suite."""
     report = Report("training", "Training steps with a new mask every step, f32", notes=list(NOTES))
-    sweep = Sweep(options)
+    sweep = Sweep(options, SECONDS)
     layers = LAYERS[:1] if options.quick else LAYERS
     sparsities = SPARSITIES[:2] if options.quick else SPARSITIES
     sweep.run(_contests(layers, sparsities), report, progress)

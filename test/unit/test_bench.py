@@ -74,13 +74,20 @@ def test_slow_contestants_sit_out_rounds():
     """Ratios are those of the rounds that both took part in."""
     time = FakeTime()
     taken = [0.4, 0.4]  # verification, calibration
-    base = time.contestant("base", [*taken, 0.4, 0.8, 1.2])
+    base = time.contestant("base", [*taken, 0.4, 0.8, 1.2])  # 0.4 s is too long for 11 rounds
     fast = time.contestant("fast", [0.01, 0.01, *(s for i in range(11) for s in (0.01, 0.01 * (1 + i)))])
     outcome = hold(Contest("case", {"base": base, "fast": fast}, "base", REFERENCE), rounds=11, clock=time)
     assert len(outcome.timings["fast"].samples) == 11
     assert outcome.timings["base"].samples == pytest.approx((0.4, 0.8, 1.2))  # rounds 0, 4 and 8
     assert outcome.speedup("fast") == pytest.approx(0.8 / 0.05)
     assert outcome.speedup("base", "fast") == pytest.approx(0.05 / 0.8)
+
+
+def test_calls_of_seconds_are_timed_once():
+    time = FakeTime()
+    outcome = hold(contest(time, base=2.0, fast=0.01), rounds=11, clock=time)
+    assert time.calls.count("base") == 2 and len(outcome.timings["base"].samples) == 1  # verification, the sample
+    assert outcome.speedup("fast") == pytest.approx(200)
 
 
 def test_long_calls_are_not_warmed_up():
@@ -99,9 +106,10 @@ def test_rounds_interleave_and_rotate():
 
 def test_fast_contestants_are_called_often():
     time = FakeTime()
-    outcome = hold(contest(time, base=1.0, tiny=1e-5), rounds=1, clock=time)
-    assert time.calls.count("tiny") == 3 + 100
-    assert outcome.timings["tiny"].median == pytest.approx(1e-5)
+    tiny = 2.0**-17  # 132 of them are a millisecond
+    outcome = hold(contest(time, base=0.25, tiny=tiny), rounds=1, clock=time)
+    assert time.calls.count("tiny") == 3 + 132
+    assert outcome.timings["tiny"].median == pytest.approx(tiny)
 
 
 @pytest.mark.parametrize("result", [REFERENCE * 1.001, np.array([np.nan, 2.0]), np.ones(3)])
