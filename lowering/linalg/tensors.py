@@ -12,8 +12,9 @@ from ..epilogue.match import Epilogue
 from ..epilogue.values import bind
 from ..isa import Isa
 from ..levels import Storage
-from ..panel.dense import emit_dense
 from ..panel.emit import VARIANT_ATTRIBUTE
+from ..panel.listed import ListedEmitter
+from ..panel.loops import Loops
 from ..panel.variant import Variant
 from ..tiled.listed import emit_tiled
 from ..transpose import Transform
@@ -50,13 +51,20 @@ def emit_product(
     finish: Transform | None,
     variant: Variant | None = None,
 ) -> None:
-    """Emit a product of memrefs at the insertion point; arguments as of :func:`emit_dense`."""
+    """Emit a product of memrefs at the insertion point.
+
+    Args:
+        buffers: the operands of ``c`` as memrefs.
+        fresh: the content of the output does not matter.
+        finish: makes what is stored of what the product would store, for products without outer loops.
+        variant: of whole machine vectors, by default the one that suits the number of columns.
+    """
     if isinstance(c, ColumnProduct):
         c.emit(buffers, isa, fresh, finish)
     elif c.widens:
         emit_tiled(c, buffers, isa, fresh, finish)
     else:
-        emit_dense(c, buffers, isa, fresh, finish, variant=variant)
+        ListedEmitter(c, buffers, isa, fresh, finish, Loops.whole(c, buffers), variant=variant).emit()
 
 
 def _emit(

@@ -26,7 +26,8 @@ from ..isa import Isa
 from ..linalg.contraction import DenseContraction
 from ..transpose import Transform, tile_width
 from .arithmetic import convert, multiply_add
-from .listed import ListedEmitter, Loops, Point, Runner
+from .listed import PACKING_ROWS, ListedEmitter, Runner
+from .loops import Loops, Point
 from .pack import Panel
 from .variant import PANEL_BYTES, Variant, fitting_lanes
 from .walk import Walk
@@ -112,6 +113,12 @@ class BlockEmitter(ListedEmitter):
         per_column = b.product([self.blocks.count, self.blocks.rows * self.blocks.reds])
         points = b.product([self.loops.outer[d].count for d in self.c.outer if d not in self.blocks.loops])
         return b.div(b.product([points, per_column, self.loops.most_cols]), self.vector)
+
+    def _packing_rows(self) -> Index:
+        """A block reads what its micro-tiles meet of a panel, all of which is packed."""
+        listed = b.maximum(b.product([self.blocks.count, self.blocks.reds, self.unit]), 1)
+        reds = b.product([self.rhs.size(self.c.red), self.loops.most_rows])
+        return b.div(b.mul(reds, PACKING_ROWS), listed)
 
     def _depth(self, reds: Walk) -> Index:
         return b.mul(b.ceildiv(reds.count, self.blocks.reds), self.blocks.reds)

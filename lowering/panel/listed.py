@@ -1,4 +1,4 @@
-"""Products of dense matrices along lists of rows, columns or contracted coordinates: panels, tiles and index streams.
+"""Products of dense matrices, whole or along lists of rows, columns, contracted coordinates: panels, tiles, streams.
 
 Code it emits for ``out[outer, row, col] += lhs[outer, row, red] * rhs[outer, red, col]``::
 
@@ -9,12 +9,13 @@ Code it emits for ``out[outer, row, col] += lhs[outer, row, red] * rhs[outer, re
           for each panel: register tiles, their rows read and written where the list says
 
 No operand is copied but the panels, which are as long as the list and stay in L2: reading and writing the dense
-operands through the lists is a matter of addresses. A task packs what it multiplies with, so a task has rows enough
-to make up for that; it costs about as much as four rows do.
+operands through the lists is a matter of addresses. A task packs what it multiplies with, which costs about as much
+as four rows do (:mod:`pith.lowering.panel.parts`); packed once for all tasks, panels would lie in L3 and threads wait
+for each other. Sums are accumulated in place; what sticks out on the right, outputs stored by columns and epilogues
+behind several strips go through a tile in memory.
 """
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from pith._mlir import ir, memref, vector
 
@@ -28,57 +29,31 @@ from .batch import Operand
 from .compact import COPIED_ROWS, Compact
 from .dense_product import DenseProduct
 from .dense_tile import DenseTile
+from .loops import Loops, Point
 from .pack import Panel, clear_rows, pack_group
+from .parts import part_rows
 from .variant import CHUNK_ROWS, Variant, dense_variant
 from .walk import Walk
 from .write import as_it_is
 
-#: Columns whose panels one task packs: with 1024 contracted coordinates 256 KiB, half of an L2. On a Zen 3 core,
-#: 1024^3 f32 with 1 % of 32x1 micro-tiles takes 0.99, 0.96, 1.50 and 2.61 ms with 32, 64, 128 and 256 (2026-11).
-GROUP_COLUMNS = 64
+#: Bytes of the panels that one task packs, of an L2 of 512 KiB, and the columns that may be. Fewer columns read the
+#: rows more often, more drop out of L2. On a Zen 3 core (2026-11), with 64, 128 and 256 columns: 1024^3 f32 with 1 %
+#: of 32x1 micro-tiles 0.96, 1.50 and 2.61 ms; 2048x512x256 dense 7.0 and 6.2 ms; 512^3 with half of the rows 1.68 ms
+#: with 64 columns, 1.47 with 176.
+GROUP_BYTES, GROUP_COLUMNS = 384 << 10, (64, 256)
 
 #: Columns from which on a copy of the listed elements of ``lhs`` pays: an element is copied in about two cycles, and
 #: every 64 columns pass over it again.
 COMPACT_COLUMNS = 256
 
-#: Rows that make up for packing: a panel's row is packed in the time that four rows of the tile take to read it, 25
-#: where its elements are listed.
-PART_ROWS = 264
-
-#: Tasks there should be when there is work for so many.
-TASKS = 16
-
-#: Indices of the outer loops.
-Point = Mapping[int, Index]
+#: Rows of the tile that read a panel in the time that it is packed in, where rows of ``rhs`` are copied, and where
+#: columns are listed: one element after the other.
+PACKING_ROWS, LISTED_PACKING_ROWS = 4, 25
 
 _Span = tuple[Index, Index]  # the first, and one past the last
 
 #: ``run(panel, first column, chunk)``.
 Runner = Callable[[Panel, Index, Index], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class Loops:
-    """How the loops of a product are walked.
-
-    Attributes:
-        rows, cols, reds: the walk of each at a point of the outer loops.
-        most_rows, most_cols: positions that walks of rows and columns have at most.
-        outer: the walk of every outer loop.
-        all_reds: positions of all walks of contracted coordinates together, where each has a list.
-        red_loops, row_loops: the outer loops that lists of contracted coordinates and of rows depend on, and how many
-            neighbours share a list.
-    """
-
-    rows: Callable[[Point], Walk]
-    cols: Callable[[Point], Walk]
-    reds: Callable[[Point], Walk]
-    most_rows: Index
-    most_cols: Index
-    outer: dict[int, Walk]
-    all_reds: Index | None = None
-    red_loops: Mapping[int, int] = dataclasses.field(default_factory=dict)
-    row_loops: Mapping[int, int] = dataclasses.field(default_factory=dict)
 
 
 class ListedEmitter:
@@ -92,13 +67,16 @@ class ListedEmitter:
             matrix ``out``.
         once: every place of the output is the place of one product only, outer loops that are summed over included.
         sums: element type of panels and accumulators, by default that of the operands.
+        variant: the register tile, by default the one that suits the number of columns.
 
     Attributes:
         unit: rows per position of the walk over rows.
         chunk: positions that pass over the panels together.
+        group: panels of a task.
     """
 
     unit = 1
+    group: Index = 1
 
     def __init__(
         self,
@@ -111,6 +89,7 @@ class ListedEmitter:
         finish_at: Callable[[Point, ir.Value], Transform] | None = None,
         once: bool = False,
         sums: ir.Type | None = None,
+        variant: Variant | None = None,
     ):
         self.c, self.finish, self.loops, self.finish_at = c, finish, loops, finish_at
         self.lhs, self.rhs = (Operand(buffers[i], c.dims[i]) for i in (c.lhs, c.rhs))
@@ -124,12 +103,11 @@ class ListedEmitter:
         self.vector = isa.vector_bytes // size
         self.compact: Compact | None = None
         self.narrow = dense_variant(self.vector, size, isa)
-        self._use(dense_variant(c.static_size(c.col), size, isa))
+        self._use(variant or dense_variant(c.static_size(c.col), size, isa))
 
     def _use(self, variant: Variant) -> None:
         """Make ``variant`` the shape of the register tile."""
         self.variant, self.lanes = variant, variant.lanes
-        self.group = max(1, GROUP_COLUMNS // self.lanes)
         self.chunk = -(-CHUNK_ROWS // variant.rows) * variant.rows
 
     def emit(self) -> None:
@@ -156,15 +134,24 @@ class ListedEmitter:
         chunks = b.ceildiv(loops.most_rows, COPIED_ROWS)
         b.parallel_loop([*sizes, chunks], task, work=b.product([*sizes, loops.most_rows, total]))
 
+    def _panels_per_task(self) -> Index:
+        """As many as stay in L2, within bounds."""
+        least, most = (max(1, columns // self.lanes) for columns in GROUP_COLUMNS)
+        size = 8 if isinstance(self.element, ir.F64Type) else 4
+        panel = b.maximum(b.mul(self.rhs.size(self.c.red), self.lanes * size), 1)
+        most = b.minimum(b.maximum(b.div(GROUP_BYTES, panel), least), most)
+        panels = b.maximum(b.ceildiv(self.loops.most_cols, self.lanes), 1)
+        return b.ceildiv(panels, b.ceildiv(panels, most))
+
     def _emit_tasks(self) -> None:
         loops = self.loops
+        self.group = self._panels_per_task()
         sizes = [loops.outer[d].count for d in self.shared]
-        groups = b.ceildiv(loops.most_cols, self.group * self.lanes)
-        wanted = b.ceildiv(TASKS, b.maximum(b.product([*sizes, groups]), 1))
-        part = loops.most_rows
+        groups = b.ceildiv(loops.most_cols, b.mul(self.group, self.lanes))
+        part = b.maximum(loops.most_rows, 1)
         if not self.summed:
-            part = b.maximum(b.ceildiv(loops.most_rows, wanted), -(-PART_ROWS // self.unit))
-        part = b.mul(b.ceildiv(b.maximum(part, 1), self.chunk), self.chunk)
+            step = min(self.chunk, self.variant.rows)
+            part = part_rows(loops.most_rows, b.product([*sizes, groups]), self._packing_rows(), step)
         some = self._groups_per_task(groups)
 
         def task(*at: ir.Value) -> None:
@@ -174,6 +161,10 @@ class ListedEmitter:
 
         extents = [*sizes, b.ceildiv(loops.most_rows, part), b.ceildiv(groups, some)]
         b.parallel_loop(extents, task, work=self._work())
+
+    def _packing_rows(self) -> Index:
+        """Positions of the walk over rows that take as long as packing the panels does."""
+        return LISTED_PACKING_ROWS if self.loops.lists_cols else PACKING_ROWS
 
     def _groups_per_task(self, groups: Index) -> Index:
         """Groups of columns that a task walks for every point of the loops that it sums over: neighbours lie in the
@@ -279,7 +270,7 @@ class ListedEmitter:
         """Zero the columns of some groups in every row, of an output that sums start from."""
         out = self.out.matrix(point, self.c.row, self.c.col)
         rows, cols = self.out.size(self.c.row), self.out.size(self.c.col)
-        width = self.group * self.lanes
+        width = b.mul(self.group, self.lanes)
         first, last = (b.minimum(b.mul(group, width), cols) for group in groups)
         if self.c.out_transposed:
             fill_block(out, (first, last), (0, rows), self.vector, as_it_is)

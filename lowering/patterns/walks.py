@@ -10,7 +10,8 @@ from pith.dialect import CoordinatesOp
 from .. import builder as b
 from ..builder import Index
 from ..panel.blocks import Blocks
-from ..panel.listed import Loops, Point, fill_block
+from ..panel.listed import fill_block
+from ..panel.loops import Loops, Point
 from ..panel.walk import Walk
 from ..transpose import Transform
 from .products import ListedProduct, Listing
@@ -84,7 +85,8 @@ class BoundPatterns:
         listed = self.p.listing(c.red)
         all_reds = None if listed is None else b.dim_size(self.lists[listed.pattern].ids, 0)
         red_loops, row_loops = (self._keys(self.p.listing(d)) for d in (c.red, c.row))
-        return Loops(rows, cols, reds, most_rows, self.most(c.col), outer, all_reds, red_loops, row_loops)
+        lists_cols = self.p.listing(c.col) is not None
+        return Loops(rows, cols, reds, most_rows, self.most(c.col), outer, all_reds, lists_cols, red_loops, row_loops)
 
     def _keys(self, x: Listing | None) -> dict[int, int]:
         """The loops that tell a pattern's lists apart, and how many of their indices share a list."""

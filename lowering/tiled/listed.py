@@ -19,8 +19,8 @@ from .. import builder as b
 from ..builder import Index
 from ..isa import Isa
 from ..linalg.contraction import DenseContraction
-from ..panel.batch import Operand
-from ..panel.listed import ListedEmitter, Loops, Point
+from ..panel.listed import ListedEmitter
+from ..panel.loops import Loops, Point
 from ..panel.variant import Variant
 from ..panel.walk import Walk
 from ..panel.write import added_to, as_it_is, write_tile
@@ -59,12 +59,7 @@ def emit_tiled(
     unit = listed_unit(c, buffers, isa)
     if unit is None:
         raise UnsupportedError(f"no tiles of {buffers[0].type.element_type} on {isa.name}")
-    lhs, rhs, out = (Operand(buffer, dims) for buffer, dims in zip(buffers, c.dims))
-    rows, cols = out.size(c.row), out.size(c.col)
-    reds = (rhs if c.red in rhs.dims else lhs).size(c.red)
-    outer = {d: Walk(out.size(d)) for d in c.outer}
-    loops = Loops(lambda _: Walk(rows), lambda _: Walk(cols), lambda _: Walk(reds), rows, cols, outer)
-    TileListedEmitter(unit, c, buffers, isa, fresh, finish, loops).emit()
+    TileListedEmitter(unit, c, buffers, isa, fresh, finish, Loops.whole(c, buffers)).emit()
 
 
 class TileListedEmitter(ListedEmitter):
@@ -75,7 +70,10 @@ class TileListedEmitter(ListedEmitter):
         self.tiled = unit
         self.height, self.width = (1, unit.column_tiles) if isinstance(unit, DotUnit) else (2, 2)
         self._use(Variant(COLUMNS, unit.rows))
-        self.group, self.chunk = TASK_PANELS, CHUNK
+        self.chunk = CHUNK
+
+    def _panels_per_task(self) -> Index:
+        return TASK_PANELS
 
     def emit(self) -> None:
         """See :class:`ListedEmitter`; rows are gathered by their tasks, so nothing is copied before."""

@@ -1,7 +1,7 @@
 // RUN: pith-opt --split-input-file --convert-linalg-contractions-to-panels --canonicalize --cse %s | filecheck %s
 
-// One product: all panels are packed first, then tasks are chunks of rows times groups of panels. The
-// accumulators of six rows start at what the output holds and end there: nothing is put down in between.
+// One product: tasks are parts of the rows times groups of columns, and pack the panels that they multiply with, rows of
+// four panels together. The accumulators of six rows are added to what the output holds: nothing is put down in between.
 
 #a = affine_map<(i, j, k) -> (i, k)>
 #b = affine_map<(i, j, k) -> (k, j)>
@@ -10,10 +10,10 @@
 module attributes {pith.isa = "avx2"} {
 
 // CHECK-LABEL: func.func @matmul
-// CHECK:         %[[panels:.*]] = memref.alloc() {alignment = 64 : i64} : memref<16x40x16xf32>
-// CHECK:         scf.parallel (%[[p:.*]]) =
-// CHECK:           vector.store %{{.*}}, %[[panels]][%[[p]], %{{.*}}, %{{.*}}] : memref<16x40x16xf32>, vector<16xf32>
-// CHECK:         scf.parallel (%{{.*}}, %{{.*}}) =
+// CHECK:         call @pith_get_num_threads
+// CHECK:         scf.parallel (%{{.*}}) =
+// CHECK:           %[[panels:.*]] = memref.alloc() {alignment = 64 : i64} : memref<16x40x16xf32>
+// CHECK-COUNT-4:   vector.store %{{.*}}, %[[panels]][%{{.*}}, %{{.*}}, %{{.*}}] : memref<16x40x16xf32>, vector<16xf32>
 // CHECK:           %[[accs:.*]]:6 = scf.for
 // CHECK:             %[[x:.*]] = vector.load %[[panels]]
 // CHECK:             %[[a:.*]] = memref.load %arg0
@@ -49,11 +49,11 @@ module attributes {pith.isa = "avx2"} {
 
 // CHECK-LABEL: func.func @attention
 // CHECK-NOT:     memref.alloc
-// CHECK:         scf.parallel (%[[b:.*]], %[[h:.*]], %{{.*}}) =
+// CHECK:         scf.parallel (%[[b:.*]], %[[h:.*]], %{{.*}}, %{{.*}}) =
 // CHECK-DAG:       %[[q:.*]] = memref.subview %arg0[%[[b]], 0, %[[h]], 0] {{.*}} to memref<?x32xf32, strided<[384, 1], offset: ?>>
 // CHECK-DAG:       %[[k:.*]] = memref.subview %arg1[%[[b]], 0, %[[h]], 0]
 // CHECK-DAG:       %[[s:.*]] = memref.subview %arg2[%[[b]], %[[h]], 0, 0]
-// CHECK-DAG:       %[[panels:.*]] = memref.alloc() {alignment = 64 : i64} : memref<1x32x16xf32>
+// CHECK-DAG:       %[[panels:.*]] = memref.alloc(%{{.*}}) {alignment = 64 : i64} : memref<?x32x16xf32>
 // CHECK:           scf.for
 func.func @attention(%q: memref<?x?x12x32xf32>, %k: memref<?x?x12x32xf32>, %s: memref<?x12x?x?xf32>) {
   linalg.generic {indexing_maps = [#q, #k, #s], iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction"]}
@@ -70,7 +70,7 @@ func.func @attention(%q: memref<?x?x12x32xf32>, %k: memref<?x?x12x32xf32>, %s: m
 
 // -----
 
-// Rows that are stored as columns are turned first. AVX-512 has registers for twelve rows of two vectors.
+// Rows that are stored as columns are turned first. AVX-512 has registers for six rows of four vectors.
 
 #a = affine_map<(i, j, k) -> (k, i)>
 #b = affine_map<(i, j, k) -> (k, j)>
@@ -79,10 +79,11 @@ func.func @attention(%q: memref<?x?x12x32xf32>, %k: memref<?x?x12x32xf32>, %s: m
 module attributes {pith.isa = "avx512"} {
 
 // CHECK-LABEL: func.func @gradient
-// CHECK:         %[[turned:.*]] = memref.alloc() {alignment = 64 : i64} : memref<100x50xf64>
+// CHECK:         %[[copy:.*]] = memref.alloc() {alignment = 64 : i64} : memref<5000xf64>
 // CHECK:         scf.parallel
 // CHECK:           vector.shuffle
-// CHECK:         %{{.*}}:12 = scf.for {{.*}} -> (vector<16xf64>
+// CHECK:         %[[turned:.*]] = memref.reinterpret_cast %[[copy]]
+// CHECK:         %{{.*}}:6 = scf.for {{.*}} -> (vector<32xf64>
 // CHECK:           memref.load %[[turned]]
 func.func @gradient(%a: memref<50x100xf64>, %b: memref<50x64xf64>, %c: memref<100x64xf64>) {
   linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]}

@@ -17,7 +17,7 @@
 // CHECK:         memref.load %[[FLAGS]]
 // CHECK:         vector.store
 // CHECK:       scf.parallel
-// CHECK:         %[[PANELS:.*]] = memref.alloc() {{.*}} : memref<4x256x16xf32>
+// CHECK:         %[[PANELS:.*]] = memref.alloc() {{.*}} : memref<16x256x16xf32>
 // CHECK:         vector.store %{{.*}}, %[[PANELS]]
 // CHECK-COUNT-6: memref.load %[[IDS]]
 // CHECK:         vector.load %[[PANELS]]
