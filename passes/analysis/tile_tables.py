@@ -29,6 +29,9 @@ SUFFIX = ".tiles.json"
 #: Ways to run a micro-tile: packed into a format, or gathered in place by a pit_tile.
 PACKED, IN_PLACE = "packed", "in place"
 
+#: Ways to run a dense product on a CPU: by the library (torch's product, or NumPy's), or by pith's own kernel.
+LIBRARY, OWN = "library", "own kernel"
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Measured:
@@ -40,11 +43,13 @@ class Measured:
         ways: micro-tile -> the fastest way per covered sparsity.
         dense_tiles: seconds of the dense kernel by its tile, where a GPU has several: ``(m, n, bytes along k, warps
             down, warps across, stages)``.
+        dense_way: what takes ``table.dense`` on a CPU: the faster one.
     """
 
     table: LatencyTable
     ways: Mapping[Tile, tuple[str, ...]]
     dense_tiles: Mapping[Tile, float] = dataclasses.field(default_factory=dict)
+    dense_way: str = LIBRARY
 
     def way(self, tile: Tile, covered: float) -> str:
         """The fastest way at the nearest measured sparsity."""
@@ -79,6 +84,10 @@ class TileTable:
     def nearest(self, extents: Sequence[float]) -> Measured:
         """The measured problem whose sizes are nearest, in factors of two."""
         return _nearest(self, tuple(extents))
+
+    def dense_way(self, measured: Measured) -> str:
+        """How a dense product is run: of other processors than those that were measured only the library is known."""
+        return LIBRARY if self.origin == "foreign" else measured.dense_way
 
     @property
     def is_gpu(self) -> bool:
@@ -219,6 +228,7 @@ def _measured_json(m: Measured) -> dict[str, Any]:
         "sparsities": m.table.sparsities,
         "rows": {text(t): [None if v is None else float(f"{v:.4g}") for v in row] for t, row in m.table.rows.items()},
         "ways": {text(t): "".join(w[0] for w in ways) for t, ways in m.ways.items()},
+        **({"dense_way": OWN} if m.dense_way == OWN else {}),
         **({"dense_tiles": tiles} if tiles else {}),
     }
 
@@ -228,7 +238,8 @@ def _measured_from(data: Mapping[str, Any]) -> Measured:
     letters = {PACKED[0]: PACKED, IN_PLACE[0]: IN_PLACE}
     ways = {_tile(k): tuple(letters[c] for c in v) for k, v in data["ways"].items()}
     table = LatencyTable(tuple(data["sparsities"]), rows, float(data["dense"]), tuple(data["extents"]))
-    return Measured(table, ways, {_tile(k): float(v) for k, v in data.get("dense_tiles", {}).items()})
+    tiles = {_tile(k): float(v) for k, v in data.get("dense_tiles", {}).items()}
+    return Measured(table, ways, tiles, data.get("dense_way", LIBRARY))
 
 
 def _tile(text: str) -> Tile:

@@ -6,6 +6,7 @@ import pytest
 from pith.compiler import dynamic_choice, dynamic_memory
 from pith.compiler.dynamic import prepare
 from pith.compiler.dynamic_memory import forget_decisions
+from pith.compiler.dynamic_run import Product, run_dense
 from pith.compiler.sampling import sampled_coverage
 from pith.runtime import kernel_cache, num_threads, set_num_threads
 from pith.tuning import tiles
@@ -59,6 +60,19 @@ def test_right(variant, shape):
         out = np.full((m, n), np.nan, np.float32)
         assert pith.matmul(a, pith.dynamic(b), out=out, variant=variant) is out
         assert error(out, a, b) < TOLERANCE["float32"]
+
+
+@pytest.mark.parametrize("way", [tiles.LIBRARY, tiles.OWN])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_dense_ways(way, dtype):
+    """The library's product and pith's own kernel, for operands that either takes as they are or not."""
+    rng = np.random.default_rng(15)
+    a, b = rng.standard_normal((67, 101)).astype(dtype), rng.standard_normal((101, 33)).astype(dtype)
+    for x, y in ((a, b), (a, b.T.copy().T), (a[:, ::2], b[::2])):
+        for product in (Product(x, y, "left"), Product(y, x, "right")):
+            out = np.full((67, 33), np.nan, dtype)
+            run_dense(product, out, way)
+            assert error(out, x, y) < TOLERANCE[dtype]
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16"])
@@ -232,7 +246,7 @@ def test_decisions_are_kept_and_made_anew():
 
 
 def test_what_is_remembered_is_not_followed_into_the_operands():
-    """A product that is known to be dense goes straight to the library, but not where its result overwrites it."""
+    """A product that is known to be dense is run at once, but not where its result overwrites it."""
     forget_decisions()
     rng = np.random.default_rng(13)
     a, b = (rng.standard_normal((256, 256)).astype(np.float32) for _ in range(2))

@@ -125,7 +125,8 @@ def multiply_dynamic(a: Any, b: Any, out: Any = None, variant: str = "auto") -> 
         choice = choose(product, granularity) if variant == "auto" else named(product, variant)
         ran = run(product, choice, target)
         if key is not None and known is None:
-            remember(key, choice, ran, x.dtype, None if ran == "dense" else bind(product, choice))
+            bound = None if ran == "dense" else bind(product, choice)
+            remember(key, choice, ran, x.dtype, bound, choice.dense(product))
     if out is not None:
         return out
     result = target.reshape(shape)

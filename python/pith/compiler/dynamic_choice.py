@@ -18,6 +18,7 @@ from ..runtime import dtype_name, num_threads
 from ..tuning.tiles import (
     DENSE_GAIN,
     IN_PLACE,
+    LIBRARY,
     PACKED,
     Measured,
     TileTable,
@@ -27,13 +28,13 @@ from ..tuning.tiles import (
     table_for,
     tile_of,
 )
-from .dynamic_run import Multiply, Product, find, in_place, packed, packs, run_dense
+from .dynamic_run import Multiply, MultiplyDense, Product, dense_multiplier, find, in_place, packed, packs, run_dense
 from .sampling import COLUMNS, ROWS, sampled_coverage
 
 Coverage = Mapping[tuple[int, ...], float]
 
 #: What is not worth the sample that tells how sparse it is: 50 us are 5 % of it.
-SMALL = 1e-3
+SMALL = 8e-4
 
 #: Seconds per byte that detection reads (4 MB: 0.12 ms on one core, 2026-11-21, AVX2). Where that is more than
 #: ``DETECTION_SHARE`` of the dense product's time, the sample has to promise ``CLEAR_GAIN`` before it is spent.
@@ -64,6 +65,15 @@ class Choice:
     reason: str = ""
     small: bool = False
 
+    @property
+    def dense_way(self) -> str:
+        """How the product is run where it is dense."""
+        return next((c.way for c in self.decision.candidates if c.name == "dense"), LIBRARY)
+
+    def dense(self, product: Product) -> MultiplyDense:
+        """What runs products like this one densely."""
+        return dense_multiplier(dtype_name(product.x.dtype), self.dense_way)
+
 
 def choose(product: Product, granularity: Any) -> Choice:
     """Decide by a sample and the tile database; dense at once where that costs more than it can gain."""
@@ -78,6 +88,7 @@ def choose(product: Product, granularity: Any) -> Choice:
         return dataclasses.replace(choice, small=True)
     if not x.flags.c_contiguous:
         return _dense("the dynamic operand is not row-major", table, dense)
+    way = table.dense_way(nearest)
 
     coverage = sampled_coverage(x)
     elements = coverage[(1, 1)]
@@ -87,7 +98,7 @@ def choose(product: Product, granularity: Any) -> Choice:
     rows, columns, free = (round(_SIZE_STEPS * math.log2(max(n, 1))) for n in extents)
     decision = _decided(table, (rows, columns, free), key, _density_class(elements))
     if decision.chosen.micro_tile and not decision.chosen.covered:
-        return _dense("there is nothing to skip", table, dense)
+        return _dense("there is nothing to skip", table, dense, way)
     if decision.chosen.micro_tile:
         checked = DETECTION_RATE * x.nbytes / num_threads() <= DETECTION_SHARE * dense
         needed = (decision.chosen.cost + OVERHEAD) * (DENSE_GAIN if checked else CLEAR_GAIN)
@@ -98,7 +109,8 @@ def choose(product: Product, granularity: Any) -> Choice:
 def named(product: Product, variant: str) -> Choice:
     """The choice a user made: ``dense``, or a micro-tile: ``8x1``, ``rows``, ... (``8x1 in place``: unpacked)."""
     if variant == "dense":
-        return _dense("asked for")
+        table = table_for(dtype_name(product.x.dtype), product.side, num_threads())
+        return _dense("asked for", way=LIBRARY if table is None else table.dense_way(table.nearest(product.extents)))
     text, _, way = variant.partition(" ")
     tile = tile_of(text)
     if tile is None or way not in ("", IN_PLACE):
@@ -118,11 +130,11 @@ def run(product: Product, choice: Choice, out: np.ndarray) -> str:
         out[...] = 0
         return "dense"
     if not chosen.micro_tile:
-        run_dense(product, out)
+        run_dense(product, out, choice.dense_way)
         return "dense"
     pattern = find(product, chosen.micro_tile)
     if choice.table is not None and _too_many(product, choice.table, chosen.micro_tile, pattern.density):
-        run_dense(product, out)
+        run_dense(product, out, choice.dense_way)
         return "dense"
     multiplier(product, choice, pattern.density)(product.x, product.y, pattern.coordinates, out)
     return chosen.name
@@ -171,9 +183,8 @@ def _declared(x: np.ndarray, granularity: Any, sampled: Coverage, nearest: Measu
     return expected_coverage(sparsity, block, nearest.table.rows, x.shape)
 
 
-def _dense(reason: str, table: TileTable | None = None, seconds: float = 0.0) -> Choice:
-
-    return Choice(Decision((Candidate("dense", seconds),)), {}, table, reason)
+def _dense(reason: str, table: TileTable | None = None, seconds: float = 0.0, way: str = LIBRARY) -> Choice:
+    return Choice(Decision((Candidate("dense", seconds, way=way),)), {}, table, reason)
 
 
 def _cost(decision: Decision, name: str) -> float:

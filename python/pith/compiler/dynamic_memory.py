@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..formats.pack_buffers import aligned_empty
 from .dense import multiply_library
+from .kernel import as_torch
 
 #: Calls that a decision is kept for at most, how the number grows, and decisions that are kept.
 _LONGEST, _GROWTH, _KEPT = 8, 2, 4096
@@ -38,6 +40,7 @@ class Remembered:
         left: calls it still holds for.
         span: calls it was to hold for when it was made.
         bound: what runs it again (:class:`pith.compiler.dynamic_bound.Bound`); None for dense, or where nothing does.
+        dense: ``dense(left, right, out)`` is the dense product, also where too much is there.
     """
 
     choice: Any
@@ -45,7 +48,8 @@ class Remembered:
     dtype: Any
     left: int
     span: int
-    bound: Any = None
+    bound: Any
+    dense: Callable[[np.ndarray, np.ndarray, np.ndarray], None]
 
 
 _MEMORY: dict[tuple, Remembered] = {}
@@ -74,13 +78,13 @@ def recall(key: tuple) -> Remembered | None:
     return found
 
 
-def remember(key: tuple, choice: Any, ran: str, dtype: Any, bound: Any) -> None:
+def remember(key: tuple, choice: Any, ran: str, dtype: Any, bound: Any, dense: Callable[..., None]) -> None:
     """Keep a decision; for longer than the last one when it is the same."""
     last = _MEMORY.get(key)
     span = min(_GROWTH * last.span, _LONGEST) if last is not None and last.ran == ran else 1
     if last is None and len(_MEMORY) >= _KEPT:
         _MEMORY.clear()
-    _MEMORY[key] = Remembered(choice, ran, dtype, _SMALL_SPAN if choice.small else span, span, bound)
+    _MEMORY[key] = Remembered(choice, ran, dtype, _SMALL_SPAN if choice.small else span, span, bound, dense)
 
 
 def forget_decisions() -> None:
@@ -94,7 +98,8 @@ def run_again(known: Remembered, x: Any, y: Any, out: Any) -> Any:
         return None
     dense = known.ran == "dense"
     if type(x) is not np.ndarray:
-        return x @ y if dense and out is None and not (x.requires_grad or y.requires_grad) else None
+        plain = dense and out is None and not (x.requires_grad or y.requires_grad)
+        return _multiply_tensors(known, x, y) if plain else None
     if not dense and known.bound is None:
         return None
     if x.ndim != 2 or y.ndim != 2:
@@ -106,8 +111,18 @@ def run_again(known: Remembered, x: Any, y: Any, out: Any) -> Any:
         if known.bound.run(x, y, target):
             return target
         known.left = 0
-    multiply_library(x, y, target)
+    known.dense(x, y, target)
     return target
+
+
+def _multiply_tensors(known: Remembered, x: Any, y: Any) -> Any:
+    """The dense product of two tensors."""
+    if known.dense is multiply_library or x.ndim != 2 or y.ndim != 2:
+        return x @ y
+    a, b = x.numpy(), y.numpy()
+    out = aligned_empty(a.shape[0] * b.shape[1], a.dtype).reshape(a.shape[0], b.shape[1])
+    known.dense(a, b, out)
+    return as_torch(out)
 
 
 def _target(x: np.ndarray, y: np.ndarray, out: Any) -> np.ndarray | None:

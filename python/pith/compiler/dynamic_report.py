@@ -40,12 +40,14 @@ def explain_dynamic(a: Any, b: Any, variant: str = "auto", measure: bool = False
     source = f"times from: {choice.table.describe()}" if choice.table is not None else "times from: nothing measured"
     lines = [heading, source, "", *_table(choice.decision, times), ""]
     if choice.reason:
-        return "\n".join([*lines, f"runs dense: {choice.reason}"])
+        return "\n".join([*lines, f"runs dense ({choice.dense_way}): {choice.reason}"])
     ran = run(product, choice, product.result())
     chosen = choice.decision.chosen
-    way = f" ({chosen.way})" if chosen.way and chosen.name != "dense" else ""
+    way = f" ({chosen.way})" if chosen.way else ""
     if ran != chosen.name:
-        return "\n".join([*lines, f"runs {ran}: there are more micro-tiles of {chosen.name} than in the sample"])
+        return "\n".join(
+            [*lines, f"runs {ran} ({choice.dense_way}): there are more micro-tiles of {chosen.name} than in the sample"]
+        )
     return "\n".join([*lines, f"runs {chosen.name}{way}{_rival(choice.decision)}"])
 
 

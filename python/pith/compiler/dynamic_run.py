@@ -16,9 +16,13 @@ from ..formats.pack_buffers import aligned_empty
 from ..patterns import Pattern, detect
 from ..runtime import dtype_name, num_threads
 from ..sparse import SparseTensor, as_format
+from ..tuning.tiles import OWN
 from .dense import multiply_library
 from .kernel import compile_source
 from .sampling import COLUMNS, ROWS
+
+#: ``multiply(left operand, right operand, out)``.
+MultiplyDense = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
 
 Tile = tuple[int, ...]
 
@@ -57,9 +61,27 @@ class Product:
         return aligned_empty(rows * columns, self.x.dtype).reshape(rows, columns)
 
 
-def run_dense(p: Product, out: np.ndarray) -> None:
-    """The library's product."""
-    multiply_library(*((p.x, p.y) if p.side == "left" else (p.y, p.x)), out)
+def run_dense(p: Product, out: np.ndarray, way: str) -> None:
+    """The dense product, by the library or by pith's own kernel."""
+    dense_multiplier(dtype_name(p.x.dtype), way)(*((p.x, p.y) if p.side == "left" else (p.y, p.x)), out)
+
+
+@functools.cache
+def dense_multiplier(element: str, way: str) -> MultiplyDense:
+    """What multiplies matrices; the library those that pith's own kernel would copy first."""
+    if way != OWN:
+        return multiply_library
+    from .einsum import dense_kernel
+
+    kernel = dense_kernel(element)
+
+    def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+        if a.flags.c_contiguous and b.flags.c_contiguous:
+            kernel(a, b, out)
+        else:
+            multiply_library(a, b, out)
+
+    return multiply
 
 
 def cells_of(tile: Tile) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -122,6 +122,11 @@ def product_kernel(lhs: str, rhs: str, letters: str, granularity: tuple[int, ...
     return _kernel((lhs, rhs), "mn", None, (_axes(letters, granularity),), element, FRESH, None, False).native
 
 
+def dense_kernel(element: str) -> Any:
+    """The native kernel of ``mk,kn->mn`` of row-major operands, and the result, all of which is written."""
+    return _kernel(("mk", "kn"), "mn", None, (), element, FRESH, None, False).native
+
+
 @functools.cache
 def _kernel(
     inputs: tuple[str, ...],

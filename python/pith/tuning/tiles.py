@@ -16,6 +16,8 @@ from pith.lowering.isa import host_isa
 from pith.passes.analysis.tile_cost import Candidate, Decision, Tile, covered_sparsity, decide
 from pith.passes.analysis.tile_tables import (
     IN_PLACE,
+    LIBRARY,
+    OWN,
     PACKED,
     SUFFIX,
     Measured,
@@ -29,6 +31,8 @@ from ..runtime.cpu import cpu_class
 
 __all__ = [
     "IN_PLACE",
+    "LIBRARY",
+    "OWN",
     "PACKED",
     "Measured",
     "TileTable",
@@ -59,7 +63,7 @@ def decide_tiles(
     """
     nearest = table.nearest(extents)
     scale = math.prod(extents) / math.prod(nearest.table.extents)
-    dense = Candidate("dense", nearest.table.dense * scale, wasted=elements)
+    dense = Candidate("dense", nearest.table.dense * scale, wasted=elements, way=table.dense_way(nearest))
     packed = []
     for tile, covered in coverage.items():
         if tile in nearest.table.rows:

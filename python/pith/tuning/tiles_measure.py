@@ -17,7 +17,7 @@ from ..formats.pack_buffers import aligned_empty
 from ..runtime import num_threads, numpy_dtype
 from ..runtime.cpu import cpu_class
 from .calibrate import facts_of, use_threads
-from .tiles import IN_PLACE, PACKED, Measured, TileTable
+from .tiles import IN_PLACE, LIBRARY, OWN, PACKED, Measured, TileTable
 
 #: Covered sparsities that are measured.
 SPARSITIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)
@@ -40,6 +40,9 @@ EXTENTS = (
 
 #: A cell is given up after one call when it is this much slower than dense: it will not be chosen.
 _HOPELESS = 3.0
+
+#: pith's own dense kernel is taken where it is faster by so much, and timed as often for every micro-tile's rounds.
+_OWN_GAIN, _OWN_ROUNDS = 0.98, 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +106,7 @@ def _measure(element: str, side: str, extents: tuple[int, int, int], settings: S
     dtype = numpy_dtype(element)
     values = _aligned(rng.standard_normal((rows, columns)).astype(dtype))
     y = _aligned(rng.standard_normal((columns, free) if side == "left" else (free, rows)).astype(dtype))
-    table: dict[Tile, list[float]] = {}
+    quotients: dict[Tile, list[float]] = {}
     ways: dict[Tile, tuple[str, ...]] = {}
     dense: list[float] = []
     for tile in TILES[side]:
@@ -114,11 +117,29 @@ def _measure(element: str, side: str, extents: tuple[int, int, int], settings: S
             dense.append(times.pop("dense"))
             best = min(times, key=times.__getitem__)
             cells.append((times[best], best, dense[-1]))
-        table[tile] = [seconds / own for seconds, _, own in cells]
+        quotients[tile] = [seconds / base for seconds, _, base in cells]
         ways[tile] = tuple(way for _, way, _ in cells)
-    scale = float(np.median(dense))
-    scaled = {tile: tuple(_falling([q * scale for q in row])) for tile, row in table.items()}
-    return Measured(LatencyTable(SPARSITIES, scaled, scale, extents), ways)
+    scale, own = float(np.median(dense)), _own_over_library(values, y, side, settings)
+    scaled = {tile: tuple(_falling([q * scale for q in row])) for tile, row in quotients.items()}
+    faster = own < _OWN_GAIN
+    table = LatencyTable(SPARSITIES, scaled, scale * own if faster else scale, extents)
+    return Measured(table, ways, dense_way=OWN if faster else LIBRARY)
+
+
+def _own_over_library(x: np.ndarray, y: np.ndarray, side: str, settings: Settings) -> float:
+    """Time of pith's own dense kernel over that of the library's product, calls taking turns: median of quotients."""
+    from ..compiler.dynamic_run import Product, run_dense
+
+    product = Product(x, y, side)
+    out, quotients = product.result(), []
+    for _ in range(_OWN_ROUNDS * settings.rounds + 1):
+        spent = []
+        for way in (OWN, LIBRARY):
+            start = settings.clock()
+            run_dense(product, out, way)
+            spent.append(settings.clock() - start)
+        quotients.append(spent[0] / spent[1])
+    return float(np.median(quotients[1:]))  # the first call compiles
 
 
 def _race(x: np.ndarray, y: np.ndarray, side: str, tile: Tile, settings: Settings) -> dict[str, float]:
@@ -133,7 +154,7 @@ def _race(x: np.ndarray, y: np.ndarray, side: str, tile: Tile, settings: Setting
     ways = [IN_PLACE, *([PACKED] if packs(side, tile) else [])]
     choices = {way: named(product, f"{name_of(tile)} {IN_PLACE}" if way == IN_PLACE else name_of(tile)) for way in ways}
     operands = (x, y, out) if side == "left" else (y, x, out)
-    calls: dict[str, Callable[[], Any]] = {"dense": lambda: run_dense(product, out)}
+    calls: dict[str, Callable[[], Any]] = {"dense": lambda: run_dense(product, out, LIBRARY)}
     density = find(product, tile).density
     for way, choice in choices.items():
         if (bound := bind(product, choice, density)) is not None:
