@@ -3,9 +3,11 @@
 import dataclasses
 
 from pith._mlir import ir, linalg, tensor
-from pith.dialect import encoding_of, format_of
+from pith.dialect import encoding_of, format_of, shape_of
 from pith.formats import Format
 from pith.formats.pack_digits import may_repeat
+
+from .stored_batch import batch_dim
 
 _ZERO_PRESERVING = ("arith.mulf", "arith.muli", "arith.andi")
 _ZERO_UNARY = (
@@ -162,8 +164,10 @@ class Matmul:
         dense: index of the dense input.
         dense_transposed: the dense operand is stored ``[col, red]``.
         out_transposed: the output is stored ``[col, row]``.
-        red, col: the loops; no ``col``: the dense operand is a vector.
+        row, red, col: the loops; no ``col``: the dense operand is a vector.
         outer: further loops of the dense operand and the output, around the product of two matrices.
+        batch: the one of them that the sparse operand has, too: it is a batch of matrices, which ``row_dim`` and
+            ``red_dim`` are dimensions of.
     """
 
     generic: SparseGeneric
@@ -172,9 +176,11 @@ class Matmul:
     dense: int
     dense_transposed: bool
     out_transposed: bool
+    row: int
     red: int
     col: int | None
     outer: tuple[int, ...] = ()
+    batch: int | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -209,16 +215,28 @@ def _match(g: SparseGeneric) -> Matmul | None:
     red = g.iterators.index("reduction")
     if any(len(set(g.dims(i))) != len(g.dims(i)) or None in g.dims(i) for i in range(3)):
         return None
-    if len(a) != 2 or red not in a or red not in b:
+    batch = _batch(g)
+    stored = tuple(d for d in a if d != batch)
+    if len(stored) != 2 or red not in stored or red not in b or not _multiplies_inputs(g.op.regions[0].blocks[0]):
         return None
-    row = a[1 - a.index(red)]
+    row = stored[1 - stored.index(red)]
     free = [d for d in b if d != red]
-    if row in free or {row, *free} != set(c) or not _multiplies_inputs(g.op.regions[0].blocks[0]):
+    if row in free or {row, *free} != set(c) or (batch is not None and batch not in free):
         return None
-    col = max(free, key=c.index, default=None)
+    col = max((d for d in free if d != batch), key=c.index, default=None)
     outer = tuple(d for d in free if d != col)
     turned, out_turned = (False, False) if col is None else (b.index(col) < b.index(red), c.index(col) < c.index(row))
-    return Matmul(g, a.index(row), a.index(red), dense, turned, out_turned, red, col, outer)
+    return Matmul(g, stored.index(row), stored.index(red), dense, turned, out_turned, row, red, col, outer, batch)
+
+
+def _batch(g: SparseGeneric) -> int | None:
+    """The loop over the matrices of a stored batch."""
+    stored = g.inputs[g.sparse]
+    source = stored.owner
+    if not isinstance(source, ir.Block) and source.name == "pith.dequantize":
+        return None  # its groups count the values of all matrices
+    dim = batch_dim(g.format, shape_of(stored.type))
+    return None if dim is None else g.loops(g.sparse)[dim]
 
 
 def _multiplies_inputs(block: ir.Block) -> bool:

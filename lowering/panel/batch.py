@@ -22,9 +22,23 @@ class Operand:
 
     def matrix(self, point: Mapping[int, Index], first: int, second: int) -> ir.Value:
         """The matrix over loops ``first`` and ``second``, in the order of storage, at ``point`` of the others."""
-        if len(self.dims) == 2:
+        return self._part(point, (first, second))
+
+    def columns(self, point: Mapping[int, Index], first: int, second: int | None) -> ir.Value:
+        """:meth:`matrix`, or a vector over ``first`` as a matrix of one column where there is no ``second``."""
+        if second is not None:
+            return self.matrix(point, first, second)
+        vector = self._part(point, (first,))
+        (stride,), offset = vector.type.get_strides_and_offset()
+        contiguous = (stride, offset) == (1, 0)
+        layout = None if contiguous else ir.StridedLayoutAttr.get(offset, [stride, stride])
+        type_ = ir.MemRefType.get([vector.type.shape[0], 1], vector.type.element_type, layout)
+        return memref.expand_shape(type_, vector, [[0, 1]], *_sizes(vector))
+
+    def _part(self, point: Mapping[int, Index], loops: tuple[int, ...]) -> ir.Value:
+        if len(self.dims) == len(loops):
             return self.buffer
-        kept = [i for i, d in enumerate(self.dims) if d in (first, second)]
+        kept = [i for i, d in enumerate(self.dims) if d in loops]
         offsets = [0 if i in kept else point[d] for i, d in enumerate(self.dims)]
         sizes = [b.dim_size(self.buffer, i) if i in kept else 1 for i in range(len(self.dims))]
         source = self.buffer.type
@@ -32,17 +46,6 @@ class Operand:
         layout = ir.StridedLayoutAttr.get(ir.ShapedType.get_dynamic_stride_or_offset(), [strides[i] for i in kept])
         type_ = ir.MemRefType.get([source.shape[i] for i in kept], source.element_type, layout)
         return memref.subview(self.buffer, offsets, sizes, [1] * len(self.dims), result_type=type_)
-
-    def columns(self, point: Mapping[int, Index], first: int, second: int | None) -> ir.Value:
-        """:meth:`matrix`, or a vector over ``first`` as a matrix of one column where there is no ``second``."""
-        if second is not None:
-            return self.matrix(point, first, second)
-        source = self.buffer.type
-        (stride,), offset = source.get_strides_and_offset()
-        contiguous = (stride, offset) == (1, 0)
-        layout = None if contiguous else ir.StridedLayoutAttr.get(offset, [stride, stride])
-        type_ = ir.MemRefType.get([source.shape[0], 1], source.element_type, layout)
-        return memref.expand_shape(type_, self.buffer, [[0, 1]], *_sizes(self.buffer))
 
 
 def _sizes(vector: ir.Value) -> tuple[list[ir.Value], list[int]]:

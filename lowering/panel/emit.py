@@ -13,7 +13,7 @@ Code it emits for ``out[row, col] += sparse[row, red] * dense[red, col]``::
 
 L and R are the variant's (variant.py). The panel is where raggedness and orientation of the dense
 side end: ``dense`` and ``out`` may be stored either way, and no column count needs to divide L.
-The dense operand may be a vector, or a batch of matrices, which are multiplied one after the other.
+The dense operand may be a vector. Of batches, one matrix is multiplied after the other.
 Formats whose rows are not visited one by one keep all results of a chunk in the tile (scatter.py).
 """
 
@@ -31,6 +31,7 @@ from ..epilogue.match import Epilogue
 from ..epilogue.values import BoundEpilogue, bind
 from ..isa import Isa
 from ..levels import Storage
+from ..stored_batch import matrix_of
 from ..transpose import tile_width
 from .arithmetic import Arithmetic, bytes_of
 from .batch import Operand
@@ -114,30 +115,30 @@ def emit_panel(m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None 
     destination = destination if fresh else init
     out = bound.out if bound else buffer_to_overwrite(destination, exclusive or not fresh)
     source, target = Operand(b.buffer_of(dense), g.loops(m.dense)), Operand(out, g.loops(2))
-    if bound and bound.transposed:
-        target = Operand(out, target.dims[::-1])
-    roles = Roles.of(storage.format, m.row_dim)
-    cols = 1 if m.col is None else target.size(m.col)
-    e = _Emitter(
-        m,
-        storage,
-        roles,
-        _register_tile(m, storage, roles, cols, isa),
-        rows=target.size(g.sparse_dims[m.row_dim]),
-        cols=cols,
-        reds=source.size(m.red),
-        fresh=fresh,
-        epilogue=bound,
-    )
-    stored = _stored_size(roles, m.red_dim, e.reds)
-    panels = b.alloc([e.panels, b.add(stored, e.tile.pad), e.lanes], e.tile.element)
 
     def multiply(point: dict[int, Index]) -> None:
-        _pack(e, source.columns(point, m.red, m.col), panels, stored)
-        _tasks(e, panels, target.columns(point, g.sparse_dims[m.row_dim], m.col))
+        part = storage if m.batch is None else matrix_of(storage, point[m.batch])
+        x, y = source.columns(point, m.red, m.col), target.columns(point, m.row, m.col)
+        e = _emitter(m, part, isa, x, y, fresh, bound)
+        stored = _stored_size(e.roles, m.red_dim, e.reds)
+        panels = b.alloc([e.panels, b.add(stored, e.tile.pad), e.lanes], e.tile.element)
+        _pack(e, x, panels, stored)
+        _tasks(e, panels, y)
 
     _around(m.outer, target, {}, multiply)
     return bound.result() if bound else bufferization.to_tensor(init.type, out, restrict=True, writable=True)
+
+
+def _emitter(
+    m: Matmul, storage: Storage, isa: Isa, x: ir.Value, y: ir.Value, fresh: bool, bound: BoundEpilogue | None
+) -> _Emitter:
+    """What multiplies a stored matrix by the matrix ``x`` into ``y``."""
+    roles = Roles.of(storage.format, m.row_dim)
+    transposed = m.out_transposed != (bound is not None and bound.transposed)
+    cols = b.dim_size(y, 0 if transposed else 1)
+    tile = _register_tile(m, storage, roles, cols, isa)
+    rows, reds = b.dim_size(y, 1 if transposed else 0), b.dim_size(x, 1 if m.dense_transposed else 0)
+    return _Emitter(m, storage, roles, tile, rows, cols, reds, fresh, bound)
 
 
 def _around(loops: tuple[int, ...], target: Operand, point: dict[int, Index], body: Callable) -> None:
