@@ -171,8 +171,8 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
     *(_ldmatrix(count, transpose) for count in (1, 2, 4) for transpose in (False, True)),
 )
 
-#: All instructions are recorded by one job.
-VECTOR_JOBS = ("fragments",)
+#: Instructions of a warp and those of a warpgroup are recorded by a job each: a fault of one takes its device along.
+VECTOR_JOBS = ("fragments", "warpgroups")
 
 
 class AnyInstruction(Protocol):
@@ -193,11 +193,16 @@ class AnyInstruction(Protocol):
     def source(self, chip: str = ...) -> str: ...
 
 
-def instructions() -> list[AnyInstruction]:
-    """All that are recorded: those of a warp, and those of four."""
+def instructions(*jobs: str) -> list[AnyInstruction]:
+    """What some of :data:`VECTOR_JOBS` record: instructions of a warp, and of four; all without a job.
+
+    >>> len(instructions()) == len(instructions("fragments")) + len(instructions("warpgroups"))
+    True
+    """
     from .warpgroup_programs import WARPGROUP_INSTRUCTIONS
 
-    return [*INSTRUCTIONS, *WARPGROUP_INSTRUCTIONS]
+    known = dict(zip(VECTOR_JOBS, (INSTRUCTIONS, WARPGROUP_INSTRUCTIONS)))
+    return [instruction for job in jobs or VECTOR_JOBS for instruction in known[job]]
 
 
 def kernel_name(instruction: AnyInstruction) -> str:

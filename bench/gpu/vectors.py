@@ -52,12 +52,12 @@ def run(kernel: Any, instruction: AnyInstruction, inputs: Sequence[torch.Tensor]
 
 
 def record_vectors(job: str, kernels: Kernels, settings: Settings) -> dict[str, Any]:
-    """The row of all instructions: inputs and outputs as bytes; an instruction that fails is named."""
+    """The row of a job's instructions: inputs and outputs as bytes; an instruction that fails is named."""
     if not isinstance(kernels, Packed):
         return {"status": "failed", "stage": "load", "message": "fragments are recorded from a package"}
     found, refused = {}, {}
     rng = np.random.default_rng(settings.seed)
-    for instruction in instructions():
+    for instruction in instructions(job):
         try:
             kernel = kernels.function(kernel_name(instruction))
             found[instruction.name] = [_draw(kernel, instruction, rng, settings.device) for _ in range(_DRAWS)]
@@ -91,11 +91,11 @@ def write_vectors(
     folder: pathlib.Path, rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]
 ) -> pathlib.Path | None:
     """``vectors-<chip>.json``; copied into ``test/e2e/vectors/`` a test compares the emulator with it."""
-    recorded = [row["vectors"] for row in rows if row.get("vectors")]
+    recorded = {name: draws for row in rows for name, draws in row.get("vectors", {}).items()}
     if not recorded:
         return None
     path = folder / f"vectors-{facts['target']}.json"
     aside = path.with_name(f".{path.name}")
-    aside.write_text(json.dumps({"schema": SCHEMA, "device": dict(facts), "vectors": recorded[0]}, indent=1) + "\n")
+    aside.write_text(json.dumps({"schema": SCHEMA, "device": dict(facts), "vectors": recorded}, indent=1) + "\n")
     os.replace(aside, path)
     return path

@@ -27,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for job in args.jobs:
         tell(args.descriptor, {"begin": job})
         row = {"job": job, **_done(job, kernels, settings)}
-        broken = cuda and row.get("status") != "ok" and not _alive()
+        # A peer, or one of several kernels, may have failed in a row that is otherwise well.
+        broken = cuda and (row.get("status") != "ok" or bool(row.get("refused"))) and not _alive()
         if broken:
             row["message"] = f"{row.get('message', '')}\nthe device answers nothing after it".strip()
         tell(args.descriptor, row)
