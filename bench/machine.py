@@ -9,6 +9,7 @@ import pathlib
 import platform
 import subprocess
 import time
+from collections.abc import Callable
 from typing import Any
 
 #: Instruction sets that decide how fast sparse kernels can be.
@@ -45,6 +46,26 @@ def lacking(feature: str) -> str:
     """What processors with ``feature``, one of :data:`NAMED`, have and this one has not; empty where it has it."""
     info = _cpuinfo()
     return "" if feature in info.get("flags", info.get("Features", "")).split() else NAMED[feature]
+
+
+def resident() -> dict[str, int]:
+    """Bytes this process holds now (``VmRSS``) and held at most (``VmHWM``)."""
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    fields = (line.split() for line in lines if line.startswith(("VmRSS", "VmHWM")))
+    return {name.rstrip(":"): int(kib) * 1024 for name, kib, _ in fields}
+
+
+def forget_peak() -> None:
+    """Let ``VmHWM`` count from now on."""
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_growth(call: Callable[[], object]) -> int:
+    """Bytes that this process held during a call beyond what it held before."""
+    before = resident()["VmRSS"]
+    forget_peak()
+    call()
+    return resident()["VmHWM"] - before
 
 
 class OtherLoad:

@@ -111,6 +111,11 @@ def _requirements(found: dict[str, list[Sample]], memory: list[Sample]) -> list[
     return [
         Requirement("import pith", _median(found["import pith"], "imports_ms"), 150, "ms"),
         Requirement("first compile of one matmul kernel", compiled, 250, "ms"),
+        Requirement(
+            "compile of one kernel variant",
+            _median(found["matmul, compiled, compiler imported"], "next_ms"),
+            *(150, "ms"),
+        ),
         Requirement("the same from the disk cache", _median(cached, "first_ms"), 20, "ms"),
         Requirement("compilers loaded for that", float(loads_compiler) if cached else None, 1, ""),
         Requirement(

@@ -12,10 +12,13 @@ import torch
 
 from bench.harness import Contest
 from bench.operands import aligned, poisoned
-from bench.records import Options, Progress, Report, Table
+from bench.records import Options, Progress, Report, Requirement, Table
 from bench.sweep import Sweep, plural
 
 PITH, TORCH = "pith", "torch"
+
+#: Columns from which on the dense kernel is to keep up with the library's.
+MANY_COLUMNS = 64
 
 NOTES = (
     "Times in ms, medians over the rounds; `x` is the speed-up over torch (f32).",
@@ -117,6 +120,7 @@ def run(options: Options, progress: Progress) -> Report:
     sweep = Sweep(options)
     sweep.run(_contests(CASES[::4] if options.quick else CASES), report, progress)
     report.tables.insert(0, _summary(sweep))
+    report.requirements += [_requirement(sweep, threads) for threads in options.threads]
     return report
 
 
@@ -161,3 +165,10 @@ def _summary(sweep: Sweep) -> Table:
                 (mean,) = sweep.means(threads, ((PITH, TORCH),), what=what)
                 rows.append((plural(threads), what, f"{mean:.2f}"))
     return Table("Speed-ups over torch, geometric means", ("threads", "what", f"{PITH} / {TORCH}"), tuple(rows))
+
+
+def _requirement(sweep: Sweep, threads: int) -> Requirement:
+    """Single products of many columns: within 15 % of torch, which is oneDNN or MKL."""
+    found = [o for facts, o in sweep.found[threads] if "b" not in facts and facts.get("j", 1) >= MANY_COLUMNS]
+    text = f"dense f32 over torch, {MANY_COLUMNS} columns and more, {plural(threads)}, worst case"
+    return Requirement(text, min((o.speedup(PITH) for o in found), default=None), 1 / 1.15, "x", at_least=True)

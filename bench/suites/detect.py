@@ -10,9 +10,11 @@ import numpy as np
 import pith
 import torch
 from pith.patterns import sample_coverage
+from pith.runtime import kernel_cache
 
 from bench.harness import Contest, Outcome, WrongResult, hold
-from bench.operands import aligned, set_threads, weights
+from bench.machine import peak_growth
+from bench.operands import aligned, poisoned, set_threads, weights
 from bench.records import Options, Progress, Report, Requirement, Table
 
 GRANULARITIES = ((1, 32), (32, 1), (1, 1), (32, 32), (1, 64))
@@ -24,6 +26,9 @@ LIMIT = 1.5
 
 #: Microseconds a call may take beyond its kernel, and sampling six candidates may take in all.
 OVERHEAD, SAMPLING = 15.0, 50.0
+
+#: Share of a dense operand's bytes that new patterns with 1 to 2 % of its micro-tiles may take: lists and panels.
+NEW_MEMORY = 0.25
 
 CANDIDATES = ((1, 32), (32, 1), (1, 1), (8, 8), (32, 32), (1, 8))
 
@@ -56,17 +61,15 @@ def run(options: Options, progress: Progress) -> Report:
         report.tables.append(Table(title, ("micro-tile", "empty", "sum ms", PITH, SORTED, EAGER), tuple(rows)))
     set_threads(1)
     progress("detect: overhead and sampling")
-    report.requirements += [_overhead(), _sampling(weights(*shape))]
+    report.requirements += [_overhead(), _sampling(weights(*shape)), *_new_patterns(shape)]
     return report
 
 
 def _contest(shape: tuple[int, int], granularity: tuple[int, int], empty: float) -> Contest:
     bh, bw = granularity
     grid = tuple(-(-n // g) for n, g in zip(shape, granularity))
-    keep = np.random.default_rng(2).random(grid) >= empty
-    whole = np.repeat(np.repeat(keep, bh, 0), bw, 1)[: shape[0], : shape[1]]
-    dense = weights(*shape)
-    x = aligned(np.where(whole, np.where(dense == 0, np.float32(1), dense), np.float32(0)))
+    x = _kept(shape, granularity, empty)
+    keep = x.reshape(grid[0], bh, grid[1], bw).any((1, 3))
     t = torch.from_numpy(x)
     for deterministic in (False, True):
         if not np.array_equal(pith.detect(x, granularity, deterministic=deterministic).mask(), keep):
@@ -93,6 +96,15 @@ def _contest(shape: tuple[int, int], granularity: tuple[int, int], empty: float)
     return Contest(f"{bh}x{bw}, {empty:.0%} empty", calls, READ, count, 0.0)
 
 
+def _kept(shape: tuple[int, int], granularity: tuple[int, int], empty: float) -> np.ndarray:
+    """A tensor whose micro-tiles, which divide it, are empty with a probability, and have no zeros otherwise."""
+    bh, bw = granularity
+    keep = np.random.default_rng(2).random((shape[0] // bh, shape[1] // bw)) >= empty
+    dense = weights(*shape)
+    whole = np.repeat(np.repeat(keep, bh, 0), bw, 1)
+    return aligned(np.where(whole, np.where(dense == 0, np.float32(1), dense), np.float32(0)))
+
+
 def _row(outcome: Outcome, granularity: tuple[int, int], empty: float) -> tuple[str, ...]:
     times = (f"{1 / outcome.speedup(name):.2f}" for name in (PITH, SORTED, EAGER))
     read = f"{outcome.timings[READ].median * 1e3:.2f}"
@@ -116,6 +128,23 @@ def _sampling(dense: np.ndarray) -> Requirement:
 
     seconds = _median(lambda: sample_coverage(dense, CANDIDATES), forget, 40)
     return Requirement("sampling six candidates in a cold tensor", seconds * 1e6, SAMPLING, "us")
+
+
+def _new_patterns(shape: tuple[int, int]) -> list[Requirement]:
+    """Detection of, and a product with, patterns that were never seen: what is compiled, and what memory they take."""
+    y, out = weights(shape[1], 64), poisoned((shape[0], 64))
+    first, *new = (_kept(shape, (1, 32), empty) for empty in (0.99, 0.985, 0.98, 0.99))
+
+    def use(x: np.ndarray) -> None:
+        pith.detect(x, (1, 32))
+        pith.matmul(pith.dynamic(x, (1, 32)), y, out=out)
+
+    use(first)
+    compiled, memory = kernel_cache().stats.misses, peak_growth(lambda: [use(x) for x in new])
+    return [
+        Requirement("kernels compiled for three new patterns", float(kernel_cache().stats.misses - compiled), 1, ""),
+        Requirement("memory they take, of a dense operand", memory / first.nbytes, NEW_MEMORY, "x"),
+    ]
 
 
 def _median(call: Callable[[], object], before: Callable[[], object], rounds: int) -> float:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pith
 import torch
+from pith.tuning.problem import Problem
+from pith.tuning.select import choose
 
 from bench.harness import Contest, Outcome, hold
 from bench.kernels import csr_kernel
@@ -53,6 +57,7 @@ def run(options: Options, progress: Progress) -> Report:
     dense, sparse, arguments, matmul = outcomes
     report.notes.append(_per_argument(arguments))
     report.requirements = [*_kernel_requirements(dense), *_kernel_requirements(sparse), *_matmul_requirements(matmul)]
+    report.requirements.append(_choosing(rounds))
     return report
 
 
@@ -164,3 +169,14 @@ def _per_argument(outcome: Outcome) -> str:
     one, six, with_numbers = (outcome.timings[n].median for n in ("1 array", "6 arrays", "6 arrays, 4 numbers"))
     array, number = (six - one) / 5 * 1e9, (with_numbers - six) / 4 * 1e9
     return f"Each further array costs {array:.0f} ns, each number {number:.0f} ns."
+
+
+def _choosing(rounds: int) -> Requirement:
+    """What it takes to choose the variant of a layer that no choice is known for, the calibration being loaded."""
+    layer = pith.compress(pith.prune(weights(1536, 384), "C0(2:4)"), "C0(2:4)")
+    samples = []
+    for columns in range(64, 64 + rounds):
+        start = time.perf_counter()
+        choose(Problem.of(layer, columns))
+        samples.append(time.perf_counter() - start)
+    return Requirement("choosing the variant of a layer", statistics.median(samples[1:]) * 1e3, 1.0, "ms")

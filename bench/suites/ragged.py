@@ -1,4 +1,4 @@
-"""Ragged batches, f32: what padding costs, and what it takes to leave it out."""
+"""Ragged batches, f32 and, on processors made for it, bf16: what padding costs, and what it takes to leave it out."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pith
 import torch
 
 from bench.harness import Contest
+from bench.machine import lacking
 from bench.operands import aligned
 from bench.records import Options, Progress, Report, Requirement, Table
 from bench.sweep import Sweep, plural
@@ -20,6 +22,9 @@ SHAPES = ((32, 128, 384, 1536), (32, 128, 1024, 1024))
 
 #: Shares of positions that are tokens.
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
+
+#: Element type -> how many times the share of the dense time a layer may take.
+FACTORS = {"f32": 1.15, "bf16": 1.35}
 
 WHERE, RAGGED, PACKED, DENSE = "pith, where=", "pith.Ragged", "torch, packed", "torch, padded"
 
@@ -31,6 +36,7 @@ NOTES = (
     "by boolean masks. Building the pattern from the lengths is timed.",
     "`layer`: x W + b. `tokens`: a layer norm, a layer with GELU, a residual, a softmax over the positions; the batch "
     "is packed once.",
+    "In bf16 only the layer is measured, and only where there is AMX: elsewhere torch takes seconds.",
 )
 
 
@@ -75,21 +81,25 @@ class Tokens:
         self._padded, self._batch = padded, batch
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
-        return self._batch.tokens(np.asarray(self._padded)).astype(dtype)
+        wide = self._padded.float() if isinstance(self._padded, torch.Tensor) else self._padded
+        return self._batch.tokens(np.asarray(wide)).astype(dtype)
 
 
 def run(options: Options, progress: Progress) -> Report:
     """Run the suite."""
     report = Report("ragged", "Ragged batches, f32", notes=list(NOTES))
     shapes, shares = (SHAPES[:1], SHARES[2:3]) if options.quick else (SHAPES, SHARES)
-    layers, tokens = Sweep(options), Sweep(options)
+    layers, tokens, narrow = Sweep(options), Sweep(options), Sweep(options)
     layers.run(_contests("layer", _layer, shapes, shares), report, progress)
     tokens.run(_contests("tokens", _tokens, shapes, shares), report, progress)
+    if not lacking("amx_bf16"):
+        narrow.run(_contests("bf16 layer", _bf16_layer, shapes, shares), report, progress)
     report.tables[:0] = [
         _summary("layer", layers, (WHERE, RAGGED, PACKED)),
         _summary("tokens", tokens, (RAGGED, PACKED)),
     ]
-    report.requirements += [_requirement(layers, threads) for threads in options.threads]
+    for element, sweep in (("f32", layers), ("bf16", narrow)):
+        report.requirements += [_requirement(sweep, element, threads) for threads in options.threads]
     return report
 
 
@@ -111,7 +121,11 @@ def _contests(what: str, make: Any, shapes: Any, shares: Any) -> Iterator[tuple[
         for share in shares:
             contestants, reference = make(Batch.of(shape, share))
             name = f"{what} " + "x".join(map(str, shape)) + f", {share:.0%}"
-            yield Contest(name, contestants, DENSE, reference), {"what": what, "shape": shape, "share": share}
+            tolerance = 1e-2 if make is _bf16_layer else 1e-5
+            yield (
+                Contest(name, contestants, DENSE, reference, tolerance),
+                {"what": what, "shape": shape, "share": share},
+            )
 
 
 def _layer(s: Batch) -> tuple[dict[str, Callable[[], Any]], np.ndarray]:
@@ -136,6 +150,21 @@ def _layer(s: Batch) -> tuple[dict[str, Callable[[], Any]], np.ndarray]:
         DENSE: lambda: Tokens(linear(x, w, b), s),
     }
     return contestants, s.tokens(s.x).astype(np.float64) @ s.w.T.astype(np.float64) + s.b
+
+
+def _bf16_layer(s: Batch) -> tuple[dict[str, Callable[[], Any]], np.ndarray]:
+    """The layer in bf16, rows found through the list, and dense."""
+    x, w, b = (a.astype(ml_dtypes.bfloat16) for a in (s.x, s.w, s.b))
+    dense = [torch.from_numpy(a.view(np.int16)).view(torch.bfloat16) for a in (x, w, b)]
+    out = np.zeros((*x.shape[:2], w.shape[0]), x.dtype)
+
+    def where() -> Tokens:
+        tokens = pith.Pattern.from_lengths(s.lengths, x.shape[1])
+        return Tokens(pith.linear(x, w, b, where=tokens, out=out), s)
+
+    contestants = {WHERE: where, DENSE: lambda: Tokens(torch.nn.functional.linear(*dense), s)}
+    wide = [a.astype(np.float64) for a in (x, w, b)]
+    return contestants, s.tokens(wide[0]) @ wide[1].T + wide[2]
 
 
 def _tokens(s: Batch) -> tuple[dict[str, Callable[[], Any]], np.ndarray]:
@@ -185,12 +214,13 @@ def _summary(what: str, sweep: Sweep, names: tuple[str, ...]) -> Table:
     return Table(f"Speed-ups over the padded batch, {what}, geometric means over shapes", columns, tuple(rows))
 
 
-def _requirement(sweep: Sweep, threads: int) -> Requirement:
+def _requirement(sweep: Sweep, element: str, threads: int) -> Requirement:
     """Largest time of the layer, less 20 us, in units of its share of the dense time."""
-    text = f"rows dropped: (time - 20 us) / (share x dense), f32, {plural(threads)}, worst case"
-    found = [(facts["share"], outcome) for facts, outcome in sweep.found[threads]]
+    text = f"rows dropped: (time - 20 us) / (share x dense), {element}, {plural(threads)}, worst case"
+    found = [(facts["share"], outcome.timings) for facts, outcome in sweep.found[threads]]
     ratios = [
-        min((o.timings[name].median - 20e-6) / (share * o.timings[DENSE].median) for name in (WHERE, RAGGED))
-        for share, o in found
+        min((t[name].median - 20e-6) / (share * t[DENSE].median) for name in (WHERE, RAGGED) if name in t)
+        for share, t in found
     ]
-    return Requirement(text, max(ratios) if ratios else None, 1.15, "x", at_least=False)
+    lacks = lacking("amx_bf16") if element == "bf16" else ""
+    return Requirement(text, max(ratios, default=None), FACTORS[element], "x", lacks=lacks)
