@@ -195,3 +195,18 @@ def test_bad_input():
         einsum("ij,jk->ik", x, x, where=[pith.Pattern.from_indices([0], 3)])
     with pytest.raises(pith.ArgumentError, match="scale: expects a number, got str"):
         einsum("ij,jk->ik", x, x, scale="x")
+
+
+def test_state_dict_carries_the_pattern(tmp_path):
+    first, second = (MaskedLinear(10, 6, granularity=(4, 2)) for _ in range(2))
+    first.pattern = first.strongest(0.4)
+    torch.save({"layer": first.state_dict()}, tmp_path / "state.pt")
+    second.load_state_dict(torch.load(tmp_path / "state.pt")["layer"])
+    x = torch.randn(3, 10)
+    assert second.pattern == first.pattern
+    torch.testing.assert_close(second(x), first(x))
+    dense = torch.nn.Linear(10, 6)
+    second.load_state_dict(dense.state_dict())  # has no pattern: the layer's own stays
+    assert second.pattern == first.pattern and torch.equal(second.weight, dense.weight)
+    with pytest.raises(RuntimeError, match=r"kept: expects shape \(2, 5\), got \(2, 4\)"):
+        second.load_state_dict(first.state_dict() | {"kept": torch.ones(2, 4, dtype=torch.bool)})

@@ -349,3 +349,33 @@ def test_what_trains_is_not_sampled_silently():
     pattern = pith.compress(np.eye(4, dtype=np.float32), "csr")
     with pytest.raises(pith.ArgumentError, match="requires a gradient"):
         pith.sddmm(torch.ones(4, 2, requires_grad=True), torch.ones(2, 4), pattern)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_regions_compute_in_their_type(dtype):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(16, 32), pith.torch.SparseLinear("C0(2:4)", 32, 8))
+    masked = pith.torch.MaskedLinear(32, 8, granularity=(4, 1))
+    masked.pattern = masked.strongest(0.25)
+    x = torch.randn(5, 16)
+    for layer in (model[1], masked):
+        model[1] = layer
+        reference = torch.nn.Sequential(model[0], layer.to_linear())
+        with torch.autocast("cpu", dtype):
+            y, expected = model(x), reference(x)
+        assert y.dtype == dtype
+        torch.testing.assert_close(y, expected, rtol=2e-2, atol=2e-2)
+        y.float().sum().backward()
+        assert next(layer.parameters()).grad.dtype == torch.float32
+
+
+def test_compiled_models_call_the_layers_as_they_are():
+    torch.manual_seed(0)
+    masked = pith.torch.MaskedLinear(16, 8, granularity=(4, 1))
+    masked.pattern = masked.strongest(0.25)
+    model = torch.nn.Sequential(pith.torch.SparseLinear("C0(2:4)", 32, 16), torch.nn.ReLU(), masked)
+    x = torch.randn(5, 32)
+    y = torch.compile(model, backend="eager")(x)
+    torch.testing.assert_close(y, model(x))
+    y.sum().backward()
+    assert model[0].values.grad is not None

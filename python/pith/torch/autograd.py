@@ -15,12 +15,14 @@ from ..compiler.transposed import Transposed, row_order_pays
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..sparse import SparseTensor
 from ..sparse_interop import numpy_of
+from .autocast import autocast
 from .first_order import first_order
 
 #: Patterns whose transpose was asked for; an entry lives as long as its pattern.
 _transposes: weakref.WeakKeyDictionary[SparseTensor, Transposed] = weakref.WeakKeyDictionary()
 
 
+@torch.compiler.disable
 def sparse_linear(
     x: torch.Tensor, values: torch.Tensor, pattern: SparseTensor, bias: torch.Tensor | None = None
 ) -> torch.Tensor:
@@ -31,6 +33,7 @@ def sparse_linear(
     Semantics: gradients are with respect to ``x``, the stored values and the bias; nothing dense of the shape
         of ``W`` is made. ``dx`` multiplies by ``W``, in column order where that is faster: its index is made
         once per pattern object. ``dvalues`` is :func:`pith.sddmm`. Gradients of gradients are not available.
+        In a ``torch.autocast`` region everything is computed in its type.
     Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.DeviceError`;
         :class:`pith.UnsupportedError` when a gradient is differentiated.
 
@@ -49,7 +52,13 @@ def sparse_linear(
         )
     for name, tensor in (("values", values), ("x", x), ("bias", bias)):
         if name != "bias" or bias is not None:
-            _check(tensor, name, values)
+            _require_tensor(tensor, name)
+    x, values, bias = autocast(x, values, bias)
+    for name, tensor in (("x", x), ("bias", values if bias is None else bias)):
+        if tensor.dtype != values.dtype:
+            raise DTypeError(
+                f"expects {values.dtype}, the type of the values, got {tensor.dtype}", where=f"sparse_linear: {name}"
+            )
     if len(pattern.shape) != 2 or tuple(values.shape) != (pattern.nse,):
         raise ShapeError(
             f"expects {pattern.nse} values for {pattern}, got {tuple(values.shape)}",
@@ -67,17 +76,13 @@ def sparse_linear(
     return cast(torch.Tensor, _SparseLinear.apply(x, values, pattern, bias))
 
 
-def _check(tensor: Any, name: str, values: torch.Tensor) -> None:
+def _require_tensor(tensor: Any, name: str) -> None:
     if not isinstance(tensor, torch.Tensor):
         raise ArgumentError(
             f"expects a tensor, got {type(tensor).__name__}", where=f"sparse_linear: {name}", hint="torch.from_numpy(x)"
         )
     if tensor.device.type != "cpu":
         raise DeviceError(f"expects a tensor on the CPU, got {tensor.device}", where=f"sparse_linear: {name}")
-    if tensor.dtype != values.dtype:
-        raise DTypeError(
-            f"expects {values.dtype}, the type of the values, got {tensor.dtype}", where=f"sparse_linear: {name}"
-        )
 
 
 class _SparseLinear(torch.autograd.Function):

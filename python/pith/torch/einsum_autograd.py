@@ -14,6 +14,7 @@ from ..compiler.kernel import as_torch
 from ..errors import ArgumentError, ShapeError, UnsupportedError
 from ..patterns import Pattern
 from ..runtime.arrays import as_array
+from .autocast import autocast
 
 _WHERE = "pith.torch.einsum"
 
@@ -26,6 +27,7 @@ _ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
+@torch.compiler.disable
 def einsum(
     equation: str,
     *operands: torch.Tensor,
@@ -40,7 +42,7 @@ def einsum(
         the same iteration space, so with the same patterns: that of a matrix with a pattern is the product of
         the other two where the pattern lists (a sampled product) and zero elsewhere, that of what is gathered is
         a scatter with addition. Gradients can be differentiated again. When no gradient is wanted, scale, bias and
-        activation are computed inside the kernel.
+        activation are computed inside the kernel. In a ``torch.autocast`` region everything is computed in its type.
     Errors: as :func:`pith.einsum`; :class:`pith.ArgumentError` for operands that are no tensors;
         :class:`pith.UnsupportedError` for a gradient of an operand with a letter twice.
 
@@ -63,6 +65,8 @@ def einsum(
             raise ArgumentError(
                 f"expects a tensor, got {type(tensor).__name__}", where=f"{_WHERE}: {name}", hint="torch.from_numpy(x)"
             )
+    converted = autocast(*operands, bias)
+    operands, bias = converted[:-1], converted[-1]
     if not torch.is_grad_enabled() or not any(t.requires_grad for t in tensors):
         options = {"bias": bias, "activation": activation, "scale": scale}
         return native_einsum(equation, *operands, where=where, **options)

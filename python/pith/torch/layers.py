@@ -89,6 +89,7 @@ class SparseLinear(torch.nn.Module):
         self.register_parameter("bias", None if bias is None else torch.nn.Parameter(bias.detach().clone()))
         self._pattern: tuple[Any, SparseTensor] | None = None
 
+    @torch.compiler.disable
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the layer."""
         return sparse_linear(x, self.values, self.pattern, self.bias)

@@ -28,7 +28,9 @@ class MaskedLinear(torch.nn.Module):
     Semantics: the forward pass and both gradients are einsums with the pattern: the product with what is kept,
         the same transposed, and the gradient of the weight where the pattern lists (zero elsewhere). A
         new pattern compiles nothing. The parameter stays dense, so weights can come back: optimizers with momentum
-        or weight decay also change those that are masked now. The pattern is not part of the ``state_dict``.
+        or weight decay also change those that are masked now. The ``state_dict`` also holds the pattern: ``kept``, a
+        Boolean per micro-tile, and its ``granularity``; where these are missing, as in that of a ``torch.nn.Linear``,
+        the layer keeps the pattern it has.
         Where so much is kept that a dense product is faster, torch multiplies by ``W * mask``: the results are the
         same but for infinities and NaN of ``x``, which then also meet the zeros.
     Attributes:
@@ -145,6 +147,7 @@ class MaskedLinear(torch.nn.Module):
         places = torch.stack([best // norms.shape[1], best % norms.shape[1]], 1).to(torch.int32)
         return Pattern.trusted(tuple(self.weight.shape), self.granularity, places.numpy())
 
+    @torch.compiler.disable
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the layer."""
         if self._pattern.density > self.dense_above:
@@ -159,6 +162,22 @@ class MaskedLinear(torch.nn.Module):
             if self.bias is not None:
                 linear.bias.copy_(self.bias)
         return linear.train(self.training)
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[prefix + "kept"] = torch.from_numpy(self._pattern.mask())
+        destination[prefix + "granularity"] = torch.tensor(self._pattern.granularity)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        kept, granularity = (state_dict.pop(prefix + name, None) for name in ("kept", "granularity"))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        if kept is None or granularity is None:
+            return
+        errors, extents, sizes = args[-1], granularity_of(granularity.tolist(), 2), tuple(self.weight.shape)
+        if tuple(kept.shape) != grid_of(sizes, extents):
+            errors.append(f"{prefix}kept: expects shape {grid_of(sizes, extents)}, got {tuple(kept.shape)}")
+        else:
+            self.pattern = Pattern(sizes, extents, np.argwhere(kept.numpy()))
 
     def extra_repr(self) -> str:
         sizes = f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
