@@ -13,6 +13,7 @@ from ..errors import ToolError
 if TYPE_CHECKING:
     from .attention_autograd import sparse_attention
     from .autograd import sparse_linear
+    from .dynamo import backend
     from .einsum_autograd import einsum
     from .importer import import_program
     from .interval_attention import attention, intervals_of
@@ -34,6 +35,7 @@ __all__ = [
     "SparseLinear",
     "Unpadded",
     "attention",
+    "backend",
     "einsum",
     "import_program",
     "intervals_of",
@@ -54,6 +56,7 @@ _HOME = {
     "einsum": "einsum_autograd",
     "Unpadded": "ragged",
     "attention": "interval_attention",
+    "backend": "dynamo",
     "import_program": "importer",
     "intervals_of": "interval_attention",
     "sparse_attention": "attention_autograd",

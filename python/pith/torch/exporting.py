@@ -20,6 +20,7 @@ from .layouts import stand_in
 from .locations import keep_model_frames, raised_at
 from .ops import MARK
 from .quiet import errors_told_once
+from .retracing import decomposed
 from .spelled_attention import recognise_attention
 from .views import resolve_views
 
@@ -107,7 +108,7 @@ def export(
             warnings.simplefilter("ignore", FutureWarning)
             program = torch.export.export(module, dense_args, dense_kwargs, dynamic_shapes=dynamic_shapes)
             recognise_attention(program.graph_module.graph)
-            program = program.run_decompositions(decomposition_table(attentions))
+            program = decomposed(program, decomposition_table(attentions))
     except Exception as e:
         if isinstance(e, (ImportProgramError, UnsupportedError)):
             raise

@@ -1,0 +1,85 @@
+"""``torch.compile(model, backend="pith")``: captured graphs against PyTorch, sizes and weights that change."""
+
+import pith
+import pytest
+import torch
+from pith.torch import sparsify_
+
+#: ||out - ref|| / ||ref|| against torch's f32.
+TOLERANCE = 3e-6
+
+
+class Branches(torch.nn.Module):
+    """Control flow on values, which cuts the capture in two; a buffer, a plain tensor, a keyword."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = torch.nn.ModuleDict({"up": torch.nn.Linear(24, 40), "down": torch.nn.Linear(40, 24)})
+        self.register_buffer("shift", torch.randn(24))
+        self.factor = torch.tensor(0.5)
+
+    def forward(self, x, scale=None):
+        h = self.inner["up"](x).relu() if scale is None else self.inner["up"](x) * scale
+        if h.sum() > 0:
+            h = -h
+        return {"y": self.inner["down"](h) * self.factor + self.shift, "size": x.shape[0]}
+
+
+def close(y: torch.Tensor, reference: torch.Tensor) -> bool:
+    return float((y - reference).norm()) <= TOLERANCE * float(reference.norm())
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    torch.manual_seed(3)
+    torch._dynamo.reset()
+
+
+def test_graph_breaks_sizes_and_keywords():
+    model = Branches().eval()
+    fast = torch.compile(model, backend="pith")
+    with torch.inference_mode():
+        for x in (torch.randn(3, 24), torch.randn(5, 24), torch.rand(7, 24) * 4):
+            out = fast(x)
+            assert close(out["y"], model(x)["y"]) and out["size"] == len(x)
+        assert close(fast(x, scale=torch.tensor(2.0))["y"], model(x, scale=torch.tensor(2.0))["y"])
+
+
+def test_weights_that_change_are_packed_anew():
+    model = torch.nn.Sequential(torch.nn.Linear(32, 16), torch.nn.ReLU()).eval()
+    made = []
+
+    def backend(graph, examples, **options):
+        made.append(pith.torch.backend(graph, examples, **options))
+        return made[-1]
+
+    options = {"sparsity": {"0.weight": "csr"}, "path": "sparse"}
+    fast, x = torch.compile(model, backend=backend, options=options), torch.randn(4, 32)
+    with torch.no_grad():
+        first = fast(x)
+        assert close(first, model(x)) and fast(x).equal(first)
+        model[0].weight.mul_(-2)
+        assert close(fast(x), model(x))
+        model[0].weight.data = torch.randn(16, 32)
+        assert close(fast(x), model(x))
+    (graph,) = made
+    assert len(graph.kernels) == 1 and "operand 0.weight: 16x32xf32" in graph.kernels[0].explain()
+
+
+def test_quantised_weights_and_layers():
+    model, x = torch.nn.Sequential(torch.nn.Linear(32, 16), torch.nn.GELU(), torch.nn.Linear(16, 8)).eval(), None
+    fast = torch.compile(model, backend="pith", options={"sparsity": {"?.weight": pith.Quantized()}})
+    x = torch.randn(6, 32)
+    with torch.inference_mode():
+        exact, y = model(x), fast(x)
+        assert 1e-4 < float((y - exact).norm() / exact.norm()) < 2e-2
+        sparsify_(model, {"?": pith.Quantized()})
+        assert close(torch.compile(model, backend="pith")(x), y)
+
+
+def test_what_is_refused():
+    model, x = torch.nn.Linear(8, 4), torch.randn(2, 8)
+    with pytest.raises(pith.UnsupportedError, match="no gradients"):
+        torch.compile(model, backend="pith")(x)
+    with pytest.raises(Exception, match="no option 'sparsitee'"), torch.inference_mode():
+        torch.compile(model, backend="pith", options={"sparsitee": {}})(x)
