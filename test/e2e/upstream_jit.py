@@ -11,14 +11,17 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
-from pith._mlir import PassManager, execution_engine, ir
+from pith._mlir import execution_engine, ir
 from pith.dialect import make_context
+from pith.passes.pipeline import run_pipeline
 from pith.runtime.native import library_path
 
+#: Attention is an op of pith in imported programs; upstream runs the loops it stands for.
 _PIPELINE = (
-    "builtin.module(func.func(llvm-request-c-wrappers),canonicalize,cse,one-shot-bufferize{"
+    "builtin.module(func.func(llvm-request-c-wrappers),convert-pith-attention-to-loops,canonicalize,cse,"
+    "one-shot-bufferize{"
     "bufferize-function-boundaries function-boundary-type-conversion=identity-layout-map},"
-    "canonicalize,func.func(convert-linalg-to-loops),"
+    "canonicalize,func.func(convert-linalg-to-loops),convert-vector-to-scf,lower-affine,convert-vector-to-llvm,"
     "expand-strided-metadata,lower-affine,convert-scf-to-cf,convert-math-to-llvm,convert-math-to-libm,"
     "finalize-memref-to-llvm,convert-arith-to-llvm,convert-index-to-llvm,convert-cf-to-llvm,"
     "convert-func-to-llvm,reconcile-unrealized-casts)"
@@ -40,7 +43,7 @@ def run(text: str, func_name: str, arguments: Sequence[np.ndarray]) -> list[np.n
         func = next(op for op in module.body.operations if op.operation.name == "func.func")
         results = [ir.RankedTensorType(t) for t in func.type.results]
         layout = [(t.rank, _DTYPES[str(t.element_type)]) for t in results]
-        PassManager.parse(_PIPELINE).run(module.operation)
+        run_pipeline(module, _PIPELINE)
         engine = execution_engine()(module, opt_level=0, shared_libs=[str(library_path())])
         address = engine.raw_lookup(f"_mlir_ciface_{func_name}")
         assert address, f"no entry function {func_name}"
