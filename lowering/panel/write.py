@@ -117,3 +117,26 @@ def _each_row(rows: Index, cols: Index, lanes: int, whole: Callable, ragged: Cal
     """``whole(r)`` for every row of a tile that is as wide as it can be, else ``ragged(r)``."""
     full = arith.cmpi(arith.CmpIPredicate.eq, b.value(cols), b.value(lanes))
     b.if_else(full, lambda: b.for_loop(0, rows, whole, rolled=True), lambda: b.for_loop(0, rows, ragged, rolled=True))
+
+
+def fill_block(
+    out: ir.Value, rows: tuple[Index, Index], cols: tuple[Index, Index], lanes: int, finish: Transform
+) -> None:
+    """Store what ``finish`` makes of zero in a block of a matrix, vectors of ``lanes`` at a time."""
+    element = out.type.element_type
+    type_ = ir.VectorType.get([lanes], element)
+    whole = b.add(cols[0], b.mul(b.div(b.sub(cols[1], cols[0]), lanes), lanes))
+
+    def line(row: Index) -> None:
+        def some(col: Index) -> None:
+            at = [b.value(row), b.value(col)]
+            vector.store(finish(vector.broadcast(type_, b.zero_of(element)), at), out, at)
+
+        def one(col: Index) -> None:
+            at = [b.value(row), b.value(col)]
+            memref.store(finish(b.zero_of(element), at), out, at)
+
+        b.for_loop(cols[0], whole, some, step=lanes)
+        b.for_loop(whole, cols[1], one)
+
+    b.for_loop(rows[0], rows[1], line)

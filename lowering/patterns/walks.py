@@ -10,9 +10,9 @@ from pith.dialect import CoordinatesOp
 from .. import builder as b
 from ..builder import Index
 from ..panel.blocks import Blocks
-from ..panel.listed import fill_block
 from ..panel.loops import Loops, Point
 from ..panel.walk import Walk
+from ..panel.write import fill_block
 from ..transpose import Transform
 from .products import ListedProduct, Listing
 from .sort import Coordinates, Lists, mark, sort_by_groups

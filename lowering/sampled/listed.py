@@ -26,7 +26,7 @@ from .. import builder as b
 from ..builder import Index
 from ..contraction import zero_filled
 from ..destination import buffer_to_overwrite, is_exclusive
-from ..panel.listed import fill_block
+from ..panel.write import as_it_is, fill_block
 from ..patterns.body import match_body
 from ..patterns.sort import Coordinates, Lists, sort_by_groups
 from .dot import TileEmitter
@@ -218,6 +218,6 @@ def _clear(out: ir.Value) -> None:
     def task(number: ir.Value) -> None:
         first = b.mul(number, CLEARED_ROWS)
         last = b.minimum(b.add(first, CLEARED_ROWS), rows)
-        fill_block(out, (first, last), (0, cols), lanes, lambda value, at: value)
+        fill_block(out, (first, last), (0, cols), lanes, as_it_is)
 
     b.parallel_loop([b.ceildiv(rows, CLEARED_ROWS)], task, work=b.div(b.mul(rows, cols), lanes))
