@@ -251,6 +251,9 @@ def test_new_values_transposes_and_explanations():
     np.testing.assert_allclose(
         groups.T @ y, groups.dequantize().to_dense().T.astype(np.float64) @ y, rtol=1e-4, atol=1e-4
     )
+    reference = y.T.astype(np.float64) @ groups.dequantize().to_dense()
+    np.testing.assert_allclose(y.T @ groups, reference, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(pith.matmul(y[:, 0], groups), reference[0], rtol=1e-4, atol=1e-4)
     with pytest.raises(pith.UnsupportedError, match="one per column"):
         _ = rows.T
     with pytest.raises(pith.ArgumentError, match="share the pattern"):

@@ -43,8 +43,8 @@ def matmul(a: Any, b: Any, *, out: Any = None, variant: str = "auto") -> Any:
         product, the sparse operand is unpacked once and the copy kept with it.
     Args:
         a, b: :class:`pith.SparseTensor`, NumPy array, torch tensor, or anything with DLPack on the CPU; ``a`` may be
-            a :class:`pith.QuantizedTensor`. One of them may be marked with :func:`pith.dynamic`. With a torch tensor on
-            a GPU a :class:`pith.SparseTensor` is copied there once, and the kernels run there.
+            a :class:`pith.QuantizedTensor`, ``b`` one with groups. One may be marked with :func:`pith.dynamic`. With a
+            torch tensor on a GPU a :class:`pith.SparseTensor` is copied there once, and the kernels run there.
         out: a C-contiguous array (tensor) for the result; its content is overwritten.
         variant: ``auto``, ``dense`` (the library's product of an unpacked copy), ``sparse`` (pith's best
             kernel), or the name of one variant. ``sparse`` is bitwise repeatable for any number of threads. It is
@@ -76,15 +76,16 @@ def matmul(a: Any, b: Any, *, out: Any = None, variant: str = "auto") -> Any:
 
 
 def _multiply_quantized(a: Any, b: Any, out: Any, variant: str) -> Any:
-    if not isinstance(a, QuantizedTensor) or isinstance(b, (SparseTensor, QuantizedTensor)):
-        raise UnsupportedError(
-            "a quantised matrix multiplies a dense operand from the left",
-            where="pith.matmul",
-            hint="quantize the transposed matrix and use pith.linear, or dequantize()",
-        )
     if out is not None or variant not in ("auto", "sparse"):
         raise UnsupportedError("out and variant do not apply to a quantised matrix", where="pith.matmul")
-    return a.matmul(b)
+    right = isinstance(b, QuantizedTensor)
+    if isinstance(a if right else b, (SparseTensor, QuantizedTensor)) or (right and b.group is None):
+        raise UnsupportedError(
+            "a quantised matrix multiplies a dense operand, from the left where it has a scale per row",
+            where="pith.matmul",
+            hint="quantize in groups, or the transposed matrix and use pith.linear, or dequantize()",
+        )
+    return b.T.linear(a) if right else a.matmul(b)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
