@@ -101,10 +101,24 @@ def test_errors_are_short(capsys):
     assert "--path does not apply to sm_90" in expect_error(
         capsys, "compile", "f.mlir", "--target", "sm_90", "--path", "loops", "-o", "k"
     )
+    for file in ("k.ptx", "k.cubin"):
+        assert "is code of a GPU, the target is cpu" in expect_error(capsys, "compile", "f.mlir", "-o", file)
     pathlib.Path("bad.npy").write_bytes(b"not an array")
     assert "is not a .npy file" in expect_error(capsys, "run", "f.mlir", "-i", "a.mtx", "-i", "bad.npy")
     pathlib.Path("broken.mlir").write_text("func.func @f() { unknown.op }")
     assert "does not parse" in expect_error(capsys, "explain", "broken.mlir")
+    pathlib.Path("binary.mlir").write_bytes(b"func\xff")
+    for command in (["explain"], ["compile", "-o", "k"]):
+        assert "binary.mlir: not UTF-8 text (byte 0xff)" in expect_error(capsys, *command, "binary.mlir")
+
+
+@pytest.mark.usefixtures("work")
+def test_an_input_that_does_not_obey_its_format_is_named(capsys):
+    form = '#pith.format<affine_map<(i) -> (i floordiv 4, i mod 4)>, [#pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>'
+    text = f"func.func @f(%w: tensor<8xf32, {form}>) -> tensor<8xf32, {form}> {{ return %w : tensor<8xf32, {form}> }}"
+    pathlib.Path("pairs.mlir").write_text(text)
+    np.save("w.npy", np.ones(8, np.float32))
+    assert "w.npy (arg0): element [2]" in expect_error(capsys, "run", "pairs.mlir", "-i", "w.npy")
 
 
 @pytest.mark.usefixtures("work")

@@ -202,6 +202,7 @@ M, K, MK = (pith.Pattern.from_mask(np.ones(s)) for s in (3, 4, (3, 4)))
     [
         (pith.ArgumentError, "2 operands and 1 were given", ("mk,kn->mn", X), {}),
         (pith.ArgumentError, "has 4 operands: at most 3 are possible", ("m,m,m,m", *[X[:, 0]] * 4), {}),
+        (pith.ArgumentError, "expects an equation, got int", (3, X), {}),
         (pith.ArgumentError, "has ';' where a letter is expected", ("mk;kn->mn", X, W), {}),
         (pith.ArgumentError, "where: expects letters -> pith.Pattern, got list", ("mk->m", X), {"where": [M]}),
         (pith.ArgumentError, "where: expects letters -> pith.Pattern, got list", ("mk->m", X), {"where": []}),

@@ -218,6 +218,14 @@ def test_bad_sparse_operands():
             pith.matmul(pith.compress(np.ones(shape, np.float32), fmt), x)
 
 
+def test_sparse_matrices_of_others_say_how_they_become_operands():
+    scipy_sparse, x = pytest.importorskip("scipy.sparse"), np.ones((6, 3), np.float32)
+    with pytest.raises(pith.ArgumentError, match=r"a: .*sparse csr_array of SciPy\n.*from_scipy\(a\): no copy"):
+        pith.matmul(scipy_sparse.csr_array((4, 6)), x)
+    with pytest.raises(pith.ArgumentError, match=r"b: .*sparse Tensor of torch\n.*from_torch\(b\): no copy"):
+        pith.matmul(x, torch.eye(3).to_sparse())
+
+
 # -- caching, threads, determinism ----------------------------------------------------
 
 

@@ -84,6 +84,8 @@ def test_matrices_only(tmp_path):
 def test_unknown_endings_and_missing_files(tmp_path):
     with pytest.raises(pith.FileFormatError, match=r"matrix\.txt: unknown kind(.|\n)*\.smtx"):
         pith.read("matrix.txt")
+    with pytest.raises(pith.ArgumentError, match="expects the name of a file, got NoneType"):
+        pith.read(None)
     with pytest.raises(pith.FileFormatError):
         pith.write(tmp_path / "a", pith.compress(np.eye(2), pith.CSR))
     with pytest.raises(FileNotFoundError):

@@ -75,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
         what = "--emit" if args.emit is not None else suffix
         raise ArgumentError(f"{what} is of one target, got {', '.join(targets)}", where="pith compile")
     _require_gpu_options(args, targets)
+    if args.emit is None and suffix in (".ptx", ".cubin"):
+        _require_gpu(targets[0], suffix)
     if not one:
         _require_storable(targets)
     compile_for = _compilers(args.file, args)
@@ -129,6 +131,16 @@ def _require_gpu_options(args: argparse.Namespace, targets: Sequence[str]) -> No
     for target in targets:
         if isinstance(parse_target(target), GpuTarget) and args.path != "auto":
             raise UnsupportedError(f"--path does not apply to {target}", hint="leave it out")
+
+
+def _require_gpu(target: str, suffix: str) -> None:
+    """Refuse code of a GPU that is asked of a CPU."""
+    from ..lowering.targets import GpuTarget, parse_target
+
+    if not isinstance(parse_target(target), GpuTarget):
+        raise ArgumentError(
+            f"{suffix} is code of a GPU, the target is {target}", where="pith compile", hint="e.g. --target sm_90"
+        )
 
 
 def _require_storable(targets: Sequence[str]) -> None:

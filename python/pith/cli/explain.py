@@ -9,7 +9,6 @@ pith explain f.pith                     of a kernel file: its targets, then the 
 from __future__ import annotations
 
 import argparse
-import pathlib
 import sys
 
 from .compile import add_kernel_options, is_program, load_program
@@ -43,9 +42,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _explain_file(args: argparse.Namespace) -> str:
     """On the CPU: nothing is compiled, and a file may hold several functions."""
+    from ..compiler.compile import read_source
     from ..compiler.explain import explain_source
 
-    source = pathlib.Path(args.file).read_text()
+    source = read_source(args.file)
     if args.entry is None:
         return explain_source(source, args.path, file=args.file)
     from ..compiler.entries import selected

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pith.errors import ArgumentError, FileFormatError, NoGpuError
+from pith.errors import ArgumentError, FileFormatError, FormatError, NoGpuError
 
 from .compile import add_kernel_options, is_program, load_program
 
@@ -76,7 +76,15 @@ def _without_gpu(file: str) -> str:
 
 
 def _read(text: str, param: Param) -> Any:
-    """The value of one ``--input``."""
+    """The value of one ``--input``; errors name it."""
+    try:
+        return _value(text, param)
+    except FormatError as e:
+        where = f"{text} ({param.name}): {e.where}" if e.where else f"{text} ({param.name})"
+        raise FormatError(e.message, where=where, hint=e.hint) from e
+
+
+def _value(text: str, param: Param) -> Any:
     if param.kind == "number":
         return _number(text, param)
     if not text.endswith(".npy"):

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import ArgumentError, Error, UnsupportedError
+from ..errors import ArgumentError, Error, FileFormatError, UnsupportedError, naming
 from ..lowering.targets import CpuTarget, parse_target
 from .collector import no_collection
 from .kernel import compile_source
@@ -83,13 +83,22 @@ def _require_one_target(target: Any) -> None:
     )
 
 
+def read_source(path: str | pathlib.Path) -> str:
+    """The text of an MLIR file.
+
+    Errors: :class:`pith.FileAccessError`; :class:`pith.FileFormatError` for a file that is no text.
+    """
+    try:
+        with naming(path):
+            return pathlib.Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as e:
+        raise FileFormatError(f"not UTF-8 text (byte {e.object[e.start]:#04x})", where=str(path)) from None
+
+
 def _source(program: Any) -> str | None:
     """MLIR text of ``program``, or None when it is a PyTorch program."""
     if isinstance(program, pathlib.Path) or (isinstance(program, str) and program.endswith(".mlir")):
-        try:
-            return pathlib.Path(program).read_text()
-        except OSError as e:
-            raise Error(f"cannot read it: {e.strerror}", where=str(program)) from e
+        return read_source(program)
     if isinstance(program, str):
         return program
     if type(program).__name__ == "Module" and hasattr(program, "operation"):

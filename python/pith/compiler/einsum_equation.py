@@ -57,6 +57,8 @@ def parse(text: str, ranks: tuple[int, ...], where: str = "pith.einsum") -> Equa
     Errors: :class:`pith.ArgumentError` for a malformed equation, a result letter that no operand has or that occurs
         twice, and another number of operands; :class:`pith.ShapeError` for an operand of another rank.
     """
+    if not isinstance(text, str):
+        raise ArgumentError(f"expects an equation, got {type(text).__name__}", where=where, hint=_HINT)
     left, arrow, right = text.replace(" ", "").partition("->")
     terms = left.split(",")
     _letters(left.replace(",", "").replace("...", ""), text, where)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError, ShapeError, UnsupportedError
+from ..errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
 from ..formats import Format
 from ..formats.pack_buffers import aligned_empty
 from ..quantization import QuantizedTensor
@@ -72,7 +72,21 @@ def matmul(a: Any, b: Any, *, out: Any = None, variant: str = "auto") -> Any:
         return _multiply(a, b.to_dense() if isinstance(b, SparseTensor) else b, out, False, variant)
     if isinstance(b, SparseTensor):
         return _multiply(b, a, out, True, variant)
+    for name, operand in (("a", a), ("b", b)):
+        _require_dense(operand, name)
     return np.matmul(a, b) if out is None else np.matmul(a, b, out=out)
+
+
+def _require_dense(operand: Any, name: str) -> None:
+    """Say how a sparse matrix of SciPy or torch becomes an operand."""
+    scipy = type(operand).__module__.startswith("scipy.sparse")
+    if scipy or (is_torch(operand) and "strided" not in str(operand.layout)):
+        source = "SciPy" if scipy else "torch"
+        raise ArgumentError(
+            f"expects a pith.SparseTensor or a dense array, got a sparse {type(operand).__name__} of {source}",
+            where=f"pith.matmul: {name}",
+            hint=f"pith.SparseTensor.from_{source.lower()}({name}): no copy where the layouts agree",
+        )
 
 
 def _multiply_quantized(a: Any, b: Any, out: Any, variant: str) -> Any:

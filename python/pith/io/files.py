@@ -74,6 +74,8 @@ def write(path: str | os.PathLike, tensor: SparseTensor) -> None:
 
 
 def _handler(path: str | os.PathLike) -> tuple[Any, Any]:
+    if not isinstance(path, str | os.PathLike):
+        raise ArgumentError(f"expects the name of a file, got {type(path).__name__}", hint="e.g. 'matrix.mtx'")
     name = os.fspath(path).lower()
     for suffix, handler in _SUFFIXES.items():
         if name.endswith(suffix):
