@@ -242,14 +242,14 @@ def _pit_tile(
 
 
 def _contraction(maps: str, kinds: Sequence[str], parts: Sequence[str], element: str) -> str:
-    """``%t``: products of 16-bit elements, summed in f32."""
+    """``%t``: products, summed in f32."""
     quoted = ", ".join(f'"{kind}"' for kind in kinds)
+    widen = "".join(f"      %w{i} = arith.extf %x{i} : {element} to f32\n" for i in (0, 1) if element != "f32")
+    factors = "%w0, %w1" if widen else "%x0, %x1"
     return f"""    %t = linalg.generic {{indexing_maps = {maps}, iterator_types = [{quoted}]}}
         ins(%t0, %t1 : {parts[0]}, {parts[1]}) outs(%t2 : {parts[2]}) {{
     ^bb0(%x0: {element}, %x1: {element}, %x2: f32):
-      %w0 = arith.extf %x0 : {element} to f32
-      %w1 = arith.extf %x1 : {element} to f32
-      %u = arith.mulf %w0, %w1 : f32
+{widen}      %u = arith.mulf {factors} : f32
       %s = arith.addf %x2, %u : f32
       linalg.yield %s : f32
     }} -> {parts[2]}
