@@ -201,7 +201,7 @@ def instructions(*jobs: str) -> list[AnyInstruction]:
     """
     from .warpgroup_programs import WARPGROUP_INSTRUCTIONS
 
-    known = dict(zip(VECTOR_JOBS, (INSTRUCTIONS, WARPGROUP_INSTRUCTIONS)))
+    known: dict[str, tuple[AnyInstruction, ...]] = dict(zip(VECTOR_JOBS, (INSTRUCTIONS, WARPGROUP_INSTRUCTIONS)))
     return [instruction for job in jobs or VECTOR_JOBS for instruction in known[job]]
 
 
