@@ -409,3 +409,18 @@ def test_other_floats_use_the_library(element, tolerance):
       return %y : tensor<?x{element}>
     }}""")
     np.testing.assert_allclose(wide(k(x)), np.tanh(wide(x)), rtol=0, atol=tolerance)
+
+
+def test_errors_of_modules_name_inputs_and_parameters():
+    class Layer(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.dense = torch.nn.Linear(8, 4)
+
+        def forward(self, hidden_states):
+            return self.dense(hidden_states)
+
+    k = pith.compile(Layer().eval(), (torch.ones(2, 8),))
+    with pytest.raises(pith.DeviceError, match="argument 'hidden_states'"):
+        k(torch.ones(2, 8, device="meta"))
+    assert [p.name for p in k.kernel.params] == ["dense.weight", "dense.bias", "hidden_states"]

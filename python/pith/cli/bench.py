@@ -65,11 +65,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _calibrate(args: argparse.Namespace) -> int:
+    from ..progress import ProgressBar
     from ..tuning import database
     from ..tuning.calibrate import SHARES, Settings, calibrate
     from ..tuning.samples import write_samples
     from ..tuning.select import forget_ranks
-    from .progress import ProgressBar
 
     path = args.output or database.own_path()
     old = _previous(path)
@@ -110,11 +110,11 @@ def _accuracy_table(found: list[Calibration], samples: list[Sample]) -> str:
 
 def _compare(args: argparse.Namespace) -> int:
     """Time every variant of one product, and show the prediction beside it."""
+    from ..progress import ProgressBar
     from ..runtime import num_threads
     from ..tuning.calibrate import time_variants, use_threads
     from ..tuning.problem import Problem
     from ..tuning.report import explain_problem
-    from .progress import ProgressBar
 
     tensor, x, name = _operands(args)
     before = num_threads()

@@ -21,9 +21,9 @@ _ELEMENTS = ("f32", "f64")
 def measure(args: argparse.Namespace) -> int:
     """Measure, write, and show where each micro-tile begins to beat dense."""
     from ..compiler.dynamic_memory import forget_decisions
+    from ..progress import ProgressBar
     from ..tuning import tiles
     from ..tuning.tiles_measure import Settings, measure_tiles
-    from .progress import ProgressBar
 
     if args.calibrate or args.matrix or args.samples:
         raise ArgumentError("is measured alone", where="--tiles", hint="pith bench --tiles [--quick] [--output FILE]")

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..errors import FileFormatError, UnsupportedError
+from ..progress import ProgressBar
 from ..runtime import dtype_name
 from ..runtime.arrays import as_array
 from ..sparse import as_format
 from ..tuning.problem import ELEMENT_BYTES, Problem
 from .inspect_matrix import DENSE_LIMIT, tightest
 from .prediction import predict, predict_dense
-from .progress import ProgressBar
 
 #: Density from which no format is looked for: metadata would outweigh what it saves.
 FULL = 0.97

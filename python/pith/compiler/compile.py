@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import ArgumentError, Error, FileFormatError, UnsupportedError, naming
 from ..lowering.targets import CpuTarget, parse_target
+from ..progress import PATIENCE, ProgressBar
 from .collector import no_collection
 from .kernel import compile_source
 from .module import ModuleKernel, structure_of
@@ -151,11 +152,20 @@ def _compile_torch(program, args, kwargs, target: str, sparsity, dynamic_shapes,
 
     from ..torch import import_program
 
-    parsed = parse_target(target)
+    parse_target(target)
     module = program if isinstance(program, torch.nn.Module) else _as_module(program)
     _require_compilable(module)
-    with no_collection():
-        imported = import_program(module, args, kwargs, sparsity=sparsity, dynamic_shapes=dynamic_shapes)
+    with ProgressBar(PATIENCE) as progress:
+        progress(0.0, f"importing {type(module).__name__}")
+        with no_collection():
+            imported = import_program(module, args, kwargs, sparsity=sparsity, dynamic_shapes=dynamic_shapes)
+        progress(0.5, f"compiling {type(module).__name__}")  # half of the time, of encoder layers
+        return _compile_imported(module, imported, target, path)
+
+
+def _compile_imported(module: Any, imported: Any, target: str, path: str) -> ModuleKernel:
+    """The kernel of an imported program, its weights packed and bound."""
+    parsed = parse_target(target)
     if not isinstance(parsed, CpuTarget):
         from .gpu_build import compile_gpu
 

@@ -180,7 +180,8 @@ def _program(
         else:
             _name_and_encode(argument, name, fmt)
         parameters.append(parameter)
-    _update_type(func)
+    added = {at: f"{p.name}.{role}" for p in parameters for at, role in zip(p.scales, ("scales", "zero_points"))}
+    _update_type(func, {**added, **{a.position: a.name for a in (*parameters, *inputs)}})
     return ImportedProgram(
         module=mlir,
         func_name=func_name,
@@ -208,8 +209,12 @@ def _name_and_encode(argument: ir.BlockArgument, name: str, fmt: Format | None) 
         argument.replace_all_uses_except(dense.operation.results[0], dense.operation)
 
 
-def _update_type(func: ir.OpView) -> None:
+def _update_type(func: ir.OpView, names: Mapping[int, str]) -> None:
+    """Make the function's type that of its arguments, and note what errors call them."""
     arguments = func.operation.regions[0].blocks[0].arguments
     old = ir.FunctionType(ir.TypeAttr(func.operation.attributes["function_type"]).value)
     new = ir.FunctionType.get([a.type for a in arguments], old.results, context=func.operation.context)
     func.operation.attributes["function_type"] = ir.TypeAttr.get(new, context=func.operation.context)
+    with func.operation.context:
+        attributes = [ir.DictAttr.get({"pith.name": ir.StringAttr.get(names[i])}) for i in range(len(arguments))]
+        func.operation.attributes["arg_attrs"] = ir.ArrayAttr.get(attributes)

@@ -12,6 +12,7 @@ from torch.utils import _pytree as pytree
 from ..compiler.compile import compile
 from ..compiler.module import ModuleKernel, structure_of
 from ..errors import UnsupportedError
+from ..progress import PATIENCE, ProgressBar
 from .names import Stored
 
 #: Prefix of a layer's parameters inside of :class:`_Region`.
@@ -126,15 +127,17 @@ def compile_layers(
         )
     made: list[tuple[Any, ModuleKernel]] = []
     compiled = {}
-    for name, call in first.items():
-        own = {n.removeprefix(f"{name}."): f for n, f in formats.items() if n.startswith(f"{name}.")}
-        region = _Region(layers[name], call)
-        region.train(layers[name].training)
-        key = (structure_of(region), own, call.spec, call.constants)
-        twin = next((kernel for other, kernel in made if other == key), None)
-        kernel = _compile(region, call, second[name], own, target) if twin is None else twin.rebind(region)
-        made.append((key, kernel))
-        compiled[name] = CompiledLayer(name, kernel, call, layers[name])
+    with ProgressBar(PATIENCE) as progress:
+        for number, (name, call) in enumerate(first.items()):
+            progress(number / len(first), f"compiling {name}")
+            own = {n.removeprefix(f"{name}."): f for n, f in formats.items() if n.startswith(f"{name}.")}
+            region = _Region(layers[name], call)
+            region.train(layers[name].training)
+            key = (structure_of(region), own, call.spec, call.constants)
+            twin = next((kernel for other, kernel in made if other == key), None)
+            kernel = _compile(region, call, second[name], own, target) if twin is None else twin.rebind(region)
+            made.append((key, kernel))
+            compiled[name] = CompiledLayer(name, kernel, call, layers[name])
     for name, layer in compiled.items():
         model.set_submodule(name, layer)
     return compiled
