@@ -188,7 +188,7 @@ def quantize(
     Semantics: per row, a value is at most half its scale off. In groups, scale and zero point stretch the
         group's values and 0 over all integers, and a value is at most its scale off.
     Errors: :class:`pith.ArgumentError` (bits, axis, group, values that are not finite),
-        :class:`pith.UnsupportedError` (padded formats per row), those of :func:`pith.compress`.
+        :class:`pith.UnsupportedError` (lists of diagonals per row), those of :func:`pith.compress`.
 
     Example:
         >>> import numpy as np, pith
@@ -262,16 +262,14 @@ def _packed(integers: np.ndarray) -> np.ndarray:
 
 
 def _rows_of(a: SparseTensor) -> np.ndarray:
-    """Row of every stored value, in storage order."""
+    """Row of every stored value, in storage order; of the zeros below the edge of a padded format the last one."""
     fmt = a.format
-    if fmt.diagonal is not None and fmt.exprs[fmt.diagonal].dim == 1 and not fmt.padded:
+    if fmt.diagonal is None or fmt.exprs[fmt.diagonal].dim == 1:
         slots, (rows, _) = slots_of(a.buffers, fmt, a.shape)  # the ends of diagonals have rows, too
-        return rows[np.argsort(slots)]
-    rows = a.coordinates()[0][0]
-    if rows.size != a.nse:
-        raise UnsupportedError(
-            f"format {format_name(fmt)} stores values beyond the edge, which belong to no row",
-            where=_WHERE,
-            hint="pass group=..., or a shape that the format divides" if fmt.padded else "pass group=...",
-        )
-    return rows
+        if slots.size == a.nse:
+            return np.minimum(rows[np.argsort(slots)], max(0, a.shape[0] - 1))
+    raise UnsupportedError(
+        f"format {format_name(fmt)} stores values beyond the edge, which belong to no row",
+        where=_WHERE,
+        hint="pass group=...",
+    )

@@ -93,6 +93,20 @@ def test_rounding_errors_are_bounded(scheme):
     assert q.integers.min() >= -(1 << q.bits - 1) and q.integers.max() < 1 << q.bits - 1
 
 
+@pytest.mark.parametrize("text", ["C0(2:4) pad", "B(4x4)C0(1:2) pad", "V(3)C1(*)->C0(3:5) pad", "band(1:2) pad"])
+def test_padded_formats(text):
+    """7 x 19: what is stored beyond the edge is zero in every scheme, and multiplies nothing."""
+    rng = np.random.default_rng(19)
+    w = pith.prune(rng.standard_normal((7, 19)).astype(np.float32), text)
+    q = pith.quantize(w, text)
+    stored = q.dequantize().to_dense()
+    assert (np.abs(stored - w) <= np.abs(w).max(1, keepdims=True) / 254 + 1e-7).all()
+    x8 = rng.integers(-128, 128, (5, 19)).astype(np.int8)
+    reference = (x8.astype(np.float64) - 3) * 0.125 @ stored.T
+    np.testing.assert_allclose(q.linear(x8, x_scale=0.125, x_zero=3), reference, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(q.linear(x8.astype(np.float32)), x8.astype(np.float64) @ stored.T, rtol=1e-5, atol=1e-3)
+
+
 def test_zeros_stay_zero():
     w = np.zeros((8, 16), np.float32)
     w[0, 3] = 5
