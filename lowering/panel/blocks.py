@@ -124,7 +124,7 @@ class BlockEmitter(ListedEmitter):
         """A block reads what its micro-tiles meet of a panel, all of which is packed."""
         listed = b.maximum(b.product([self.blocks.count, self.blocks.reds, self.unit]), 1)
         reds = b.product([self.rhs.size(self.c.red), self.loops.most_rows])
-        return b.div(b.mul(reds, PACKING_ROWS), listed)
+        return b.ceildiv(b.mul(reds, PACKING_ROWS), listed)
 
     def _depth(self, reds: Walk) -> Index:
         return b.mul(b.ceildiv(reds.count, self.blocks.reds), self.blocks.reds)

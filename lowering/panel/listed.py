@@ -2,7 +2,7 @@
 
 Code it emits for ``out[outer, row, col] += lhs[outer, row, red] * rhs[outer, red, col]``::
 
-    scf.parallel (outer loops that index out, part of the rows, group of columns)
+    scf.parallel (outer loops that index out, group of columns, part of the rows)
       for outer loops that are summed over  (then some groups are one task: for each of them)
         pack rhs[listed reds, listed columns of the group] into panels
         for each chunk of the part's listed rows
@@ -155,11 +155,12 @@ class ListedEmitter:
         some = self._groups_per_task(groups)
 
         def task(*at: ir.Value) -> None:
-            first = b.mul(at[-1], some)
+            first = b.mul(at[-2], some)
             span = (first, b.minimum(b.add(first, some), groups))
-            self._task(at[:-2], b.mul(at[-2], part), part, span)
+            self._task(at[:-2], b.mul(at[-1], part), part, span)
 
-        extents = [*sizes, b.ceildiv(loops.most_rows, part), b.ceildiv(groups, some)]
+        # Parts of one group are neighbours: threads take neighbours, and a part may have less to do than another.
+        extents = [*sizes, b.ceildiv(groups, some), b.ceildiv(loops.most_rows, part)]
         b.parallel_loop(extents, task, work=self._work())
 
     def _packing_rows(self) -> Index:
