@@ -195,6 +195,16 @@ def test_dense_wins_when_everything_is_stored_and_loses_when_little_is(element):
     assert not choose(problem("csr", (1024, 1024), 128, element, density=0.005)).variant.is_dense
 
 
+def test_bits_that_no_processor_foresees_cost_what_their_branches_do():
+    half, full = (problem("C0(bitmask)", (768, 768), 64, density=d) for d in (0.5, 1.0))
+    assert half.tested_bits == (768 * 768, 768 * 768 // 2) and full.tested_bits == (768 * 768, 0)
+    assert problem("csr", density=0.5).tested_bits == (0, 0)
+    variant = sparse_variants(half)[0]
+    unsure, sure = (sparse_features(p, variant)["coordinate"] for p in (half, full))
+    assert unsure > 3 * sure
+    assert choose(half).variant.is_dense
+
+
 @pytest.mark.parametrize("factor, dense_runs", [(1.2, True), (1.02, False)])
 def test_dense_must_gain_five_per_cent(factor, dense_runs):
     ranked = rank(problem())

@@ -145,6 +145,19 @@ class Problem:
         return sum(n for n, level in zip(self.positions, self.format.levels) if level.has_coordinates)
 
     @property
+    def tested_bits(self) -> tuple[int, int]:
+        """Bits of all bitmasks, and how many of them are not what most bits of their level are."""
+        tested = unsure = 0
+        above = (1, *self.positions)
+        for level, size, parents, stored in zip(
+            self.format.levels, self.format.level_sizes(self.shape), above, self.positions
+        ):
+            if level.kind == "bitmask":
+                tested += parents * size
+                unsure += min(stored, parents * size - stored)
+        return tested, unsure
+
+    @property
     def loop_trips(self) -> int:
         """Iterations of loops over coordinates above the last level."""
         pairs = zip(self.positions[:-1], self.format.levels[:-1])
