@@ -190,7 +190,8 @@ def _decide(a: SparseTensor, columns: int, right: bool, variant: str, turned: bo
 
     element = dtype_name(a.values.dtype)
     if element not in ACCUMULATORS or a.values.dtype.kind == "u":
-        raise _no_kernel(a.values.dtype)
+        hint = "A.astype(...) to one of " + ", ".join(ACCUMULATORS)
+        raise DTypeError(f"no matmul kernel for {a.values.dtype}", where="pith.matmul", hint=hint)
     problem = Problem.of(a, columns, side="right" if right else "left")
     chosen = choose(problem, variant).variant
     own = choose(problem, "sparse").variant if chosen.is_dense else chosen
@@ -280,14 +281,6 @@ def _destination(out: Any, shape: tuple[int, ...], x: Any) -> Any:
         )
     operand = as_array(x, "pith.matmul: the dense operand")
     return operand.copy() if np.may_share_memory(operand, view) else x
-
-
-def _no_kernel(dtype: np.dtype) -> DTypeError:
-    return DTypeError(
-        f"no matmul kernel for {dtype}",
-        where="pith.matmul",
-        hint="A.astype(...) to one of " + ", ".join(ACCUMULATORS),
-    )
 
 
 @functools.cache
