@@ -102,7 +102,7 @@ def _suites() -> str:
     lines = [f"  {name:12} {s.about:42} {'-' if s.seconds is None else s.seconds:>5}" for name, s in SUITES.items()]
     total = sum(suite.seconds or 0 for suite in SUITES.values())
     took = f"{'':15}{'in all':42} {total:>5}"
-    return "\n".join(["suites, and the seconds each takes on a quiet machine with two cores:", *lines, took])
+    return "\n".join(["suites, and about how many seconds each takes on a quiet machine with two cores:", *lines, took])
 
 
 def _suite(text: str) -> str:

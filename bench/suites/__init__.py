@@ -15,7 +15,8 @@ class Suite:
 
     Attributes:
         module: has ``run(options, progress) -> Report``. Loaded when it is run: suites need torch, MLIR, ...
-        seconds: a full run took on a quiet 2-core AVX2 machine, 2026-11; None where the data decides.
+        seconds: a full run should take on a quiet machine with two cores: its cases times what timing one should
+            take (:class:`bench.sweep.Sweep`), and preparing them. None where the data decides.
         about: what it measures.
     """
 
@@ -29,23 +30,23 @@ class Suite:
 
 
 SUITES: dict[str, Suite] = {
-    "spmm": Suite("bench.suites.spmm", 0, "CSR x dense"),
-    "hss": Suite("bench.suites.hss", 0, "hierarchical structured sparsity x dense"),
-    "dense": Suite("bench.suites.dense", 0, "dense products"),
-    "lowprecision": Suite("bench.suites.lowprecision", 0, "bf16, int8 and int4 products"),
-    "degrees": Suite("bench.suites.degrees", 0, "HighLight's twelve degrees"),
-    "packing": Suite("bench.suites.packing", 0, "pruning and packing"),
-    "gradients": Suite("bench.suites.gradients", 0, "training steps, fixed patterns"),
-    "training": Suite("bench.suites.training", 0, "training steps, a new mask every step"),
-    "detect": Suite("bench.suites.detect", 0, "detection of patterns"),
-    "pit": Suite("bench.suites.pit", 0, "sparsity known only at run time"),
-    "moe": Suite("bench.suites.moe", 0, "mixtures of experts"),
-    "ragged": Suite("bench.suites.ragged", 0, "ragged batches"),
-    "neurons": Suite("bench.suites.neurons", 0, "inactive neurons"),
-    "attention": Suite("bench.suites.attention", 0, "attention over what queries see"),
-    "overhead": Suite("bench.suites.overhead", 0, "what a call costs"),
-    "compile": Suite("bench.suites.compiling", 0, "time and memory of compilation"),
-    "demo": Suite("bench.suites.demo", 0, "MiniLM, pruned, and on a padded batch"),
+    "spmm": Suite("bench.suites.spmm", 70, "CSR x dense"),
+    "hss": Suite("bench.suites.hss", 95, "hierarchical structured sparsity x dense"),
+    "dense": Suite("bench.suites.dense", 35, "dense products"),
+    "lowprecision": Suite("bench.suites.lowprecision", 140, "bf16, int8 and int4 products"),
+    "degrees": Suite("bench.suites.degrees", 75, "HighLight's twelve degrees"),
+    "packing": Suite("bench.suites.packing", 60, "pruning and packing"),
+    "gradients": Suite("bench.suites.gradients", 100, "training steps, fixed patterns"),
+    "training": Suite("bench.suites.training", 100, "training steps, a new mask every step"),
+    "detect": Suite("bench.suites.detect", 55, "detection of patterns"),
+    "pit": Suite("bench.suites.pit", 150, "sparsity known only at run time"),
+    "moe": Suite("bench.suites.moe", 150, "mixtures of experts"),
+    "ragged": Suite("bench.suites.ragged", 45, "ragged batches"),
+    "neurons": Suite("bench.suites.neurons", 45, "inactive neurons"),
+    "attention": Suite("bench.suites.attention", 40, "attention over what queries see"),
+    "overhead": Suite("bench.suites.overhead", 10, "what a call costs"),
+    "compile": Suite("bench.suites.compiling", 80, "time and memory of compilation"),
+    "demo": Suite("bench.suites.demo", 60, "MiniLM, pruned, and on a padded batch"),
     "matrices": Suite("bench.suites.matrices", None, "matrices from files: needs --data"),
 }
 
