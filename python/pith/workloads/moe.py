@@ -200,6 +200,8 @@ def _elements(rows: np.ndarray, weights: np.ndarray) -> tuple[str, str]:
 
 def _require_distinct(experts: np.ndarray, where: str) -> None:
     """Raise :class:`pith.CheckError` for a token that names an expert twice: it would be computed and added twice."""
+    if experts.shape[1] < 2:
+        return
     ranked = np.sort(experts, 1)
     twice = np.argwhere(ranked[:, 1:] == ranked[:, :-1])
     if len(twice):
