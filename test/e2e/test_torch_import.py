@@ -503,3 +503,12 @@ def test_dropout_in_training_mode_says_to_evaluate():
     with pytest.raises(pith.ImportProgramError, match="not supported") as e:
         pith.compile(torch.nn.Sequential(torch.nn.Dropout(0.5)), (torch.randn(2, 4),))
     assert "model.eval()" in e.value.hint
+
+
+def test_recurrent_layers_import_quietly(recwarn):
+    torch.manual_seed(0)
+    model, x = torch.nn.LSTM(5, 3, batch_first=True).eval(), torch.randn(2, 4, 5)
+    program = pith.torch.import_program(model, (x,))
+    (found, _), (expected, _) = call(program, x), model(x)
+    np.testing.assert_allclose(found, expected.detach(), rtol=1e-5, atol=1e-6)
+    assert not [w for w in recwarn if "_flat_weights" in str(w.message)]

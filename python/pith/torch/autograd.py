@@ -17,12 +17,13 @@ from ..sparse import SparseTensor
 from ..sparse_interop import numpy_of
 from .autocast import autocast
 from .first_order import first_order
+from .opaque import opaque
 
 #: Patterns whose transpose was asked for; an entry lives as long as its pattern.
 _transposes: weakref.WeakKeyDictionary[SparseTensor, Transposed] = weakref.WeakKeyDictionary()
 
 
-@torch.compiler.disable
+@opaque
 def sparse_linear(
     x: torch.Tensor, values: torch.Tensor, pattern: SparseTensor, bias: torch.Tensor | None = None
 ) -> torch.Tensor:

@@ -15,6 +15,7 @@ from ..errors import ArgumentError, ShapeError, UnsupportedError
 from ..patterns import Pattern
 from ..runtime.arrays import as_array
 from .autocast import autocast
+from .opaque import opaque
 
 _WHERE = "pith.torch.einsum"
 
@@ -27,7 +28,7 @@ _ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
-@torch.compiler.disable
+@opaque
 def einsum(
     equation: str,
     *operands: torch.Tensor,

@@ -106,6 +106,7 @@ def export(
     try:
         with errors_told_once(), _hooks(module, marked), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
+            warnings.filterwarnings("ignore", ".*_flat_weights.*")  # LSTM and GRU sort their weights while they run
             program = torch.export.export(module, dense_args, dense_kwargs, dynamic_shapes=dynamic_shapes)
             recognise_attention(program.graph_module.graph)
             program = decomposed(program, decomposition_table(attentions))

@@ -14,6 +14,7 @@ from ..pruning import prune
 from ..sparse import FormatLike, SparseTensor, as_format, compress
 from ..sparse_interop import numpy_of
 from .autograd import sparse_linear
+from .opaque import opaque
 
 #: Element types with kernels for products and their gradients.
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -89,7 +90,7 @@ class SparseLinear(torch.nn.Module):
         self.register_parameter("bias", None if bias is None else torch.nn.Parameter(bias.detach().clone()))
         self._pattern: tuple[Any, SparseTensor] | None = None
 
-    @torch.compiler.disable
+    @opaque
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the layer."""
         return sparse_linear(x, self.values, self.pattern, self.bias)

@@ -14,6 +14,7 @@ from ..patterns import Pattern
 from ..patterns.check import granularity_of, grid_of
 from .einsum_autograd import einsum
 from .layers import DTYPES
+from .opaque import opaque
 
 #: Elements of a micro-tile, and the density above which a step is faster on ``W * mask``, dense: where lines through
 #: the times of steps at 10 and 50 % (f32, 512 x 768 x 3072, one thread, Zen 3) reach that of dense torch. A line is
@@ -147,7 +148,7 @@ class MaskedLinear(torch.nn.Module):
         places = torch.stack([best // norms.shape[1], best % norms.shape[1]], 1).to(torch.int32)
         return Pattern.trusted(tuple(self.weight.shape), self.granularity, places.numpy())
 
-    @torch.compiler.disable
+    @opaque
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the layer."""
         if self._pattern.density > self.dense_above:
