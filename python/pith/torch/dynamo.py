@@ -128,7 +128,8 @@ def _own_name(placeholder: torch.fx.Node) -> str | None:
     """The dotted name of a model's parameter or buffer, or None for what calls are given."""
     if "_dynamo_static_input_type" not in placeholder.meta.get("tensor_dict", {}):
         return None
-    return ".".join(_STEP.findall(str(placeholder._dynamo_source.name))) or placeholder.name
+    source = placeholder._dynamo_source  # pyright: ignore[reportAttributeAccessIssue]
+    return ".".join(_STEP.findall(str(source.name))) or placeholder.name
 
 
 def _require_no_gradient(args: tuple[Any, ...]) -> None:

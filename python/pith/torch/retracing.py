@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch._guards import detect_fake_mode
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.traceback import preserve_node_meta
 
 _aten = torch.ops.aten
 
@@ -36,7 +37,7 @@ def decomposed(
     interpreter = torch.fx.Interpreter(module)
 
     def run(*args: Any) -> Any:
-        with torch.fx.traceback.preserve_node_meta():  # new nodes keep the source lines of theirs
+        with preserve_node_meta():  # new nodes keep the source lines of theirs
             return interpreter.run(*args, enable_io_processing=False)
 
     with mode, torch.no_grad():
