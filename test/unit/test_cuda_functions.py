@@ -48,7 +48,9 @@ ROWS = pith.Pattern.from_indices([1, 5], sizes=32)
 
 CALLS = {
     "einsum": lambda x, y: pith.einsum("mk,kn->mn", x, y, where={"m": ROWS}),
-    "einsum of a turned operand": lambda x, y: pith.einsum("mk,nk->mn", x, y.t(), where={"k": pith.Pattern.from_indices([3], sizes=64)}),
+    "einsum of a turned operand": lambda x, y: pith.einsum(
+        "mk,nk->mn", x, y.t(), where={"k": pith.Pattern.from_indices([3], sizes=64)}
+    ),
     "einsum, accumulated": lambda x, y: pith.einsum(
         "mk,kn->mn", x, y, where={"m": ROWS}, out=on_gpu(32, 16), accumulate=True
     ),
