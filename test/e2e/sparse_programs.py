@@ -59,7 +59,7 @@ def _spmm(a, b, c, maps, iterators, element, out, fill):
     ins = f"ins(%a, %b : {a}, {b}) outs({'%i' if fill else '%c'} : {c})"
     return f"""
 func.func @spmm(%a: {a}, %b: {b}, %c: {c}) -> {c} {{
-  %z = arith.constant {0 if out[0] == 'i' else 0.0} : {out}
+  %z = arith.constant {0 if out[0] == "i" else 0.0} : {out}
   {init}
   %r = {_product(maps, iterators, ins, out, element, c)}
   return %r : {c}
