@@ -20,7 +20,7 @@ from typing import Any
 
 from pith.errors import ArgumentError, UnsupportedError
 
-PATHS = ("auto", "sparsifier", "loops")
+PATHS = ("auto", "sparse", "sparsifier", "loops")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +46,10 @@ def add_kernel_options(parser: argparse.ArgumentParser) -> None:
     """Options that say which function of a file is meant and how it is lowered."""
     parser.add_argument("--entry", metavar="NAME", help="the function, where the file has several public ones")
     parser.add_argument(
-        "--path", choices=PATHS, default="auto", help="how sparse ops are lowered on the CPU (default: auto)"
+        "--path",
+        choices=PATHS,
+        default="auto",
+        help="how sparse ops are lowered on the CPU (default: auto; sparse: no weight of a model is kept dense)",
     )
 
 
@@ -129,7 +132,7 @@ def _require_gpu_options(args: argparse.Namespace, targets: Sequence[str]) -> No
     from ..lowering.targets import GpuTarget, parse_target
 
     for target in targets:
-        if isinstance(parse_target(target), GpuTarget) and args.path != "auto":
+        if isinstance(parse_target(target), GpuTarget) and args.path not in ("auto", "sparse"):
             raise UnsupportedError(f"--path does not apply to {target}", hint="leave it out")
 
 
