@@ -27,7 +27,9 @@ def pit(roles, patterns, tile, micro, element="f32", result="f32", accumulate=Fa
     arguments = ", ".join(f"{n}: {t}" for n, t in zip([*names, "%a", "%b", "%c"], [*types, *whole]))
     axes = [dims.index(d) for a, _ in patterns for d in a]
     wide = element == result
-    widen = "" if wide else f"%u = arith.extf %x : {element} to {result} %v = arith.extf %y : {element} to {result}"
+    kind = result[0]
+    extend = {"f": "arith.extf", "i": "arith.extsi"}[kind]
+    widen = "" if wide else f"%u = {extend} %x : {element} to {result} %v = {extend} %y : {element} to {result}"
     factors = "%x, %y" if wide else "%u, %v"
     slots = [1] * len(types) + [0] * (3 - len(types)) + [1, 1] + [0] * 6 + [1]
     return f"""func.func @f({arguments}) -> {whole[2]} {{
@@ -37,8 +39,8 @@ def pit(roles, patterns, tile, micro, element="f32", result="f32", accumulate=Fa
           ins(%ta, %tb : {tiles[0]}, {tiles[1]}) outs(%tc : {tiles[2]}) {{
         ^bb0(%x: {element}, %y: {element}, %z: {result}):
           {widen}
-          %w = arith.mulf {factors} : {result}
-          %t = arith.addf %z, %w : {result}
+          %w = arith.mul{kind} {factors} : {result}
+          %t = arith.add{kind} %z, %w : {result}
           linalg.yield %t : {result}
         }} -> {tiles[2]}
         "pith.yield"(%s) : ({tiles[2]}) -> ()
@@ -109,6 +111,18 @@ def test_patterns(name, element, share):
     expected = reference(roles, patterns, [mask for _, mask in made], a, b, c)
     out = compiled(pit(roles, patterns, tile, micro, element, "f32", accumulate))(*[p for p, _ in made], a, b, c)
     assert np.linalg.norm(out - expected) < TOLERANCE["f32"] * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_sums_of_bytes_are_exact(name):
+    roles, patterns, tile, micro, accumulate = CASES[name]
+    rng = np.random.default_rng(5)
+    a, b = (rng.integers(-128, 128, [SIZES[r] for r in role], np.int8) for role in roles[:2])
+    c = rng.integers(-99, 99, [SIZES[r] for r in roles[2]], np.int32)
+    made = [random_pattern(rng, tuple(SIZES[d] for d in axes), g, 0.4) for axes, g in patterns]
+    expected = reference(roles, patterns, [mask for _, mask in made], a, b, c)
+    out = compiled(pit(roles, patterns, tile, micro, "i8", "i32", accumulate))(*[p for p, _ in made], a, b, c)
+    np.testing.assert_array_equal(out, expected)
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case[-1]])
