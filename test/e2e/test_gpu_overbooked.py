@@ -56,6 +56,19 @@ def test_results_do_not_depend_on_what_fits(element, capacity, tile):
         assert np.linalg.norm(out - expected) <= TOLERANCE * np.linalg.norm(expected)
 
 
+def test_sums_of_bytes_are_exact():
+    source = gpu_programs.pit_matmul("k", element="i8", out="i32", tile=(32, 32, 32))
+    source = source.replace("extf", "extsi").replace("mulf", "muli").replace("addf", "addi")
+    buffer = 'pith.buffer = #pith.buffer<4096 : i64, "stream", "shared">, operandSegmentSizes'
+    kernel = pith.compile(source.replace("operandSegmentSizes", buffer), target="emulate:sm_90")
+    rng, (m, n, k) = np.random.default_rng(8), (211, 70, 96)
+    a, b = rng.integers(-128, 128, (m, k), np.int8), rng.integers(-128, 128, (k, n), np.int8)
+    listed = np.array([17, *rng.permutation(k)], np.int32)
+    chosen = listed[1:18]
+    out = kernel(listed, a, b, np.full((m, n), 3, np.int32))
+    np.testing.assert_array_equal(out, 3 + a[:, chosen].astype("i4") @ b[chosen].astype("i4"))
+
+
 @pytest.mark.parametrize("shape", [(0, 5, 4), (5, 0, 4), (5, 4, 0), (1, 1, 1)])
 def test_degenerate_shapes(shape):
     m, n, k = shape
