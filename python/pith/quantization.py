@@ -160,7 +160,7 @@ class Quantized:
     Example:
         >>> import numpy as np
         >>> Quantized(bits=4, group=64).of(np.ones((8, 64), np.float32))
-        QuantizedTensor(8x64 i4, groups of 64, d0 : dense, d1 : dense, 512 stored, 296 bytes)
+        QuantizedTensor(8x64 i4, groups of 64, dense, 512 stored, 296 bytes)
     """
 
     format: FormatLike = "dense"

@@ -6,7 +6,7 @@ import numpy as np
 import pith
 import pytest
 from pith.cli.main import main
-from pith.cli.progress import ProgressBar
+from pith.progress import ProgressBar
 from pith.runtime import num_threads
 from pith.tuning import calibrate as module
 from pith.tuning import database

@@ -34,7 +34,7 @@ class QuantizedLinear(torch.nn.Module):
     Example:
         >>> layer = QuantizedLinear(torch.nn.Linear(64, 8), Quantized(bits=4, group=32))
         >>> layer
-        QuantizedLinear(in_features=64, out_features=8, bias=True, i4, groups of 32, d0 : dense, d1 : dense)
+        QuantizedLinear(in_features=64, out_features=8, bias=True, i4, groups of 32, dense)
         >>> layer(torch.ones(3, 64)).shape, layer.weight.nbytes
         (torch.Size([3, 8]), 336)
     """
