@@ -115,6 +115,7 @@ class AttentionOp(Pith.Operation, name="attention", traits=[ext.Pure]):
 
 
 def _fits(got: int, want: int) -> bool:
+    """Whether two sizes may be the same, as far as they are known."""
     return DYNAMIC in (got, want) or got == want
 
 
@@ -136,15 +137,12 @@ def require_sizes(name: str, type_: ir.RankedTensorType, sizes: dict[int, int]) 
     """Sizes of some dimensions, as far as they are known."""
     for dim, size in sizes.items():
         got = shape_of(type_)[dim]
-        fits = DYNAMIC in (got, size) or got == size
-        require(fits, "expects size {} in dimension {} of {}, got {}", size, dim, name, got)
+        require(_fits(got, size), "expects size {} in dimension {} of {}, got {}", size, dim, name, got)
 
 
 def _require_indices(name: str, type_: ir.RankedTensorType, sizes: Sequence[int | None]) -> None:
     shape = shape_of(type_)
-    fits = len(shape) == len(sizes) and all(
-        want is None or DYNAMIC in (got, want) or got == want for got, want in zip(shape, sizes)
-    )
+    fits = len(shape) == len(sizes) and all(want is None or _fits(got, want) for got, want in zip(shape, sizes))
     right = fits and str(type_.element_type) == "i32"
     wanted = ["?" if n in (None, DYNAMIC) else n for n in sizes]
     require(right, "expects {} of shape {} and i32, got {}", name, "x".join(map(str, wanted)), type_)

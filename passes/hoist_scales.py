@@ -12,6 +12,7 @@ from pith.dialect.ops_format import DecompressOp
 from .analysis.structured import Structured, dim_positions, erase_if_unused, structured_ops
 from .analysis.vanishing import is_zero_filled
 from .core import Pass, pass_error
+from .generic import generic
 
 _DEQUANTIZE = "pith.dequantize_rows"
 
@@ -102,15 +103,13 @@ def _hoist(op: Structured, index: int) -> None:
 
 def _products_of_integers(op: Structured, index: int, inputs: Sequence[ir.Value], init: ir.Value) -> ir.Value:
     """``op`` on the integers of input ``index``, converted as they are read."""
-    kinds = [ir.Attribute.parse(f"#linalg.iterator_type<{k}>") for k in op.iterators]
-    maps = ir.ArrayAttr.get([ir.AffineMapAttr.get(m) for m in op.maps])
-    new = linalg.GenericOp([init.type], list(inputs), [init], maps, ir.ArrayAttr.get(kinds))
-    block = new.operation.regions[0].blocks.append(*(v.type.element_type for v in (*inputs, init)))
-    with ir.InsertionPoint(block):
-        *factors, out = block.arguments
+
+    def add_up(*elements: ir.Value) -> ir.Value:
+        *factors, out = elements
         factors[index] = arith.sitofp(out.type, factors[index])
-        linalg.YieldOp([arith.addf(out, arith.mulf(*factors))])
-    return new.operation.results[0]
+        return arith.addf(out, arith.mulf(*factors))
+
+    return generic(inputs, init, op.maps, op.iterators, add_up)
 
 
 def _scaled(value: ir.Value, scale: ir.Value, *added: ir.Value) -> ir.Value:
@@ -149,14 +148,8 @@ def _elementwise(inputs: Sequence[ir.Value], reads, type_: ir.Type, compute) -> 
     """A parallel ``linalg.generic``; ``reads`` are results of the inputs' maps, None for the identity."""
     same = ir.AffineMap.get_identity(type_.rank)
     maps = [same if results is None else ir.AffineMap.get(type_.rank, 0, results) for results in reads]
-    kinds = ir.ArrayAttr.get([ir.Attribute.parse("#linalg.iterator_type<parallel>")] * type_.rank)
     init = _empty(inputs[0], type_)
-    attribute = ir.ArrayAttr.get([ir.AffineMapAttr.get(m) for m in (*maps, same)])
-    new = linalg.GenericOp([type_], list(inputs), [init], attribute, kinds)
-    block = new.operation.regions[0].blocks.append(*(v.type.element_type for v in (*inputs, init)))
-    with ir.InsertionPoint(block):
-        linalg.YieldOp([compute(*list(block.arguments)[:-1])])
-    return new.operation.results[0]
+    return generic(inputs, init, [*maps, same], ["parallel"] * type_.rank, lambda *elements: compute(*elements[:-1]))
 
 
 def _zeros_like(value: ir.Value) -> ir.Value:

@@ -2,10 +2,9 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from pith._mlir import arith, ir, linalg, tensor
+from pith._mlir import arith, ir, tensor
 from pith.dialect.tiling import dims_of
 
 from .analysis.dynamic import ATTRIBUTE
@@ -13,6 +12,7 @@ from .analysis.products import is_dense_product
 from .analysis.structured import Structured, dim_positions, structured_ops
 from .core import Pass
 from .fold_copies import reads_encoded
+from .generic import generic
 
 #: Windows that would be larger stay where they are: a filter of 3x3 copies every element of the image nine times.
 MOST_BYTES = 1 << 28
@@ -111,8 +111,9 @@ class _Convolution:
         weights, init = self.op.inputs[1 - self.image], self.op.inits[0]
         flat = [_collapsed(weights, filters[0]), _collapsed(init, filters[1])]
         kinds = ["parallel"] * summed + ["reduction"]
-        maps = [[ir.AffineExpr.get_dim(d) for d in dims] for dims in (windows, new, out)]
-        product = _generic([self._windows(), flat[0]], flat[1], maps, kinds, _add_up)
+        loops = [[ir.AffineExpr.get_dim(d) for d in dims] for dims in (windows, new, out)]
+        maps = [ir.AffineMap.get(len(kinds), 0, dims) for dims in loops]
+        product = generic([self._windows(), flat[0]], flat[1], maps, kinds, _add_up)
         if product.type == init.type:
             return product
         return tensor.expand_shape(init.type, product, filters[1], [], list(init.type.shape))
@@ -125,8 +126,8 @@ class _Convolution:
         turned = ir.AffineMap.get(len(loops), 0, renumbered)
         read = [e.compose(turned) for e in source.results]
         empty = tensor.empty([self.sizes[d] for d in loops], image.type.element_type)
-        same = [ir.AffineExpr.get_dim(d) for d in range(len(loops))]
-        copied = _generic([image], empty, [read, same], ["parallel"] * len(loops), lambda x, _: x)
+        maps = [ir.AffineMap.get(len(loops), 0, read), ir.AffineMap.get_identity(len(loops))]
+        copied = generic([image], empty, maps, ["parallel"] * len(loops), lambda x, _: x)
         lead, within = len(self.alone), len(self.alone) + len(self.window)
         groups = [[d] for d in range(lead)] + [list(range(lead, within)), list(range(within, len(loops)))]
         return _collapsed(copied, groups)
@@ -182,20 +183,3 @@ def _collapsed(value: ir.Value, groups: list[list[int]]) -> ir.Value:
         return value
     shape = [math.prod(value.type.shape[d] for d in g) for g in groups]
     return tensor.collapse_shape(ir.RankedTensorType.get(shape, value.type.element_type), value, groups)
-
-
-def _generic(
-    inputs: Sequence[ir.Value],
-    init: ir.Value,
-    maps: Sequence[Sequence[ir.AffineExpr]],
-    kinds: Sequence[str],
-    body: Callable[..., ir.Value],
-) -> ir.Value:
-    """A ``linalg.generic`` whose ``body`` makes a value of those of the operands."""
-    written = ir.ArrayAttr.get([ir.AffineMapAttr.get(ir.AffineMap.get(len(kinds), 0, list(m))) for m in maps])
-    iterators = ir.ArrayAttr.get([ir.Attribute.parse(f"#linalg.iterator_type<{kind}>") for kind in kinds])
-    new = linalg.GenericOp([init.type], list(inputs), [init], written, iterators)
-    block = new.operation.regions[0].blocks.append(*(v.type.element_type for v in (*inputs, init)))
-    with ir.InsertionPoint(block):
-        linalg.YieldOp([body(*block.arguments)])
-    return new.operation.results[0]
