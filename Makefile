@@ -10,7 +10,7 @@ INSTALL_INPUTS := pyproject.toml CMakeLists.txt $(wildcard runtime/*.cpp runtime
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint typing lit pytest bench docs format clean distclean
+.PHONY: help setup demo test lint typing lit pytest fuzz bench docs format clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,10 @@ lit: setup ## IR tests: pith-opt and filecheck
 # A file's tests run in one process, as many processes as there are cores: threads of OpenMP that wait must not spin.
 pytest: setup ## unit tests, doctests, bindings, end-to-end
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfile
+
+# Their examples are the same in every run of the tests; here they are new ones.
+fuzz: setup ## property tests on new random examples
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfile --hypothesis-profile=fuzz $(shell grep -rl hypothesis test --include='test_*.py')
 
 bench: setup ## measure against peers
 	$(BIN)/python -m bench
