@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pith._mlir import arith, ir, math
 
+from .analysis.traversal import ops_where
 from .core import Pass
 
 # Minimax fits of f(x)/x in t = x*x over [0, limit^2], lowest power first, by iteratively reweighted
@@ -84,15 +85,7 @@ class ApproximateMathPass(Pass):
     name: ClassVar[str] = "pith-approximate-math"
 
     def run(self, module: ir.Module) -> None:
-        found: list[ir.Operation] = []
-
-        def visit(op: ir.Operation) -> ir.WalkResult:
-            if op.name in EXPANSIONS and _is_f32(op.results[0].type):
-                found.append(op)
-            return ir.WalkResult.ADVANCE
-
-        module.operation.walk(visit)
-        for op in found:
+        for op in ops_where(module.operation, lambda op: op.name in EXPANSIONS and _is_f32(op.results[0].type)):
             # Named after what they stand for: explain() still tells a GELU from other arithmetic.
             with ir.InsertionPoint(op), ir.Location.name(op.name, op.location):
                 op.results[0].replace_all_uses_with(EXPANSIONS[op.name](op.operands[0]))

@@ -10,6 +10,7 @@ from pith.dialect import encoding_of
 
 from .analysis.products import is_batch, is_dense_product
 from .analysis.structured import Structured, dim_positions, erase_if_unused, structured_ops
+from .analysis.traversal import defining_op
 from .core import Pass
 
 _RESHAPES = ("tensor.expand_shape", "tensor.collapse_shape")
@@ -83,7 +84,7 @@ class Copy:
 
 def match_copy(value: ir.Value) -> Copy | None:
     """The copy that makes ``value``, or None."""
-    producer = _producer(value)
+    producer = defining_op(value)
     if producer is None:
         return None
     view = producer.opview
@@ -101,10 +102,7 @@ def match_copy(value: ir.Value) -> Copy | None:
 
 def reads_encoded(value: ir.Value) -> bool:
     """True when ``value`` has a pith encoding or is the dense copy of a tensor that has one."""
-    if encoding_of(value.type) is not None:
-        return True
-    producer = _producer(value)
-    return producer is not None and producer.name == "pith.decompress"
+    return encoding_of(value.type) is not None or defining_op(value, "pith.decompress") is not None
 
 
 def _match_generic_copy(view: linalg.GenericOp) -> Copy | None:
@@ -161,7 +159,3 @@ def _erase_copies(value: ir.Value) -> None:
     """Erase the chain of copies above ``value`` as far as nothing else reads it."""
     while (copy := match_copy(value)) is not None and erase_if_unused(value.owner):
         value = copy.source
-
-
-def _producer(value: ir.Value) -> ir.Operation | None:
-    return None if isinstance(value.owner, ir.Block) else value.owner.operation

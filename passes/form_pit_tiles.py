@@ -14,6 +14,7 @@ from .analysis.dynamic import ATTRIBUTE as DYNAMIC
 from .analysis.dynamic import Dynamic, dynamic_of
 from .analysis.pit_axes import PARALLEL, Structure, dims_of, pit_axes, structure_of
 from .analysis.tile_cost import Candidate, Decision
+from .analysis.traversal import ops_where
 from .analysis.vanishing import KEEPS, ZEROES, effect_of_zero, is_zero_filled
 from .core import Pass, pass_error
 from .infer_pit_axes import ATTRIBUTE as AXES
@@ -57,16 +58,8 @@ class FormPitTilesPass(Pass):
     target: str = "cpu"
 
     def run(self, module: ir.Module) -> None:
-        found: list[ir.Operation] = []
-
-        def visit(op: ir.Operation) -> ir.WalkResult:
-            if DYNAMIC in op.attributes:
-                found.append(op)
-            return ir.WalkResult.ADVANCE
-
         with module.context, ir.Location.unknown():
-            module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
-            for op in found:
+            for op in ops_where(module.operation, lambda op: DYNAMIC in op.attributes):
                 self._form(op)
 
     def _form(self, op: ir.Operation) -> None:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pith._mlir import arith, func, ir
 
+from .analysis.traversal import defining_op, ops_named
 from .core import Pass
 
 #: Module attribute with ``id -> message`` of the checks, read by the compiler driver.
@@ -41,14 +42,7 @@ class GuardAssertsPass(Pass):
     name: ClassVar[str] = "pith-guard-asserts"
 
     def run(self, module: ir.Module) -> None:
-        asserts: list[ir.Operation] = []
-
-        def visit(op: ir.Operation) -> ir.WalkResult:
-            if op.name == "cf.assert":
-                asserts.append(op)
-            return ir.WalkResult.ADVANCE
-
-        module.operation.walk(visit)
+        asserts = ops_named(module.operation, "cf.assert")
         if not asserts:
             return
         _declare(module)
@@ -84,10 +78,9 @@ def _guard(op: ir.Operation, number: int, safe: dict[ir.Value, ir.Value]) -> Non
     with ir.InsertionPoint(op), op.location:
         id_ = arith.constant(ir.IntegerType.get_signless(64), number)
         func.call([], CHECK_FUNCTION, [condition, id_])
-        compared = None if isinstance(condition.owner, ir.Block) else condition.owner
-        if compared is not None and compared.name == "arith.cmpi":
-            for value in compared.operands:
-                _make_safe(value, condition, op, safe)
+        compared = defining_op(condition, "arith.cmpi")
+        for value in compared.operands if compared is not None else ():
+            _make_safe(value, condition, op, safe)
     op.erase()
 
 
@@ -100,12 +93,8 @@ def _make_safe(value: ir.Value, condition: ir.Value, op: ir.Operation, safe: dic
     readers = [
         use for use in current.uses if use.owner.operation.block == op.block and op.is_before_in_block(use.owner)
     ]
-    if not readers or _is_constant(value):
+    if not readers or defining_op(value, "arith.constant") is not None:
         return
     safe[value] = arith.select(condition, current, arith.constant(value.type, 0))
     for use in readers:
         use.owner.operands[use.operand_number] = safe[value]
-
-
-def _is_constant(value: ir.Value) -> bool:
-    return not isinstance(value.owner, ir.Block) and value.owner.name == "arith.constant"

@@ -10,6 +10,7 @@ from pith._mlir import arith, ir, linalg, tensor
 from pith.dialect.ops_format import DecompressOp
 
 from .analysis.structured import Structured, dim_positions, erase_if_unused, structured_ops
+from .analysis.traversal import defining_op, ops_named
 from .analysis.vanishing import is_zero_filled
 from .core import Pass, pass_error
 from .generic import generic
@@ -47,26 +48,13 @@ class HoistScalesPass(Pass):
                 read = next((i for i, v in enumerate(op.inputs) if _dequantized(v) and _sums_over_columns(op, i)), None)
                 if read is not None:
                     _hoist(op, read)
-            for dequantize in _dequantizations(module):
+            for dequantize in ops_named(module.operation, _DEQUANTIZE):
                 _scale_dense(dequantize)
 
 
 def _dequantized(value: ir.Value) -> ir.Operation | None:
     """The ``pith.dequantize_rows`` that makes ``value``, or None."""
-    producer = None if isinstance(value.owner, ir.Block) else value.owner.operation
-    return producer if producer is not None and producer.name == _DEQUANTIZE else None
-
-
-def _dequantizations(module: ir.Module) -> list[ir.Operation]:
-    found: list[ir.Operation] = []
-
-    def visit(op: ir.Operation) -> ir.WalkResult:
-        if op.name == _DEQUANTIZE:
-            found.append(op)
-        return ir.WalkResult.ADVANCE
-
-    module.operation.walk(visit)
-    return found
+    return defining_op(value, _DEQUANTIZE)
 
 
 def _sums_over_columns(op: Structured, index: int) -> bool:

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from pith._mlir import func, ir
 
+from .analysis.traversal import ops_named
 from .core import Pass, pass_error
 
 
@@ -62,7 +63,7 @@ def _inline_into(
     if name in done:
         return set()
     called: set[str] = set()
-    for call in _calls(function):
+    for call in ops_named(function.operation, "func.call"):
         callee = ir.FlatSymbolRefAttr(call.attributes["callee"]).value
         target = functions.get(callee)
         if target is None or target.is_external:
@@ -75,18 +76,6 @@ def _inline_into(
         _inline(call, target)
     done.add(name)
     return called
-
-
-def _calls(function: func.FuncOp) -> list[ir.Operation]:
-    found: list[ir.Operation] = []
-
-    def visit(op: ir.Operation) -> ir.WalkResult:
-        if op.name == "func.call":
-            found.append(op)
-        return ir.WalkResult.ADVANCE
-
-    function.operation.walk(visit)
-    return found
 
 
 def _inline(call: ir.Operation, target: func.FuncOp) -> None:

@@ -11,6 +11,7 @@ from pith.dialect import encoding_of
 from pith.dialect.ops_format import DecompressOp
 
 from .analysis.structured import Structured, dim_positions, erase_if_unused, structured_ops
+from .analysis.traversal import defining_op, ops_where
 from .core import Pass
 
 #: Ops outside ``linalg`` and ``pith`` that may hold a value with an encoding.
@@ -77,8 +78,8 @@ class PropagateEncodingsPass(Pass):
 def sink_decompress(op: Structured) -> None:
     """Make ``op`` read the encoded tensor itself wherever it reads a decompressed one and may."""
     for i, value in enumerate(op.inputs):
-        producer = None if isinstance(value.owner, ir.Block) else value.owner.operation
-        if producer is None or producer.name != "pith.decompress" or not skips_zeros(op, i):
+        producer = defining_op(value, "pith.decompress")
+        if producer is None or not skips_zeros(op, i):
             continue
         op.op.operation.operands[i] = producer.operands[0]
         erase_if_unused(producer)
@@ -120,13 +121,9 @@ def _ancestor_beside(op: ir.Operation, value: ir.Value) -> ir.Operation:
 
 def _ops_with_encoded_operands(module: ir.Module) -> list[ir.Operation]:
     """Ops that hold an encoded operand and cannot take it."""
-    found: list[ir.Operation] = []
 
-    def visit(op: ir.Operation) -> ir.WalkResult:
-        if not op.name.startswith(("linalg.", "pith.")) and op.name not in _TRANSPARENT:
-            if any(encoding_of(v.type) is not None for v in op.operands):
-                found.append(op)
-        return ir.WalkResult.ADVANCE
+    def holds_encoded(op: ir.Operation) -> bool:
+        foreign = not op.name.startswith(("linalg.", "pith.")) and op.name not in _TRANSPARENT
+        return foreign and any(encoding_of(v.type) is not None for v in op.operands)
 
-    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
-    return found
+    return ops_where(module.operation, holds_encoded)

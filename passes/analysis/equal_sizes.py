@@ -9,6 +9,7 @@ from pith.dialect.tiling import tiling_of
 from pith.formats import DYNAMIC
 
 from .structured import dim_positions
+from .traversal import constant_index
 
 #: Ops whose first result has the shape of their first operand.
 _SAME_SHAPE = (
@@ -91,15 +92,7 @@ def _static_size(node: _Node) -> int | None:
     if d is not None:
         size = shape_of(value.type)[d]
         return None if size == DYNAMIC else size
-    return _constant(value)
-
-
-def _constant(value: ir.Value) -> int | None:
-    """The number that an ``arith.constant`` gives ``value``."""
-    if isinstance(value.owner, ir.Block) or value.owner.name != "arith.constant":
-        return None
-    attribute = value.owner.attributes["value"]
-    return attribute.value if isinstance(attribute, ir.IntegerAttr) else None
+    return constant_index(value)
 
 
 def _equalities(op: ir.OpView) -> Iterator[list[_Node]]:
@@ -124,7 +117,7 @@ def _equalities(op: ir.OpView) -> Iterator[list[_Node]]:
         dynamic = [d for d, size in enumerate(shape_of(results[0].type)) if size == DYNAMIC]
         yield from ([(results[0], d), (n, None)] for d, n in zip(dynamic, operands))
     elif name in ("tensor.dim", "memref.dim"):
-        d = _constant(operands[1])
+        d = constant_index(operands[1])
         if d is not None and _has_rank(operands[0]) and 0 <= d < len(shape_of(operands[0].type)):
             yield [(operands[0], d), (results[0], None)]
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from pith._mlir import ir, linalg
 
+from .traversal import is_used, ops_where
+
 
 @dataclasses.dataclass(frozen=True)
 class Structured:
@@ -75,16 +77,8 @@ class Structured:
 
 def structured_ops(module: ir.Module) -> Iterator[Structured]:
     """Every structured op of ``module`` in program order; the list is taken before the first is yielded."""
-    found: list[ir.OpView] = []
-
-    def visit(op: ir.Operation) -> ir.WalkResult:
-        if op.name.startswith("linalg.") and len(op.regions) == 1:
-            found.append(op.opview)
-        return ir.WalkResult.ADVANCE
-
-    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
-    for op in found:
-        structured = Structured.of(op)
+    for op in ops_where(module.operation, lambda op: op.name.startswith("linalg.") and len(op.regions) == 1):
+        structured = Structured.of(op.opview)
         if structured is not None:
             yield structured
 
@@ -96,7 +90,7 @@ def dim_positions(map_: ir.AffineMap) -> tuple[int | None, ...]:
 
 def erase_if_unused(op: ir.Operation) -> bool:
     """Erase ``op`` when none of its results has a use."""
-    if any(True for r in op.results for _ in r.uses):
+    if is_used(op):
         return False
     op.erase()
     return True

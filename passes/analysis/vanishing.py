@@ -5,6 +5,7 @@ from __future__ import annotations
 from pith._mlir import ir
 
 from .pit_axes import Structure
+from .traversal import defining_op, is_zero
 
 #: What a zero does to the result: leaves the accumulator as it is, or makes it zero.
 KEEPS, ZEROES = "keeps", "zeroes"
@@ -35,7 +36,7 @@ def effect_of_zero(structure: Structure, operand: int) -> str:
     inits = structure.body.arguments[structure.n_inputs :]
     known: dict[ir.Value, int] = {structure.body.arguments[operand]: _ZERO, **{v: n for n, v in enumerate(inits)}}
     for op in (o.operation for o in structure.body.operations):
-        given = [known.get(v, _ZERO if _is_zero(v) else None) for v in op.operands]
+        given = [known.get(v, _ZERO if is_zero(v) else None) for v in op.operands]
         if op.name == "linalg.yield":
             return _verdict(op, given)
         value = _result(op.name, given)
@@ -46,21 +47,21 @@ def effect_of_zero(structure: Structure, operand: int) -> str:
 
 def is_zero_filled(value: ir.Value) -> bool:
     """True for a tensor that ``linalg.fill``, generalised or not, fills with zeros, also under another shape."""
-    producer = None if isinstance(value.owner, ir.Block) else value.owner.operation
+    producer = defining_op(value)
     if producer is not None and producer.name == "tensor.collapse_shape":
         return is_zero_filled(producer.operands[0])
     if producer is None or producer.name not in ("linalg.fill", "linalg.generic") or len(producer.operands) != 2:
         return False
     (end, *rest) = reversed(list(producer.regions[0].blocks[0].operations))
     forwards = not rest and end.operands[0] == producer.regions[0].blocks[0].arguments[0]
-    return forwards and _is_zero(producer.operands[0])
+    return forwards and is_zero(producer.operands[0])
 
 
 def _verdict(op: ir.Operation, given: list[int | None]) -> str:
     for number, value in enumerate(given):
         if value not in (number, _ZERO):
-            owner = op.operands[number].owner
-            return "an argument of the body" if isinstance(owner, ir.Block) else owner.operation.name
+            definition = defining_op(op.operands[number])
+            return "an argument of the body" if definition is None else definition.name
     return KEEPS if _ZERO not in given else ZEROES
 
 
@@ -71,12 +72,3 @@ def _result(name: str, given: list[int | None]) -> int | None:
         return _ZERO
     rest = [value for value in given if value != _ZERO]
     return rest[0] if name in _SUMS and len(rest) == 1 else None
-
-
-def _is_zero(value: ir.Value) -> bool:
-    """True for a constant zero."""
-    owner = value.owner
-    if isinstance(owner, ir.Block) or owner.operation.name != "arith.constant":
-        return False
-    attr = owner.operation.attributes["value"]
-    return isinstance(attr, (ir.FloatAttr, ir.IntegerAttr)) and attr.value == 0
