@@ -55,7 +55,11 @@ class Presence:
 
     def word(self, at: Sequence[Index], lanes: int = WORD) -> ir.Value:
         """An ``i64`` whose bit i tells of the element i places after ``at`` along the last dimension (i < lanes)."""
-        return packed(self.flags(self.load(at, lanes), at))
+        return packed(self.flags_at(at, lanes))
+
+    def flags_at(self, at: Sequence[Index], lanes: int = WORD) -> ir.Value:
+        """The same as a vector of ``i1``."""
+        return self.flags(self.load(at, lanes), at)
 
     def flags(self, bits: ir.Value, at: Sequence[Index]) -> ir.Value:
         """A vector of ``i1``: which of the elements from ``at`` on, loaded as ``bits``, are present."""

@@ -11,13 +11,17 @@ from pith._mlir import math as math_dialect
 
 from .. import builder as b
 from ..builder import Index
-from .presence import WORD, Presence, integer
+from .presence import WORD, Presence, integer, packed
 
 _CMP = arith.CmpIPredicate
 
 #: Cells of a word up to which all are visited: cheaper than a branch per cell that is guessed wrong (32 elements to
 #: a cell, half of them present: detection takes 1.3 instead of 2 times the time of reading; 2026-11-21, AVX2).
 _FEW_CELLS = 8
+
+#: Words of a row that are searched between two branches: empty rows of 1024 f32 in 0.38 of the time that one word at a
+#: time takes, as fast as they are summed (caches warm, 2026-11-21, AVX2).
+_SEARCHED = 4
 
 
 def word_of(number: int) -> ir.Value:
@@ -89,20 +93,30 @@ def flag_row(presence: Presence, row: Sequence[Index], start: Index, count: Inde
 def search_row(presence: Presence, row: Sequence[Index], lo: Index, hi: Index, word: ir.Value) -> ir.Value:
     """A word that is not zero when ``word`` is not or an element of the row's ``[lo, hi)`` is present.
 
-    The search ends where something is found.
+    The search ends where something is found: a branch per :data:`_SEARCHED` words, then one per word.
     """
-
-    def more(at: ir.Value, word: ir.Value) -> ir.Value:
-        inside = arith.cmpi(_CMP.ule, b.value(b.add(at, WORD)), b.value(hi))
-        return arith.andi(inside, arith.cmpi(_CMP.eq, word, word_of(0)))
-
-    def step(at: ir.Value, word: ir.Value) -> list[ir.Value]:
-        return [b.value(b.add(at, WORD)), presence.word([*row, at])]
-
-    at, word = b.while_loop([b.value(lo), word], more, step)
+    state = [b.value(lo), word]
+    for words in (_SEARCHED, 1):
+        state = _search_words(presence, row, state, hi, words)
+    at, word = state
     rest = arith.minsi(arith.subi(b.value(hi), at), b.value(WORD - 1))
     unsure = arith.andi(b.less(0, rest), arith.cmpi(_CMP.eq, word, word_of(0)))
     return b.if_else(unsure, lambda: [partial_word(presence, row, at, rest)], lambda: [word], [integer(WORD)])[0]
+
+
+def _search_words(presence: Presence, row: Sequence[Index], state: list[ir.Value], hi: Index, words: int) -> list:
+    """Go on from ``(at, word)`` for as long as so many whole words are left and nothing was found."""
+    elements = words * WORD
+
+    def more(at: ir.Value, word: ir.Value) -> ir.Value:
+        inside = arith.cmpi(_CMP.ule, b.value(b.add(at, elements)), b.value(hi))
+        return arith.andi(inside, arith.cmpi(_CMP.eq, word, word_of(0)))
+
+    def step(at: ir.Value, word: ir.Value) -> list[ir.Value]:
+        found = [presence.flags_at([*row, b.add(at, i * WORD)]) for i in range(words)]
+        return [b.value(b.add(at, elements)), packed(functools.reduce(arith.ori, found))]
+
+    return b.while_loop(state, more, step)
 
 
 @dataclasses.dataclass(frozen=True)

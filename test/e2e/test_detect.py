@@ -85,6 +85,15 @@ def test_element_types(dtype, threshold):
     assert_found(x, (1, 3), threshold=threshold)
 
 
+@pytest.mark.parametrize("width", [64, 256, 300, 513, 1100])
+def test_one_element_anywhere_in_a_long_row(width):
+    """Row i holds something at place i only, and the last row nothing."""
+    x = np.zeros((width + 1, width), np.float32)
+    x[range(width), range(width)] = np.where(np.arange(width) % 2, np.nan, -1e-40)
+    assert_found(x, (1,), (0,))
+    assert_found(x, (1, 700))
+
+
 def test_nan_infinity_and_signed_zero():
     for dtype in (np.float16, ml_dtypes.bfloat16, np.float32, np.float64):
         x = np.full((8, 80), -0.0, dtype)
