@@ -6,6 +6,7 @@ from typing import ClassVar
 from pith._mlir import func, ir, tensor
 from pith.dialect import AssembleOp, DisassembleOp, buffer_types, encoding_of, shape_of
 from pith.formats import Format, buffer_specs
+from pith.passes.analysis.traversal import ops_named
 from pith.passes.core import Pass, pass_error
 
 from .builder import value
@@ -51,17 +52,9 @@ def _is_encoded(op: func.FuncOp) -> bool:
 
 
 def _check_calls(module: ir.Module, changed: set[str]) -> None:
-    calls: list[ir.Operation] = []
-
-    def visit(op: ir.Operation) -> ir.WalkResult:
-        if op.name == "func.call" and op.attributes["callee"].value in changed:
-            calls.append(op)
-        return ir.WalkResult.ADVANCE
-
-    if changed:
-        module.operation.walk(visit)
-    for op in calls:
-        pass_error(op, "calls a function with an encoded signature", "run `inline` first")
+    for op in ops_named(module.operation, "func.call") if changed else ():
+        if op.attributes["callee"].value in changed:
+            pass_error(op, "calls a function with an encoded signature", "run `inline` first")
 
 
 def storage_types(type_: ir.RankedTensorType, fmt: Format) -> list[tuple[str, ir.Type]]:

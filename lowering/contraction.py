@@ -6,6 +6,7 @@ from pith._mlir import ir, linalg, tensor
 from pith.dialect import encoding_of, format_of, shape_of
 from pith.formats import Format
 from pith.formats.pack_digits import may_repeat
+from pith.passes.analysis.traversal import defining_op, is_zero
 
 from .stored_batch import batch_dim
 
@@ -232,8 +233,7 @@ def _match(g: SparseGeneric) -> Matmul | None:
 def _batch(g: SparseGeneric) -> int | None:
     """The loop over the matrices of a stored batch."""
     stored = g.inputs[g.sparse]
-    source = stored.owner
-    if not isinstance(source, ir.Block) and source.name == "pith.dequantize":
+    if defining_op(stored, "pith.dequantize") is not None:
         return None  # its groups count the values of all matrices
     dim = batch_dim(g.format, shape_of(stored.type))
     return None if dim is None else g.loops(g.sparse)[dim]
@@ -256,7 +256,7 @@ def zero_filled(v: ir.Value) -> ir.Value | None:
 
     Reshapes between the fill and ``v`` are repeated on its destination, at the insertion point.
     """
-    op = None if isinstance(v.owner, ir.Block) else v.owner
+    op = defining_op(v)
     if op is None:
         return None
     if op.name == "tensor.collapse_shape":
@@ -275,19 +275,10 @@ def zero_filled(v: ir.Value) -> ir.Value | None:
 
 def _forwarded(op: ir.Operation, v: ir.Value) -> ir.Value | None:
     """The value from outside a generic's body that ``v`` stands for: a capture or a scalar operand."""
-    if isinstance(v.owner, ir.Block):
+    if defining_op(v) is None:
         operand = op.operands[v.arg_number]
         return None if isinstance(operand.type, ir.ShapedType) else operand
     return v
-
-
-def is_zero(v: ir.Value) -> bool:
-    """True for a constant zero, integer or float."""
-    op = None if isinstance(v.owner, ir.Block) else v.owner
-    if op is None or op.name != "arith.constant":
-        return False
-    attr = op.attributes["value"]
-    return isinstance(attr, (ir.FloatAttr, ir.IntegerAttr)) and attr.value == 0
 
 
 def is_generic(op: ir.OpView) -> bool:

@@ -4,6 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 from pith._mlir import ir, llvm
+from pith.passes.analysis.traversal import ops_named
 from pith.passes.core import Pass
 
 #: Op -> intrinsic that NVPTX selects an instruction for, for f32 and f64 (and f16, except sqrt).
@@ -42,18 +43,11 @@ class ConvertMathToIntrinsicsPass(Pass):
     name: ClassVar[str] = "convert-math-to-intrinsics"
 
     def run(self, module: ir.Module) -> None:
-        found: list[ir.Operation] = []
-
-        def visit(op: ir.Operation) -> ir.WalkResult:
-            if op.name in _INTRINSICS and isinstance(op.results[0].type, ir.FloatType):
-                found.append(op)
-            return ir.WalkResult.ADVANCE
-
-        for holder in module.body.operations:
-            if holder.operation.name == "gpu.module":
-                holder.operation.walk(visit)
-        for op in found:
+        kernels = [op.operation for op in module.body.operations if op.operation.name == "gpu.module"]
+        for op in [op for kernel in kernels for op in ops_named(kernel, *_INTRINSICS)]:
             type_ = op.results[0].type
+            if not isinstance(type_, ir.FloatType):
+                continue
             with ir.InsertionPoint(op), op.location:
                 called = llvm.call_intrinsic(type_, f"{_INTRINSICS[op.name]}.{type_}", list(op.operands), [], [])
             op.results[0].replace_all_uses_with(called)

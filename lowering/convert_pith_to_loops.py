@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from pith._mlir import arith, bufferization, ir, linalg, memref
 from pith.dialect import DecompressOp, encoding_of, format_of
+from pith.passes.analysis.traversal import defining_op, is_used, ops_where
 from pith.passes.core import Pass, pass_error
 
 from . import builder as b
@@ -16,7 +17,7 @@ from .linalg.tensors import match_plain
 from .module_isa import isa_of
 from .panel.emit import emit_panel
 from .quantized import Quantized
-from .replace_product import is_used, replace_product
+from .replace_product import replace_product
 from .sampled.template import lower_encoded_result
 from .template_scalar import emit_scalar
 from .tiled.emit import emit_tiles
@@ -91,15 +92,11 @@ def _require_none_left(module: ir.Module) -> None:
 
 def _ops_with_encodings(module: ir.Module, dialects: tuple[str, ...] = ("",)) -> list[ir.Operation]:
     """Ops of some dialects (prefixes of their names) that read or make encoded tensors, in program order."""
-    out: list[ir.Operation] = []
 
-    def visit(op: ir.Operation) -> ir.WalkResult:
-        if op.name.startswith(dialects) and any(encoding_of(v.type) for v in (*op.operands, *op.results)):
-            out.append(op)
-        return ir.WalkResult.ADVANCE
+    def has_encoding(op: ir.Operation) -> bool:
+        return op.name.startswith(dialects) and any(encoding_of(v.type) for v in (*op.operands, *op.results))
 
-    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
-    return out
+    return ops_where(module.operation, has_encoding)
 
 
 def _lower_linalg(op: ir.Operation, isa: Isa, panel_only: bool) -> None:
@@ -136,7 +133,7 @@ def _lower_linalg(op: ir.Operation, isa: Isa, panel_only: bool) -> None:
 
 def _reads_quantized(op: ir.Operation) -> bool:
     """An operand is dequantised: no other lowering knows how."""
-    return any(not isinstance(v.owner, ir.Block) and v.owner.name == "pith.dequantize" for v in op.operands)
+    return any(defining_op(v, "pith.dequantize") is not None for v in op.operands)
 
 
 def _writes_encoded(op: ir.Operation) -> bool:
@@ -145,7 +142,7 @@ def _writes_encoded(op: ir.Operation) -> bool:
 
 def _storage(v: ir.Value) -> Storage:
     """Buffers of the ``pith.assemble`` that made ``v``, dequantised or not."""
-    producer = None if isinstance(v.owner, ir.Block) else v.owner
+    producer = defining_op(v)
     if producer is not None and producer.name == "pith.dequantize":
         return _quantized(producer)
     if producer is None or producer.name != "pith.assemble":

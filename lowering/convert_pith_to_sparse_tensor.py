@@ -7,6 +7,7 @@ from pith._mlir import bufferization, ir, sparse_tensor
 from pith.dialect import DecompressOp, FormatAttr, PaddedAttr, encoding_of, format_of, shape_of
 from pith.formats import DYNAMIC, buffer_specs
 from pith.formats.sparse_tensor import sparse_tensor_encoding
+from pith.passes.analysis.traversal import ops_named, ops_where
 from pith.passes.core import Pass
 
 from .contraction import encoded_operands, indexing_maps, why_not_sparse
@@ -39,13 +40,7 @@ class ConvertPithToSparseTensorPass(Pass):
 
     def run(self, module: ir.Module) -> None:
         _unpack_what_upstream_cannot_iterate(module)
-        ops: list[ir.Operation] = []
-
-        def collect(op: ir.Operation) -> ir.WalkResult:
-            ops.append(op)
-            return ir.WalkResult.ADVANCE
-
-        module.operation.walk(collect)
+        ops = ops_where(module.operation, lambda _: True)
         # Storage order is read off the pith type, so before types change.
         components = {op: _components(op) for op in ops if op.name == "pith.disassemble"}
         makers = [op for op in ops if op.name in ("pith.assemble", "pith.compress")]
@@ -95,15 +90,7 @@ def _unpack_what_upstream_cannot_iterate(module: ir.Module) -> None:
     These are ops in which zeros may not be skipped, ops with another operand that stays pith's, and
     all operands but one when no order of the loops suits the storage of every operand.
     """
-    found: list[ir.Operation] = []
-
-    def visit(op: ir.Operation) -> ir.WalkResult:
-        if op.name == "linalg.generic" and encoded_operands(op.opview):
-            found.append(op)
-        return ir.WalkResult.ADVANCE
-
-    module.operation.walk(visit)
-    for op in found:
+    for op in ops_named(module.operation, "linalg.generic"):
         inputs = [i for i in encoded_operands(op.opview) if i < len(op.operands) - len(op.results)]
         upstream = [i for i in inputs if is_convertible(op.operands[i].type)]
         kept = [i for i in upstream if why_not_sparse(op.opview, i) is None]

@@ -6,6 +6,7 @@ import math
 from typing import ClassVar
 
 from pith._mlir import arith, ir, llvm, vector
+from pith.passes.analysis.traversal import ops_named
 from pith.passes.core import Pass
 
 from .isa import Isa
@@ -53,16 +54,8 @@ class ConvertPithVectorsToLLVMPass(Pass):
     name: ClassVar[str] = "convert-pith-vectors-to-llvm"
 
     def run(self, module: ir.Module) -> None:
-        found: list[ir.Operation] = []
-
-        def visit(op: ir.Operation) -> ir.WalkResult:
-            if op.name in _LOWERINGS:
-                found.append(op)
-            return ir.WalkResult.ADVANCE
-
-        module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
         isa = isa_of(module)
-        for op in found:
+        for op in ops_named(module.operation, *_LOWERINGS):
             with ir.InsertionPoint(op), op.location:
                 made = _LOWERINGS[op.name](op, isa)
             op.results[0].replace_all_uses_with(made)

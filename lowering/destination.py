@@ -7,6 +7,7 @@ nothing else uses the destination, and into memory of its own everywhere else.
 """
 
 from pith._mlir import bufferization, ir
+from pith.passes.analysis.traversal import defining_op
 
 from . import builder as b
 
@@ -14,7 +15,7 @@ from . import builder as b
 def is_exclusive(init: ir.Value) -> bool:
     """True when ``init``, its fill and the tensor filled have one reader and stand for existing memory."""
     while _readers(init) == 1:
-        op = None if isinstance(init.owner, ir.Block) else init.owner
+        op = defining_op(init)
         if op is None:
             return True
         if op.name == "tensor.collapse_shape":

@@ -4,6 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 from pith._mlir import ir
+from pith.passes.analysis.traversal import ops_where
 from pith.passes.core import Pass, pass_error
 
 from .gpu.emulate.checks import ALWAYS, GUARDS
@@ -85,17 +86,9 @@ class EmulateGpuPass(Pass):
             del attributes["gpu.container_module"]
 
     def _emulate(self, e: Emulation, kernel: ir.Operation) -> None:
-        found: list[ir.Operation] = []
-
-        def visit(op: ir.Operation) -> ir.WalkResult:
-            if op.name != "func.func":
-                found.append(op)
-            return ir.WalkResult.ADVANCE
-
         hold_in_vectors(kernel)
-        kernel.walk(visit, ir.WalkOrder.PRE_ORDER)
         guards = {**ALWAYS, **(GUARDS if self.checks else {})}
-        for op in found:
+        for op in ops_where(kernel, lambda op: op.name != "func.func"):
             with ir.InsertionPoint(op), op.location:
                 if op.name in guards:
                     guards[op.name](e, op)

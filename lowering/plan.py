@@ -5,6 +5,7 @@ import dataclasses
 from pith._mlir import ir
 from pith.dialect import encoding_of, format_of, shape_of
 from pith.formats import Format
+from pith.passes.analysis.traversal import defining_op, ops_named
 
 from .contraction import analyse, encoded_operands, match_matmul, match_product, why_not_sparse
 from .convert_pith_to_sparse_tensor import is_convertible
@@ -46,15 +47,8 @@ class OpPlan:
 
 def plan_module(module: ir.Module, path: str) -> list[OpPlan]:
     """Plans of all ``linalg`` ops with encoded operands, in program order; requires the linalg level."""
-    plans: list[OpPlan] = []
-
-    def visit(op: ir.Operation) -> ir.WalkResult:
-        if op.name == "linalg.generic" and encoded_operands(op.opview):
-            plans.append(_plan(op.opview, path))
-        return ir.WalkResult.ADVANCE
-
-    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
-    return plans
+    generics = [op.opview for op in ops_named(module.operation, "linalg.generic")]
+    return [_plan(op, path) for op in generics if encoded_operands(op)]
 
 
 def _plan(op: ir.OpView, path: str) -> OpPlan:
@@ -81,19 +75,19 @@ def _plan(op: ir.OpView, path: str) -> OpPlan:
 
 
 def _first_argument(encoded: ir.Value) -> int | None:
-    source = encoded.owner
-    if not isinstance(source, ir.Block) and source.name == "pith.dequantize":
-        return _first_argument(source.operands[0])
-    if isinstance(source, ir.Block) or source.name != "pith.assemble":
+    source = defining_op(encoded, "pith.dequantize", "pith.assemble")
+    if source is None:
         return None
     first = source.operands[0]
-    return first.arg_number if isinstance(first.owner, ir.Block) else None
+    if source.name == "pith.dequantize":
+        return _first_argument(first)
+    return first.arg_number if defining_op(first) is None else None
 
 
 def _integers(op: ir.OpView, encoded: ir.Value) -> str | None:
     """What a quantised operand holds: its own elements, or those that a ``pith.dequantize`` makes real."""
-    source = encoded.owner
-    if not isinstance(source, ir.Block) and source.name == "pith.dequantize":
+    source = defining_op(encoded, "pith.dequantize")
+    if source is not None:
         return str(source.operands[0].type.element_type)
     held, sums = encoded.type.element_type, op.results[0].type.element_type
     return str(held) if isinstance(held, ir.IntegerType) and isinstance(sums, ir.FloatType) else None

@@ -1,6 +1,7 @@
 """Putting the result of a kernel in the place of the ops that it computes."""
 
 from pith._mlir import ir
+from pith.passes.analysis.traversal import defining_op, is_used
 
 from .epilogue.match import RESHAPES, Epilogue
 
@@ -22,7 +23,7 @@ def replace_product(op: ir.Operation, epilogue: Epilogue | None, result: ir.Valu
 
 def _erase_dead(v: ir.Value) -> None:
     """Erase the fill (and reshapes of it) that made ``v`` when nothing reads it any more."""
-    op = None if isinstance(v.owner, ir.Block) else v.owner
+    op = defining_op(v)
     if op is None or not op.name.startswith(("linalg.", "tensor.collapse_shape")):
         return
     inputs = list(op.operands)
@@ -43,8 +44,3 @@ def _redirect_sizes(v: ir.Value, init: ir.Value) -> None:
 
 def _asks_only_size(reshape: ir.OpView) -> bool:
     return all(use.owner.name == "tensor.dim" for use in reshape.results[0].uses)
-
-
-def is_used(op: ir.Operation) -> bool:
-    """True when anything reads a result."""
-    return any(True for result in op.results for _ in result.uses)

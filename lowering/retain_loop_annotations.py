@@ -4,6 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 from pith._mlir import ir
+from pith.passes.analysis.traversal import defining_op
 from pith.passes.core import Pass
 
 from .builder import LOOP_ANNOTATION
@@ -43,8 +44,7 @@ def keep_rolled(results: list[ir.Value]) -> list[ir.Value]:
 
     Register tiles are unrolled as far as registers go: another iteration spills all of a tile's accumulators.
     """
-    owner = results[0].owner
-    if not isinstance(owner, ir.Block) and owner.name == "scf.for":
-        annotation = ir.Attribute.parse("#llvm.loop_annotation<unroll = <disable = true>>")
-        owner.attributes[LOOP_ANNOTATION] = annotation
+    loop = defining_op(results[0], "scf.for")
+    if loop is not None:
+        loop.attributes[LOOP_ANNOTATION] = ir.Attribute.parse("#llvm.loop_annotation<unroll = <disable = true>>")
     return results

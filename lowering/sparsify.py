@@ -4,9 +4,10 @@ import dataclasses
 from typing import ClassVar
 
 from pith._mlir import PassManager, ir, sparse_tensor
+from pith.passes.analysis.traversal import ops_named
 from pith.passes.core import Pass
 
-from .contraction import indexing_maps, is_generic, iterator_types
+from .contraction import indexing_maps, iterator_types
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,15 +42,8 @@ class SparsifyPass(Pass):
 
 
 def _has_outer_reduction(module: ir.Module) -> bool:
-    found: list[ir.OpView] = []
-
-    def visit(op: ir.Operation) -> ir.WalkResult:
-        if is_generic(op.opview) and any(_storage_order(v) for v in op.operands):
-            found.append(op.opview)
-        return ir.WalkResult.ADVANCE
-
-    module.operation.walk(visit)
-    return any(_reduces_outermost(op) for op in found)
+    generics = [op.opview for op in ops_named(module.operation, "linalg.generic")]
+    return any(_reduces_outermost(op) for op in generics if any(_storage_order(v) for v in op.operands))
 
 
 def _reduces_outermost(op: ir.OpView) -> bool:

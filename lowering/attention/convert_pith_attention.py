@@ -4,6 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 from pith._mlir import bufferization, ir
+from pith.passes.analysis.traversal import ops_named
 from pith.passes.core import Pass
 
 from ..module_isa import isa_of
@@ -33,19 +34,11 @@ class ConvertPithAttentionPass(Pass):
     name: ClassVar[str] = "convert-pith-attention-to-loops"
 
     def run(self, module: ir.Module) -> None:
-        found: list[ir.OpView] = []
-
-        def visit(op: ir.Operation) -> ir.WalkResult:
-            if op.name in _EMIT:
-                found.append(op.opview)
-            return ir.WalkResult.ADVANCE
-
-        module.operation.walk(visit)
         isa = isa_of(module)
-        for op in found:
-            with ir.InsertionPoint(op), op.operation.location:
-                written = _EMIT[op.operation.name](op, isa)
-                for result, memory in zip(list(op.operation.results), written):
+        for op in ops_named(module.operation, *_EMIT):
+            with ir.InsertionPoint(op), op.location:
+                written = _EMIT[op.name](op.opview, isa)
+                for result, memory in zip(list(op.results), written):
                     result.replace_all_uses_with(
                         bufferization.to_tensor(result.type, memory, restrict=True, writable=True)
                     )

@@ -10,6 +10,7 @@ from pith._mlir import arith, ir, memref
 from pith.dialect import AttentionGradOp, AttentionOp, CoordinatesOp
 from pith.dialect.ops_attention import COMPUTED_IN
 from pith.dialect.pattern import PatternType
+from pith.passes.analysis.traversal import defining_op
 
 from .. import builder as b
 from ..attention_sizes import AttentionSizes
@@ -142,10 +143,8 @@ def _visibility(op: AttentionOp | AttentionGradOp) -> dict[str, Any]:
 
 def buffer_of(v: ir.Value) -> ir.Value:
     """The memory behind a tensor, to read from: as it is laid out, where the tensor was made of a memref."""
-    owner = None if isinstance(v.owner, ir.Block) else v.owner
-    if owner is not None and owner.name == "bufferization.to_tensor":
-        return owner.operands[0]
-    return b.buffer_of(v)
+    source = defining_op(v, "bufferization.to_tensor")
+    return b.buffer_of(v) if source is None else source.operands[0]
 
 
 def destination_of(v: ir.Value) -> ir.Value:
@@ -153,8 +152,9 @@ def destination_of(v: ir.Value) -> ir.Value:
 
     Else memory of its own: bufferization sees no write to the buffer of a tensor, and equal ``tensor.empty`` are one.
     """
-    if not isinstance(v.owner, ir.Block) and v.owner.name == "bufferization.to_tensor":
-        return v.owner.operands[0]
+    source = defining_op(v, "bufferization.to_tensor")
+    if source is not None:
+        return source.operands[0]
     return b.alloc([b.dim_size(v, d) for d in range(v.type.rank)], v.type.element_type)
 
 

@@ -1,8 +1,8 @@
 """Names for what an epilogue computes, as people say it: ``bias, gelu``."""
 
 from pith._mlir import ir
+from pith.passes.analysis.traversal import is_zero
 
-from ..contraction import is_zero
 from .match import Epilogue, Stage
 
 #: Transcendental function -> its name by itself, and where the value is multiplied (or divided) by what comes of it.

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from pith._mlir import ir, linalg
 from pith.dialect.tiling import dims_of
+from pith.passes.analysis.traversal import ops_where
 from pith.passes.core import Pass, pass_error
 
 from .. import builder as b
@@ -61,15 +62,11 @@ class ConvertLinalgToParallelRowsPass(Pass):
 
 
 def _buffer_ops(module: ir.Module) -> list[ir.Operation]:
-    found: list[ir.Operation] = []
 
-    def visit(op: ir.Operation) -> ir.WalkResult:
-        if op.name.startswith("linalg.") and not op.results and op.name not in ("linalg.yield", "linalg.index"):
-            found.append(op)
-        return ir.WalkResult.ADVANCE
+    def writes_buffers(op: ir.Operation) -> bool:
+        return op.name.startswith("linalg.") and not op.results and op.name not in ("linalg.yield", "linalg.index")
 
-    module.operation.walk(visit)
-    return found
+    return ops_where(module.operation, writes_buffers)
 
 
 def _is_outermost(op: ir.Operation) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from pith._mlir import ir, memref
 from pith.dialect.tiling import dims_of
+from pith.passes.analysis.traversal import constant_index, defining_op, ops_where
 
 from ..contraction import indexing_maps, is_generic, iterator_types
 
@@ -98,6 +99,8 @@ class _Member:
         for value, exprs in zip(self.op.operands, self.maps):
             if isinstance(value.type, ir.MemRefType):
                 yield _through_views(value, exprs)
+        for inner in ops_where(self.op.operation, lambda op: op != self.op.operation):  # a gather loads in its body
+            yield from (_through_views(v, None) for v in inner.operands if isinstance(v.type, ir.MemRefType))
 
     def sizes(self, loop: int) -> set[Size]:
         """What the size of ``loop`` is known to equal."""
@@ -113,17 +116,13 @@ def _size(value: ir.Value, dim: int) -> Size:
     """The size of a dimension, told by what a buffer was allocated with where that is known."""
     if not value.type.is_dynamic_dim(dim):
         return value.type.get_dim_size(dim)
-    op = None if isinstance(value.owner, ir.Block) else value.owner
-    if op is None or op.name != "memref.alloc":
+    op = defining_op(value, "memref.alloc")
+    if op is None:
         return value, dim
     asked = op.operands[sum(value.type.is_dynamic_dim(d) for d in range(dim))]
-    source = None if isinstance(asked.owner, ir.Block) else asked.owner
-    if source is None or source.name != "memref.dim" or isinstance(source.operands[1].owner, ir.Block):
-        return asked
-    position = source.operands[1].owner
-    if position.name != "arith.constant":
-        return asked
-    return _size(source.operands[0], ir.IntegerAttr(position.attributes["value"]).value)
+    source = defining_op(asked, "memref.dim")
+    position = None if source is None else constant_index(source.operands[1])
+    return asked if source is None or position is None else _size(source.operands[0], position)
 
 
 def _joint_leads(members: Sequence[_Member], new: _Member, lead: int) -> Iterator[int]:
@@ -161,10 +160,9 @@ def _through_views(
     value: ir.Value, exprs: tuple[ir.AffineExpr, ...] | None
 ) -> tuple[ir.Value, tuple[ir.AffineExpr, ...] | None]:
     """The memory that ``value`` is a view of, and what ``exprs`` index there; None when that is not simply told."""
-    while not isinstance(value.owner, ir.Block) and value.owner.name in _VIEWS:
-        view, source = value.owner, value.owner.operands[0]
+    while (view := defining_op(value, *_VIEWS)) is not None:
         exprs = _before(view, exprs) if exprs is not None else None
-        value = source
+        value = view.operands[0]
     return value, exprs
 
 

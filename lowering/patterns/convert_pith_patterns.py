@@ -12,6 +12,7 @@ from pith.dialect.ops_pattern import UNUSED
 from pith.dialect.pattern import PatternShape, PatternType
 from pith.dialect.tiling import Tiling, tiling_of
 from pith.formats import DYNAMIC
+from pith.passes.analysis.traversal import ops_named
 from pith.passes.core import Pass
 
 from ..builder import Index, dim_size, for_loop, mul
@@ -129,15 +130,7 @@ class ConvertPithPatternsPass(Pass):
 
 def _find(root: ir.Operation) -> list[ir.OpView]:
     """Pith's pattern ops below ``root`` in program order."""
-    found: list[ir.OpView] = []
-
-    def visit(op: ir.Operation) -> ir.WalkResult:
-        if op.name in _OPS:
-            found.append(op.opview)
-        return ir.WalkResult.ADVANCE
-
-    root.walk(visit, ir.WalkOrder.PRE_ORDER)
-    return found
+    return [op.opview for op in ops_named(root, *_OPS)]
 
 
 def _retype(root: ir.Operation) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import ClassVar, TypeVar
 
 from pith._mlir import bufferization, ir
+from pith.passes.analysis.traversal import ops_named
 from pith.passes.core import Pass
 
 from ..builder import Index, buffer_of, dim_size
@@ -72,17 +73,8 @@ class ConvertPithTilesPass(Pass):
 
 
 def _products(module: ir.Module, match: Callable[[ir.OpView], _P | None]) -> list[_P]:
-    found: list[_P] = []
-
-    def visit(op: ir.Operation) -> ir.WalkResult:
-        if op.name == "pith.pit_tile" and _runs_once(op):
-            p = match(op.opview)
-            if p is not None:
-                found.append(p)
-        return ir.WalkResult.ADVANCE
-
-    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
-    return found
+    tiles = [op.opview for op in ops_named(module.operation, "pith.pit_tile") if _runs_once(op)]
+    return [p for op in tiles if (p := match(op)) is not None]
 
 
 def _runs_once(op: ir.Operation) -> bool:

@@ -9,6 +9,7 @@ from pith._mlir import bufferization, ir
 from pith.dialect import AssembleOp, DecompressOp, encoded_type, encoding_of, format_of
 from pith.formats import Format
 from pith.formats.pack_digits import slot_limits
+from pith.passes.analysis.traversal import constant_attribute, constant_index, defining_op, is_used, ops_named
 from pith.passes.core import Pass, pass_error
 
 from ..builder import if_else, value
@@ -53,28 +54,16 @@ class ConvertPithStoragePass(Pass):
     def run(self, module: ir.Module) -> None:
         for first, second in _checked_packings(module):
             _pack_and_check(first, second)
-        for op in _find(module, *_LOWER):
+        for op in ops_named(module.operation, *_LOWER):
             _require_digits(op)
             with ir.InsertionPoint(op), op.location:
                 new = _LOWER[op.name](op)
                 _replace(op, op.results, new if isinstance(new, list) else [new])
-        for op in _find(module, "pith.disassemble", "tensor.cast", "tensor.dim"):
+        for op in ops_named(module.operation, "pith.disassemble", "tensor.cast", "tensor.dim"):
             _fold(op)
-        for op in reversed(_find(module, "pith.assemble")):
-            if not _is_used(op):
+        for op in reversed(ops_named(module.operation, "pith.assemble")):
+            if not is_used(op):
                 op.erase()
-
-
-def _find(module: ir.Module, *names: str) -> list[ir.Operation]:
-    out: list[ir.Operation] = []
-
-    def visit(op: ir.Operation) -> ir.WalkResult:
-        if op.name in names:
-            out.append(op)
-        return ir.WalkResult.ADVANCE
-
-    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
-    return out
 
 
 def _compress(op: ir.Operation) -> ir.Value:
@@ -87,7 +76,7 @@ def _checked_packings(module: ir.Module) -> list[tuple[ir.Operation, ir.Operatio
     """Pairs of a ``pith.validate`` and a ``pith.compress`` of the same tensor in the same format, in program order."""
     out = []
     waiting: list[ir.Operation] = []
-    for op in _find(module, "pith.validate", "pith.compress"):
+    for op in ops_named(module.operation, "pith.validate", "pith.compress"):
         partner = next((o for o in waiting if _is_pair(o, op)), None)
         if partner is None:
             waiting.append(op)
@@ -141,8 +130,8 @@ def _prune_by(op: ir.Operation) -> list[ir.Value]:
 
 def _repack(op: ir.Operation) -> ir.Value:
     pattern, source = op.operands
-    maker = None if isinstance(pattern.owner, ir.Block) else pattern.owner
-    if maker is None or maker.name != "pith.assemble":
+    maker = defining_op(pattern, "pith.assemble")
+    if maker is None:
         pass_error(op, "has a pattern that is not the result of pith.assemble", "run pith-assemble-arguments first")
     return emit_repack(maker.opview, buffer_of(source))
 
@@ -153,10 +142,8 @@ def _tensor(op: ir.Operation, tree: Tree, pruned: ir.Value) -> ir.Value:
 
 
 def _is_minus_infinity(x: ir.Value) -> bool:
-    owner = None if isinstance(x.owner, ir.Block) else x.owner
-    return (
-        owner is not None and owner.name == "arith.constant" and ir.FloatAttr(owner.attributes["value"]).value == -inf
-    )
+    number = constant_attribute(x)
+    return number is not None and ir.FloatAttr(number).value == -inf
 
 
 def _validate(op: ir.Operation) -> ir.Value:
@@ -187,8 +174,8 @@ def _require_digits(op: ir.Operation) -> None:
 def _fold(op: ir.Operation) -> None:
     """``pith.disassemble``, ``tensor.cast`` and ``tensor.dim`` of a ``pith.assemble``."""
     source = op.operands[0]
-    maker = None if isinstance(source.owner, ir.Block) else source.owner
-    if maker is None or maker.name != "pith.assemble":
+    maker = defining_op(source, "pith.assemble")
+    if maker is None:
         return
     whole = maker.opview
     with ir.InsertionPoint(op), op.location:
@@ -196,7 +183,7 @@ def _fold(op: ir.Operation) -> None:
             _replace(op, op.opview.buffers, whole.buffers)
         elif op.name == "tensor.cast":
             _replace(op, op.results, [_cast(whole, op.results[0].type)])
-        elif (dim := _constant(op.operands[1])) is not None:
+        elif (dim := constant_index(op.operands[1])) is not None:
             _replace(op, op.results, [_size(whole, dim)])
 
 
@@ -211,11 +198,6 @@ def _cast(whole: AssembleOp, type_: ir.RankedTensorType) -> ir.Value:
     return DecompressOp.build(result).result if encoding_of(type_) is None else result
 
 
-def _constant(v: ir.Value) -> int | None:
-    owner = None if isinstance(v.owner, ir.Block) else v.owner
-    return ir.IntegerAttr(owner.attributes["value"]).value if owner and owner.name == "arith.constant" else None
-
-
 def _size(whole: AssembleOp, dim: int) -> ir.Value:
     """Size of a dimension of an assembled tensor."""
     type_ = whole.operation.results[0].type
@@ -228,7 +210,3 @@ def _replace(op: ir.Operation, results: Sequence[ir.Value], new: Sequence[ir.Val
     for old, v in zip(results, new):
         old.replace_all_uses_with(v)
     op.erase()
-
-
-def _is_used(op: ir.Operation) -> bool:
-    return any(True for result in op.results for _ in result.uses)

@@ -4,6 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 from pith._mlir import ir
+from pith.passes.analysis.traversal import ops_named
 from pith.passes.core import Pass
 
 from .tiles import is_tile, structured_tiles
@@ -48,12 +49,5 @@ class ConvertX86TilesToLLVMPass(Pass):
 
 
 def _tile_casts(module: ir.Module) -> list[ir.Operation]:
-    casts: list[ir.Operation] = []
-
-    def visit(op: ir.Operation) -> ir.WalkResult:
-        if op.name == _CAST and any(is_tile(v.type) for v in (*op.operands, *op.results)):
-            casts.append(op)
-        return ir.WalkResult.ADVANCE
-
-    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
-    return casts
+    casts = ops_named(module.operation, _CAST)
+    return [op for op in casts if any(is_tile(v.type) for v in (*op.operands, *op.results))]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from pith._mlir import ir, memref, vector
+from pith.passes.analysis.traversal import ops_where
 from pith.passes.core import Pass, pass_error
 
 from .. import builder as b
@@ -62,14 +63,7 @@ class EmulateX86Pass(Pass):
 
 def _emulated_ops(module: ir.Module) -> list[ir.Operation]:
     """Ops of the ``x86`` dialect, in program order: operands come before their uses."""
-    found: list[ir.Operation] = []
-
-    def visit(op: ir.Operation) -> ir.WalkResult:
-        if op.name.startswith("x86."):
-            found.append(op)
-        return ir.WalkResult.ADVANCE
-
-    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+    found = ops_where(module.operation, lambda op: op.name.startswith("x86."))
     for op in found:
         if op.name not in _EMULATIONS:
             pass_error(op, "has no emulation", "known: " + ", ".join(sorted(_EMULATIONS)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from pith._mlir import ir
 
@@ -28,13 +29,13 @@ def constant_attribute(value: ir.Value) -> ir.Attribute | None:
 
 def constant_index(value: ir.Value) -> int | None:
     """The integer that ``value`` is by an ``arith.constant``, or None."""
-    attribute = constant_attribute(value)
+    attribute: Any = constant_attribute(value)
     return attribute.value if isinstance(attribute, ir.IntegerAttr) else None
 
 
 def is_zero(value: ir.Value) -> bool:
     """True for a constant zero, integer or float."""
-    attribute = constant_attribute(value)
+    attribute: Any = constant_attribute(value)
     return isinstance(attribute, (ir.FloatAttr, ir.IntegerAttr)) and attribute.value == 0
 
 

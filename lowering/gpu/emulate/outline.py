@@ -4,6 +4,7 @@ import math
 import re
 
 from pith._mlir import func, ir, memref
+from pith.passes.analysis.traversal import ops_named
 
 from ... import builder as b
 from .boxes import BARRIER_BYTES
@@ -68,9 +69,9 @@ def _outline(e: Emulation, kernel: ir.Operation, holder: ir.Operation, shared_gl
             argument.replace_all_uses_with(held)
     for number in reversed(range(len(type_.inputs), len(list(block.arguments)))):
         block.erase_argument(number)
-    for op in _collect(function.operation, ("gpu.return", "memref.get_global")):
+    for op in ops_named(function.operation, "gpu.return", "memref.get_global"):
         _rewrite(e, op, shared_globals)
-    groups = _collect(function.operation, ("nvgpu.mbarrier.create",))
+    groups = ops_named(function.operation, "nvgpu.mbarrier.create")
     for op in groups:
         used += _place_barriers(e, op, used)
     return -(-used // _DYNAMIC_ALIGNMENT) * _DYNAMIC_ALIGNMENT if groups else used
@@ -105,18 +106,6 @@ def _view(e: Emulation, offset: int, type_: ir.MemRefType) -> ir.Value:
 
 def _bytes(type_: ir.MemRefType) -> int:
     return -(-math.prod(type_.shape) * element_bytes(type_) // _ALIGNMENT) * _ALIGNMENT
-
-
-def _collect(root: ir.Operation, names: tuple[str, ...]) -> list[ir.Operation]:
-    found: list[ir.Operation] = []
-
-    def visit(op: ir.Operation) -> ir.WalkResult:
-        if op.name in names:
-            found.append(op)
-        return ir.WalkResult.ADVANCE
-
-    root.walk(visit, ir.WalkOrder.PRE_ORDER)
-    return found
 
 
 def flatten_spaces(function: ir.Operation) -> None:
