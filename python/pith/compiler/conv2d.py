@@ -15,7 +15,8 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 from ..patterns import Pattern
 from ..runtime import dtype_name
 from ..runtime.arrays import as_array
-from .einsum import execute, require_signed
+from .einsum import execute
+from .einsum_arguments import require_signed
 from .einsum_equation import Equation
 from .einsum_ir import NAMED, SUMS, Program
 from .einsum_kernel import kernel_of, require_invariant

@@ -10,22 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, UnsupportedError
+from ..errors import ArgumentError, DeviceError, DTypeError, UnsupportedError
 from ..patterns import Pattern
 from ..patterns.device import ELEMENTS
-from ..runtime import numpy_dtype
 from ..runtime.cuda import chip_of
-from .einsum import listed_axes, require_scale
+from .einsum_arguments import WHERE, listed_axes, require_epilogue, require_out
 from .einsum_equation import Equation, extents, parse
-from .einsum_ir import ADDED, FRESH, SUMS, Program, bias_of, finish_body, operands_of, stored_type, sums_body, tiled
+from .einsum_ir import ADDED, FRESH, SUMS, Program, bias_of, finish_body, operands_of, sums_body, tiled
 from .einsum_kernel import require_invariant
 from .einsum_nest import Listed, nest_of
 from .einsum_text import fill, pattern_type, tensor_type, zero, zeros
 from .gpu import GpuKernel
 from .kernel import is_torch
-from .linear import ACTIVATIONS
-
-_WHERE = "pith.einsum"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,10 +102,10 @@ def einsum_on_device(
     sizes = extents(parsed, [x.shape for x in operands])
     listed = listed_axes(parsed, sizes, where)
     element = _element([*operands, *([bias] if bias is not None else [])])
-    _require_plain(parsed, sizes, where, element, bias, activation, scale, out, accumulate)
+    require_epilogue(parsed, sizes, element, bias, activation, scale)
+    require_out(out, tuple(sizes[c] for c in parsed.result), element, accumulate)
+    _require_kernel(parsed, where, bias, out, accumulate)
     target = target or chip_of(operands[0])
-    if out is not None:
-        _require_fits(out, tuple(sizes[c] for c in parsed.result), element)
     views = [_row_major(x, letters) for x, letters in zip(operands, parsed.inputs)]
     along = parsed.result[-1] if bias is not None else None
     key = (tuple(v[1] for v in views), parsed.result, along, listed, element, ADDED if accumulate else FRESH)
@@ -139,7 +135,7 @@ def _kernel(
     from .compile import compile as compile_program
 
     nest, letters = nest_of(inputs, result, listed)
-    require_invariant(nest, letters, _WHERE)
+    require_invariant(nest, letters, WHERE)
     along = next((d for d, c in letters.items() if c == bias), None)
     program = DeviceProgram(nest, element, into, along, activation, scaled, given=given)
     return compile_program(program.source(), target=target)
@@ -149,60 +145,33 @@ def _element(arrays: Sequence[Any]) -> str:
     """The element type that all have, on one device."""
     names = [str(a.dtype).removeprefix("torch.") for a in arrays]
     if len(set(names)) > 1:
-        raise DTypeError(f"expects operands of one element type, got {', '.join(names)}", where=_WHERE)
+        raise DTypeError(f"expects operands of one element type, got {', '.join(names)}", where=WHERE)
     places = sorted({str(getattr(a, "device", "cpu")) for a in arrays})
     if len(places) > 1:
-        raise DeviceError(f"expects all operands on one device, got {' and '.join(places)}", where=_WHERE)
+        raise DeviceError(f"expects all operands on one device, got {' and '.join(places)}", where=WHERE)
     if any(getattr(a, "requires_grad", False) for a in arrays):
         hint = "pass tensor.detach()"
-        raise ArgumentError("a tensor requires a gradient, which a kernel does not compute", where=_WHERE, hint=hint)
+        raise ArgumentError("a tensor requires a gradient, which a kernel does not compute", where=WHERE, hint=hint)
     element = ELEMENTS.get(names[0])
     if element not in SUMS or names[0].startswith("u"):
-        raise DTypeError(f"no kernel for {names[0]}", where=_WHERE, hint="convert to one of " + ", ".join(SUMS))
+        raise DTypeError(f"no kernel for {names[0]}", where=WHERE, hint="convert to one of " + ", ".join(SUMS))
     return element
 
 
-def _require_plain(
-    equation: Equation,
-    sizes: Mapping[str, int],
-    where: Mapping[str, Pattern],
-    element: str,
-    bias: Any,
-    activation: str | None,
-    scale: Any,
-    out: Any,
-    accumulate: bool,
-) -> None:
-    """Refuse what does not fit, and what has no kernel."""
-    if activation is not None and activation not in ACTIVATIONS:
-        hint = "one of " + ", ".join(ACTIVATIONS) + ", or None"
-        raise ArgumentError(f"unknown activation {activation!r}", where=_WHERE, hint=hint)
-    if "f" not in element and not (bias is activation is scale is None):
-        raise DTypeError(f"no bias, activation or scale for {element}", where=_WHERE, hint="apply them to the result")
-    if bias is not None and tuple(bias.shape) != tuple(sizes[c] for c in equation.result[-1:]):
-        raise ShapeError(f"expects one number per {equation.result[-1:]!r}, got {tuple(bias.shape)}", where=_WHERE)
-    require_scale(scale)
-    if accumulate and out is None:
-        raise ArgumentError("accumulate=True adds to out, which is missing", where=_WHERE, hint="pass out=")
-    if any(all(c in equation.result for c in letters) for letters in where):
-        if bias is not None:
-            raise UnsupportedError(
-                "a bias at the places of a pattern has no GPU kernel", where=_WHERE, hint="add it to the result"
-            )
-        if out is not None and not accumulate:
-            raise UnsupportedError(
-                "writing to the places of a pattern alone has no GPU kernel",
-                where=_WHERE,
-                hint="leave out= away: other places are zero; or accumulate=True",
-            )
-
-
-def _require_fits(out: Any, shape: tuple[int, ...], element: str) -> None:
-    """Refuse an array of another shape or type."""
-    dtype = numpy_dtype(stored_type(element))
-    if tuple(out.shape) != shape or str(out.dtype).removeprefix("torch.") != str(dtype):
-        expected = f"{dtype} of shape {shape}"
-        raise ShapeError(f"expects {expected}, got {out.dtype} of shape {tuple(out.shape)}", where=f"{_WHERE}: out")
+def _require_kernel(equation: Equation, where: Mapping[str, Pattern], bias: Any, out: Any, accumulate: bool) -> None:
+    """Refuse what no kernel does at the places of a pattern."""
+    if not any(all(c in equation.result for c in letters) for letters in where):
+        return
+    if bias is not None:
+        raise UnsupportedError(
+            "a bias at the places of a pattern has no GPU kernel", where=WHERE, hint="add it to the result"
+        )
+    if out is not None and not accumulate:
+        raise UnsupportedError(
+            "writing to the places of a pattern alone has no GPU kernel",
+            where=WHERE,
+            hint="leave out= away: other places are zero; or accumulate=True",
+        )
 
 
 def _row_major(array: Any, letters: str) -> tuple[Any, str]:

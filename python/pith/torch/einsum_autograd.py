@@ -8,7 +8,8 @@ from typing import Any, cast
 import torch
 
 from ..compiler.einsum import einsum as native_einsum
-from ..compiler.einsum import execute, require_mapping, require_scale
+from ..compiler.einsum import execute
+from ..compiler.einsum_arguments import require_mapping, require_scale
 from ..compiler.einsum_equation import Equation, extents, parse
 from ..compiler.kernel import as_torch
 from ..errors import ArgumentError, ShapeError, UnsupportedError
