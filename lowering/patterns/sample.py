@@ -83,14 +83,10 @@ class _Sample:
         grid = (b.ceildiv(rows, ROWS), b.ceildiv(columns, WORD))
         windows = b.minimum(self.windows, b.mul(*grid))
 
-        def place(i: Index) -> list[Index]:
-            return [b.mul(at, extent) for at, extent in zip(spread(i, windows, grid), (ROWS, WORD))]
-
         def window(i: Index) -> None:
-            top, left = place(i)
+            top, left = (b.mul(at, extent) for at, extent in zip(spread(i, windows, grid), (ROWS, WORD)))
             height, width = b.minimum(ROWS, b.sub(rows, top)), b.minimum(WORD, b.sub(columns, left))
             self._flag(words, top, left, height, width)
-            self._fetch(*place(b.minimum(b.add(i, 1), b.sub(windows, 1))))
             inside = arith.select(b.less(width, WORD), below(b.minimum(width, WORD - 1)), word_of(-1))
 
             def candidate(c: Index) -> None:
@@ -135,18 +131,6 @@ class _Sample:
             memref.store(word, words, [b.value(r)])
 
         b.for_loop(0, height, row)
-
-    def _fetch(self, top: Index, left: Index) -> None:
-        """Ask for the window that is flagged next, while this one is counted."""
-        last = b.sub(self._sizes[0], 1)
-        line = 512 // max(self.presence.source.type.element_type.width, 8)
-
-        def row(r: Index) -> None:
-            for column in range(0, WORD, line):
-                at = [b.minimum(b.add(top, r), last), b.minimum(b.add(left, column), b.sub(self._sizes[1], 1))]
-                memref.prefetch(self.presence.source, [b.value(i) for i in at], False, 3, True)
-
-        b.for_loop(0, ROWS, row)
 
     def _count(
         self,

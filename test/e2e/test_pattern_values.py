@@ -99,7 +99,7 @@ def test_samples_of_small_tensors_are_exact():
 
 @pytest.mark.parametrize("block", [(1, 32), (32, 1), (1, 1), (8, 8)])
 def test_samples_are_close(block):
-    """The standard error of an estimate over 12 windows of independent blocks is below 0.02 for these."""
+    """The standard error of an estimate over 8 windows of independent blocks is below 0.02 for these."""
     rng = np.random.default_rng(7)
     keep = rng.random([2048 // b for b in block]) < 0.2
     x = np.repeat(np.repeat(keep, block[0], 0), block[1], 1).astype(np.float32)

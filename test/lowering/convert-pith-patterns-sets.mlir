@@ -74,7 +74,6 @@ func.func @topk(%s: tensor<8x128xf32>, %k: index) -> !pith.pattern<[8, 128], [1,
 // CHECK-LABEL: func.func @sample
 // CHECK:       scf.for
 // CHECK:         vector.load %{{.*}} : memref<512x512xf32>, vector<64xf32>
-// CHECK:         memref.prefetch
 // CHECK:         arith.shrui %{{.*}} : vector<32xi64>
 // CHECK:         vector.reduction <add>
 // CHECK:       arith.divf
