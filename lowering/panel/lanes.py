@@ -5,7 +5,8 @@ Three cases, by the innermost level:
 - ``rows``: dense over rows (row sharing V): a vector of values per coordinate, one element of ``x`` for all;
 - ``dot``: dense over contracted coordinates (blocks): a vector of values, as many elements of ``x``;
 - ``gather``: groups ``G:H``: a vector of values from several groups. Every group's elements of ``x`` are in
-  a window no wider than a register, from which one permutation takes them for all lanes at once.
+  a window no wider than a register, from which one permutation takes them for all lanes at once. The groups are
+  those of a row one after the other, or those of rows side by side, which choose from one window.
 
 Other formats keep scalars and several partial sums (tile.py).
 """
@@ -45,7 +46,7 @@ def lane_kind(roles: Roles, element: ir.Type, isa: Isa) -> str | None:
     if level.is_dense:
         return "dot" if size in (4, 8, 16) or (size % lanes == 0 and 0 < size <= MOST_VECTORS * lanes) else None
     permutes = has_permute(str(element), (lanes,), isa.vector_bytes)
-    return "gather" if roles.gathers and level.h <= lanes and permutes else None
+    return "gather" if (roles.gathers or roles.shares_groups) and level.h <= lanes and permutes else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,8 +65,15 @@ class LaneTile(RegisterTile):
         return {"rows": self.windows.get(last, 0), "dot": in_one}.get(self.kind, self.isa_lanes)
 
     @property
+    def period(self) -> int:
+        """Neighbouring elements of ``gather`` that belong to several rows, the same ones again after them; else 0."""
+        return self.rows * self.roles.format.levels[-1].g if self.kind == "gather" and self.roles.inner else 0
+
+    @property
     def sums(self) -> int:
         """Accumulators per chain."""
+        if self.period:
+            return max(1, self.period // self.lanes)
         return self.rows // self.lanes if self.kind == "rows" else self.rows
 
     @property
@@ -101,9 +109,17 @@ class LaneTile(RegisterTile):
         """True when unrolled blocks hold whole vectors."""
         if self.kind != "gather":
             return True
-        fmt = self.roles.format
-        entries = math.prod(lvl.g for lvl in fmt.levels[2:] if lvl.kind == "nm")
-        loops = any(lvl.is_dense for lvl in fmt.levels[2:])
+        fmt, rows = self.roles.format, 1
+        if self.period:
+            if self.period * fmt.coord_bits(len(fmt.levels) - 1) % 8:
+                return False  # coordinates begin inside a byte
+            if self.period % self.lanes == 0:
+                return True
+            if self.lanes % self.period or not self.roles.has_strips or not fmt.is_static:
+                return False
+            rows = self.rows
+        entries = math.prod(lvl.g for lvl in fmt.levels[2:] if lvl.kind == "nm") * rows
+        loops = any(fmt.levels[i].is_dense for i in range(2, len(fmt.levels)) if i not in self.roles.inner)
         block = self.block
         if not self._stream({}, _no_leaf).cuts(1, block):
             return False  # groups past the last whole block would not fill a vector
@@ -132,13 +148,22 @@ class LaneTile(RegisterTile):
             panel=at.panel,
         )
         sums = run_stream(stream, at, span, [zero] * (self.sums * self.chains))
-        step = self.lanes if self.kind == "rows" else 1
-        one = ir.VectorType.get([step], self.arithmetic.sums)
-        for i, offset in enumerate(self.row_offsets()[::step]):
-            total = self._total(sums[i :: self.sums])
-            if self.kind != "rows":
-                total = vector.broadcast(one, self._across(total))
+        totals = [self._total(sums[i :: self.sums]) for i in range(self.sums)]
+        if self.period:
+            totals = [self._per_row(totals)]
+        elif self.kind != "rows":
+            one = ir.VectorType.get([1], self.arithmetic.sums)
+            totals = [vector.broadcast(one, self._across(total)) for total in totals]
+        for offset, total in zip(self.row_offsets()[:: totals[0].type.shape[0]], totals):
             self.put(total, at.results, [b.value(b.add(at.first, offset)), b.value(0)], more=span is not None)
+
+    def _per_row(self, totals: Sequence[ir.Value]) -> ir.Value:
+        """The rows' sums, each that of the lanes which its elements take turns in."""
+        whole, g = totals[0], self.roles.format.levels[-1].g
+        for total in totals[1:]:
+            whole = vector.shuffle(whole, total, list(range(whole.type.shape[0] + self.lanes)))
+        firsts = [turn + i for turn in range(0, whole.type.shape[0], self.period) for i in range(g)]
+        return self._total([vector.shuffle(whole, whole, list(range(i, i + self.period, g))) for i in firsts])
 
 
 def _no_leaf(members: Sequence[Member], accs: list[ir.Value]) -> list[ir.Value]:
@@ -176,14 +201,13 @@ class _LaneStream(Stream):
     def _across_rows(self, level: int, members: Sequence[Member], accs: list[ir.Value]) -> list[ir.Value]:
         out, base, lanes = list(accs), next(self._turn) * self.tile.sums, self.tile.lanes
         for m in self._rows(level, members)[::lanes]:
-            m = dataclasses.replace(m, row=m.row // lanes)
+            at = base + m.row // lanes
             x = vector.broadcast(self.type, self._element(m.run_time_red, m.red_offset))
-            out[base + m.row] = vector.fma(self._values(m, m.position), x, out[base + m.row])
+            out[at] = vector.fma(self._values(m, m.position), x, out[at])
         return out
 
     def _values(self, m: Member, position: Position) -> ir.Value:
-        rows = self.tile.sums // self.tile.group
-        return self.tile.values.vector(self.type, m.row // rows, position.value)
+        return self.tile.values.vector(self.type, self.tile.member(m.row), position.value)
 
     def _element(self, red: Index, offset: int) -> ir.Value:
         one = self.panel.row(ir.VectorType.get([1], self.type.element_type), red, offset)
@@ -191,14 +215,16 @@ class _LaneStream(Stream):
 
     def _gather(self, level: int, members: Sequence[Member], accs: list[ir.Value]) -> list[ir.Value]:
         g = self.storage.format.levels[level].g
-        out = list(accs)
+        out, shared = list(accs), bool(self.tile.period)
         for m in members:
-            pending, turn = self._pending.setdefault(m.row, ([], itertools.cycle(range(self.tile.chains))))
+            first = 0 if shared else m.row
+            turns = range(first, len(accs), 1 if shared else self.tile.sums)
+            pending, turn = self._pending.setdefault(first, ([], itertools.cycle(turns)))
             red = m.run_time_red
             for slot in range(g):
                 pending.append(Slot(m.position.child(g, slot), red, m.red_offset))
                 if len(pending) == self.tile.lanes:
-                    at = next(turn) * self.tile.sums + m.row
+                    at = next(turn)
                     gather = Gather(self.storage, self.panel, level, self.type, self.tile.parts)
                     out[at] = vector.fma(self._values(m, pending[0].position), gather(pending), out[at])
                     pending.clear()

@@ -126,6 +126,17 @@ class Roles:
         return static and not self.is_dense and len(levels) > 2 and levels[1].is_dense and levels[-1].kind == "nm"
 
     @property
+    def shares_groups(self) -> bool:
+        """True when rows side by side choose from the same groups ``G:H``: of one column, from one window of it."""
+        levels, last = self.format.levels, len(self.format.levels) - 1
+        return (
+            self.direct
+            and self.inner == (last - 1,)
+            and self.format.exprs[last - 1].div == 1
+            and levels[last].kind == "nm"
+        )
+
+    @property
     def is_dense(self) -> bool:
         """True when no coordinate depends on the data: all rows read the same panel rows."""
         return self.format.is_dense
@@ -199,7 +210,8 @@ def _column_rows(roles: Roles, vector: int, rows: int) -> int:
     if not roles.direct or roles.is_dense:
         return rows
     # Each row of a block has a sum of its own: eight are enough to hide the latency of adding to them.
-    return math.prod(roles.windows(8 if roles.blocks and roles.inner else 2 * vector).values())
+    apart = roles.blocks and roles.inner and not roles.shares_groups
+    return math.prod(roles.windows(8 if apart else 2 * vector).values())
 
 
 #: Vectors of a tile whose rows share coordinates, at most. On a Zen 3 core, 4x2, 2x4 and 1x8 vectors in GF/s for 32

@@ -1,8 +1,12 @@
 """Products with one column against float64: rows in groups, windows of every group size, runs of several registers."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pith
 import pytest
+from pith.compiler.kernel import compile_source
+from pith.compiler.matmul_ir import matmul_source
 
 SEED = 20261121
 
@@ -20,6 +24,22 @@ FORMATS = (
     "B(2x72)C0(1:2)",
 )
 
+#: Rows that choose from the same groups: as many elements as a register has lanes, more, fewer, a number that divides
+#: nothing, coordinates that begin inside a byte, and no groups above.
+SHARING = (
+    "V(4)C1(2:4)->C0(2:4)",
+    "V(16)C1(2:4)->C0(2:4)",
+    "V(32)C1(1:2)->C0(2:4)",
+    "V(4)C1(2:4)->C0(1:4)",
+    "V(2)C1(2:4)->C0(2:4)",
+    "V(8)C1(1:2)->C0(3:8)",
+    "V(6)C1(1:3)->C0(2:5)",
+    "V(2)C1(1:2)->C0(1:2)",
+    "V(4)C2(1:2)->C1(2:4)->C0(2:4)",
+    "V(4)C1(*)->C0(2:4)",
+    "V(4)C0(2:4)",
+)
+
 
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_one_column(fmt: str) -> None:
@@ -34,6 +54,34 @@ def test_one_column(fmt: str) -> None:
         pith.matmul(pith.compress(w, hss), x, out=out, variant="sparse")
         reference = w.astype(np.float64) @ x
         assert np.linalg.norm(out - reference) <= TOLERANCE * np.linalg.norm(reference)
+
+
+@pytest.mark.parametrize("fmt", SHARING)
+def test_rows_that_share(fmt: str) -> None:
+    """Padded: no number of rows or contracted coordinates divides anything."""
+    hss = pith.HSS.parse(f"{fmt} pad")
+    for m, k in ((1, 1), (67, 93), (64, 257)):
+        check_sharing(hss, m, k, lambda a, x, out: pith.matmul(a, x, out=out, variant="sparse"))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("fmt", SHARING[1::3])
+def test_rows_that_share_wide_registers(fmt: str, dtype: type) -> None:
+    """Registers of 512 bits, emulated; elements of which they hold eight have no permutation."""
+    hss = pith.HSS.parse(f"{fmt} pad")
+    text = matmul_source(hss.to_format(), np.dtype(dtype).name.replace("loat", ""), False, column=True)
+    kernel = compile_source(text, "matmul", isa="emulate:avx512")
+    check_sharing(hss, 67, 193, lambda a, x, out: kernel.native(*a.buffers, *a.shape, x, out), dtype)
+
+
+def check_sharing(hss: pith.HSS, m: int, k: int, multiply: Callable, dtype: type = np.float32) -> None:
+    """Compare ``multiply(a, x, out)`` of a pruned matrix with float64."""
+    rng = np.random.default_rng(SEED)
+    w = pith.prune(rng.standard_normal((m, k)).astype(dtype), hss)
+    x, out = rng.standard_normal((k, 1)).astype(dtype), np.full((m, 1), np.nan, dtype)
+    multiply(pith.compress(w, hss), x, out)
+    reference = w.astype(np.float64) @ x
+    assert np.linalg.norm(out - reference) <= TOLERANCE * np.linalg.norm(reference)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 4, 8])
