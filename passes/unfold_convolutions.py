@@ -15,7 +15,10 @@ from .fold_copies import reads_encoded
 from .generic import generic
 
 #: Windows that would be larger stay where they are: a filter of 3x3 copies every element of the image nine times.
+#: Where the number of images is dynamic, those of one image.
 MOST_BYTES = 1 << 28
+
+_DYNAMIC = ir.ShapedType.get_dynamic_size()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +36,14 @@ class UnfoldConvolutionsPass(Pass):
         %p = linalg.generic {maps = [(n, f, p, k) -> (n, k, p), (n, f, p, k) -> (f, k), (n, f, p, k) -> (n, f, p)]}
              ins(%windows', %w') outs(%o') { mulf, addf }
 
-    The product is one that the kernels of dense products are made for. Any strides, dilations and order of dimensions.
+    The product is one that the kernels of dense products are made for. Any strides, dilations and order of dimensions;
+    groups are a batch of products. How many images there are may be known at run time only.
 
     Requires: tensors; run it after copies have been folded into products (``pith-fold-copies``), which would undo it.
-    Preserves: everything else, results up to the order of sums. Does not do: encoded or dynamic operands; groups;
-    elements other than f32 and f64; sizes that only run time knows; windows of more than 256 MB. Cost: linear; at run
-    time a copy as large as the windows, each element of which feeds two operations per filter.
+    Preserves: everything else, results up to the order of sums. Does not do: encoded operands; one filter per group
+    (loops along rows of the image are faster: a product would reuse nothing of its windows); elements other than f32
+    and f64; other sizes that only run time knows; windows of more than 256 MB. Cost: linear; at run time a copy as
+    large as the windows, each element of which feeds two operations per filter.
     """
 
     name: ClassVar[str] = "pith-unfold-convolutions"
@@ -60,9 +65,9 @@ class _Convolution:
 
     Attributes:
         image: which input is read so; ``filters``: the loops of the other one, ``out``: of the result.
-        alone: loops of the image and the result that are a dimension of both: images.
+        alone: loops of the image and the result that are a dimension of both: images, groups.
         places: other loops of both; ``window``: loops that are summed up, in the order of the filters.
-        sizes: of all loops.
+        sizes: of all loops; those of images may be dynamic.
     """
 
     op: Structured
@@ -77,7 +82,7 @@ class _Convolution:
     @classmethod
     def of(cls, op: Structured) -> "_Convolution | None":
         """``op`` as a convolution, or None when it is none that can be unfolded."""
-        if not _is_static_product(op):
+        if not _is_product(op):
             return None
         dims = [dim_positions(m) for m in op.maps]
         summed = [i for i in (0, 1) if None in dims[i]]
@@ -85,18 +90,22 @@ class _Convolution:
             return None
         image, (filters, out) = summed[0], ([d for d in dims[i] if d is not None] for i in (1 - summed[0], 2))
         window = [d for d in filters if op.iterators[d] == "reduction"]
-        rows = [d for d in filters if d not in window]
+        rows = [d for d in filters if d not in window and d not in dims[image]]
         places = [d for d in out if d not in rows and d not in dims[image]]
         alone = [d for d in out if d in dims[image]]
-        found = cls(op, image, filters, out, alone, places, window, _sizes(op, op.inputs[1 - image], filters, out))
+        sizes = _sizes(op, op.inputs[1 - image], filters, out)
+        if any(sizes[d] == _DYNAMIC for d in (*rows, *places, *window, *(d for d in alone if d in filters))):
+            return None
+        found = cls(op, image, filters, out, alone, places, window, sizes)
         reduced = {d for d, kind in enumerate(op.iterators) if kind == "reduction"}
-        plain = len(rows) == 1 and reduced == set(window) and not set(rows) & _loops(op.maps[image])
+        plain = len(rows) == 1 and reduced == set(window) and rows[0] not in _loops(op.maps[image])
         together = _is_run(places, out) and _is_run(window, filters)
         return found if plain and together and found._fits() else None
 
     def _fits(self) -> bool:
         element = self.op.inits[0].type.element_type
-        count = math.prod(self.sizes[d] for d in (*self.alone, *self.window, *self.places))
+        static = (self.sizes[d] for d in (*self.alone, *self.window, *self.places) if self.sizes[d] != _DYNAMIC)
+        count = math.prod(static)
         return 0 < count * element.width // 8 <= MOST_BYTES
 
     def unfold(self) -> ir.Value:
@@ -116,7 +125,8 @@ class _Convolution:
         product = generic([self._windows(), flat[0]], flat[1], maps, kinds, _add_up)
         if product.type == init.type:
             return product
-        return tensor.expand_shape(init.type, product, filters[1], [], list(init.type.shape))
+        sizes = [_dim(init, i) for i in range(init.type.rank) if init.type.is_dynamic_dim(i)]
+        return tensor.expand_shape(init.type, product, filters[1], sizes, list(init.type.shape))
 
     def _windows(self) -> ir.Value:
         """What every place sees: ``(images, window, places)``, the last two flat."""
@@ -125,12 +135,16 @@ class _Convolution:
         renumbered = [ir.AffineExpr.get_dim(loops.index(d) if d in loops else 0) for d in range(source.n_dims)]
         turned = ir.AffineMap.get(len(loops), 0, renumbered)
         read = [e.compose(turned) for e in source.results]
-        empty = tensor.empty([self.sizes[d] for d in loops], image.type.element_type)
+        empty = tensor.empty([self._size(d) for d in loops], image.type.element_type)
         maps = [ir.AffineMap.get(len(loops), 0, read), ir.AffineMap.get_identity(len(loops))]
         copied = generic([image], empty, maps, ["parallel"] * len(loops), lambda x, _: x)
         lead, within = len(self.alone), len(self.alone) + len(self.window)
         groups = [[d] for d in range(lead)] + [list(range(lead, within)), list(range(within, len(loops)))]
         return _collapsed(copied, groups)
+
+    def _size(self, loop: int) -> ir.Value | int:
+        """The trip count of a loop, read off the result at the insertion point where only run time knows it."""
+        return self.sizes[loop] if self.sizes[loop] != _DYNAMIC else _dim(self.op.inits[0], self.out.index(loop))
 
     @staticmethod
     def _merged(dims: list[int], merged: list[int]) -> list[list[int]]:
@@ -148,11 +162,14 @@ class _Convolution:
         return [d for d in dims if d not in merged[1:]]
 
 
-def _is_static_product(op: Structured) -> bool:
-    """Whether it adds up products of dense operands of f32 or f64 and static sizes."""
-    if not is_dense_product(op) or ATTRIBUTE in op.op.operation.attributes or any(map(reads_encoded, op.inputs)):
-        return False
-    return all(v.type.has_static_shape for v in (*op.inputs, *op.inits))
+def _is_product(op: Structured) -> bool:
+    """Whether it adds up products of dense operands of f32 or f64."""
+    marked = ATTRIBUTE in op.op.operation.attributes
+    return is_dense_product(op) and not marked and not any(map(reads_encoded, op.inputs))
+
+
+def _dim(value: ir.Value, position: int) -> ir.Value:
+    return tensor.dim(value, arith.constant(ir.IndexType.get(), position))
 
 
 def _sizes(op: Structured, weights: ir.Value, filters: list[int], out: list[int]) -> list[int]:
@@ -181,5 +198,6 @@ def _add_up(x: ir.Value, y: ir.Value, total: ir.Value) -> ir.Value:
 def _collapsed(value: ir.Value, groups: list[list[int]]) -> ir.Value:
     if all(len(g) == 1 for g in groups):
         return value
-    shape = [math.prod(value.type.shape[d] for d in g) for g in groups]
+    sizes = value.type.shape
+    shape = [sizes[g[0]] if len(g) == 1 else math.prod(sizes[d] for d in g) for g in groups]
     return tensor.collapse_shape(ir.RankedTensorType.get(shape, value.type.element_type), value, groups)

@@ -165,14 +165,26 @@ def _loop_order(maps, iterators: tuple[str, ...]) -> tuple[list[int], list[int]]
 
 
 def _contiguous_dim(maps, iterators: tuple[str, ...]) -> int | None:
-    """A parallel dimension that is last wherever it occurs, in a reduction of some input that has it."""
+    """A parallel dimension that is last wherever it occurs, in a reduction of some input that has it.
+
+    Windows need another parallel dimension, for the threads.
+    """
     *inputs, out = maps
     if "reduction" not in iterators or not out or not isinstance(out[-1], ir.AffineDimExpr):
         return None
     lane = out[-1].position
     places = [(m, i, e) for m in inputs for i, e in enumerate(m) if lane in dims_of(e)]
-    contiguous = all(i == len(m) - 1 and isinstance(e, ir.AffineDimExpr) for m, i, e in places)
-    return lane if iterators[lane] == "parallel" and places and contiguous else None
+    contiguous = all(i == len(m) - 1 and _steps_by_one(e, lane) for m, i, e in places)
+    alone = iterators.count("parallel") == 1 and not all(isinstance(e, ir.AffineDimExpr) for _, _, e in places)
+    return lane if iterators[lane] == "parallel" and places and contiguous and not alone else None
+
+
+def _steps_by_one(e: ir.AffineExpr, lane: int) -> bool:
+    """Whether ``e`` is the loop ``lane`` plus something of other loops: neighbours in a window's image are neighbours."""
+    if isinstance(e, ir.AffineAddExpr):
+        sides = [side for side in (e.lhs, e.rhs) if lane in dims_of(side)]
+        return len(sides) == 1 and _steps_by_one(sides[0], lane)
+    return isinstance(e, ir.AffineDimExpr)
 
 
 def _first_inner_reduction(iterators: tuple[str, ...]) -> int:

@@ -36,18 +36,27 @@ def test_convolution_is_a_product(options):
     assert '"reduction", "reduction"' not in linalg
 
 
-@pytest.mark.parametrize("options", [{"groups": 2}, {"groups": 6}])
-def test_groups(options):
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("groups", [2, 3, 6])
+def test_groups(groups, stride):
     torch.manual_seed(1)
-    _check(nn.Conv2d(6, 12, 3, padding=1, **options), torch.randn(2, 6, 9, 11))
+    kernel = _check(nn.Conv2d(6, 12, 3, stride, 1, groups=groups), torch.randn(2, 6, 9, 11))
+    assert "tensor.collapse_shape" in kernel.ir("linalg")  # unfolded, several filters share the windows of a group
 
 
-def test_any_number_of_images():
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_filter_per_channel(stride):
+    torch.manual_seed(4)
+    _check(nn.Conv2d(7, 7, (3, 2), stride, 1, groups=7), torch.randn(2, 7, 9, 21))
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_any_number_of_images(groups):
     torch.manual_seed(2)
-    module = nn.Conv2d(3, 8, 3, padding=1).eval()
-    kernel = pith.compile(module, (torch.randn(2, 3, 8, 8),), dynamic_shapes={"input": {0: "n"}})
-    for n in (2, 5):
-        x = torch.randn(n, 3, 8, 8)
+    module = nn.Conv2d(6, 9, 3, padding=1, groups=groups).eval()
+    kernel = pith.compile(module, (torch.randn(2, 6, 8, 8),), dynamic_shapes={"input": {0: "n"}})
+    for n in (2, 1, 5):
+        x = torch.randn(n, 6, 8, 8)
         reference = copy.deepcopy(module).double()(x.double())
         assert ((kernel(x).double() - reference).norm() / reference.norm()).item() < 1e-6
 

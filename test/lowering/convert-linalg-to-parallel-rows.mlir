@@ -257,3 +257,58 @@ func.func @kept_dimension(%x: memref<64x32xf32>, %y: memref<64x32xf32>, %max: me
   }
   return
 }
+
+// -----
+
+// What an op gathers from may lie in rows that another thread has still to write.
+
+#id = affine_map<(i, j) -> (i, j)>
+#i = affine_map<(i, j) -> (i)>
+
+// CHECK-LABEL: func.func @gathered
+// CHECK:         scf.parallel
+// CHECK:           math.absf
+// CHECK:         scf.parallel
+// CHECK:           memref.load
+func.func @gathered(%x: memref<64x32xf32>, %at: memref<64xindex>, %table: memref<64x32xf32>, %y: memref<64x32xf32>) {
+  linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%x : memref<64x32xf32>) outs(%table : memref<64x32xf32>) {
+  ^bb0(%v: f32, %o: f32):
+    %n = math.absf %v : f32
+    linalg.yield %n : f32
+  }
+  linalg.generic {indexing_maps = [#i, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%at : memref<64xindex>) outs(%y : memref<64x32xf32>) {
+  ^bb0(%row: index, %o: f32):
+    %j = linalg.index 1 : index
+    %v = memref.load %table[%row, %j] : memref<64x32xf32>
+    linalg.yield %v : f32
+  }
+  return
+}
+
+// -----
+
+// A convolution with a filter per channel: the columns innermost, where image and result are contiguous.
+
+#image = affine_map<(c, y, x, r, s) -> (c, y + r, x + s)>
+#filters = affine_map<(c, y, x, r, s) -> (c, r, s)>
+#out = affine_map<(c, y, x, r, s) -> (c, y, x)>
+
+// CHECK-LABEL: func.func @depthwise
+// CHECK:         scf.parallel
+// CHECK:           scf.for %[[R:[a-z0-9]+]] = %c0 to %c2
+// CHECK:             scf.for %[[S:[a-z0-9]+]] = %c0 to %c3
+// CHECK:               scf.for %[[X:[a-z0-9]+]] = %c0 to %c16
+// CHECK:                 memref.store %{{.*}}, %arg2[%{{.*}}, %{{.*}}, %[[X]]]
+func.func @depthwise(%x: memref<8x9x18xf32>, %w: memref<8x2x3xf32>, %y: memref<8x8x16xf32>) {
+  linalg.generic {indexing_maps = [#image, #filters, #out],
+      iterator_types = ["parallel", "parallel", "parallel", "reduction", "reduction"]}
+      ins(%x, %w : memref<8x9x18xf32>, memref<8x2x3xf32>) outs(%y : memref<8x8x16xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %m = arith.mulf %a, %b : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
+  }
+  return
+}

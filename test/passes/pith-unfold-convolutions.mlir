@@ -66,10 +66,30 @@ func.func @depthwise(%x: tensor<1x8x6x6xf32>, %w: tensor<8x3x3xf32>, %y: tensor<
   return %r : tensor<1x8x4x4xf32>
 }
 
-// Sizes that only run time knows stay where they are.
-// CHECK-LABEL: func.func @dynamic(
-// CHECK-NOT:     collapse_shape
-func.func @dynamic(%x: tensor<?x3x6x6xf32>, %w: tensor<8x3x3x3xf32>, %y: tensor<?x8x4x4xf32>) -> tensor<?x8x4x4xf32> {
+// Groups are loops of all three operands: a batch of products.
+// CHECK-LABEL: func.func @groups(
+// CHECK:         linalg.generic {{.*}} outs(%{{.*}} : tensor<1x4x2x3x3x4x4xf32>)
+// CHECK:         linalg.generic {{.*}} tensor<1x4x18x16xf32>, tensor<4x5x18xf32>) outs(%{{.*}} : tensor<1x4x5x16xf32>)
+func.func @groups(%x: tensor<1x4x2x6x6xf32>, %w: tensor<4x5x2x3x3xf32>, %y: tensor<1x4x5x4x4xf32>) -> tensor<1x4x5x4x4xf32> {
+  %r = linalg.generic {indexing_maps = [affine_map<(n, g, f, y, x, c, r, s) -> (n, g, c, y + r, x + s)>,
+      affine_map<(n, g, f, y, x, c, r, s) -> (g, f, c, r, s)>, affine_map<(n, g, f, y, x, c, r, s) -> (n, g, f, y, x)>],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+      ins(%x, %w : tensor<1x4x2x6x6xf32>, tensor<4x5x2x3x3xf32>) outs(%y : tensor<1x4x5x4x4xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %m = arith.mulf %a, %b : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
+  } -> tensor<1x4x5x4x4xf32>
+  return %r : tensor<1x4x5x4x4xf32>
+}
+
+// Any number of images.
+// CHECK-LABEL: func.func @images(
+// CHECK:         %[[N:.*]] = tensor.dim %{{.*}}, %c0
+// CHECK:         tensor.empty(%[[N]]) : tensor<?x3x3x3x4x4xf32>
+// CHECK:         linalg.generic {{.*}} tensor<?x27x16xf32>, tensor<8x27xf32>) outs(%{{.*}} : tensor<?x8x16xf32>)
+// CHECK:         tensor.expand_shape {{.*}} : tensor<?x8x16xf32> into tensor<?x8x4x4xf32>
+func.func @images(%x: tensor<?x3x6x6xf32>, %w: tensor<8x3x3x3xf32>, %y: tensor<?x8x4x4xf32>) -> tensor<?x8x4x4xf32> {
   %r = linalg.generic {indexing_maps = [affine_map<(n, f, y, x, c, r, s) -> (n, c, y + r, x + s)>, #filters, #out],
       iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
       ins(%x, %w : tensor<?x3x6x6xf32>, tensor<8x3x3x3xf32>) outs(%y : tensor<?x8x4x4xf32>) {
@@ -79,4 +99,19 @@ func.func @dynamic(%x: tensor<?x3x6x6xf32>, %w: tensor<8x3x3x3xf32>, %y: tensor<
     linalg.yield %s : f32
   } -> tensor<?x8x4x4xf32>
   return %r : tensor<?x8x4x4xf32>
+}
+
+// Images whose height only run time knows stay where they are.
+// CHECK-LABEL: func.func @dynamic(
+// CHECK-NOT:     collapse_shape
+func.func @dynamic(%x: tensor<1x3x?x6xf32>, %w: tensor<8x3x3x3xf32>, %y: tensor<1x8x?x4xf32>) -> tensor<1x8x?x4xf32> {
+  %r = linalg.generic {indexing_maps = [affine_map<(n, f, y, x, c, r, s) -> (n, c, y + r, x + s)>, #filters, #out],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+      ins(%x, %w : tensor<1x3x?x6xf32>, tensor<8x3x3x3xf32>) outs(%y : tensor<1x8x?x4xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %m = arith.mulf %a, %b : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
+  } -> tensor<1x8x?x4xf32>
+  return %r : tensor<1x8x?x4xf32>
 }
