@@ -180,7 +180,7 @@ def _contiguous_dim(maps, iterators: tuple[str, ...]) -> int | None:
 
 
 def _steps_by_one(e: ir.AffineExpr, lane: int) -> bool:
-    """Whether ``e`` is the loop ``lane`` plus something of other loops: neighbours in a window's image are neighbours."""
+    """Whether ``e`` is the loop ``lane`` plus something of other loops: neighbours stay neighbours."""
     if isinstance(e, ir.AffineAddExpr):
         sides = [side for side in (e.lhs, e.rhs) if lane in dims_of(side)]
         return len(sides) == 1 and _steps_by_one(sides[0], lane)
