@@ -9,6 +9,7 @@ branch that is not taken, whose blocks return when they have read one word.
 from __future__ import annotations
 
 from pith._mlir import arith, ir, memref
+from pith.passes.analysis.traversal import defining_op
 from pith.passes.core import pass_error
 
 from .. import builder as b
@@ -70,16 +71,16 @@ def _evaluated(host: Host, op: ir.OpView, condition: ir.Value) -> ir.Value:
 
 def _collect(host: Host, op: ir.OpView, value: ir.Value, leaves: list[tuple[ir.Value, ir.Value]]) -> None:
     """What the kernel is given for every value that arithmetic on counts starts from: a list, or a size."""
-    made = None if isinstance(value.owner, ir.Block) else value.owner.name
-    if made == "arith.constant" or any(leaf == value for leaf, _ in leaves):
+    made = defining_op(value)
+    if (made is not None and made.name == "arith.constant") or any(leaf == value for leaf, _ in leaves):
         return
     pattern = _counted(value)
     if pattern is not None:
         leaves.append((value, host.buffers_of(op, pattern)[0]))
     elif isinstance(value.type, ir.IndexType) and not _counts(value):
         leaves.append((value, b.value(host.size(op, value))))
-    elif made is not None and made.startswith("arith."):
-        for operand in value.owner.operands:
+    elif made is not None and made.name.startswith("arith."):
+        for operand in made.operands:
             _collect(host, op, operand, leaves)
     else:
         pass_error(op, "has no GPU lowering: expects a condition on sizes and numbers of listed micro-tiles")
@@ -87,18 +88,15 @@ def _collect(host: Host, op: ir.OpView, value: ir.Value, leaves: list[tuple[ir.V
 
 def _counted(value: ir.Value) -> ir.Value | None:
     """The pattern whose number of micro-tiles ``value`` is."""
-    if isinstance(value.owner, ir.Block) or value.owner.name != "tensor.dim":
-        return None
-    source = value.owner.operands[0]
-    listed = not isinstance(source.owner, ir.Block) and source.owner.name == "pith.coordinates"
-    return source.owner.operands[0] if listed else None
+    size = defining_op(value, "tensor.dim")
+    listed = None if size is None else defining_op(size.operands[0], "pith.coordinates")
+    return None if listed is None else listed.operands[0]
 
 
 def _counts(value: ir.Value) -> bool:
     """Whether a number of micro-tiles goes into ``value``."""
-    if _counted(value) is not None:
-        return True
-    return not isinstance(value.owner, ir.Block) and any(_counts(v) for v in value.owner.operands)
+    made = defining_op(value)
+    return _counted(value) is not None or (made is not None and any(map(_counts, made.operands)))
 
 
 def _read(argument: ir.Value) -> ir.Value:

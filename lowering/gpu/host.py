@@ -8,6 +8,7 @@ from typing import Any
 from pith._mlir import arith, func, gpu, ir, memref
 from pith.dialect import encoding_of, shape_of
 from pith.dialect.pattern import PatternType
+from pith.passes.analysis.traversal import defining_op
 from pith.passes.core import pass_error
 
 from .. import builder as b
@@ -151,9 +152,9 @@ class Host:
         """An ``index`` of the source function as an index of the host function."""
         if value in self.buffers:
             return self.buffers[value][0]
-        if isinstance(value.owner, ir.Block):
+        owner = defining_op(value)
+        if owner is None:
             return pass_error(op, "has no GPU lowering: a size is not known on the host")
-        owner = value.owner
         if owner.name == "arith.constant":
             return ir.IntegerAttr(owner.attributes["value"]).value
         if owner.name == "tensor.dim":

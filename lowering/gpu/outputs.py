@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pith._mlir import arith, ir, memref
 from pith.dialect import shape_of
+from pith.passes.analysis.traversal import defining_op
 
 from .. import builder as b
 from ..builder import Index
@@ -15,7 +16,7 @@ RESHAPES = ("tensor.collapse_shape", "tensor.expand_shape")
 
 def constant_of(value: ir.Value) -> ir.Attribute | None:
     """The number that every element of ``value`` is, when a fill (or a reshape of one) or a splat makes it."""
-    owner = None if isinstance(value.owner, ir.Block) else value.owner
+    owner = defining_op(value)
     if owner is None:
         return None
     if owner.name in RESHAPES:
@@ -57,7 +58,7 @@ def extents(host: Host, op: ir.OpView, value: ir.Value) -> list[Index]:
     known = shape_of(value.type)
     if all(s >= 0 for s in known):
         return list(known)
-    owner = None if isinstance(value.owner, ir.Block) else value.owner
+    owner = defining_op(value)
     if owner is None:
         return [host.dim(op, value, d) for d in range(len(known))]
     if owner.name == "tensor.empty":
@@ -78,8 +79,8 @@ def extents(host: Host, op: ir.OpView, value: ir.Value) -> list[Index]:
 def destination(host: Host, op: ir.OpView, init: ir.Value) -> ir.Value:
     """A buffer for a result that overwrites ``init``: that of the tensor below its fill where nothing else needs it."""
     root = init
-    while _uses(root) == 1 and not isinstance(root.owner, ir.Block) and is_constant_fill(root.owner):
-        root = root.owner.operands[len(root.owner.operands) - 1]
+    while _uses(root) == 1 and (made := defining_op(root)) is not None and is_constant_fill(made):
+        root = made.operands[len(made.operands) - 1]
     exclusive = _uses(root) == 1 and root in host.buffers
     if exclusive and host.buffers[root][-1] in host.owned:
         return host.buffers[root][-1]

@@ -35,8 +35,12 @@ def constant_index(value: ir.Value) -> int | None:
 
 def is_zero(value: ir.Value) -> bool:
     """True for a constant zero, integer or float."""
-    attribute: Any = constant_attribute(value)
-    return isinstance(attribute, (ir.FloatAttr, ir.IntegerAttr)) and attribute.value == 0
+    return is_zero_attribute(constant_attribute(value))
+
+
+def is_zero_attribute(number: Any) -> bool:
+    """True for an attribute that is the number 0, integer or float; not for None."""
+    return isinstance(number, (ir.FloatAttr, ir.IntegerAttr)) and number.value == 0
 
 
 def is_used(op: ir.Operation) -> bool:
@@ -50,11 +54,12 @@ def ops_where(root: ir.Operation, wanted: Callable[[ir.Operation], bool]) -> lis
     It is a list of what is there when asked: its ops may be replaced while one goes through it.
     """
     found: list[ir.Operation] = []
+    advance = ir.WalkResult.ADVANCE  # looked up once: walks see every op, and many passes walk
 
     def visit(op: ir.Operation) -> ir.WalkResult:
         if wanted(op):
             found.append(op)
-        return ir.WalkResult.ADVANCE
+        return advance
 
     root.walk(visit, ir.WalkOrder.PRE_ORDER)
     return found

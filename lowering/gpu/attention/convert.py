@@ -5,6 +5,7 @@ from typing import Any
 
 from pith._mlir import ir
 from pith.dialect import AttentionGradOp, AttentionOp
+from pith.passes.analysis.traversal import constant_attribute
 
 from ... import builder as b
 from ...builder import Index
@@ -55,9 +56,8 @@ def _operands(host: Host, op: Any, names: dict[str, str], written: dict[str, ir.
     given = {ours: getattr(op, theirs) for ours, theirs in names.items()}
     buffers = {ours: None if v is None else host.buffers_of(op, v)[-1] for ours, v in given.items()}
     made = {ours: None if v is None else _destination(host, op, v) for ours, v in written.items()}
-    owner = op.scale.owner
-    constant = not isinstance(owner, ir.Block) and owner.name == "arith.constant"
-    scale = ir.FloatAttr(owner.attributes["value"]).value if constant else host.buffers_of(op, op.scale)[0]
+    number = constant_attribute(op.scale)
+    scale = host.buffers_of(op, op.scale)[0] if number is None else ir.FloatAttr(number).value
     return Operands(**{**buffers, **made}, scale=scale)  # type: ignore[arg-type]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pith._mlir import arith, ir, memref
 from pith.dialect import shape_of
+from pith.passes.analysis.traversal import constant_index, defining_op
 
 from ... import builder as b
 from ...builder import Index
@@ -20,8 +21,8 @@ def space_of(buffer: ir.Value) -> str:
     name = space.rpartition("<")[2].rstrip(">")
     if name in _SPACES:
         return _SPACES[name]
-    made = None if isinstance(buffer.owner, ir.Block) else buffer.owner.name
-    return "private" if name.startswith(_PRIVATE) or made == "memref.alloca" else "global"
+    on_stack = defining_op(buffer, "memref.alloca") is not None
+    return "private" if name.startswith(_PRIVATE) or on_stack else "global"
 
 
 def element_bytes(type_: ir.MemRefType) -> int:
@@ -57,12 +58,7 @@ def _layout(buffer: ir.Value) -> tuple[list[Index], Index]:
 
 def constant_of(value: Index) -> int | None:
     """The number a constant index is."""
-    if isinstance(value, int):
-        return value
-    owner = value.owner
-    if isinstance(owner, ir.Block) or owner.name != "arith.constant":
-        return None
-    return ir.IntegerAttr(owner.attributes["value"]).value
+    return value if isinstance(value, int) else constant_index(value)
 
 
 def extents_of(buffer: ir.Value) -> list[Index]:

@@ -19,8 +19,10 @@ In f32 ``exp`` flushes results below 1.2e-38 to zero.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from pith._mlir import arith, ir
+from pith.passes.analysis.traversal import constant_attribute, defining_op
 from pith.passes.core import pass_error
 
 from . import doubles, singles
@@ -87,8 +89,7 @@ def _power(op: ir.Operation, general: Callable[..., ir.Value], x: ir.Value, y: i
 
 def _known(v: ir.Value) -> float | None:
     """The number a value is, when it is a constant (widened or not)."""
-    while not isinstance(v.owner, ir.Block) and v.owner.name in ("arith.extf", "arith.truncf"):
-        v = v.owner.operands[0]
-    if isinstance(v.owner, ir.Block) or v.owner.name != "arith.constant":
-        return None
-    return v.owner.attributes["value"].value
+    while (cast := defining_op(v, "arith.extf", "arith.truncf")) is not None:
+        v = cast.operands[0]
+    number: Any = constant_attribute(v)
+    return None if number is None else number.value

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 
 from pith._mlir import arith, ir
+from pith.passes.analysis.traversal import defining_op
 
 from ... import builder as b
 from .loops import Nest
@@ -64,8 +65,8 @@ def combiners_of(nest: Nest) -> list[Combiner] | None:
     arguments = list(block.arguments)[len(nest.inputs) :]
     found = []
     for argument, value in zip(arguments, list(block.operations)[-1].operands):
-        owner = None if isinstance(value.owner, ir.Block) else value.owner
-        if owner is None or owner.name not in _NEUTRAL or len(list(argument.uses)) != 1:
+        owner = defining_op(value, *_NEUTRAL)
+        if owner is None or len(list(argument.uses)) != 1:
             return None
         if list(owner.operands).count(argument) != 1 or len(list(value.uses)) != 1:
             return None

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from pith._mlir import arith, ir, linalg, memref
 from pith.dialect.tiling import dims_of
+from pith.passes.analysis.traversal import constant_attribute, defining_op
 from pith.passes.core import pass_error
 
 from ... import builder as b
@@ -182,9 +183,9 @@ def scalar_value(op: ir.Operation, v: ir.Value, known: dict[ir.Value, ir.Value])
     """What stands for ``v`` in a kernel; numbers computed from numbers are computed again."""
     if v in known:
         return known[v]
-    owner = None if isinstance(v.owner, ir.Block) else v.owner.operation
-    if owner is not None and owner.name == "arith.constant":
-        return arith.ConstantOp(v.type, owner.attributes["value"]).result
+    number, owner = constant_attribute(v), defining_op(v)
+    if number is not None:
+        return arith.ConstantOp(v.type, number).result
     if owner is None or not is_arithmetic(v):
         pass_error(op, f"has no GPU lowering: a value of type {v.type} from outside of the op is not at hand")
     known.update(zip(owner.results, emit_scalar(owner, [scalar_value(op, x, known) for x in owner.operands])))
@@ -193,8 +194,8 @@ def scalar_value(op: ir.Operation, v: ir.Value, known: dict[ir.Value, ir.Value])
 
 def is_arithmetic(v: ir.Value) -> bool:
     """A number that an op computes from others; sizes are the host's."""
-    scalar = not isinstance(v.type, ir.ShapedType | ir.IndexType) and not isinstance(v.owner, ir.Block)
-    return scalar and v.owner.name.partition(".")[0] in ("arith", "math")
+    made = None if isinstance(v.type, ir.ShapedType | ir.IndexType) else defining_op(v)
+    return made is not None and made.name.partition(".")[0] in ("arith", "math")
 
 
 def captured(nest: Nest) -> list[ir.Value]:
@@ -207,7 +208,7 @@ def captured(nest: Nest) -> list[ir.Value]:
         v = pending.pop(0)
         if is_arithmetic(v):
             pending += v.owner.operands
-        elif isinstance(v.owner, ir.Block) or v.owner.name != "arith.constant":
+        elif constant_attribute(v) is None:
             found[v] = None
     return list(found)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from pith._mlir import ir
 from pith.dialect import encoding_of, shape_of
+from pith.passes.analysis.traversal import defining_op
 
 from ..outputs import RESHAPES, constant_of
 from ..product.match import is_matrix_product
@@ -104,8 +105,8 @@ def row_group(op: ir.OpView, is_at_hand: Callable[[ir.Value], bool]) -> RowGroup
 
 def reshaped_from(value: ir.Value) -> ir.Value:
     """The value that reshapes which only add or drop dimensions of size 1 were applied to."""
-    while not isinstance(value.owner, ir.Block) and value.owner.name in RESHAPES:
-        source = value.owner.operands[0]
+    while (reshape := defining_op(value, *RESHAPES)) is not None:
+        source = reshape.operands[0]
         if _extents(source) != _extents(value):
             break
         value = source
@@ -162,8 +163,9 @@ def _beside(possible: list[RowOp], group: RowGroup, is_at_hand: Callable[[ir.Val
     for op in possible:
         for value in op.nest.inputs:
             source = reshaped_from(value)
-            if not isinstance(source.owner, ir.Block) and source not in group.kinds and not is_at_hand(value):
-                makers.append(source.owner.operation)
+            maker = defining_op(source)
+            if maker is not None and source not in group.kinds and not is_at_hand(value):
+                makers.append(maker)
     made = [_joining(maker, group) for maker in dict.fromkeys(makers)]
     return [op for op in made if op is not None and _fits(op, group, is_at_hand)]
 

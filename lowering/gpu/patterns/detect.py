@@ -18,6 +18,7 @@ from pith.dialect import shape_of
 from pith.dialect.fields import read_i64s
 from pith.dialect.ops_detect import BUFFER
 from pith.dialect.pattern import PatternType
+from pith.passes.analysis.traversal import constant_attribute
 
 from ... import builder as b
 from ...builder import Index
@@ -74,9 +75,9 @@ def threshold_of(host: Host, op: ir.OpView, element: ir.Type) -> tuple[float | i
     if op.operation.name == "pith.detect":
         return op.threshold.value, None
     if isinstance(op.threshold.type, ir.F64Type):
-        owner = op.threshold.owner
-        if not isinstance(owner, ir.Block) and owner.name == "arith.constant":
-            return ir.FloatAttr(owner.attributes["value"]).value, None
+        number = constant_attribute(op.threshold)
+        if number is not None:
+            return ir.FloatAttr(number).value, None
         return host.buffers_of(op, op.threshold)[0], None
     return _limits(host, op, element), read_i64s(op, "channel")[0]
 

@@ -14,6 +14,7 @@ import dataclasses
 from collections.abc import Callable
 
 from pith._mlir import arith, gpu, ir, memref
+from pith.passes.analysis.traversal import constant_index, defining_op
 
 from ... import builder as b
 from ...builder import Index
@@ -237,8 +238,6 @@ def _in_one_block(
 
 def _known_capacity(listing: DeviceList) -> int | None:
     """Entries a list made here has room for, when that is a number."""
-    owner = None if isinstance(listing.memory.owner, ir.Block) else listing.memory.owner
-    size = owner.operands[0] if owner is not None and owner.name == "memref.alloc" and len(owner.operands) else None
-    if size is None or isinstance(size.owner, ir.Block) or size.owner.name != "arith.constant":
-        return None
-    return (ir.IntegerAttr(size.owner.attributes["value"]).value - 1) // listing.rank
+    made = defining_op(listing.memory, "memref.alloc")
+    size = constant_index(made.operands[0]) if made is not None and len(made.operands) else None
+    return None if size is None else (size - 1) // listing.rank

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pith._mlir import gpu, ir
 from pith.dialect import shape_of
 from pith.dialect.tiling import bare_dim
+from pith.passes.analysis.traversal import is_zero_attribute
 
 from ... import builder as b
 from ...patterns.products import ListedProduct, match_listed_product
@@ -159,14 +160,10 @@ def _operands(grouped: Grouped, buffers: list[ir.Value], maps: Sequence[ir.Value
 
 def _destination(host: Host, op: ir.OpView, grouped: Grouped) -> tuple[ir.Value, bool]:
     """The buffer of the result, and whether what it holds counts where a row is stored."""
-    adds, zero = not grouped.listed.body.replaces, _is_zero(constant_of(op.init))
+    adds, zero = not grouped.listed.body.replaces, is_zero_attribute(constant_of(op.init))
     if grouped.listed.is_partition and (zero or not adds):
         return destination(host, op, op.init), False
     return host.init_buffer(op, op.init), adds and not zero
-
-
-def _is_zero(attr: ir.Attribute | None) -> bool:
-    return attr is not None and isinstance(attr, (ir.FloatAttr, ir.IntegerAttr)) and attr.value == 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 
 from pith._mlir import arith, gpu, ir
 from pith.dialect.buffer import Buffer
+from pith.passes.analysis.traversal import is_zero_attribute
 
 from ... import builder as b
 from ...builder import Index
@@ -41,7 +42,7 @@ def convert_overbooked(host: Host, op: ir.OpView, buffer: Buffer) -> None:
     _check(product, plan, buffer)
     tiles, shared = _room(product, plan, buffer, host.target)
     (lhs,), (rhs,) = (host.buffers_of(op, v.value) for v in (product.lhs, product.rhs))
-    zero = _is_zero(constant_of(product.out.value))
+    zero = is_zero_attribute(constant_of(product.out.value))
     out = destination(host, op, product.out.value) if zero else host.init_buffer(op, product.out.value)
     sizes = role_sizes(product, Operands([lhs], [rhs], out))
     lists = [host.buffers_of(op, x.pattern)[0] for x in product.listings]
@@ -88,10 +89,6 @@ def _shapes(product: Product, plan: Plan) -> tuple[list[TileShape], list[TileSha
 def _slab_bytes(plan: Plan) -> int:
     """Shared memory through which sums are written back; here nothing else may lie there."""
     return -(-plan.body.slab_shape().nbytes // SWIZZLE_BYTES) * SWIZZLE_BYTES
-
-
-def _is_zero(constant: ir.Attribute | None) -> bool:
-    return constant is not None and isinstance(constant, ir.FloatAttr | ir.IntegerAttr) and constant.value == 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pith._mlir import ir
 from pith.dialect.ops_detect import BUFFER
+from pith.passes.analysis.traversal import is_zero_attribute
 from pith.passes.core import pass_error
 
 from ... import builder as b
@@ -166,7 +167,7 @@ class _Work:
 def _target(host: Host, product: Product, fused: Fused | None) -> Target:
     """Buffers of the result and of what it starts from: zeros are neither stored nor read where all is overwritten."""
     op, init = product.op, product.out.value
-    zero = is_zero(constant_of(init))
+    zero = is_zero_attribute(constant_of(init))
     if fused is not None:
         last = fused.epilogue.last
         out = destination(host, last, last.operands[len(last.operands) - 1])
@@ -191,11 +192,6 @@ def _round(host: Host, product: Product, sums: ir.Value) -> ir.Value:
     out = host.init_buffer(op, init) if constant is None else destination(host, op, init)
     add_into(host, op, sums, out, constant, turn=False)
     return out
-
-
-def is_zero(constant: ir.Attribute | None) -> bool:
-    """A number that is 0."""
-    return constant is not None and isinstance(constant, (ir.FloatAttr, ir.IntegerAttr)) and constant.value == 0
 
 
 def _lists(host: Host, op: ir.OpView, listing: Listing, sizes: dict[str, Index]) -> list[ir.Value]:

@@ -15,6 +15,7 @@ import dataclasses
 from pith._mlir import arith, gpu, ir, memref, vector
 from pith.dialect import shape_of
 from pith.formats import buffer_specs
+from pith.passes.analysis.traversal import defining_op
 from pith.passes.core import pass_error
 
 from ... import builder as b
@@ -85,10 +86,10 @@ def convert_sampled(host: Host, op: ir.OpView) -> None:
 
 def _target(host: Host, op: ir.OpView, product: SampledProduct) -> tuple[ir.Value, ir.Attribute | None]:
     """The buffer of the values of the result, and the constant they start from (None: what it holds)."""
-    owner = product.target.owner
-    if isinstance(owner, ir.Block) or owner.name != "pith.assemble":
+    stored = defining_op(product.target, "pith.assemble")
+    if stored is None:
         pass_error(op, "has no GPU lowering: expects to add to the result of a pith.assemble")
-    values = owner.opview.buffers[-1]
+    values = stored.opview.buffers[-1]
     constant = constant_of(values)
     return (destination(host, op, values) if constant is not None else host.init_buffer(op, values)), constant
 

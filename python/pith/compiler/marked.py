@@ -8,6 +8,7 @@ from pith.formats import DYNAMIC
 from pith.passes.analysis.dynamic import ATTRIBUTE, Dynamic, dynamic_of
 from pith.passes.analysis.pit_axes import pit_axes, structure_of
 from pith.passes.analysis.tile_cost import LatencyTable
+from pith.passes.analysis.traversal import ops_where
 from pith.passes.infer_pit_axes import ATTRIBUTE as AXES
 from pith.passes.infer_pit_axes import axes_attribute
 from pith.passes.select_tiles import ATTRIBUTE as DECISION
@@ -22,15 +23,7 @@ _ASSUMED = SelectTilesPass.dynamic_size
 
 def marked_ops(module: ir.Module) -> list[ir.Operation]:
     """The ops of a module that are marked, in program order."""
-    found: list[ir.Operation] = []
-
-    def visit(op: ir.Operation) -> ir.WalkResult:
-        if ATTRIBUTE in op.attributes:
-            found.append(op)
-        return ir.WalkResult.ADVANCE
-
-    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
-    return found
+    return ops_where(module.operation, lambda op: ATTRIBUTE in op.attributes)
 
 
 def decide_marked(module: ir.Module) -> None:

@@ -12,6 +12,7 @@ from ..dialect import AttentionOp, shape_of
 from ..dialect.ops_format import CompressOp, DecompressOp
 from ..errors import ImportProgramError
 from ..formats import DYNAMIC, Format
+from ..passes.analysis.traversal import ops_named
 from .marks import emit_marker
 from .names import check_fits
 
@@ -24,14 +25,7 @@ def expand_pith_ops(module: ir.Module, activations: Mapping[str, Format | Dynami
     Args:
         activations: what was said of the output of each submodule that a ``pith.mark`` names.
     """
-    found: list[ir.Operation] = []
-
-    def visit(op: ir.Operation) -> ir.WalkResult:
-        if op.name == "torch.operator" and _name(op).startswith(_PREFIX):
-            found.append(op)
-        return ir.WalkResult.ADVANCE
-
-    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+    found = [op for op in ops_named(module.operation, "torch.operator") if _name(op).startswith(_PREFIX)]
     rules = {"reshape": _reshape, "mark": lambda op: _mark(op, activations), "attention": _attention}
     for op in found:
         with ir.InsertionPoint(op), op.location:

@@ -12,6 +12,7 @@ from ..compiler.dynamic import Dynamic
 from ..dialect import make_context
 from ..errors import ImportProgramError
 from ..formats import Format
+from ..passes.analysis.traversal import ops_where
 from .expansions import expand_pith_ops
 from .locations import line_of, ops_at
 
@@ -95,14 +96,8 @@ def _run(module: ir.Module, passes: str) -> Failure | None:
 
 def _left_over(module: ir.Module) -> Failure | None:
     """The first op that lowering has left in a dialect it should not use."""
-    found: list[Failure] = []
-
-    def visit(op: ir.Operation) -> ir.WalkResult:
-        if op.name.split(".")[0] not in _LEGAL:
-            found.append((f"'{op.name}' is left after lowering", line_of(op.location)))
-        return ir.WalkResult.ADVANCE
-
-    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+    illegal = ops_where(module.operation, lambda op: op.name.split(".")[0] not in _LEGAL)
+    found = [(f"'{op.name}' is left after lowering", line_of(op.location)) for op in illegal]
     return next((f for f in found if f[1] is not None), found[0] if found else None)
 
 

@@ -11,6 +11,7 @@ from ..dialect import shape_of
 from ..errors import UnsupportedError
 from ..passes.analysis.dynamic import ATTRIBUTE
 from ..passes.analysis.pit_axes import PARALLEL, structure_of
+from ..passes.analysis.traversal import ops_named
 from ..passes.fold_copies import reads_encoded
 from ..passes.pipeline import run_pipeline
 
@@ -61,14 +62,7 @@ def resolve_markers(module: ir.Module, activations: Mapping[str, Any]) -> None:
     if not any(isinstance(what, Dynamic) for _, what in said):
         return
     run_pipeline(module, f"builtin.module({_PREPARE})")
-    calls: list[ir.Operation] = []
-
-    def visit(op: ir.Operation) -> ir.WalkResult:
-        if op.name == "func.call" and _number(op) is not None:
-            calls.append(op)
-        return ir.WalkResult.ADVANCE
-
-    module.operation.walk(visit)
+    calls = [op for op in ops_named(module.operation, "func.call") if _number(op) is not None]
     with module.context, ir.Location.unknown():
         for call in calls:
             _resolve(call, *said[_number(call) or 0])
