@@ -18,6 +18,10 @@ _aten = torch.ops.aten
 _KEPT = (_aten.linear, _aten.addmm, _aten.matmul, _aten.layer_norm, _aten.native_layer_norm)
 
 
+#: Places of a run of running sums: of n places about 32 n sums and (n / 32)^2, in place of n^2.
+_RUN = 32
+
+
 def decomposition_table(attentions: Attentions | None = None) -> dict[Any, Callable]:
     """Op -> its decomposition, as ``ExportedProgram.run_decompositions`` takes it (a fresh dict).
 
@@ -120,8 +124,8 @@ def conv2d(
 
 
 def cumsum(x: torch.Tensor, dim: int, *, dtype: torch.dtype | None = None) -> torch.Tensor:
-    """Running sums. Of n places in log n steps, each of which adds what stands 1, 2, 4, ... places before; of a number
-    of places known only at run time as sums up to each place: n times the work, which short sequences bear.
+    """Running sums. Of n places in log n steps, each of which adds what stands 1, 2, 4, ... places before. Where n is
+    known only at run time, within runs of :data:`_RUN` places, to which the running sums of whole runs are added.
 
     >>> x = torch.randn(3, 5)
     >>> torch.allclose(cumsum(x, 1), x.cumsum(1)), cumsum(torch.tensor([True, True]), 0).tolist()
@@ -133,13 +137,32 @@ def cumsum(x: torch.Tensor, dim: int, *, dtype: torch.dtype | None = None) -> to
     out, shift = out.movedim(dim, -1), 1
     n = out.shape[-1]
     if not isinstance(n, int):
-        places = torch.arange(n, device=x.device)
-        upto = torch.where(places[:, None] <= places, out.unsqueeze(-1), 0)
-        return upto.sum(-2, dtype=out.dtype).movedim(-1, dim)
+        return _sums_of_runs(out).movedim(-1, dim)
     while shift < n:
         out = out + torch.nn.functional.pad(out[..., :-shift], (shift, 0))
         shift *= 2
     return out.movedim(-1, dim)
+
+
+def _sums_of_runs(x: torch.Tensor) -> torch.Tensor:
+    """Running sums along the last dimension, run by run.
+
+    >>> x = torch.randn(3, 100)
+    >>> torch.allclose(_sums_of_runs(x), x.cumsum(1), atol=1e-5)
+    True
+    """
+    *outer, n = x.shape
+    runs = n // _RUN + 2  # never one: tracing would make a constant of it
+    padded = torch.nn.functional.pad(x, (0, _RUN * runs - n))
+    inside = _sums_up_to(padded.reshape(*outer, runs, _RUN), torch.le)
+    before = _sums_up_to(inside[..., -1], torch.lt)
+    return (inside + before.unsqueeze(-1)).reshape(*outer, _RUN * runs)[..., :n]
+
+
+def _sums_up_to(x: torch.Tensor, compare: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    """Per place along the last dimension the sum of the places that ``compare`` to it: n times the work."""
+    places = torch.arange(x.shape[-1], device=x.device)
+    return torch.where(compare(places[:, None], places), x.unsqueeze(-1), 0).sum(-2, dtype=x.dtype)
 
 
 def sparse_addmm(
