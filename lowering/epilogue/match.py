@@ -128,7 +128,9 @@ class _Chain:
         carried = [i for i, v in enumerate(op.operands) if v == self.value]
         loops = self._loops(maps[carried[0]])
         out_argument = block.arguments[len(block.arguments) - 1]
-        if loops is None or any(maps[i] != maps[carried[0]] for i in carried) or not is_vectorizable(block):
+        if loops is None or len(loops) != len(iterator_types(op)):
+            return False
+        if any(maps[i] != maps[carried[0]] for i in carried) or not is_vectorizable(block):
             return False
         if any(True for _ in out_argument.uses) and len(maps) - 1 not in carried:
             return False
@@ -142,7 +144,7 @@ class _Chain:
         return True
 
     def _loops(self, exprs: Sequence[ir.AffineExpr]) -> dict[int, tuple[int, int]] | None:
-        """Loop -> (dimension of the product, number within it), when ``exprs`` is a permutation of the loops."""
+        """Loop -> (dimension of the product, number within it), when ``exprs`` are distinct loops."""
         if any(not isinstance(e, ir.AffineDimExpr) for e in exprs):
             return None
         seen: dict[int, tuple[int, int]] = {}
@@ -152,8 +154,6 @@ class _Chain:
 
     def _write(self, op: ir.OpView, out: Operand | None, maps, loops: dict[int, tuple[int, int]]) -> bool:
         """Note where ``op`` writes: into its own destination, or over the value itself."""
-        if len(loops) != len(iterator_types(op)):
-            return False
         if out is None:
             before = self.value.type.element_type
             return op.results[0].type.element_type == before

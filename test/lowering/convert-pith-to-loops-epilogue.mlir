@@ -88,6 +88,40 @@ func.func @reduced(%pos: tensor<?xi32>, %crd: tensor<?xi32>, %val: tensor<?xf32>
 
 // -----
 
+// So is one whose reader repeats it along a loop of its own.
+
+#csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 32, 32, 0>
+#x = affine_map<(i, j, k) -> (i, k)>
+#w = affine_map<(i, j, k) -> (j, k)>
+#y = affine_map<(i, j, k) -> (i, j)>
+#ijl = affine_map<(i, j, l) -> (i, j, l)>
+#l = affine_map<(i, j, l) -> (l)>
+
+// CHECK-LABEL: func.func @repeated
+// CHECK:         vector.fma
+// CHECK:         linalg.generic {{.*}} iterator_types = ["parallel", "parallel", "parallel"]
+func.func @repeated(%pos: tensor<?xi32>, %crd: tensor<?xi32>, %val: tensor<?xf32>, %x: tensor<8x16xf32>,
+                    %init: tensor<8x32xf32>, %bias: tensor<3xf32>, %out: tensor<8x32x3xf32>) -> tensor<8x32x3xf32> {
+  %W = "pith.assemble"(%pos, %crd, %val) {operandSegmentSizes = array<i32: 1, 1, 0, 1, 0>}
+      : (tensor<?xi32>, tensor<?xi32>, tensor<?xf32>) -> tensor<32x16xf32, #csr>
+  %p = linalg.generic {indexing_maps = [#x, #w, #y], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%x, %W : tensor<8x16xf32>, tensor<32x16xf32, #csr>) outs(%init : tensor<8x32xf32>) {
+  ^bb0(%v: f32, %u: f32, %s: f32):
+    %m = arith.mulf %v, %u : f32
+    %t = arith.addf %s, %m : f32
+    linalg.yield %t : f32
+  } -> tensor<8x32xf32>
+  %r = linalg.generic {indexing_maps = [#y, #l, #ijl], iterator_types = ["parallel", "parallel", "parallel"]}
+      ins(%p, %bias : tensor<8x32xf32>, tensor<3xf32>) outs(%out : tensor<8x32x3xf32>) {
+  ^bb0(%v: f32, %b: f32, %o: f32):
+    %t = arith.addf %v, %b : f32
+    linalg.yield %t : f32
+  } -> tensor<8x32x3xf32>
+  return %r : tensor<8x32x3xf32>
+}
+
+// -----
+
 // So is one that someone else reads.
 
 #csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 32, 32, 0>
