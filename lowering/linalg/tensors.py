@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from pith._mlir import bufferization, ir, memref
+from pith.formats.pack_digits import is_row_major
 
 from ..builder import Index, buffer_of
 from ..contraction import Matmul, zero_filled
@@ -89,45 +90,34 @@ class PlainProduct:
         """Emit the kernel at the insertion point; returns the result tensor."""
         c = self.contraction
         inputs = [_matrix(storage), buffer_of(m.generic.inputs[m.dense])]
-        return emit_on_tensors(c, inputs if c.lhs == 0 else inputs[::-1], isa, epilogue, self.variant)
+        return emit_on_tensors(c, inputs if m.dense == 1 else inputs[::-1], isa, epilogue, self.variant)
 
 
 def match_plain(m: Matmul, isa: Isa) -> PlainProduct | None:
     """The dense product that ``m`` is when its format stores all elements in the order of rows, else None.
 
-    Few columns but not one, or a variant of fewer lanes than a vector has, are what the general template has tiles for.
+    What is read a row at a time is the operand on the left. Few columns but not one, or a variant of fewer lanes than a
+    vector has, are what the general template has tiles for.
     """
-    g, fmt = m.generic, m.generic.format
-    if not fmt.is_dense or not is_row_major(fmt.exprs) or fmt.padded:
+    g = m.generic
+    if m.col is None or not is_row_major(g.format):
         return None
     types = {v.type.element_type for v in g.op.operands}
-    if len(types) != 1 or not isinstance(next(iter(types)), (ir.F32Type, ir.F64Type)) or m.row_dim != 0:
+    if len(types) != 1 or not isinstance(next(iter(types)), (ir.F32Type, ir.F64Type)):
         return None
-    dims = [tuple(d for d in g.dims(i) if d is not None) for i in range(3)]
-    row, red = dims[g.sparse]
-    (col,) = set(dims[m.dense]) - {red}
-    c = DenseContraction(g.op, (dims[0], dims[1], dims[2]), g.sparse, row, col, red, ())
+    dims = (g.loops(0), g.loops(1), g.loops(2))
+    left = m.row_dim == 0
+    row, col = (m.row, m.col) if left else (m.col, m.row)
+    c = DenseContraction(g.op, dims, g.sparse if left else m.dense, row, col, m.red, ())
     attributes = g.op.operation.attributes
     named = VARIANT_ATTRIBUTE in attributes
     variant = Variant.parse(ir.StringAttr(attributes[VARIANT_ATTRIBUTE]).value) if named else None
     lanes = isa.vector_bytes // (8 if isinstance(next(iter(types)), ir.F64Type) else 4)
     columns = c.static_size(col)
-    if columns == 1:
-        return PlainProduct(ColumnProduct(g.op, c.dims, g.sparse, row, red), None)
+    if left and columns == 1:
+        return PlainProduct(ColumnProduct(g.op, dims, g.sparse, row, m.red), None)
     narrow = (variant is not None and variant.lanes % lanes) or (columns is not None and columns < lanes)
     return None if narrow else PlainProduct(c, variant)
-
-
-def is_row_major(exprs: Sequence) -> bool:
-    """True when levels that are all dense count through a matrix row by row.
-
-    >>> from pith.formats import HSS, Format
-    >>> dense, blocks = HSS.parse("C1(4:4)->C0(4:4)").to_format(), HSS.parse("B(4x4)C0(2:2)").to_format()
-    >>> is_row_major(Format.dense(2).exprs), is_row_major(dense.exprs), is_row_major(blocks.exprs)
-    (True, True, False)
-    """
-    order = [(e.dim, -e.div) for e in exprs]
-    return order == sorted(order)
 
 
 def _matrix(storage: Storage) -> ir.Value:

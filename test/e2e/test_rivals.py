@@ -9,6 +9,7 @@ import pytest
 import torch
 from pith.compiler import rivals
 from pith.tuning.select import Candidate, rank
+from pith.tuning.variants import OWN
 
 
 class Layer(torch.nn.Module):
@@ -40,8 +41,8 @@ def predictions(monkeypatch):
     times = {"dense": 1.0, "up": 1.2, "down": 0.8}
 
     def predicted(problem, among="auto"):
-        name = "dense" if among == "dense" else "up" if problem.shape[0] == 64 else "down"
-        variant = rank(problem, "dense" if among == "dense" else "sparse")[0].variant
+        name = "dense" if among == OWN else "up" if problem.shape[0] == 64 else "down"
+        variant = rank(problem, OWN if among == OWN else "sparse")[0].variant
         return [Candidate(variant.name, times[name], "", variant)]
 
     monkeypatch.setattr(rivals, "rank", predicted)

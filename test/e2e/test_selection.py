@@ -13,7 +13,7 @@ import pytest
 import torch
 from cpu_programs import check, random_dense, random_sparse, wide
 from pith.compiler.dense import products_of
-from pith.compiler.matmul import rounded_columns
+from pith.compiler.matmul_plan import rounded_columns
 from pith.formats import Format
 from pith.runtime import kernel_cache
 from pith.tuning.problem import Problem
@@ -81,7 +81,8 @@ def test_widened_integers_are_exact(element, value):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("kind", ["numpy", "torch"])
-def test_what_is_not_stored_counts_as_zero_also_when_dense_runs(bad, kind):
+@pytest.mark.parametrize("dense", ["dense:own", "dense:library"])
+def test_what_is_not_stored_counts_as_zero_also_when_dense_runs(bad, kind, dense):
     w, a, x = product(shape=(16, 32), columns=5, density=0.2)
     w[:, 7] = 0
     w[3, 7] = 2
@@ -90,16 +91,17 @@ def test_what_is_not_stored_counts_as_zero_also_when_dense_runs(bad, kind):
     expected = pith.matmul(a, x, variant="sparse")
     assert np.isfinite(expected[0]).all() and not np.isfinite(expected[3, 2])
     given = torch.from_numpy(x) if kind == "torch" else x
-    np.testing.assert_allclose(np.asarray(pith.matmul(a, given, variant="dense")), expected, rtol=1e-5)
+    np.testing.assert_allclose(np.asarray(pith.matmul(a, given, variant=dense)), expected, rtol=1e-5)
     at = pith.compress(np.ascontiguousarray(w.T), "csr")
-    out = pith.matmul(np.ascontiguousarray(x.T), at, variant="dense")
+    out = pith.matmul(np.ascontiguousarray(x.T), at, variant=dense)
     np.testing.assert_allclose(out.T, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
     "kind", ["read-only", "reversed", "strided", "subclass", "torch", "parameter", "batch", "vector"]
 )
-def test_dense_takes_operands_of_every_kind(kind):
+@pytest.mark.parametrize("dense", ["dense:own", "dense:library"])
+def test_dense_takes_operands_of_every_kind(kind, dense):
     w, a, x = product(shape=(16, 32), columns=6, density=0.5)
     base = random_dense(RNG, (64, 12), "f32")
     x.flags.writeable = kind != "read-only"
@@ -113,7 +115,7 @@ def test_dense_takes_operands_of_every_kind(kind):
         "batch": random_dense(RNG, (3, 32, 6), "f32"),
         "vector": x[:, 0],
     }[kind]
-    out = pith.matmul(a, given, variant="dense")
+    out = pith.matmul(a, given, variant=dense)
     check(np.asarray(out), wide(w) @ wide(np.asarray(given)), "f32")
     assert isinstance(out, torch.Tensor) == (kind in ("torch", "parameter"))
 
@@ -199,11 +201,11 @@ def test_explain_shows_the_candidates_and_what_runs():
     text = pith.explain(a, x)
     assert text == a.explain(x)
     assert text.startswith("512x512 f32 as csr, 100.0 % stored, times 512x128\ntimes from: ")
-    rows = [line for line in text.splitlines() if "lanes=" in line or " dense " in line]
-    assert len(rows) >= 3
+    rows = [line for line in text.splitlines() if " lanes=" in line or " dense:" in line]
+    assert len(rows) >= 4
     starred = [r for r in rows if r.startswith("*")]
-    assert len(starred) == 1 and starred[0].split()[1] == "dense"
-    assert text.splitlines()[-1].startswith("runs dense: predicted ")
+    assert len(starred) == 1 and starred[0].split()[1] in ("dense:own", "dense:library")
+    assert text.splitlines()[-1].startswith("runs dense:") and ": predicted " in text.splitlines()[-1]
     assert "256x512 times" not in text
     assert pith.explain(np.ones((9, 512), np.float32), a).startswith("9x512 times 512x512 f32 as csr")
 

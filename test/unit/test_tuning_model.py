@@ -23,7 +23,7 @@ from pith.tuning.regret import regret
 from pith.tuning.roofline import roofline
 from pith.tuning.samples import Sample, read_samples, write_samples
 from pith.tuning.select import MOST_DENSE_BYTES, choose, dense_bytes, forget_ranks, pick, rank, ranked_by
-from pith.tuning.variants import STRIPS, dense_variants, named_variants, sparse_variants
+from pith.tuning.variants import LIBRARY, STRIPS, dense_variants, named_variants, own_dense, sparse_variants
 
 CSR = Format.csr()
 FORMATS = ["dense", "C0(2:4)", "C1(3:4)->C0(2:4)", "V(4)C1(2:4)->C0(2:4)", "B(4x4)C0(1:2)", "csr", "bsr(4x4)", "coo"]
@@ -118,6 +118,7 @@ def test_rows_that_share_coordinates(text, rows):
 WAYS = {
     "dense": {},
     "panel": {},
+    "whole": {"fmt": "dense"},
     "column": {"columns": 1},
     "scatter": {"side": "right"},
     "tiles": {"element": "bf16"},
@@ -225,8 +226,29 @@ def test_a_copy_that_would_be_huge_is_not_made_unless_asked_for():
 
 def test_narrow_types_compete_widened_and_as_they_are():
     alone, with_torch = (dataclasses.replace(problem(element="bf16"), torch=t) for t in (False, True))
-    assert [v.name for v in dense_variants(alone)] == ["dense:f32"]
-    assert [v.name for v in dense_variants(with_torch)] == ["dense:f32", "dense"]
+    widened, native, own = "dense:library:f32", "dense:library", "dense:own"
+    assert [v.name for v in dense_variants(alone)] == [widened, own]
+    assert [v.name for v in dense_variants(with_torch)] == [widened, native, own]
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("element", ["f32", "bf16"])
+def test_piths_dense_kernel_competes_with_the_features_of_a_product_of_dense_matrices(side, element):
+    p = problem("csr", (512, 256), 64, element, side=side, density=0.3)
+    dense = problem("dense", (512, 256), 64, element, side=side)
+    stored, own = sparse_variants(dense)[0], own_dense(p)
+    assert own.is_dense and not own.is_library and not stored.is_dense
+    assert features(p, own) == features(dense, stored)
+    assert own_dense(p) in named_variants(p, "auto") and own_dense(p) not in named_variants(p, "sparse")
+    assert all(v.is_library for v in dense_variants(dense))
+
+
+@pytest.mark.parametrize("library, runs", [(0.97, "dense:own"), (0.9, "dense:library")])
+def test_the_library_must_gain_five_per_cent_over_piths_dense_kernel(library, runs):
+    p = problem("csr", density=0.9)
+    seconds = {"dense:own": 1.0, "dense:library": library}
+    ranked = [dataclasses.replace(c, seconds=seconds.get(c.name, 3.0)) for c in rank(p)]
+    assert pick(sorted(ranked, key=lambda c: c.seconds)).name == runs
 
 
 def test_a_model_that_counts_nothing_of_a_problem_gives_way_to_the_roofline(monkeypatch):
@@ -246,7 +268,7 @@ def test_a_model_that_counts_nothing_of_a_problem_gives_way_to_the_roofline(monk
 def test_unknown_variants_are_refused_with_those_there_are():
     with pytest.raises(pith.UnsupportedError, match="no variant 'fast'") as e:
         named_variants(problem(), "fast")
-    assert "auto, dense, sparse, lanes=" in str(e.value)
+    assert "auto, dense, sparse, dense:library, dense:own, lanes=" in str(e.value)
     with pytest.raises(pith.UnsupportedError, match="lanes=0"):
         named_variants(problem(), "lanes=0,rows=1")
 
@@ -318,13 +340,13 @@ def calibration(threads=1, cpu="a new processor", seconds=1e-9, **options):
 def test_the_users_calibration_is_found_and_preferred(nowhere):
     p = problem()
     assert calibration_for(1).origin == "roofline"
-    before = rank(p, "dense")[0].seconds
+    before = rank(p, LIBRARY)[0].seconds
     write_database(database.own_path(), [calibration(1), calibration(4, seconds=2e-9)])
     database.forget()
     forget_ranks()
     assert database.own_path().parent == nowhere
     assert calibration_for(1).origin == "own"
-    assert rank(p, "dense")[0].seconds == pytest.approx(1e-6 + 1e-9 * 512 * 256 * 64) != before
+    assert rank(p, LIBRARY)[0].seconds == pytest.approx(1e-6 + 1e-9 * 512 * 256 * 64) != before
     assert [calibration_for(t).threads for t in (1, 2, 3, 4, 9)] == [1, 1, 1, 4, 4]
     assert calibration_for(1, "another processor").origin == "roofline"
 

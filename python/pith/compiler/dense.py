@@ -1,4 +1,4 @@
-"""The dense rival of a sparse product: the library's, on an unpacked copy of the sparse operand."""
+"""The dense rivals of a sparse product: the library's and pith's own, on an unpacked copy of the sparse operand."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime import numpy_dtype
+from ..runtime import dtype_name, numpy_dtype
+from ..runtime.arrays import as_array
 from ..sparse import SparseTensor
+from .kernel import Kernel
 
 #: Products of two i8 whose sum f32 holds exactly: 1024 * 128 * 128 = 2 ** 24.
 _EXACT_TERMS = 1024
@@ -94,7 +96,19 @@ def products_of(a: SparseTensor) -> Products:
     return found
 
 
-def dense_product(a: SparseTensor, x: Any, out: Any, right: bool, computed: str) -> bool:
+def own_product(a: SparseTensor, x: Any, out: Any, right: bool, kernel: Kernel) -> bool:
+    """Write ``a @ x`` (``right``: ``x @ a``) to ``out`` by the kernel of the dense format; see :func:`library_product`.
+
+    Args:
+        x: as the kernel reads it.
+    """
+    copy = products_of(a).unpacked(a, dtype_name(a.values.dtype))
+    kernel.native(copy.reshape(-1), *a.shape, x, out)
+    line = out[:, 0] if right else out[0]
+    return _is_finite(line if isinstance(line, np.ndarray) else as_array(line, "pith.matmul: out"))
+
+
+def library_product(a: SparseTensor, x: Any, out: Any, right: bool, computed: str) -> bool:
     """Write ``a @ x`` (``right``: ``x @ a``) to ``out``, computed in an element type.
 
     Semantics: elements that are not stored count as exact zeros, as in a sparse product: where ``x``
@@ -103,8 +117,6 @@ def dense_product(a: SparseTensor, x: Any, out: Any, right: bool, computed: str)
         the result, which is looked at), or an operand is of a kind the kernel converts or refuses. What
         ``out`` holds then is void.
     """
-    if not out.shape[0] or not out.shape[-1]:
-        return False
     torch = sys.modules.get("torch")
     target = out if type(out) is np.ndarray else _numpy_view(torch, out)
     if target is None or not _fits(torch, x, a.values.dtype):

@@ -175,7 +175,7 @@ def _product_kernel(
 ) -> Any:
     """The panel kernel for an element type, class of densities and number of threads (``key``); decided by the first
     tensor of the class."""
-    from .matmul import plan_of
+    from .matmul_plan import plan_of
 
     buffers, first.value = first.value, None
     return plan_of(SparseTensor(shape, fmt, tuple(buffers)), columns, right, "sparse", turned).kernel

@@ -80,11 +80,12 @@ def _compared(plan: OpPlan, columns: int) -> str:
     from ..tuning.problem import Problem
     from ..tuning.report import seconds_text
     from ..tuning.select import DENSE_GAIN, rank
+    from ..tuning.variants import OWN
 
     side = "left" if plan.row_dim == 0 else "right"
     rows, inner = plan.shape
     problem = Problem.of_format(plan.format, (rows, inner), columns, plan.dtype, threads=num_threads(), side=side)
-    own, dense = rank(problem, "sparse")[0].seconds, rank(problem, "dense")[0].seconds
+    own, dense = rank(problem, "sparse")[0].seconds, rank(problem, OWN)[0].seconds
     line = f"at N = {columns}: {seconds_text(own)}, dense {seconds_text(dense)}: "
     if own > dense * DENSE_GAIN:
         return f"{line}stored dense this op would be {own / dense:.2f}x as fast"

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import math
 from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
-from ..formats import Format
 from ..formats.pack_buffers import aligned_empty
 from ..quantization import QuantizedTensor
-from ..runtime import dtype_name, num_threads
 from ..runtime.arrays import as_array
 from ..sparse import SparseTensor
-from .dense import dense_product, products_of
 from .dynamic import Dynamic, multiply_dynamic
-from .kernel import Kernel, as_torch, compile_source, is_torch
-from .matmul_ir import ACCUMULATORS, RESULTS, matmul_source
-from .row_order import in_row_order, may_reorder
-
-#: Numbers of columns above 64 are rounded to this many significant bits before a variant is chosen, so
-#: that a call with one more token decides nothing anew.
-_COLUMN_BITS = 4
+from .kernel import as_torch, is_torch
+from .matmul_plan import Plan, plan_of
+from .row_order import in_row_order
 
 
 def matmul(a: Any, b: Any, *, out: Any = None, variant: str = "auto") -> Any:
@@ -46,9 +37,10 @@ def matmul(a: Any, b: Any, *, out: Any = None, variant: str = "auto") -> Any:
             a :class:`pith.QuantizedTensor`, ``b`` one with groups. One may be marked with :func:`pith.dynamic`. With a
             torch tensor on a GPU a :class:`pith.SparseTensor` is copied there once, and the kernels run there.
         out: a C-contiguous array (tensor) for the result; its content is overwritten.
-        variant: ``auto``, ``dense`` (the library's product of an unpacked copy), ``sparse`` (pith's best
-            kernel), or the name of one variant. ``sparse`` is bitwise repeatable for any number of threads. It is
-            for stored operands: one marked with :func:`pith.dynamic` takes ``auto``, ``dense`` or a micro-tile.
+        variant: ``auto``, ``dense`` (the best product of an unpacked copy, the library's or pith's own), ``sparse``
+            (pith's best kernel on what is stored), or the name of one variant. ``sparse`` is bitwise repeatable for
+            any number of threads. It is for stored operands: one marked with :func:`pith.dynamic` takes ``auto``,
+            ``dense`` or a micro-tile.
     Returns: a NumPy array, or a torch tensor when the dense operand is one.
     Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.DeviceError`,
         :class:`pith.ArgumentError` (read-only ``out``, not an array), :class:`pith.UnsupportedError` (no such
@@ -102,30 +94,6 @@ def _multiply_quantized(a: Any, b: Any, out: Any, variant: str) -> Any:
     return b.T.linear(a) if right else a.matmul(b)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Plan:
-    """What a product of one operand does.
-
-    Attributes:
-        kernel: on the stored operand; the fall-back of a dense product.
-        dtype: of the result.
-        computed: element type of the dense product, None for the kernel.
-        turned: the kernel reads the dense operand by columns.
-        reorders: repeated, it is faster on a copy of the operand in row order.
-    """
-
-    kernel: Kernel
-    dtype: np.dtype
-    computed: str | None
-    turned: bool
-    reorders: bool
-
-    def run(self, a: SparseTensor, x: Any, result: Any, right: bool) -> None:
-        """Write the product of ``a`` and a matrix to ``result``."""
-        if self.computed is None or not dense_product(a, x, result, right, self.computed):
-            self.kernel.native(*a.buffers, *a.shape, x.T if self.turned else x, result)
-
-
 def _multiply(a: SparseTensor, x: Any, out: Any, right: bool, variant: str) -> Any:
     """``a @ x``, or ``x @ a`` when ``right``, of any rank of ``x``."""
     x = _array(x, "the dense operand")
@@ -145,7 +113,7 @@ def _multiply(a: SparseTensor, x: Any, out: Any, right: bool, variant: str) -> A
     if out is None:
         result = aligned_empty(math.prod(full), plan.dtype).reshape(full)
     if len(shape) == 2 == len(full):
-        if plan.computed is None:  # the common case, without another call
+        if plan.dense is None:  # the common case, without another call
             plan.kernel.native(*a.buffers, *a.shape, x.T if turned else x, result)
         else:
             plan.run(a, x, result, right)
@@ -159,48 +127,6 @@ def _is_column_major(x: Any) -> bool:
     if isinstance(x, np.ndarray):
         return x.flags.f_contiguous and not x.flags.c_contiguous
     return not x.is_contiguous() and x.T.is_contiguous()
-
-
-def plan_of(a: SparseTensor, columns: int, right: bool, variant: str, turned: bool) -> Plan:
-    """The plan for a number of columns, decided once per tensor."""
-    columns = rounded_columns(columns) if columns > 64 else columns
-    plans = products_of(a).plans
-    key = (columns, right, variant, num_threads(), turned)
-    plan = plans.get(key)
-    if plan is None:
-        plan = plans[key] = _decide(a, columns, right, variant, turned)
-    return plan
-
-
-def rounded_columns(columns: int) -> int:
-    """``columns`` with the last bits rounded away.
-
-    >>> [rounded_columns(n) for n in (9, 100, 101, 1000)]
-    [9, 104, 104, 1024]
-    """
-    unit = 1 << max(0, columns.bit_length() - _COLUMN_BITS)
-    return (columns + unit // 2) // unit * unit
-
-
-def _decide(a: SparseTensor, columns: int, right: bool, variant: str, turned: bool) -> Plan:
-    from pith.lowering.panel.variant import Roles, size_class
-
-    from ..tuning.problem import Problem
-    from ..tuning.select import choose
-
-    element = dtype_name(a.values.dtype)
-    if element not in ACCUMULATORS or a.values.dtype.kind == "u":
-        hint = "A.astype(...) to one of " + ", ".join(ACCUMULATORS)
-        raise DTypeError(f"no matmul kernel for {a.values.dtype}", where="pith.matmul", hint=hint)
-    problem = Problem.of(a, columns, side="right" if right else "left")
-    chosen = choose(problem, variant).variant
-    own = choose(problem, "sparse").variant if chosen.is_dense else chosen
-    multiple = size_class(Roles.of(problem.format, problem.kept_dim), problem.contracted)
-    column = columns == 1 and not right and problem.format.is_dense and element in ("f32", "f64")
-    kernel = _kernel(problem.format, element, right, own.attribute, multiple, turned, column)
-    computed = (chosen.family.partition(":")[2] or element) if chosen.is_dense else None
-    reorders = variant in ("auto", "sparse") and may_reorder(problem.format, problem.kept_dim)
-    return Plan(kernel, result_dtype(a), computed, turned, reorders)
 
 
 def result_shape(a: SparseTensor, shape: tuple[int, ...], right: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -233,14 +159,6 @@ def _flat_shape(result: tuple[int, ...], x: tuple[int, ...], right: bool) -> tup
     if right:
         return x[0], result[-1]
     return (result[0], 1) if len(x) == 2 else (x[0], *result[-2:])
-
-
-def result_dtype(a: SparseTensor) -> np.dtype:
-    """The dtype of a product with ``a``."""
-    from ..runtime import numpy_dtype
-
-    element = dtype_name(a.values.dtype)
-    return numpy_dtype(RESULTS.get(element, ACCUMULATORS[element]))
 
 
 def _run_batch(plan: Plan, a: SparseTensor, x: Any, result: Any, right: bool) -> None:
@@ -281,14 +199,6 @@ def _destination(out: Any, shape: tuple[int, ...], x: Any) -> Any:
         )
     operand = as_array(x, "pith.matmul: the dense operand")
     return operand.copy() if np.may_share_memory(operand, view) else x
-
-
-@functools.cache
-def _kernel(
-    fmt: Format, element: str, right: bool, variant: str | None, multiple: int, turned: bool, column: bool
-) -> Kernel:
-    """The kernel for sparse operands of a format."""
-    return compile_source(matmul_source(fmt, element, right, variant, multiple, turned, column), "matmul")
 
 
 def _as_kind_of(result: np.ndarray, x: Any) -> Any:

@@ -15,7 +15,7 @@ from ..quantization import QuantizedTensor
 from ..runtime.arrays import as_array
 from .kernel import Kernel, as_torch, compile_source, is_torch
 from .linear import ACTIVATIONS
-from .matmul import rounded_columns
+from .matmul_plan import rounded_columns
 from .quantized_ir import QuantizedProduct, quantized_source
 
 _WHERE = "pith.matmul"

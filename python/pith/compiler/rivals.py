@@ -16,7 +16,7 @@ from ..sparse import SparseTensor
 from ..tuning.problem import Problem
 from ..tuning.report import seconds_text
 from ..tuning.select import DENSE_GAIN, rank
-from ..tuning.variants import PANEL_ELEMENTS
+from ..tuning.variants import OWN, PANEL_ELEMENTS
 from .build import parameters_of, parse_for_cpu
 from .weights import packed, stored_values
 
@@ -130,7 +130,7 @@ def _comparison(plan: OpPlan, tensor: SparseTensor) -> str | None:
     lines = []
     for columns in TYPICAL_COLUMNS if plan.columns == DYNAMIC else (plan.columns,):
         problem = Problem.of(tensor, columns, side=side)
-        own, dense = _inside(problem, _variant(problem)), _inside(problem, "dense")
+        own, dense = _inside(problem, _variant(problem)), _inside(problem, OWN)
         if own <= dense * DENSE_GAIN:
             return None
         lines.append(f"{seconds_text(dense)} for {seconds_text(own)} at N = {columns}")

@@ -22,6 +22,17 @@ def digit_order(fmt: Format) -> list[int]:
     return sorted(range(len(fmt.exprs)), key=lambda i: (fmt.exprs[i].dim, -fmt.exprs[i].div, fmt.exprs[i].mod == 1))
 
 
+def is_row_major(fmt: Format) -> bool:
+    """True when a format stores every element of a tensor, row by row, and nothing else.
+
+    >>> from pith.formats import HSS
+    >>> dense, blocks = HSS.parse("C1(4:4)->C0(4:4)").to_format(), HSS.parse("B(4x4)C0(2:2)").to_format()
+    >>> is_row_major(Format.dense(2)), is_row_major(dense), is_row_major(blocks), is_row_major(Format.csr())
+    (True, True, False, False)
+    """
+    return fmt.is_dense and not fmt.padded and digit_order(fmt) == list(range(len(fmt.exprs)))
+
+
 def level_view(dense, fmt: Format):
     """``dense`` with one axis per level, in level order (a view when ``dense`` is contiguous).
 

@@ -51,10 +51,6 @@ MOST_TILES = 2
 #: One case in so many is held out of the fit that accuracy is told from.
 HELD_OUT = 5
 
-#: Samples of a variant from which it gets a model of its own: ten per coefficient. With 44, of formats that have a
-#: coordinate for every element, the loads of a format without were not counted (2026-11-21).
-ENOUGH = 120
-
 #: Told the share of the work that is done, and what is measured.
 Progress = Callable[[float, str], None]
 
@@ -162,7 +158,8 @@ def time_variants(
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
     """Median seconds of ``pith.matmul`` by every variant of a problem, or by some; the result is preallocated."""
-    from ..compiler.matmul import matmul, result_dtype
+    from ..compiler.matmul import matmul
+    from ..compiler.matmul_plan import result_dtype
 
     left, right = (tensor, x) if problem.side == "left" else (x, tensor)
     shape = (problem.rows, problem.columns) if problem.side == "left" else (problem.columns, problem.rows)
@@ -205,15 +202,11 @@ def _some_tiles(problem: Problem, number: int) -> list[Variant]:
 
 
 def _groups(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
-    """Samples by the name of the model they are for: their family's, and their own where there are enough."""
+    """Samples by the name of the model they are for."""
     families: dict[str, list[Sample]] = {}
-    own: dict[str, list[Sample]] = {}
     for sample in samples:
-        name, family = (f"{name}/{sample.problem.element}" for name in sample.variant.model_names)
-        families.setdefault(family, []).append(sample)
-        if sample.variant.attribute:
-            own.setdefault(name, []).append(sample)
-    return {**families, **{name: group for name, group in own.items() if len(group) >= ENOUGH}}
+        families.setdefault(f"{sample.variant.family}/{sample.problem.element}", []).append(sample)
+    return families
 
 
 def _fit(rows: Sequence[tuple[int, Mapping[str, float], float]]) -> Model:

@@ -35,7 +35,7 @@ class Calibration:
         cpu: :func:`pith.runtime.cpu.cpu_class` of the processor.
         isa: what its kernels were compiled for.
         threads: of the measured kernels.
-        models: ``family/element`` or ``family variant/element`` -> model.
+        models: ``family/element`` -> model.
         accuracy: the same names -> error on shapes that were held out of the fit.
         origin: ``shipped``, ``own`` (the user's) or ``roofline`` (nothing was measured).
         facts: when and with what it was measured.
@@ -54,7 +54,7 @@ class Calibration:
 
         Kernels whose registers hold f32 whatever is stored are as fast as those of f32, if need be.
         """
-        registers = ["f32"] if PANEL_ELEMENTS.get(element) == 4 and not variant.is_dense else []
+        registers = ["f32"] if PANEL_ELEMENTS.get(element) == 4 and not variant.is_library else []
         for full in (f"{name}/{e}" for e in (element, *registers) for name in variant.model_names):
             if full in self.models:
                 return self.models[full], full
@@ -64,7 +64,7 @@ class Calibration:
         """A model nobody measured, with a call as long as the others: that depends little on the kernel."""
         found = (m.coefficients.get("call", 0.0) for name, m in self.models.items() if not name.startswith("dense"))
         calls = sorted(filter(None, found))
-        if not calls or variant.is_dense:
+        if not calls or variant.is_library:
             return model
         return Model({**model.coefficients, "call": calls[len(calls) // 2]})
 

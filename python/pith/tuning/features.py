@@ -39,8 +39,10 @@ def features(problem: Problem, variant: Variant) -> Features:
     """
     if not problem.columns or not problem.rows:
         return {"call": 1.0}
-    if variant.is_dense:
+    if variant.is_library:
         return dense_features(problem)
+    problem = problem.unpacked if variant.is_dense else problem
+    problem = problem.from_left if variant.family == "whole" else problem
     return tile_features(problem) if variant.family in ("tiles", "dots") else sparse_features(problem, variant)
 
 

@@ -13,6 +13,7 @@ from pith.lowering.isa import host_isa
 from ..errors import ShapeError
 from ..formats import Format
 from ..formats.diagonals import last_level
+from ..formats.pack_digits import is_row_major
 
 #: Bytes of an element.
 ELEMENT_BYTES = {"f16": 2, "bf16": 2, "f32": 4, "f64": 8, "i8": 1, "i16": 2, "i32": 4, "i64": 8}
@@ -143,6 +144,27 @@ class Problem:
     def coordinates(self) -> int:
         """Stored coordinates, of all levels."""
         return sum(n for n, level in zip(self.positions, self.format.levels) if level.has_coordinates)
+
+    @property
+    def is_plain(self) -> bool:
+        """Every element is stored, row by row: the kernel of dense products multiplies it as it is."""
+        return is_row_major(self.format)
+
+    @property
+    def unpacked(self) -> Problem:
+        """The same product of the same matrix stored row by row, every element."""
+        rows, columns = self.shape
+        positions = (rows, rows * columns)
+        return dataclasses.replace(self, format=Format.dense(2), positions=positions, metadata_bytes=0)
+
+    @property
+    def from_left(self) -> Problem:
+        """Of a product of dense matrices, as which the one on the left is read a row at a time, that one's."""
+        if self.side == "left":
+            return self
+        rows, depth = self.columns, self.contracted
+        turned = {"shape": (rows, depth), "columns": self.rows, "positions": (rows, rows * depth), "side": "left"}
+        return dataclasses.replace(self, **turned)
 
     @property
     def tested_bits(self) -> tuple[int, int]:

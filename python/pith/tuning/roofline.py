@@ -45,7 +45,7 @@ CALL, EXPAND = 4e-6, 0.18e-9
 TRIP, ACCUMULATE = 0.14e-9, 0.006e-9
 
 #: How much longer a vector operation takes than in a panel, where a row's results stay in registers.
-SLOWER = {"panel": 1.0, "column": 1.0, "scatter": 2.0}
+SLOWER = {"panel": 1.0, "whole": 1.0, "column": 1.0, "scatter": 2.0}
 
 
 def roofline(isa: str, family: str, element: str) -> Model:

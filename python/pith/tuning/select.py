@@ -64,7 +64,7 @@ def rank(problem: Problem, among: str = "auto") -> list[Candidate]:
         >>> from pith.formats import Format
         >>> problem = Problem.of_format(Format.dense(), (512, 512), 64, "f32", threads=1)
         >>> sorted(c.name for c in rank(problem))[0]
-        'dense'
+        'dense:library'
     """
     return list(_rank(problem, among))
 
@@ -76,12 +76,9 @@ def choose(problem: Problem, among: str = "auto") -> Candidate:
 
 
 def pick(ranked: Sequence[Candidate]) -> Candidate:
-    """The fastest, or the fastest sparse one where dense gains less than 5 %."""
-    best = ranked[0]
-    own = next((c for c in ranked if not c.variant.is_dense), None)
-    if best.variant.is_dense and own is not None and own.seconds <= best.seconds * DENSE_GAIN:
-        return own
-    return best
+    """The fastest; where that gains less than 5 %, one that needs no copy, or at least no library."""
+    near = [c for c in ranked if c.eligible == ranked[0].eligible and c.seconds <= ranked[0].seconds * DENSE_GAIN]
+    return min(near, key=lambda c: (c.variant.is_dense, c.variant.is_library, c.seconds))
 
 
 def forget_ranks() -> None:

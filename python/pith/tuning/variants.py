@@ -1,11 +1,11 @@
-"""The ways to run a product: dense library products, and the shapes of pith's own kernels."""
+"""The ways to run a product: pith's kernels on what is stored, and dense products of an unpacked copy."""
 
 from __future__ import annotations
 
 import dataclasses
 
 from pith.lowering.isa import parse_isa
-from pith.lowering.panel.variant import STRIP_BYTES, Roles, default_variant
+from pith.lowering.panel.variant import STRIP_BYTES, Roles, default_variant, dense_variant
 from pith.lowering.panel.variant import Variant as Tile
 from pith.lowering.tiled.choice import dots_pay
 
@@ -31,17 +31,26 @@ STRIPS = (96, 256)
 _STRIPS_PAY = 0.25
 
 
+#: Dense products of an unpacked copy, by the library and by pith.
+LIBRARY, OWN = "dense:library", "dense:own"
+
+
+#: Columns that fill a vector of any instruction set: with fewer, operands on the right are no packed panels.
+_LANES = 16
+
+
 @dataclasses.dataclass(frozen=True)
 class Variant:
     """One way to run a product.
 
     Attributes:
-        name: ``dense`` (the library's product of the unpacked operand), ``dense:f32`` (of operands widened
-            to f32), ``tiles`` (AMX), ``dots`` (dot instructions), or a register tile of the panel generator,
-            ``lanes=64,rows=1``: the text of the attribute ``pith.variant``.
-        family: variants whose times one model can tell: ``dense``, ``dense:f32``, ``tiles``, ``dots``, and of the
-            panel generator ``panel``, ``column`` (one column: vectors run over
-            rows or stored elements), ``scatter`` (a row's results cannot stay in registers).
+        name: ``dense:library`` (the library's product of the unpacked operand), ``dense:library:f32`` (of operands
+            widened to f32), ``dense:own`` (pith's dense kernel on the unpacked operand), ``tiles`` (AMX), ``dots`` (dot
+            instructions), or a register tile of the panel generator, ``lanes=64,rows=1``: the text of the attribute
+            ``pith.variant``.
+        family: variants whose times one model can tell: of the library ``dense``, ``dense:f32``; ``tiles``, ``dots``,
+            and of the panel generator ``panel``, ``whole`` (every element is stored, row by row), ``column`` (one
+            column: vectors run over rows or stored elements), ``scatter`` (a row's results cannot stay in registers).
         lanes: columns computed at once.
         rows: rows of the result computed at once.
         strip: contracted coordinates per pass over the rows; 0: all.
@@ -55,13 +64,18 @@ class Variant:
 
     @property
     def is_dense(self) -> bool:
+        """True for products of an unpacked copy."""
+        return self.name.startswith("dense")
+
+    @property
+    def is_library(self) -> bool:
         """True for the library's products."""
         return self.family.startswith("dense")
 
     @property
     def model_names(self) -> tuple[str, ...]:
         """What a model of its time is called, the most specific first."""
-        return (f"{self.family} {self.name}", self.family)
+        return ("whole", "panel") if self.family == "whole" else (self.family,)
 
     @property
     def attribute(self) -> str | None:
@@ -70,20 +84,31 @@ class Variant:
 
 
 def dense_variants(problem: Problem) -> tuple[Variant, ...]:
-    """The library's products of a problem's element type, as it is and widened.
+    """Products of an unpacked copy: by pith's dense kernel, and by the library, of the element type and widened.
 
-    Semantics: 16-bit floats as they are need torch. 8-bit integers as they are need torch and VNNI:
-        without it oneDNN saturates sums of two products.
+    Semantics: of an operand that is stored like that copy only the library's. Its 16-bit floats as they are need torch;
+        8-bit integers as they are need torch and VNNI: without it oneDNN saturates sums of two products.
     """
-    out = [f"dense:{WIDER[problem.element]}"] if problem.element in WIDER else []
-    if problem.element not in WIDER or (problem.torch and _has_native_product(problem.element)):
-        out.append("dense")
-    return tuple(Variant(name, name) for name in out)
+    wider = WIDER.get(problem.element)
+    out = [Variant(f"{LIBRARY}:{wider}", f"dense:{wider}")] if wider else []
+    if wider is None or (problem.torch and _has_native_product(problem.element)):
+        out.append(Variant(LIBRARY, "dense"))
+    if not problem.is_plain:
+        out.append(own_dense(problem))
+    return tuple(out)
+
+
+def own_dense(problem: Problem) -> Variant:
+    """Pith's dense kernel on the unpacked operand."""
+    return dataclasses.replace(sparse_variants(problem.unpacked)[0], name=OWN)
 
 
 def sparse_variants(problem: Problem) -> tuple[Variant, ...]:
     """Pith's own kernels for a problem, best guess first."""
     isa = parse_isa(problem.isa)
+    if _is_whole(problem):
+        tile = dense_variant(problem.from_left.columns, PANEL_ELEMENTS[problem.element], isa)
+        return (_panel(tile, problem),)
     roles = Roles.of(problem.format, problem.kept_dim)
     if roles.unit and ((isa.amx_bf16 and problem.element == "bf16") or (isa.amx_int8 and problem.element == "i8")):
         return (Variant("tiles", "tiles"),)
@@ -111,12 +136,12 @@ def _strip_class(strip: int, contracted: int) -> int:
 
 def _panel(tile: Tile, problem: Problem) -> Variant:
     """A register tile for a problem; strips that the generator cuts by itself are those of its panel."""
-    roles = Roles.of(problem.format, problem.kept_dim)
-    direct = "column" if problem.columns == 1 else "panel"
+    roles, whole = Roles.of(problem.format, problem.kept_dim), _is_whole(problem)
+    direct = "whole" if whole else "column" if problem.columns == 1 else "panel"
     strip = tile.strip
-    if not strip and roles.has_strips:
+    if not strip and (whole or roles.has_strips):
         strip = max(1, STRIP_BYTES // (tile.lanes * PANEL_ELEMENTS[problem.element]))
-    return Variant(str(tile), direct if roles.direct else "scatter", tile.lanes, tile.rows, strip=strip)
+    return Variant(str(tile), direct if whole or roles.direct else "scatter", tile.lanes, tile.rows, strip=strip)
 
 
 def named_variants(problem: Problem, name: str) -> tuple[Variant, ...]:
@@ -127,12 +152,20 @@ def named_variants(problem: Problem, name: str) -> tuple[Variant, ...]:
     own, dense = sparse_variants(problem), dense_variants(problem)
     groups = {"auto": (*dense, *own), "dense": dense, "sparse": own}
     chosen = groups.get(name) or tuple(v for v in (*dense, *own) if v.name == name)
+    if name == OWN:
+        chosen = (own_dense(problem),)
     if not chosen and "=" in name:
         chosen = (_panel(Tile.parse(name), problem),)
     if chosen:
         return chosen
     names = ", ".join(dict.fromkeys([*groups, *(v.name for v in groups["auto"])]))
     raise UnsupportedError(f"no variant {name!r} for {problem.element} in this format", hint=f"one of {names}")
+
+
+def _is_whole(problem: Problem) -> bool:
+    """True where the kernel of dense products multiplies the operand as it is, by more than one column."""
+    many = problem.columns > 1 if problem.side == "left" else problem.rows >= _LANES
+    return problem.is_plain and problem.element in ("f32", "f64") and many
 
 
 def _has_native_product(element: str) -> bool:
