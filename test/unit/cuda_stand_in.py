@@ -21,7 +21,7 @@ from typing import Any
 
 from pith.programs import Program, Size, TensorMap
 from pith.programs.tensor_map import MAP_ALIGNMENT
-from pith.runtime.cuda import driver, hardware, launching, modules, resident, tensor_maps
+from pith.runtime.cuda import driver, frame, hardware, modules, resident, streams, tensor_maps
 from pith.runtime.emulated_maps import MAGIC, EmulatedMap
 
 
@@ -94,6 +94,7 @@ class _Function:
     shared_bytes: int = 48 * 1024
 
 
+_LAUNCH = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(frame.Config), *[ctypes.c_void_p] * 3)
 _SIZES = {"8": 1, "16": 2, "32": 4, "64": 8}
 
 
@@ -163,6 +164,7 @@ class StandIn:
         self.CUstream = self.cuuint64_t = Handle
         self.CUresult = Status
         self._encode = tensor_maps._PROTOTYPE(self._encode_tiled)
+        self._launch = _LAUNCH(self._launch_configured)
         self.kept = 0
 
     def __getattribute__(self, name: str) -> Any:
@@ -341,9 +343,17 @@ class StandIn:
             self.kernels(launch)
 
     def cuGetProcAddress(self, symbol: bytes, version: int, flags: int) -> Any:
-        if symbol != b"cuTensorMapEncodeTiled" or self.version < version:
+        known = {b"cuTensorMapEncodeTiled": self._encode, b"cuLaunchKernelEx": self._launch}
+        if symbol not in known or self.version < version:
             return Status.SUCCESS, 0, 1
-        return Status.SUCCESS, ctypes.cast(self._encode, ctypes.c_void_p).value, 0
+        return Status.SUCCESS, ctypes.cast(known[symbol], ctypes.c_void_p).value, 0
+
+    def _launch_configured(self, config: Any, function: int, parameters: int, extra: None) -> int:
+        """``cuLaunchKernelEx``, noted as ``cuLaunchKernel``."""
+        c = config[0]
+        assert not c.attributes and not c.attribute_count and extra is None
+        called = self.cuLaunchKernel(function, *c.grid, *c.block, c.shared_bytes, c.stream or 0, parameters, 0)
+        return int(called[0])
 
     def _encode_tiled(
         self, target, kind, rank, address, sizes, strides, box, steps, interleave, swizzle, l2, fill
@@ -451,6 +461,7 @@ def _forget() -> None:
     driver.driver.cache_clear()
     hardware.devices.cache_clear()
     tensor_maps._encode.cache_clear()
-    launching._stream_object.cache_clear()
+    frame._start.cache_clear()
+    streams.as_object.cache_clear()
     modules._LOADED.clear()
     resident._KEPT._copies.clear()

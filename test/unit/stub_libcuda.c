@@ -67,6 +67,18 @@ static Status launch(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx
   (void)byte;
   return launches++, current == kContext ? 0 : 201; // CUDA_ERROR_INVALID_CONTEXT
 }
+// CUlaunchConfig, and cuLaunchKernelEx, which is cuLaunchKernel with what it says.
+struct Config {
+  unsigned grid[3], block[3], shared;
+  void *stream, *attributes;
+  unsigned attribute_count;
+};
+static Status launch_ex(const struct Config *c, void *f, void **parameters, void **extra) {
+  if (c->attributes || c->attribute_count)
+    return 1; // CUDA_ERROR_INVALID_VALUE
+  return launch(f, c->grid[0], c->grid[1], c->grid[2], c->block[0], c->block[1], c->block[2], c->shared, c->stream,
+                parameters, extra);
+}
 static Status synchronize(void *s) { return 0; }
 static Status make(void **object, unsigned flags) { return *object = (void *)0x4000, 0; }
 static Status drop(void *object) { return 0; }
@@ -79,6 +91,7 @@ static Status start(void *e, void *s) { return fails("GraphLaunch"); }
 static Status pointer(void *value, int a, uint64_t p) { return *(int *)value = 0, 0; }
 static Status error_name(int e, const char **text) { return *text = e == 2 ? "CUDA_ERROR_OUT_OF_MEMORY" : "CUDA_ERROR_STUB", 0; }
 static Status error_text(int e, const char **text) { return *text = e == 2 ? "out of memory" : "stub", 0; }
+Status cuGetProcAddress_v2(const char *symbol, void **entry, int version, uint64_t flags, int *status);
 static Status missing(void) { return 801; } // CUDA_ERROR_NOT_SUPPORTED
 
 static const struct {
@@ -97,6 +110,7 @@ static const struct {
     {"cuGraphLaunch", start}, {"cuGraphExecDestroy", drop}, {"cuGraphDestroy", drop},
     {"cuDeviceGetDefaultMemPool", default_pool}, {"cuMemPoolGetAttribute", get_pool},
     {"cuMemPoolSetAttribute", set_pool}, {"cuPointerGetAttribute", pointer}, {"cuGetErrorName", error_name}, {"cuGetErrorString", error_text},
+    {"cuLaunchKernelEx", launch_ex}, {"cuGetProcAddress", cuGetProcAddress_v2},
 };
 
 static void *entry_of(const char *symbol) {

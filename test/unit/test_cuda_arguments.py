@@ -34,7 +34,11 @@ class Interface:
     def __init__(self, array: cuda.DeviceArray, **changes: Any):
         self.kept = array
         plain = {k: v for k, v in array.__cuda_array_interface__.items() if k != "stream"}
-        self.__cuda_array_interface__ = {**plain, **changes}
+        self.interface = {**plain, **changes}
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return self.interface
 
 
 class Capsule:
@@ -57,16 +61,20 @@ def torch_on_gpu(array: cuda.DeviceArray, requires_grad: bool = False) -> torch.
 
 @pytest.fixture
 def torch_cuda(monkeypatch: pytest.MonkeyPatch, driver: StandIn):
-    """What a launcher asks of PyTorch, on this machine's PyTorch without CUDA."""
+    """What a launcher asks of PyTorch, on this machine's PyTorch without CUDA; the results it makes."""
     made = []
 
     def empty(shape: Any, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-        made.append(cuda.to_device(np.zeros(shape, str(dtype).removeprefix("torch.")), device.index))
+        return torch_on_gpu(cuda.to_device(np.zeros(shape, str(dtype).removeprefix("torch.")), device.index))
+
+    def empty_like(alike: torch.Tensor) -> torch.Tensor:
+        assert alike.untyped_storage().nbytes() == 0  # what results are like has no memory
+        made.append(cuda.to_device(np.zeros(alike.shape, str(alike.dtype).removeprefix("torch.")), alike.device.index))
         return torch_on_gpu(made[-1])
 
     monkeypatch.setattr(torch, "empty", empty)
+    monkeypatch.setattr(torch, "empty_like", empty_like)
     monkeypatch.setattr(torch._C, "_cuda_getCurrentRawStream", lambda ordinal: 77 + ordinal, raising=False)
-    monkeypatch.setattr("pith.runtime.cuda.streams._TORCH_QUERY", [])
     monkeypatch.setitem(sys.modules, "torch", torch)
     return made
 
@@ -109,25 +117,22 @@ def test_torch_allocates_for_an_explicit_stream(torch_cuda: list, driver: StandI
 def test_torch_out_of_memory_is_pith_s_too(torch_cuda: list, driver: StandIn, monkeypatch):
     a, b = map(torch_on_gpu, arrays((70, 30), (30, 5)))
 
-    def empty(*_: Any, **__: Any) -> torch.Tensor:
+    def refuse(*_: Any, **__: Any) -> torch.Tensor:
         raise torch.OutOfMemoryError("tried to allocate 3 GiB")
 
-    monkeypatch.setattr(torch, "empty", empty)
-    refused(pith.GpuMemoryError, r"no memory for a result of shape \(70, 5\): tried to allocate", a, b)
+    for name in ("empty_like", "empty"):
+        monkeypatch.setattr(torch, name, refuse)
+        refused(pith.GpuMemoryError, r"no memory for a result of shape \(70, 5\): tried to allocate", a, b)
 
 
 def test_tensors_that_need_gradients_are_refused(torch_cuda: list, monkeypatch):
-    monkeypatch.undo()  # torch.empty as it is
+    run = product()
     made = arrays((70, 30), (30, 5))
-    with standing_in():
-        run = product()
-        made = arrays((70, 30), (30, 5))
-        a, b = torch_on_gpu(made[0], requires_grad=True), made[1]
-        with torch.no_grad():
-            key = run.prepare([a, b])[2]
-        assert key.gradients
-        with pytest.raises(pith.ArgumentError, match=r"argument 'a': the tensor requires a gradient"):
-            run([a, b])
+    a, b = torch_on_gpu(made[0], requires_grad=True), made[1]
+    with torch.no_grad():
+        assert run.prepare([a, b])[2].gradients
+    with pytest.raises(pith.ArgumentError, match=r"argument 'a': the tensor requires a gradient"):
+        run([a, b])
 
 
 def test_cupy_gets_cupy_and_its_own_stream(driver: StandIn, monkeypatch):
@@ -237,17 +242,33 @@ def test_arguments_that_do_not_fit(driver: StandIn):
     assert not driver.launched
 
 
-def test_a_misaligned_view_is_found_on_any_call(driver: StandIn):
+@pytest.mark.parametrize("kind", ["interface", "torch", "dlpack"])
+def test_a_misaligned_view_is_found_on_any_call(kind: str, torch_cuda: list, driver: StandIn):
+    wrap = {"interface": Interface, "torch": torch_on_gpu, "dlpack": Capsule}[kind]
     run = product()
     a, b = arrays((70, 30), (30, 5))
-    run([Interface(a, shape=(10, 30)), b])
-    refused(
-        pith.ArgumentError,
-        "no multiple of 16",
-        Interface(a, shape=(10, 30), data=(a.memory.address + 8, False)),
-        b,
-        run=run,
-    )
+    run([wrap(a), b])
+    shifted = cuda.DeviceArray((10, 30), "f32", types.SimpleNamespace(address=a.memory.address + 8, device=a.device))
+    refused(pith.ArgumentError, "no multiple of 16", wrap(shifted), b, run=run)
+    run([wrap(cuda.DeviceArray((10, 30), "f32", a.memory)), b])
+    refused(pith.ArgumentError, "no multiple of 16", wrap(shifted), b, run=run)
+
+
+def test_sizes_are_checked_for_every_signature(driver: StandIn):
+    checked: list[Any] = []
+
+    def check(args: Any) -> None:
+        checked.append(tuple(a.shape for a in args))
+        if args[0].shape[1] != args[1].shape[0]:
+            raise pith.ShapeError("they differ")
+
+    program = product_program()
+    run = cuda.DeviceProgram(program, dense("a", "b"), [ptx_for(program)], check=check)
+    a, b, other = arrays((70, 30), (30, 5), (31, 5))
+    for _ in range(2):
+        run([a, b])
+        refused(pith.ShapeError, "they differ", a, other, run=run)
+    assert checked == [((70, 30), (30, 5)), *[((70, 30), (31, 5))] * 2]
 
 
 def test_read_only_arrays_that_would_be_written(driver: StandIn):

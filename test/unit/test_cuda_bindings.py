@@ -104,7 +104,7 @@ except pith.GpuError as error:
 
 
 def test_a_launch_costs_microseconds(folder):
-    """Python's part of a call with its outputs given: some 5 us where it was written; a hundred would be a mistake."""
+    """Python's part of a call with its outputs given: some 4 us where it was written; a hundred would be a mistake."""
     out = run(
         folder,
         """

@@ -40,7 +40,6 @@ def driver(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setitem(sys.modules, "torch", torch)
         monkeypatch.setattr(torch, "empty", made)
         monkeypatch.setattr(torch._C, "_cuda_getCurrentRawStream", lambda ordinal: 77 + ordinal, raising=False)
-        monkeypatch.setattr("pith.runtime.cuda.streams._TORCH_QUERY", [])
         yield stand_in
 
 

@@ -63,19 +63,19 @@ class GpuKernel:
         self.bound, self.sizes = dict(bound or {}), dict(sizes or {})
         self._free = tuple(p for i, p in enumerate(self.params) if i not in self.bound)
         shapes = {i: tuple(getattr(value, "shape", ())) for i, value in self.bound.items()}
-        self._check_sizes = SizeCheck(self.sizes, self.params, shapes, program.name) if self.sizes else None
+        check = SizeCheck(self.sizes, self.params, shapes, program.name) if self.sizes else None
         self._levels = {"pith": source, **({"ptx": ptx} if ptx else {}), **(levels or {})}
         self.emulator = run
-        self._run = self._runner()
+        self._run = self._runner(check)
 
-    def _runner(self) -> Any:
+    def _runner(self, check: SizeCheck | None) -> Any:
         """What calls the program: the device, or the emulator in its place."""
         if self.emulator is not None:
             from .gpu_host import HostProgram
 
-            return HostProgram(self.program, self.params, self.emulator, self.bound)
+            return HostProgram(self.program, self.params, self.emulator, self.bound, check)
         images = [image for image in (self.cubin, self.ptx.encode()) if image]
-        return DeviceProgram(self.program, self.params, images, self.bound)
+        return DeviceProgram(self.program, self.params, images, self.bound, check)
 
     def __repr__(self) -> str:
         names = ", ".join(p.name for p in self._free)
@@ -104,7 +104,8 @@ class GpuKernel:
 
     def __call__(self, *args: Any, stream: Any = None) -> Any:
         """Start the kernels on ``stream``, by default PyTorch's or CuPy's current one; returns the results."""
-        self._check(args)
+        if len(args) != len(self._free):
+            raise self._other_count(args)
         return self._run(args, stream)
 
     def capture(self, *args: Any) -> Graph:
@@ -115,15 +116,13 @@ class GpuKernel:
         """
         if not isinstance(self._run, DeviceProgram):
             raise UnsupportedError(f"{self.target} has no graphs", hint="call the kernel")
-        self._check(args)
+        if len(args) != len(self._free):
+            raise self._other_count(args)
         return capture(self._run, args)
 
-    def _check(self, args: Sequence[Any]) -> None:
-        if len(args) != len(self._free):
-            names = ", ".join(p.name for p in self._free)
-            raise ArgumentError(f"expects {len(self._free)} arguments ({names}), got {len(args)}", where=self.name)
-        if self._check_sizes is not None:
-            self._check_sizes(args)
+    def _other_count(self, args: Sequence[Any]) -> ArgumentError:
+        names = ", ".join(p.name for p in self._free)
+        return ArgumentError(f"expects {len(self._free)} arguments ({names}), got {len(args)}", where=self.name)
 
     def bind(self, values: Mapping[int, Any]) -> GpuKernel:
         """This kernel with parameters fixed, by position; nothing is compiled. A device gets them on its first call.

@@ -28,11 +28,19 @@ class HostProgram:
         params: what the caller passes, in order.
         run: the emulator.
         bound: values of parameters the caller does not pass, by position.
+        check: raises for arguments whose sizes do not go together.
     """
 
-    def __init__(self, program: Program, params: Sequence[Param], run: HostRun, bound: Mapping[int, Any] | None = None):
+    def __init__(
+        self,
+        program: Program,
+        params: Sequence[Param],
+        run: HostRun,
+        bound: Mapping[int, Any] | None = None,
+        check: Callable[[Sequence[Any]], None] | None = None,
+    ):
         self.program, self.params, self.bound = program, tuple(params), dict(bound or {})
-        self._run = run
+        self._run, self._check = run, check
 
     def __call__(self, args: Sequence[Any], stream: Any = None) -> Any:
         """The results for ``args``.
@@ -42,6 +50,8 @@ class HostProgram:
         """
         if stream is not None:
             raise UnsupportedError("an emulated GPU has no streams", where=self.program.name, hint="leave stream out")
+        if self._check is not None:
+            self._check(args)
         given = iter(args)
         values = [self.bound[i] if i in self.bound else next(given) for i in range(len(self.params))]
         native = self._flatten(values)

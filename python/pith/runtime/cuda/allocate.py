@@ -28,29 +28,39 @@ def maker(framework: str, device: Device, shape: tuple[int, ...], element: str) 
     nbytes = math.prod(shape) * size_of(element)
 
     def own(stream: int) -> Made:
-        address = allocate(device, nbytes, stream) if nbytes else 0
+        address = allocate(device, nbytes, streams.as_object(stream)) if nbytes else 0
         return address, DeviceArray(shape, element, Allocation(device, address, nbytes, stream), stream)
 
     return own
 
 
 def _torch_maker(device: Device, shape: tuple[int, ...], element: str) -> Callable[[int], Made]:
+    """Results are made like a tensor without memory: ``empty`` takes twice as long, most of it to read its keywords."""
     torch = sys.modules["torch"]
-    dtype = getattr(torch, numpy_name(element))
-    where = torch.device("cuda", device.ordinal)
+
+    try:
+        dtype, where = getattr(torch, numpy_name(element)), torch.device("cuda", device.ordinal)
+        alike = torch.empty(shape, dtype=dtype, device=where)
+    except torch.OutOfMemoryError as error:
+        raise _no_memory(device, shape, error) from error
+    alike.untyped_storage().resize_(0)
 
     def make(stream: int) -> Made:
         try:
-            tensor = torch.empty(shape, dtype=dtype, device=where)
+            tensor = torch.empty_like(alike)
         except torch.OutOfMemoryError as error:
-            raise GpuMemoryError(
-                f"PyTorch has no memory for a result of shape {shape}: {error}",
-                where=str(device),
-                hint="drop tensors; use smaller inputs",
-            ) from error
+            raise _no_memory(device, shape, error) from error
         return tensor.data_ptr(), tensor
 
     return make
+
+
+def _no_memory(device: Device, shape: tuple[int, ...], error: Exception) -> GpuMemoryError:
+    return GpuMemoryError(
+        f"PyTorch has no memory for a result of shape {shape}: {error}",
+        where=str(device),
+        hint="drop tensors; use smaller inputs",
+    )
 
 
 def _cupy_maker(device: Device, shape: tuple[int, ...], element: str) -> Callable[[int], Made]:
@@ -62,13 +72,6 @@ def _cupy_maker(device: Device, shape: tuple[int, ...], element: str) -> Callabl
         return array.data.ptr, array
 
     return make
-
-
-def current_stream(framework: str, ordinal: int) -> int:
-    """The stream on which the framework works now."""
-    if framework == "torch":
-        return streams.torch_stream(ordinal)
-    return streams.cupy_stream() if framework == "cupy" else streams.DEFAULT
 
 
 def allocating_on(framework: str, stream: int, ordinal: int) -> contextlib.AbstractContextManager[Any]:

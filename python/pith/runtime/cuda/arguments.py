@@ -11,30 +11,34 @@ from ...errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ...programs import Operand, Program, Size, TensorMap
 from .elements import accepts, word_of
 from .memory import DeviceArray
-from .views import View, framework_of, view
+from .views import View, framework_of, ordinal_of, view
 
 #: Buffers must begin at a multiple of this: kernels load 16 bytes at once.
 ALIGNMENT = 16
 
-#: Bits of an address that must be zero for that.
-MISALIGNED = ALIGNMENT - 1
+#: Bits of an address that must be zero for that. They are part of the key, so that no other address meets a plan.
+_MISALIGNED = ALIGNMENT - 1
 
 #: Words of the operands a value stands for, and its part of the key.
 Described = tuple[tuple[int, ...], Hashable]
 
 
 def _describe_torch(tensor: Any) -> Described:
-    return (tensor.data_ptr(),), (
+    address = tensor.data_ptr()
+    return (address,), (
         tensor.shape,
         tensor.dtype,
-        tensor.device,
+        tensor.get_device(),
         tensor.is_contiguous(),
         tensor.requires_grad,
+        address & _MISALIGNED,
     )
 
 
 def _describe_cupy(array: Any) -> Described:
-    return (array.data.ptr,), (array.shape, array.dtype, array.device.id, array.flags.c_contiguous)
+    address = array.data.ptr
+    contiguous = array.flags.c_contiguous
+    return (address,), (array.shape, array.dtype, array.device.id, contiguous, address & _MISALIGNED)
 
 
 def _describe_own(array: DeviceArray) -> Described:
@@ -42,16 +46,34 @@ def _describe_own(array: DeviceArray) -> Described:
     return (memory.address,), (array.shape, array.element, memory.device.ordinal, array.stream)
 
 
+def _describe_interface(value: Any) -> Described:
+    interface = value.__cuda_array_interface__
+    address, read_only = interface["data"]
+    strides = interface.get("strides")
+    return (address or 0,), (
+        tuple(interface["shape"]),
+        interface["typestr"],
+        strides and tuple(strides),
+        read_only,
+        interface.get("stream"),
+        ordinal_of(address),
+        (address or 0) & _MISALIGNED,
+    )
+
+
 def _describe_view(value: Any) -> Described:
     seen = view(value, "argument")
-    return (seen.address,), dataclasses.replace(seen, address=0, owner=None)
+    return (seen.address,), dataclasses.replace(seen, address=seen.address & _MISALIGNED, owner=None)
 
 
-def describer(value: Any) -> Callable[[Any], Described]:
-    """The function that describes values of this type. It checks nothing: :func:`bind_array` does, for a new key."""
-    if type(value) is DeviceArray:
+def describer(kind: type) -> Callable[[Any], Described]:
+    """The function that describes values of a type. It checks nothing: :func:`bind_array` does, for a new key."""
+    if kind is DeviceArray:
         return _describe_own
-    return {"torch": _describe_torch, "cupy": _describe_cupy}.get(framework_of(value), _describe_view)
+    framework = framework_of(kind)
+    if framework in ("torch", "cupy"):
+        return _describe_torch if framework == "torch" else _describe_cupy
+    return _describe_interface if hasattr(kind, "__cuda_array_interface__") else _describe_view
 
 
 @dataclasses.dataclass(frozen=True)

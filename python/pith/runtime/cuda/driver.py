@@ -6,7 +6,7 @@ import functools
 import importlib
 from typing import Any
 
-from ...errors import NoGpuError
+from ...errors import GpuArchitectureError, NoGpuError
 from .failures import failure
 
 
@@ -36,6 +36,24 @@ def _bindings() -> Any:
         raise NoGpuError(
             f"cuda-bindings cannot be imported: {error}", hint="pip install 'pith-mlir[gpu]' installs it"
         ) from error
+
+
+def entry(symbol: str, since: int, needed_for: str) -> int:
+    """The address of a function of the driver, for what the bindings cannot pass or pass too slowly.
+
+    Args:
+        since: the CUDA version that brought it: 12000.
+        needed_for: what does not work without it, for the error.
+
+    Errors: :class:`pith.GpuArchitectureError` for a driver that is older than the function.
+    """
+    status, address, *_ = driver().cuGetProcAddress(symbol.encode(), since, 0)
+    if status or not address:
+        raise GpuArchitectureError(
+            f"the driver has no {symbol}, which {needed_for} needs",
+            hint=f"update the driver to CUDA {since // 1000} or newer",
+        )
+    return int(address)
 
 
 def check(result: tuple[Any, ...], doing: str) -> Any:

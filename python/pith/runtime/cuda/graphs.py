@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import streams
-from .allocate import current_stream
 from .driver import check, driver
 from .hardware import using
 from .launching import Plan
@@ -29,7 +28,7 @@ class Graph:
         self._executable: Any = None
         made: list[Any] = []
         with using(plan.device):
-            stream = current_stream(plan.framework, plan.device.ordinal)
+            stream = plan.current_stream()
             self._temporaries = Allocation.new(plan.device, plan.temporaries.nbytes, stream)
             try:
                 plan.wait_for_producers(stream)
@@ -50,7 +49,7 @@ class Graph:
         Errors: :class:`pith.GpuError` and its subclasses.
         """
         plan = self._plan
-        handle = current_stream(plan.framework, plan.device.ordinal) if stream is None else streams.handle_of(stream)
+        handle = plan.current_stream() if stream is None else streams.handle_of(stream)
         with using(plan.device):
             check(driver().cuGraphLaunch(self._executable, handle), "starting a recorded call")
         for array in self._outputs:
@@ -65,7 +64,7 @@ class Graph:
             mode = d.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED
             check(d.cuStreamBeginCapture(stream, mode), "beginning to record")
             try:
-                self._plan.layout.launch(words, stream)
+                self._plan.layout.launch(words, int(stream))
             finally:
                 ended = d.cuStreamEndCapture(stream)  # also after an error: the stream would stay in capture
             self._graph = check(ended, "recording the launches")

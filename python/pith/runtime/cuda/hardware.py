@@ -70,7 +70,7 @@ class Device:
         """
         d = driver()
         status, current = d.cuCtxGetCurrent()
-        if not status and int(current) == self.context_handle:
+        if current == self.context:
             return None
         if status:
             raise failure(d, status, "asking for the context")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
+import operator
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...programs import Program
 from ...programs.sizes import Fact
 from . import streams
-from .allocate import Made, maker
+from .allocate import maker
 from .arguments import Bound
-from .driver import driver
 from .elements import word_of
 from .hardware import leave
 from .memory import DeviceArray, allocate, free
@@ -35,7 +34,7 @@ class Plan:
         device: where it runs.
         bound: the operands the caller gave when the plan was made.
         gradients: some of them require a gradient.
-        addresses: which words are.
+        current_stream: says on which stream the framework works.
     """
 
     def __init__(
@@ -49,7 +48,6 @@ class Plan:
         self.device, self.framework = loaded.device, framework
         self.bound = tuple(map(Bound.without_owner, free.values()))  # plans outlive arguments
         self.gradients = any(b.seen is not None and b.seen.needs_gradient for b in self.bound)
-        self.addresses = tuple(i for i, b in enumerate(self.bound) if b.seen is not None)
         given: dict[int, Bound] = {**free, **loaded.bound}
         facts = program.shapes([_fact(given[n]) for n in range(len(program.arguments))])
         first = len(program.arguments)
@@ -59,8 +57,10 @@ class Plan:
         varying = [*free, *made, *self.temporaries.offsets]
         fixed = {n: _word(b) for n, b in loaded.bound.items()}
         self.layout = Layout(program, facts, loaded.module, varying, fixed)
+        self.current_stream = streams.current(framework, self.device.ordinal)
         self._makers = [maker(framework, self.device, tuple(facts[n]), program.operands[n].dtype) for n in made]  # type: ignore[arg-type]
-        self._results = [(n in made, made.index(n) if n in made else owners[n]) for n in program.results]
+        places = [made.index(n) if n in made else len(made) + owners[n] for n in program.results]
+        self._pick = operator.itemgetter(*places) if places else _nothing
         foreign = {b.seen.stream for b in given.values() if b.seen is not None and b.seen.stream is not None}
         self._producers = tuple(sorted(foreign))
         self._written = tuple({owners[n] for n, b in free.items() if b.operand.written})
@@ -73,21 +73,22 @@ class Plan:
         previous = self.device.enter()
         made: list[Any] = []
         try:
-            self.wait_for_producers(stream)
-            self.make_results(words, made, stream)
-            handle = _stream_object(stream)
+            if self._producers:
+                self.wait_for_producers(stream)
+            if self._makers:
+                self.make_results(words, made, stream)
             if self.temporaries.nbytes:
-                self._launch_with_temporaries(words, handle)
+                self._launch_with_temporaries(words, stream)
             else:
-                self.layout.launch(words, handle)
+                self.layout.launch(words, stream)
         except BaseException:
             made.clear()  # else the error's traceback would keep them
             raise
         finally:
             if previous is not None:
                 leave(previous)
-        for array in self.written(args):
-            if isinstance(array, DeviceArray):
+        for i in self._written:
+            if type(array := args[i]) is DeviceArray:
                 array.stream = stream
         return self.returned(made, args)
 
@@ -103,7 +104,9 @@ class Plan:
     def make_results(self, words: list[int], made: list[Any], stream: int) -> None:
         """New arrays for the results go to ``made``, their addresses to ``words``."""
         for make in self._makers:
-            words.append(_kept(make(stream), made))
+            address, array = make(stream)
+            words.append(address)
+            made.append(array)
 
     def place_temporaries(self, words: list[int], base: int) -> None:
         """Add the addresses of the temporaries, given that of the memory they share."""
@@ -111,21 +114,20 @@ class Plan:
 
     def returned(self, made: Sequence[Any], args: Sequence[Any]) -> Any:
         """What the call returns: one result, a tuple of several, None without any."""
-        results = [made[i] if is_made else args[i] for is_made, i in self._results]
-        return results[0] if len(results) == 1 else tuple(results) or None
+        return self._pick((*made, *args))
 
-    def _launch_with_temporaries(self, words: list[int], stream: Any) -> None:
-        address = allocate(self.device, self.temporaries.nbytes, stream)
+    def _launch_with_temporaries(self, words: list[int], stream: int) -> None:
+        handle = streams.as_object(stream)
+        address = allocate(self.device, self.temporaries.nbytes, handle)
         try:
             self.place_temporaries(words, address)
             self.layout.launch(words, stream)
         finally:
-            free(self.device, address, stream)
+            free(self.device, address, handle)
 
 
-def _kept(result: Made, made: list[Any]) -> int:
-    made.append(result[1])
-    return result[0]
+def _nothing(arrays: Sequence[Any]) -> None:
+    """What a program without results returns."""
 
 
 def _fact(bound: Bound) -> Fact:
@@ -137,9 +139,3 @@ def _fact(bound: Bound) -> Fact:
 
 def _word(bound: Bound) -> int:
     return bound.seen.address if bound.seen is not None else word_of(bound.operand.dtype, bound.number)
-
-
-@functools.lru_cache(maxsize=64)
-def _stream_object(stream: int) -> Any:
-    """The bindings' object for a stream: they would make one per driver call from a number."""
-    return driver().CUstream(stream)

@@ -42,7 +42,7 @@ class Allocation:
             return cls(device, 0, 0, stream)
         previous = device.enter()
         try:
-            return cls(device, allocate(device, nbytes, stream), nbytes, stream)
+            return cls(device, allocate(device, nbytes, streams.as_object(stream)), nbytes, stream)
         finally:
             if previous is not None:
                 leave(previous)
@@ -54,7 +54,7 @@ class Allocation:
             return
         previous = self.device.enter()
         try:
-            free(self.device, address, self.stream)
+            free(self.device, address, streams.as_object(self.stream))
         finally:
             if previous is not None:
                 leave(previous)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
@@ -11,11 +10,9 @@ from typing import Any
 from ...errors import GpuLaunchError
 from ...programs import Launch, Program, TensorMap
 from ...programs.sizes import Fact
-from ...programs.tensor_map import MAP_ALIGNMENT, MAP_BYTES
 from ..arrays import row_major_strides
-from .driver import driver
 from .elements import size_of
-from .failures import failure
+from .frame import Frame
 from .tensor_maps import Encoding
 
 #: Largest grids per dimension (CUDA C++ Programming Guide, technical specifications).
@@ -23,8 +20,6 @@ MAX_GRID = (2**31 - 1, 65535, 65535)
 
 #: Temporaries start at multiples of this: what cuMemAlloc guarantees.
 _ALIGNMENT = 256
-
-_WORD = ctypes.sizeof(ctypes.c_uint64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,13 +72,15 @@ class Prepared:
 
     Attributes:
         function: the driver's handle of the kernel.
-        shape: grid, block and dynamic shared memory, in the order of ``cuLaunchKernel``.
+        grid, block, shared_bytes: of the launch.
         slots: which word each kernel parameter is read from; ``~i`` for descriptor ``i``.
         text: what an error says about it.
     """
 
     function: Any
-    shape: tuple[int, int, int, int, int, int, int]
+    grid: tuple[int, int, int]
+    block: tuple[int, int, int]
+    shared_bytes: int
     slots: tuple[int, ...]
     text: str
 
@@ -140,7 +137,7 @@ class Layout:
             )
         slots = tuple(slot for operand in launch.operands for slot in self._slots(operand))
         function = module.function(launch.kernel, launch.shared_bytes)
-        return Prepared(function, (*grid, *launch.block, launch.shared_bytes), slots, text)  # type: ignore[arg-type]
+        return Prepared(function, grid, launch.block, launch.shared_bytes, slots, text)  # type: ignore[arg-type]
 
     def _slots(self, operand: Any) -> list[int]:
         """The words of one kernel operand: of an array both pointers, offset, sizes and strides."""
@@ -162,56 +159,16 @@ class Layout:
     def _constant(self, value: int) -> int:
         return len(self._varying) + self._constants.setdefault(value, len(self._constants))
 
-    def launch(self, words: Sequence[int], stream: Any) -> None:
+    def launch(self, words: Sequence[int], stream: int) -> None:
         """Store the operands' words and start every kernel on ``stream``.
 
-        Errors: :class:`pith.GpuLaunchError` naming the kernel, its grid, block and shared memory.
+        Errors: those of :meth:`.frame.Frame.launch`.
         """
-        d = driver()
-        start = d.cuLaunchKernel
         try:
             frame = self._free.pop()
         except IndexError:  # one for every thread that is in here at once
             frame = Frame(self)
         try:
-            frame.words[: len(words)] = words
-            if self.maps:
-                frame.encode()
-            for prepared, parameters in frame.calls:
-                (status,) = start(prepared.function, *prepared.shape, stream, parameters, 0)
-                if status:
-                    raise failure(d, status, "the launch", where=prepared.text, launching=True)
+            frame.launch(words, stream)
         finally:
             self._free.append(frame)  # the driver copies parameters before it returns
-
-
-class Frame:
-    """Memory the driver reads the parameters of a layout's launches from."""
-
-    def __init__(self, layout: Layout):
-        count, self._where = layout.varying_count, layout.program.name
-        self.words = (ctypes.c_uint64 * max(1, count + len(layout.constants)))()
-        self.words[count : count + len(layout.constants)] = layout.constants
-        base = ctypes.addressof(self.words)
-        slots = [slot for prepared in layout.launches for slot in prepared.slots]
-        self._encodings, self._described = layout.maps, [0] * len(layout.maps)
-        self._descriptors = ctypes.create_string_buffer(MAP_BYTES * len(layout.maps) + MAP_ALIGNMENT)
-        self._maps = -(-ctypes.addressof(self._descriptors) // MAP_ALIGNMENT) * MAP_ALIGNMENT
-        places = (base + _WORD * slot if slot >= 0 else self._maps + MAP_BYTES * ~slot for slot in slots)
-        self._pointers = (ctypes.c_uint64 * max(1, len(slots)))(*places)
-        table = ctypes.addressof(self._pointers)
-        self.calls: list[tuple[Prepared, int]] = []
-        for prepared in layout.launches:
-            self.calls.append((prepared, table))
-            table += _WORD * len(prepared.slots)
-
-    def encode(self) -> None:
-        """Make the descriptors of the arrays whose addresses are in the words.
-
-        Errors: :class:`pith.GpuLaunchError`.
-        """
-        for i, encoding in enumerate(self._encodings):
-            address = self.words[encoding.slot]
-            if address != self._described[i]:
-                encoding.write(self._maps + MAP_BYTES * i, address, self._where)
-                self._described[i] = address

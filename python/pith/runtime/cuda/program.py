@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from ...errors import ArgumentError, GpuArchitectureError
 from ...programs import Program
 from . import arguments as given
-from .allocate import allocating_on, current_stream
+from .allocate import allocating_on
 from .arguments import Bound, Described
 from .hardware import Device, devices, runs_on
 from .hardware import device as device_of
@@ -65,9 +65,10 @@ class DeviceProgram:
         params: what the caller passes, in order.
         images: PTX or machine code of its kernels; machine code is preferred where it runs.
         bound: values of parameters the caller does not pass, by position; copied to a device once.
+        check: raises for arguments whose sizes do not go together.
 
-    Launch parameters are packed once per signature (shapes, types and device of the arguments). Safe to call from
-    several threads.
+    Launch parameters are packed, and sizes checked, once per signature (shapes, types and device of the arguments).
+    Safe to call from several threads.
     """
 
     def __init__(
@@ -76,9 +77,11 @@ class DeviceProgram:
         params: Sequence[Parameter],
         images: Sequence[bytes],
         bound: Mapping[int, Any] | None = None,
+        check: Callable[[Sequence[Any]], None] | None = None,
     ):
         self.program, self.params, self.images = program, tuple(params), tuple(images)
         self.bound = dict(bound or {})
+        self._check = check
         self._operands = _operand_ranges(program, self.params)
         self._free = [i for i in range(len(self.params)) if i not in self.bound]
         sizing = given.sizing_numbers(program)
@@ -97,20 +100,21 @@ class DeviceProgram:
         """
         args, words, plan = self.prepare(args)
         if stream is None:
-            return plan.run(words, args, current_stream(plan.framework, plan.device.ordinal))
+            return plan.run(words, args, plan.current_stream())
         handle = handle_of(stream)
         with allocating_on(plan.framework, handle, plan.device.ordinal):
             return plan.run(words, args, handle)
 
     def prepare(self, args: Sequence[Any]) -> tuple[Sequence[Any], list[int], Plan]:
         """The arguments as they are on the device, their words, and the launch parameters for them."""
+        passed = args
         if self._copies:
             args = self._with_copies(args)
         words: list[int] = []
         key = []
         try:
             for read, value in zip(self._readers, args):
-                found, part = read(value)
+                found, part = (read or _DESCRIBERS[type(value)])(value)
                 words += found
                 key.append(part)
         except Exception:
@@ -120,16 +124,15 @@ class DeviceProgram:
         signature = tuple(key)
         plan = self._plans.get(signature)
         if plan is None:
+            if self._check is not None:
+                self._check(passed)
             plan = self._make_plan(signature, args)
         if plan.gradients and sys.modules["torch"].is_grad_enabled():
             given.no_gradients(plan.bound)
-        for i in plan.addresses:
-            if words[i] & given.MISALIGNED:
-                self._bind(args)
         return args, words, plan
 
-    def _reader(self, number: int, sizing: frozenset[int]) -> Callable[[Any], Described]:
-        """How the words and the key of one parameter are read off a value."""
+    def _reader(self, number: int, sizing: frozenset[int]) -> Callable[[Any], Described] | None:
+        """How the words and the key of one parameter are read off a value; None: as its type says."""
         param, (first, _) = self.params[number], self._operands[number]
         if param.kind == "number":
             operand, where = self.program.operands[first], self._where(number)
@@ -138,7 +141,7 @@ class DeviceProgram:
             return lambda value: ((given.word_checked(operand, value, where),), None)
         if param.kind == "encoded":
             return lambda value: value.described(param)
-        return _read_array
+        return None
 
     def _with_copies(self, args: Sequence[Any]) -> Sequence[Any]:
         """The arguments with sparse tensors and patterns of the host replaced by their copies on the device."""
@@ -195,7 +198,7 @@ class DeviceProgram:
         ordinal = given.one_device(bound)
         loaded = self.load(device_of(0 if ordinal is None else ordinal))
         given.one_device([*loaded.bound.values(), *bound])
-        frameworks = {framework_of(value) for value in args}
+        frameworks = {framework_of(type(value)) for value in args}
         framework = next((f for f in ("torch", "cupy") if f in frameworks), "pith")
         owners = {n: i for i, number in enumerate(self._free) for n in range(*self._operands[number])}
         plan = Plan(self.program, loaded, framework, dict(zip(owners, bound)), owners)
@@ -239,15 +242,15 @@ class DeviceProgram:
         return f"{self.program.name}: argument {self.params[number].name!r}"
 
 
-_DESCRIBERS: dict[type, Callable[[Any], Described]] = {}
+class _Describers(dict[type, Callable[[Any], Described]]):
+    """How arrays of a type are described."""
+
+    def __missing__(self, kind: type) -> Callable[[Any], Described]:
+        found = self[kind] = given.describer(kind)
+        return found
 
 
-def _read_array(value: Any) -> Described:
-    kind = type(value)
-    describe = _DESCRIBERS.get(kind)
-    if describe is None:
-        describe = _DESCRIBERS[kind] = given.describer(value)
-    return describe(value)
+_DESCRIBERS = _Describers()
 
 
 def _is_list(value: Any) -> bool:

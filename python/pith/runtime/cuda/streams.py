@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -43,26 +44,28 @@ def handle_of(stream: Any) -> int:
     )
 
 
-def torch_stream(ordinal: int) -> int:
-    """PyTorch's current stream on a device."""
-    return _torch_query()(ordinal)
+def current(framework: str, ordinal: int) -> Callable[[], int]:
+    """A function that says on which stream of a device the framework works then."""
+    if framework == "torch":
+        return _torch_query(ordinal)
+    if framework == "cupy":
+        return lambda: sys.modules["cupy"].cuda.get_current_stream().ptr
+    return lambda: DEFAULT
 
 
-def cupy_stream() -> int:
-    """CuPy's current stream."""
-    return sys.modules["cupy"].cuda.get_current_stream().ptr
-
-
-_TORCH_QUERY: list[Callable[[int], int]] = []
-
-
-def _torch_query() -> Callable[[int], int]:
+def _torch_query(ordinal: int) -> Callable[[], int]:
     """How PyTorch is asked: its raw entry costs a tenth of ``torch.cuda.current_stream``, which makes an object."""
-    if not _TORCH_QUERY:
-        torch = sys.modules["torch"]
-        raw = getattr(torch._C, "_cuda_getCurrentRawStream", None)
-        _TORCH_QUERY.append(raw or (lambda ordinal: torch.cuda.current_stream(ordinal).cuda_stream))
-    return _TORCH_QUERY[0]
+    torch = sys.modules["torch"]
+    raw = getattr(torch._C, "_cuda_getCurrentRawStream", None)
+    if raw is not None:
+        return functools.partial(raw, ordinal)
+    return lambda: torch.cuda.current_stream(ordinal).cuda_stream
+
+
+@functools.lru_cache(maxsize=64)
+def as_object(stream: int) -> Any:
+    """The bindings' object for a stream: they would make one per driver call from a number."""
+    return driver().CUstream(stream)
 
 
 def wait(waiting: int, for_: int) -> None:

@@ -8,11 +8,10 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from ...errors import GpuArchitectureError
 from ...programs import Program, TensorMap
 from ...programs.sizes import Fact
 from ..arrays import row_major_strides
-from .driver import driver
+from .driver import driver, entry
 from .elements import size_of
 from .failures import failure
 
@@ -88,11 +87,4 @@ def _encode() -> Any:
 
     Errors: :class:`pith.GpuArchitectureError` for a driver that is older than the function.
     """
-    d = driver()
-    status, address, *_ = d.cuGetProcAddress(b"cuTensorMapEncodeTiled", _SINCE, 0)
-    if status or not address:
-        raise GpuArchitectureError(
-            "the driver does not know tensor maps, which kernels for sm_90a take",
-            hint="update the driver to CUDA 12 or newer, or compile for target='sm_90'",
-        )
-    return _PROTOTYPE(int(address))
+    return _PROTOTYPE(entry("cuTensorMapEncodeTiled", _SINCE, "a kernel for sm_90a"))

@@ -49,7 +49,7 @@ def view(value: Any, where: str) -> View:
     """
     if isinstance(value, DeviceArray):
         return _own(value)
-    kind = framework_of(value)
+    kind = framework_of(type(value))
     if kind == "torch":
         return _torch(value, where)
     if kind == "cupy":
@@ -68,12 +68,12 @@ def view(value: Any, where: str) -> View:
     )
 
 
-def framework_of(value: Any) -> str:
-    """``torch``, ``cupy``, ``numpy``, or the name of the package the type is from; loads none of them."""
+def framework_of(kind: type) -> str:
+    """``torch``, ``cupy``, ``numpy``, or the name of the package a type is from; loads none of them."""
     torch = sys.modules.get("torch")
-    if torch is not None and isinstance(value, torch.Tensor):
+    if torch is not None and issubclass(kind, torch.Tensor):
         return "torch"
-    return type(value).__module__.partition(".")[0]
+    return kind.__module__.partition(".")[0]
 
 
 def _own(array: DeviceArray) -> View:
@@ -129,7 +129,7 @@ def _interface(interface: dict[str, Any], value: Any) -> View:
         address or 0,
         shape,
         name_from_typestr(interface["typestr"]),
-        _ordinal(address),
+        ordinal_of(address),
         strides is None or is_row_major(shape, tuple(s // itemsize for s in strides)),
         not read_only,
         streams.DEFAULT if given == 1 else given,
@@ -171,7 +171,7 @@ def is_row_major(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
     return True
 
 
-def _ordinal(address: int | None) -> int | None:
+def ordinal_of(address: int | None) -> int | None:
     """The device an address is on; None for no memory."""
     if not address:
         return None
