@@ -91,18 +91,6 @@ def visit_level(storage: Storage, cursor: Cursor, below: Step, carried: list[ir.
     return _LEVELS[kind](storage, cursor, below, carried)
 
 
-def walk_range(
-    storage: Storage, cursor: Cursor, lo: Index, hi: Index, leaf: Step, carried: Sequence[ir.Value]
-) -> list[ir.Value]:
-    """As :func:`walk` to the end, but over coordinates ``[lo, hi)`` of the present level, which is dense."""
-    base = b.mul(cursor.position, storage.level_sizes[cursor.level])
-
-    def body(c: Index, *inner: ir.Value) -> list[ir.Value]:
-        return walk(storage, descend(storage, cursor, b.add(base, c), c), leaf, inner)
-
-    return b.for_loop(lo, hi, body, list(carried))
-
-
 def descend(storage: Storage, cursor: Cursor, position: Index, coord: Index) -> Cursor:
     """The cursor one level down, at ``coord`` of the present level."""
     fmt = storage.format

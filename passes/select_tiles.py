@@ -13,8 +13,8 @@ from pith.errors import Error
 from .analysis.cost_model import CostModel, break_even, cost_model
 from .analysis.dynamic import Dynamic, dynamic_of
 from .analysis.pit_axes import structure_of
-from .analysis.tile_cost import Candidate, Decision, LatencyTable, decide, tile_name
-from .analysis.tile_tables import Times
+from .analysis.tile_cost import Candidate, Decision, LatencyTable, decide
+from .analysis.tile_tables import Times, decide_by_table, rows_for
 from .analysis.workload import Workload
 from .core import Pass, pass_error
 from .infer_pit_axes import axes_of
@@ -102,8 +102,8 @@ class SelectTilesPass(Pass):
         along = marked[0].axes.values() if marked else work.operands[work.sparse_operand]
         packable = [a.axis for a in axes if a.axis in along] if sparsity > 0 else []
         table = times.table(work, self._modelled)
-        if table is not None and _rows_for(table, work):
-            decision = _from_table(table, work, packable)
+        if table is not None and rows_for(table, work):
+            decision = decide_by_table(table, work, packable)
         else:
             table = None
             packed = [model.packed(work, a, t) for a in packable for t in model.tiles(work, a)]
@@ -181,32 +181,6 @@ def decision_of(op: ir.Operation) -> Decision | None:
         return None
     entries = ir.ArrayAttr(ir.DictAttr(op.attributes[ATTRIBUTE])["candidates"])
     return Decision(tuple(_candidate_from(ir.DictAttr(e)) for e in entries))
-
-
-def _from_table(table: LatencyTable, work: Workload, packable: list[int]) -> Decision:
-    """Measured rows instead of the model; a row's micro-tile packs the axis along which it is 1 long."""
-    scale = math.prod(work.extents) / math.prod(table.extents) if table.extents else 1.0
-    dims = work.operands[work.sparse_operand]
-    candidates = [Candidate("dense", table.dense * scale)]
-    for micro in _rows_for(table, work):
-        for at, axis in enumerate(dims):
-            if axis not in packable or micro[at] != 1:
-                continue
-            tile = [32 if d == axis else 64 for d in range(len(work.extents))]
-            for d, extent in zip(dims, micro):
-                if d is not None and d != axis and extent:
-                    tile[d] = extent
-            covered = work.covered(micro)
-            cost = table.latency(micro, covered) * scale
-            candidates.append(Candidate(f"d{axis}:{tile_name(micro)}", cost, covered, axis, micro, tuple(tile)))
-    return decide(candidates)
-
-
-def _rows_for(table: LatencyTable, work: Workload) -> list[tuple[int, ...]]:
-    """The micro-tiles of a table that are whole (0) along the dimensions the workload does not cut, and only there."""
-    return [
-        m for m in table.rows if len(m) == len(work.block) and all(bool(e) == bool(b) for e, b in zip(m, work.block))
-    ]
 
 
 def _candidate_attribute(candidate: Candidate) -> dict[str, ir.Attribute]:

@@ -60,9 +60,6 @@ def lower_pit_tile(op: ir.OpView, tiling: Tiling, lists: Sequence[IndexList]) ->
 #: A range of entries per pattern.
 _Ranges = tuple[tuple[Index, Index], ...]
 
-#: What happens inside one cell of a pattern: ``inside(placed, range of entries, init) -> init``.
-_Inside = Callable[[dict[int, Place], tuple[Index, Index], ir.Value], ir.Value]
-
 
 class _Nest:
     """What stays fixed while the nest is emitted."""

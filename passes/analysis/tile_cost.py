@@ -13,9 +13,8 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import numpy as np
 from pith.errors import FileFormatError, FormatError
 
 Tile = tuple[int, ...]
@@ -34,22 +33,6 @@ def covered_sparsity(sparsity: float, tile: Sequence[int], block: Sequence[int])
         0.9
     """
     return sparsity ** math.prod(-(-t // b) for t, b in zip(tile, block, strict=True))
-
-
-def measured_coverage(mask: np.ndarray, tile: Sequence[int]) -> float:
-    """Share of the tiles of a concrete mask (non-zero: present) that are empty.
-
-    Shapes: ``mask`` of any rank, one tile extent per dimension; edge tiles may be partial.
-
-    Example:
-        >>> measured_coverage(np.array([[1, 0, 0, 0], [0, 0, 0, 0]]), (2, 2))
-        0.5
-    """
-    present = np.asarray(mask) != 0
-    for axis, extent in enumerate(tile):
-        starts = np.arange(0, present.shape[axis], extent)
-        present = np.maximum.reduceat(present, starts, axis=axis)
-    return 1.0 - float(present.mean())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,18 +179,6 @@ class Decision:
 def decide(candidates: Sequence[Candidate]) -> Decision:
     """Order the candidates by cost; equal costs keep their order, so list dense first."""
     return Decision(tuple(sorted(candidates, key=lambda c: c.cost)))
-
-
-def decide_from_table(table: LatencyTable, coverage: Callable[[Tile], float]) -> Decision:
-    """Choose among dense and the table's rows, given how sparse each micro-tile's cover is.
-
-    ``coverage`` is :func:`covered_sparsity` for an expected mask, :func:`measured_coverage` for a sampled one.
-    """
-    packed = []
-    for tile in table.rows:
-        covered = coverage(tile)
-        packed.append(Candidate(tile_name(tile), table.latency(tile, covered), covered, micro_tile=tile))
-    return decide([Candidate("dense", table.dense), *packed])
 
 
 def tile_name(tile: Sequence[int]) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from pith.errors import FileFormatError
 from pith.files import write_whole
 
-from .tile_cost import LatencyTable, Tile
+from .tile_cost import Candidate, Decision, LatencyTable, Tile, decide, tile_name
 from .workload import Workload
 
 #: Of the file.
@@ -211,6 +211,36 @@ class Times:
             return None
         rows, columns = (1 if d is None else work.extents[d] for d in dims)
         return found.nearest((rows, columns, math.prod(work.extents) / (rows * columns))).table
+
+
+def decide_by_table(table: LatencyTable, work: Workload, packable: Sequence[int]) -> Decision:
+    """Choose among dense and the table's rows.
+
+    Args:
+        packable: axes that may be packed; a row's micro-tile packs the one along which it is 1 long.
+    """
+    scale = math.prod(work.extents) / math.prod(table.extents) if table.extents else 1.0
+    dims = work.operands[work.sparse_operand]
+    candidates = [Candidate("dense", table.dense * scale)]
+    for micro in rows_for(table, work):
+        for at, axis in enumerate(dims):
+            if axis not in packable or micro[at] != 1:
+                continue
+            tile = [32 if d == axis else 64 for d in range(len(work.extents))]
+            for d, extent in zip(dims, micro):
+                if d is not None and d != axis and extent:
+                    tile[d] = extent
+            covered = work.covered(micro)
+            cost = table.latency(micro, covered) * scale
+            candidates.append(Candidate(f"d{axis}:{tile_name(micro)}", cost, covered, axis, micro, tuple(tile)))
+    return decide(candidates)
+
+
+def rows_for(table: LatencyTable, work: Workload) -> list[tuple[int, ...]]:
+    """The micro-tiles of a table that are whole (0) along the dimensions the workload does not cut, and only there."""
+    return [
+        m for m in table.rows if len(m) == len(work.block) and all(bool(e) == bool(b) for e, b in zip(m, work.block))
+    ]
 
 
 #: Element types by bytes: bf16 takes as long as f16.

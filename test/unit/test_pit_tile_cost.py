@@ -6,7 +6,9 @@ import json
 import numpy as np
 import pytest
 from pith.errors import FileFormatError, FormatError
-from pith.passes.analysis.tile_cost import LatencyTable, covered_sparsity, decide_from_table, measured_coverage
+from pith.passes.analysis.tile_cost import LatencyTable, covered_sparsity
+from pith.passes.analysis.tile_tables import decide_by_table
+from pith.passes.analysis.workload import Workload
 
 # 4096x4096x4096 fp32, dense 10.22 ms (PIT, SOSP 2023): latency in ms by micro-tile and covered sparsity.
 TABLE = LatencyTable(
@@ -23,20 +25,37 @@ TABLE = LatencyTable(
 
 GOLDEN = [
     ((2, 1), 0.90, "dense"),
-    ((2, 1), 0.95, "16x1"),
-    ((2, 1), 0.99, "8x1"),
-    ((4, 1), 0.90, "16x1"),
-    ((4, 1), 0.95, "16x1"),
-    ((4, 1), 0.99, "16x1"),
-    ((8, 1), 0.90, "16x1"),
-    ((8, 1), 0.95, "8x1"),
-    ((8, 1), 0.99, "32x1"),
+    ((2, 1), 0.95, "d2:16x1"),
+    ((2, 1), 0.99, "d2:8x1"),
+    ((4, 1), 0.90, "d2:16x1"),
+    ((4, 1), 0.95, "d2:16x1"),
+    ((4, 1), 0.99, "d2:16x1"),
+    ((8, 1), 0.90, "d2:16x1"),
+    ((8, 1), 0.95, "d2:8x1"),
+    ((8, 1), 0.99, "d2:32x1"),
 ]
+
+
+def decide(sparsity, block, table=TABLE):
+    """The choice for a product of matrices (m, n, k), the left one sparse in blocks."""
+    operands = ((0, 2), (2, 1), (0, 1))
+    work = Workload(
+        table.extents or (64, 64, 64), operands, (4, 4, 4), sparse_operand=0, sparsity=sparsity, block=block
+    )
+    return decide_by_table(table, work, packable=[0, 1, 2])
+
+
+def measured_coverage(mask, tile):
+    """Share of the tiles of a mask that are empty; tiles at the edges may be partial."""
+    present = np.asarray(mask) != 0
+    for axis, extent in enumerate(tile):
+        present = np.maximum.reduceat(present, np.arange(0, present.shape[axis], extent), axis=axis)
+    return 1.0 - present.mean()
 
 
 @pytest.mark.parametrize("block,sparsity,choice", GOLDEN)
 def test_stored_decisions(block, sparsity, choice):
-    decision = decide_from_table(TABLE, lambda tile: covered_sparsity(sparsity, tile, block))
+    decision = decide(sparsity, block)
     assert decision.chosen.name == choice, decision.explain()
 
 
@@ -52,7 +71,7 @@ def test_sampled_mask_just_above_the_step():
     mask = np.repeat(blocks.reshape(64, 64), 8, axis=0)
     coverage = {tile: measured_coverage(mask, tile) for tile in TABLE.rows}
     assert 0.95 < coverage[(8, 1)] < 0.951
-    assert decide_from_table(TABLE, coverage.__getitem__).chosen.name == "8x1"
+    assert decide(coverage[(8, 1)], (8, 1)).chosen.name == "d2:8x1"
 
     def rounded_down(tile, covered):
         return TABLE.latency(tile, max(s for s in TABLE.sparsities if s <= covered))
@@ -63,15 +82,15 @@ def test_sampled_mask_just_above_the_step():
 
     assert winner(0.9501) == (8, 1)
     assert winner(0.9499) == (16, 1)
-    decision = decide_from_table(TABLE, lambda tile: covered_sparsity(0.9499, tile, (8, 1)))
-    assert decision.chosen.name == "8x1", decision.explain()
-    assert decision.candidates[1].name == "16x1" and decision.candidates[1].cost < 1.1 * decision.chosen.cost
+    decision = decide(0.9499, (8, 1))
+    assert decision.chosen.name == "d2:8x1", decision.explain()
+    assert decision.candidates[1].name == "d2:16x1" and decision.candidates[1].cost < 1.1 * decision.chosen.cost
 
 
 def test_dense_wins_ties_and_low_sparsity():
-    assert decide_from_table(TABLE, lambda tile: 0.0).chosen.name == "dense"
+    assert decide(0.0, (1, 1)).chosen.name == "dense"
     table = LatencyTable((0.0, 0.5, 1.0), {(1, 1): (1.0, 1.0, 1.0)}, dense=1.0)
-    assert decide_from_table(table, lambda tile: 0.5).chosen.name == "dense"
+    assert decide(0.5, (1, 1), table).chosen.name == "dense"
 
 
 def test_latency_is_monotonic_and_hits_the_cells():

@@ -110,21 +110,14 @@ class CommandLine:
     flags: argparse.Namespace
     passes: list[tuple[str, str | None]]
 
-    def pipeline_text(self) -> str:
-        """The pipeline the command line asks for (before implicit nesting of shorthands)."""
-        if self.flags.pass_pipeline is not None:
-            return self.flags.pass_pipeline
-        elements = (name if options is None else f"{name}{{{options}}}" for name, options in self.passes)
-        return f"builtin.module({','.join(elements)})"
-
 
 def parse_command_line(argv: Sequence[str]) -> CommandLine:
     """Split ``argv`` into flags and pass shorthands; exits with status 1 and a message on a wrong one.
 
     Example:
         >>> line = parse_command_line(["--cse", "-convert-scf-to-cf=allow-pattern-rollback=0", "-o", "out", "a.mlir"])
-        >>> line.pipeline_text(), line.flags.output
-        ('builtin.module(cse,convert-scf-to-cf{allow-pattern-rollback=0})', 'out')
+        >>> line.passes, line.flags.output
+        ([('cse', None), ('convert-scf-to-cf', 'allow-pattern-rollback=0')], 'out')
     """
     parser = build_parser()
     parser.error = _error  # type: ignore[method-assign]

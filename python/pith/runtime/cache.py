@@ -102,12 +102,6 @@ class KernelCache:
                 self._remember(digest, artifact)
         return artifact
 
-    def clear_memory(self) -> None:
-        """Forget what is in memory; entries on disk and artifacts in use stay."""
-        with self._lock:
-            self._memory.clear()
-            self._size = 0
-
     # -- building ---------------------------------------------------------------------
 
     def _build(self, build: Callable[[], Artifact]) -> Artifact:
