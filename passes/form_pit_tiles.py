@@ -9,10 +9,11 @@ from typing import ClassVar
 
 from pith._mlir import arith, ir, linalg, scf, tensor
 from pith.dialect import CoordinatesOp, DetectOp, PitTileOp, shape_of
+from pith.dialect.tiling import PARALLEL, dims_of
 
 from .analysis.dynamic import ATTRIBUTE as DYNAMIC
 from .analysis.dynamic import Dynamic, dynamic_of
-from .analysis.pit_axes import PARALLEL, Structure, dims_of, pit_axes, structure_of
+from .analysis.pit_axes import Structure, pit_axes, structure_of
 from .analysis.tile_cost import Candidate, Decision
 from .analysis.traversal import ops_where
 from .analysis.vanishing import KEEPS, ZEROES, effect_of_zero, is_zero_filled

@@ -20,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 
 from pith._mlir import ir, linalg
+from pith.dialect.tiling import PARALLEL, REDUCTION, dims_of
 
 #: Associative and commutative scalar ops: the combiners that let a reduction axis be permuted.
 COMBINERS = frozenset(
@@ -29,9 +30,6 @@ COMBINERS = frozenset(
         *("maximumf", "minimumf", "maxnumf", "minnumf", "maxsi", "maxui", "minsi", "minui"),
     )
 ) | frozenset(("complex.add", "complex.mul"))
-
-
-PARALLEL, REDUCTION = "parallel", "reduction"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,15 +141,6 @@ def _softmax_axes(op: ir.Operation) -> PitAxes:
         for d, pair in enumerate(pairs)
     )
     return PitAxes(tuple(axes), ())
-
-
-def dims_of(expr: ir.AffineExpr) -> set[int]:
-    """Positions of the dimensions an affine expression uses."""
-    if isinstance(expr, ir.AffineDimExpr):
-        return {expr.position}
-    if isinstance(expr, ir.AffineBinaryExpr):
-        return dims_of(expr.lhs) | dims_of(expr.rhs)
-    return set()
 
 
 def coupled_operands(maps: tuple[ir.AffineMap, ...], axis: int) -> tuple[tuple[int, int], ...]:

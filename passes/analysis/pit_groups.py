@@ -10,8 +10,9 @@ import dataclasses
 from collections.abc import Hashable, Sequence
 
 from pith._mlir import ir
+from pith.dialect.tiling import dims_of
 
-from .pit_axes import PitAxes, dims_of, pit_axes, structure_of
+from .pit_axes import PitAxes, pit_axes, structure_of
 
 
 @dataclasses.dataclass(frozen=True)

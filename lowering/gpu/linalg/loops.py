@@ -4,15 +4,13 @@ import dataclasses
 from collections.abc import Sequence
 
 from pith._mlir import arith, ir, linalg, memref
-from pith.dialect.tiling import dims_of
+from pith.dialect.tiling import PARALLEL, REDUCTION, dims_of
 from pith.passes.analysis.traversal import constant_attribute, defining_op
 from pith.passes.core import pass_error
 
 from ... import builder as b
 from ...builder import Index
 from .arithmetic import emit_scalar
-
-PARALLEL, REDUCTION = "parallel", "reduction"
 
 
 @dataclasses.dataclass(frozen=True)

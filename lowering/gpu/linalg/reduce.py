@@ -15,6 +15,7 @@ combines in no way known runs in order, one thread per output.
 import dataclasses
 
 from pith._mlir import arith, gpu, ir, memref
+from pith.dialect.tiling import PARALLEL, REDUCTION
 
 from ... import builder as b
 from ...builder import Index
@@ -24,7 +25,7 @@ from ..product.tiles import shared_space
 from ..warp import WARP, reduce_warp
 from .combiners import Combiner, combiners_of
 from .kernel_values import Arguments
-from .loops import PARALLEL, REDUCTION, Nest, evaluate, split_index
+from .loops import Nest, evaluate, split_index
 
 THREADS = 256
 

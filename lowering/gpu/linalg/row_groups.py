@@ -11,12 +11,13 @@ from collections.abc import Callable
 
 from pith._mlir import ir
 from pith.dialect import encoding_of, shape_of
+from pith.dialect.tiling import PARALLEL
 from pith.passes.analysis.traversal import defining_op
 
 from ..outputs import RESHAPES, constant_of
 from ..product.match import is_matrix_product
 from .combiners import combiners_of
-from .loops import PARALLEL, Nest
+from .loops import Nest
 
 #: Columns of the longest row that the threads of a block keep in registers: 32 per thread, beside what is made of them.
 MOST_COLUMNS = 8192

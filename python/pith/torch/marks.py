@@ -8,9 +8,10 @@ from typing import Any
 from .._mlir import ir
 from ..compiler.dynamic import Dynamic
 from ..dialect import shape_of
+from ..dialect.tiling import PARALLEL
 from ..errors import UnsupportedError
 from ..passes.analysis.dynamic import ATTRIBUTE
-from ..passes.analysis.pit_axes import PARALLEL, structure_of
+from ..passes.analysis.pit_axes import structure_of
 from ..passes.analysis.traversal import ops_named
 from ..passes.fold_copies import reads_encoded
 from ..passes.pipeline import run_pipeline
