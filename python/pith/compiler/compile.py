@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import ArgumentError, Error, FileFormatError, UnsupportedError, naming
+from ..errors import ArgumentError, FileFormatError, UnsupportedError, naming
 from ..lowering.targets import CpuTarget, parse_target
 from ..progress import PATIENCE, ProgressBar
 from .collector import no_collection
@@ -69,7 +69,9 @@ def compile(
             raise UnsupportedError("args, kwargs and sparsity do not apply to MLIR", hint="put formats into the types")
         return _compile_mlir(source, entry, target, path)
     if args is None:
-        raise Error("expects example arguments for a PyTorch program", where="pith.compile", hint="pass args=(...)")
+        raise ArgumentError(
+            "expects example arguments for a PyTorch program", where="pith.compile", hint="pass args=(...)"
+        )
     return _compile_torch(program, args, kwargs, target, sparsity, dynamic_shapes, path)
 
 
