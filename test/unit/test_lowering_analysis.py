@@ -143,6 +143,7 @@ def test_what_is_said_to_upstream_is_legal_there(fmt):
         Format.make(2, (0, "compressed"), (LevelExpr(1, 4), "dense"), (LevelExpr(1, 1, 4), "nm(2:4)"), nm_width=8),
         Format.make(2, (0, "dense"), (1, "bitmask")),
         Format.make(1, (0, "compressed(nonunique)")),
+        Format.make(3, (0, "compressed"), (1, "singleton(nonunique)"), (2, "dense")),
         Format.make(1, (LevelExpr(0, 1, 2), "dense"), (LevelExpr(0, 2), "compressed")),  # inside before outside
         Format.dense(),
     ],

@@ -42,6 +42,8 @@ def sparse_tensor_encoding(fmt: Format) -> str | None:
         return None
     if may_repeat(fmt):  # the sparsifier would read the first of the elements stored at one place only
         return None
+    if any(below.is_dense and not level.unique for level, below in zip(fmt.levels, fmt.levels[1:])):
+        return None  # "dense level cannot follow a non-unique level"
     if structured and not _structured_is_legal(fmt, structured):
         return None
     dims = ", ".join(f"d{i}" for i in range(fmt.rank))
