@@ -6,6 +6,7 @@ from pith._mlir import ir, linalg, tensor
 from pith.dialect import encoding_of, format_of, shape_of
 from pith.formats import Format
 from pith.formats.pack_digits import may_repeat
+from pith.passes.analysis.multiply_add import CASTS, multiplies_inputs
 from pith.passes.analysis.traversal import defining_op, is_zero
 
 from .stored_batch import batch_dim
@@ -24,8 +25,6 @@ _ZERO_UNARY = (
     "arith.fptoui",
 )
 _ACCUMULATE = ("arith.addf", "arith.addi")
-#: What may bring a factor to the type of a product.
-_WIDENING = ("arith.extf", "arith.extsi", "arith.extui", "arith.sitofp", "arith.uitofp")
 #: Ops f with f(a + b) = f(a) + f(b) in each operand, and what may follow them.
 _LINEAR = ("arith.mulf", "arith.muli", "arith.extf", "arith.extsi", "arith.negf", *_ACCUMULATE, "linalg.yield")
 
@@ -218,7 +217,9 @@ def _match(g: SparseGeneric) -> Matmul | None:
         return None
     batch = _batch(g)
     stored = tuple(d for d in a if d != batch)
-    if len(stored) != 2 or red not in stored or red not in b or not _multiplies_inputs(g.op.regions[0].blocks[0]):
+    if len(stored) != 2 or red not in stored or red not in b:
+        return None
+    if not multiplies_inputs(g.op.regions[0].blocks[0], *CASTS):
         return None
     row = stored[1 - stored.index(red)]
     free = [d for d in b if d != red]
@@ -237,18 +238,6 @@ def _batch(g: SparseGeneric) -> int | None:
         return None  # its groups count the values of all matrices
     dim = batch_dim(g.format, shape_of(stored.type))
     return None if dim is None else g.loops(g.sparse)[dim]
-
-
-def _multiplies_inputs(block: ir.Block) -> bool:
-    """True for ``yield(out + widen(x) * widen(y))`` of the first two arguments, widened or not."""
-    body = list(block.operations)
-    names = [o.operation.name for o in body]
-    if len(names) < 3 or names[-3] not in ("arith.mulf", "arith.muli"):
-        return False
-    if not all(name in _WIDENING for name in names[:-3]):
-        return False
-    factors = [v if isinstance(v.owner, ir.Block) else v.owner.operands[0] for v in body[-3].operands]
-    return {str(v) for v in factors} == {str(block.arguments[0]), str(block.arguments[1])}
 
 
 def zero_filled(v: ir.Value) -> ir.Value | None:

@@ -14,20 +14,19 @@ inner loop is contiguous for row-major operands, so LLVM vectorises it.
 from collections.abc import Callable, Sequence
 
 from pith._mlir import bufferization, ir, linalg, memref
+from pith.passes.cloning import clone
 
 from . import builder as b
 from .builder import Index
 from .contraction import SparseGeneric
-from .destination import buffer_to_overwrite, is_exclusive
+from .destination import buffer_to_overwrite, is_exclusive, updated_buffer
 from .levels import Cursor, Storage, descend, inside, load_value, start, walk
 
 
 def emit_scalar(g: SparseGeneric, storage: Storage) -> ir.Value:
     """Emit the kernel at the insertion point; returns the result tensor."""
     views = [None if i == g.sparse else b.buffer_of(v) for i, v in enumerate(g.inputs)]
-    views.append(
-        b.buffer_of(g.init, read_only=False) if g.accumulates else buffer_to_overwrite(g.init, is_exclusive(g.init))
-    )
+    views.append(updated_buffer(g.init) if g.accumulates else buffer_to_overwrite(g.init, is_exclusive(g.init)))
     sizes = _iteration_sizes(g, storage)
     if not g.accumulates:
         linalg.fill(b.zero_of(g.init.type.element_type), outs=[views[-1]])
@@ -129,22 +128,8 @@ def compute_point(
         if inner.operation.name == "linalg.index":
             scalars[inner.results[0]] = b.value(point[ir.IntegerAttr(inner.operation.attributes["dim"]).value])
             continue
-        clone = inner.operation.clone()
-        _substitute(clone, scalars)
-        scalars.update(zip(inner.results, clone.results))
+        clone([inner], scalars)
     return [scalars.get(v, v) for v in terminator.operands]
-
-
-def _substitute(op: ir.Operation, scalars: dict[ir.Value, ir.Value]) -> None:
-    """Replace operands of ``op``, and of the ops in its regions, that ``scalars`` has values for."""
-
-    def visit(inner: ir.Operation) -> ir.WalkResult:
-        for i, v in enumerate(inner.operands):
-            if v in scalars:
-                inner.operands[i] = scalars[v]
-        return ir.WalkResult.ADVANCE
-
-    op.walk(visit)
 
 
 def _indices(exprs: Sequence[ir.AffineExpr], point: Sequence[Index]) -> list[ir.Value]:

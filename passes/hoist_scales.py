@@ -9,6 +9,7 @@ from typing import ClassVar
 from pith._mlir import arith, ir, linalg, tensor
 from pith.dialect.ops_format import DecompressOp
 
+from .analysis.multiply_add import multiplies_inputs
 from .analysis.structured import Structured, dim_positions, erase_if_unused, structured_ops
 from .analysis.traversal import defining_op, ops_named
 from .analysis.vanishing import is_zero_filled
@@ -63,15 +64,7 @@ def _sums_over_columns(op: Structured, index: int) -> bool:
     if len(operands) != 3 or any(str(v.type.element_type) != "f32" for v in operands):
         return False
     rows, result = dim_positions(op.maps[index])[0], dim_positions(op.maps[-1])
-    if None in result or result.count(rows) != 1:
-        return False
-    *body, product, total, end = [o.operation for o in op.body.operations]
-    if body or (product.name, total.name) != ("arith.mulf", "arith.addf"):
-        return False
-    *factors, out = op.body.arguments
-    multiplies = list(product.operands) in (factors, factors[::-1])
-    adds = list(total.operands) in ([out, product.results[0]], [product.results[0], out])
-    return multiplies and adds and end.operands[0] == total.results[0]
+    return None not in result and result.count(rows) == 1 and multiplies_inputs(op.body)
 
 
 def _hoist(op: Structured, index: int) -> None:

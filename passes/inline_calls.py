@@ -6,6 +6,7 @@ from typing import ClassVar
 from pith._mlir import func, ir
 
 from .analysis.traversal import ops_named
+from .cloning import clone
 from .core import Pass, pass_error
 
 
@@ -83,22 +84,7 @@ def _inline(call: ir.Operation, target: func.FuncOp) -> None:
     known = dict(zip(target.entry_block.arguments, call.operands))
     *body, last = target.entry_block.operations
     with ir.InsertionPoint(call):
-        for op in body:
-            made = op.operation.clone()
-            known.update(zip(op.operation.results, made.results))
-            _rename(made, known)
+        clone(body, known)
     for result, value in zip(call.results, last.operands):
         result.replace_all_uses_with(known[value])
     call.erase()
-
-
-def _rename(op: ir.Operation, known: dict[ir.Value, ir.Value]) -> None:
-    """Let ``op``, and what is in its regions, use the clones of values."""
-
-    def visit(inner: ir.Operation) -> ir.WalkResult:
-        for number, operand in enumerate(inner.operands):
-            if operand in known:
-                inner.operands[number] = known[operand]
-        return ir.WalkResult.ADVANCE
-
-    op.walk(visit)

@@ -4,12 +4,14 @@ import dataclasses
 from collections.abc import Sequence
 from typing import ClassVar
 
-from pith._mlir import arith, ir, linalg, tensor
+from pith._mlir import arith, ir, tensor
 from pith.dialect.tiling import dims_of
 
 from .analysis.products import is_operand, multiplicands
 from .analysis.structured import Structured, dim_positions, structured_ops
+from .cloning import clone
 from .core import Pass
+from .generic import generic
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +56,15 @@ def _split(op: Structured, values: list[ir.Value]) -> None:
     with ir.InsertionPoint(op.op), op.op.operation.location:
         inputs = [f.compute(op) for f in factors]
         maps = [ir.AffineMap.get(op.maps[0].n_dims, 0, [ir.AffineDimExpr.get(d) for d in f.loops]) for f in factors]
-        kinds = [ir.Attribute.parse(f"#linalg.iterator_type<{k}>") for k in op.iterators]
         *_, product, total, end = op.body.operations
-        out = op.body.arguments[len(op.body.arguments) - 1]
-        new = _generic(inputs, op.inits[0], [*maps, op.maps[-1]], kinds, [*values, out], [product, total], end)
+        *_, out = op.body.arguments
+
+        def multiply_add(*elements: ir.Value) -> ir.Value:
+            known = dict(zip((*values, out), elements))
+            clone((product, total), known)
+            return known[end.operands[0]]
+
+        new = generic(inputs, op.inits[0], [*maps, op.maps[-1]], op.iterators, multiply_add)
     op.op.operation.results[0].replace_all_uses_with(new)
     op.op.operation.erase()
 
@@ -116,31 +123,14 @@ class _Factor:
         ]
         sizes = [_size(op, self.inputs, d) for d in self.loops]
         init = tensor.empty(sizes, self.value.type)
-        kinds = [ir.Attribute.parse("#linalg.iterator_type<parallel>")] * len(number)
-        arguments = [op.body.arguments[i] for i in self.inputs]
         same = ir.AffineMap.get_identity(len(number))
-        return _generic(inputs, init, [*maps, same], kinds, [*arguments, None], self.body, self.value)
 
+        def factor(*elements: ir.Value) -> ir.Value:
+            known = dict(zip((op.body.arguments[i] for i in self.inputs), elements))
+            clone(self.body, known)
+            return known[self.value]
 
-def _generic(inputs, init: ir.Value, maps, kinds, arguments, body: Sequence[ir.OpView], result) -> ir.Value:
-    """A ``linalg.generic`` with copies of ``body``; ``arguments`` are what its block arguments stand for in there.
-
-    ``result`` is what it yields: a value of ``body``, or the terminator that yields it.
-    """
-    maps_attribute = ir.ArrayAttr.get([ir.AffineMapAttr.get(m) for m in maps])
-    new = linalg.GenericOp([init.type], list(inputs), [init], maps_attribute, ir.ArrayAttr.get(list(kinds)))
-    types = [v.type.element_type for v in (*inputs, init)]
-    block = new.operation.regions[0].blocks.append(*types)
-    known = {v: argument for v, argument in zip(arguments, block.arguments) if v is not None}
-    with ir.InsertionPoint(block):
-        for op in body:
-            clone = op.operation.clone()
-            for i, v in enumerate(clone.operands):
-                clone.operands[i] = known.get(v, v)
-            known.update(zip(op.results, clone.results))
-        yielded = result if isinstance(result, ir.Value) else result.operands[0]
-        linalg.YieldOp([known[yielded]])
-    return new.operation.results[0]
+        return generic(inputs, init, [*maps, same], ["parallel"] * len(number), factor)
 
 
 def _map(dims: int, results: Sequence[ir.AffineExpr]) -> ir.AffineMap:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from pith._mlir import ir, memref
+from pith.passes.analysis.multiply_add import multiplies_inputs
 
 from .. import builder as b
 from ..contraction import indexing_maps, is_generic, iterator_types
@@ -11,7 +12,7 @@ from ..isa import Isa
 from ..panel.dense_column import DenseColumn
 from ..panel.write import added_to, as_it_is
 from ..transpose import Transform
-from .contraction import bare_dims, is_dense, multiplies_and_adds
+from .contraction import bare_dims, is_dense
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,7 @@ class ColumnProduct:
 
 def match_column_product(op: ir.OpView) -> ColumnProduct | None:
     """Recognise a product of floats in which one operand is a matrix stored by rows and the other has none."""
-    if not is_generic(op) or len(op.operands) != 3 or not multiplies_and_adds(op):
+    if not is_generic(op) or len(op.operands) != 3 or not multiplies_inputs(op.regions[0].blocks[0]):
         return None
     types = {v.type.element_type for v in op.operands}
     if any(not is_dense(v.type) for v in op.operands) or not types <= {ir.F32Type.get(), ir.F64Type.get()}:

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 
 from pith._mlir import ir
+from pith.passes.analysis.multiply_add import SIGNED_CASTS, multiplies_inputs
 
 from ..contraction import indexing_maps, is_generic, iterator_types
 
@@ -91,7 +92,7 @@ def match_dense_contraction(op: ir.OpView) -> DenseContraction | None:
         return None
     lhs, rhs, acc = (v.type.element_type for v in op.operands)
     narrow = lhs != acc
-    if lhs != rhs or not multiplies_and_adds(op, widens=narrow):
+    if lhs != rhs or not multiplies_inputs(op.regions[0].blocks[0], *(SIGNED_CASTS if narrow else ())):
         return None
     if not narrow and not isinstance(acc, (ir.F32Type, ir.F64Type)):
         return None
@@ -114,31 +115,6 @@ def _orient(op: ir.OpView, dims: tuple[tuple[int, ...], ...], lhs: int) -> Dense
             outer = tuple(d for d in range(len(iterator_types(op))) if d not in (row, col, *reds))
             return DenseContraction(op, dims, lhs, row, col, reds[0], outer)
     return None
-
-
-#: What may bring a factor to the type of the sums.
-_WIDENING = ("arith.extf", "arith.extsi")
-
-
-def multiplies_and_adds(op: ir.OpView, widens: bool = False) -> bool:
-    """The body of a ``linalg.generic`` of three operands adds the product of its inputs to the output.
-
-    ``widens``: factors may be widened before, and may be integers.
-    """
-    block = op.regions[0].blocks[0]
-    operations = [o.operation for o in block.operations]
-    widened = {o.results[0]: o.operands[0] for o in operations if widens and o.name in _WIDENING}
-    rest = [o for o in operations if not (widens and o.name in _WIDENING)]
-    kinds = ("f", "i") if widens else ("f",)
-    if [o.name for o in rest] not in [[f"arith.mul{k}", f"arith.add{k}", "linalg.yield"] for k in kinds]:
-        return False
-    product, total, end = rest
-    lhs, rhs, out = block.arguments
-    return (
-        {widened.get(v, v) for v in product.operands} == {lhs, rhs}
-        and set(total.operands) == {product.results[0], out}
-        and list(end.operands) == [total.results[0]]
-    )
 
 
 def is_dense(type_: ir.Type) -> bool:

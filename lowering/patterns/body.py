@@ -8,11 +8,11 @@ from typing import Any
 
 from pith._mlir import ir, memref, vector
 from pith.dialect.tiling import REDUCTION, Tiling, bare_dim
+from pith.passes.analysis.multiply_add import SIGNED_CASTS, multiplies_inputs
 
 from .. import builder as b
 from ..builder import Index
 from ..contraction import indexing_maps, is_generic, iterator_types, zero_filled
-from ..linalg.contraction import multiplies_and_adds
 from ..panel.batch import Operand
 from ..panel.write import added_to
 from ..transpose import Transform
@@ -62,7 +62,8 @@ def match_body(op: ir.OpView, tiling: Tiling) -> Body | None:
     block = op.operation.regions[0].blocks[0]
     *before, end = block.operations
     arguments = list(block.arguments)
-    products = [o for o in before if is_generic(o) and len(o.operands) == 3 and multiplies_and_adds(o, widens=True)]
+    generics = [o for o in before if is_generic(o) and len(o.operands) == 3]
+    products = [o for o in generics if multiplies_inputs(o.regions[0].blocks[0], *SIGNED_CASTS)]
     if len(products) != 1 or any(o.operation.name not in _SETUP for o in before):
         return None
     (product,), last = products, before[-1]

@@ -5,6 +5,7 @@ import dataclasses
 from pith._mlir import ir
 from pith.dialect import encoding_of, format_of
 from pith.formats import Format
+from pith.passes.analysis.multiply_add import SIGNED_CASTS, multiplies_inputs
 
 from ..contraction import indexing_maps, iterator_types
 
@@ -53,7 +54,7 @@ def match_sampled(op: ir.OpView) -> SampledProduct | None:
         return None
     if any(encoding_of(op.operands[i].type) is not None for i in (0, 1)):
         return None
-    if sorted(iterator_types(op)) != ["parallel", "parallel", "reduction"] or not _is_product_sum(op):
+    if sorted(iterator_types(op)) != ["parallel", "parallel", "reduction"] or not _multiplies(op):
         return None
     dims = [[e.position if isinstance(e, ir.AffineDimExpr) else None for e in exprs] for exprs in indexing_maps(op)]
     red = iterator_types(op).index("reduction")
@@ -67,26 +68,6 @@ def match_sampled(op: ir.OpView) -> SampledProduct | None:
     return SampledProduct(op, fmt, outer, factors[dims[2][outer]], factors[dims[2][1 - outer]])
 
 
-def _is_product_sum(op: ir.OpView) -> bool:
-    """True for ``yield out + left * right`` of floats or signed integers, the factors possibly widened."""
-    block = op.regions[0].blocks[0]
-    left, right, out = block.arguments
-    total = _defined_by(list(block.operations)[-1].operands[0], "arith.addf", "arith.addi")
-    if total is None or out not in list(total.operands):
-        return False
-    product = _defined_by(next((v for v in total.operands if v != out), out), "arith.mulf", "arith.muli")
-    if product is None:
-        return False
-    factors = [_narrow(v) for v in product.operands]
-    return factors in ([left, right], [right, left])
-
-
-def _defined_by(v: ir.Value, *names: str) -> ir.Operation | None:
-    owner = None if isinstance(v.owner, ir.Block) else v.owner
-    return owner if owner is not None and owner.name in names else None
-
-
-def _narrow(v: ir.Value) -> ir.Value:
-    """What was widened into ``v``; itself when nothing was."""
-    extended = _defined_by(v, "arith.extf", "arith.extsi")
-    return v if extended is None else extended.operands[0]
+def _multiplies(op: ir.OpView) -> bool:
+    """True for products of floats or signed integers, which may be widened first."""
+    return multiplies_inputs(op.regions[0].blocks[0], *SIGNED_CASTS)

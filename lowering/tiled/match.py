@@ -5,6 +5,7 @@ import math
 
 from pith._mlir import ir
 from pith.formats.pack_digits import may_repeat
+from pith.passes.analysis.multiply_add import SIGNED_CASTS, multiplies_inputs
 
 from ..contraction import Matmul, SparseGeneric, match_product
 from ..isa import Isa
@@ -13,9 +14,6 @@ from .choice import Source, TileShape, dot_rows, dot_shape, dots_pay, source_of
 from .dots import DotUnit, dot_unit
 from .groups import GroupLayout
 from .unit import TileUnit, amx_unit
-
-#: What widens an operand the way the instructions do.
-_WIDENING = ("arith.extf", "arith.extsi")
 
 #: Most rows that one task expands: the smallest number of whole tiles that rows stored together divide.
 MOST_ROWS = 128
@@ -59,14 +57,13 @@ def match_tiles(g: SparseGeneric, isa: Isa) -> TileProduct | None:
     Semantics: elements that are not stored are zeros of a tile, except where whole tiles are skipped.
     """
     matmul = match_product(g)
-    widened = [o.operation.name for o in g.op.regions[0].blocks[0].operations][:-3]
-    if matmul is None or len(widened) != 2 or not set(widened) <= set(_WIDENING):
+    if matmul is None or not multiplies_inputs(g.op.regions[0].blocks[0], *SIGNED_CASTS):
         return None
     first, top = g.format.exprs[0], g.format.levels[0]
     if may_repeat(g.format) or g.format.diagonal is not None or first.dim != matmul.row_dim or not top.is_dense:
         return None
     element, other, acc = (v.type.element_type for v in g.op.operands)
-    if element != other:
+    if element != other or element == acc:
         return None
     unit = amx_unit(element, acc, isa)
     return _on_amx(matmul, unit) if unit else _by_dots(matmul, dot_unit(element, acc, isa), isa)

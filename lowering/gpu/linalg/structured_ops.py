@@ -4,16 +4,14 @@ from typing import NoReturn
 
 from pith._mlir import ir
 from pith.dialect import encoding_of, format_of
+from pith.dialect.tiling import REDUCTION
 from pith.passes.core import pass_error
 
 from ..host import Host
 from ..outputs import is_constant_fill
 from ..product.match import ELEMENTS, is_matrix_product, multiplies_matrices
-from .loops import REDUCTION, Nest
+from .loops import Nest
 from .rows import convert_rows
-
-#: What may bring a factor to the type of a product.
-_CASTS = ("arith.extf", "arith.extsi")
 
 
 def convert_linalg(host: Host, op: ir.OpView) -> None:

@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from pith._mlir import ir, linalg
 from pith.dialect import tiling_of
 from pith.dialect.tiling import Tiling
+from pith.passes.analysis.multiply_add import CASTS, multiplies_inputs
 from pith.passes.core import pass_error
 
 #: Element types that have a body.
 ELEMENTS = "tiles multiply f32, f16 and bf16 (results: any of these), and signed i8 (results: i32)"
-
-#: What may bring a factor to the type of a product.
-_CASTS = ("arith.extf", "arith.extsi", "arith.extui", "arith.sitofp", "arith.uitofp")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +105,7 @@ def is_product(op: ir.OpView) -> bool:
 def multiplies_matrices(op: ir.OpView) -> bool:
     """True for a linalg op that :func:`match_product` reads, whatever its element types."""
     maps = linalg.get_indexing_maps(op.operation)
-    if maps is None or len(op.operands) != 3 or len(maps) != 3 or not multiplies_and_adds(op.regions[0].blocks[0]):
+    if maps is None or len(op.operands) != 3 or len(maps) != 3 or not _multiplies(op):
         return False
     dims = [_bare(ir.AffineMapAttr(m).value) for m in maps]
     return None not in dims and _find_roles(*dims) is not None  # type: ignore[arg-type]
@@ -267,7 +265,7 @@ def _find_roles(a: Sequence[int], b: Sequence[int], c: Sequence[int]) -> dict[in
 
 
 def _check_body(op: ir.OpView) -> None:
-    if not multiplies_and_adds(op.regions[0].blocks[0]) or not _is_signed(op):
+    if not _multiplies(op) or not _is_signed(op):
         pass_error(op, "has no GPU lowering: expects the body out + lhs * rhs")
 
 
@@ -276,24 +274,5 @@ def _is_signed(op: ir.OpView) -> bool:
     return all(o.operation.name != "arith.extui" for o in op.regions[0].blocks[0].operations)
 
 
-def multiplies_and_adds(block: ir.Block) -> bool:
-    """True for a body ``out + cast(a) * cast(b)``."""
-    if len(block.arguments) != 3:
-        return False
-    a, b, out = block.arguments
-    total = _definition(list(block.operations)[-1].operands[0])
-    if total is None or total.name not in ("arith.addf", "arith.addi") or out not in list(total.operands):
-        return False
-    terms = [_definition(v) for v in total.operands if v != out]
-    if len(terms) != 1 or terms[0] is None or terms[0].name not in ("arith.mulf", "arith.muli"):
-        return False
-    return [_uncast(v) for v in terms[0].operands] in ([a, b], [b, a])
-
-
-def _definition(value: ir.Value) -> ir.Operation | None:
-    return None if isinstance(value.owner, ir.Block) else value.owner.operation
-
-
-def _uncast(value: ir.Value) -> ir.Value:
-    source = _definition(value)
-    return source.operands[0] if source is not None and source.name in _CASTS else value
+def _multiplies(op: ir.OpView) -> bool:
+    return multiplies_inputs(op.regions[0].blocks[0], *CASTS)

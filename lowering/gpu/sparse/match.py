@@ -4,11 +4,12 @@ import dataclasses
 
 from pith._mlir import ir
 from pith.dialect import format_of
+from pith.dialect.tiling import REDUCTION
 from pith.formats import Format
+from pith.passes.analysis.multiply_add import CASTS, multiplies_inputs
 from pith.passes.core import pass_error
 
-from ..linalg.loops import REDUCTION, Nest
-from ..product.match import multiplies_and_adds
+from ..linalg.loops import Nest
 
 _FLOATS = (ir.F16Type, ir.BF16Type, ir.F32Type, ir.F64Type)
 
@@ -77,7 +78,7 @@ def kind_of(fmt: Format) -> str | None:
 def match_sparse_product(op: ir.OpView, sparse: int) -> SparseProduct:
     """The :class:`SparseProduct` of ``op``; a diagnostic and :class:`pith.PassError` when it is none."""
     nest = Nest.of(op)
-    if len(nest.operands) != 3 or nest.results != 1 or not multiplies_and_adds(nest.body):
+    if len(nest.operands) != 3 or nest.results != 1 or not multiplies_inputs(nest.body, *CASTS):
         pass_error(op, "has no GPU lowering: expects a product with one encoded operand")
     dims = [[e.position if isinstance(e, ir.AffineDimExpr) else None for e in m.results] for m in nest.maps]
     dense = 1 - sparse
