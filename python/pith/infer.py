@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .formats.infer import Inferred, infer
-from .sparse import SparseTensor, check_dtype
+from .sparse import SparseTensor, check_dtype, taken_over
 from .sparse_interop import numpy_of
 
 #: Bytes of a value when only a mask is given: those of a float32.
@@ -15,7 +15,7 @@ _MASK_VALUE = 4
 def infer_format(w: Any, *, padded: bool = False, value_bytes: int | None = None, limit: int = 16) -> Inferred:
     """The tightest formats of a matrix, or of a Boolean mask of its non-zeros.
 
-    Shapes:  w: a matrix: NumPy array, torch tensor or SparseTensor.
+    Shapes:  w: a matrix: NumPy array, torch tensor, or a sparse one of pith, SciPy or torch.
     Semantics: see :func:`pith.formats.infer.infer` for the candidates. The result's ``format`` stores ``w`` in the
         fewest bytes among them, ``candidates`` lists ``limit`` of them and, in any case, dense and CSR. What is
         found is a fact about this matrix, not a law it was pruned by: a random matrix with few non-zeros
@@ -31,6 +31,7 @@ def infer_format(w: Any, *, padded: bool = False, value_bytes: int | None = None
         >>> print(found.format, found.nbytes)
         V(16)C1(1:2)->V(16)C0(2:4) 1029
     """
+    w = taken_over(w)
     if isinstance(w, SparseTensor):
         w = w.to_dense()
     array = numpy_of(w)

@@ -21,22 +21,10 @@ from .formats.pack_read import coordinates_of, unpack
 from .formats.parse import format_name
 from .named_formats import BAND, BSR, COO, CSC, CSR, DIA, NM, FormatLike, as_format, in_the_words_of
 from .packing import pack
-from .sparse_interop import from_scipy, from_torch, numpy_of, to_scipy, to_torch
+from .sparse_interop import from_scipy, from_torch, is_foreign, is_torch, numpy_of, to_scipy, to_torch
 
-__all__ = [
-    "BAND",
-    "BSR",
-    "COO",
-    "CSC",
-    "CSR",
-    "DIA",
-    "NM",
-    "FormatLike",
-    "SparseTensor",
-    "as_format",
-    "check_dtype",
-    "compress",
-]
+__all__ = ["BAND", "BSR", "COO", "CSC", "CSR", "DIA", "NM", "FormatLike", "SparseTensor", "as_format", "check_dtype"]
+__all__ += ["compress", "taken_over"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -224,6 +212,10 @@ class SparseTensor:
     #: NumPy leaves ``array @ tensor`` to :meth:`__rmatmul__` instead of converting the tensor.
     __array_ufunc__ = None
 
+    def __array__(self, *args: Any, **options: Any) -> np.ndarray:
+        """Nothing makes the dense array by itself: NumPy would wrap the tensor in an array of objects."""
+        raise DTypeError("a SparseTensor is no dense array", hint="A.to_dense()")
+
     def __matmul__(self, other: Any) -> Any:
         """``A @ x``: :func:`pith.matmul`."""
         from .compiler.matmul import matmul
@@ -285,7 +277,8 @@ def _is_extended(dtype: np.dtype) -> bool:
 def compress(w: Any, fmt: FormatLike) -> SparseTensor:
     """Store a dense tensor in a format it obeys.
 
-    Shapes:  w: NumPy array or torch tensor (any device; the result is on the host), or a SparseTensor.
+    Shapes:  w: NumPy array or torch tensor (any device; the result is on the host), or a sparse matrix of pith,
+        SciPy or torch.
     Semantics: nothing is dropped: prune first where the format is structured. NaN is stored, -0.0 is zero.
     Errors:  :class:`pith.FormatError` naming the first element the format has no room for;
         :class:`pith.ShapeError` with the padded size when the format does not divide the shape;
@@ -295,4 +288,12 @@ def compress(w: Any, fmt: FormatLike) -> SparseTensor:
         >>> compress(np.array([[0, 1, 0, 2]], np.int8), "C0(2:4)").values
         array([1, 2], dtype=int8)
     """
+    w = taken_over(w)
     return w.to(fmt) if isinstance(w, SparseTensor) else SparseTensor.from_dense(w, fmt)
+
+
+def taken_over(value: Any) -> Any:
+    """A sparse matrix of SciPy or torch as a :class:`SparseTensor`, copied only where layouts differ; others as is."""
+    if not is_foreign(value):
+        return value
+    return SparseTensor.from_torch(value) if is_torch(value) else SparseTensor.from_scipy(value)

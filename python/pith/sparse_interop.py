@@ -26,6 +26,13 @@ def is_torch(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
+def is_foreign(value: Any) -> bool:
+    """True for a sparse matrix of SciPy or torch; imports neither."""
+    if is_torch(value):
+        return value.layout is not sys.modules["torch"].strided
+    return type(value).__module__.startswith("scipy.sparse")
+
+
 def numpy_of(value: Any) -> np.ndarray:
     """A dense NumPy array of ``value``: arrays as they are, torch tensors shared (CPU) or copied to the host.
 
@@ -43,7 +50,7 @@ def numpy_of(value: Any) -> np.ndarray:
         return value
     raise DTypeError(
         f"expects a NumPy array or torch tensor, got {type(value).__name__}",
-        hint="numpy.asarray(x), or pith.SparseTensor.from_scipy(x) for SciPy matrices",
+        hint="numpy.asarray(x)",
     )
 
 

@@ -181,7 +181,6 @@ BAD = {
     "objects": (dict(x=np.ones((16, 3), object)), pith.DTypeError, "object"),
     "a GPU array": (dict(x=OnlyDLPack(np.ones((16, 3), "f4"), (2, 0))), pith.DeviceError, "CPU"),
     "a meta tensor": (dict(x=torch.ones(16, 3, device="meta")), pith.DeviceError, "meta"),
-    "a sparse tensor of torch": (dict(x=torch.ones(16, 3).to_sparse()), pith.ArgumentError, "layout"),
     "a gradient": (dict(x=torch.ones(16, 3, requires_grad=True)), pith.ArgumentError, "gradient"),
     "out of another shape": (dict(out=np.ones((7, 3), "f4")), pith.ShapeError, r"\(6, 3\), got \(7, 3\)"),
     "out of another rank": (dict(out=np.ones(18, "f4")), pith.ShapeError, r"\(6, 3\), got \(18,\)"),
@@ -213,17 +212,98 @@ def test_bad_sparse_operands():
     for text, problem in (("C1(2:2)->C0(*:1)", "has one coordinate"), ("C1(bitmask)->C0(2:300)", "beside a bitmask")):
         with pytest.raises(pith.FormatError, match=problem):
             pith.matmul(pith.compress(np.zeros((6, 300), np.float32), text), np.ones((300, 3), np.float32))
-    for shape, fmt in (((16,), "d0 : compressed"), ((2, 3, 16), "d0 : dense, d1 : dense, d2 : compressed")):
-        with pytest.raises(pith.ShapeError, match="expects a sparse matrix"):
-            pith.matmul(pith.compress(np.ones(shape, np.float32), fmt), x)
+    with pytest.raises(pith.ShapeError, match="expects a sparse matrix"):
+        pith.matmul(pith.compress(np.ones(16, np.float32), "d0 : compressed"), x)
 
 
-def test_sparse_matrices_of_others_say_how_they_become_operands():
-    scipy_sparse, x = pytest.importorskip("scipy.sparse"), np.ones((6, 3), np.float32)
-    with pytest.raises(pith.ArgumentError, match=r"a: .*sparse csr_array of SciPy\n.*from_scipy\(a\): no copy"):
-        pith.matmul(scipy_sparse.csr_array((4, 6)), x)
-    with pytest.raises(pith.ArgumentError, match=r"b: .*sparse Tensor of torch\n.*from_torch\(b\): no copy"):
-        pith.matmul(x, torch.eye(3).to_sparse())
+@pytest.mark.parametrize("layout", ["csr", "csc", "bsr", "coo", "dia", "lil"])
+def test_sparse_matrices_of_scipy(layout):
+    sparse = pytest.importorskip("scipy.sparse")
+    w, x = random_sparse(RNG, (12, 6), "f32", Format.csr(), 0.4), random_dense(RNG, (6, 3), "f32")
+    a = sparse.csr_array(w).asformat(layout)
+    check(pith.matmul(a, x), wide(w) @ wide(x), "f32")
+    check(pith.matmul(x.T, a.T), wide(x.T) @ wide(w.T), "f32")
+    check(pith.matmul(a, a.T), wide(w) @ wide(w.T), "f32")
+    check(pith.matmul(pith.compress(a, "csr"), a.T), wide(w) @ wide(w.T), "f32")
+    assert "runs " in pith.explain(a, x) and pith.infer_format(a).format == pith.infer_format(w).format
+
+
+def test_sparse_tensors_of_torch():
+    w, x = random_sparse(RNG, (12, 6), "f32", Format.csr(), 0.4), torch.randn(6, 3)
+    for a in (torch.from_numpy(w).to_sparse(), torch.from_numpy(w).to_sparse_csr()):
+        out = pith.matmul(a, x)
+        assert isinstance(out, torch.Tensor)
+        check(out.numpy(), wide(w) @ wide(x.numpy()), "f32")
+
+
+def test_numpy_makes_no_dense_array_of_a_sparse_tensor():
+    with pytest.raises(pith.DTypeError, match=r"no dense array\n.*to_dense"):
+        np.asarray(pith.compress(np.eye(3), "csr"))
+
+
+# -- stacks -------------------------------------------------------------------------------
+
+STACKS = {
+    "csr": "d0 : dense, d1 : dense, d2 : compressed",
+    "2:4": "d0 : dense, d1 : dense, d2 floordiv 4 : dense, d2 mod 4 : nm(2:4)",
+    "blocks": "d0 : dense, d1 floordiv 3 : dense, d2 floordiv 2 : compressed, d1 mod 3 : dense, d2 mod 2 : dense",
+    "coordinates": "d0 : compressed(nonunique), d1 : singleton(nonunique), d2 : singleton",
+    "innermost": "d1 : dense, d2 : compressed, d0 : dense",
+}
+
+
+def stack(fmt, *lead):
+    w = np.stack([random_sparse(RNG, (9, 8), "f32", Format.csr(), d) for d in np.linspace(0, 0.9, int(np.prod(lead)))])
+    w = w.reshape(*lead, 9, 8)
+    if "nm" in fmt:
+        w = pith.prune(w, fmt)
+    return w, pith.compress(w, fmt)
+
+
+@pytest.mark.parametrize("name", STACKS)
+@pytest.mark.parametrize("lead", [(), (5,), (1,), (2, 1), (2, 5)], ids=str)
+def test_stacks(name, lead):
+    """As numpy.matmul pairs them: the dense operand is a matrix, a stack, or one of stacks; on either side."""
+    w, a = stack(STACKS[name], 5)
+    x, y = random_dense(RNG, (*lead, 8, 3), "f32"), random_dense(RNG, (*lead, 2, 9), "f32")
+    check(pith.matmul(a, x), wide(w) @ wide(x), "f32")
+    check(pith.matmul(y, a), wide(y) @ wide(w), "f32")
+    out = np.full((*np.broadcast_shapes((5,), lead), 9, 3), np.nan, np.float32)
+    check(pith.matmul(a, x, out=out, variant="sparse"), wide(w) @ wide(x), "f32")
+
+
+def test_stacks_of_one_matrix_of_stacks_and_of_none():
+    w, a = stack("d0 : dense, d1 : dense, d2 : dense, d3 : compressed", 2, 3)
+    v = random_dense(RNG, (8,), "f32")
+    check(a @ v, wide(w) @ wide(v), "f32")
+    check(a @ torch.from_numpy(v), wide(w) @ wide(v), "f32")
+    w, a = stack(STACKS["csr"], 1)
+    x = random_dense(RNG, (4, 8, 3), "f32")
+    check(a @ x, wide(w) @ wide(x), "f32")
+    none = pith.compress(np.ones((0, 9, 8), np.float32), STACKS["csr"])
+    assert (none @ x[:1]).shape == (0, 9, 3)
+
+
+def test_stacks_follow_values_that_are_repacked():
+    w, a = stack(STACKS["csr"], 3)
+    x = random_dense(RNG, (8, 3), "f32")
+    check(a @ x, wide(w) @ wide(x), "f32")
+    pith.repack(a, 2 * w, out=a)
+    check(a @ x, 2 * wide(w) @ wide(x), "f32")
+
+
+def test_stacks_that_do_not_fit():
+    _, a = stack(STACKS["csr"], 3)
+    with pytest.raises(pith.ShapeError, match=r"\(3, 9, 8\) by \(2, 8, 4\): stacks differ"):
+        pith.matmul(a, np.ones((2, 8, 4), np.float32))
+    with pytest.raises(pith.ShapeError, match="inner sizes differ"):
+        pith.matmul(a, np.ones((3, 7, 4), np.float32))
+    with pytest.raises(pith.ShapeError, match="the result has shape"):
+        pith.matmul(a, np.ones((3, 8, 4), np.float32), out=np.ones((9, 4), np.float32))
+    with pytest.raises(pith.DTypeError, match="no matmul kernel for complex64"):
+        pith.matmul(a.astype(np.complex64), np.ones((8, 4), np.complex64))
+    with pytest.raises(pith.ShapeError, match="'d0 : dense, d1 : dense, d2 : compressed' is a stack"):
+        pith.compress(np.ones((3, 9, 8)), "csr")
 
 
 # -- caching, threads, determinism ----------------------------------------------------

@@ -111,11 +111,17 @@ def test_torch_tensors_that_cannot_be_taken():
     with pytest.raises(pith.UnsupportedError, match="to_dense"):
         pith.SparseTensor.from_torch(torch.ones(2, 3, 3).to_sparse_csr())
     with pytest.raises(pith.DTypeError, match="from_torch"):
-        pith.compress(torch.eye(3).to_sparse(), pith.CSR)
+        pith.prune(torch.eye(3).to_sparse(), "C0(1:3)")
     with pytest.raises(pith.DeviceError, match="meta"):
         pith.SparseTensor.from_torch(torch.ones(2, 2, device="meta"))
     with pytest.raises(pith.DTypeError):
         pith.SparseTensor.from_torch(np.eye(2))
+
+
+def test_compress_takes_sparse_matrices_of_others():
+    torch, sparse = pytest.importorskip("torch"), pytest.importorskip("scipy.sparse")
+    for matrix in (torch.eye(4).to_sparse(), torch.eye(4).to_sparse_csr(), sparse.eye_array(4, format="dia")):
+        assert pith.compress(matrix, "C0(1:2)").validate().to_dense().tolist() == np.eye(4).tolist()
 
 
 def test_uncoalesced_torch_tensors_are_added_up():

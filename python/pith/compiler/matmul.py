@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
+from ..errors import DTypeError, ShapeError, UnsupportedError
 from ..formats.pack_buffers import aligned_empty
 from ..quantization import QuantizedTensor
 from ..runtime.arrays import as_array
-from ..sparse import SparseTensor
+from ..sparse import SparseTensor, taken_over
+from ..sparse_interop import is_foreign
 from .dynamic import Dynamic, multiply_dynamic
 from .kernel import as_torch, is_torch
 from .matmul_plan import Plan, plan_of
@@ -21,8 +22,7 @@ from .row_order import in_row_order
 def matmul(a: Any, b: Any, *, out: Any = None, variant: str = "auto") -> Any:
     """Matrix product in which one or both operands are sparse.
 
-    Shapes: as ``numpy.matmul`` for operands of rank 1 and 2; the dense operand may also have leading
-        batch dimensions, ``(..., K) @ (K, N)`` and ``(M, K) @ (..., K, N)``.
+    Shapes: as ``numpy.matmul``: vectors, matrices, and stacks of them, whose leading dimensions broadcast.
     Semantics: elements that are not stored count as exact zeros, whatever they meet; zeros that fill
         up groups and blocks are stored, so NaN and infinities they meet give NaN. f16 and bf16
         accumulate in f32; i8 and i16 give i32; unsigned integers are an error. New patterns
@@ -31,11 +31,14 @@ def matmul(a: Any, b: Any, *, out: Any = None, variant: str = "auto") -> Any:
         sparse operands: the second is unpacked first. Two dense operands: NumPy's (torch's) own product,
         with its errors.
         What runs is decided by predicted time (:func:`pith.explain` shows it). Where that is the dense
-        product, the sparse operand is unpacked once and the copy kept with it.
+        product, the sparse operand is unpacked once and the copy kept with it. A stack of sparse matrices is
+        taken apart once, and multiplied matrix by matrix.
     Args:
-        a, b: :class:`pith.SparseTensor`, NumPy array, torch tensor, or anything with DLPack on the CPU; ``a`` may be
-            a :class:`pith.QuantizedTensor`, ``b`` one with groups. One may be marked with :func:`pith.dynamic`. With a
-            torch tensor on a GPU a :class:`pith.SparseTensor` is copied there once, and the kernels run there.
+        a, b: :class:`pith.SparseTensor`, NumPy array, torch tensor, or anything with DLPack on the CPU; a sparse
+            matrix of SciPy or torch, taken over in every call (:meth:`pith.SparseTensor.from_scipy` once is faster).
+            ``a`` may be a :class:`pith.QuantizedTensor`, ``b`` one with groups. One may be marked with
+            :func:`pith.dynamic`. With a torch tensor on a GPU a :class:`pith.SparseTensor` is copied there once, and
+            the kernels run there.
         out: a C-contiguous array (tensor) for the result; its content is overwritten.
         variant: ``auto``, ``dense`` (the best product of an unpacked copy, the library's or pith's own), ``sparse``
             (pith's best kernel on what is stored), or the name of one variant. ``sparse`` is bitwise repeatable for
@@ -61,24 +64,14 @@ def matmul(a: Any, b: Any, *, out: Any = None, variant: str = "auto") -> Any:
     if isinstance(a, QuantizedTensor) or isinstance(b, QuantizedTensor):
         return _multiply_quantized(a, b, out, variant)
     if isinstance(a, SparseTensor):
-        return _multiply(a, b.to_dense() if isinstance(b, SparseTensor) else b, out, False, variant)
-    if isinstance(b, SparseTensor):
-        return _multiply(b, a, out, True, variant)
-    for name, operand in (("a", a), ("b", b)):
-        _require_dense(operand, name)
+        b = taken_over(b)
+        return multiply(a, b.to_dense() if isinstance(b, SparseTensor) else b, out, False, variant)
+    if isinstance(b, SparseTensor) and not is_foreign(a):
+        return multiply(b, a, out, True, variant)
+    if is_foreign(a) or is_foreign(b):
+        once = "sparse" if variant == "auto" else variant  # a dense copy would not outlive the call
+        return matmul(taken_over(a), taken_over(b), out=out, variant=once)
     return np.matmul(a, b) if out is None else np.matmul(a, b, out=out)
-
-
-def _require_dense(operand: Any, name: str) -> None:
-    """Say how a sparse matrix of SciPy or torch becomes an operand."""
-    scipy = type(operand).__module__.startswith("scipy.sparse")
-    if scipy or (is_torch(operand) and "strided" not in str(operand.layout)):
-        source = "SciPy" if scipy else "torch"
-        raise ArgumentError(
-            f"expects a pith.SparseTensor or a dense array, got a sparse {type(operand).__name__} of {source}",
-            where=f"pith.matmul: {name}",
-            hint=f"pith.SparseTensor.from_{source.lower()}({name}): no copy where the layouts agree",
-        )
 
 
 def _multiply_quantized(a: Any, b: Any, out: Any, variant: str) -> Any:
@@ -94,17 +87,21 @@ def _multiply_quantized(a: Any, b: Any, out: Any, variant: str) -> Any:
     return b.T.linear(a) if right else a.matmul(b)
 
 
-def _multiply(a: SparseTensor, x: Any, out: Any, right: bool, variant: str) -> Any:
-    """``a @ x``, or ``x @ a`` when ``right``, of any rank of ``x``."""
-    x = _array(x, "the dense operand")
-    shape, full = result_shape(a, tuple(x.shape), right)
+def multiply(a: SparseTensor, x: Any, out: Any, right: bool, variant: str) -> Any:
+    """``a @ x``, or ``x @ a`` when ``right``, of any ranks."""
+    if len(a.shape) > 2:
+        from .stacks import multiply_stack
+
+        return multiply_stack(a, x, out, right, variant)
+    x = dense_operand(x, "the dense operand")
+    shape, full = result_shape(a.shape, tuple(x.shape), right)
     if getattr(x, "is_cuda", False):
         from .matmul_device import matmul_on_device
 
         return matmul_on_device(a, x, out, right, variant, (shape, full))
     if out is not None:
-        result = _array(out, "out")
-        x = _destination(result, full, x)
+        result = dense_operand(out, "out")
+        x = checked_destination(result, full, x)
     turned = len(shape) == 2 == len(full) and _is_column_major(x)
     columns = shape[0] if right else shape[-1]
     plan = plan_of(a, columns, right, variant, turned)
@@ -119,7 +116,7 @@ def _multiply(a: SparseTensor, x: Any, out: Any, right: bool, variant: str) -> A
             plan.run(a, x, result, right)
     else:
         _run_batch(plan, a, x.reshape(shape), result.reshape(_flat_shape(full, shape, right)), right)
-    return _as_kind_of(result, x) if out is None else out
+    return as_kind_of(result, x) if out is None else out
 
 
 def _is_column_major(x: Any) -> bool:
@@ -129,19 +126,24 @@ def _is_column_major(x: Any) -> bool:
     return not x.is_contiguous() and x.T.is_contiguous()
 
 
-def result_shape(a: SparseTensor, shape: tuple[int, ...], right: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The dense operand's shape as kernels see it (rank 2, or 3 with a batch), and the result's shape."""
-    if len(a.shape) != 2:
+def result_shape(
+    stored: tuple[int, ...], shape: tuple[int, ...], right: bool
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The dense operand's shape as kernels see it (rank 2, or 3 with a batch), and the result's shape.
+
+    Shapes: ``stored``: of the sparse matrix; ``shape``: of the dense operand.
+    """
+    if len(stored) != 2:
         raise ShapeError(
-            f"expects a sparse matrix, got shape {a.shape}",
+            f"expects a sparse matrix, got shape {stored}",
             where="pith.matmul",
             hint="compress it as a matrix: pith.compress(w.reshape(m, k), fmt)",
         )
     if not shape:
         raise ShapeError("cannot multiply by a scalar", where="pith.matmul", hint="use * on A.values")
-    inner, outer = a.shape if right else a.shape[::-1]
+    inner, outer = stored if right else stored[::-1]
     if shape[-1 if right or len(shape) == 1 else -2] != inner:
-        left, other = (shape, a.shape) if right else (a.shape, shape)
+        left, other = (shape, stored) if right else (stored, shape)
         turned = len(shape) == 2 and shape[0 if right else 1] == inner
         fits = "the dense operand's other size fits: pass its transpose" if turned else None
         hint = fits or f"the dense operand has size {inner} where it meets the sparse one"
@@ -170,7 +172,7 @@ def _run_batch(plan: Plan, a: SparseTensor, x: Any, result: Any, right: bool) ->
         plan.run(a, x[i], result[i], right)
 
 
-def _array(value: Any, name: str) -> Any:
+def dense_operand(value: Any, name: str) -> Any:
     """A NumPy array or torch tensor as it is; a view of anything else that is an array."""
     array = value if isinstance(value, np.ndarray) or is_torch(value) else as_array(value, f"pith.matmul: {name}")
     if array.dtype.kind == "u" if isinstance(array, np.ndarray) else not array.dtype.is_signed:
@@ -182,7 +184,7 @@ def _array(value: Any, name: str) -> Any:
     return array
 
 
-def _destination(out: Any, shape: tuple[int, ...], x: Any) -> Any:
+def checked_destination(out: Any, shape: tuple[int, ...], x: Any) -> Any:
     """Check ``out`` against the shape of the result; returns ``x``, copied when the two share memory."""
     if tuple(out.shape) != shape:
         raise ShapeError(
@@ -201,6 +203,6 @@ def _destination(out: Any, shape: tuple[int, ...], x: Any) -> Any:
     return operand.copy() if np.may_share_memory(operand, view) else x
 
 
-def _as_kind_of(result: np.ndarray, x: Any) -> Any:
+def as_kind_of(result: np.ndarray, x: Any) -> Any:
     """A torch tensor over ``result`` when ``x`` is one."""
     return as_torch(result) if is_torch(x) else result

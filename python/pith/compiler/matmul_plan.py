@@ -81,10 +81,7 @@ def rounded_columns(columns: int) -> int:
 
 
 def _decide(a: SparseTensor, columns: int, right: bool, variant: str, turned: bool) -> Plan:
-    element = dtype_name(a.values.dtype)
-    if element not in ACCUMULATORS or a.values.dtype.kind == "u":
-        hint = "A.astype(...) to one of " + ", ".join(ACCUMULATORS)
-        raise DTypeError(f"no matmul kernel for {a.values.dtype}", where="pith.matmul", hint=hint)
+    element, dtype = dtype_name(a.values.dtype), result_dtype(a)
     problem = Problem.of(a, columns, side="right" if right else "left")
     chosen = choose(problem, variant).variant
     stored = choose(problem, "sparse").variant if chosen.is_dense else chosen
@@ -94,7 +91,7 @@ def _decide(a: SparseTensor, columns: int, right: bool, variant: str, turned: bo
     elif chosen.is_dense:
         dense = _kernel_for(problem.unpacked, choose(problem.unpacked, "sparse").variant, turned)
     reorders = variant in ("auto", "sparse") and may_reorder(problem.format, problem.kept_dim)
-    return Plan(_kernel_for(problem, stored, turned), result_dtype(a), dense, turned, reorders)
+    return Plan(_kernel_for(problem, stored, turned), dtype, dense, turned, reorders)
 
 
 def _kernel_for(problem: Problem, variant: Variant, turned: bool) -> Kernel:
@@ -106,8 +103,11 @@ def _kernel_for(problem: Problem, variant: Variant, turned: bool) -> Kernel:
 
 
 def result_dtype(a: SparseTensor) -> np.dtype:
-    """The dtype of a product with ``a``."""
+    """The dtype of a product with ``a``, whose elements have to be of a type that there are kernels for."""
     element = dtype_name(a.values.dtype)
+    if element not in ACCUMULATORS or a.values.dtype.kind == "u":
+        hint = "A.astype(...) to one of " + ", ".join(ACCUMULATORS)
+        raise DTypeError(f"no matmul kernel for {a.values.dtype}", where="pith.matmul", hint=hint)
     return numpy_dtype(RESULTS.get(element, ACCUMULATORS[element]))
 
 

@@ -43,7 +43,7 @@ from .levels import Level
 
 __all__ = ["DYNAMIC", "Format", "LevelExpr"]
 
-_OF_RANK = "reshape the tensor, or name one dimension per size"
+_OF_RANK = "reshape the tensor, or name every dimension: 'd0 : dense, d1 : dense, d2 : compressed' is a stack of CSR"
 
 
 @dataclasses.dataclass(frozen=True)

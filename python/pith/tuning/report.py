@@ -9,7 +9,7 @@ from ..compiler.dynamic import Dynamic
 from ..errors import ArgumentError
 from ..formats.parse import format_name
 from ..quantization import QuantizedTensor
-from ..sparse import SparseTensor
+from ..sparse import SparseTensor, taken_over
 from .database import Calibration, calibration_for
 from .problem import Problem
 from .select import Candidate, choose, rank
@@ -37,6 +37,7 @@ def explain(a: Any, b: Any, *, variant: str = "auto", measure: bool = False) -> 
         from ..compiler.dynamic_report import explain_dynamic
 
         return explain_dynamic(a, b, variant, measure)
+    a, b = taken_over(a), taken_over(b)
     tensor, other, side = (a, b, "left") if isinstance(a, (SparseTensor, QuantizedTensor)) else (b, a, "right")
     if isinstance(tensor, QuantizedTensor):
         return _explain_quantized(tensor, other, side)
@@ -112,7 +113,7 @@ def _columns(tensor: SparseTensor, other: Any, side: str) -> int:
     shape = getattr(other, "shape", None)
     if shape is None:
         raise ArgumentError(f"expects an array, got {type(other).__name__}", where="pith.explain")
-    flat, _ = result_shape(tensor, tuple(shape), side == "right")
+    flat, _ = result_shape(tensor.shape, tuple(shape), side == "right")
     return flat[0] if side == "right" else flat[-1]
 
 
