@@ -5,7 +5,8 @@ from typing import ClassVar
 
 from pith._mlir import arith, bufferization, ir, linalg, memref
 from pith.dialect import DecompressOp, encoding_of, format_of
-from pith.passes.analysis.traversal import defining_op, is_used, ops_where
+from pith.passes.analysis.encodings import ops_with_encodings
+from pith.passes.analysis.traversal import defining_op, is_used
 from pith.passes.core import Pass, pass_error
 
 from . import builder as b
@@ -58,45 +59,38 @@ class ConvertPithToLoopsPass(Pass):
     def run(self, module: ir.Module) -> None:
         if self.templates not in ("all", "panel", "sampled"):
             pass_error(module.operation, f"expects templates to be all, panel or sampled, got {self.templates!r}")
-        for op in _ops_with_encodings(module, ("linalg.",)):
+        encoded = ops_with_encodings(module)
+        for op in [op for op in encoded if op.name.startswith("linalg.")]:
             if self.templates == "sampled" and not _writes_encoded(op) and not _reads_quantized(op):
                 continue
             panel_only = self.templates == "panel" and not _reads_quantized(op)
             _lower_linalg(op, isa_of(module), panel_only)
-        _lower_the_rest(module, only_quantized=self.templates != "all")
-        _erase_unused(module)
-        if self.templates == "all":
+        if encoded:
+            _lower_the_rest(module, only_quantized=self.templates != "all")
+        if encoded and self.templates == "all":
             _require_none_left(module)
 
 
 def _lower_the_rest(module: ir.Module, only_quantized: bool) -> None:
-    for op in _ops_with_encodings(module, ("pith.",)):
+    """Lower what unpacks, and erase makers of encoded tensors that nothing reads any more."""
+    makers = []
+    for op in ops_with_encodings(module):
         if op.name == "pith.decompress" and (_reads_quantized(op) or not only_quantized):
             _lower_decompress(op)
-
-
-def _erase_unused(module: ir.Module) -> None:
-    for op in reversed(_ops_with_encodings(module, ("pith.",))):
-        if op.name in ("pith.assemble", "pith.dequantize") and not is_used(op):
+        elif op.name in ("pith.assemble", "pith.dequantize"):
+            makers.append(op)
+    for op in reversed(makers):
+        if not is_used(op):
             op.erase()
 
 
 def _require_none_left(module: ir.Module) -> None:
-    for op in _ops_with_encodings(module):
+    for op in ops_with_encodings(module):
         pass_error(
             op,
             "uses an encoded tensor, which has no lowering to loops",
             "convert-pith-to-loops takes linalg.generic, pith.decompress, pith.dequantize and pith.assemble",
         )
-
-
-def _ops_with_encodings(module: ir.Module, dialects: tuple[str, ...] = ("",)) -> list[ir.Operation]:
-    """Ops of some dialects (prefixes of their names) that read or make encoded tensors, in program order."""
-
-    def has_encoding(op: ir.Operation) -> bool:
-        return op.name.startswith(dialects) and any(encoding_of(v.type) for v in (*op.operands, *op.results))
-
-    return ops_where(module.operation, has_encoding)
 
 
 def _lower_linalg(op: ir.Operation, isa: Isa, panel_only: bool) -> None:

@@ -7,6 +7,7 @@ from pith._mlir import bufferization, ir, sparse_tensor
 from pith.dialect import DecompressOp, FormatAttr, PaddedAttr, encoding_of, format_of, shape_of
 from pith.formats import DYNAMIC, buffer_specs
 from pith.formats.sparse_tensor import sparse_tensor_encoding
+from pith.passes.analysis.encodings import ops_with_encodings
 from pith.passes.analysis.traversal import ops_named, ops_where
 from pith.passes.core import Pass
 
@@ -39,6 +40,8 @@ class ConvertPithToSparseTensorPass(Pass):
     name: ClassVar[str] = "convert-pith-to-sparse-tensor"
 
     def run(self, module: ir.Module) -> None:
+        if not ops_with_encodings(module):
+            return
         _unpack_what_upstream_cannot_iterate(module)
         ops = ops_where(module.operation, lambda _: True)
         # Storage order is read off the pith type, so before types change.

@@ -23,6 +23,9 @@ CHAINS = 8
 #: Bytes of a cache line.
 CACHE_LINE = 64
 
+#: Cache lines that are asked for one by one; more take a loop. Narrow panels have strips of 96, a fifth of all ops.
+MOST_LINES = 8
+
 
 @dataclasses.dataclass(frozen=True)
 class Place:
@@ -70,9 +73,14 @@ class RegisterTile:
         return isinstance(self.values, Stored) and self.values.narrow
 
     @property
+    def turns(self) -> int:
+        """How many tiles the rows of a window are computed in, one after the other, by code that knows which."""
+        return self.roles.turns(self.variant.rows) if self.variant.lanes > 1 else 1
+
+    @property
     def windows(self) -> dict[int, int]:
-        """Per inner row level, how many of its coordinates are in the tile."""
-        return self.roles.windows(self.variant.rows)
+        """Per inner row level, how many of its coordinates are in the tile, or in all of its turns."""
+        return self.roles.windows(self.variant.rows * self.turns)
 
     @property
     def group(self) -> int:
@@ -82,7 +90,7 @@ class RegisterTile:
     @property
     def rows(self) -> int:
         """Rows in the tile."""
-        return self.group * math.prod(self.windows.values())
+        return self.group * math.prod(self.windows.values()) // self.turns
 
     @property
     def chains(self) -> int:
@@ -122,19 +130,21 @@ class RegisterTile:
         """Coordinates of the second level that are unrolled together."""
         return self._stream({}, lambda _, accs: accs).block(1, self.group)
 
-    def _stream(self, window_at: dict[int, Index], leaf: Leaf) -> Stream:
+    def _stream(self, window_at: dict[int, Index], leaf: Leaf, turn: int = 0) -> Stream:
         # Strips are whole blocks: of three or more, what rounding down wastes of L1 is little. Formats of 25 %
         # density go from 51-60 to 56-62 GF/s (Zen 3, 64 lanes, 2026-11), where strips grow from 64 to 96.
         longest = STRIP_BYTES // (3 * self.variant.lanes * bytes_of(self.element))
-        return Stream(self.storage, self.roles, self.windows, window_at, self.multiple, self.vectors, leaf, longest)
+        turns = turn, self.turns
+        windows, multiple = self.windows, self.multiple
+        return Stream(self.storage, self.roles, windows, window_at, multiple, self.vectors, leaf, longest, turns)
 
-    def row_offsets(self) -> list[int]:
-        """Row of the output per row of the tile, counted from the tile's first."""
+    def row_offsets(self, turn: int = 0) -> list[int]:
+        """Row of the output per row of the tile, counted from the window's first."""
         offsets = [g * self.roles.unit for g in range(self.group)]
         for level, window in self.windows.items():
             step = self.roles.format.exprs[level].div
             offsets = [o + i * step for o in offsets for i in range(window)]
-        return offsets
+        return offsets[turn * self.rows :][: self.rows]
 
     def prefetch(self, units: Sequence[Index], lo: Index, count: int) -> None:
         """Ask for the values of ``count`` coordinates of the second level from ``lo`` on, one unit's after another."""
@@ -149,27 +159,38 @@ class RegisterTile:
         line = CACHE_LINE // bytes_of(self.storage.values.type.element_type)
         for unit in units:
             first = b.mul(b.add(b.mul(unit, self.storage.level_sizes[1]), lo), entries)
-            place = self.storage.quantized.byte if self.storage.quantized else lambda position: position
-            for at in range(0, count * entries, line):
-                memref.prefetch(self.storage.values, [b.value(place(b.add(first, at)))], False, 3, True)
+            self._prefetch_lines(first, count * entries, line)
 
-    def visit(self, at: Place, window_at: dict[int, Index], span: tuple[Index, Index] | None) -> None:
+    def _prefetch_lines(self, first: Index, count: int, line: int) -> None:
+        place = self.storage.quantized.byte if self.storage.quantized else lambda position: position
+
+        def ask(at: Index) -> None:
+            memref.prefetch(self.storage.values, [b.value(place(b.add(first, at)))], False, 3, True)
+
+        if count > MOST_LINES * line:
+            b.for_loop(0, count, ask, step=line, rolled=True)
+            return
+        for at in range(0, count, line):
+            ask(at)
+
+    def visit(self, at: Place, window_at: dict[int, Index], span: tuple[Index, Index] | None, turn: int = 0) -> None:
         """Add the products of the tile's rows to their results, or store them when ``span`` is None.
 
         Args:
             at: where the rows, the panel and the results are.
             window_at: which window of each inner row level that has several.
             span: coordinates of the second level to visit, None for all levels' whole extent.
+            turn: which rows of the window.
         """
         pieces = self.pieces
-        places = [(b.value(b.add(at.first, row)), *piece) for row in self.row_offsets() for piece in pieces]
+        places = [(b.value(b.add(at.first, row)), *piece) for row in self.row_offsets(turn) for piece in pieces]
         begun = span is not None and self.arithmetic.sums == self.element
         zeros = [vector.broadcast(type_, b.zero_of(self.element)) for _, type_ in pieces] * self.rows
         accs = [vector.load(type_, at.results, [row, b.value(lane)]) for row, lane, type_ in places] if begun else zeros
-        turn = itertools.cycle(range(self.chains))
+        chain = itertools.cycle(range(self.chains))
 
         def leaf(members: Sequence[Member], inner: list[ir.Value]) -> list[ir.Value]:
-            out, base, loaded = list(inner), next(turn) * len(places), {}
+            out, base, loaded = list(inner), next(chain) * len(places), {}
             for m in members:
                 key = (identity(m.red), identity(m.picked), m.red_offset)
                 if key not in loaded:
@@ -179,7 +200,7 @@ class RegisterTile:
                     out[i] = multiply_add(vector.broadcast(x.type, stored), x, out[i])
             return out
 
-        sums = run_stream(self._stream(window_at, leaf), at, span, accs + zeros * (self.chains - 1))
+        sums = run_stream(self._stream(window_at, leaf, turn), at, span, accs + zeros * (self.chains - 1))
         for i, (row, lane, _) in enumerate(places):
             total = self._total(sums[i :: len(places)])
             self.put(total, at.results, [row, b.value(lane)], more=span is not None and not begun)

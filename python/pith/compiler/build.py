@@ -21,22 +21,28 @@ from ..errors import IRError, UnsupportedError
 from ..runtime import MemRefSpec, ScalarSpec, Signature, compile_object
 from ..runtime.artifact import Artifact
 from ..runtime.cpu import cpu_features
+from .contexts import borrowed_context
 from .marked import decide_marked
 from .params import Param
 from .sizes import SizeRules, rules_of, rules_to_json
+
+#: Linkage of an entry function: only the C interface is called, and one copy of the code is enough.
+_INTERNAL = "#llvm.linkage<internal>"
 
 #: Attribute of a memref parameter that the kernel only reads: read-only arrays may be passed.
 READ_ONLY = "pith.read_only"
 
 
-def parse(text: str, isa: str = HOST, path: str | None = None) -> ir.Module:
-    """Parse and verify MLIR text in a context of its own; ``isa`` is put down unless the text names one.
+def parse(text: str, isa: str = HOST, path: str | None = None, context: ir.Context | None = None) -> ir.Module:
+    """Parse and verify MLIR text; ``isa`` is put down unless the text names one.
 
-    ``path``: the file that holds the text, which locations then name.
+    Args:
+        path: the file that holds the text, which locations then name.
+        context: with pith loaded; None for one of the module's own.
 
     Errors: :class:`pith.IRError` with MLIR's own message.
     """
-    context = make_context()
+    context = context or make_context()
     with context:
         try:
             module = ir.Module.parse(text) if path is None else ir.Module.parseFile(path)
@@ -51,9 +57,9 @@ def parse(text: str, isa: str = HOST, path: str | None = None) -> ir.Module:
     return module
 
 
-def parse_for_cpu(text: str, isa: str = HOST) -> ir.Module:
+def parse_for_cpu(text: str, isa: str = HOST, context: ir.Context | None = None) -> ir.Module:
     """:func:`parse`; ops marked ``pith.dynamic`` are decided by this machine's tile database."""
-    module = parse(text, isa)
+    module = parse(text, isa, context=context)
     if DYNAMIC_MARK in text:
         decide_marked(module)
     return module
@@ -65,12 +71,17 @@ def build(text: str, entry: str, path: str = "auto", isa: str = HOST) -> Artifac
     The artefact's ``meta`` holds the parameters (:class:`Param`) as JSON, and the instruction set.
     Errors: :class:`pith.IRError`, :class:`pith.PassError`, :class:`pith.UnsupportedError`.
     """
-    module = parse_for_cpu(text, isa)
+    with borrowed_context() as context:
+        return _build(parse_for_cpu(text, isa, context), entry, path, isa)
+
+
+def _build(module: ir.Module, entry: str, path: str, isa: str) -> Artifact:
     _require_runnable(isa_of(module))
     with module.context, ir.Location.unknown():
         _require_bodies(module)
         function = function_of(module, entry)
         function.attributes["llvm.emit_c_interface"] = ir.UnitAttr.get()
+        function.attributes["llvm.linkage"] = ir.Attribute.parse(_INTERNAL)
         params, sizes = parameters_of(function), size_rules_of(function)
         written = _written(function)
         *above, last = stages_of(module, path)
