@@ -166,6 +166,12 @@ def test_strips_keep_panels_near_and_bring_results_back():
     assert many["far"] == 0 < one["far"] and many["accumulate"] == 43 * one["accumulate"]
 
 
+@pytest.mark.parametrize("fmt, columns, single", [("csr", 1, True), ("csr", 8, False), ("C0(2:4)", 1, False)])
+def test_elements_that_no_vector_holds_are_counted(fmt, columns, single):
+    p = problem(fmt, columns=columns, density=0.3)
+    assert sparse_features(p, sparse_variants(p)[0])["single"] == (p.stored if single else 0)
+
+
 def test_threads_share_the_work_but_not_the_call():
     one, two = (dense_features(problem(threads=t)) for t in (1, 2))
     assert one["call"] == two["call"] and one["multiply"] == 2 * two["multiply"]

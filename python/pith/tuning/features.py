@@ -42,12 +42,13 @@ def features(problem: Problem, variant: Variant) -> Features:
     if variant.is_library:
         return dense_features(problem)
     problem = problem.unpacked if variant.is_dense else problem
-    problem = problem.from_left if variant.family == "whole" else problem
+    if variant.family == "whole":
+        return dense_features(problem.from_left, variant.lanes)
     return tile_features(problem) if variant.family in ("tiles", "dots") else sparse_features(problem, variant)
 
 
-def dense_features(problem: Problem) -> Features:
-    """The library's product of the unpacked operand.
+def dense_features(problem: Problem, lanes: int = DENSE_COLUMNS) -> Features:
+    """The product of the unpacked operand by a dense kernel that computes so many columns at once.
 
     ============  ==============================================================================
     call          one
@@ -60,7 +61,7 @@ def dense_features(problem: Problem) -> Features:
     ============  ==============================================================================
     """
     m, k, n, threads = problem.rows, problem.contracted, problem.columns, problem.threads
-    padded = -(-n // DENSE_COLUMNS) * DENSE_COLUMNS
+    padded = -(-n // lanes) * lanes
     size = problem.element_bytes
     matrix = m * k * size / threads
     return {
@@ -83,6 +84,7 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
     load          vectors of the panel loaded: rows of a register tile share each load
     far           bytes of those loads that L1 does not hold, counted again when L2 does not either
     ragged        multiply-adds in loops of entries whose vectors are no power of two: sums leave registers
+    single        elements of one column that are multiplied one by one: no lanes of a vector run over them
     broadcast     stored values, once per panel
     coordinate    stored coordinates and what finding them in bitmasks takes, once per panel
     loop          trips of loops over levels above the last, once per panel
@@ -106,6 +108,7 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
         "load": loads,
         "far": far,
         "ragged": multiply if vectors & (vectors - 1) and not problem.format.is_static else 0.0,
+        "single": problem.stored if variant.family == "column" and problem.stores_singly else 0.0,
         "broadcast": problem.stored * panels,
         "coordinate": (problem.coordinates + _search(problem)) * panels,
         "loop": problem.loop_trips * panels,

@@ -191,6 +191,11 @@ class Problem:
         return self.positions[last_level(self.format, self.kept_dim)]
 
     @property
+    def stores_singly(self) -> bool:
+        """Elements have coordinates of their own, from all over a row: nothing says where the next one is."""
+        return self.format.levels[-1].kind not in ("dense", "nm", "band")
+
+    @property
     def shared_rows(self) -> int:
         """Consecutive rows that share every coordinate: the rows of a block, of V, or of a dense format."""
         if self.format.diagonal is not None:

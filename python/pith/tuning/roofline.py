@@ -44,8 +44,11 @@ CALL, EXPAND = 4e-6, 0.18e-9
 #: registers. As fitted on a Zen 3 core (2026-11).
 TRIP, ACCUMULATE = 0.14e-9, 0.006e-9
 
+#: Seconds that an element of one column takes beyond those of a vector, where it is multiplied alone; likewise.
+SINGLE = 0.7e-9
+
 #: How much longer a vector operation takes than in a panel, where a row's results stay in registers.
-SLOWER = {"panel": 1.0, "whole": 1.0, "column": 1.0, "scatter": 2.0}
+SLOWER = {"panel": 1.0, "column": 1.0, "scatter": 2.0}
 
 
 def roofline(isa: str, family: str, element: str) -> Model:
@@ -60,7 +63,7 @@ def roofline(isa: str, family: str, element: str) -> Model:
     target = parse_isa(isa)
     lanes = target.vector_bytes / ELEMENT_BYTES[computed]
     rate = (FMA_PER_CYCLE if target.fma else WITHOUT_FMA) * CLOCK * lanes
-    if family.startswith("dense"):
+    if family.startswith("dense") or family == "whole":
         return _dense(rate, target, family, element)
     if family in ("tiles", "dots"):
         read = 1 / MEMORY_RATE
@@ -75,6 +78,7 @@ def roofline(isa: str, family: str, element: str) -> Model:
         "load": slower * (load - issue),
         "far": 1 / (8 * L2_RATE),
         "ragged": issue,
+        "single": SINGLE,
         "broadcast": load,
         "coordinate": slower * load,
         "loop": TRIP,

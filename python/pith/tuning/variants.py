@@ -74,8 +74,8 @@ class Variant:
 
     @property
     def model_names(self) -> tuple[str, ...]:
-        """What a model of its time is called, the most specific first."""
-        return ("whole", "panel") if self.family == "whole" else (self.family,)
+        """What a model of its time is called; pith's dense kernel takes as long as the library's if need be."""
+        return ("whole", "dense") if self.family == "whole" else (self.family,)
 
     @property
     def attribute(self) -> str | None:
@@ -136,12 +136,14 @@ def _strip_class(strip: int, contracted: int) -> int:
 
 def _panel(tile: Tile, problem: Problem) -> Variant:
     """A register tile for a problem; strips that the generator cuts by itself are those of its panel."""
-    roles, whole = Roles.of(problem.format, problem.kept_dim), _is_whole(problem)
-    direct = "whole" if whole else "column" if problem.columns == 1 else "panel"
+    if _is_whole(problem):
+        return Variant(str(tile), "whole", tile.lanes, tile.rows)
+    roles = Roles.of(problem.format, problem.kept_dim)
+    direct = "column" if problem.columns == 1 else "panel"
     strip = tile.strip
-    if not strip and (whole or roles.has_strips):
+    if not strip and roles.has_strips:
         strip = max(1, STRIP_BYTES // (tile.lanes * PANEL_ELEMENTS[problem.element]))
-    return Variant(str(tile), direct if whole or roles.direct else "scatter", tile.lanes, tile.rows, strip=strip)
+    return Variant(str(tile), direct if roles.direct else "scatter", tile.lanes, tile.rows, strip=strip)
 
 
 def named_variants(problem: Problem, name: str) -> tuple[Variant, ...]:
@@ -163,9 +165,9 @@ def named_variants(problem: Problem, name: str) -> tuple[Variant, ...]:
 
 
 def _is_whole(problem: Problem) -> bool:
-    """True where the kernel of dense products multiplies the operand as it is, by more than one column."""
-    many = problem.columns > 1 if problem.side == "left" else problem.rows >= _LANES
-    return problem.is_plain and problem.element in ("f32", "f64") and many
+    """True where the kernel of dense products multiplies the operand as it is."""
+    panels = problem.side == "left" or problem.rows >= _LANES
+    return problem.is_plain and problem.element in ("f32", "f64") and panels
 
 
 def _has_native_product(element: str) -> bool:
