@@ -106,6 +106,13 @@ def test_few_queries_are_products():
     _check(Sdpa(is_causal=True), _operands(queries=3), fused=False)
 
 
+@pytest.mark.parametrize("queries", [3, 37])
+def test_one_head_of_queries_meets_those_of_all_keys(queries):
+    q, k, v = _operands(queries=queries)
+    _check(Sdpa(), [q[:, :1], k, v], fused=False)
+    _check(Sdpa(), [q[0, :1], k[0], v[0]], fused=False)
+
+
 def test_a_mask_shared_by_keys_is_products():
     _check(Sdpa(), [*_operands(), torch.randn(37, 1)], fused=False)
 

@@ -92,6 +92,17 @@ def test_a_feed_forward_block_with_encoded_weights_computes_what_pytorch_does(sh
     assert relative_error(call(program, x), ref) < 1e-5
 
 
+class Split(torch.nn.Module):
+    def forward(self, x):
+        return x.reshape(x.shape[0], 2, 4).sum(1), x.repeat_interleave(2, 0).view(-1)
+
+
+def test_views_of_tensors_without_elements():
+    x = torch.zeros(0, 8)
+    for found, expected in zip(pith.compile(Split(), (x,))(x), Split()(x)):
+        assert found.shape == expected.shape and found.dtype == expected.dtype
+
+
 @pytest.mark.parametrize("shape", [(2, 5, 8), (3, 1, 8), (1, 6, 8)])
 def test_views_of_two_dynamic_dimensions(shape):
     model = Heads()
@@ -258,7 +269,7 @@ def test_calls_are_checked_against_what_the_program_works_for():
     for args, message in (
         ((torch.randn(2, 17, 4), torch.randn(2, 3)), "x, dimension 1: expects a size from 0 to 16, got 17"),
         ((torch.randn(2, 5, 4), torch.randn(3, 3)), "y, dimension 0: expects the size of x, dimension 0, 2, got 3"),
-        ((torch.randn(2, 5, 5), torch.randn(2, 3)), "x, dimension 2: expects size 4"),
+        ((torch.randn(2, 5, 5), torch.randn(2, 3)), "x, dimension 2: expects size 4, .*\n.*dynamic_shapes="),
         ((torch.randn(5, 4), torch.randn(2, 3)), "x: expects rank 3"),
     ):
         with pytest.raises(pith.ShapeError, match=message):
@@ -270,8 +281,8 @@ def test_calls_are_checked_against_what_the_program_works_for():
     for args in ((), (example[0],), (*example, example[1])):
         with pytest.raises(pith.ShapeError, match=rf"expects 2 arguments \(x, y\), got {len(args)}"):
             program.flatten(*args)
-    with pytest.raises(pith.ShapeError, match=r"expects a call \(x, x\), got \(x, y=x\)"):
-        program.flatten(example[0], y=example[1])
+    with pytest.raises(pith.ShapeError, match=r"expects a call \(x, x\), got \(x, z=x\)"):
+        program.flatten(example[0], z=example[1])
 
 
 def test_a_pattern_that_names_nothing_lists_close_names():
@@ -467,8 +478,26 @@ def test_a_tensor_in_place_of_the_arguments_is_refused():
 
 def test_another_call_is_told_in_the_form_of_calls():
     program = pith.torch.import_program(FeedForward(), (torch.randn(4, 32),))
-    with pytest.raises(pith.ShapeError, match=r"expects a call \(x\), got \(x=x\)"):
-        program.flatten(x=torch.randn(4, 32))
+    with pytest.raises(pith.ShapeError, match=r"expects a call \(x\), got \(z=x\)"):
+        program.flatten(z=torch.randn(4, 32))
+
+
+class Minus(torch.nn.Module):
+    def forward(self, a, b=None, *, c):
+        return a - b * c
+
+
+def test_arguments_by_position_or_by_name():
+    """However the example was called; as ``forward`` itself takes them."""
+    a, b, c = torch.randn(3, 5)
+    for args, kwargs in (((a, b), {"c": c}), ((a,), {"c": c, "b": b}), ((), {"c": c, "b": b, "a": a})):
+        program = pith.torch.import_program(Minus(), args, kwargs)
+        names = [i.name for i in program.inputs]
+        for got in (program.flatten(a, b, c=c), program.flatten(a, c=c, b=b), program.flatten(c=c, a=a, b=b)):
+            assert [{"a": a, "b": b, "c": c}[n] is v for n, v in zip(names, got)] == [True] * 3
+        for wrong, named in (((a, b, c), {}), ((a,), {"c": c}), ((a, b), {"a": a})):
+            with pytest.raises(pith.ShapeError, match="expects"):
+                program.flatten(*wrong, **named)
 
 
 class Chooses(torch.nn.Module):

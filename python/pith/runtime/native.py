@@ -7,7 +7,7 @@ import functools
 import os
 import pathlib
 
-from ..errors import RuntimeLibraryError
+from ..errors import ArgumentError, RuntimeLibraryError
 
 LIBRARY_NAME = "libpith_runtime.so"
 
@@ -96,9 +96,12 @@ def num_threads() -> int:
 
 
 def set_num_threads(threads: int) -> None:
-    """Fix the number of threads of parallel regions; 0 goes back to the default."""
+    """Fix the number of threads of parallel regions; 0 goes back to the default.
+
+    Errors: :class:`pith.ArgumentError` for another number than 0 to 1024.
+    """
     if not 0 <= threads <= 1024:
-        raise ValueError(f"expected 0 to 1024 threads, got {threads}")
+        raise ArgumentError(f"expects 0 to 1024 threads, got {threads}", where="pith.runtime.set_num_threads")
     lib().pith_set_num_threads(threads)
 
 

@@ -86,12 +86,14 @@ def _why_apart(
     if dropout:
         return "for dropout"
     if not 2 <= query.dim() <= 4 or not query.dim() == key.dim() == value.dim():
-        return "for tensors of more than four axes"
+        return "for tensors of other than two to four axes each"
     if not all(isinstance(n, int) for n in (query.shape[-1], value.shape[-1])):
         return "for a head size known at run time only"
     batch = [x.shape[0] for x in (query, key, value)] if query.dim() == 4 else [1]
     if any(n != batch[0] for n in batch):
         return "for batches of different sizes"
+    if query.dim() > 2 and (key.shape[-3] != value.shape[-3] or query.shape[-3] % key.shape[-3]):
+        return "for heads that are broadcast to those of the keys or values"
     if isinstance(query.shape[-2], int) and query.shape[-2] < LEAST_QUERIES:
         return "faster for so few queries"
     if mask is not None and (mask.dim() > 4 or not _is_whole(mask, query, key)):
@@ -127,7 +129,7 @@ def _apart(
     causal: bool,
     scale: float,
 ) -> torch.Tensor:
-    if query.dim() > 2 and query.shape[-3] != key.shape[-3]:
+    if query.dim() > 2 and 1 < key.shape[-3] < query.shape[-3]:  # other sizes are equal, or broadcast
         share = query.shape[-3] // key.shape[-3]
         key, value = (x.repeat_interleave(share, -3) for x in (key, value))
     scores = (query * scale) @ key.mT

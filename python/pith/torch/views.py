@@ -1,8 +1,9 @@
-"""Reshapes of dynamic shapes, resolved while the symbolic sizes are still known.
+"""Reshapes that torch-mlir gets wrong, resolved while symbolic sizes are still known: of dynamic shapes, of nothing.
 
 ``x.view(b * s, 384)`` says which dimensions merge only through the symbols b and s. MLIR has no
 symbols, so torch-mlir guesses from "?" and, for two dynamic dimensions, casts one of them to 1.
-Here the products are compared symbolically and the grouping is written down.
+Here the products are compared symbolically and the grouping is written down. Where a shape has no elements, torch-mlir
+divides by their number, which ends the process; no reshape is needed there.
 """
 
 from __future__ import annotations
@@ -22,16 +23,21 @@ Group = tuple[list[int], list[int]]
 
 
 def resolve_views(graph: torch.fx.Graph) -> None:
-    """Replace every view of, or to, a dynamic shape by ``pith.reshape``."""
+    """Replace every view of, or to, a dynamic shape by ``pith.reshape``, and of no elements by other ones of none."""
     for node in list(graph.nodes):
         if node.op != "call_function" or node.target not in _VIEWS:
             continue
         source, result = node.args[0].meta["val"].shape, node.meta["val"].shape
-        if not any(isinstance(s, torch.SymInt) for s in (*source, *result)):
-            continue
-        groups = reshape_groups([expression(s) for s in source], [expression(s) for s in result])
+        sizes = [expression(s) for s in result]
         with graph.inserting_before(node):
-            new = graph.call_function(RESHAPE, (node.args[0], node.args[1], json.dumps(groups)))
+            if 0 in sizes:
+                options = {"dtype": node.meta["val"].dtype}
+                new = graph.call_function(torch.ops.aten.full.default, (list(node.args[1]), 0), options)
+            elif any(isinstance(s, torch.SymInt) for s in (*source, *result)):
+                groups = json.dumps(reshape_groups([expression(s) for s in source], sizes))
+                new = graph.call_function(RESHAPE, (node.args[0], node.args[1], groups))
+            else:
+                continue
         new.meta = dict(node.meta)
         node.replace_all_uses_with(new)
         graph.erase_node(node)
