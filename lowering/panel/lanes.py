@@ -131,7 +131,7 @@ class LaneTile(RegisterTile):
         order = arith.FastMathFlags.reassoc if isinstance(sums, ir.FloatType) else None
         return vector.reduction(sums, vector.CombiningKind.ADD, total, fastmath=order)
 
-    def visit(self, at: Place, window_at: dict[int, Index], span: tuple[Index, Index] | None) -> None:
+    def visit(self, at: Place, window_at: dict[int, Index], span: tuple[Index, Index] | None, turn: int = 0) -> None:
         """As :meth:`RegisterTile.visit`."""
         type_ = ir.VectorType.get([self.lanes], self.element)
         zero = vector.broadcast(type_, b.zero_of(self.element))

@@ -65,7 +65,8 @@ def _pass(
             for level, w in at.items():
                 first = b.add(first, b.mul(w, tile.windows[level] * tile.roles.format.exprs[level].div))
             cursors = Cursors(positions, b.value(u)) if positions is not None else None
-            reader.visit(Place(members, first, panel, results, cursors), at, span)
+            for turn in range(tile.turns):
+                reader.visit(Place(members, first, panel, results, cursors), at, span, turn)
 
         _nest_windows(tile, window)
 

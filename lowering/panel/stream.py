@@ -42,6 +42,7 @@ class Stream:
         operations: vector multiply-adds per stored element.
         leaf: what to do with elements.
         longest: contracted coordinates of an unrolled block, at most; None: any number.
+        turn: which part of the rows in a window is visited, and into how many parts they are cut.
     """
 
     storage: Storage
@@ -52,6 +53,7 @@ class Stream:
     operations: int
     leaf: Leaf
     longest: int | None = None
+    turn: tuple[int, int] = (0, 1)
     #: Words loaded so far, each with the base it was loaded for: that keeps the base's identity its own.
     _words: dict[object, tuple[ir.Value, Index]] = dataclasses.field(default_factory=dict)
 
@@ -180,7 +182,8 @@ class Stream:
         out = members * self.operations
         for i in range(level, len(self.storage.format.levels)):
             lvl = self.storage.format.levels[i]
-            size = self.windows.get(i, self.storage.level_sizes[i])
+            size = self.storage.level_sizes[i]
+            size = self.windows[i] // self.turn[1] if i in self.windows else size
             if lvl.is_static and (lvl.kind == "nm" or isinstance(size, int)):
                 out *= lvl.g if lvl.kind == "nm" else size
         return out
@@ -193,17 +196,18 @@ class Stream:
         times as long). Words of coordinates below begin at the window.
         """
         size, window = self.storage.level_sizes[level], self.windows[level]
-        out = []
+        (turn, turns), out = self.turn, []
+        rows = window // turns
         for m in members:
             position = m.position
             if window < size:
                 parts = size // window
-                if self.roles.rows_differ:
-                    position = Position(position.value)
                 base = b.add(b.mul(position.base, position.scale * parts), self.window_at[level])
-                position = Position(base, offset=position.offset * parts)
-            for i in range(window):
-                out.append(dataclasses.replace(m, row=m.row * window + i, position=position.child(window, i)))
+                count = (position.count * position.scale - 1) * parts + 1  # the last window ends the block
+                position = Position(base, count=count, offset=position.offset * parts)
+            for i in range(rows):
+                position_i = position.child(window, turn * rows + i)
+                out.append(dataclasses.replace(m, row=m.row * rows + i, position=position_i))
         return out
 
     def _unrolled(self, level: int, members: Sequence[Member], accs: list[ir.Value], size: int) -> list[ir.Value]:

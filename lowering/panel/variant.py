@@ -166,6 +166,16 @@ class Roles:
             rows //= out[i]
         return dict(sorted(out.items()))
 
+    def turns(self, rows: int) -> int:
+        """How many tiles of ``rows`` rows with coordinates of their own are visited by code that knows which they are.
+
+        Where a row is known, so are the bits of its coordinates in the words that it shares with its neighbours.
+        """
+        if not self.direct or not self.rows_differ or len(self.inner) != 1:
+            return 1
+        window = math.prod(self.windows(_KNOWN_ROWS).values())
+        return window // rows if window % math.lcm(rows, self.whole_bytes) == 0 else 1
+
     def group(self, rows: int) -> int:
         """How many units of the first level are in the register tile at once: 1 unless loops over them are alike."""
         return max(1, rows // self.unit) if self.is_dense or self.gathers else 1
@@ -183,7 +193,7 @@ def default_variant(
     Variant(lanes=56, rows=1, strip=0)
     """
     vector = max(1, isa.vector_bytes // element_bytes)
-    rows = _tile_rows(roles, isa)
+    rows = _tile_rows(roles, columns, vector, isa)
     if columns == 1:  # the lanes of vectors are rows, or elements of one row (lanes.py)
         return Variant(1, _column_rows(roles, vector, rows))
     if roles.is_dense and roles.direct:
@@ -269,9 +279,18 @@ def dense_variant(columns: int | None, element_bytes: int, isa: Isa) -> Variant:
     return Variant(2 * vector, 6 if isa.vector_registers <= 16 else 12)
 
 
-def _tile_rows(roles: Roles, isa: Isa) -> int:
+#: Rows of a window that are visited in turns: as many unrolled blocks.
+_KNOWN_ROWS = 4
+
+
+def _tile_rows(roles: Roles, columns: int | None, vector: int, isa: Isa) -> int:
     if not roles.direct:
         return 1
+    if roles.turns(1) > 1:  # rows share nothing: each loads panel rows of its own, and the longer those, the better
+        widest = PANEL_BYTES // isa.vector_bytes
+        vectors = widest if columns is None else min(widest, -(-columns // vector))
+        window = math.prod(roles.windows(_KNOWN_ROWS).values())
+        return max(r for r in range(1, window + 1) if window % r == 0 and (r == 1 or r * vectors <= 8))
     most = 4 if isa.vector_registers <= 16 else 8
     if roles.is_dense:
         return most
