@@ -9,7 +9,7 @@ import pith
 import pytest
 import torch
 from cuda_stand_in import Gpu, StandIn, standing_in
-from pith.compiler import dynamic_device, einsum_device, matmul_device
+from pith.compiler import dynamic_device, einsum_device, linear_device, matmul_device
 from pith.runtime import cuda
 
 
@@ -34,7 +34,8 @@ def driver(monkeypatch: pytest.MonkeyPatch):
     def made(shape, dtype, device):
         return empty(shape, dtype=dtype).as_subclass(OnGpu)
 
-    for module in (dynamic_device, einsum_device, matmul_device):  # their kernels are loaded by another stand-in
+    # Their kernels are loaded by another stand-in.
+    for module in (dynamic_device, einsum_device, linear_device, matmul_device):
         module._kernel.cache_clear()
     with standing_in(Gpu(capability=(8, 0))) as stand_in:
         monkeypatch.setitem(sys.modules, "torch", torch)
@@ -45,7 +46,11 @@ def driver(monkeypatch: pytest.MonkeyPatch):
 
 ROWS = pith.Pattern.from_indices([1, 5], sizes=32)
 
+SPARSE = pith.compress(np.eye(16, 64, dtype=np.float16), "C0(2:4)")
+
 CALLS = {
+    "linear": lambda x, y: pith.linear(x, SPARSE, on_gpu(16), "relu", on_gpu(32, 16)),
+    "linear with a dense weight": lambda x, y: pith.linear(x, y.t()),
     "einsum": lambda x, y: pith.einsum("mk,kn->mn", x, y, where={"m": ROWS}),
     "einsum of a turned operand": lambda x, y: pith.einsum(
         "mk,nk->mn", x, y.t(), where={"k": pith.Pattern.from_indices([3], sizes=64)}

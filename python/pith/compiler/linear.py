@@ -10,52 +10,13 @@ import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
 from ..formats import Format
-from ..formats.attribute import format_attribute
 from ..formats.pack_buffers import aligned_empty
 from ..quantization import QuantizedTensor
 from ..runtime import dtype_name
 from ..runtime.arrays import as_array
 from ..sparse import SparseTensor
 from .kernel import Kernel, as_torch, compile_source, is_torch
-
-#: Element type of the operands and of the result -> the type everything is computed in.
-COMPUTED_IN = {"f16": "f32", "bf16": "f32", "f32": "f32", "f64": "f64"}
-
-#: Activation -> ops that make ``%y`` from ``%{z}``, all of type ``{t}``.
-ACTIVATIONS = {
-    "relu": """    %floor = arith.constant 0.0 : {t}
-    %y = arith.maximumf %{z}, %floor : {t}
-""",
-    "gelu": """    %half = arith.constant 0.5 : {t}
-    %one = arith.constant 1.0 : {t}
-    %rsqrt2 = arith.constant 0.70710678118654752 : {t}
-    %g0 = arith.mulf %{z}, %rsqrt2 : {t}
-    %g1 = math.erf %g0 : {t}
-    %g2 = arith.addf %g1, %one : {t}
-    %g3 = arith.mulf %{z}, %half : {t}
-    %y = arith.mulf %g3, %g2 : {t}
-""",
-    "gelu_tanh": """    %half = arith.constant 0.5 : {t}
-    %one = arith.constant 1.0 : {t}
-    %root = arith.constant 0.79788456080286536 : {t}
-    %cubic = arith.constant 0.044715 : {t}
-    %g0 = arith.mulf %{z}, %{z} : {t}
-    %g1 = arith.mulf %g0, %cubic : {t}
-    %g2 = arith.addf %g1, %one : {t}
-    %g3 = arith.mulf %{z}, %root : {t}
-    %g4 = arith.mulf %g3, %g2 : {t}
-    %g5 = math.tanh %g4 : {t}
-    %g6 = arith.addf %g5, %one : {t}
-    %g7 = arith.mulf %{z}, %half : {t}
-    %y = arith.mulf %g7, %g6 : {t}
-""",
-    "silu": """    %one = arith.constant 1.0 : {t}
-    %g0 = arith.negf %{z} : {t}
-    %g1 = math.exp %g0 : {t}
-    %g2 = arith.addf %g1, %one : {t}
-    %y = arith.divf %{z}, %g2 : {t}
-""",
-}
+from .linear_ir import ACTIVATIONS, COMPUTED_IN, linear_source
 
 
 def linear(
@@ -80,7 +41,8 @@ def linear(
         where: a :class:`pith.Pattern` of rows of x (over its leading dimensions, or all of them as one axis): only
             those are read, multiplied and written, where they lie. For dense weights, and without ``residual``.
         out: with ``where``: memory for the result, whose other rows are kept; without it they are zero.
-    Returns: a NumPy array, or a torch tensor when ``x`` is one. All operands have the element type of ``a``.
+    Returns: a NumPy array, or a torch tensor when ``x`` is one, on the GPU when ``x`` is there. All operands have the
+        element type of ``a``.
     Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.DeviceError`, :class:`pith.ArgumentError`.
 
     Example:
@@ -99,13 +61,13 @@ def linear(
         return _linear_where(x, a, bias, activation, residual, where, out)
     if out is not None:
         raise ArgumentError("expects out only together with where", where=_WHERE)
+    if any(getattr(v, "is_cuda", False) for v in (x, a)):
+        from .linear_device import linear_on_device
+
+        return linear_on_device(x, a, bias, activation, residual)
     a = _weight(a)
     x = _array(x, "x")
-    shape = tuple(x.shape)
-    if not shape or shape[-1] != a.shape[1]:
-        hint = "weights are stored out x in: pass a.T" if shape and shape[-1] == a.shape[0] else _SHAPES
-        raise ShapeError(f"expects x of shape (..., {a.shape[1]}), got {shape}", where=_WHERE, hint=hint)
-    result_shape = (*shape[:-1], a.shape[0])
+    shape, result_shape = tuple(x.shape), result_shape_of(x, a)
     rows = math.prod(shape[:-1])
     extras = []
     if bias is not None:
@@ -135,6 +97,15 @@ def _linear_where(x: Any, a: Any, bias: Any, activation: str | None, residual: A
     from ..workloads.dropping import linear_where
 
     return linear_where(x, a, where, bias, activation, out)
+
+
+def result_shape_of(x: Any, a: Any) -> tuple[int, ...]:
+    """The shape of ``x @ a.T``. Errors: :class:`pith.ShapeError`."""
+    shape = tuple(x.shape)
+    if not shape or shape[-1] != a.shape[1]:
+        hint = "weights are stored out x in: pass a.T" if shape and shape[-1] == a.shape[0] else _SHAPES
+        raise ShapeError(f"expects x of shape (..., {a.shape[1]}), got {shape}", where=_WHERE, hint=hint)
+    return (*shape[:-1], a.shape[0])
 
 
 def _weight(a: Any) -> SparseTensor:
@@ -188,91 +159,3 @@ def _kernel(
         )
     source = linear_source(fmt, element, bias, activation, residual, multiple, one_row)
     return compile_source(source, "linear"), numpy_dtype(element)
-
-
-def linear_source(
-    fmt: Format,
-    element: str,
-    bias: bool = False,
-    activation: str | None = None,
-    residual: bool = False,
-    multiple: int = 1,
-    one_row: bool = False,
-) -> str:
-    """Pith-level IR of ``out = activation(x @ a.T + bias) + residual`` with dynamic shapes, ``in`` a multiple of some.
-
-    ``one_row``: ``x`` has one row, and the kernel knows it.
-
-    A product and one elementwise op: the lowering computes the second where the first stores its tiles.
-    """
-    t = COMPUTED_IN[element]
-    m = 1 if one_row else "?"
-    matrix, sums = f"tensor<{m}x?x{element}>", f"tensor<{m}x?x{t}>"
-    extras = [("bias", f"tensor<?x{element}>", "#j")] * bias + [("residual", matrix, "#y2")] * residual
-    parameters = "".join(f'%{name}: {type_} {{pith.name = "{name}"}}, ' for name, type_, _ in extras)
-    maps = ", ".join(["#y2", *(m for _, _, m in extras), "#y2"])
-    inputs = ", ".join(["%sum", *(f"%{name}" for name, _, _ in extras)])
-    types = ", ".join([sums, *(type_ for _, type_, _ in extras)])
-    scalars = "".join(f"%{name}_in: {element}, " for name, _, _ in extras)
-    (widen_v, v), (widen_w, w) = _widen("v", element, t), _widen("w", element, t)
-    return f"""#fmt = {format_attribute(fmt)}
-#x = affine_map<(i, j, k) -> (i, k)>
-#a = affine_map<(i, j, k) -> (j, k)>
-#y = affine_map<(i, j, k) -> (i, j)>
-#y2 = affine_map<(i, j) -> (i, j)>
-#j = affine_map<(i, j) -> (j)>
-func.func @linear(%a: tensor<?x?x{element}, #fmt> {{pith.name = "a"}},
-                  %x: {matrix} {{pith.name = "x"}}, {parameters}
-                  %out: memref<{m}x?x{element}> {{pith.name = "out"}}) {{
-  %zero = arith.constant 0.0 : {t}
-  %c0 = arith.constant 0 : index
-  %c1 = arith.constant 1 : index
-  %dst = bufferization.to_tensor %out restrict writable : memref<{m}x?x{element}> to {matrix}
-  %m = memref.dim %out, %c0 : memref<{m}x?x{element}>
-  %n = memref.dim %out, %c1 : memref<{m}x?x{element}>
-  %wide = tensor.empty({"%n" if one_row else "%m, %n"}) : {sums}
-  %init = linalg.fill ins(%zero : {t}) outs(%wide : {sums}) -> {sums}
-  %sum = linalg.generic {{indexing_maps = [#x, #a, #y], iterator_types = ["parallel", "parallel", "reduction"]}}
-      ins(%x, %a : {matrix}, tensor<?x?x{element}, #fmt>) outs(%init : {sums})
-      attrs = {{"pith.multiple" = {multiple} : i64}} {{
-  ^bb0(%v: {element}, %w: {element}, %s: {t}):
-{widen_v}{widen_w}    %p = arith.mulf %{v}, %{w} : {t}
-    %q = arith.addf %s, %p : {t}
-    linalg.yield %q : {t}
-  }} -> {sums}
-  %res = linalg.generic {{indexing_maps = [{maps}], iterator_types = ["parallel", "parallel"]}}
-      ins({inputs} : {types}) outs(%dst : {matrix}) {{
-  ^bb0(%s: {t}, {scalars}%o: {element}):
-{_epilogue(element, t, bias, activation, residual)}
-  }} -> {matrix}
-  bufferization.materialize_in_destination %res in restrict writable %out : ({matrix}, memref<{m}x?x{element}>) -> ()
-  return
-}}
-"""
-
-
-def _epilogue(element: str, t: str, bias: bool, activation: str | None, residual: bool) -> str:
-    """The body of the elementwise op, from ``%s`` to the yield."""
-    lines, value = "", "s"
-    if bias:
-        widen, operand = _widen("bias_in", element, t)
-        lines += f"{widen}    %biased = arith.addf %s, %{operand} : {t}\n"
-        value = "biased"
-    if activation is not None:
-        lines += ACTIVATIONS[activation].format(z=value, t=t)
-        value = "y"
-    if residual:
-        widen, operand = _widen("residual_in", element, t)
-        lines += f"{widen}    %added = arith.addf %{value}, %{operand} : {t}\n"
-        value = "added"
-    if element != t:
-        lines += f"    %narrow = arith.truncf %{value} : {t} to {element}\n"
-        value = "narrow"
-    return f"{lines}    linalg.yield %{value} : {element}"
-
-
-def _widen(name: str, element: str, t: str) -> tuple[str, str]:
-    """Ops that bring ``%name`` to type ``t``, and the name of what they make."""
-    if element == t:
-        return "", name
-    return f"    %{name}_{t} = arith.extf %{name} : {element} to {t}\n", f"{name}_{t}"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..compiler.kernel import as_torch, is_torch
-from ..compiler.linear import COMPUTED_IN
+from ..compiler.linear_ir import COMPUTED_IN
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..formats.pack_buffers import aligned_empty
 from ..runtime import dtype_name, numpy_dtype

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..compiler.kernel import Kernel, compile_source
-from ..compiler.linear import ACTIVATIONS, COMPUTED_IN
+from ..compiler.linear_ir import ACTIVATIONS, COMPUTED_IN
 from ..errors import CheckError, ShapeError
 from ..patterns.check import in_range, integer_array
 from .arguments import array_of, empty, float_element, like, one_of, shaped

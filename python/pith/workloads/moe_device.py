@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from ..compiler.linear import ACTIVATIONS
+from ..compiler.linear_ir import ACTIVATIONS
 from ..errors import DTypeError, ShapeError
 from ..runtime.cuda import chip_of
 from .arguments import one_of

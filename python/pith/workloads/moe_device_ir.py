@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..compiler.linear import ACTIVATIONS
+from ..compiler.linear_ir import ACTIVATIONS
 from .ir_text import widened, yielded
 
 #: Rows of a tile in the IR; lowerings choose their own.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..compiler.linear import ACTIVATIONS, COMPUTED_IN
+from ..compiler.linear_ir import ACTIVATIONS, COMPUTED_IN
 from .ir_text import widened, yielded
 
 #: Rows of an expert that are multiplied together where no faster lowering takes the whole op.

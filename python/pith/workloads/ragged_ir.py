@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..compiler.linear import COMPUTED_IN
+from ..compiler.linear_ir import COMPUTED_IN
 from .ir_text import LEAST, widened, yielded
 
 _TOKENS = "!pith.pattern<[-1], [1]>"

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from ..compiler.kernel import Kernel, compile_source
-from ..compiler.linear import ACTIVATIONS
+from ..compiler.linear_ir import ACTIVATIONS
 from ..errors import ArgumentError, ShapeError
 from .arguments import array_of, empty, float_element, like, one_of, shaped
 from .rows_ir import activation_source, layer_norm_source

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..compiler.linear import ACTIVATIONS, COMPUTED_IN
+from ..compiler.linear_ir import ACTIVATIONS, COMPUTED_IN
 from .ir_text import LEAST, widened, yielded
 
 _MAPS = """#rows = affine_map<(i, j) -> (i, j)>
