@@ -26,8 +26,8 @@ class OpPlan:
             dense op).
         reason: why.
         fused: what the kernel computes on each result before it is stored, in order.
-        row_dim, columns: of a product: which dimension of the operand the result has, and the size of the
-            dense operand's own (-1: dynamic); else None.
+        row_dim, columns: of a product with a matrix: which dimension of it the result has, and the size of the dense
+            operand's own (-1: dynamic; of batches, for each), 1 for a vector; else None.
         argument: number of the function's argument that the operand's first buffer is; None when it is none.
         integers: type of the integers that the operand's real values are stored as, ``i8`` or ``i4``; else None.
     """
@@ -95,11 +95,14 @@ def _integers(op: ir.OpView, encoded: ir.Value) -> str | None:
 
 def _product(op: ir.OpView, driver: int | None) -> tuple[tuple[str, ...], int | None, int | None]:
     """Fused steps, row dimension and columns of a product; nothing of them without a ``driver``."""
-    m = None if driver is None else match_product(analyse(op, driver))
-    if m is None:
+    if driver is None:
         return (), None, None
-    columns = shape_of(op.operands[m.dense].type)[0 if m.dense_transposed else 1]
-    return _fused(op), m.row_dim, columns
+    g = analyse(op, driver)
+    m = match_product(g) or match_matmul(g)
+    if m is None or m.batch is not None:
+        return (), None, None
+    columns = 1 if m.col is None else shape_of(op.operands[m.dense].type)[g.loops(m.dense).index(m.col)]
+    return (_fused(op) if m.is_plain else ()), m.row_dim, columns
 
 
 def _sampled(op: ir.OpView) -> OpPlan:

@@ -70,6 +70,26 @@ def test_a_weight_that_loses_is_kept_dense(layer, predictions, dynamic):
     assert "down.weight: kept dense" not in kernel.explain()
 
 
+class Product(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(pith.prune(torch.randn(64, 40), "C1(4:5)->C0(4:4)"))
+
+    def forward(self, x):
+        return torch.relu(self.weight @ x)
+
+
+@pytest.mark.parametrize("shape, columns", [((40,), 1), ((3, 40, 24), 24)])
+def test_products_with_vectors_and_batches_compete_too(predictions, shape, columns):
+    module, x = Product().eval(), torch.randn(shape)
+    kernel = pith.compile(module, (x,), sparsity={"weight": "C1(4:5)->C0(4:4)"})
+    assert formats_of(kernel) == {"weight": None} and same(kernel, module, x)
+    assert f"weight: kept dense, predicted to take 1 s for 1.2 s at N = {columns}" in kernel.explain()
+    predictions["up"] = 0.9
+    kernel = pith.compile(module, (x,), sparsity={"weight": "C1(4:5)->C0(4:4)"})
+    assert None not in formats_of(kernel).values() and same(kernel, module, x)
+
+
 def test_within_five_percent_the_declared_format_stays(layer, predictions):
     predictions["up"] = 1.05
     kernel = pith.compile(layer, (torch.randn(24, 40),), sparsity=FORMATS)
