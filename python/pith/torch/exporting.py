@@ -56,6 +56,7 @@ class Exported:
         fixed: arguments that are Python constants, by index among the flat arguments.
         constants: results that are Python constants, by index among the flat results.
         in_spec, out_spec: structure of the call and of the result.
+        names: of the arguments that ``forward`` takes by position or by name.
         notes: what became of ops that there are several ways to compute.
     """
 
@@ -66,6 +67,7 @@ class Exported:
     constants: dict[int, Any]
     in_spec: pytree.TreeSpec
     out_spec: pytree.TreeSpec
+    names: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -120,7 +122,13 @@ def export(
     resolve_views(graph)
     keep_model_frames(graph)
     out_spec = cast(pytree.TreeSpec, program.call_spec.out_spec)
-    return Exported(program, placeholders, unused, fixed, constants, in_spec, out_spec, attentions.notes)
+    taken = _names_of_arguments(module)
+    return Exported(program, placeholders, unused, fixed, constants, in_spec, out_spec, taken, attentions.notes)
+
+
+def _names_of_arguments(module: torch.nn.Module) -> tuple[str, ...]:
+    parameters = inspect.signature(module.forward).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
 
 
 def _argument_names(module: torch.nn.Module, args: Sequence[Any]) -> dict[str, Any]:

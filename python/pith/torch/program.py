@@ -77,6 +77,7 @@ class ImportedProgram:
         in_spec, out_spec: structure of ``(args, kwargs)`` and of the result.
         fixed: arguments that are Python constants: index among the flat arguments -> value.
         constants: results that are Python constants: index among the flat results -> value.
+        names: of the arguments that ``forward`` takes by position or by name: calls may, too.
         notes: what became of ops that there are several ways to compute.
     """
 
@@ -89,6 +90,7 @@ class ImportedProgram:
     out_spec: pytree.TreeSpec
     fixed: dict[int, Any]
     constants: dict[int, Any]
+    names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -104,6 +106,8 @@ class ImportedProgram:
             a constant other than the example's.
         """
         leaves, spec = pytree.tree_flatten((args, kwargs))
+        if spec != self.in_spec:
+            leaves, spec = pytree.tree_flatten(self._as_in_the_example(args, kwargs))
         if spec != self.in_spec:
             self._require_count(args, kwargs)
             raise ShapeError(
@@ -121,6 +125,17 @@ class ImportedProgram:
         tensors = [leaf for i, leaf in enumerate(leaves) if leaf is not None and i not in self.fixed]
         self._check(tensors)
         return tensors
+
+    def _as_in_the_example(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The same call with those arguments by position that were so in the example; as it is where it has others."""
+        example, options = pytree.tree_unflatten(range(self.in_spec.num_leaves), self.in_spec)
+        by_position = self.names[: len(example)]
+        given = {**dict(zip(self.names, args)), **kwargs}
+        if len(given) != len(args) + len(kwargs) or set(given) != {*by_position, *options}:
+            return args, kwargs
+        return tuple(given[name] for name in by_position), {name: given[name] for name in options}
 
     def _require_count(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Raise in plain words when positional tensors were expected and their number is another one."""
@@ -153,7 +168,8 @@ class ImportedProgram:
                 where = f"{spec.name}, dimension {d}"
                 if d not in spec.dims:
                     if size != static:
-                        raise ShapeError(f"expects size {static}, got shape {shape}", where=where)
+                        hint = "compile it for any: pith.compile(..., dynamic_shapes=), as for torch.export"
+                        raise ShapeError(f"expects size {static}, got shape {shape}", where=where, hint=hint)
                     continue
                 dim = spec.dims[d]
                 if size < dim.low or (dim.high is not None and size > dim.high):
