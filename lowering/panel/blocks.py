@@ -87,6 +87,8 @@ def block_variant(rows: int, columns: int | None, element_bytes: int, isa: Isa) 
 class BlockEmitter(ListedEmitter):
     """The loops around tasks of blocks."""
 
+    few = 0
+
     def __init__(
         self,
         c: DenseContraction,

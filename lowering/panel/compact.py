@@ -7,13 +7,19 @@ from pith._mlir import ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
+from ..linalg.contraction import DenseContraction
 from ..transpose import copy_transposed, tile_width
 from .arithmetic import convert
 from .batch import Operand
+from .loops import Loops
 from .walk import Walk
 
 #: Rows that one task copies.
 COPIED_ROWS = 64
+
+#: Columns from which on a copy of the listed elements of ``lhs`` pays: an element is copied in about two cycles, and
+#: every 64 columns pass over it again.
+COMPACT_COLUMNS = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,3 +131,29 @@ class Compact:
 
     def _convert(self, value: ir.Value) -> ir.Value:
         return convert(value, self.buffer.type.element_type)
+
+
+def copy_left(c: DenseContraction, lhs: Operand, size: Index, loops: Loops, element: ir.Type) -> Compact | None:
+    """Copy what is read of ``lhs`` where its elements would be picked out of rows, or widened, again and again.
+
+    Args:
+        size: contracted coordinates where none is listed.
+        element: of the copy.
+    """
+    columns = c.static_size(c.col)
+    listed = loops.all_reds is not None and (columns is None or columns >= COMPACT_COLUMNS)
+    if not (listed or lhs.buffer.type.element_type != element or c.lhs_transposed):
+        return None
+    own = [(d, loops.red_loops.get(d)) for d in lhs.dims if d not in (c.row, c.red)]
+    total = loops.all_reds if loops.all_reds is not None else size
+    copy = Compact.of(lhs, c.row, c.red, own, loops.reds, total, element)
+    outer = [d for d in c.outer if d in lhs.dims or d in (*loops.red_loops, *loops.row_loops)]
+    sizes = [loops.outer[d].count for d in outer]
+
+    def task(*at: ir.Value) -> None:
+        point = {d: loops.outer[d].at(i) for d, i in zip(outer, at[:-1])}
+        copy.fill(point, loops.rows(point).part(b.mul(at[-1], COPIED_ROWS), COPIED_ROWS))
+
+    chunks = b.ceildiv(loops.most_rows, COPIED_ROWS)
+    b.parallel_loop([*sizes, chunks], task, work=b.product([*sizes, loops.most_rows, total]))
+    return copy

@@ -10,14 +10,15 @@ Code it emits for ``out[outer, row, col] += lhs[outer, row, red] * rhs[outer, re
 
 No operand is copied but the panels, which are as long as the list and stay in L2: reading and writing the dense
 operands through the lists is a matter of addresses. A task packs what it multiplies with, which costs about as much
-as four rows do (:mod:`pith.lowering.panel.parts`); packed once for all tasks, panels would lie in L3 and threads wait
+as four rows do (:mod:`pith.lowering.panel.parts`; up to so many rows meet what is not packed, see
+:mod:`pith.lowering.panel.few_rows`); packed once for all tasks, panels would lie in L3 and threads wait
 for each other. Sums are accumulated in place; what sticks out on the right, outputs stored by columns and epilogues
 behind several strips go through a tile in memory.
 """
 
 from collections.abc import Callable, Sequence
 
-from pith._mlir import ir
+from pith._mlir import arith, ir
 
 from .. import builder as b
 from ..builder import Index
@@ -26,25 +27,22 @@ from ..linalg.contraction import DenseContraction
 from ..transpose import Transform
 from .ahead import Ahead
 from .batch import Operand
-from .compact import COPIED_ROWS, Compact
+from .compact import Compact, copy_left
 from .dense_product import DenseProduct
 from .dense_tile import DenseTile
+from .few_rows import FEW_ROWS, FewRows
 from .loops import Loops, Point
 from .pack import Panel, clear_rows, pack_group
 from .parts import part_rows
 from .variant import CHUNK_ROWS, Variant, dense_variant
 from .walk import Walk
-from .write import as_it_is, fill_block
+from .write import added_to, as_it_is, fill_block
 
 #: Bytes of the panels that one task packs, of an L2 of 512 KiB, and the columns that may be. Fewer columns read the
 #: rows more often, more drop out of L2. On a Zen 3 core (2026-11), with 64, 128 and 256 columns: 1024^3 f32 with 1 %
 #: of 32x1 micro-tiles 0.96, 1.50 and 2.61 ms; 2048x512x256 dense 7.0 and 6.2 ms; 512^3 with half of the rows 1.68 ms
 #: with 64 columns, 1.47 with 176.
 GROUP_BYTES, GROUP_COLUMNS = 384 << 10, (64, 256)
-
-#: Columns from which on a copy of the listed elements of ``lhs`` pays: an element is copied in about two cycles, and
-#: every 64 columns pass over it again.
-COMPACT_COLUMNS = 256
 
 #: Rows of the tile that read a panel in the time that it is packed in, where rows of ``rhs`` are copied, and where
 #: columns are listed: one element after the other.
@@ -73,10 +71,12 @@ class ListedEmitter:
         unit: rows per position of the walk over rows.
         chunk: positions that pass over the panels together.
         group: panels of a task.
+        few: positions for which nothing is packed.
     """
 
     unit = 1
     group: Index = 1
+    few = FEW_ROWS
 
     def __init__(
         self,
@@ -111,28 +111,8 @@ class ListedEmitter:
         self.chunk = -(-CHUNK_ROWS // variant.rows) * variant.rows
 
     def emit(self) -> None:
-        self._compact_lhs()
+        self.compact = copy_left(self.c, self.lhs, self.rhs.size(self.c.red), self.loops, self.element)
         self._emit_tasks()
-
-    def _compact_lhs(self) -> None:
-        """Copy what is read of ``lhs`` where its elements would be picked out of rows, or widened, again and again."""
-        loops, columns = self.loops, self.c.static_size(self.c.col)
-        listed = loops.all_reds is not None and (columns is None or columns >= COMPACT_COLUMNS)
-        narrow = self.lhs.buffer.type.element_type != self.element
-        if not (listed or narrow or self.c.lhs_transposed):
-            return
-        own = [(d, loops.red_loops.get(d)) for d in self.lhs.dims if d not in (self.c.row, self.c.red)]
-        total = loops.all_reds if loops.all_reds is not None else self.rhs.size(self.c.red)
-        copy = self.compact = Compact.of(self.lhs, self.c.row, self.c.red, own, loops.reds, total, self.element)
-        outer = [d for d in self.c.outer if d in self.lhs.dims or d in (*loops.red_loops, *loops.row_loops)]
-        sizes = [loops.outer[d].count for d in outer]
-
-        def task(*at: ir.Value) -> None:
-            point = {d: loops.outer[d].at(i) for d, i in zip(outer, at[:-1])}
-            copy.fill(point, loops.rows(point).part(b.mul(at[-1], COPIED_ROWS), COPIED_ROWS))
-
-        chunks = b.ceildiv(loops.most_rows, COPIED_ROWS)
-        b.parallel_loop([*sizes, chunks], task, work=b.product([*sizes, loops.most_rows, total]))
 
     def _panels_per_task(self) -> Index:
         """As many as stay in L2, within bounds."""
@@ -141,7 +121,19 @@ class ListedEmitter:
         panel = b.maximum(b.mul(self.rhs.size(self.c.red), self.lanes * size), 1)
         most = b.minimum(b.maximum(b.div(GROUP_BYTES, panel), least), most)
         panels = b.maximum(b.ceildiv(self.loops.most_cols, self.lanes), 1)
-        return b.ceildiv(panels, b.ceildiv(panels, most))
+        packed = b.ceildiv(panels, b.ceildiv(panels, most))
+        if not self.may_be_few:
+            return packed
+        return arith.select(self._are_few(self.loops.most_rows), b.ceildiv(panels, b.thread_count()), b.value(packed))
+
+    @property
+    def may_be_few(self) -> bool:
+        """Rows may be so few that panels are not worth packing, and ``rhs`` has rows to be read in their place."""
+        rows = self.c.static_size(self.c.row) or 1
+        return rows <= self.few and not (self.c.rhs_transposed or self.loops.lists_cols)
+
+    def _are_few(self, rows: Index) -> ir.Value:
+        return b.less(rows, self.few + 1)
 
     def _emit_tasks(self) -> None:
         loops = self.loops
@@ -199,6 +191,26 @@ class ListedEmitter:
             b.if_else(some, lambda: b.for_loop(*groups, lambda g: self._multiply(point, rows, g)) and None)
 
     def _multiply(self, point: Point, rows: Walk, group: Index) -> None:
+        def packed() -> None:
+            self._multiply_packed(point, rows, group)
+
+        if self.may_be_few:
+            b.if_else(self._are_few(rows.count), lambda: self._multiply_few(point, rows, group), packed)
+        else:
+            packed()
+
+    def _multiply_few(self, point: Point, rows: Walk, group: Index) -> None:
+        cols, reds = self.loops.cols(point), self.loops.reds(point)
+        lhs, lhs_reds = self._left(point, reds)
+        rhs, out = self.rhs.matrix(point, self.c.red, self.c.col), self.out.matrix(point, self.c.row, self.c.col)
+        finish = self._finish(point, out) or (as_it_is if self.fresh else added_to(out))
+        width = b.mul(self.group, self.lanes)
+        first = b.minimum(b.mul(group, width), cols.count)
+        FewRows(
+            lhs, rhs, out, self.c.out_transposed, rows, cols, lhs_reds, reds, finish, self.element, self.vector
+        ).emit(first, b.minimum(b.add(first, width), cols.count))
+
+    def _multiply_packed(self, point: Point, rows: Walk, group: Index) -> None:
         cols, reds = self.loops.cols(point), self.loops.reds(point)
         panels = b.alloc([self.group, self._depth(reds), self.lanes], self.element)
         source = self.rhs.matrix(point, self.c.red, self.c.col)
@@ -235,10 +247,7 @@ class ListedEmitter:
 
     def _product(self, point: Point, rows: Walk, cols: Walk, reds: Walk) -> DenseProduct:
         out = self.out.matrix(point, self.c.row, self.c.col)
-        if self.compact is None:
-            lhs, lhs_reds = self.lhs.matrix(point, self.c.row, self.c.red), reds
-        else:
-            lhs, lhs_reds = self.compact.matrix(point), Walk(reds.count)
+        lhs, lhs_reds = self._left(point, reds)
 
         def tile(variant: Variant) -> DenseTile:
             vectors = max(1, variant.lanes // self.vector)
@@ -253,9 +262,18 @@ class ListedEmitter:
             cols,
             reds.count,
             self.fresh,
-            self.finish if self.finish_at is None else self.finish_at(point, out),
+            self._finish(point, out),
             self._ahead(point, cols, reds),
         )
+
+    def _left(self, point: Point, reds: Walk) -> tuple[ir.Value, Walk]:
+        """The left operand at ``point``, and its contracted coordinates."""
+        if self.compact is None:
+            return self.lhs.matrix(point, self.c.row, self.c.red), reds
+        return self.compact.matrix(point), Walk(reds.count)
+
+    def _finish(self, point: Point, out: ir.Value) -> Transform | None:
+        return self.finish if self.finish_at is None else self.finish_at(point, out)
 
     def _ahead(self, point: Point, cols: Walk, reds: Walk) -> Ahead | None:
         """What follows a group of columns: tasks pack the next group of columns next, or for it the next point.

@@ -194,4 +194,25 @@ func.func @by_columns(%w: memref<70x100xf32>, %x: memref<70xf32>, %y: memref<100
   }
   return
 }
+
+// At run time there may be so few rows that rows of the right operand are read where they lie; static sizes decide now.
+// CHECK-LABEL: func.func @few_rows
+// CHECK:         arith.cmpi ult, %{{.*}}, %{{.*}} : index
+// CHECK:         scf.if
+// CHECK:           memref.alloc() {{.*}} : memref<4x4096xf32>
+// CHECK:           vector.load %arg1[%{{.*}}, %{{.*}}] : memref<70x100xf32>, vector<8xf32>
+// CHECK:         } else {
+// CHECK:           memref.alloc
+func.func @few_rows(%x: memref<?x70xf32>, %w: memref<70x100xf32>, %y: memref<?x100xf32>) {
+  linalg.generic {indexing_maps = [affine_map<(i, j, k) -> (i, k)>, affine_map<(i, j, k) -> (k, j)>,
+                                   affine_map<(i, j, k) -> (i, j)>],
+                  iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%x, %w : memref<?x70xf32>, memref<70x100xf32>) outs(%y : memref<?x100xf32>) {
+  ^bb0(%v: f32, %u: f32, %o: f32):
+    %m = arith.mulf %v, %u : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
+  }
+  return
+}
 }

@@ -1,0 +1,111 @@
+"""Products of a few rows: rows of the right operand are read where they lie, and nothing is packed.
+
+Code it emits for ``out[row, col] += lhs[row, red] * rhs[red, col]`` (U: contracted coordinates at a time)::
+
+    for each strip of columns
+      sums[:, :] = 0
+      for each U contracted coordinates
+        for each row
+          for each vector of the strip
+            sums[row, vector] += lhs[row, red] * rhs[red, vector] + ... + lhs[row, red + U] * rhs[red + U, vector]
+      out[row, strip] = what becomes of the sums
+
+Packing a panel takes as long as four rows do, and what one row takes is the time of reading ``rhs``. U rows of it are
+as many streams through memory; sums stay in L1.
+"""
+
+import dataclasses
+
+from pith._mlir import ir, memref, vector
+
+from .. import builder as b
+from ..builder import Index
+from ..transpose import Transform
+from .arithmetic import convert, multiply_add
+from .walk import Walk
+from .write import write_tile
+
+#: Rows for which this is faster than panels are (:data:`pith.lowering.panel.listed.PACKING_ROWS`).
+FEW_ROWS = 4
+
+#: Columns of a strip: long pieces of rows, for hardware prefetches in pages. One row times 1024x4096 f32 over MKL's
+#: time with strips of 512, 2048, 4096 and 8192: 1.39, 1.48, 0.95 and 1.23; times 4096x1024 1.41, 1.05, 0.92 and 1.01
+#: (minima of 25, busy Zen 3, 2026-11-21; four and eight coordinates at a time differ by less than runs do).
+STRIP_COLUMNS = 4096
+
+#: Contracted coordinates between two visits of a sum.
+UNROLLED = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class FewRows:
+    """A product whose walk over rows has at most :data:`FEW_ROWS` positions.
+
+    Attributes:
+        lhs: ``(rows, reds)``; ``rhs``: ``(reds, cols)``; ``out``: ``(rows, cols)``, or ``(cols, rows)``.
+        rows, cols: positions, and what they are in operands; columns are not listed.
+        lhs_reds, reds: what contracted positions are in ``lhs`` and in ``rhs``.
+        transform: what is stored for a finished sum.
+        element: of the sums.
+        lanes: of a machine vector.
+    """
+
+    lhs: ir.Value
+    rhs: ir.Value
+    out: ir.Value
+    out_transposed: bool
+    rows: Walk
+    cols: Walk
+    lhs_reds: Walk
+    reds: Walk
+    transform: Transform
+    element: ir.Type
+    lanes: int
+
+    def emit(self, first: Index, last: Index) -> None:
+        """Multiply all rows with the columns of positions ``first`` up to ``last``."""
+        sums = b.alloc([FEW_ROWS, STRIP_COLUMNS], self.element)
+
+        def strip(start: Index) -> None:
+            width = b.minimum(STRIP_COLUMNS, b.sub(last, start))
+            b.for_loop(0, self.rows.count, lambda row: self._clear(sums, row, width), rolled=True)
+            end: Index = 0
+            for count in (UNROLLED, 1):
+                begin, end = end, b.mul(b.div(self.reds.count, count), count)
+                b.for_loop(begin, end, lambda k, n=count: self._add(sums, k, n, start, width), step=count, rolled=True)
+            corner, extent = (0, start), (self.rows.count, width)
+            write_tile(
+                sums, self.out, self.out_transposed, corner, extent, self.transform, self.lanes, self.rows, self.cols
+            )
+
+        b.for_loop(first, last, strip, step=STRIP_COLUMNS, rolled=True)
+
+    def _clear(self, sums: ir.Value, row: Index, width: Index) -> None:
+        def some(j: Index, lanes: int) -> None:
+            zeros = vector.broadcast(ir.VectorType.get([lanes], self.element), b.zero_of(self.element))
+            vector.store(zeros, sums, [b.value(row), b.value(j)])
+
+        b.by_vectors(width, self.lanes, some)
+
+    def _add(self, sums: ir.Value, first: Index, count: int, start: Index, width: Index) -> None:
+        """Add the products of ``count`` contracted positions from ``first`` on to the sums of all rows."""
+        positions = [b.add(first, u) for u in range(count)]
+        reds = [b.value(self.reds.at(k)) for k in positions]
+        places = [b.value(self.lhs_reds.at(k)) for k in positions]
+
+        def one(row: Index) -> None:
+            at = b.value(self.rows.at(row))
+            factors = [convert(memref.load(self.lhs, [at, place]), self.element) for place in places]
+
+            def some(j: Index, lanes: int) -> None:
+                here, type_ = [b.value(row), b.value(j)], ir.VectorType.get([lanes], self.element)
+                column = b.value(b.add(b.add(self.cols.first, start), j))
+                acc = vector.load(type_, sums, here)
+                for red, factor in zip(reds, factors):
+                    x = vector.load(ir.VectorType.get([lanes], self.rhs.type.element_type), self.rhs, [red, column])
+                    acc = multiply_add(vector.broadcast(type_, factor), convert(x, self.element), acc)
+                vector.store(acc, sums, here)
+
+            b.by_vectors(width, self.lanes, some)
+
+        b.for_loop(0, self.rows.count, one, rolled=True)
