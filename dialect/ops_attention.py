@@ -66,7 +66,7 @@ class AttentionOp(Pith.Operation, name="attention", traits=[ext.Pure]):
     @verifier
     def verify_invariants(self) -> None:
         """Element types and sizes of query, key, value and out; heads that divide; the results; what is visible."""
-        query, key, value, out = (self._dense(name, 4) for name in ("query", "key", "value", "out"))
+        query, key, value, out = (dense_operand(self, name, 4) for name in ("query", "key", "value", "out"))
         element = query.element_type
         require(str(element) in COMPUTED_IN, "expects elements of f16, bf16, f32 or f64, got {}", element)
         for name, type_ in (("query", query), ("value", value)):
@@ -84,18 +84,13 @@ class AttentionOp(Pith.Operation, name="attention", traits=[ext.Pure]):
         verify_visibility(self, queries, shape_of(key)[2])
         self._verify_bias((batch, heads, shape_of(key)[2], queries))
 
-    def _dense(self, name: str, rank: int) -> ir.RankedTensorType:
-        type_ = dense_type(getattr(self, name).type, name)
-        require(type_.rank == rank, "expects {} of rank {}, got {}", name, rank, type_)
-        return type_
-
     def _verify_results(self, out: ir.RankedTensorType) -> None:
         results = self.operation.results
         require(results[0].type == out, "expects the result type of out, {}, got {}", out, results[0].type)
         require((self.lse is None) == (len(results) == 1), "expects both lse and its result, or neither")
         if self.lse is None:
             return
-        lse = self._dense("lse", 3)
+        lse = dense_operand(self, "lse", 3)
         computed = COMPUTED_IN[str(out.element_type)]
         require(str(lse.element_type) == computed, "expects lse of {}, got {}", computed, lse.element_type)
         require_sizes("lse", lse, dict(enumerate(shape_of(out)[:3])))
@@ -107,7 +102,7 @@ class AttentionOp(Pith.Operation, name="attention", traits=[ext.Pure]):
             return
         lists = self.pattern is not None or self.global_tokens is not None
         require(not lists, "expects no bias with a pattern or global tokens")
-        bias, computed = self._dense("bias", 4), COMPUTED_IN[str(self.query.type.element_type)]
+        bias, computed = dense_operand(self, "bias", 4), COMPUTED_IN[str(self.query.type.element_type)]
         require(str(bias.element_type) == computed, "expects bias of {}, got {}", computed, bias.element_type)
         for dim, (got, want) in enumerate(zip(shape_of(bias), sizes)):
             fits = _fits(got, want) or (got == 1 and dim != 2)
@@ -119,12 +114,19 @@ def _fits(got: int, want: int) -> bool:
     return DYNAMIC in (got, want) or got == want
 
 
+def dense_operand(op: ir.OpView, name: str, rank: int) -> ir.RankedTensorType:
+    """The type of an operand: a tensor of ``rank`` without an encoding."""
+    type_ = dense_type(getattr(op, name).type, name)
+    require(type_.rank == rank, "expects {} of rank {}, got {}", name, rank, type_)
+    return type_
+
+
 def verify_visibility(op: ir.OpView, queries: int, keys: int) -> None:
     """Check the operands that say what each of ``queries`` sees of ``keys``."""
     _require_indices("intervals", dense_type(op.intervals.type, "intervals"), (None, queries, 2))
     if op.pattern is not None:
         axes, want = PatternType(op.pattern.type).to_shape().sizes, (queries, keys)
-        fits = len(axes) == 2 and all(DYNAMIC in pair or len(set(pair)) == 1 for pair in zip(axes, want))
+        fits = len(axes) == 2 and all(map(_fits, axes, want))
         require(fits, "expects a pattern over the axes {}, queries and keys, got {}", list(want), list(axes))
     both = (op.global_tokens is None) == (op.reach is None)
     require(both, "expects both global_tokens and reach, or neither")

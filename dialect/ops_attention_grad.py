@@ -3,9 +3,8 @@
 from pith._mlir import ext, ir
 
 from .diagnostics import require, verifier
-from .fields import dense_type
 from .formats import shape_of
-from .ops_attention import COMPUTED_IN, require_sizes, verify_visibility
+from .ops_attention import COMPUTED_IN, dense_operand, require_sizes, verify_visibility
 from .pattern import PatternType
 from .pith import Pith
 
@@ -54,7 +53,7 @@ class AttentionGradOp(Pith.Operation, name="attention_grad", traits=[ext.Pure]):
     def verify_invariants(self) -> None:
         """Element types and sizes of both sides and of out; the numbers per row; the results; what is visible."""
         names = ["own", "own_pair", "other", "other_pair", "out"] + ["pair_out"] * (self.pair_out is not None)
-        types = {name: self._dense(name, 4) for name in names}
+        types = {name: dense_operand(self, name, 4) for name in names}
         element = types["own"].element_type
         require(str(element) in COMPUTED_IN, "expects elements of f16, bf16, f32 or f64, got {}", element)
         for name, type_ in types.items():
@@ -72,14 +71,9 @@ class AttentionGradOp(Pith.Operation, name="attention_grad", traits=[ext.Pure]):
         self._verify_results()
         verify_visibility(self, own[2], other[2])
 
-    def _dense(self, name: str, rank: int) -> ir.RankedTensorType:
-        type_ = dense_type(getattr(self, name).type, name)
-        require(type_.rank == rank, "expects {} of rank {}, got {}", name, rank, type_)
-        return type_
-
     def _verify_numbers(self, element: str, queries: tuple[int, ...]) -> None:
         for name in ("lse", "delta"):
-            type_ = self._dense(name, 3)
+            type_ = dense_operand(self, name, 3)
             wanted = COMPUTED_IN[element]
             require(str(type_.element_type) == wanted, "expects {} of {}, got {}", name, wanted, type_.element_type)
             require_sizes(name, type_, dict(enumerate(queries[:3])))

@@ -4,9 +4,11 @@ import dataclasses
 
 from pith._mlir import ir, linalg, tensor
 from pith.dialect import encoding_of, format_of, shape_of
+from pith.dialect.tiling import bare_dim
 from pith.formats import Format
 from pith.formats.pack_digits import may_repeat
 from pith.passes.analysis.multiply_add import CASTS, multiplies_inputs
+from pith.passes.analysis.structured import iterator_types
 from pith.passes.analysis.traversal import defining_op, is_zero
 
 from .stored_batch import batch_dim
@@ -67,7 +69,7 @@ class SparseGeneric:
 
     def dims(self, operand: int) -> tuple[int | None, ...]:
         """Iteration dimension per operand dimension; None where the map is not a bare dimension."""
-        return tuple(e.position if isinstance(e, ir.AffineDimExpr) else None for e in self.maps[operand])
+        return tuple(map(bare_dim, self.maps[operand]))
 
     def loops(self, operand: int) -> tuple[int, ...]:
         """:meth:`dims` without None: of an operand whose map is a projected permutation, the same."""
@@ -79,11 +81,6 @@ def indexing_maps(op: ir.OpView) -> tuple[tuple[ir.AffineExpr, ...], ...]:
     return tuple(tuple(ir.AffineMapAttr(a).value.results) for a in op.operation.attributes["indexing_maps"])
 
 
-def iterator_types(op: ir.OpView) -> tuple[str, ...]:
-    """Iterator types of a ``linalg.generic``."""
-    return tuple(str(a).split("<")[-1].rstrip(">") for a in op.operation.attributes["iterator_types"])
-
-
 def encoded_operands(op: ir.OpView) -> list[int]:
     """Indices of the operands that carry a pith encoding."""
     return [i for i, v in enumerate(op.operands) if encoding_of(v.type) is not None]
@@ -93,7 +90,7 @@ def why_not_sparse(op: ir.OpView, sparse: int) -> str | None:
     """Why zeros of operand ``sparse`` may not be skipped in ``op``, or None when they may."""
     if len(op.results) != 1:
         return f"it has {len(op.results)} results"
-    dims = [e.position if isinstance(e, ir.AffineDimExpr) else None for e in indexing_maps(op)[sparse]]
+    dims = [bare_dim(e) for e in indexing_maps(op)[sparse]]
     if None in dims or len(set(dims)) != len(dims):
         return "its map of the sparse operand is not a projected permutation"
     if any(o.operation.name == "linalg.index" for o in op.regions[0].blocks[0].operations):

@@ -13,6 +13,7 @@ from pith.errors import Error
 from .analysis.cost_model import CostModel, break_even, cost_model
 from .analysis.dynamic import Dynamic, dynamic_of
 from .analysis.pit_axes import structure_of
+from .analysis.structured import dim_positions
 from .analysis.tile_cost import Candidate, Decision, LatencyTable, decide
 from .analysis.tile_tables import Times, decide_by_table, rows_for
 from .analysis.workload import Workload
@@ -142,9 +143,7 @@ def workload_of(
     types = [v.type for v in op.operands]
     if not all(isinstance(t, ir.RankedTensorType) for t in types) or not types[0].rank:
         return None
-    operands = tuple(
-        tuple(e.position if isinstance(e, ir.AffineDimExpr) else None for e in m.results) for m in structure.maps
-    )
+    operands = tuple(map(dim_positions, structure.maps))
     extents: dict[int, int] = {}
     for type_, dims in zip(types, operands):
         for size, d in zip(shape_of(type_), dims):

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 
 from pith._mlir import ir
+from pith.dialect.tiling import bare_dim
 from pith.passes.analysis.multiply_add import SIGNED_CASTS, multiplies_inputs
 
 from ..contraction import indexing_maps, is_generic, iterator_types
@@ -126,5 +127,5 @@ def is_dense(type_: ir.Type) -> bool:
 
 def bare_dims(exprs: tuple[ir.AffineExpr, ...]) -> tuple[int, ...]:
     """Loops of a map's results when each is another bare loop, else nothing."""
-    dims = tuple(e.position if isinstance(e, ir.AffineDimExpr) else -1 for e in exprs)
-    return dims if -1 not in dims and len(set(dims)) == len(dims) else ()
+    dims = tuple(d for e in exprs if (d := bare_dim(e)) is not None)
+    return dims if len(dims) == len(set(dims)) == len(exprs) else ()

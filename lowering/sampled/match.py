@@ -4,6 +4,7 @@ import dataclasses
 
 from pith._mlir import ir
 from pith.dialect import encoding_of, format_of
+from pith.dialect.tiling import bare_dim
 from pith.formats import Format
 from pith.passes.analysis.multiply_add import SIGNED_CASTS, multiplies_inputs
 
@@ -56,7 +57,7 @@ def match_sampled(op: ir.OpView) -> SampledProduct | None:
         return None
     if sorted(iterator_types(op)) != ["parallel", "parallel", "reduction"] or not _multiplies(op):
         return None
-    dims = [[e.position if isinstance(e, ir.AffineDimExpr) else None for e in exprs] for exprs in indexing_maps(op)]
+    dims = [[bare_dim(e) for e in exprs] for exprs in indexing_maps(op)]
     red = iterator_types(op).index("reduction")
     if any(len(d) != 2 or None in d or len(set(d)) != 2 for d in dims) or red not in dims[0] or red not in dims[1]:
         return None

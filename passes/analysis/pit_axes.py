@@ -22,6 +22,8 @@ import dataclasses
 from pith._mlir import ir, linalg
 from pith.dialect.tiling import PARALLEL, REDUCTION, dims_of
 
+from .structured import iterator_types
+
 #: Associative and commutative scalar ops: the combiners that let a reduction axis be permuted.
 COMBINERS = frozenset(
     f"arith.{name}"
@@ -104,7 +106,7 @@ def structure_of(op: ir.OpView | ir.Operation) -> Structure | None:
         return None
     n_inputs = len(maps) - n_inits
     if "iterator_types" in view.operation.attributes:
-        kinds = tuple(_iterator_kind(a) for a in view.operation.attributes["iterator_types"])
+        kinds = iterator_types(view)
     else:
         used = {d for m in maps[n_inputs:] for e in m.results for d in dims_of(e)}
         kinds = tuple(PARALLEL if d in used else REDUCTION for d in range(maps[0].n_dims))
@@ -227,7 +229,3 @@ def _n_inits(view: ir.OpView) -> int | None:
         if value is not None:
             return 1 if isinstance(value, ir.Value) else len(value)
     return None
-
-
-def _iterator_kind(attr: ir.Attribute) -> str:
-    return str(attr).split("<")[-1].rstrip(">").strip('"')

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from pith._mlir import ir, linalg
+from pith.dialect.tiling import bare_dim
 
 from .traversal import is_used, ops_where
 
@@ -46,7 +47,7 @@ class Structured:
         operands = tuple(operation.operands)
         if not n_inits or len(operands) != len(maps):
             return None
-        iterators = _iterators(operation) if generic else _contraction_iterators(maps)
+        iterators = iterator_types(operation) if generic else _contraction_iterators(maps)
         return cls(op, operands[:-n_inits], operands[-n_inits:], maps, iterators)
 
     def rebuild(
@@ -85,7 +86,7 @@ def structured_ops(module: ir.Module) -> Iterator[Structured]:
 
 def dim_positions(map_: ir.AffineMap) -> tuple[int | None, ...]:
     """Loop per result of ``map_``; None where the result is not a bare loop."""
-    return tuple(e.position if isinstance(e, ir.AffineDimExpr) else None for e in map_.results)
+    return tuple(map(bare_dim, map_.results))
 
 
 def erase_if_unused(op: ir.Operation) -> bool:
@@ -96,8 +97,9 @@ def erase_if_unused(op: ir.Operation) -> bool:
     return True
 
 
-def _iterators(op: ir.Operation) -> tuple[str, ...]:
-    return tuple(str(a).split("<")[-1].rstrip(">") for a in op.attributes["iterator_types"])
+def iterator_types(op: ir.OpView | ir.Operation) -> tuple[str, ...]:
+    """``parallel`` or ``reduction`` per loop of an op that says so, as ``linalg.generic`` does."""
+    return tuple(str(a).split("<")[-1].strip('">') for a in op.operation.attributes["iterator_types"])
 
 
 def _contraction_iterators(maps: Sequence[ir.AffineMap]) -> tuple[str, ...]:

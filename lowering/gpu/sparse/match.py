@@ -7,6 +7,7 @@ from pith.dialect import format_of
 from pith.dialect.tiling import REDUCTION
 from pith.formats import Format
 from pith.passes.analysis.multiply_add import CASTS, multiplies_inputs
+from pith.passes.analysis.structured import dim_positions
 from pith.passes.core import pass_error
 
 from ..linalg.loops import Nest
@@ -80,7 +81,7 @@ def match_sparse_product(op: ir.OpView, sparse: int) -> SparseProduct:
     nest = Nest.of(op)
     if len(nest.operands) != 3 or nest.results != 1 or not multiplies_inputs(nest.body, *CASTS):
         pass_error(op, "has no GPU lowering: expects a product with one encoded operand")
-    dims = [[e.position if isinstance(e, ir.AffineDimExpr) else None for e in m.results] for m in nest.maps]
+    dims = [list(dim_positions(m)) for m in nest.maps]
     dense = 1 - sparse
     a, b, c = dims[sparse], dims[dense], dims[2]
     reds = [d for d in a if d in b and d not in c]
