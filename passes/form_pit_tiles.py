@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from pith._mlir import arith, ir, linalg, scf, tensor
+from pith._mlir import arith, ir, scf, tensor
 from pith.dialect import CoordinatesOp, DetectOp, PitTileOp, shape_of
 from pith.dialect.tiling import PARALLEL, dims_of
 
@@ -18,6 +18,7 @@ from .analysis.tile_cost import Candidate, Decision
 from .analysis.traversal import ops_where
 from .analysis.vanishing import KEEPS, ZEROES, effect_of_zero, is_zero_filled
 from .core import Pass, pass_error
+from .generic import elementwise, empty_like
 from .infer_pit_axes import ATTRIBUTE as AXES
 from .infer_pit_axes import GROUPS, axes_attribute
 from .select_tiles import ATTRIBUTE as DECISION
@@ -192,25 +193,16 @@ def _decide(op: ir.Operation, target: str) -> Decision:
 def _cleared(op: ir.Operation, entry: Dynamic) -> ir.Value:
     """The marked operand with zeros where the magnitude is not above the threshold; NaN stays."""
     source = op.operands[entry.operand]
-    type_ = ir.RankedTensorType(source.type)
-    element = type_.element_type
+    element = source.type.element_type
     if not isinstance(element, (ir.FloatType, ir.IntegerType)):
         pass_error(op, f"cannot compare operand #{entry.operand} of {element} with a threshold", "leave it at 0")
-    sizes = [
-        n if n >= 0 else tensor.dim(source, arith.constant(ir.IndexType.get(), d))
-        for d, n in enumerate(shape_of(type_))
-    ]
-    map_ = ir.AffineMapAttr.get(ir.AffineMap.get_identity(type_.rank))
-    kinds = ir.ArrayAttr.get([ir.Attribute.parse("#linalg.iterator_type<parallel>")] * type_.rank)
-    out = tensor.empty(sizes, element)
-    new = linalg.GenericOp([out.type], [source], [out], ir.ArrayAttr.get([map_, map_]), kinds)
-    block = new.operation.regions[0].blocks.append(element, element)
-    with ir.InsertionPoint(block):
-        x = block.arguments[0]
+
+    def cleared(x: ir.Value, _: ir.Value) -> ir.Value:
         above, below = _beyond(x, entry.threshold)
         zero = arith.constant(element, 0.0 if isinstance(element, ir.FloatType) else 0)
-        linalg.YieldOp([arith.select(arith.ori(above, below), x, zero)])
-    return new.operation.results[0]
+        return arith.select(arith.ori(above, below), x, zero)
+
+    return elementwise([source], empty_like(source), cleared)
 
 
 def _beyond(x: ir.Value, threshold: float) -> tuple[ir.Value, ir.Value]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from pith._mlir import ir, linalg
+from pith._mlir import arith, ir, linalg, tensor
 
 
 def generic(
@@ -26,3 +26,19 @@ def generic(
     with ir.InsertionPoint(block):
         linalg.YieldOp([body(*block.arguments)])
     return new.operation.results[0]
+
+
+def elementwise(inputs: Sequence[ir.Value], init: ir.Value, body: Callable[..., ir.Value]) -> ir.Value:
+    """:func:`generic` of tensors of one shape, in which every element of the result is one of each of them."""
+    rank = init.type.rank
+    return generic(inputs, init, [ir.AffineMap.get_identity(rank)] * (len(inputs) + 1), ["parallel"] * rank, body)
+
+
+def empty_like(value: ir.Value, element: ir.Type | None = None) -> ir.Value:
+    """An empty tensor of the sizes of ``value``, without its encoding; of its element type unless another is given."""
+    type_, index = value.type, ir.IndexType.get()
+    sizes = [
+        tensor.dim(value, arith.constant(index, d)) if type_.is_dynamic_dim(d) else type_.get_dim_size(d)
+        for d in range(type_.rank)
+    ]
+    return tensor.empty(sizes, element or type_.element_type)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import ClassVar
 
-from pith._mlir import arith, ir, linalg, tensor
+from pith._mlir import arith, ir, linalg
 from pith.dialect.ops_format import DecompressOp
 
 from .analysis.multiply_add import multiplies_inputs
@@ -14,7 +14,7 @@ from .analysis.structured import Structured, dim_positions, erase_if_unused, str
 from .analysis.traversal import defining_op, ops_named
 from .analysis.vanishing import is_zero_filled
 from .core import Pass, pass_error
-from .generic import generic
+from .generic import empty_like, generic
 
 _DEQUANTIZE = "pith.dequantize_rows"
 
@@ -129,20 +129,10 @@ def _elementwise(inputs: Sequence[ir.Value], reads, type_: ir.Type, compute) -> 
     """A parallel ``linalg.generic``; ``reads`` are results of the inputs' maps, None for the identity."""
     same = ir.AffineMap.get_identity(type_.rank)
     maps = [same if results is None else ir.AffineMap.get(type_.rank, 0, results) for results in reads]
-    init = _empty(inputs[0], type_)
+    init = empty_like(inputs[0], type_.element_type)
     return generic(inputs, init, [*maps, same], ["parallel"] * type_.rank, lambda *elements: compute(*elements[:-1]))
 
 
 def _zeros_like(value: ir.Value) -> ir.Value:
     element = value.type.element_type
-    return linalg.fill(arith.constant(element, 0.0), outs=[_empty(value, value.type)])
-
-
-def _empty(value: ir.Value, type_: ir.Type) -> ir.Value:
-    """An empty tensor of ``value``'s sizes."""
-    index = ir.IndexType.get()
-    sizes = [
-        tensor.dim(value, arith.constant(index, d)) if type_.is_dynamic_dim(d) else type_.get_dim_size(d)
-        for d in range(type_.rank)
-    ]
-    return tensor.empty(sizes, type_.element_type)
+    return linalg.fill(arith.constant(element, 0.0), outs=[empty_like(value)])

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from pith._mlir import arith, ir, linalg, tensor
+from pith.passes.generic import elementwise
 
 from ..builder import Index, zero_of
 
@@ -43,20 +44,8 @@ def paste(part: ir.Value, dest: ir.Value, spans: Sequence[Span]) -> ir.Value:
 
 def store(part: ir.Value, dest: ir.Value, spans: Sequence[Span], accumulate: bool = False) -> ir.Value:
     """``dest`` with the piece ``spans`` replaced by ``part``, or with ``part`` added to it."""
-    target = cut(dest, spans)
-    rank = len(spans)
-    identity = ir.AffineMapAttr.get(ir.AffineMap.get_identity(rank))
-    parallel = ir.Attribute.parse("#linalg.iterator_type<parallel>")
-    op = linalg.GenericOp(
-        [target.type], [part], [target], ir.ArrayAttr.get([identity] * 2), ir.ArrayAttr.get([parallel] * rank)
-    )
-    element = target.type.element_type
-    here = ir.Location.current
-    block = op.regions[0].blocks.append(element, element, arg_locs=[here, here])
-    with ir.InsertionPoint(block):
-        new, old = block.arguments
-        linalg.yield_([sum_of(new, old) if accumulate else new])
-    return paste(op.results[0], dest, spans)
+    stored = elementwise([part], cut(dest, spans), lambda new, old: sum_of(new, old) if accumulate else new)
+    return paste(stored, dest, spans)
 
 
 def sum_of(a: ir.Value, b: ir.Value) -> ir.Value:
