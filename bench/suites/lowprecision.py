@@ -163,10 +163,12 @@ _MAKE = {"bf16": _bf16, "i8": _i8, "i4": _i4}
 def _requirement(
     sweep: Sweep, element: str, formats: tuple[str, ...], columns: int | None, limit: float, of: str
 ) -> Requirement:
-    found = [o for facts, o in sweep.found.get(1, []) if facts["format"] in formats]
+    found = [
+        outcome
+        for facts, outcome in sweep.found.get(1, [])
+        if facts["format"] in formats and (columns is None or facts["shape"][2] <= columns)
+    ]
     few = f", up to {columns} columns" if columns else ""
-    if columns:
-        found = [o for facts, o in sweep.found.get(1, []) if o in found and facts["shape"][2] <= columns]
     ratios = [outcome.speedup(OWN, TORCH) for outcome in found if TORCH in outcome.timings]
     measured = (min if of == "worst case" else geomean)(ratios) if ratios else None
     text = f"{element} {', '.join(formats)} over dense {element}{few}, 1 thread, {of}"
