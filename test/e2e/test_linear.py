@@ -8,6 +8,8 @@ import numpy as np
 import pith
 import pytest
 from cpu_programs import check, random_dense, random_sparse, wide
+from pith.compiler import linear_dense
+from pith.compiler.dense import products_of
 from pith.formats import HSS, Format
 
 RNG = np.random.default_rng(2026)
@@ -50,6 +52,31 @@ def test_linear_is_torch_linear():
     torch.testing.assert_close(out, torch.nn.functional.gelu(torch.nn.functional.linear(x, torch.tensor(w), bias)))
     transposed = torch.randn(16, 5).T  # not row-major
     torch.testing.assert_close(pith.linear(transposed, pith.compress(w, "csr")), transposed @ torch.tensor(w).T)
+
+
+@pytest.mark.parametrize("element", ["f32", "bf16"])
+def test_the_unpacked_weight_gives_the_same(element, monkeypatch):
+    monkeypatch.setattr(linear_dense, "_gains", lambda a, rows: True)
+    w = random_sparse(RNG, (52, 48), element, FORMATS["hss"])
+    a = pith.compress(w, FORMATS["hss"])
+    for rows in (1, 7, 130):
+        x, bias = random_dense(RNG, (rows, 48), element), random_dense(RNG, (52,), element)
+        check(pith.linear(x, a, bias, "relu"), np.maximum(wide(x) @ wide(w).T + wide(bias), 0), element)
+    assert list(products_of(a).dense) == [element]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_stored_counts_as_zero_whatever_is_faster(bad, monkeypatch):
+    monkeypatch.setattr(linear_dense, "_gains", lambda a, rows: True)
+    a, x = pith.compress(np.eye(4, dtype=np.float32), "csr"), np.ones((3, 4), np.float32)
+    x[1, 2] = bad
+    np.testing.assert_array_equal(pith.linear(x, a, activation="relu"), np.maximum(x, 0))
+
+
+def test_where_dense_gains_nothing_the_weight_stays_as_it_is():
+    a = pith.compress(random_sparse(RNG, (256, 256), "f32", FORMATS["csr"]) * (RNG.random((256, 256)) < 0.05), "csr")
+    pith.linear(random_dense(RNG, (64, 256), "f32"), a)
+    assert not products_of(a).dense
 
 
 def test_nan_and_infinity_pass_through():

@@ -16,6 +16,7 @@ from ..runtime import dtype_name
 from ..runtime.arrays import as_array
 from ..sparse import SparseTensor
 from .kernel import Kernel, as_torch, compile_source, is_torch
+from .linear_dense import faster_weight
 from .linear_ir import ACTIVATIONS, COMPUTED_IN, linear_source
 
 
@@ -34,8 +35,9 @@ def linear(
     Shapes: x: ``(..., in)``; a: ``(out, in)``, the weight as ``torch.nn.Linear`` stores it: a
         :class:`pith.SparseTensor`, a :class:`pith.QuantizedTensor` or a dense array; bias: ``(out,)``; residual and
         result: ``(..., out)``.
-    Semantics: as :func:`pith.matmul`; bias, activation and residual are computed on the product's tile before it is
-        stored. f16 and bf16 are computed in f32 and rounded once. NaN stays NaN, also through ``relu``.
+    Semantics: as :func:`pith.matmul`, pith's dense kernel being the dense rival; bias, activation and residual are
+        computed on the product's tile before it is stored. f16 and bf16 are computed in f32 and rounded once. NaN stays
+        NaN, also through ``relu``.
     Args:
         activation: ``relu``, ``gelu`` (with erf), ``gelu_tanh``, ``silu`` or None.
         where: a :class:`pith.Pattern` of rows of x (over its leading dimensions, or all of them as one axis): only
@@ -74,6 +76,7 @@ def linear(
         extras.append(_shaped(bias, "bias", (a.shape[0],)))
     if residual is not None:
         extras.append(_shaped(residual, "residual", result_shape).reshape(rows, a.shape[0]))
+    a = faster_weight(a, x, rows)
     multiple = _size_class(a.format, a.shape[1])
     kernel, dtype = _kernel(
         a.format, a.values.dtype, bias is not None, activation, residual is not None, multiple, rows == 1
