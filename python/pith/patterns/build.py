@@ -12,7 +12,7 @@ from ..runtime.signature import dtype_name
 from ..sparse_interop import is_torch, numpy_of
 from . import cells, kernels
 from .algebra import worth_a_kernel
-from .check import axes_of, granularity_of, grid_of, in_range, integer_array, integers
+from .check import granularity_of, grid_of, in_range, integer_array, integers, sizes_of
 from .finding import find
 
 #: Arguments of ``Pattern.trusted``.
@@ -22,7 +22,7 @@ Parts = tuple[tuple[int, ...], tuple[int, ...], np.ndarray]
 def from_mask(mask: Any, granularity: int | Sequence[int]) -> Parts:
     """See :meth:`pith.Pattern.from_mask`."""
     array = _array(mask)
-    sizes = axes_of(array.shape)
+    sizes = sizes_of(array.shape)
     extents = granularity_of(granularity, len(sizes))
     grid = grid_of(sizes, extents)
     if worth_a_kernel(array.size) and array.dtype.kind in "bif":
@@ -36,7 +36,7 @@ def from_mask(mask: Any, granularity: int | Sequence[int]) -> Parts:
 
 def from_list(listed: Any, sizes: int | Sequence[int], granularity: int | Sequence[int]) -> Parts:
     """See :meth:`pith.Pattern.from_list`."""
-    entries, axes = integer_array(listed, "listed"), axes_of(sizes)
+    entries, axes = integer_array(listed, "listed"), sizes_of(sizes)
     rank = len(axes)
     if entries.ndim != 1 or entries.size % rank != 1 % rank:
         raise ShapeError(f"expects a count and {rank} coordinates per entry, got shape {entries.shape}", where="listed")
@@ -56,7 +56,7 @@ def from_lengths(lengths: Any, size: int, granularity: int) -> Parts:
     used = integer_array(lengths, "lengths")
     if used.ndim != 1:
         raise ShapeError(f"expects one length per sequence, got shape {used.shape}", where="lengths")
-    sizes = axes_of((used.size, *integers(size, "size")))
+    sizes = sizes_of((used.size, *integers(size, "size")))
     _require_lengths(used, sizes[1])
     (extent,) = granularity_of(granularity, 1)
     grid_of(sizes, (1, extent))
@@ -78,7 +78,7 @@ def from_routing(experts: Any, n_experts: int) -> Parts:
         raise ShapeError(f"expects shape (tokens,) or (tokens, k), got {chosen.shape}", where="experts")
     tokens = chosen.shape[0]
     per_token = chosen.shape[1] if chosen.ndim == 2 else 1
-    sizes = axes_of((tokens, *integers(n_experts, "n_experts")))
+    sizes = sizes_of((tokens, *integers(n_experts, "n_experts")))
     grid = grid_of(sizes, (1, 1))
     in_range(chosen, sizes[1], "experts", "the expert axis")
     coordinates = np.empty((tokens * per_token, 2), np.int32)
@@ -97,7 +97,7 @@ def top_k(scores: Any, k: int) -> Parts:
     if array.ndim not in (1, 2):
         raise ShapeError(f"expects scores of one or two dimensions, got shape {array.shape}", where="scores")
     (wanted,) = integers(k, "k")
-    sizes = axes_of(array.shape)
+    sizes = sizes_of(array.shape)
     if not 0 <= wanted <= sizes[-1]:
         raise ShapeError(f"expects 0 <= k <= {sizes[-1]} (the length of a row), got {wanted}", where="k")
     extents = (1,) * len(sizes)

@@ -16,13 +16,13 @@ from ..sparse_interop import is_torch, numpy_of
 _COORDINATES = 1 << 31
 
 
-def axes_of(sizes: int | Sequence[int]) -> tuple[int, ...]:
+def sizes_of(sizes: int | Sequence[int]) -> tuple[int, ...]:
     """Sizes of the axes as a tuple; one number is one axis.
 
     Errors: :class:`pith.ShapeError` for no axes and for sizes below 0; :class:`pith.ArgumentError` for other types.
 
     Example:
-        >>> axes_of(5), axes_of([4, 8])
+        >>> sizes_of(5), sizes_of([4, 8])
         ((5,), (4, 8))
     """
     out = integers(sizes, "sizes")

@@ -83,7 +83,7 @@ def _detect(x: Any, granularity: Any, axes: Any, threshold: Any, deterministic: 
     array = as_array(x.detach() if is_torch(x) else x, "detect")
     if not array.ndim:
         raise ShapeError("expects at least one dimension, got a scalar", where="detect")
-    dims = axes_of(axes, array.ndim)
+    dims = dimensions_of(axes, array.ndim)
     extents = granularity_of(granularity, len(dims))
     sizes = tuple(array.shape[d] for d in dims)
     grid_of(sizes, extents)
@@ -101,7 +101,7 @@ def _detect(x: Any, granularity: Any, axes: Any, threshold: Any, deterministic: 
     return Pattern.trusted(sizes, extents, coordinates)
 
 
-def axes_of(axes: Any, rank: int) -> tuple[int, ...]:
+def dimensions_of(axes: Any, rank: int) -> tuple[int, ...]:
     """``axes`` as distinct dimensions from 0; None: all of them. Errors: :class:`pith.ShapeError`."""
     dims = tuple(range(rank)) if axes is None else integers(axes, "axes")
     for d in dims:

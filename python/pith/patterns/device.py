@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import DTypeError, ShapeError, UnsupportedError
 from ..runtime.cuda import chip_of
 from .check import granularity_of, grid_of
-from .detection import axes_of, thresholds_of
+from .detection import dimensions_of, thresholds_of
 from .kernels import dense, numbers, pattern_type
 from .pattern import Pattern
 
@@ -39,7 +39,7 @@ def detect_on_device(
     shape = tuple(x.shape)
     if not shape:
         raise ShapeError("expects at least one dimension, got a scalar", where="detect")
-    dims = axes_of(axes, len(shape))
+    dims = dimensions_of(axes, len(shape))
     extents = granularity_of(granularity, len(dims))
     sizes = tuple(shape[d] for d in dims)
     grid_of(sizes, extents)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import ArgumentError, ShapeError
 from . import algebra, build, cells
-from .check import axes_of, coordinates_of, granularity_of, grid_of
+from .check import coordinates_of, granularity_of, grid_of, sizes_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -46,7 +46,7 @@ class Pattern:
     coordinates: np.ndarray
 
     def __post_init__(self) -> None:
-        sizes = axes_of(self.sizes)
+        sizes = sizes_of(self.sizes)
         granularity = granularity_of(self.granularity, len(sizes))
         grid = grid_of(sizes, granularity)
         coordinates = coordinates_of(self.coordinates, grid, "pattern")
@@ -82,7 +82,7 @@ class Pattern:
             >>> Pattern.from_indices([[0, 1], [0, 1]], sizes=(2, 8), granularity=(1, 4), unique=True).count
             1
         """
-        axes = axes_of(sizes)
+        axes = sizes_of(sizes)
         extents = granularity_of(granularity, len(axes))
         if not unique:
             return cls(axes, extents, indices)
