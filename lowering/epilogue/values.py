@@ -12,7 +12,7 @@ from pith._mlir import arith, bufferization, ir, memref, vector
 from .. import builder as b
 from ..builder import Index
 from ..contraction import zero_filled
-from ..destination import buffer_to_overwrite, is_exclusive
+from ..destination import buffer_to_overwrite, is_exclusive, result_buffer
 from ..vectorize import broadcast, evaluate
 from .match import Epilogue, Operand
 
@@ -91,14 +91,14 @@ def bind(epilogue: Epilogue) -> BoundEpilogue:
     """Emit views of all operands at the insertion point, which must be at the last op of the chain."""
     init = epilogue.product.operands[len(epilogue.product.operands) - 1]
     destination = epilogue.destination
-    zeroed = zero_filled(init)
-    in_place = destination.value == init
-    overwritten = zeroed if in_place and zeroed is not None else destination.value
-    updates = in_place and zeroed is None
-    buffer = buffer_to_overwrite(overwritten, updates or is_exclusive(destination.value))
+    if in_place := destination.value == init:
+        buffer, fresh = result_buffer(init)
+    else:
+        buffer = buffer_to_overwrite(destination.value, is_exclusive(destination.value))
+        fresh = zero_filled(init) is not None
     out = _collapse(buffer, destination.groups)
     addend = None
-    if zeroed is None:
+    if not fresh:
         addend = out if in_place else b.buffer_of(init)
     views = tuple(tuple(_view(o, s.op, i) for i, o in enumerate(s.operands)) for s in epilogue.stages)
     return BoundEpilogue(epilogue, buffer, out, addend, views)

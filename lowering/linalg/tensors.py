@@ -7,8 +7,8 @@ from pith._mlir import bufferization, ir, memref
 from pith.formats.pack_digits import is_row_major
 
 from ..builder import Index, buffer_of
-from ..contraction import Matmul, zero_filled
-from ..destination import buffer_to_overwrite, is_exclusive
+from ..contraction import Matmul
+from ..destination import result_buffer
 from ..epilogue.match import Epilogue
 from ..epilogue.values import bind
 from ..isa import Isa
@@ -72,10 +72,8 @@ def _emit(
     c: DenseContraction | ColumnProduct, inputs: Sequence[ir.Value], isa: Isa, variant: Variant | None
 ) -> ir.Value:
     init = c.op.operands[2]
-    exclusive = is_exclusive(init)
-    zeroed = zero_filled(init)
-    out = buffer_to_overwrite(init if zeroed is None else zeroed, exclusive or zeroed is None)
-    emit_product(c, [*inputs, out], isa, zeroed is not None, None, variant)
+    out, fresh = result_buffer(init)
+    emit_product(c, [*inputs, out], isa, fresh, None, variant)
     return bufferization.to_tensor(init.type, out, restrict=True, writable=True)
 
 

@@ -25,8 +25,8 @@ from pith.formats.pack_digits import may_repeat
 
 from .. import builder as b
 from ..builder import Index
-from ..contraction import Matmul, zero_filled
-from ..destination import buffer_to_overwrite, is_exclusive
+from ..contraction import Matmul
+from ..destination import result_buffer
 from ..epilogue.match import Epilogue
 from ..epilogue.values import BoundEpilogue, bind
 from ..isa import Isa
@@ -109,11 +109,7 @@ def emit_panel(m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None 
     bound = bind(epilogue) if epilogue else None
     g = m.generic
     dense, init = g.inputs[m.dense], g.init
-    exclusive = is_exclusive(init)
-    destination = zero_filled(init)
-    fresh = destination is not None
-    destination = destination if fresh else init
-    out = bound.out if bound else buffer_to_overwrite(destination, exclusive or not fresh)
+    out, fresh = (bound.out, bound.addend is None) if bound else result_buffer(init)
     source, target = Operand(b.buffer_of(dense), g.loops(m.dense)), Operand(out, g.loops(2))
 
     def multiply(point: dict[int, Index]) -> None:

@@ -12,8 +12,7 @@ from pith.passes.analysis.traversal import ops_named
 from pith.passes.core import Pass
 
 from ..builder import Index, buffer_of, dim_size
-from ..contraction import zero_filled
-from ..destination import buffer_to_overwrite, is_exclusive
+from ..destination import result_buffer
 from ..epilogue.match import Epilogue, match_epilogue
 from ..epilogue.values import bind
 from ..isa import Isa
@@ -104,10 +103,8 @@ def _emit_into(p: ListedProduct, isa: Isa, epilogue: Epilogue | None) -> ir.Valu
         _emit(p, isa, bound.out, True, bound.apply)
         return bound.result()
     init = p.product.op.init
-    zeroed = zero_filled(init)
-    destination = init if zeroed is None else zeroed
-    out = buffer_to_overwrite(destination, zeroed is None or is_exclusive(init))
-    _emit(p, isa, out, zeroed is not None, None)
+    out, fresh = result_buffer(init)
+    _emit(p, isa, out, fresh, None)
     return bufferization.to_tensor(init.type, out, restrict=True, writable=True)
 
 

@@ -24,8 +24,7 @@ from pith.dialect.tiling import PARALLEL, Tiling, bare_dim, tiling_of
 
 from .. import builder as b
 from ..builder import Index
-from ..contraction import zero_filled
-from ..destination import buffer_to_overwrite, is_exclusive
+from ..destination import result_buffer
 from ..panel.write import as_it_is, fill_block
 from ..patterns.body import match_body
 from ..patterns.sort import Coordinates, Lists, sort_by_groups
@@ -108,10 +107,8 @@ def lower_listed_sampling(p: ListedSampling) -> None:
     """Replace the op by its kernel."""
     op = p.op
     with ir.InsertionPoint(op), op.operation.location:
-        zeroed = zero_filled(op.init)
-        destination = op.init if zeroed is None else zeroed
-        out = buffer_to_overwrite(destination, zeroed is None or is_exclusive(op.init))
-        if zeroed is not None:
+        out, fresh = result_buffer(op.init)
+        if fresh:
             _clear(out)
         _Emitter(p, out).emit()
         result = bufferization.to_tensor(op.init.type, out, restrict=True, writable=True)

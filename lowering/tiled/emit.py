@@ -23,8 +23,7 @@ from pith._mlir import arith, bufferization, ir
 
 from .. import builder as b
 from ..builder import Index
-from ..contraction import zero_filled
-from ..destination import buffer_to_overwrite, is_exclusive
+from ..destination import result_buffer
 from ..epilogue.match import Epilogue
 from ..epilogue.values import bind
 from ..levels import Storage
@@ -76,14 +75,11 @@ def emit_tiles(p: TileProduct, storage: Storage, epilogue: Epilogue | None = Non
     bound = bind(epilogue) if epilogue else None
     m = p.matmul
     dense, init = m.generic.inputs[m.dense], m.generic.init
-    exclusive = is_exclusive(init)
-    zeroed = zero_filled(init)
+    out, fresh = (bound.out, bound.addend is None) if bound else result_buffer(init)
     transposed = m.out_transposed != bound.transposed if bound else m.out_transposed
-    shaped = bound.out if bound else zeroed if zeroed is not None else init
-    rows = b.dim_size(shaped, 1 if transposed else 0)
-    panels = _panels(p, storage, dense, cols=b.dim_size(shaped, 0 if transposed else 1))
-    out = bound.out if bound else buffer_to_overwrite(shaped, exclusive or zeroed is None)
-    transform = bound.apply if bound else added_to(out) if zeroed is None else None
+    rows = b.dim_size(out, 1 if transposed else 0)
+    panels = _panels(p, storage, dense, cols=b.dim_size(out, 0 if transposed else 1))
+    transform = bound.apply if bound else None if fresh else added_to(out)
     e = _Emitter(p, storage, panels, out, transposed, rows, transform, _flags(p, panels))
     b.parallel_loop([e.column_tiles], lambda n: _pack(e, n), work=b.mul(panels.reds, panels.cols))
     work = b.div(b.mul(b.mul(rows, panels.reds), panels.cols), TILE_OPERATIONS)
