@@ -84,12 +84,7 @@ class TileListedEmitter(ListedEmitter):
         tiles = b.ceildiv(reds.count, unit.depth)
         first, last = self.members(group, cols)
         count = b.sub(last, first)
-        panels = b.alloc([self.group, b.mul(tiles, unit.positions), COLUMNS * unit.group], unit.element)
-        source = self.rhs.matrix(point, self.c.red, self.c.col)
-        packing = Panels(
-            unit, source, self.c.rhs_transposed, panels, reds.count, cols.count, tiles, unit.depth, reds, cols
-        )
-        b.for_loop(0, count, lambda slot: pack(packing, b.add(first, slot), slot))
+        panels = self._packed(point, first, count, tiles)
         gathered = TileRows(unit, self.chunk, tiles)
         buffer, offsets = gathered.alloc(), offsets_room(unit, self.chunk, on_stack=False)
         block = Block(unit, Expanded(unit, buffer, tiles), panels, self.height, offsets)
@@ -122,6 +117,17 @@ class TileListedEmitter(ListedEmitter):
                 )
 
         b.for_loop(0, b.ceildiv(rows.count, self.chunk), chunk)
+
+    def _packed(self, point: Point, first: Index, count: Index, tiles: Index) -> ir.Value:
+        """The task's ``count`` panels of ``rhs`` from number ``first`` on."""
+        unit, cols, reds = self.tiled, self.loops.cols(point), self.loops.reds(point)
+        panels = b.alloc([self.group, b.mul(tiles, unit.positions), COLUMNS * unit.group], unit.element)
+        source = self.rhs.matrix(point, self.c.red, self.c.col)
+        packing = Panels(
+            unit, source, self.c.rhs_transposed, panels, reds.count, cols.count, tiles, unit.depth, reds, cols
+        )
+        b.for_loop(0, count, lambda slot: pack(packing, b.add(first, slot), slot))
+        return panels
 
     def _gather(self, gathered: TileRows, buffer: ir.Value, point: Point, rows: Walk, reds: Walk) -> None:
         """Copy what is listed of ``lhs`` into tiles."""
