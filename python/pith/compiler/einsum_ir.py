@@ -102,7 +102,7 @@ def program_source(p: Program) -> str:
   %zero = arith.constant {zero(p.sums)} : {p.sums}
   %nothing = arith.constant {zero(p.stored)} : {p.stored}
   %dst = bufferization.to_tensor %out restrict writable : {buffer} to {result}
-{made}{pad}{_core(p)}  bufferization.materialize_in_destination %res in restrict writable %out
+{made}{pad}{computed(p)}  bufferization.materialize_in_destination %res in restrict writable %out
       : ({result}, {buffer}) -> ()
   return
 }}
@@ -126,7 +126,7 @@ _Operand = tuple[str, str, tuple[str, ...]]
 _Body = Callable[[Sequence[str], Sequence[str], tuple[str, str]], str]
 
 
-def _core(p: Program) -> str:
+def computed(p: Program) -> str:
     """From the operands and ``%dst`` to ``%res``.
 
     Sums that some pattern contracts build up over several tiles, so what follows them is an op of its own;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from typing import Any
@@ -10,19 +11,17 @@ import numpy as np
 
 from ..compiler.dynamic import dynamic
 from ..compiler.einsum import einsum
+from ..compiler.kernel import compile_source
 from ..compiler.matmul import matmul
 from ..errors import ArgumentError, ShapeError
 from ..patterns import detect
+from ..runtime import dtype_name
 from .arguments import array_of, float_element, like, shaped
+from .relu_ffn_ir import relu_ffn_source
 
-#: Rows up to which all of them share one list of active neurons. For more, their elements are looked at.
+#: Rows up to which all of them share one list of active neurons, and one kernel does it all: between two products the
+#: caches hold nothing of the interpreter, and a few steps take 0.2 ms. For more, their elements are looked at.
 FEW_ROWS = 16
-
-#: Share of listed neurons up to which skipping the others is faster than the library's dense product, by number of
-#: rows: a dense product with one row is bound by reading the weights, and lists make that slower by a copy. Measured on
-#: a 2-core AVX2 machine (2026-11), 4096 x 1024 and 11008 x 4096.
-FEW_SHARES = {1: 0.2, 2: 0.45, 3: 0.7}
-FEW_SHARE = 0.9
 
 #: Element types that the library multiplies as fast as the processor can.
 _LIBRARY = (np.dtype(np.float32), np.dtype(np.float64))
@@ -37,8 +36,9 @@ def relu_ffn(x: Any, w1: Any, b1: Any, w2: Any, b2: Any, *, threshold: Any = 0.0
         None; result: ``(..., out)``.
     Semantics: with ``threshold=0`` the result is that of the dense layer: what ReLU sets to zero contributes
         nothing (an infinity or NaN in a row of ``w2`` counts only where its neuron is active). NaN is active.
-        For a few rows the neurons active in any of them are listed; for more, :func:`pith.matmul` of
-        :func:`pith.dynamic` chooses. A larger threshold is an approximation: activations up to it count as zero.
+        For a few rows the neurons active in any of them are listed, in one kernel with both products; for more,
+        :func:`pith.matmul` of :func:`pith.dynamic` chooses. A larger threshold is an approximation: activations up to
+        it count as zero.
         f16 and bf16 are summed in f32.
     Args:
         threshold: a number, or ``(hidden,)``: one per neuron.
@@ -58,7 +58,7 @@ def relu_ffn(x: Any, w1: Any, b1: Any, w2: Any, b2: Any, *, threshold: Any = 0.0
         array([[200.]], dtype=float32)
     """
     if skip is None and type(threshold) is float and threshold == 0.0 and _are_plain(x, w1, b1, w2, b2):
-        return _second(_hidden(x, w1, b1, None), w2, b2, skip)
+        return _few(x, w1, b1, w2, b2, None) if len(x) <= FEW_ROWS else _second(_hidden(x, w1, b1, None), w2, b2, skip)
     array = array_of(x, f"{_WHERE}: x")
     float_element(array, f"{_WHERE}: x")
     if not array.ndim:
@@ -71,8 +71,10 @@ def relu_ffn(x: Any, w1: Any, b1: Any, w2: Any, b2: Any, *, threshold: Any = 0.0
     ]
     limits = _limits(threshold, first.shape[1], array)
     rows = array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
-    hidden = _hidden(rows, first, biases[0], limits)
-    out = _second(hidden, second, biases[1], skip)
+    if skip is not False and len(rows) <= FEW_ROWS:
+        out = _few(rows, first, biases[0], second, biases[1], limits)
+    else:
+        out = _second(_hidden(rows, first, biases[0], limits), second, biases[1], skip)
     return like(out.reshape(*array.shape[:-1], second.shape[1]), x)
 
 
@@ -116,27 +118,29 @@ def _hidden(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, limits: np.ndarr
     return np.maximum(z, 0, out=z) if torch is None else torch.relu_(torch.from_numpy(z)).numpy()
 
 
+def _few(x: np.ndarray, w1: Any, b1: Any, w2: np.ndarray, b2: Any, limits: np.ndarray | None) -> np.ndarray:
+    """The layer on a few rows."""
+    kernel = _kernel(x.dtype, b1 is not None, b2 is not None, limits is not None)
+    out = np.empty((x.shape[0], w2.shape[1]), x.dtype)
+    kernel(*(a for a in (x, w1, b1, limits, w2, b2) if a is not None), out)
+    return out
+
+
+@functools.cache
+def _kernel(dtype: np.dtype, first_bias: bool, second_bias: bool, limits: bool) -> Any:
+    return compile_source(relu_ffn_source(dtype_name(dtype), first_bias, second_bias, limits), "relu_ffn").native
+
+
 def _second(hidden: np.ndarray, w: np.ndarray, b: np.ndarray | None, skip: bool | None) -> np.ndarray:
-    """``hidden @ w + b``, dense or along what is active."""
-    library, few = hidden.dtype in _LIBRARY, hidden.shape[0] <= FEW_ROWS
+    """``hidden @ w + b`` of more than a few rows, dense or along what is active."""
+    library = hidden.dtype in _LIBRARY
     if skip is False:
         return _product(hidden, w, b) if library else einsum("th,hn->tn", hidden, w, bias=b)
     if skip is None and library:
-        out = _chosen(hidden, w, b, few)
-        if out is not None and math.isfinite(out[0].sum() if len(out) else 0):  # else 0 may have met infinity
-            return out
-    where = {"h": detect(hidden, 1, axes=1)} if few else {"th": detect(hidden, 1)}
-    return einsum("th,hn->tn", hidden, w, where=where, bias=b)
-
-
-def _chosen(hidden: np.ndarray, w: np.ndarray, b: np.ndarray | None, few: bool) -> np.ndarray | None:
-    """What is predicted to be fastest where that may be the dense product; None for listing the active neurons."""
-    if not few:
         out = matmul(dynamic(hidden), w)
-        return out if b is None else np.add(out, b, out=out)
-    active = np.count_nonzero(hidden if len(hidden) == 1 else hidden.any(0))
-    most = FEW_SHARES.get(len(hidden), FEW_SHARE) * hidden.shape[1]
-    return _product(hidden, w, b) if active > most else None
+        if math.isfinite(out[0].sum() if len(out) else 0):  # else 0 may have met infinity
+            return out if b is None else np.add(out, b, out=out)
+    return einsum("th,hn->tn", hidden, w, where={"th": detect(hidden, 1)}, bias=b)
 
 
 def _product(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
