@@ -1,6 +1,7 @@
 """GPU kernels of ``pith.attention`` assemble for every chip family, with no spills but known ones."""
 
 import pytest
+from needs import needs_ptxas
 from pith import dialect
 from pith._mlir import ir
 from pith.compiler.attention_ir import Variant
@@ -8,7 +9,7 @@ from pith.lowering.gpu import compile_ptx
 from pith.lowering.targets import GpuTarget
 from pith.tools import ptxas
 
-pytestmark = pytest.mark.skipif(ptxas.find_ptxas() is None, reason="ptxas is neither on PATH nor in a wheel")
+pytestmark = needs_ptxas
 
 #: (variant, bytes ptxas (CUDA 13.0) may spill). Known spills: 256 features take 128 registers for sums alone;
 #: with global tokens every row has two more intervals, which edges of what is seen alone read.

@@ -2,6 +2,7 @@
 
 import pith
 import pytest
+from needs import needs_ptxas
 from pith.lowering.targets import CHIPS
 from pith.programs import TensorMap
 from pith.tools import ptxas
@@ -25,7 +26,7 @@ PTXAS = {
 }  # fmt: skip
 
 
-@pytest.mark.skipif(ptxas.find_ptxas() is None, reason="ptxas is neither on PATH nor in a wheel")
+@needs_ptxas
 @pytest.mark.parametrize("name", PTXAS)
 def test_ptxas_assembles(name):
     kernel = pith.compile(PTXAS[name], target="sm_90a")

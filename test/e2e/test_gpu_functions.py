@@ -6,6 +6,7 @@ import numpy as np
 import pith
 import pytest
 from glue_programs import powers, unary
+from needs import needs_ptxas
 from pith.errors import PassError
 from pith.tools import ptxas
 
@@ -144,7 +145,7 @@ def test_remainders_of_doubles(divisor):
     assert np.array_equal(run(unary(body, "f64"), x), np.fmod(x, divisor), equal_nan=True)
 
 
-@pytest.mark.skipif(ptxas.find_ptxas() is None, reason="ptxas is neither on PATH nor in a wheel")
+@needs_ptxas
 @pytest.mark.parametrize("chip", ["sm_80", "sm_90"])
 def test_functions_of_doubles_assemble_without_spills(chip):
     names = [*DOUBLES, "sin", "cos"]

@@ -4,6 +4,7 @@ import numpy as np
 import pith
 import pytest
 from glue_programs import ADD, mapped, reduction, unary
+from needs import needs_ptxas
 from pith.tools import ptxas
 
 NUMPY = {"f64": np.float64, "f32": np.float32, "f16": np.float16, "i32": np.int32, "i64": np.int64, "i1": np.bool_}
@@ -295,7 +296,7 @@ PROGRAMS = {
 }
 
 
-@pytest.mark.skipif(ptxas.find_ptxas() is None, reason="ptxas is neither on PATH nor in a wheel")
+@needs_ptxas
 @pytest.mark.parametrize("chip", ["sm_80", "sm_90"])
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_ptxas_assembles_without_spills(name, chip):

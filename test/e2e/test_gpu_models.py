@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pith
 import pytest
+from needs import needs_ptxas
 from pith.errors import KernelFault
 from pith.tools import ptxas
 
@@ -124,7 +125,7 @@ def test_convolutions():
     assert error_of(model, torch.randn(2, 3, 8, 8)) < 1e-6
 
 
-@pytest.mark.skipif(ptxas.find_ptxas() is None, reason="ptxas is neither on PATH nor in a wheel")
+@needs_ptxas
 @pytest.mark.parametrize("chip", ["sm_80", "sm_90"])
 def test_ptxas_assembles_without_spills(chip):
     x = torch.randn(2, 5, 32)

@@ -6,6 +6,7 @@ import gpu_programs
 import numpy as np
 import pith
 import pytest
+from needs import needs_ptxas
 from pith import dialect
 from pith._mlir import ir
 from pith.lowering.gpu import compile_ptx
@@ -88,7 +89,7 @@ def test_a_buffer_that_is_too_large_says_what_fits():
         pith.compile(program("f32", 1000000, (16, 16, 8)), target="emulate:sm_90")
 
 
-@pytest.mark.skipif(ptxas.find_ptxas() is None, reason="ptxas is neither on PATH nor in a wheel")
+@needs_ptxas
 @pytest.mark.parametrize("chip", ["sm_80", "sm_90"])
 def test_ptxas_assembles(chip):
     with dialect.make_context(), ir.Location.unknown():

@@ -4,6 +4,7 @@ import re
 
 import pattern_programs as programs
 import pytest
+from needs import needs_ptxas
 from pith import dialect
 from pith._mlir import ir
 from pith.lowering.gpu import compile_ptx
@@ -11,7 +12,7 @@ from pith.lowering.targets import GpuTarget
 from pith.tools import ptxas
 from pith.workloads.moe_ir import grouped_source
 
-pytestmark = pytest.mark.skipif(ptxas.find_ptxas() is None, reason="ptxas is neither on PATH nor in a wheel")
+pytestmark = needs_ptxas
 
 PROGRAMS = {
     "detect_elements": programs.detect([-1, -1], "f16", (0, 1), (1, 1)),

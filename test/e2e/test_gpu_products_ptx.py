@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from needs import needs_ptxas
 from pith import dialect
 from pith._mlir import ir
 from pith.lowering.gpu import compile_ptx
@@ -10,8 +11,6 @@ from pith.lowering.targets import CHIPS, GpuTarget
 from pith.tools import ptxas
 from test_gpu_pit import CASES, pit
 from test_gpu_products import ACTIVATIONS, CONSUMERS, matmul
-
-needs_ptxas = pytest.mark.skipif(ptxas.find_ptxas() is None, reason="ptxas is neither on PATH nor in a wheel")
 
 LARGE = {"b": 2, "m": 4096, "n": 4096, "k": 4096}
 SKINNY = {"m": 16, "n": 1024, "k": 8192}

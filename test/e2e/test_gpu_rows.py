@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pith
 import pytest
+from needs import needs_ptxas
 from pith.tools import ptxas
 
 torch = pytest.importorskip("torch")
@@ -149,7 +150,7 @@ def test_what_is_no_group():
     assert check(Sum(), (torch.randn(20, 30),)) == ["reduce"]
 
 
-@pytest.mark.skipif(ptxas.find_ptxas() is None, reason="ptxas is neither on PATH nor in a wheel")
+@needs_ptxas
 @pytest.mark.parametrize("chip", ["sm_80", "sm_90"])
 @pytest.mark.parametrize("columns", [48, 512, 4096, 8192])
 def test_ptxas_assembles_without_spills(columns, chip):

@@ -3,6 +3,7 @@
 import numpy as np
 import pith
 import pytest
+from needs import needs_ptxas
 from pith.errors import PassError
 from pith.formats import Format
 from pith.tools import ptxas
@@ -100,7 +101,7 @@ PROGRAMS = {
 }
 
 
-@pytest.mark.skipif(ptxas.find_ptxas() is None, reason="ptxas is neither on PATH nor in a wheel")
+@needs_ptxas
 @pytest.mark.parametrize("chip", ["sm_80", "sm_90"])
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_ptxas_assembles_without_spills(name, chip):

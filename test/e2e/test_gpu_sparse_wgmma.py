@@ -5,14 +5,13 @@ import functools
 import numpy as np
 import pith
 import pytest
+from needs import needs_ptxas
 from pith import dialect
 from pith._mlir import ir
 from pith.lowering.gpu import compile_ptx
 from pith.lowering.targets import GpuTarget
 from pith.tools import ptxas
 from structured_programs import TOLERANCE, error_of, random, reference, source, weight
-
-needs_ptxas = pytest.mark.skipif(ptxas.find_ptxas() is None, reason="ptxas is neither on PATH nor in a wheel")
 
 #: format, shape, element, result, x @ W^T instead of W @ x, columns of x, tile
 CASES = [

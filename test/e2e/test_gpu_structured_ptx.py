@@ -3,14 +3,13 @@
 import re
 
 import pytest
+from needs import needs_ptxas
 from pith import dialect
 from pith._mlir import ir
 from pith.lowering.gpu import compile_ptx
 from pith.lowering.targets import GpuTarget
 from pith.tools import ptxas
 from structured_programs import source
-
-needs_ptxas = pytest.mark.skipif(ptxas.find_ptxas() is None, reason="ptxas is neither on PATH nor in a wheel")
 
 SPARSE_HALF = "mma.sp.sync.aligned.m16n8k32.row.col.f32.f16.f16.f32"
 SPARSE_BFLOAT = "mma.sp.sync.aligned.m16n8k32.row.col.f32.bf16.bf16.f32"

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from needs import needs_ptxas
 from pith import dialect
 from pith._mlir import ir
 from pith.lowering.gpu import compile_ptx
@@ -12,7 +13,6 @@ from test_gpu_products import ACTIVATIONS, CONSUMERS, matmul
 from test_gpu_products_ptx import LARGE, planned
 from test_gpu_wgmma_patterns import PATTERNS, pit
 
-needs_ptxas = pytest.mark.skipif(ptxas.find_ptxas() is None, reason="ptxas is neither on PATH nor in a wheel")
 CHIP = "sm_90a"
 TILE = {"b": 1, "m": 64, "n": 64, "k": 64}
 

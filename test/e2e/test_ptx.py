@@ -2,6 +2,7 @@
 
 import gpu_programs
 import pytest
+from needs import needs_ptxas
 from pith import dialect
 from pith._mlir import ir
 from pith.cli.emit import emit
@@ -12,8 +13,6 @@ from pith.lowering.targets import CHIPS, CpuTarget, GpuTarget
 from pith.passes.pipeline import run_pipeline
 from pith.programs import Program
 from pith.tools import ptxas
-
-needs_ptxas = pytest.mark.skipif(ptxas.find_ptxas() is None, reason="ptxas is neither on PATH nor in a wheel")
 
 PROGRAMS = {
     "pit_m_f32": gpu_programs.pit_matmul("m", tile=(64, 64, 16)),
