@@ -80,6 +80,24 @@ def naming(path: object, hint: str | None = None) -> Iterator[None]:
         raise error from e
 
 
+@contextlib.contextmanager
+def about_file(path: object) -> Iterator[None]:
+    """Name the file that a text is from: what is said about places of the text calls it ``"-"``.
+
+    >>> with about_file("f.mlir"):
+    ...     raise IRError('error: "-":3:7: expects an operand')
+    Traceback (most recent call last):
+    ...
+    pith.errors.IRError: error: "f.mlir":3:7: expects an operand
+    """
+    try:
+        yield
+    except Error as e:
+        e.message = e.message.replace('"-":', f'"{path}":')
+        e.args = tuple(a.replace('"-":', f'"{path}":') if isinstance(a, str) else a for a in e.args)
+        raise
+
+
 class PipelineError(Error, ValueError):
     """A textual pass pipeline is malformed or names an unknown pass or option."""
 

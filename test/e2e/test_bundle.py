@@ -117,7 +117,7 @@ def test_saved_again_it_is_the_same_file(saved, tmp_path):
 
 def test_explains_and_shows_its_ir(saved):
     kernel = pith.load(saved)
-    assert "operand ?x?xf32" in kernel.explain()
+    assert "operand a: ?x?xf32" in kernel.explain()
     assert "llvm.func" in kernel.ir("llvm")
 
 

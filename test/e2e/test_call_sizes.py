@@ -15,10 +15,10 @@ MATMUL = f"""func.func @m(%x: {T}, %w: {T}, %o: {T}) -> {T} {{
   return %y : {T}
 }}"""
 CASES = [
-    ((5, 4), (3, 3), (5, 3), "'arg1', dimension 0: expects the size of 'arg0', dimension 1, 4, got 3"),
-    ((5, 4), (7, 3), (5, 3), "'arg1', dimension 0: expects the size of 'arg0', dimension 1, 4, got 7"),
-    ((5, 4), (4, 3), (4, 3), "'arg2', dimension 0: expects the size of 'arg0', dimension 0, 5, got 4"),
-    ((5, 4), (4, 3), (6, 4), "'arg2', dimension 0: expects the size of 'arg0', dimension 0, 5, got 6"),
+    ((5, 4), (3, 3), (5, 3), "'w', dimension 0: expects the size of 'x', dimension 1, 4, got 3"),
+    ((5, 4), (7, 3), (5, 3), "'w', dimension 0: expects the size of 'x', dimension 1, 4, got 7"),
+    ((5, 4), (4, 3), (4, 3), "'o', dimension 0: expects the size of 'x', dimension 0, 5, got 4"),
+    ((5, 4), (4, 3), (6, 4), "'o', dimension 0: expects the size of 'x', dimension 0, 5, got 6"),
 ]
 
 
@@ -39,7 +39,7 @@ def test_static_sizes_fix_dynamic_ones():
     kernel = pith.compile(
         MATMUL.replace(f"%w: {T}", "%w: tensor<4x3xf32>").replace(f"{T}, {T})", f"{T}, tensor<4x3xf32>)")
     )
-    with pytest.raises(pith.ShapeError, match="'arg0', dimension 1: expects a size of 4, got 5"):
+    with pytest.raises(pith.ShapeError, match="'x', dimension 1: expects a size of 4, got 5"):
         kernel(ones(5, 5), ones(4, 3), ones(5, 3))
 
 
@@ -60,9 +60,7 @@ def test_sparse_arguments_count():
     packed = pith.compress(np.eye(5, 4, dtype=np.float32), pith.Format.csr())
     np.testing.assert_array_equal(kernel(packed, ones(4, 3), ones(5, 3))[:4], np.full((4, 3), 2))
     for call in (kernel, lambda a, *rest: kernel.bind({0: a})(*rest)):
-        with pytest.raises(
-            pith.ShapeError, match="'arg1', dimension 0: expects the size of 'arg0', dimension 1, 4, got 7"
-        ):
+        with pytest.raises(pith.ShapeError, match="'w', dimension 0: expects the size of 'x', dimension 1, 4, got 7"):
             call(packed, ones(7, 3), ones(5, 3))
 
 
@@ -72,7 +70,7 @@ def test_arrays_without_a_shape_count():
       return %z : tensor<?xf32>
     }""")
     assert kernel(array.array("f", [1, 2]), ones(2)).tolist() == [2, 3]
-    with pytest.raises(pith.ShapeError, match="expects the size of 'arg0', dimension 0, 3, got 2"):
+    with pytest.raises(pith.ShapeError, match="'y', dimension 0: expects the size of 'x', dimension 0, 3, got 2"):
         kernel(array.array("f", [1, 2, 3]), ones(2))
 
 

@@ -86,8 +86,16 @@ def test_compile_for_a_gpu():
 def test_explain(capsys):
     assert main(["explain", "f.mlir"]) == 0
     out = capsys.readouterr().out
-    assert "operand ?x?xf32 stored as d0 : dense, d1 : compressed" in out
+    assert "operand a: ?x?xf32 stored as d0 : dense, d1 : compressed" in out
     assert 'loc("f.mlir":' in out and '"-"' not in out
+
+
+@pytest.mark.usefixtures("work")
+def test_levels_are_compiled_on(capsys):
+    """What --emit writes of a level with flat buffers is read again, and its levels are printed."""
+    assert main(["compile", "f.mlir", "--emit", "linalg", "-o", "linalg.mlir"]) == 0
+    assert main(["compile", "linalg.mlir", "--emit", "vector"]) == 0
+    assert "vector." in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("work")
@@ -106,7 +114,10 @@ def test_errors_are_short(capsys):
     pathlib.Path("bad.npy").write_bytes(b"not an array")
     assert "is not a .npy file" in expect_error(capsys, "run", "f.mlir", "-i", "a.mtx", "-i", "bad.npy")
     pathlib.Path("broken.mlir").write_text("func.func @f() { unknown.op }")
-    assert "does not parse" in expect_error(capsys, "explain", "broken.mlir")
+    for command in (["explain"], ["compile", "-o", "k"], ["compile", "--target", "sm_90", "-o", "k"], ["run"]):
+        assert 'does not parse or verify: Unable to parse module assembly:\nerror: "broken.mlir":1:18:' in expect_error(
+            capsys, *command, "broken.mlir"
+        )
     pathlib.Path("binary.mlir").write_bytes(b"func\xff")
     for command in (["explain"], ["compile", "-o", "k"]):
         assert "binary.mlir: not UTF-8 text (byte 0xff)" in expect_error(capsys, *command, "binary.mlir")
@@ -118,7 +129,7 @@ def test_an_input_that_does_not_obey_its_format_is_named(capsys):
     text = f"func.func @f(%w: tensor<8xf32, {form}>) -> tensor<8xf32, {form}> {{ return %w : tensor<8xf32, {form}> }}"
     pathlib.Path("pairs.mlir").write_text(text)
     np.save("w.npy", np.ones(8, np.float32))
-    assert "w.npy (arg0): element [2]" in expect_error(capsys, "run", "pairs.mlir", "-i", "w.npy")
+    assert "w.npy (w): element [2]" in expect_error(capsys, "run", "pairs.mlir", "-i", "w.npy")
 
 
 @pytest.mark.usefixtures("work")

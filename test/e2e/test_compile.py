@@ -213,7 +213,7 @@ func.func @f(%a: tensor<4x4xf32, #csr>) -> tensor<4x4xf32, #csr> { return %a : t
         ("module {}", {}, pith.IRError, "one public function, found none"),
         ("func.func private @f()", {}, pith.IRError, "one public function, found none"),
         (DECLARED, {}, pith.IRError, "'ext' is declared and not defined"),
-        (UPSTREAM, {}, pith.IRError, r"argument arg0 has upstream's encoding(.|\n)*#pith\.format"),
+        (UPSTREAM, {}, pith.IRError, r"argument a has upstream's encoding(.|\n)*#pith\.format"),
         ("llvm.func @f() { llvm.return }", {}, pith.IRError, r"above the llvm level(.|\n)*--emit=asm"),
         ("/no/such/file.mlir", {}, pith.Error, "No such file"),
         (product(HSS_FORMAT), {"path": "fast"}, pith.UnsupportedError, "auto, sparse, sparsifier, loops"),
@@ -232,20 +232,31 @@ def test_programs_that_do_not_compile(program, options, error, words):
     assert isinstance(caught.value, pith.Error)
 
 
+def test_arguments_are_named_as_in_the_text(tmp_path):
+    """``pith.name`` first, then what the text says; in saved kernels, too."""
+    text = """func.func @f(%weights: tensor<?xf32>,
+        %x: tensor<?xf32> {pith.name = "tokens"}, %0: tensor<?xf32>) -> tensor<?xf32> { return %x : tensor<?xf32> }"""
+    for target in ("cpu", "sm_90"):
+        k = pith.compile(text, target=target)
+        assert "f(weights, tokens, arg2)" in repr(k)
+    pith.compile(text).save(tmp_path / "k.pith")
+    assert repr(pith.load(tmp_path / "k.pith")) == "<pith kernel f(weights, tokens, arg2)>"
+
+
 def test_calls_that_do_not_fit():
     k = pith.compile(product(HSS_FORMAT))
     stored, x, init, _ = arguments(HSS_FORMAT)
     dense = stored.to_dense()
     for args, error, words in (
-        ((stored, x), pith.ArgumentError, r"3 arguments \(arg0, arg1, arg2\), got 2"),
-        ((dense, x, init), pith.FormatError, "'arg0'.*SparseTensor.*ndarray"),
-        ((stored, stored, init), pith.FormatError, "'arg1'.*dense array"),
-        ((pith.compress(dense, "csr"), x, init), pith.FormatError, "'arg0'.*expects the format"),
-        ((pith.compress(dense[:5], HSS_FORMAT), x, init), pith.ShapeError, "'arg0': expects shape 6x16, got 5x16"),
-        ((stored, x[:15], init), pith.ShapeError, r"'arg1'.*got shape \(15, 5\)"),
-        ((stored, x.astype(np.float64), init), pith.DTypeError, "'arg1'.*float64"),
-        ((stored.astype(np.float64), x, init), pith.DTypeError, "'arg0'.*float64"),
-        ((stored, None, init), pith.ArgumentError, "'arg1'.*NoneType"),
+        ((stored, x), pith.ArgumentError, r"3 arguments \(a0, a1, init\), got 2"),
+        ((dense, x, init), pith.FormatError, "'a0'.*SparseTensor.*ndarray"),
+        ((stored, stored, init), pith.FormatError, "'a1'.*dense array"),
+        ((pith.compress(dense, "csr"), x, init), pith.FormatError, "'a0'.*expects the format"),
+        ((pith.compress(dense[:5], HSS_FORMAT), x, init), pith.ShapeError, "'a0': expects shape 6x16, got 5x16"),
+        ((stored, x[:15], init), pith.ShapeError, r"'a1'.*got shape \(15, 5\)"),
+        ((stored, x.astype(np.float64), init), pith.DTypeError, "'a1'.*float64"),
+        ((stored.astype(np.float64), x, init), pith.DTypeError, "'a0'.*float64"),
+        ((stored, None, init), pith.ArgumentError, "'a1'.*NoneType"),
     ):
         with pytest.raises(error, match=words) as caught:
             k(*args)

@@ -222,7 +222,7 @@ def test_bound_arrays_and_arguments_are_on_one_device(kernels):
     with standing_in(Gpu(), Gpu()):
         weight, x = cuda.to_device(WEIGHT, 0), cuda.to_device(np.ones((16, 3), np.float32), 1)
         kernel = pith.compile(SOURCE, target="sm_90").bind({0: weight})
-        with pytest.raises(pith.DeviceError, match=r"'arg1': is on device 1, .*'arg0' is on device 0"):
+        with pytest.raises(pith.DeviceError, match=r"'x': is on device 1, .*'w' is on device 0"):
             kernel(x)
         assert kernels["sm_90"](x).device.ordinal == 1
 
@@ -287,11 +287,11 @@ def test_levels_of_a_loaded_kernel(saved):
 
 def test_wrong_calls(kernels):
     k = kernels["sm_90"]
-    with pytest.raises(pith.ArgumentError, match=r"scaled: expects 1 arguments \(arg1\), got 2"):
+    with pytest.raises(pith.ArgumentError, match=r"scaled: expects 1 arguments \(x\), got 2"):
         k(1, 2)
     with pytest.raises(pith.NoGpuError, match="there is no CUDA driver"):
         k(np.ones((16, 3), np.float32))
-    with standing_in(), pytest.raises(pith.DeviceError, match=r"scaled: argument 'arg1': expected an array on a GPU"):
+    with standing_in(), pytest.raises(pith.DeviceError, match=r"scaled: argument 'x': expected an array on a GPU"):
         k(np.ones((16, 3), np.float32))
 
 

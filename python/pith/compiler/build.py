@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 from pith._mlir import ir
 from pith.dialect import encoding_of, make_context, shape_of, verify_module
@@ -28,6 +29,9 @@ from .sizes import SizeRules, rules_of, rules_to_json
 
 #: Linkage of an entry function: only the C interface is called, and one copy of the code is enough.
 _INTERNAL = "#llvm.linkage<internal>"
+
+#: The name of a value in MLIR text; ``%0`` is none that says anything.
+_VALUE_NAME = re.compile(r"%([A-Za-z_$.-][\w$.-]*)")
 
 #: Attribute of a memref parameter that the kernel only reads: read-only arrays may be passed.
 READ_ONLY = "pith.read_only"
@@ -72,17 +76,17 @@ def build(text: str, entry: str, path: str = "auto", isa: str = HOST) -> Artifac
     Errors: :class:`pith.IRError`, :class:`pith.PassError`, :class:`pith.UnsupportedError`.
     """
     with borrowed_context() as context:
-        return _build(parse_for_cpu(text, isa, context), entry, path, isa)
+        return _build(parse_for_cpu(text, isa, context), text, entry, path, isa)
 
 
-def _build(module: ir.Module, entry: str, path: str, isa: str) -> Artifact:
+def _build(module: ir.Module, text: str, entry: str, path: str, isa: str) -> Artifact:
     _require_runnable(isa_of(module))
     with module.context, ir.Location.unknown():
         _require_bodies(module)
         function = function_of(module, entry)
         function.attributes["llvm.emit_c_interface"] = ir.UnitAttr.get()
         function.attributes["llvm.linkage"] = ir.Attribute.parse(_INTERNAL)
-        params, sizes = parameters_of(function), size_rules_of(function)
+        params, sizes = parameters_of(function, text), size_rules_of(function)
         written = _written(function)
         *above, last = stages_of(module, path)
         for stage in above:
@@ -130,8 +134,8 @@ def _checks(module: ir.Module) -> dict[str, str]:
 def lower_to(text: str, path: str = "auto", isa: str = HOST) -> Mapping[str, str]:
     """IR text of every level from ``pith`` down to ``llvm``."""
     module = parse_for_cpu(text, isa)
-    levels = {"pith": str(module)}
     with module.context, ir.Location.unknown():
+        levels = {"pith": str(module)}
         for stage in stages_of(module, path):
             run_stage(module, stage)
             levels[stage.level] = str(module)
@@ -195,13 +199,14 @@ def _is_public(op: ir.OpView) -> bool:
     return visibility is None or visibility.value == "public"
 
 
-def parameters_of(function: ir.OpView) -> list[Param]:
-    """What a function at the pith level takes, in order."""
+def parameters_of(function: ir.OpView, text: str = "") -> list[Param]:
+    """What a function at the pith level takes, in order, named by ``pith.name`` or as the ``text`` it is from does."""
+    lines = text.splitlines()
     attrs = list(function.arg_attrs) if "arg_attrs" in function.operation.attributes else []
     out = []
     for number, type_ in enumerate(function.type.inputs):
         named = ir.DictAttr(attrs[number]) if attrs else {}
-        name = named["pith.name"].value if "pith.name" in named else f"arg{number}"
+        name = named["pith.name"].value if "pith.name" in named else _written_name(function, number, lines)
         if isinstance(type_, PatternType):
             listed = type_.to_shape()
             out.append(Param(name, "pattern", "i32", listed.sizes, granularity=listed.granularity))
@@ -217,6 +222,16 @@ def parameters_of(function: ir.OpView) -> list[Param]:
         kind = "dense" if fmt is None else "encoded"
         out.append(Param(name, kind, element_name(type_.element_type), shape_of(type_), fmt))
     return out
+
+
+def _written_name(function: ir.OpView, number: int, lines: Sequence[str]) -> str:
+    """What the text says before the colon of an argument, where that is what its location points at."""
+    place = function.arguments[number].location
+    if isinstance(place, ir.FileLineColLoc) and 0 < place.start_line <= len(lines):
+        written = _VALUE_NAME.match(lines[place.start_line - 1], place.start_col - 1)
+        if written is not None:
+            return written[1]
+    return f"arg{number}"
 
 
 def size_rules_of(function: ir.OpView) -> SizeRules:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import ArgumentError, FileFormatError, UnsupportedError, naming
+from ..errors import ArgumentError, FileFormatError, UnsupportedError, about_file, naming
 from ..lowering.targets import CpuTarget, parse_target
 from ..progress import PATIENCE, ProgressBar
 from .collector import no_collection
@@ -67,7 +68,8 @@ def compile(
     if source is not None:
         if args is not None or kwargs is not None or sparsity is not None:
             raise UnsupportedError("args, kwargs and sparsity do not apply to MLIR", hint="put formats into the types")
-        return _compile_mlir(source, entry, target, path)
+        with about_file(program) if _is_file(program) else contextlib.nullcontext():
+            return _compile_mlir(source, entry, target, path)
     if args is None:
         raise ArgumentError(
             "expects example arguments for a PyTorch program", where="pith.compile", hint="pass args=(...)"
@@ -98,9 +100,13 @@ def read_source(path: str | pathlib.Path) -> str:
         raise FileFormatError(f"not UTF-8 text (byte {e.object[e.start]:#04x})", where=str(path)) from None
 
 
+def _is_file(program: Any) -> bool:
+    return isinstance(program, pathlib.Path) or (isinstance(program, str) and program.endswith(".mlir"))
+
+
 def _source(program: Any) -> str | None:
     """MLIR text of ``program``, or None when it is a PyTorch program."""
-    if isinstance(program, pathlib.Path) or (isinstance(program, str) and program.endswith(".mlir")):
+    if _is_file(program):
         return read_source(program)
     if isinstance(program, str):
         return program

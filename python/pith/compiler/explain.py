@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pith._mlir import ir
 from pith.lowering.cpu import run_stage, stages
@@ -16,6 +16,7 @@ from ..formats import DYNAMIC
 from ..runtime import num_threads
 from .build import entry_name, function_of, parameters_of, parse
 from .dynamic_report import explain_marked
+from .params import Param
 
 #: Numbers of columns that predictions are shown for where a program takes any.
 SAMPLE_COLUMNS = (1, 32, 512)
@@ -25,16 +26,24 @@ _TEXT_LINE = re.compile(r'loc\("-":(\d+):\d+\)')
 
 
 def explain_source(
-    source: str, path: str, isa: str = HOST, file: str | None = None, names: Mapping[int, str] | None = None
+    source: str,
+    path: str,
+    isa: str = HOST,
+    *,
+    file: str | None = None,
+    entry: str | None = None,
+    names: Mapping[int, str] | None = None,
 ) -> str:
     """The ops of a program that read encoded tensors, and those whose operands are marked ``pith.dynamic``.
 
     Args:
         file: what holds the source, where it is a file.
-        names: of arguments by position, where they have better ones.
+        entry: the function, where there are several public ones.
+        names: of its arguments by position, where they have better ones than the text's.
     """
     module = parse(source, isa, file)
-    named = _by_first_buffer(module, names) if names else {}
+    params = _parameters(module, source, entry)
+    named = _by_first_buffer(params, names or dict(enumerate(p.name for p in params)))
     marked = explain_marked(module)
     linalg = stages("auto")[0]
     with module.context, ir.Location.unknown():
@@ -45,10 +54,13 @@ def explain_source(
     return "\n".join([*marked, *(_describe(number, plan, named) for number, plan in enumerate(plans))])
 
 
-def _by_first_buffer(module: ir.Module, names: Mapping[int, str]) -> dict[int, str]:
-    """Names by the number of an argument's first buffer, which :attr:`OpPlan.argument` is."""
+def _parameters(module: ir.Module, source: str, entry: str | None) -> list[Param]:
     with module.context:
-        params = parameters_of(function_of(module, entry_name(str(module))))
+        return parameters_of(function_of(module, entry or entry_name(source)), source)
+
+
+def _by_first_buffer(params: Sequence[Param], names: Mapping[int, str]) -> dict[int, str]:
+    """Names by the number of an argument's first buffer, which :attr:`OpPlan.argument` is."""
     ends = itertools.accumulate(p.native_count for p in params)
     return {end - p.native_count: names[i] for i, (p, end) in enumerate(zip(params, ends)) if i in names}
 

@@ -64,4 +64,4 @@ def _parsed(source: str) -> tuple[Any, list[Param], SizeRules]:
     module = parse(source)
     with module.context:
         function = function_of(module, entry_name(source))
-        return module, parameters_of(function), size_rules_of(function)
+        return module, parameters_of(function, source), size_rules_of(function)

@@ -195,7 +195,7 @@ class Kernel:
         """
         from .explain import explain_source
 
-        return explain_source(self.source, self.path, self.isa, names=names)
+        return explain_source(self.source, self.path, self.isa, entry=self.name, names=names)
 
     def dump(self, directory: str | os.PathLike[str], levels: Sequence[str] = LEVELS[:-1]) -> pathlib.Path:
         """Write the IR of ``levels`` below ``directory``, one numbered file each; returns the directory.
