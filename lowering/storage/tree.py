@@ -8,7 +8,7 @@ those coordinates name. The root is the whole tensor, a leaf one element. Where
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from pith._mlir import arith, cf, ir, memref
+from pith._mlir import arith, cf, ir, memref, vector
 from pith.formats import Format
 
 from .. import builder as b
@@ -104,11 +104,41 @@ class Tree:
         """Whether any element below ``node`` differs from zero (NaN does, -0.0 does not)."""
         if self.is_leaf(node):
             return differs_from_zero(self.load(node))
+        if (bits := self.nonzero_bits(node)) is not None:
+            return arith.cmpi(arith.CmpIPredicate.ne, bits, b.zero_of(bits.type))
 
         def accumulate(leaf: Node, carried: list[ir.Value]) -> list[ir.Value]:
             return [arith.ori(carried[0], differs_from_zero(self.load(leaf)))]
 
         return self.for_leaves(node, accumulate, [constant_bool(False)])[0]
+
+    def nonzero_bits(self, node: Node) -> ir.Value | None:
+        """Which elements below ``node`` differ from zero, as bits of a word in the elements' order.
+
+        They are compared side by side. None where they are not neighbours in memory, a power of two, at most 64.
+        """
+        blocks = _block(self, node.level)
+        dim, step, size = blocks[0]
+        if len(blocks) > 1 or (dim, step) != (self.format.rank - 1, 1) or size not in _WORDS:
+            return None
+        if isinstance(self.element_type, ir.IndexType) or self.source.type.get_strides_and_offset()[0][-1] != 1:
+            return None
+        elements = vector.load(
+            ir.VectorType.get([size], self.element_type), self.source, list(map(b.value, node.origin))
+        )
+        return _as_word(differs_from_zero(elements))
+
+
+#: Elements that are compared side by side.
+_WORDS = (2, 4, 8, 16, 32, 64)
+
+
+def _as_word(flags: ir.Value) -> ir.Value:
+    """A vector of booleans as the lowest bits of an ``i64``."""
+    word, size = ir.IntegerType.get_signless(64), flags.type.shape[0]
+    bits = vector.bitcast(ir.VectorType.get([1], ir.IntegerType.get_signless(size)), flags)
+    bits = vector.extract(bits, [], [0])
+    return bits if size == word.width else arith.extui(word, bits)
 
 
 def _block(tree: Tree, level: int) -> list[tuple[int, int, Index]]:
@@ -207,8 +237,9 @@ def is_raised(flag: ir.Value) -> ir.Value:
 
 def differs_from_zero(x: ir.Value) -> ir.Value:
     """``x != 0``, true for NaN."""
-    zero = b.zero_of(x.type)
-    if isinstance(x.type, (ir.IntegerType, ir.IndexType)):
+    element = x.type.element_type if isinstance(x.type, ir.VectorType) else x.type
+    zero = b.zero_of(element) if element == x.type else vector.broadcast(x.type, b.zero_of(element))
+    if isinstance(element, (ir.IntegerType, ir.IndexType)):
         return arith.cmpi(arith.CmpIPredicate.ne, x, zero)
     return arith.cmpf(arith.CmpFPredicate.UNE, x, zero)
 

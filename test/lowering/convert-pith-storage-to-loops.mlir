@@ -19,13 +19,15 @@
 // CHECK:         scf.parallel (%{{.*}}) = (%c0) to (%c8)
 // CHECK:           scf.for %[[row:.*]] =
 // CHECK:             scf.for %[[group:.*]] = %c0 to %c8
-// The columns of the group that hold something become the bits of a word ...
-// CHECK:               %[[held:.*]] = scf.for {{.*}} = %c0 to %c4 {{.*}} iter_args(%{{.*}} = %c0_i64) -> (i64)
-// CHECK:                 arith.cmpf une
-// CHECK:                 arith.shli
-// ... which is filled up with the lowest others until it has 2 ...
-// CHECK:               %[[full:.*]] = scf.for {{.*}} = %c0 to %c2 {{.*}} iter_args(%{{.*}} = %[[held]]) -> (i64)
-// CHECK:                 math.ctpop
+// The columns of the group that hold something, compared side by side, become the bits of a word ...
+// CHECK:               %[[elements:.*]] = vector.load %{{.*}}[%[[row]], %{{.*}}] : memref<64x32xf32>, vector<4xf32>
+// CHECK:               %[[flags:.*]] = arith.cmpf une, %[[elements]], %{{.*}} : vector<4xf32>
+// CHECK:               vector.bitcast %[[flags]] : vector<4xi1> to vector<1xi4>
+// CHECK:               %[[held:.*]] = arith.extui %{{.*}} : i4 to i64
+// ... which is filled up with the lowest others until it has 2: a digit of a number that holds all answers ...
+// CHECK:               %[[place:.*]] = arith.muli %[[held]], %c4_i64
+// CHECK:               %[[digit:.*]] = arith.shrui %{{.*}}, %[[place]]
+// CHECK:               %[[full:.*]] = arith.andi %[[digit]], %c15_i64
 // ... and taken apart, lowest bit first: a coordinate and a value each.
 // CHECK:               scf.for {{.*}} = %c0 to %c2 {{.*}} iter_args(%{{.*}} = %[[full]]) -> (i64)
 // CHECK:                 math.cttz
