@@ -46,13 +46,13 @@ def parse(text: str, isa: str = HOST, path: str | None = None, context: ir.Conte
 
     Errors: :class:`pith.IRError` with MLIR's own message.
     """
-    context = context or make_context()
-    with context:
+    home = make_context() if context is None else context
+    with home:
         try:
             module = ir.Module.parse(text) if path is None else ir.Module.parseFile(path)
         except ir.MLIRError as e:
             raise IRError(f"the IR does not parse or verify: {e}") from e
-        with collect(context) as found:
+        with collect(home) as found:
             good = verify_module(module)
         if not good:
             raise IRError("\n".join(["the IR does not verify:", *map(str, found)]))
