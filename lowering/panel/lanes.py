@@ -26,9 +26,9 @@ from ..levels import Storage
 from .gather import QUAD, Gather, Slot
 from .members import Member, Position
 from .pack import Panel
+from .roles import Roles
 from .stream import BLOCK_OPERATIONS, Stream
 from .tile import CHAINS, Place, RegisterTile, run_stream
-from .variant import Roles
 from .widen import Stored
 
 #: Vectors that the innermost run of a block is unrolled into, at most: times eight rows that is a page of code.

@@ -16,7 +16,8 @@ from .. import builder as b
 from ..builder import Index
 from ..levels import Cursor, Storage, load_coordinate, visit_level
 from .members import Cursors, Member, Position, identity
-from .variant import MOST_GROUPS, Roles
+from .roles import Roles
+from .variant import MOST_GROUPS
 from .words import load_word, piece
 
 #: Vector multiply-adds in one unrolled block. 128 are 1 KiB of code, some of the 4 KiB of decoded

@@ -13,8 +13,9 @@ from ..levels import Storage
 from .arithmetic import Arithmetic, add, bytes_of, multiply_add, to_sums
 from .members import Cursors, Member, Position, identity
 from .pack import Panel
+from .roles import Roles
 from .stream import Leaf, Stream
-from .variant import STRIP_BYTES, Roles, Variant
+from .variant import STRIP_BYTES, Variant
 from .widen import Stored, Values
 
 #: Independent chains of multiply-adds that hide the latency of one (4 cycles, two a cycle).
