@@ -545,3 +545,16 @@ def test_recurrent_layers_import_quietly(recwarn):
     (found, _), (expected, _) = call(program, x), model(x)
     np.testing.assert_allclose(found, expected.detach(), rtol=1e-5, atol=1e-6)
     assert not [w for w in recwarn if "_flat_weights" in str(w.message)]
+
+
+def test_pruned_by_torch_and_not_made_permanent():
+    """The weight of torch.nn.utils.prune is no parameter until the pruning is made permanent; the error says so."""
+    from torch.nn.utils import prune
+
+    layer = torch.nn.Sequential(torch.nn.Linear(8, 8)).eval()
+    prune.l1_unstructured(layer[0], "weight", 0.5)
+    x = torch.ones(2, 8)
+    with pytest.raises(pith.ImportProgramError, match=r"prune\.remove\(module, 'weight'\)"):
+        pith.compile(layer, (x,), sparsity={"0.weight": "csr"})
+    prune.remove(layer[0], "weight")
+    torch.testing.assert_close(pith.compile(layer, (x,), sparsity={"0.weight": "csr"})(x), layer(x).detach())

@@ -21,6 +21,9 @@ _KEPT = (_aten.linear, _aten.addmm, _aten.matmul, _aten.layer_norm, _aten.native
 #: Places of a run of running sums: of n places about 32 n sums and (n / 32)^2, in place of n^2.
 _RUN = 32
 
+#: Most places that are ranked: a rank looks at every other place. Routers have up to a few hundred experts.
+_MOST_RANKED = 1024
+
 
 def decomposition_table(attentions: Attentions | None = None) -> dict[Any, Callable]:
     """Op -> its decomposition, as ``ExportedProgram.run_decompositions`` takes it (a fresh dict).
@@ -38,6 +41,7 @@ def decomposition_table(attentions: Attentions | None = None) -> dict[Any, Calla
     table[_aten.conv2d.default] = conv2d
     table[_aten.cumsum.default] = cumsum
     table[_aten.gelu.default] = gelu
+    table[_aten.topk.default] = topk
     table[_aten.scaled_dot_product_attention.default] = attentions or Attentions()
     return table
 
@@ -163,6 +167,36 @@ def _sums_up_to(x: torch.Tensor, compare: Callable[[torch.Tensor, torch.Tensor],
     """Per place along the last dimension the sum of the places that ``compare`` to it: n times the work."""
     places = torch.arange(x.shape[-1], device=x.device)
     return torch.where(compare(places[:, None], places), x.unsqueeze(-1), 0).sum(-2, dtype=x.dtype)
+
+
+def topk(
+    x: torch.Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The ``k`` largest (smallest) values along a dimension and where they stand: places of rank 0 to k - 1, in order.
+
+    A rank is the number of places that go before: larger ones, NaN first, and equal ones that stand before. n places
+    take n^2 comparisons, so no more than :data:`_MOST_RANKED` are ranked.
+
+    >>> values, places = topk(torch.tensor([3.0, 5.0, float("nan"), 5.0]), 3)
+    >>> values.tolist(), places.tolist()
+    ([nan, 5.0, 5.0], [2, 1, 3])
+    """
+    moved = x.unsqueeze(0) if x.dim() == 0 else x.movedim(dim, -1)
+    n = moved.shape[-1]
+    if not isinstance(n, int) or n > _MOST_RANKED:
+        return NotImplemented
+    mine, other = moved.unsqueeze(-1), moved.unsqueeze(-2)
+    nan, other_nan = mine != mine, other != other
+    above = ((other > mine) | (other_nan & ~nan)) if largest else ((other < mine) | (nan & ~other_nan))
+    equal = (other == mine) | (nan & other_nan)
+    numbers = torch.arange(n, device=x.device)
+    ranks = (above | (equal & (numbers < numbers[:, None]))).sum(-1)
+    named = ranks.unsqueeze(-2) == numbers[:k, None]
+    places = (named * numbers).sum(-1)
+    values = moved.gather(-1, places)
+    if x.dim() == 0:
+        return values.squeeze(0), places.squeeze(0)
+    return values.movedim(-1, dim), places.movedim(-1, dim)
 
 
 def sparse_addmm(

@@ -196,8 +196,11 @@ def _nothing_named(pattern: str, names: Sequence[str], kinds: str) -> ImportProg
     literal = pattern.replace("*", "").strip(".")
     close = difflib.get_close_matches(pattern, names, 5, 0.5) or [n for n in names if literal and literal in n][:5]
     close = close or difflib.get_close_matches(literal, names, 5, 0.3) or list(names)[:5]
+    hint = "patterns match whole dotted names, e.g. '*.dense.weight'"
+    if any(name.endswith("_orig") for name in close):
+        hint = "torch.nn.utils.prune keeps weights and masks apart until prune.remove(module, 'weight')"
     return ImportProgramError(
         f"the pattern matches no {kinds}; close names: {', '.join(close) or 'none'}",
         where=f"sparsity[{pattern!r}]",
-        hint="patterns match whole dotted names, e.g. '*.dense.weight'",
+        hint=hint,
     )
