@@ -10,11 +10,12 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
-from pith._mlir import arith, ir, memref
+from pith._mlir import arith, ir, math, memref
 from pith.formats import Format, buffer_specs
 
 from . import builder as b
 from .builder import Index
+from .panel.words import load_word
 from .quantized import Quantized
 
 
@@ -173,23 +174,46 @@ def _singleton(storage: Storage, at: Cursor, below: Step, carried: list[ir.Value
 
 
 def _bitmask(storage: Storage, at: Cursor, below: Step, carried: list[ir.Value]) -> list[ir.Value]:
-    size = storage.level_sizes[at.level]
-    bits = storage.metadata[at.level, "bits"]
-    first = b.load_index(storage.metadata[at.level, "positions"], at.position)
-    word_base = b.mul(at.position, b.ceildiv(size, 8))
+    """Visit the bits that are set, a word at a time: no branch depends on a bit, only how often a word is visited."""
+    bits, first = storage.metadata[at.level, "bits"], storage.metadata[at.level, "positions"]
+    span = b.ceildiv(storage.level_sizes[at.level], 8)
+    base, one = b.mul(at.position, span), arith.constant(_word(), 1)
 
-    def body(c: Index, q: ir.Value, *inner: ir.Value) -> list[ir.Value]:
-        word = b.load_index(bits, b.add(word_base, b.div(c, 8)))
-        bit = _extract(word, b.sub(c, b.mul(b.div(c, 8), 8)), 1)
-        present = arith.cmpi(arith.CmpIPredicate.ne, bit, b.value(0))
+    def visit_word(w: Index, q: ir.Value, *inner: ir.Value) -> list[ir.Value]:
+        def visit_bit(_: Index, rest: ir.Value, q: ir.Value, *inner: ir.Value) -> list[ir.Value]:
+            c = b.add(b.mul(w, 64), arith.index_castui(ir.IndexType.get(), math.cttz(rest)))
+            after = below(descend(storage, at, q, c), list(inner))
+            return [arith.andi(rest, arith.subi(rest, one)), b.value(b.add(q, 1)), *after]
 
-        def store() -> list[ir.Value]:
-            return [b.value(b.add(q, 1)), *below(descend(storage, at, q, c), list(inner))]
+        byte = b.mul(w, 8)
+        word = _bits(bits, b.add(base, byte), b.sub(span, byte), whole=isinstance(span, int) and span % 8 == 0)
+        count = arith.index_castui(ir.IndexType.get(), math.ctpop(word))
+        return b.for_loop(0, count, visit_bit, [word, q, *inner])[1:]
 
-        types = [q.type, *(v.type for v in inner)]
-        return b.if_else(present, store, lambda: [q, *inner], types)
+    return b.for_loop(0, b.ceildiv(span, 8), visit_word, [b.load_index(first, at.position), *carried])[1:]
 
-    return b.for_loop(0, size, body, [first, *carried])[1:]
+
+def _word() -> ir.Type:
+    return ir.IntegerType.get_signless(64)
+
+
+def _bits(buffer: ir.Value, byte: Index, left: Index, whole: bool) -> ir.Value:
+    """Eight bytes from ``byte`` on as a word, lowest bits first; zeros for those beyond ``left``."""
+
+    def load() -> list[ir.Value]:
+        return [arith.index_castui(_word(), load_word(buffer, byte, 8))]
+
+    def gather() -> list[ir.Value]:
+        def shift_in(i: Index, word: ir.Value) -> list[ir.Value]:
+            read = arith.index_castui(_word(), b.load_index(buffer, b.add(byte, i)))
+            return [arith.ori(word, arith.shli(read, arith.index_castui(_word(), b.value(b.mul(i, 8)))))]
+
+        return b.for_loop(0, left, shift_in, [arith.constant(_word(), 0)])
+
+    if whole or isinstance(left, int):
+        return (load if whole or left >= 8 else gather)()[0]
+    enough = arith.cmpi(arith.CmpIPredicate.uge, b.value(left), b.value(8))
+    return b.if_else(enough, load, gather, [_word()])[0]
 
 
 _LEVELS = {

@@ -191,3 +191,16 @@ def test_coordinates_of_any_width_with_one_column(nm_width, groups):
     x = rng.standard_normal((4 * groups, 1)).astype(np.float32)
     out = pith.matmul(pith.compress(w, fmt), x, variant="sparse")
     assert np.linalg.norm(out - w.astype(np.float64) @ x) < 1e-5 * np.linalg.norm(w @ x)
+
+
+@pytest.mark.parametrize("columns", [1, 7, 63, 64, 65, 136, 200])
+@pytest.mark.parametrize("density", [0.0, 0.1, 1.0])
+def test_words_of_a_bitmask(columns, density):
+    """Rows whose bits fill words of 64, and rows whose last word is a part of one; bits of the next row follow."""
+    rng = np.random.default_rng(columns)
+    w = np.where(rng.random((9, columns)) < density, rng.standard_normal((9, columns)), 0).astype(np.float32)
+    a, x = pith.compress(w, "C0(bitmask)"), rng.standard_normal((columns, 20)).astype(np.float32)
+    out = np.full((9, 20), np.nan, np.float32)
+    pith.matmul(a, x, out=out, variant="sparse")
+    np.testing.assert_allclose(out, w.astype(np.float64) @ x, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(pith.matmul(x.T, a.T, variant="sparse"), out.T, rtol=1e-5, atol=1e-5)

@@ -42,8 +42,8 @@ func.func @panel(%c1: tensor<?xi8>, %c0: tensor<?xi8>, %val: tensor<?xf32>, %row
 // -----
 
 // Everything else takes the scalar template: a walk over the levels, the other loops inside, the body
-// once. Here a matrix-vector product over a bitmask with sums of 16 bits: rows in parallel, a counter of the
-// stored elements carried along the columns, and a test per bit.
+// once. Here a matrix-vector product over a bitmask with sums of 16 bits: rows in parallel, and a loop over the bits of
+// a word that are set, which carries those that are left and a counter of the stored elements.
 
 #bits = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"bitmask">], 32, 0, 0>
 #a = affine_map<(i, k) -> (i, k)>
@@ -52,16 +52,19 @@ func.func @panel(%c1: tensor<?xi8>, %c0: tensor<?xi8>, %val: tensor<?xf32>, %row
 
 // CHECK-LABEL: func.func @scalar
 // CHECK:         scf.parallel (%[[i:[a-z0-9]+]]) =
-// CHECK:           scf.for %[[k:[a-z0-9]+]] = {{.*}} iter_args(%[[q:[a-z0-9]+]] =
-// CHECK:             %[[bit:.*]] = arith.cmpi ne
-// CHECK:             scf.if %[[bit]]
-// CHECK:               arith.addi %[[q]],
-// CHECK:               memref.load %{{.*}}[%[[q]]]
-// CHECK:               memref.load %{{.*}}[%[[k]]]
-// CHECK:               memref.load %{{.*}}[%[[i]]]
-// CHECK:               arith.muli
-// CHECK:               arith.addi
-// CHECK:               memref.store %{{.*}}[%[[i]]]
+// CHECK:           %[[word:.*]] = scf.for
+// CHECK:             arith.shli
+// CHECK:           math.ctpop %[[word]]
+// CHECK:           scf.for {{.*}} iter_args(%[[rest:[a-z0-9]+]] = %[[word]], %[[q:[a-z0-9]+]] =
+// CHECK:             %[[bit:.*]] = math.cttz %[[rest]]
+// CHECK:             %[[k:.*]] = arith.index_castui %[[bit]]
+// CHECK:             memref.load %{{.*}}[%[[q]]]
+// CHECK:             memref.load %{{.*}}[%[[k]]]
+// CHECK:             memref.load %{{.*}}[%[[i]]]
+// CHECK:             arith.muli
+// CHECK:             arith.addi
+// CHECK:             memref.store %{{.*}}[%[[i]]]
+// CHECK:             arith.andi %[[rest]]
 
 // With templates=panel such ops are left for others.
 

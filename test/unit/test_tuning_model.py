@@ -202,14 +202,11 @@ def test_dense_wins_when_everything_is_stored_and_loses_when_little_is(element):
     assert not choose(problem("csr", (1024, 1024), 128, element, density=0.005)).variant.is_dense
 
 
-def test_bits_that_no_processor_foresees_cost_what_their_branches_do():
-    half, full = (problem("C0(bitmask)", (768, 768), 64, density=d) for d in (0.5, 1.0))
-    assert half.tested_bits == (768 * 768, 768 * 768 // 2) and full.tested_bits == (768 * 768, 0)
-    assert problem("csr", density=0.5).tested_bits == (0, 0)
-    variant = sparse_variants(half)[0]
-    unsure, sure = (sparse_features(p, variant)["coordinate"] for p in (half, full))
-    assert unsure > 3 * sure
-    assert choose(half).variant.is_dense
+def test_bitmasks_cost_a_coordinate_for_every_bit_that_is_set_and_some_for_every_word():
+    bits, lists = (problem(fmt, (768, 768), 64, density=0.1) for fmt in ("C0(bitmask)", "csr"))
+    assert (bits.set_bits, bits.bit_words) == (bits.stored, 768 * 12) and (lists.set_bits, lists.bit_words) == (0, 0)
+    counts = [sparse_features(p, sparse_variants(bits)[0])["coordinate"] for p in (bits, lists)]
+    assert counts[1] == lists.stored < counts[0] < 10 * counts[1]
 
 
 @pytest.mark.parametrize("factor, dense_runs", [(1.2, True), (1.02, False)])

@@ -18,12 +18,9 @@ L1_BYTES, L2_BYTES = 32 << 10, 512 << 10
 #: Columns a dense kernel computes at once: a last block is padded to as many, and fewer are hardly less work.
 DENSE_COLUMNS = 16
 
-#: Testing a bit of a bitmask, and a branch on one that the processor does not foresee, in coordinates that are loaded.
-#: Measured on Zen 3, one thread, 2026-11-21: 0.6 ns and 7 ns where a coordinate takes 0.2 ns (768 x 768 at 2 to 90 %).
-BIT, MISSED = 3, 35
-
-#: Bits of a bitmask up to which branches are foreseen, since call after call meets the same ones; measured likewise.
-REMEMBERED = 1 << 15
+#: A word of a bitmask, in coordinates that are loaded: how many of its bits are set is what no processor foresees.
+#: Measured on Zen 3, one thread, 2026-11-21: 6 ns where a coordinate takes 0.2 ns (1024 x 1024, 2 and 10 % stored).
+WORD = 30
 
 #: Rows and columns of a tile of sums, and rows of the smallest one where tiles are memory.
 TILE_COLUMNS, DOT_ROWS = 16, 4
@@ -86,7 +83,7 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
     ragged        multiply-adds in loops of entries whose vectors are no power of two: sums leave registers
     single        elements of one column that are multiplied one by one: no lanes of a vector run over them
     broadcast     stored values, once per panel
-    coordinate    stored coordinates and what finding them in bitmasks takes, once per panel
+    coordinate    stored coordinates, set bits and words of bitmasks, once per panel
     loop          trips of loops over levels above the last, once per panel
     accumulate    vectors of accumulators begun and put away, once per visit of a row
     stored        bytes of values and metadata, read once per panel
@@ -110,7 +107,7 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
         "ragged": multiply if vectors & (vectors - 1) and not problem.format.is_static else 0.0,
         "single": problem.stored if variant.family == "column" and problem.stores_singly else 0.0,
         "broadcast": problem.stored * panels,
-        "coordinate": (problem.coordinates + _search(problem)) * panels,
+        "coordinate": (problem.coordinates + problem.set_bits + WORD * problem.bit_words) * panels,
         "loop": problem.loop_trips * panels,
         "accumulate": problem.row_visits * panels * vectors * -(-k // max(1, strip)),
         "stored": panels * (problem.stored * size + problem.metadata_bytes),
@@ -118,12 +115,6 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
         "result": problem.rows * n * size,
     }
     return _shared_out(counts, problem.threads)
-
-
-def _search(problem: Problem) -> float:
-    """What testing the bits of bitmasks takes, in coordinates that are loaded."""
-    tested, unsure = problem.tested_bits
-    return BIT * tested + MISSED * unsure * (tested > REMEMBERED)
 
 
 def tile_features(problem: Problem) -> Features:

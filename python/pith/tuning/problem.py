@@ -167,17 +167,15 @@ class Problem:
         return dataclasses.replace(self, **turned)
 
     @property
-    def tested_bits(self) -> tuple[int, int]:
-        """Bits of all bitmasks, and how many of them are not what most bits of their level are."""
-        tested = unsure = 0
-        above = (1, *self.positions)
-        for level, size, parents, stored in zip(
-            self.format.levels, self.format.level_sizes(self.shape), above, self.positions
-        ):
-            if level.kind == "bitmask":
-                tested += parents * size
-                unsure += min(stored, parents * size - stored)
-        return tested, unsure
+    def set_bits(self) -> int:
+        """Bits that are set, of all bitmasks."""
+        return sum(n for n, level in zip(self.positions, self.format.levels) if level.kind == "bitmask")
+
+    @property
+    def bit_words(self) -> int:
+        """Words of 64 bits, of all bitmasks."""
+        levels = zip(self.format.levels, self.format.level_sizes(self.shape), (1, *self.positions))
+        return sum(parents * -(-size // 64) for level, size, parents in levels if level.kind == "bitmask")
 
     @property
     def loop_trips(self) -> int:

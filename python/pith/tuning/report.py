@@ -67,7 +67,9 @@ def _explain_quantized(q: QuantizedTensor, other: Any, side: str) -> str:
     if side == "right":
         return f"{columns}x{q.shape[0]} times {sparse}, {stored}\ndoes not run: quantised matrices stand on the left"
     tile = tile_of(q, columns)
+    copy = 4 * q.shape[0] * q.shape[1]
     kernel = f"runs {tile}: weights are dequantised inside the load; the only kernel, nothing is predicted"
+    kernel += f"\nno dense product: its copy in f32 would take {copy} bytes in place of {q.nbytes}"
     return f"{sparse}, {stored}, times {q.shape[1]}x{columns}\n{kernel}"
 
 
