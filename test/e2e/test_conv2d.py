@@ -51,6 +51,26 @@ def test_axes(names, geometry, density, share, monkeypatch):
     assert np.linalg.norm(out - reference) <= 1e-6 * np.linalg.norm(reference)
 
 
+@pytest.mark.parametrize("share", [1.0, 0.0], ids=["kernels", "torch"])
+@pytest.mark.parametrize("groups", [2, 6])
+def test_groups(groups, share, monkeypatch):
+    monkeypatch.setattr(conv2d, "_LIBRARY_SHARE", share)
+    x, w = RNG.standard_normal((3, 6, 9, 10)), RNG.standard_normal((12, 6 // groups, 3, 2))
+    patterns, geometry = {"images": listed(3, 0.67)}, {"stride": (2, 1), "padding": 1, "groups": groups}
+    reference = expected(x, w, patterns, **geometry)
+    np.testing.assert_allclose(pith.conv2d(x, w, **patterns, **geometry), reference, atol=1e-12)
+    assert isinstance(pith.conv2d(*map(torch.from_numpy, (x, w)), **geometry), torch.Tensor)
+
+
+def test_groups_that_do_not_fit():
+    x, w = np.ones((1, 6, 5, 5)), np.ones((4, 3, 2, 2))
+    for groups, error in ((3, pith.ShapeError), (0, pith.ArgumentError), (2.0, pith.ArgumentError)):
+        with pytest.raises(error):
+            pith.conv2d(x, w, groups=groups)
+    with pytest.raises(pith.UnsupportedError, match="patterns lie on images"):
+        pith.conv2d(x, w, groups=2, filters=listed(4, 0.5))
+
+
 def test_what_is_not_named_is_not_read(monkeypatch):
     """Whoever computes it: NaN in dropped channels and images goes nowhere."""
     alive, images = listed(8, 0.5), listed(4, 0.75)

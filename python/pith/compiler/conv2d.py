@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
 from ..patterns import Pattern
 from ..runtime import dtype_name
 from ..runtime.arrays import as_array
@@ -76,17 +76,19 @@ def conv2d(
     stride: int | Sequence[int] = 1,
     padding: int | Sequence[int] = 0,
     dilation: int | Sequence[int] = 1,
+    groups: int = 1,
 ) -> Any:
     """A 2-D convolution of what patterns name: channels that are alive, filters that are wanted, images that count.
 
-    Shapes: x: ``(images, channels, height, width)``; w: ``(filters, channels, rows, columns)``; result:
+    Shapes: x: ``(images, channels, height, width)``; w: ``(filters, channels / groups, rows, columns)``; result:
         ``(images, filters, height', width')`` as in ``torch.nn.functional.conv2d``. Patterns have one axis.
     Semantics: as :func:`pith.einsum` with the patterns on these letters: images and filters that are not named
         are zero in the result, channels that are not named are not read. ``padding`` is zeros on both sides.
         The window's rows and columns are axes that may not be permuted: patterns on them are refused with the
         reason. Windows of the named images and channels are copied, then multiplied as an einsum. Two kernels are
         compiled per element type, granularities, stride, padding and dilation. Where torch is loaded and more than a
-        quarter of the work is named, f32 and f64: what is named is copied together and convolved by torch.
+        quarter of the work is named, f32 and f64: what is named is copied together and convolved by torch. Groups are
+        convolutions one after the other; they take patterns of images.
     Returns: a new array; a torch tensor when ``x`` is one.
     Errors: :class:`pith.ShapeError`, also for a window larger than the padded image; :class:`pith.DTypeError`;
         :class:`pith.ArgumentError`; :class:`pith.UnsupportedError` for a pattern on ``rows`` or ``columns``.
@@ -100,6 +102,10 @@ def conv2d(
                [9., 9.]], dtype=float32)
     """
     arrays = [as_array(v, f"{_WHERE}: {name}") for v, name in ((x, "x"), (w, "w"))]
+    if groups != 1:
+        options = {"stride": stride, "padding": padding, "dilation": dilation, "images": images}
+        parts = [conv2d(*part, **options) for part in _groups(*arrays, groups, channels or filters or rows or columns)]
+        return as_torch(np.concatenate(parts, 1)) if is_torch(x) else np.concatenate(parts, 1)
     _check(*arrays)
     geometry = _Geometry(_pair(stride, 1, "stride"), _pair(padding, 0, "padding"), _pair(dilation, 1, "dilation"))
     shape = geometry.shape(*arrays)
@@ -118,6 +124,25 @@ def conv2d(
     sizes |= {"r": weights.shape[0], "s": weights.shape[1], "p": shape[2] * shape[3]}
     out = execute(_PRODUCT, [windows, weights], sizes, letters).reshape(shape)
     return as_torch(out) if is_torch(x) else out
+
+
+def _groups(x: np.ndarray, w: np.ndarray, groups: int, pattern: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The channels and the filters of each group."""
+    if not isinstance(groups, int) or isinstance(groups, bool) or groups < 1:
+        raise ArgumentError(f"expects an integer >= 1, got {groups!r}", where=f"{_WHERE}: groups")
+    if pattern is not None:
+        raise UnsupportedError(
+            "with groups, patterns lie on images",
+            where=_WHERE,
+            hint="call it once per group, with the patterns of its channels and filters",
+        )
+    if x.ndim != 4 or w.ndim != 4 or x.shape[1] != groups * w.shape[1] or len(w) % groups:
+        raise ShapeError(
+            f"expects (n, c, height, width) and (f, c / {groups}, rows, columns), {groups} dividing f, "
+            f"got {x.shape} and {w.shape}",
+            where=_WHERE,
+        )
+    return list(zip(np.split(x, groups, 1), np.split(w, groups)))
 
 
 def _by_library(
