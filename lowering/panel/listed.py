@@ -10,7 +10,7 @@ Code it emits for ``out[outer, row, col] += lhs[outer, row, red] * rhs[outer, re
 
 No operand is copied but the panels, which are as long as the list and stay in L2: reading and writing the dense
 operands through the lists is a matter of addresses. A task packs what it multiplies with, which costs about as much
-as four rows do (:mod:`pith.lowering.panel.parts`; up to so many rows meet what is not packed, see
+as four rows do (:mod:`pith.lowering.panel.parts`; a few rows meet what is not packed,
 :mod:`pith.lowering.panel.few_rows`); packed once for all tasks, panels would lie in L3 and threads wait
 for each other. Sums are accumulated in place; what sticks out on the right, outputs stored by columns and epilogues
 behind several strips go through a tile in memory.

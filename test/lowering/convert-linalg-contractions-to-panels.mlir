@@ -199,7 +199,7 @@ func.func @by_columns(%w: memref<70x100xf32>, %x: memref<70xf32>, %y: memref<100
 // CHECK-LABEL: func.func @few_rows
 // CHECK:         arith.cmpi ult, %{{.*}}, %{{.*}} : index
 // CHECK:         scf.if
-// CHECK:           memref.alloc() {{.*}} : memref<4x4096xf32>
+// CHECK:           memref.alloc() {{.*}} : memref<12x4096xf32>
 // CHECK:           vector.load %arg1[%{{.*}}, %{{.*}}] : memref<70x100xf32>, vector<8xf32>
 // CHECK:         } else {
 // CHECK:           memref.alloc
