@@ -14,8 +14,9 @@ from pith.formats import buffer_specs
 from .. import builder as b
 from ..builder import Index
 from ..levels import Storage
+from .sinks import Counting, Filling, heads
 from .tree import Parts, Tree, cut
-from .walk import Counting, Filling, heads, store_walk
+from .walk import store_walk
 
 
 def emit_compress(tree: Tree, type_: ir.RankedTensorType, overfull: ir.Value | None = None) -> ir.Value:
