@@ -9,8 +9,9 @@ import pith
 import pytest
 import torch
 from cuda_stand_in import Gpu, StandIn, standing_in
-from pith.compiler import dynamic_device, einsum_device, linear_device, matmul_device
+from pith.compiler import dynamic_device, einsum_device, linear_device, matmul_device, sddmm_device
 from pith.runtime import cuda
+from pith.torch import autograd
 
 
 class OnGpu(torch.Tensor):
@@ -31,11 +32,12 @@ def on_gpu(*shape: int, dtype: torch.dtype = torch.float16) -> torch.Tensor:
 def driver(monkeypatch: pytest.MonkeyPatch):
     empty = torch.empty
 
-    def made(shape, dtype, device):
-        return empty(shape, dtype=dtype).as_subclass(OnGpu)
+    def made(*shape, device=None, **options):
+        tensor = empty(*shape, **options)
+        return tensor if device is None or device.type == "cpu" else tensor.as_subclass(OnGpu)
 
     # Their kernels are loaded by another stand-in.
-    for module in (dynamic_device, einsum_device, linear_device, matmul_device):
+    for module in (dynamic_device, einsum_device, linear_device, matmul_device, sddmm_device):
         module._kernel.cache_clear()
     with standing_in(Gpu(capability=(8, 0))) as stand_in:
         monkeypatch.setitem(sys.modules, "torch", torch)
@@ -78,6 +80,34 @@ def test_turned_operands_are_not_copied(driver: StandIn):
     pith.einsum("mk,nk->mn", x, y.t(), where={"m": ROWS})
     words = {word for launch in driver.launched for word in launch.values if isinstance(word, int)}
     assert {x.data_ptr(), y.data_ptr()} <= words
+
+
+def test_sampled_products_stay_on_the_device(driver: StandIn):
+    pattern = pith.compress(np.eye(32, 16, dtype=np.float16), "csr")
+    made = pith.sddmm(on_gpu(32, 64), on_gpu(16, 64).t(), pattern)
+    assert isinstance(made, cuda.DeviceSparse) and isinstance(made.values, OnGpu)
+    assert made.tensor is pattern and tuple(made.values.shape) == (16,)
+    assert pith.linear(on_gpu(3, 16), made).shape == (3, 32)  # what was sampled is a weight
+    words = {word for launch in driver.launched[1:] for word in launch.values}
+    assert made.values.data_ptr() in words
+
+
+def test_sparse_layers_are_trained_where_they_are(driver: StandIn):
+    layer = pith.torch.SparseLinear("C0(2:4)", 64, 16, dtype=torch.float16)
+    host = layer.weight
+    for held in (layer._parameters, layer._buffers):
+        for name, tensor in held.items():
+            held[name] = tensor.detach().as_subclass(OnGpu).requires_grad_(tensor.requires_grad)
+    assert tuple(layer(on_gpu(3, 5, 64).requires_grad_()).shape) == (3, 5, 16)
+    before = len(driver.launched)
+    with torch.no_grad():  # as in the backward pass, where PyTorch makes plain tensors of these
+        dx = autograd._input_gradient(on_gpu(15, 16), layer.pattern, layer.values)
+        dvalues = pith.sddmm(on_gpu(15, 16).T, on_gpu(15, 64), layer.pattern).values
+    assert len(driver.launched) >= before + 2
+    assert tuple(dx.shape) == (15, 64) and dvalues.shape == layer.values.shape
+    words = {word for launch in driver.launched for word in launch.values}
+    assert layer.values.data_ptr() in words
+    assert np.array_equal(layer.pattern.to_dense(), host.numpy())
 
 
 @pytest.mark.parametrize(

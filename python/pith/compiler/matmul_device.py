@@ -9,7 +9,7 @@ from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, Unsuppo
 from ..formats import Format
 from ..formats.attribute import format_attribute
 from ..runtime import dtype_name
-from ..runtime.cuda import chip_of
+from ..runtime.cuda import DeviceSparse, chip_of
 from ..sparse import SparseTensor
 from .compile import compile as compile_program
 from .matmul_ir import ACCUMULATORS, RESULTS
@@ -49,6 +49,13 @@ def matmul_on_device(
     made = _kernel(a.format, element, a.shape, right, target or chip_of(x))(*((matrix, a) if right else (a, matrix)))
     result = _as_result(made, seen, full, right)
     return result if out is None else _copied(result, out)
+
+
+def rows_times(x: Any, a: DeviceSparse, target: str | None = None) -> Any:
+    """``x @ a`` for a matrix whose values are on the device."""
+    stored = a.tensor
+    element = dtype_name(stored.values.dtype)
+    return _kernel(stored.format, element, stored.shape, True, target or chip_of(x))(x, a)
 
 
 def _as_matrix(x: Any, right: bool) -> Any:

@@ -8,19 +8,16 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, FormatError, ShapeError
-from ..formats import Format, buffer_specs
-from ..formats.attribute import format_attribute
+from ..formats import Format
 from ..formats.pack_buffers import aligned_empty
 from ..runtime import dtype_name
 from ..runtime.arrays import as_array
 from ..sparse import SparseTensor
 from .kernel import Kernel, compile_source, is_torch
-
-#: Element type of the operands and of the result -> element type of the sums.
-SUMS = {"f16": "f32", "bf16": "f32", "f32": "f32", "f64": "f64"}
+from .sddmm_ir import SUMS, sddmm_source
 
 
-def sddmm(a: Any, b: Any, pattern_of: SparseTensor, *, out: Any = None, accumulate: bool = False) -> SparseTensor:
+def sddmm(a: Any, b: Any, pattern_of: SparseTensor, *, out: Any = None, accumulate: bool = False) -> Any:
     """``a @ b`` at the positions another matrix stores, and nowhere else (SDDMM).
 
     Shapes: a: (M, K); b: (K, N); pattern_of: (M, N).
@@ -34,7 +31,8 @@ def sddmm(a: Any, b: Any, pattern_of: SparseTensor, *, out: Any = None, accumula
         out: a contiguous 1-D array of ``pattern_of.nse`` elements for the values.
         accumulate: add to what ``out`` holds instead of overwriting it.
     Returns: a :class:`pith.SparseTensor` with the metadata buffers of ``pattern_of`` (shared) and new
-        values (``out``, when it is given).
+        values (``out``, when it is given). For torch tensors on a GPU a :class:`pith.runtime.cuda.DeviceSparse`
+        whose ``values`` are a tensor there.
     Errors: :class:`pith.FormatError`, :class:`pith.ShapeError`, :class:`pith.DTypeError`,
         :class:`pith.DeviceError`, :class:`pith.ArgumentError` (among others for tensors that require a gradient:
         detach them, or train with :func:`pith.torch.sparse_linear`); nothing is written then.
@@ -50,6 +48,11 @@ def sddmm(a: Any, b: Any, pattern_of: SparseTensor, *, out: Any = None, accumula
                [5., 0., 0.],
                [0., 0., 9.]], dtype=float32)
     """
+    if any(getattr(x, "is_cuda", False) for x in (a, b)):
+        from .sddmm_device import sampled_on_device
+
+        _check_sizes(a, b, pattern_of)
+        return sampled_on_device(a, b, pattern_of, out, accumulate)
     left, right = _operand(a, "a"), _operand(b, "b")
     _check(left, right, pattern_of)
     values = _values(out, pattern_of.nse, left.dtype, accumulate)
@@ -69,21 +72,28 @@ def _operand(value: Any, name: str) -> np.ndarray:
 
 
 def _check(a: np.ndarray, b: np.ndarray, pattern: Any) -> None:
-    if not isinstance(pattern, SparseTensor):
-        raise FormatError(
-            f"expects a pith.SparseTensor, got {type(pattern).__name__}",
-            where="pith.sddmm: pattern_of",
-            hint="pith.compress(mask, fmt)",
-        )
     if a.dtype != b.dtype or dtype_name(a.dtype) not in SUMS:
         raise DTypeError(
             f"no sddmm kernel for {a.dtype} and {b.dtype}",
             where="pith.sddmm",
             hint="convert both to one of " + ", ".join(SUMS),
         )
-    if len(pattern.shape) != 2 or a.shape[1] != b.shape[0] or (a.shape[0], b.shape[1]) != pattern.shape:
+    _check_sizes(a, b, pattern)
+
+
+def _check_sizes(a: Any, b: Any, pattern: Any) -> None:
+    """Errors: :class:`pith.FormatError`, :class:`pith.ShapeError`."""
+    if not isinstance(pattern, SparseTensor):
+        raise FormatError(
+            f"expects a pith.SparseTensor, got {type(pattern).__name__}",
+            where="pith.sddmm: pattern_of",
+            hint="pith.compress(mask, fmt)",
+        )
+    left, right = tuple(a.shape), tuple(b.shape)
+    matrices = len(left) == len(right) == len(pattern.shape) == 2
+    if not matrices or left[1] != right[0] or (left[0], right[1]) != tuple(pattern.shape):
         raise ShapeError(
-            f"cannot sample {a.shape} @ {b.shape} at the positions of a tensor of shape {pattern.shape}",
+            f"cannot sample {left} @ {right} at the positions of a tensor of shape {pattern.shape}",
             where="pith.sddmm",
             hint="a: (M, K), b: (K, N), pattern_of: (M, N); pass transposes where sizes are swapped",
         )
@@ -117,87 +127,3 @@ def _is_transposed(array: np.ndarray) -> bool:
 def _kernel(fmt: Format, dtype: np.dtype, left: bool, right: bool, accumulate: bool) -> Kernel:
     """The kernel for results of a format; ``left``, ``right``: that factor is stored transposed."""
     return compile_source(sddmm_source(fmt, dtype_name(dtype), left, right, accumulate), "sddmm")
-
-
-def sddmm_source(fmt: Format, element: str, left: bool = False, right: bool = False, accumulate: bool = False) -> str:
-    """Pith-level IR of a sampled product with dynamic shapes; ``left``, ``right``: that factor is transposed."""
-    acc = SUMS[element]
-    specs = buffer_specs(fmt)
-    names = [f"%{s.role}{s.level}" for s in specs]
-    types = [f"tensor<?x{'index' if s.native else f'i{s.storage_bits}'}>" for s in specs]
-    groups = [_group(fmt, s.role, s.level) for s in specs]
-    order = sorted(range(len(specs)), key=groups.__getitem__)
-    counts = [groups.count(g) for g in range(3)]
-    sums, outs = f"tensor<?x{acc}>", f"tensor<?x{element}>"
-    encoded, dense = f"tensor<?x?x{acc}, #fmt>", f"tensor<?x?x{element}>"
-    widen = "" if element == acc else "".join(f"    %{x}w = arith.extf %{x} : {element} to {acc}\n" for x in "xy")
-    x, y = ("x", "y") if element == acc else ("xw", "yw")
-    before, init = _initial(element, acc, accumulate)
-    after = "" if element == acc else _convert("w", "narrow", "truncf", acc, element, "dst")
-    listed = "".join(f"{name}: {type_}, " for name, type_ in zip(names, types))
-    operands = ", ".join([*(names[i] for i in order), init, "%m", "%n"])
-    operand_types = ", ".join([*(types[i] for i in order), sums, "index", "index"])
-    result_types = ", ".join([*(types[i] for i in order), sums])
-    results = ", ".join([*(f"%r{i}" for i in order), "%w"])
-    return f"""#fmt = {format_attribute(fmt)}
-#a = affine_map<(i, j, k) -> {"(k, i)" if left else "(i, k)"}>
-#b = affine_map<(i, j, k) -> {"(j, k)" if right else "(k, j)"}>
-#s = affine_map<(i, j, k) -> (i, j)>
-#id = affine_map<(p) -> (p)>
-func.func @sddmm({listed}%m: index, %n: index, %a: {dense} {{pith.name = "a"}}, %b: {dense} {{pith.name = "b"}},
-                 %out: memref<?x{element}> {{pith.name = "out"}}) {{
-  %zero = arith.constant 0.0 : {acc}
-  %dst = bufferization.to_tensor %out restrict writable : memref<?x{element}> to {outs}
-{before}  %s = "pith.assemble"({operands}) {{operandSegmentSizes = array<i32: {_commas(*counts, 1, 2)}>}}
-      : ({operand_types}) -> {encoded}
-  %r = linalg.generic {{indexing_maps = [#a, #b, #s], iterator_types = ["parallel", "parallel", "reduction"]}}
-      ins(%a, %b : {dense}, {dense}) outs(%s : {encoded}) {{
-  ^bb0(%x: {element}, %y: {element}, %z: {acc}):
-{widen}    %p = arith.mulf %{x}, %{y} : {acc}
-    %t = arith.addf %z, %p : {acc}
-    linalg.yield %t : {acc}
-  }} -> {encoded}
-  {results} = "pith.disassemble"(%r) {{resultSegmentSizes = array<i32: {_commas(*counts, 1)}>}}
-      : ({encoded}) -> ({result_types})
-{after}  bufferization.materialize_in_destination %{"narrow" if after else "w"} in restrict writable %out
-      : ({outs}, memref<?x{element}>) -> ()
-  return
-}}
-"""
-
-
-def _commas(*numbers: int) -> str:
-    return ", ".join(map(str, numbers))
-
-
-def _group(fmt: Format, role: str, level: int) -> int:
-    """Operand group of ``pith.assemble``: positions, coordinates, packed."""
-    if role == "positions":
-        return 0
-    return 2 if fmt.levels[level].kind in ("nm", "bitmask") else 1
-
-
-def _initial(element: str, acc: str, accumulate: bool) -> tuple[str, str]:
-    """IR that makes the values the products are added to, and their name."""
-    sums = f"tensor<?x{acc}>"
-    size = ""
-    if element != acc:
-        size = f"""  %c0 = arith.constant 0 : index
-  %size = tensor.dim %dst, %c0 : tensor<?x{element}>
-  %wide = tensor.empty(%size) : {sums}
-"""
-    if accumulate:
-        return (size + _convert("dst", "v", "extf", element, acc, "wide"), "%v") if size else ("", "%dst")
-    into = "wide" if size else "dst"
-    return f"{size}  %v = linalg.fill ins(%zero : {acc}) outs(%{into} : {sums}) -> {sums}\n", "%v"
-
-
-def _convert(source: str, result: str, op: str, old: str, new: str, into: str) -> str:
-    """IR that converts a vector of values."""
-    return f"""  %{result} = linalg.generic {{indexing_maps = [#id, #id], iterator_types = ["parallel"]}}
-      ins(%{source} : tensor<?x{old}>) outs(%{into} : tensor<?x{new}>) {{
-  ^bb0(%e: {old}, %o: {new}):
-    %c = arith.{op} %e : {old} to {new}
-    linalg.yield %c : {new}
-  }} -> tensor<?x{new}>
-"""

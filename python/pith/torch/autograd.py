@@ -34,6 +34,7 @@ def sparse_linear(
     Semantics: gradients are with respect to ``x``, the stored values and the bias; nothing dense of the shape
         of ``W`` is made. ``dx`` multiplies by ``W``, in column order where that is faster: its index is made
         once per pattern object. ``dvalues`` is :func:`pith.sddmm`. Gradients of gradients are not available.
+        On a GPU all three products run there: the pattern's metadata is copied to it once.
         In a ``torch.autocast`` region everything is computed in its type.
     Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.DeviceError`;
         :class:`pith.UnsupportedError` when a gradient is differentiated.
@@ -74,6 +75,9 @@ def sparse_linear(
         )
     if bias is not None and tuple(bias.shape) != (pattern.shape[0],):
         raise ShapeError(f"expects shape ({pattern.shape[0]},), got {tuple(bias.shape)}", where="sparse_linear: bias")
+    places = sorted({str(t.device) for t in (x, values, bias) if t is not None})
+    if len(places) > 1:
+        raise DeviceError(f"expects all tensors on one device, got {' and '.join(places)}", where="sparse_linear")
     return cast(torch.Tensor, _SparseLinear.apply(x, values, pattern, bias))
 
 
@@ -82,8 +86,6 @@ def _require_tensor(tensor: Any, name: str) -> None:
         raise ArgumentError(
             f"expects a tensor, got {type(tensor).__name__}", where=f"sparse_linear: {name}", hint="torch.from_numpy(x)"
         )
-    if tensor.device.type != "cpu":
-        raise DeviceError(f"expects a tensor on the CPU, got {tensor.device}", where=f"sparse_linear: {name}")
 
 
 class _SparseLinear(torch.autograd.Function):
@@ -95,8 +97,7 @@ class _SparseLinear(torch.autograd.Function):
     ) -> torch.Tensor:
         ctx.save_for_backward(x, values)
         ctx.pattern, ctx.has_bias = pattern, bias is not None
-        weight = SparseTensor(pattern.shape, pattern.format, (*pattern.buffers[:-1], numpy_of(values)))
-        return linear(x.detach(), weight, None if bias is None else bias.detach())
+        return linear(x.detach(), _weight(pattern, values), None if bias is None else bias.detach())
 
     @staticmethod
     @first_order("pith.torch.sparse_linear")
@@ -107,7 +108,7 @@ class _SparseLinear(torch.autograd.Function):
         rows = grad.reshape(-1, pattern.shape[0]).contiguous()
         dx = dvalues = dbias = None
         if wants_x:
-            dx = matmul(rows, _for_columns(pattern, numpy_of(values))).reshape(x.shape)
+            dx = _input_gradient(rows, pattern, values).reshape(x.shape)
         if wants_values:
             dvalues = torch.empty_like(values, memory_format=torch.contiguous_format)
             inputs = x.detach().reshape(-1, pattern.shape[1]).contiguous()
@@ -115,6 +116,24 @@ class _SparseLinear(torch.autograd.Function):
         if wants_bias:
             dbias = rows.sum(0)
         return dx, dvalues, None, dbias
+
+
+def _weight(pattern: SparseTensor, values: torch.Tensor) -> Any:
+    """The matrix of a pattern that stores ``values``, where they are."""
+    if values.is_cuda:
+        from ..compiler.sddmm_device import on_device_of
+
+        return on_device_of(values, pattern)
+    return SparseTensor(pattern.shape, pattern.format, (*pattern.buffers[:-1], numpy_of(values)))
+
+
+def _input_gradient(rows: torch.Tensor, pattern: SparseTensor, values: torch.Tensor) -> torch.Tensor:
+    """``rows @ W``."""
+    if values.is_cuda:
+        from ..compiler.matmul_device import rows_times
+
+        return rows_times(rows, _weight(pattern, values))
+    return matmul(rows, _for_columns(pattern, numpy_of(values)))
 
 
 def _for_columns(pattern: SparseTensor, values: np.ndarray) -> SparseTensor:

@@ -97,13 +97,17 @@ class SparseLinear(torch.nn.Module):
 
     @property
     def pattern(self) -> SparseTensor:
-        """``W`` on the layer's own buffers; the same object until its metadata changes (``load_state_dict``)."""
+        """``W`` on the layer's own buffers; the same object until its metadata changes (``load_state_dict``).
+
+        Of a layer on a GPU, a copy on the host, with the values of the time it was made; :attr:`weight` has today's.
+        """
         buffers = [getattr(self, name) for name in buffer_names(self.format)]
-        state = [(b.data_ptr(), 0 if b.is_inference() else b._version) for b in buffers]
+        state = [(b.device, b.data_ptr(), 0 if b.is_inference() else b._version) for b in buffers]
         if self._pattern is None or self._pattern[0] != state:
-            arrays = [as_stored(b, metadata_dtype(spec.bits)) for b, spec in zip(buffers, buffer_specs(self.format))]
-            shape = (self.out_features, self.in_features)
-            tensor = SparseTensor(shape, self.format, (*arrays, numpy_of(self.values)), self._hss).validate()
+            specs = buffer_specs(self.format)
+            arrays = [numpy_of(b).view(metadata_dtype(spec.bits)) for b, spec in zip(buffers, specs)]
+            shape, values = (self.out_features, self.in_features), numpy_of(self.values)
+            tensor = SparseTensor(shape, self.format, (*arrays, values), self._hss).validate()
             self._pattern = (state, tensor)
         return self._pattern[1]
 
@@ -113,7 +117,7 @@ class SparseLinear(torch.nn.Module):
         stored = SparseTensor(self.pattern.shape, self.format, (*self.pattern.buffers[:-1], numpy_of(self.values)))
         out = torch.empty(stored.shape, dtype=self.values.dtype)
         numpy_of(out)[:] = stored.to_dense()
-        return out
+        return out.to(self.values.device)
 
     def to_linear(self) -> torch.nn.Linear:
         """The dense layer that computes the same, for ``pith.compile`` and other tools that expect one."""

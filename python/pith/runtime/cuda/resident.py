@@ -12,9 +12,11 @@ from ...errors import ArgumentError, DeviceError
 from ..arrays import as_array
 from ..signature import dtype_name
 from . import streams
+from .arguments import describer
 from .hardware import Device
 from .hardware import device as device_of
 from .memory import DeviceArray, upload
+from .views import view
 
 
 class DeviceSparse:
@@ -22,17 +24,23 @@ class DeviceSparse:
 
     Attributes:
         tensor: the tensor on the host, for its shape and format.
-        arrays: its buffers on the device, metadata first.
+        arrays: its buffers on the device, metadata first; the last one, the values, may be any array there.
     """
 
-    def __init__(self, tensor: Any, arrays: tuple[DeviceArray, ...]):
+    def __init__(self, tensor: Any, arrays: tuple[Any, ...]):
         self.tensor, self.arrays = tensor, arrays
         self._described: dict[tuple[int, ...], tuple[tuple[int, ...], object]] = {}
 
     @property
     def device(self) -> Device:
         """Where it is."""
-        return self.arrays[0].device
+        first = self.arrays[0]
+        return first.device if isinstance(first, DeviceArray) else device_of(view(first, "values").ordinal or 0)
+
+    @property
+    def values(self) -> Any:
+        """What it stores, in storage order."""
+        return self.arrays[-1]
 
     def parts(self, param: Any, where: str) -> list[Any]:
         """Its arrays, and a size for every dimension that ``param`` leaves open.
@@ -47,13 +55,9 @@ class DeviceSparse:
         found = self._described.get(param.shape)
         if found is None:
             sizes = tuple(n for n, s in zip(self.tensor.shape, param.shape) if s < 0)
-            words = (*(array.memory.address for array in self.arrays), *sizes)
-            alike = (
-                self.tensor.format,
-                self.tensor.shape,
-                self.device.ordinal,
-                *((array.shape, array.element) for array in self.arrays),
-            )
+            described = [describer(type(array))(array) for array in self.arrays]
+            words = (*(word for part, _ in described for word in part), *sizes)
+            alike = (self.tensor.format, self.tensor.shape, *(key for _, key in described))
             # Hashing a format takes longer than the call: equal ones share an object, whose hash is its identity.
             found = self._described[param.shape] = (words, _KEYS.setdefault(alike, object()))
         return found
