@@ -228,7 +228,7 @@ def _written_name(function: ir.OpView, number: int, lines: Sequence[str]) -> str
     """What the text says before the colon of an argument, where that is what its location points at."""
     place = function.arguments[number].location
     if isinstance(place, ir.FileLineColLoc) and 0 < place.start_line <= len(lines):
-        written = _VALUE_NAME.match(lines[place.start_line - 1], place.start_col - 1)
+        written = _VALUE_NAME.match(lines[int(place.start_line) - 1], place.start_col - 1)
         if written is not None:
             return written[1]
     return f"arg{number}"

@@ -104,7 +104,8 @@ def conv2d(
     arrays = [as_array(v, f"{_WHERE}: {name}") for v, name in ((x, "x"), (w, "w"))]
     if groups != 1:
         options = {"stride": stride, "padding": padding, "dilation": dilation, "images": images}
-        parts = [conv2d(*part, **options) for part in _groups(*arrays, groups, channels or filters or rows or columns)]
+        given = next((p for p in (channels, filters, rows, columns) if p is not None), None)
+        parts = [conv2d(part, own, **options) for part, own in _groups(arrays[0], arrays[1], groups, given)]
         return as_torch(np.concatenate(parts, 1)) if is_torch(x) else np.concatenate(parts, 1)
     _check(*arrays)
     geometry = _Geometry(_pair(stride, 1, "stride"), _pair(padding, 0, "padding"), _pair(dilation, 1, "dilation"))

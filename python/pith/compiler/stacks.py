@@ -41,7 +41,8 @@ def _split(a: SparseTensor) -> np.ndarray:
     lead, shape = a.shape[:-2], a.shape[-2:]
     fmt = _below(a.format, len(lead))
     coords, values = a.coordinates()
-    numbers = np.ravel_multi_index(tuple(coords[: len(lead)]), lead) if values.size else np.zeros(0, np.int64)
+    strides = np.cumprod([1, *lead[:0:-1]])[::-1]
+    numbers = strides @ coords[: len(lead)]
     order = np.argsort(numbers, kind="stable")
     ends = np.searchsorted(numbers[order], np.arange(math.prod(lead) + 1))
     made = np.empty(math.prod(lead), object)
