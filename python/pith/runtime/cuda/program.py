@@ -118,6 +118,8 @@ class DeviceProgram:
                 words += found
                 key.append(part)
         except Exception:
+            if self._check is not None:
+                self._check(passed)
             devices()  # without a GPU that is what is wrong, else what the arguments are
             self._bind(args)
             raise
