@@ -161,3 +161,13 @@ def test_a_structured_layer_is_one_kernel_that_says_its_tile(name, shape):
     assert (torch.as_tensor(np.asarray(kernel(x))).double() - expected).abs().max() < 1e-2
     told = kernel.explain()
     assert "\n[1] " not in told and "tile " in told
+
+
+def test_positions_in_a_reshaped_range():
+    """Fused with what reads it, the range is counted from two coordinates."""
+
+    class Ramp(torch.nn.Module):
+        def forward(self, x):
+            return x + torch.arange(x.numel()).reshape(x.shape)
+
+    assert error_of(Ramp(), torch.randn(5, 7)) < 1e-6

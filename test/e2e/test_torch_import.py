@@ -532,6 +532,15 @@ def test_what_cannot_be_imported_is_the_op_and_not_what_it_reads():
         pith.compile(Spectrum(), (torch.randn(2, 4),))
 
 
+def test_views_of_unknown_size_are_refused():
+    class Strided(torch.nn.Module):
+        def forward(self, x):
+            return torch.as_strided(x, (x.shape[0], 2), (4, 1))
+
+    with pytest.raises(pith.ImportProgramError, match="as_strided"):
+        pith.compile(Strided(), (torch.randn(6, 4),), dynamic_shapes=({0: torch.export.Dim.AUTO},))
+
+
 def test_dropout_in_training_mode_says_to_evaluate():
     with pytest.raises(pith.ImportProgramError, match="not supported") as e:
         pith.compile(torch.nn.Sequential(torch.nn.Dropout(0.5)), (torch.randn(2, 4),))

@@ -44,7 +44,7 @@ def emit_scalar(op: ir.Operation, operands: list[ir.Value]) -> list[ir.Value]:
     dialect, _, name = op.name.partition(".")
     if (dialect == "math" and not _is_native(name, op)) or op.name == "arith.remf":
         return [_expand(op, operands)]
-    if dialect not in ("arith", "math") and op.name != "cf.assert":
+    if dialect not in ("arith", "math") and op.name not in ("affine.apply", "cf.assert"):
         pass_error(op, "has no GPU lowering inside of a kernel", "compute with arith and math ops")
     clone = op.clone()
     for i, v in enumerate(operands):

@@ -51,7 +51,7 @@ def import_graph(graph: torch.fx.Graph, func_name: str, activations: Mapping[str
     importer = fx.FxImporter(context=context)
     try:
         func = importer.import_stateless_graph(graph, func_name=func_name)
-    except (NotImplementedError, TypeError, AssertionError, KeyError) as e:
+    except (NotImplementedError, TypeError, ValueError, AssertionError, KeyError) as e:
         message = (str(e).splitlines() or [type(e).__name__])[0]
         raise ImportProgramError(f"the FX importer refuses the program: {message[:300]}", where=func_name) from e
     module = importer.module
