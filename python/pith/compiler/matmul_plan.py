@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pith.lowering.panel.variant import Roles, size_class
+from pith.lowering.panel.roles import Roles
+from pith.lowering.panel.variant import size_class
 
 from ..errors import DTypeError
 from ..formats import Format

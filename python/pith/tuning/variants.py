@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from pith.lowering.isa import parse_isa
-from pith.lowering.panel.variant import STRIP_BYTES, Roles, default_variant, dense_variant
+from pith.lowering.panel.roles import Roles
+from pith.lowering.panel.variant import STRIP_BYTES, default_variant, dense_variant
 from pith.lowering.panel.variant import Variant as Tile
 from pith.lowering.tiled.choice import dots_pay
 
