@@ -49,14 +49,14 @@ def main(package: pathlib.Path, argv: Sequence[str] | None = None) -> int:
 
 
 def _jobs(args: argparse.Namespace) -> list[str]:
-    """In the order of what would be missed most: requirements, layouts, all other cases, the tile database."""
+    """Layouts, which take seconds and explain what is wrong elsewhere; then what is asked for, the rest, and tiles."""
     asked = {part: part in (args.parts or PARTS) for part in PARTS}
     cases = chosen(args.only)
     first = [f"case {c.name}" for c in cases if c.asked]
     rest = [f"case {c.name}" for c in cases if not c.asked]
     return [
-        *(first if asked["cases"] else []),
         *([f"vectors {name}" for name in VECTOR_JOBS] if asked["vectors"] else []),
+        *(first if asked["cases"] else []),
         *(rest if asked["cases"] else []),
         *([f"tiles {name}" for name in TILE_JOBS] if asked["tiles"] else []),
     ]
