@@ -11,8 +11,7 @@ import math
 from pith.formats import Format
 
 #: Rows of a window that are visited in turns: as many unrolled blocks. Against rows told apart at run time, V(4) and
-#: V(16) of C1(2:4)->C0(2:4) go from 51 to 60 and from 44 to 56 GF/s with 64 columns, from 49 to 57 and 53 with 32
-#: (Zen 3, 2026-11).
+#: V(16) of C1(2:4)->C0(2:4) go from 51 to 60 and from 44 to 56 GF/s with 64 columns (Zen 3, 2026-11).
 _KNOWN_ROWS = 4
 
 
