@@ -12,7 +12,7 @@ NUMPY = {"f16": np.float16, "f32": np.float32, "i8": np.int8}
 
 
 def multiply(a, x, right=False, out=None, variant="auto"):
-    return matmul_on_device(a, x, out, right, variant, result_shape(a, x.shape, right), TARGET)
+    return matmul_on_device(a, x, out, right, variant, result_shape(a.shape, x.shape, right), TARGET)
 
 
 CASES = [

@@ -8,6 +8,7 @@ import sys
 import threading
 
 import numpy as np
+import pith
 import pytest
 from pith.runtime import MemRefSpec, NativeFunction, ScalarSpec, Signature, num_threads, set_num_threads
 
@@ -309,6 +310,6 @@ def test_thread_numbers_come_from_the_environment():
 
 def test_thread_numbers_are_checked():
     for bad in (-1, 5000):
-        with pytest.raises(ValueError, match="threads"):
+        with pytest.raises(pith.ArgumentError, match="threads"):
             set_num_threads(bad)
     assert num_threads() >= 1

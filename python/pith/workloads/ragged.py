@@ -215,6 +215,9 @@ def _lengths(values: Any) -> np.ndarray:
     return lengths
 
 
+_SOURCES = {"pack": ragged_ir.pack_source, "unpack": ragged_ir.unpack_source, "softmax": ragged_ir.softmax_source}
+
+
 @functools.cache
 def _kernel(what: str, element: str) -> Kernel:
-    return compile_source(getattr(ragged_ir, f"{what}_source")(element), what)
+    return compile_source(_SOURCES[what](element), what)

@@ -20,6 +20,20 @@ def pack_source(element: str) -> str:
 """
 
 
+def unpack_source(element: str) -> str:
+    """Row p of ``x`` goes to row ``tokens[p]`` of ``out``, all others are left: one SWrite."""
+    rows, buffer = f"tensor<?x?x{element}>", f"memref<?x?x{element}>"
+    return f"""func.func @unpack(%x: {rows} {{pith.name = "x"}}, %tokens: {_TOKENS} {{pith.name = "tokens"}},
+                  %out: {buffer} {{pith.name = "out"}}) {{
+  %dst = bufferization.to_tensor %out restrict writable : {buffer} to {rows}
+  %padded = "pith.swrite"(%x, %tokens, %dst) {{dims = array<i64: 0>, accumulate = false}}
+      : ({rows}, {_TOKENS}, {rows}) -> {rows}
+  bufferization.materialize_in_destination %padded in restrict writable %out : ({rows}, {buffer}) -> ()
+  return
+}}
+"""
+
+
 def softmax_source(element: str) -> str:
     """Softmax of every column over each run ``offsets[b]`` to ``offsets[b + 1]`` of the rows, runs in parallel.
 
