@@ -16,7 +16,7 @@ from .einsum_equation import Equation
 from .einsum_ir import stored_type
 from .einsum_nest import Listed
 from .einsum_text import MAX_PATTERNS
-from .linear import ACTIVATIONS
+from .linear_ir import require_activation
 
 WHERE = "pith.einsum"
 
@@ -100,9 +100,7 @@ def require_epilogue(
     scale: Any,
 ) -> None:
     """Refuse what cannot follow sums of ``element``."""
-    if activation is not None and activation not in ACTIVATIONS:
-        hint = "one of " + ", ".join(ACTIVATIONS) + ", or None"
-        raise ArgumentError(f"unknown activation {activation!r}", where=WHERE, hint=hint)
+    require_activation(activation, WHERE)
     if "f" not in element and not (bias is activation is scale is None):
         raise DTypeError(f"no bias, activation or scale for {element}", where=WHERE, hint="apply them to the result")
     if bias is not None:

@@ -22,7 +22,7 @@ from .einsum_text import (
     zero,
     zeros,
 )
-from .linear import ACTIVATIONS
+from .linear_ir import ACTIVATIONS
 
 #: Element type of the operands -> of the sums; the result has the operands' type, or the sums' for integers.
 SUMS = {"f16": "f32", "bf16": "f32", "f32": "f32", "f64": "f64", "i8": "i32", "i16": "i32", "i32": "i32", "i64": "i64"}

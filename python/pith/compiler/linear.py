@@ -17,7 +17,7 @@ from ..runtime.arrays import as_array
 from ..sparse import SparseTensor
 from .kernel import Kernel, as_torch, compile_source, is_torch
 from .linear_dense import faster_weight
-from .linear_ir import ACTIVATIONS, COMPUTED_IN, linear_source
+from .linear_ir import COMPUTED_IN, linear_source, require_activation
 
 
 def linear(
@@ -55,10 +55,7 @@ def linear(
     """
     if isinstance(a, QuantizedTensor):
         return a.linear(x, bias, activation, residual)
-    if activation is not None and activation not in ACTIVATIONS:
-        raise ArgumentError(
-            f"unknown activation {activation!r}", where=_WHERE, hint="one of " + ", ".join(ACTIVATIONS) + ", or None"
-        )
+    require_activation(activation, _WHERE)
     if where is not None:
         return _linear_where(x, a, bias, activation, residual, where, out)
     if out is not None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ..errors import ArgumentError
 from ..formats import Format
 from ..formats.attribute import format_attribute
+from .ir_text import widened, yielded
 
 #: Element type of the operands and of the result -> the type everything is computed in.
 COMPUTED_IN = {"f16": "f32", "bf16": "f32", "f32": "f32", "f64": "f64"}
@@ -44,13 +46,19 @@ ACTIVATIONS = {
 """,
 }
 
-
 _MAPS = """#x = affine_map<(i, j, k) -> (i, k)>
 #a = affine_map<(i, j, k) -> (j, k)>
 #y = affine_map<(i, j, k) -> (i, j)>
 #y2 = affine_map<(i, j) -> (i, j)>
 #j = affine_map<(i, j) -> (j)>
 """
+
+
+def require_activation(activation: str | None, where: str) -> None:
+    """Raise :class:`pith.ArgumentError` unless ``activation`` is None or one of :data:`ACTIVATIONS`."""
+    if activation is not None and activation not in ACTIVATIONS:
+        hint = "one of " + ", ".join(ACTIVATIONS) + ", or None"
+        raise ArgumentError(f"unknown activation {activation!r}", where=where, hint=hint)
 
 
 def linear_source(
@@ -123,7 +131,7 @@ def _product(element: str, types: tuple[str, str, str], attributes: str = "") ->
     """``%sum`` of ``%x`` and ``%a``, in the memory ``%wide``; ``types``: theirs and its."""
     t = COMPUTED_IN[element]
     given, weight, sums = types
-    (widen_v, v), (widen_w, w) = _widen("v", element, t), _widen("w", element, t)
+    (widen_v, v), (widen_w, w) = widened("v", element, t), widened("w", element, t)
     return f"""  %init = linalg.fill ins(%zero : {t}) outs(%wide : {sums}) -> {sums}
   %sum = linalg.generic {{indexing_maps = [#x, #a, #y], iterator_types = ["parallel", "parallel", "reduction"]}}
       ins(%x, %a : {given}, {weight}) outs(%init : {sums}){attributes} {{
@@ -147,8 +155,7 @@ def _finish(element: str, types: tuple[str, str], extras: list[tuple[str, str, s
     return f"""  %res = linalg.generic {{indexing_maps = [{maps}], iterator_types = ["parallel", "parallel"]}}
       ins({inputs} : {listed}) outs(%dst : {result}) {{
   ^bb0(%s: {t}, {scalars}%o: {element}):
-{_epilogue(element, t, "bias" in names, activation, "residual" in names)}
-  }} -> {result}
+{_epilogue(element, t, "bias" in names, activation, "residual" in names)}  }} -> {result}
 """
 
 
@@ -156,24 +163,14 @@ def _epilogue(element: str, t: str, bias: bool, activation: str | None, residual
     """The body of the elementwise op, from ``%s`` to the yield."""
     lines, value = "", "s"
     if bias:
-        widen, operand = _widen("bias_in", element, t)
+        widen, operand = widened("bias_in", element, t)
         lines += f"{widen}    %biased = arith.addf %s, %{operand} : {t}\n"
         value = "biased"
     if activation is not None:
         lines += ACTIVATIONS[activation].format(z=value, t=t)
         value = "y"
     if residual:
-        widen, operand = _widen("residual_in", element, t)
+        widen, operand = widened("residual_in", element, t)
         lines += f"{widen}    %added = arith.addf %{value}, %{operand} : {t}\n"
         value = "added"
-    if element != t:
-        lines += f"    %narrow = arith.truncf %{value} : {t} to {element}\n"
-        value = "narrow"
-    return f"{lines}    linalg.yield %{value} : {element}"
-
-
-def _widen(name: str, element: str, t: str) -> tuple[str, str]:
-    """Ops that bring ``%name`` to type ``t``, and the name of what they make."""
-    if element == t:
-        return "", name
-    return f"    %{name}_{t} = arith.extf %{name} : {element} to {t}\n", f"{name}_{t}"
+    return lines + yielded(value, t, element)

@@ -14,7 +14,7 @@ from ..formats.pack_buffers import aligned_empty
 from ..quantization import QuantizedTensor
 from ..runtime.arrays import as_array
 from .kernel import Kernel, as_torch, compile_source, is_torch
-from .linear import ACTIVATIONS
+from .linear_ir import require_activation
 from .matmul_plan import rounded_columns
 from .quantized_ir import QuantizedProduct, quantized_source
 
@@ -46,8 +46,7 @@ def multiply(
     _check_scales(x_scale, x_zero, out_scale, out_zero)
     element = _element(a, x, x_scale, x_zero)
     flat, shape = _shapes(a, tuple(x.shape), linear)
-    if activation is not None and activation not in ACTIVATIONS:
-        raise ArgumentError(f"unknown activation {activation!r}", where=_WHERE, hint="one of " + ", ".join(ACTIVATIONS))
+    require_activation(activation, _WHERE)
     scales, offsets = _scales_and_offsets(a, bias, x_scale, x_zero)
     extras = [] if offsets is None else [offsets]
     rows = (flat[0], a.shape[0]) if linear else (a.shape[0], flat[1])

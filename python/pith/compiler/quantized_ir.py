@@ -6,7 +6,7 @@ import dataclasses
 
 from ..formats import Format
 from ..formats.attribute import format_attribute
-from .linear import ACTIVATIONS
+from .linear_ir import ACTIVATIONS
 
 
 @dataclasses.dataclass(frozen=True)

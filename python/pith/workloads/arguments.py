@@ -11,7 +11,7 @@ import numpy as np
 
 from ..compiler.kernel import as_torch, is_torch
 from ..compiler.linear_ir import COMPUTED_IN
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import DTypeError, ShapeError
 from ..formats.pack_buffers import aligned_empty
 from ..runtime import dtype_name, numpy_dtype
 from ..runtime.arrays import as_array
@@ -59,12 +59,6 @@ def shaped(value: Any, shape: Sequence[int], like: np.ndarray, where: str) -> np
     if array.dtype != like.dtype:
         raise DTypeError(f"expects {like.dtype} like the other operands, got {array.dtype}", where=where)
     return array
-
-
-def one_of(value: str | None, names: Sequence[str], what: str, where: str) -> None:
-    """Raise :class:`pith.ArgumentError` unless ``value`` is None or one of ``names``."""
-    if value is not None and value not in names:
-        raise ArgumentError(f"unknown {what} {value!r}", where=where, hint="one of " + ", ".join(names) + ", or None")
 
 
 def empty(shape: Sequence[int], element: str) -> np.ndarray:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..compiler.kernel import Kernel, compile_source
-from ..compiler.linear_ir import ACTIVATIONS, COMPUTED_IN
+from ..compiler.linear_ir import COMPUTED_IN, require_activation
 from ..errors import CheckError, ShapeError
 from ..patterns.check import in_range, integer_array
-from .arguments import array_of, empty, float_element, like, one_of, shaped
+from .arguments import array_of, empty, float_element, like, shaped
 from .moe_device import is_on_device, moe_on_device
 from .moe_ir import combine_source, grouped_source
 from .ragged_ir import pack_source
@@ -169,7 +169,7 @@ class _Routed:
         self, rows: np.ndarray, w: Any, name: str, bias: Any, bias_name: str, activation: str | None
     ) -> tuple[np.ndarray, list[np.ndarray]]:
         """The weights of a layer, checked, and its bias, where it has one."""
-        one_of(activation, tuple(ACTIVATIONS), "activation", self.where)
+        require_activation(activation, self.where)
         weights = shaped(w, (-1, rows.shape[1], -1), self.x, f"{self.where}: {name}")
         float_element(weights, f"{self.where}: {name}")
         in_range(self.experts, weights.shape[0], f"{self.where}: experts", f"the expert axis of {name}")

@@ -6,10 +6,9 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from ..compiler.linear_ir import ACTIVATIONS
+from ..compiler.linear_ir import require_activation
 from ..errors import DTypeError, ShapeError
 from ..runtime.cuda import chip_of
-from .arguments import one_of
 from .moe_device_ir import Experts
 
 #: Element types with a kernel, by the names of torch and of NumPy.
@@ -44,7 +43,7 @@ def moe_on_device(
     Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.ArgumentError`. Which experts there are
         is on the device: one outside of the range gets no token, and one that a token names twice is added twice.
     """
-    one_of(activation, tuple(ACTIVATIONS), "activation", where)
+    require_activation(activation, where)
     chosen = experts.reshape(len(experts), experts.shape[1] if len(experts.shape) == 2 else 1)
     if len(x.shape) != 2 or len(chosen) != x.shape[0]:
         raise ShapeError(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..compiler.ir_text import LEAST, widened, yielded
 from ..compiler.linear_ir import COMPUTED_IN
-from .ir_text import LEAST, widened, yielded
 
 _TOKENS = "!pith.pattern<[-1], [1]>"
 

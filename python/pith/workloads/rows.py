@@ -7,9 +7,9 @@ import math
 from typing import Any
 
 from ..compiler.kernel import Kernel, compile_source
-from ..compiler.linear_ir import ACTIVATIONS
+from ..compiler.linear_ir import require_activation
 from ..errors import ArgumentError, ShapeError
-from .arguments import array_of, empty, float_element, like, one_of, shaped
+from .arguments import array_of, empty, float_element, like, shaped
 from .rows_ir import activation_source, layer_norm_source
 
 
@@ -55,7 +55,7 @@ def activate(x: Any, activation: str) -> Any:
         >>> activate(np.float32([-1, 2]), "relu")
         array([0., 2.], dtype=float32)
     """
-    one_of(activation, tuple(ACTIVATIONS), "activation", "activate")
+    require_activation(activation, "activate")
     array = array_of(x, f"{activation}: x")
     out = empty(array.shape, float_element(array, f"{activation}: x"))
     flat = (math.prod(array.shape[:-1]), array.shape[-1]) if array.ndim else (1, 1)

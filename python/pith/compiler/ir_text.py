@@ -1,4 +1,4 @@
-"""Pieces of the pith-level IR that workloads are written in."""
+"""Pieces of the pith-level IR that layers and workloads are written in."""
 
 from __future__ import annotations
 
