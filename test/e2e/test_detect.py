@@ -220,6 +220,14 @@ def test_bad_input(make, error, message):
     assert message in str(caught.value)
 
 
+def test_a_grid_past_32_bits_is_refused_by_cached_kernels_too():
+    pith.detect(np.ones((1, 40), np.int8), (1, 2))
+    long = np.zeros((1, 2**32 + 2), np.int8)  # pages nobody touches take no memory
+    for x, granularity in ((long, (1, 2)), (long.T, (2, 1))):
+        with pytest.raises(pith.ShapeError, match="2147483649 micro-tiles; coordinates are 32-bit"):
+            pith.detect(x, granularity)
+
+
 def test_any_number_of_threads():
     rng = np.random.default_rng(8)
     x = sparse(rng, (700, 900), 0.2)

@@ -13,7 +13,7 @@ from ..errors import ArgumentError, CheckError, DTypeError, FormatError, ShapeEr
 from ..sparse_interop import is_torch, numpy_of
 
 #: One past the largest coordinate: kernels read them as 32-bit integers.
-_COORDINATES = 1 << 31
+COORDINATES = 1 << 31
 
 
 def sizes_of(sizes: int | Sequence[int]) -> tuple[int, ...]:
@@ -65,7 +65,7 @@ def grid_of(sizes: Sequence[int], granularity: Sequence[int]) -> tuple[int, ...]
     """
     grid = tuple(-(-s // g) for s, g in zip(sizes, granularity))
     for axis, cells in enumerate(grid):
-        if cells > _COORDINATES:
+        if cells > COORDINATES:
             raise ShapeError(
                 f"axis {axis} has {cells} micro-tiles; coordinates are 32-bit integers",
                 where="sizes",

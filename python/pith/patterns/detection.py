@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..runtime.arrays import as_array
-from .check import granularity_of, grid_of, integers, threshold_of
+from .check import COORDINATES, granularity_of, grid_of, integers, threshold_of
 from .finding import find, kernel_for
 from .layout import is_torch
 from .pattern import Pattern
@@ -64,8 +64,8 @@ def detect(
         key = (type(x), x.dtype, len(x.shape), granularity, axes, deterministic)
         dims, extents, kernel = _FOUND[key]
         limit = float(threshold)
-        if limit >= 0 and _is_plain(x):
-            shape = x.shape
+        shape = x.shape
+        if limit >= 0 and max(shape) <= COORDINATES and _is_plain(x):
             coordinates = kernel(x, limit)
             return Pattern.trusted(tuple([shape[d] for d in dims]), extents, coordinates)
     except (KeyError, TypeError, AttributeError, ValueError):  # first of its kind, or nothing plain: below
