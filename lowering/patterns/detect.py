@@ -28,6 +28,11 @@ _CHUNK_ELEMENTS = 1 << 16
 #: Cells of so many elements along a row are searched one by one: the search can stop early.
 _LONG = 256
 
+#: Cells of one row and a multiple of so many elements are tested as they are read, without a branch. Where elements
+#: are flagged first and cells listed after that, memory waits meanwhile: 4096x4096 f32 at 1x32 in 1.13 (half of the
+#: cells empty: 1.30) in place of 1.39 (1.56) times of reading it (one thread, 2026-11-22, AVX2).
+_TESTED = 32
+
 #: Elements of a row that are flagged at once: at least some cache lines, at most what 4 KB of bits hold.
 _PIECE = (512, 1 << 15)
 
@@ -76,6 +81,12 @@ class Detection:
         run = self.view.run
         return run if isinstance(run, int) and run < _LONG and self.view.split else None
 
+    @property
+    def tested(self) -> bool:
+        """Whether cells are tested one by one, without a branch."""
+        whole = self.short is not None and self.short % _TESTED == 0
+        return whole and self.view.rows == 1 and not self.presence.limits_vary
+
     def chunks(self) -> Chunks:
         """The cells in chunks of about equal cost."""
         view = self.view
@@ -93,11 +104,13 @@ class Detection:
     def _list(self, rows: tuple[Index, Index], columns: tuple[Index, Index], out: Out) -> Index:
         """List cells of ``columns`` in the outer cells ``rows``; the number listed."""
         scratch = None
-        if self.short:
+        if self.short and not self.tested:
             scratch = memref.alloca(ir.MemRefType.get([_PIECE[1] // WORD + 1], integer(WORD)), [], [])
 
         def visit(number: Index, listed: ir.Value) -> list[ir.Value]:
             cell = self.view.cell(number)
+            if self.tested:
+                return [self._test(cell, *columns, out, listed)]
             if scratch is None:
                 return [self._search(cell, *columns, out, listed)]
             return [self._flag_and_list(cell, *columns, out, listed, scratch)]
@@ -106,6 +119,26 @@ class Detection:
 
     def _store(self, out: Out, entry: Index, cell: dict[int, Index], column: Index) -> None:
         out.store(entry, [cell.get(d, column) for d in self.view.place])
+
+    def _test(self, cell: dict[int, Index], start: Index, end: Index, out: Out, listed: ir.Value) -> ir.Value:
+        """Cells of some vectors in one row: each is stored as the next to be found, and counted if it holds anything."""
+        run, size = self.short or 1, self.view.size
+        whole = b.minimum(end, b.div(size, run))
+
+        def count(c: Index, word: ir.Value, listed: ir.Value) -> list[ir.Value]:
+            self._store(out, listed, cell, c)
+            return [arith.addi(listed, arith.index_castui(ir.IndexType.get(), is_set(word)))]
+
+        def in_row(row: list[Index], listed: ir.Value) -> list[ir.Value]:
+            def full(c: Index, listed: ir.Value) -> list[ir.Value]:
+                return count(c, self.presence.any([*row, b.mul(c, run)], run), listed)
+
+            def partial(c: Index, listed: ir.Value) -> list[ir.Value]:
+                return count(c, search_row(self.presence, row, b.mul(c, run), size, word_of(0)), listed)
+
+            return b.for_loop(whole, end, partial, b.for_loop(start, whole, full, [listed]))
+
+        return self.view.for_rows(cell, in_row, [listed])[0]
 
     def _flag_and_list(
         self, cell: dict[int, Index], start: Index, end: Index, out: Out, listed: ir.Value, words: ir.Value

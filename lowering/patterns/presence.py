@@ -21,6 +21,9 @@ from ..builder import Index
 #: Elements of a whole word.
 WORD = 64
 
+#: Bits of the vectors that are compared with a limit.
+_REGISTER = 256
+
 _CMP = arith.CmpIPredicate
 
 
@@ -63,11 +66,36 @@ class Presence:
 
     def flags(self, bits: ir.Value, at: Sequence[Index]) -> ir.Value:
         """A vector of ``i1``: which of the elements from ``at`` on, loaded as ``bits``, are present."""
-        limit = self._limit(at, bits.type)
-        if isinstance(self.source.type.element_type, ir.FloatType):
-            magnitude = arith.andi(bits, splat(bits.type, (1 << (bits.type.element_type.width - 1)) - 1))
-            return arith.cmpi(_CMP.sgt, magnitude, limit)
-        return arith.cmpi(_CMP.ugt, math_dialect.absi(bits) if self.signed else bits, limit)
+        return self._above(self._magnitudes(bits), at)
+
+    def any(self, at: Sequence[Index], lanes: int) -> ir.Value:
+        """A word that is not zero where one of ``lanes`` elements from ``at`` on is present; all have one limit.
+
+        Only the largest magnitudes of a vector register are compared with it.
+        """
+        bits = self._magnitudes(self.load(at, lanes))
+        larger = arith.maxsi if self._is_float else arith.maxui
+        while lanes % 2 == 0 and lanes * bits.type.element_type.width > _REGISTER:
+            lanes //= 2
+            bits = larger(*(_part(bits, first, lanes) for first in (0, lanes)))
+        return packed(self._above(bits, at))
+
+    @property
+    def limits_vary(self) -> bool:
+        """Neighbours along the last dimension have limits of their own."""
+        return self.channel == self.source.type.rank - 1
+
+    @property
+    def _is_float(self) -> bool:
+        return isinstance(self.source.type.element_type, ir.FloatType)
+
+    def _magnitudes(self, bits: ir.Value) -> ir.Value:
+        if self._is_float:
+            return arith.andi(bits, splat(bits.type, (1 << (bits.type.element_type.width - 1)) - 1))
+        return math_dialect.absi(bits) if self.signed else bits
+
+    def _above(self, magnitudes: ir.Value, at: Sequence[Index]) -> ir.Value:
+        return arith.cmpi(_CMP.sgt if self._is_float else _CMP.ugt, magnitudes, self._limit(at, magnitudes.type))
 
     def load(self, at: Sequence[Index], lanes: int) -> ir.Value:
         """Bits of the elements from ``at`` on, as integers."""
@@ -90,7 +118,7 @@ class Presence:
     def _limit(self, at: Sequence[Index], type_: ir.VectorType) -> ir.Value:
         if self.channel is None:
             return vector.broadcast(type_, self.limit)
-        if self.channel == self.source.type.rank - 1:
+        if self.limits_vary:
             return vector.load(type_, self.limit, [b.value(at[-1])])
         return vector.broadcast(type_, memref.load(self.limit, [b.value(at[self.channel])]))
 
@@ -150,6 +178,12 @@ def packed(flags: ir.Value) -> ir.Value:
     lanes = flags.type.get_dim_size(0)
     word = vector.extract(vector.bitcast(ir.VectorType.get([1], integer(lanes)), flags), [], [0])
     return word if lanes == WORD else arith.extui(integer(WORD), word)
+
+
+def _part(values: ir.Value, first: int, lanes: int) -> ir.Value:
+    """Some neighbours in a vector."""
+    type_ = ir.VectorType.get([lanes], values.type.element_type)
+    return vector.extract_strided_slice(type_, values, [first], [lanes], [1])
 
 
 def splat(type_: ir.VectorType, number: int) -> ir.Value:

@@ -109,6 +109,23 @@ def test_denormals_are_present():
         assert pith.detect(x, 1).coordinates.tolist() == [77]
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)
+@pytest.mark.parametrize("run", [32, 160])
+def test_pieces_of_rows(dtype, run):
+    """Cells whose largest magnitude decides: one element anywhere in them, and a last cell that sticks out."""
+    for width in (run - 1, 3 * run, 3 * run + 17):
+        x = np.zeros((width, width), dtype)
+        np.fill_diagonal(x, 1)
+        assert_found(x, (1, run))
+        assert_found(np.roll(x, width // 2), (1, run), deterministic=True)
+
+
+def test_not_a_number_beside_infinity():
+    x = np.zeros((3, 96), np.float32)
+    x[0, 40], x[1, 3], x[2, 70:72] = np.nan, -np.inf, (np.inf, -np.nan)
+    assert_found(x, (1, 32), threshold=5.0)
+
+
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32])
 def test_thresholds_between_numbers(dtype):
     """A threshold that the element type cannot hold separates its neighbours."""

@@ -34,6 +34,29 @@ func.func @blocks(%x: tensor<70x256xf32>) -> !pith.pattern<[70, 256], [2, 32]> {
   return %p : !pith.pattern<[70, 256], [2, 32]>
 }
 
+// Blocks of 1x32 are tested as they are read: the largest magnitude decides, no flag of an element is kept, and none
+// of the whole blocks takes a branch.
+// CHECK-LABEL: func.func @pieces
+// CHECK-DAG:   %[[LIMIT:.*]] = arith.constant dense<1056964608> : vector<8xi32>
+// CHECK-DAG:   %[[MASK:.*]] = arith.constant dense<2147483647> : vector<32xi32>
+// CHECK:       %[[LOCAL:.*]] = memref.alloca() : memref<8192xi32>
+// CHECK-NOT:   memref.alloca
+// CHECK:       vector.load %{{.*}} : memref<?x?xf32>, vector<32xf32>
+// CHECK:       arith.andi %{{.*}}, %[[MASK]]
+// CHECK:       arith.maxsi %{{.*}} : vector<16xi32>
+// CHECK:       %[[LARGEST:.*]] = arith.maxsi %{{.*}} : vector<8xi32>
+// CHECK-NOT:   scf.if
+// CHECK:       arith.cmpi sgt, %[[LARGEST]], %[[LIMIT]] : vector<8xi32>
+// CHECK-NOT:   scf.if
+// CHECK:       memref.store %{{.*}}, %[[LOCAL]]
+// CHECK-NOT:   scf.if
+// CHECK:       scf.yield
+func.func @pieces(%x: tensor<?x?xf32>) -> !pith.pattern<[-1, -1], [1, 32]> {
+  %p = "pith.detect"(%x) {axes = array<i64: 0, 1>, granularity = array<i64: 1, 32>, threshold = 0.5 : f64}
+      : (tensor<?x?xf32>) -> !pith.pattern<[-1, -1], [1, 32]>
+  return %p : !pith.pattern<[-1, -1], [1, 32]>
+}
+
 // Rows of 8: dimensions behind the last axis join it. 2.5 is 2 to an integer, whose magnitude is unsigned. The
 // list grows between waves of chunks.
 // CHECK-LABEL: func.func @rows
