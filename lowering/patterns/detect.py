@@ -121,7 +121,7 @@ class Detection:
         out.store(entry, [cell.get(d, column) for d in self.view.place])
 
     def _test(self, cell: dict[int, Index], start: Index, end: Index, out: Out, listed: ir.Value) -> ir.Value:
-        """Cells of some vectors in one row: each is stored as the next to be found, and counted if it holds anything."""
+        """Cells of some vectors in a row: each is stored as the next to be found, and counted if it holds anything."""
         run, size = self.short or 1, self.view.size
         whole = b.minimum(end, b.div(size, run))
 
