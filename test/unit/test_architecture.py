@@ -94,6 +94,21 @@ def test_imports_are_resolved():
     assert module_of(ROOT / "python/pith/io/__init__.py") == "pith.io"
 
 
+def definitions(folder):
+    """(absolute name, whether it has a docstring) of every function and class of a folder's modules."""
+    for path in sources(folder):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                yield f"{module_of(path)}.{node.name}", ast.get_docstring(node) is not None
+
+
+def test_what_another_file_imports_has_a_docstring():
+    documented = dict(definition for folder in LAYERS for definition in definitions(folder))
+    imported = {name for folder in LAYERS for path in sources(folder) for _, name in imports(path)}
+    assert len(imported & documented.keys()) > 1000, "names are resolved"
+    assert not [name for name in imported if documented.get(name) is False]
+
+
 def test_files_are_short():
     folders = (*LAYERS, "bench", "examples", "runtime")
     suffixes = (".py", ".cpp", ".h")

@@ -248,6 +248,7 @@ def bytes_to(shape: TileShape, place: int, k: int) -> int:
 
 
 def moved(descriptor: ir.Value, nbytes: int) -> ir.Value:
+    """The descriptor of what lies ``nbytes`` after what ``descriptor`` says; its low bits are an address in chunks."""
     if not nbytes:
         return descriptor
     return arith.addi(descriptor, arith.constant(descriptor.type, nbytes // CHUNK_BYTES))
