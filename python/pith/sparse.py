@@ -22,13 +22,14 @@ from .formats.parse import format_name
 from .named_formats import BAND, BSR, COO, CSC, CSR, DIA, NM, FormatLike, as_format, in_the_words_of
 from .packing import pack
 from .sparse_interop import from_scipy, from_torch, is_foreign, is_torch, numpy_of, to_scipy, to_torch
+from .sparse_operators import SparseOperators
 
 __all__ = ["BAND", "BSR", "COO", "CSC", "CSR", "DIA", "NM", "FormatLike", "SparseTensor", "as_format", "check_dtype"]
 __all__ += ["compress", "taken_over"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class SparseTensor:
+class SparseTensor(SparseOperators):
     """A tensor stored in a format: flat buffers in the order of the storage contract.
 
     Attributes:
@@ -121,6 +122,11 @@ class SparseTensor:
         return self.values.dtype
 
     @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    @property
     def nse(self) -> int:
         """Number of stored elements."""
         return self.values.size
@@ -177,6 +183,9 @@ class SparseTensor:
         dense = unpack(self.buffers, self.format, self.shape)
         return dense if self.dense_shape is None else dense.reshape(self.dense_shape)
 
+    #: SciPy's names for it.
+    toarray = todense = to_dense
+
     def to(self, fmt: FormatLike) -> SparseTensor:
         """The same tensor in another format, through coordinates: no dense tensor is made.
 
@@ -208,25 +217,6 @@ class SparseTensor:
         ``C0(2:4)`` (of f32: ``C0(1:2)``) becomes a semi-structured tensor in CUTLASS's layout.
         """
         return to_torch(self)
-
-    #: NumPy leaves ``array @ tensor`` to :meth:`__rmatmul__` instead of converting the tensor.
-    __array_ufunc__ = None
-
-    def __array__(self, *args: Any, **options: Any) -> np.ndarray:
-        """Nothing makes the dense array by itself: NumPy would wrap the tensor in an array of objects."""
-        raise DTypeError("a SparseTensor is no dense array", hint="A.to_dense()")
-
-    def __matmul__(self, other: Any) -> Any:
-        """``A @ x``: :func:`pith.matmul`."""
-        from .compiler.matmul import matmul
-
-        return matmul(self, other)
-
-    def __rmatmul__(self, other: Any) -> Any:
-        """``x @ A``: :func:`pith.matmul`."""
-        from .compiler.matmul import matmul
-
-        return matmul(other, self)
 
     def explain(self, x: Any, *, variant: str = "auto") -> str:
         """What ``self @ x`` runs, and why: :func:`pith.explain`."""

@@ -66,7 +66,7 @@ def _numpy_of_torch(tensor: Any) -> np.ndarray:
     return tensor.numpy()
 
 
-def _torch_of_numpy(array: np.ndarray) -> Any:
+def torch_of_numpy(array: np.ndarray) -> Any:
     """``torch.from_numpy`` that also takes ml_dtypes."""
     import torch
 
@@ -231,9 +231,9 @@ def to_torch(tensor: Any) -> Any:
     import torch
 
     if tensor.format == semi_structured_format(tensor.dtype.name):
-        return to_semi_structured(tensor, _torch_of_numpy)
+        return to_semi_structured(tensor, torch_of_numpy)
     kind, block = layout_of(tensor.format)
-    values = _torch_of_numpy(tensor.values)
+    values = torch_of_numpy(tensor.values)
     if kind == "coo":
         indices = torch.from_numpy(np.stack(tensor.buffers[1:-1]).astype(np.int64, copy=False))
         return torch.sparse_coo_tensor(indices, values, tensor.shape, is_coalesced=True, check_invariants=False)

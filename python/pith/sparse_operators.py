@@ -1,0 +1,280 @@
+"""Arithmetic and slices of sparse tensors: what NumPy, SciPy and torch users write with operators."""
+
+from __future__ import annotations
+
+import dataclasses
+import numbers
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import ArgumentError, CheckError, DTypeError, FormatError, ShapeError, UnsupportedError
+from .formats.format import Format
+from .formats.pack_buffers import aligned_zeros
+from .named_formats import in_the_words_of
+from .sparse_interop import is_foreign, is_torch, numpy_of, torch_of_numpy
+
+if TYPE_CHECKING:
+    from .sparse import SparseTensor
+
+#: (coordinates, values) -> those of a result.
+Change = Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]
+
+
+class SparseOperators:
+    """The operators of :class:`pith.SparseTensor`.
+
+    Semantics: results keep the format of the left sparse operand, and elements that are zero stay exact zeros,
+        whatever they are multiplied with or divided by. ``==`` is identity, as for any object; equal values are
+        ``(A - B).nnz == 0``. Truth and length are errors, as they are in SciPy.
+    Errors:  :class:`pith.ShapeError` for shapes that do not broadcast; :class:`pith.FormatError` when a sum or a
+        slice does not obey the format; :class:`pith.ArgumentError` for results that would not be sparse.
+    """
+
+    #: NumPy leaves ``array * tensor`` and ``array @ tensor`` to the methods below instead of converting the tensor.
+    __array_ufunc__ = None
+
+    #: Row by row every step would search all entries.
+    __iter__ = None
+
+    def __array__(self, *args: Any, **options: Any) -> np.ndarray:
+        """Nothing makes the dense array by itself: NumPy would wrap the tensor in an array of objects."""
+        raise DTypeError("a SparseTensor is no dense array", hint="A.to_dense(); for products: pith.matmul(B, A)")
+
+    def __bool__(self) -> bool:
+        raise ArgumentError("a SparseTensor is neither true nor false", hint="A.nnz > 0, or A is not None")
+
+    def __len__(self) -> int:
+        raise ArgumentError("the length of a SparseTensor is ambiguous", hint="A.shape[0], or A.nnz")
+
+    def __matmul__(self, other: Any) -> Any:
+        """``A @ x``: :func:`pith.matmul`."""
+        from .compiler.matmul import matmul
+
+        return matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        """``x @ A``: :func:`pith.matmul`."""
+        from .compiler.matmul import matmul
+
+        return matmul(other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        """By a number, or element by element by an array that broadcasts to this shape or a sparse matrix.
+
+        >>> import numpy as np, pith
+        >>> (pith.compress(np.array([[0.0, 5.0]]), "csr") * [[np.nan, 2]]).to_dense()
+        array([[ 0., 10.]])
+        """
+        if is_sparse(other):
+            return _times_sparse(_tensor(self), other)
+        return _scaled(_tensor(self), np.multiply, other)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Any:
+        """By a number, or by an array that broadcasts to this shape."""
+        return NotImplemented if is_sparse(other) else _scaled(_tensor(self), np.true_divide, other)
+
+    def __neg__(self) -> SparseTensor:
+        return _mapped(_tensor(self), np.negative)
+
+    def __abs__(self) -> SparseTensor:
+        return _mapped(_tensor(self), np.absolute)
+
+    def __add__(self, other: Any) -> Any:
+        """Sparse and sparse: sparse. Sparse and dense: a dense array. 0 changes nothing, so ``sum([A, B])`` works.
+
+        >>> import numpy as np, pith
+        >>> A = pith.compress(np.array([[0.0, 5.0]]), "csr")
+        >>> A + 2 * A
+        SparseTensor(1x2 float64, csr, 1 stored, 20 bytes)
+        """
+        if is_number(other):
+            if other != 0:
+                raise ArgumentError("a number added to a sparse tensor leaves no zeros", hint=f"A.to_dense() + {other}")
+            return self
+        if is_sparse(other):
+            return _plus_sparse(_tensor(self), other)
+        if not _is_array(other):
+            return NotImplemented
+        total = _tensor(self).to_dense() + numpy_of(other)
+        return torch_of_numpy(total) if is_torch(other) else total
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Any:
+        return self + (-other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return -self + other
+
+    def sum(self, axis: int | None = None) -> Any:
+        """The sum of all elements, or along one dimension as a dense array; floats are added up in float64.
+
+        >>> import numpy as np, pith
+        >>> pith.compress(np.array([[0.0, 5.0], [1.0, 2.0]]), "csr").sum(axis=1)
+        array([5., 3.])
+        """
+        tensor = _tensor(self)
+        coords, values = tensor.coordinates()
+        wide = np.float64 if values.dtype.kind in "fV" else np.sum(values[:0]).dtype
+        narrow = values.dtype if wide is np.float64 else wide
+        rank = tensor.ndim
+        if axis is not None and not (isinstance(axis, numbers.Integral) and -rank <= axis < rank):
+            raise ShapeError(f"expects a dimension of the tensor ({-rank} to {rank - 1}), got {axis}", where="axis")
+        if axis is None or rank == 1:
+            return values.sum(dtype=wide).astype(narrow)
+        left = [d for d in range(rank) if d != axis % rank]
+        out = np.zeros([tensor.shape[d] for d in left], wide)
+        np.add.at(out, tuple(coords[d] for d in left), values.astype(wide, copy=False))
+        return out.astype(narrow, copy=False)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Rows, columns and elements of a matrix, by what SciPy's ``csr_array`` takes: integers, slices, arrays.
+
+        Semantics: a part with two dimensions is in the format of the matrix, one with one dimension a list of
+            coordinates. Time in proportion to what is stored.
+        Errors:  :class:`pith.FormatError` when a part does not obey the format; :class:`pith.CheckError` (an
+            ``IndexError``) for an index out of range; :class:`pith.UnsupportedError` for other ranks.
+
+        >>> import numpy as np, pith
+        >>> A = pith.compress(np.array([[0.0, 5.0], [1.0, 2.0]]), "csr")
+        >>> A[1:], A[0].to_dense(), A[1, 0]
+        (SparseTensor(1x2 float64, csr, 2 stored, 32 bytes), array([0., 5.]), np.float64(1.0))
+        """
+        return _part(_tensor(self), key)
+
+
+def is_number(value: Any) -> bool:
+    """True for numbers of Python and NumPy; arrays without dimensions are arrays."""
+    return isinstance(value, numbers.Number | np.generic)
+
+
+def is_sparse(value: Any) -> bool:
+    """True for sparse tensors of pith, SciPy and torch."""
+    return isinstance(value, SparseOperators) or is_foreign(value)
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) or is_torch(value)
+
+
+def _tensor(value: Any) -> SparseTensor:
+    """Any sparse operand as a :class:`pith.SparseTensor`; those of others are shared where layouts agree."""
+    from .sparse import taken_over
+
+    return taken_over(value)
+
+
+def _mapped(tensor: SparseTensor, operation: np.ufunc, *operands: Any) -> SparseTensor:
+    """``operation`` of every stored value that is not zero (places that fill up groups hold zeros)."""
+    values = tensor.values
+    try:
+        dtype = operation(values[:0], *operands).dtype
+    except TypeError as error:
+        raise DTypeError(
+            f"{operation.__name__} of {values.dtype}: {error}", hint="convert with A.astype(...)"
+        ) from None
+    out = aligned_zeros(values.size, dtype)
+    operation(values, *operands, out=out, where=values != 0)
+    return dataclasses.replace(tensor, buffers=(*tensor.buffers[:-1], out))
+
+
+def _scaled(tensor: SparseTensor, operation: np.ufunc, other: Any) -> Any:
+    """``operation`` with a number, or with the elements of an array at the coordinates of the non-zeros."""
+    if is_number(other):
+        return _mapped(tensor, operation, other)
+    if isinstance(other, list | tuple):
+        other = np.asarray(other)
+    if not _is_array(other):
+        return NotImplemented
+    array = numpy_of(other)
+    try:
+        factors = np.broadcast_to(array, tensor.shape)
+    except ValueError:
+        raise ShapeError(
+            f"an array of shape {array.shape} does not broadcast to the tensor's {tensor.shape}",
+            hint="d[:, None] scales rows, d columns",
+        ) from None
+    return _rebuilt(tensor, lambda coords, values: (coords, operation(values, factors[tuple(coords)])))
+
+
+def _rebuilt(tensor: SparseTensor, change: Change, what: str = "product") -> SparseTensor:
+    """The tensor of changed coordinates and values of the non-zeros, in the format of ``tensor``."""
+    from .sparse import SparseTensor
+
+    coords, values = tensor.coordinates()
+    kept = np.flatnonzero(values)
+    coords, values = change(coords[:, kept], values[kept])
+    wide = Format.coo(tensor.ndim, 64)  # coordinates of any shape
+    return _stored_like(tensor, SparseTensor.from_coordinates(coords, values, tensor.shape, wide), what)
+
+
+def _stored_like(tensor: SparseTensor, result: SparseTensor, what: str) -> SparseTensor:
+    """``result`` in the format of ``tensor``; where it does not obey, the error says which format takes anything."""
+    try:
+        with in_the_words_of(tensor.hss, tensor.format):
+            stored = result.to(tensor.format)
+    except (FormatError, ShapeError) as error:
+        hint = "use a format that holds anything: A.to(pith.CSR)"
+        raise type(error)(f"the {what} does not obey the format: {error.message}", hint=hint) from None
+    unfolded = tensor.dense_shape if stored.shape == tensor.shape else None
+    return dataclasses.replace(stored, hss=tensor.hss, dense_shape=unfolded)
+
+
+def _check_shapes(a: SparseTensor, b: SparseTensor) -> None:
+    if a.shape != b.shape:
+        raise ShapeError(f"sparse tensors of shapes {a.shape} and {b.shape}: sparse operands do not broadcast")
+
+
+def _plus_sparse(a: SparseTensor, other: Any) -> SparseTensor:
+    """Values are added where patterns are equal; else entries, and sums that are zero are dropped."""
+    b = _tensor(other)
+    _check_shapes(a, b)
+    same = a.format == b.format and all(map(np.array_equal, a.buffers[:-1], b.buffers[:-1]))
+    if same:
+        return dataclasses.replace(a, buffers=(*a.buffers[:-1], a.values + b.values))
+
+    def union(*mine: np.ndarray) -> list[np.ndarray]:
+        return [np.concatenate(pair, axis=-1) for pair in zip(mine, b.coordinates())]
+
+    return _rebuilt(a, union, "sum")
+
+
+def _times_sparse(a: SparseTensor, other: Any) -> SparseTensor:
+    """Element by element, where both have entries: SciPy's product of CSR matrices."""
+    from .sparse import CSR, SparseTensor
+
+    b = _tensor(other)
+    _check_shapes(a, b)
+    if a.ndim != 2:
+        raise UnsupportedError("products of two sparse tensors that are no matrices", hint="A * B.to_dense()")
+    left, right = (operand.to(CSR).to_scipy() for operand in (a, b))
+    return _stored_like(a, SparseTensor.from_scipy(left.multiply(right).tocsr()), "product")
+
+
+def _part(tensor: SparseTensor, key: Any) -> Any:
+    """SciPy picks entries of a CSR matrix that numbers the values from 1; so elements may be of any type."""
+    import scipy.sparse as sp
+
+    from .sparse import CSR, SparseTensor
+
+    if tensor.ndim != 2 or tensor.dense_shape is not None:
+        raise UnsupportedError(
+            f"parts of a tensor of shape {tensor.dense_shape or tensor.shape}", hint="matrices have them: A.to_dense()"
+        )
+    rows = tensor.to(CSR)
+    positions, columns, values = rows.buffers
+    try:
+        picked = sp.csr_array((np.arange(1, values.size + 1), columns, positions), shape=rows.shape)[key]
+    except (IndexError, ValueError, TypeError) as error:
+        raise CheckError(str(error), where=f"index of a {'x'.join(map(str, tensor.shape))} matrix") from None
+    if not sp.issparse(picked):
+        numbered, elements = np.asarray(picked), np.zeros(np.shape(picked), values.dtype)
+        elements[numbered > 0] = values[numbered[numbered > 0] - 1]
+        return elements[()]
+    part = SparseTensor.from_scipy(picked if picked.ndim == 2 else picked.tocoo())
+    part = dataclasses.replace(part, buffers=(*part.buffers[:-1], values[part.values - 1]))
+    return _stored_like(tensor, part, "part") if part.ndim == 2 else part
