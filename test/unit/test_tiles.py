@@ -30,6 +30,16 @@ def test_dense_runs_unless_something_gains_five_percent():
     assert tiles.decide_tiles(table(), (64, 64, 64), {(8, 1): 0.6}, 0.6).chosen.name == "8x1"
 
 
+@pytest.mark.parametrize(
+    ("side", "deeper", "wider"), [("left", (64, 256, 64), (256, 64, 64)), ("right", (256, 64, 64), (64, 256, 64))]
+)
+def test_what_contracts_more_than_was_measured_has_to_promise_more(side, deeper, wider):
+    measured, coverage = dataclasses.replace(table(), side=side), {(8, 1): 0.6}
+    assert tiles.decide_tiles(measured, deeper, coverage, 0.6).chosen.name == "dense"
+    assert tiles.decide_tiles(measured, wider, coverage, 0.6).chosen.name == "8x1"
+    assert tiles.decide_tiles(measured, deeper, {(8, 1): 0.9}, 0.9).chosen.name == "8x1"
+
+
 def test_times_scale_with_the_work_and_come_from_the_nearest_problem():
     small, large = table((64, 64, 64)).measured[0], table((512, 512, 512)).measured[0]
     both = dataclasses.replace(table(), measured=(small, large))
