@@ -3,7 +3,7 @@
 import numpy as np
 import pith
 import pytest
-from pith.compiler import dynamic_choice, dynamic_memory
+from pith.compiler import dynamic_bound, dynamic_choice, dynamic_memory
 from pith.compiler.dynamic import prepare
 from pith.compiler.dynamic_memory import forget_decisions
 from pith.compiler.dynamic_run import Product, run_dense
@@ -119,7 +119,7 @@ def test_the_exact_count_may_still_say_dense(monkeypatch):
     product, choice = choice_of(a, b)
     assert choice.decision.chosen.name != "dense"
     out = product.result()
-    assert dynamic_choice.run(product, choice, out) == "dense"
+    assert dynamic_bound.run(product, choice, out, dynamic_bound.bind(product, choice)) == "dense"
     assert error(out, a, b) < TOLERANCE["float32"]
 
 

@@ -113,20 +113,21 @@ def multiply_dynamic(a: Any, b: Any, out: Any = None, variant: str = "auto") -> 
     known = recall(key) if key is not None else None
     if known is not None and (done := run_again(known, x, y, out)) is not None:
         return done
-    from .dynamic_bound import bind
-    from .dynamic_choice import choose, named, run
+    from .dynamic_bound import bind, run
+    from .dynamic_choice import choose, named
 
     product, shape, granularity = prepare(a, b)
     target = product.result() if out is None else _target(out, shape, product)
     if known is not None and known.ran != "dense":
-        if run(product, known.choice, target) != known.ran:
+        if run(product, known.choice, target, bind(product, known.choice)) != known.ran:
             known.left = 0
     else:
         choice = choose(product, granularity) if variant == "auto" else named(product, variant)
-        ran = run(product, choice, target)
+        bound = bind(product, choice)
+        ran = run(product, choice, target, bound)
         if key is not None and known is None:
-            bound = None if ran == "dense" else bind(product, choice)
-            remember(key, choice, ran, x.dtype, bound, choice.dense(product))
+            again = bound if ran != "dense" and product.is_row_major else None
+            remember(key, choice, ran, x.dtype, again, choice.dense(product))
     if out is not None:
         return out
     result = target.reshape(shape)

@@ -28,7 +28,7 @@ from ..tuning.tiles import (
     table_for,
     tile_of,
 )
-from .dynamic_run import Multiply, MultiplyDense, Product, dense_multiplier, find, in_place, packed, packs, run_dense
+from .dynamic_run import MultiplyDense, Product, dense_multiplier, packs
 from .sampling import COLUMNS, ROWS, sampled_coverage
 
 Coverage = Mapping[tuple[int, ...], float]
@@ -121,37 +121,6 @@ def named(product: Product, variant: str) -> Choice:
         )
     way = way or (PACKED if packs(product.side, tile) else IN_PLACE)
     return Choice(Decision((Candidate(name_of(tile), 0.0, micro_tile=tile, way=way),)), {}, None)
-
-
-def run(product: Product, choice: Choice, out: np.ndarray) -> str:
-    """Compute the chosen candidate; what ran in the end: after detection the exact count may still say dense."""
-    chosen = choice.decision.chosen
-    if not math.prod(product.extents):
-        out[...] = 0
-        return "dense"
-    if not chosen.micro_tile:
-        run_dense(product, out, choice.dense_way)
-        return "dense"
-    pattern = find(product, chosen.micro_tile)
-    if choice.table is not None and _too_many(product, choice.table, chosen.micro_tile, pattern.density):
-        run_dense(product, out, choice.dense_way)
-        return "dense"
-    multiplier(product, choice, pattern.density)(product.x, product.y, pattern.coordinates, out)
-    return chosen.name
-
-
-def multiplier(product: Product, choice: Choice, density: float) -> Multiply:
-    """What multiplies the micro-tiles that were chosen and found; a share ``density`` of them is there."""
-    chosen = choice.decision.chosen
-    if chosen.way == IN_PLACE:
-        return in_place(product, chosen.micro_tile)
-    return packed(product, chosen.micro_tile, density)
-
-
-def _too_many(product: Product, table: TileTable, tile: tuple[int, ...], density: float) -> bool:
-    """Whether the micro-tiles there are take longer than the dense product."""
-    times = table.nearest(product.extents).table
-    return density >= 1.0 or times.latency(tile, 1.0 - density) > times.dense
 
 
 @functools.lru_cache(maxsize=4096)

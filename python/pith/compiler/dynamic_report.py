@@ -17,7 +17,8 @@ from pith.passes.select_tiles import BREAK_EVEN, decision_of
 from ..runtime import dtype_name
 from ..tuning.report import seconds_text
 from .dynamic import prepare
-from .dynamic_choice import Choice, choose, named, run
+from .dynamic_bound import bind, run
+from .dynamic_choice import Choice, choose, named
 from .dynamic_run import Product
 from .marked import decide_marked, marked_ops
 
@@ -41,7 +42,7 @@ def explain_dynamic(a: Any, b: Any, variant: str = "auto", measure: bool = False
     lines = [heading, source, "", *_table(choice.decision, times), ""]
     if choice.reason:
         return "\n".join([*lines, f"runs dense ({choice.dense_way}): {choice.reason}"])
-    ran = run(product, choice, product.result())
+    ran = run(product, choice, product.result(), bind(product, choice))
     chosen = choice.decision.chosen
     way = f" ({chosen.way})" if chosen.way else ""
     if ran != chosen.name:
@@ -95,7 +96,7 @@ def _measured(product: Product, choice: Choice) -> dict[str, float]:
     best = [c for c in choice.decision.candidates if c.name != "dense"][:_TIMED]
     forced = {c.name: named(product, f"{c.name} {c.way}" if c.way == "in place" else c.name) for c in best}
     forced["dense"] = named(product, "dense")
-    calls = {name: functools.partial(run, product, way, out) for name, way in forced.items()}
+    calls = {name: functools.partial(run, product, way, out, bind(product, way)) for name, way in forced.items()}
     return time_calls(calls, _ROUNDS, time.perf_counter)
 
 

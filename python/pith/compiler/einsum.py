@@ -16,7 +16,6 @@ from ..runtime import dtype_name, numpy_dtype
 from ..runtime.arrays import as_array
 from .einsum_arguments import (
     WHERE,
-    axes_of,
     listed_axes,
     require_epilogue,
     require_mapping,
@@ -118,12 +117,6 @@ def execute(
     kernel = _kernel(*key, listed, element, into, activation, scale is not None)
     kernel.native(*[v[0] for v in views], *[p.coordinates for p in where.values()], *extras, written)
     return target
-
-
-def product_kernel(lhs: str, rhs: str, letters: str, granularity: tuple[int, ...], element: str) -> Any:
-    """The native kernel of ``lhs,rhs->mn`` over a pattern on ``letters``: of row-major operands, the pattern's
-    coordinates and the result, all of which is written."""
-    return _kernel((lhs, rhs), "mn", None, (axes_of(letters, granularity),), element, FRESH, None, False).native
 
 
 def dense_kernel(element: str) -> Any:

@@ -146,7 +146,7 @@ def _race(x: np.ndarray, y: np.ndarray, side: str, tile: Tile, settings: Setting
     """Seconds of dense and of every way to run a micro-tile, calls taking turns: medians of dense, and of quotients."""
     from ..compiler.dynamic_bound import bind
     from ..compiler.dynamic_choice import named
-    from ..compiler.dynamic_run import Product, find, packs, run_dense
+    from ..compiler.dynamic_run import Product, packs, run_dense
     from .tiles import name_of
 
     product = Product(x, y, side)
@@ -155,9 +155,8 @@ def _race(x: np.ndarray, y: np.ndarray, side: str, tile: Tile, settings: Setting
     choices = {way: named(product, f"{name_of(tile)} {IN_PLACE}" if way == IN_PLACE else name_of(tile)) for way in ways}
     operands = (x, y, out) if side == "left" else (y, x, out)
     calls: dict[str, Callable[[], Any]] = {"dense": lambda: run_dense(product, out, LIBRARY)}
-    density = find(product, tile).density
     for way, choice in choices.items():
-        if (bound := bind(product, choice, density)) is not None:
+        if (bound := bind(product, choice)) is not None:
             calls[way] = functools.partial(bound.run, *operands)
     samples: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(settings.rounds + 1):

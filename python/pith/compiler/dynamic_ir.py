@@ -1,0 +1,39 @@
+"""Pith-level IR of a product of a dynamic operand, detection included, as one kernel."""
+
+from __future__ import annotations
+
+from ..patterns.kernels import coordinates_type
+from .einsum_ir import FRESH, SUMS, Program, computed
+from .einsum_nest import Listed, nest_of
+from .einsum_text import i64_array, pattern_type, zero
+
+
+def dynamic_source(operands: tuple[str, str], sparse: int, listed: Listed, element: str) -> str:
+    """``lhs,rhs->mn`` of the micro-tiles of one operand that hold anything; where they are too many, nothing is stored.
+
+    Parameters: the row-major operands, the micro-tiles up to which there is a product, ``out``. Result: how many
+        micro-tiles there are.
+    Args:
+        operands: their letters; ``sparse``: the one whose zeros are skipped; ``listed``: its micro-tiles.
+    """
+    nest, _ = nest_of(operands, "mn", (listed,))
+    matrix, t = f"tensor<?x?x{element}>", SUMS[element]
+    buffer, pattern = matrix.replace("tensor", "memref"), pattern_type(listed)
+    axes = [operands[sparse].index(letter) for letter in listed.axes]
+    along = f"axes = {i64_array(axes)}, granularity = {i64_array(listed.granularity)}, threshold = 0.0 : f64"
+    return f"""func.func @dynamic(%a0: {matrix}, %a1: {matrix}, %most: index, %out: {buffer}) -> index {{
+  %c0 = arith.constant 0 : index
+  %zero = arith.constant {zero(t)} : {t}
+  %nothing = arith.constant {zero(element)} : {element}
+  %p0 = "pith.detect"(%a{sparse}) {{{along}}} : ({matrix}) -> {pattern}
+  %list = "pith.coordinates"(%p0) : ({pattern}) -> {coordinates_type(len(axes))}
+  %count = tensor.dim %list, %c0 : {coordinates_type(len(axes))}
+  %few = arith.cmpi ule, %count, %most : index
+  scf.if %few {{
+  %dst = bufferization.to_tensor %out restrict writable : {buffer} to {matrix}
+{computed(Program(nest, element, FRESH))}  bufferization.materialize_in_destination %res in restrict writable %out
+      : ({matrix}, {buffer}) -> ()
+  }}
+  return %count : index
+}}
+"""
