@@ -27,7 +27,7 @@ class AssembleArgumentsPass(Pass):
 
     Buffers stand in storage order at the argument's place, values last, followed by one ``index``
     per dynamic dimension; each carries ``{pith.storage = "<argument>.<role>[<level>]"}``. Encoded
-    results are returned as their buffers through ``pith.disassemble``.
+    results are returned as their buffers through ``pith.disassemble``. What takes an argument apart gets its buffers.
 
     Requires: functions with encoded signatures are not called inside the module (inline first).
     Preserves: bodies. Does not: look at ops. Cost: linear in the number of arguments.
@@ -82,6 +82,7 @@ def _expand_arguments(op: func.FuncOp) -> None:
             values = [block.add_argument(t, arg.location) for _, t in parts]
             count = len(buffer_specs(fmt)) + 1
             whole = AssembleOp.build(arg.type, values[:count], values[count:])
+            _take_apart(arg, values[:count])
             arg.replace_all_uses_with(whole.result)
             attrs += [
                 ir.DictAttr.get({**_as_dict(attr), "pith.storage": ir.StringAttr.get(f"{number}.{role}")})
@@ -92,6 +93,16 @@ def _expand_arguments(op: func.FuncOp) -> None:
     inputs = [a.type for a in block.arguments]
     op.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(inputs, op.type.results))
     op.arg_attrs = attrs
+
+
+def _take_apart(arg: ir.Value, buffers: list[ir.Value]) -> None:
+    """Give readers of an argument's ``pith.disassemble`` its buffers."""
+    for use in list(arg.uses):
+        op = use.owner.operation
+        if op.name == "pith.disassemble":
+            for part, buffer in zip(op.results, buffers):
+                part.replace_all_uses_with(buffer)
+            op.erase()
 
 
 def _as_dict(attr: ir.Attribute) -> dict[str, ir.Attribute]:

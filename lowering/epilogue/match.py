@@ -85,8 +85,8 @@ class _Chain:
         self.product = product
         self.value: ir.Value = product.results[0]
         init = product.operands[len(product.operands) - 1]
-        #: Dimension of the product's result per dimension of ``value``.
-        self.owners: tuple[int, ...] = (0, 1)
+        #: Dimension of the product's result per dimension of ``value``; None of size one, beside others of it.
+        self.owners: tuple[int | None, ...] = (0, 1)
         self.destination = Operand(init, ((0,), (1,)), (0, 1))
         self.stages: list[Stage] = []
         self.chain: list[ir.OpView] = []
@@ -110,12 +110,13 @@ class _Chain:
             return False
         groups = [[int(d) for d in group] for group in op.operation.attributes["reassociation"]]
         if op.operation.name == "tensor.expand_shape":
-            owners = tuple(self.owners[d] for d, group in enumerate(groups) for _ in group)
+            owners = _expanded(self.owners, groups, op.results[0].type.shape)
         else:
-            if any(len({self.owners[d] for d in group}) != 1 for group in groups):
+            members = [{self.owners[d] for d in group} - {None} for group in groups]
+            if any(len(m) > 1 for m in members):
                 return False
-            owners = tuple(self.owners[group[0]] for group in groups)
-        self.owners = owners
+            owners = [next(iter(m), None) for m in members]
+        self.owners = tuple(owners)
         self.views.append(op)
         self.chain.append(op)
         self.value = op.results[0]
@@ -143,16 +144,16 @@ class _Chain:
         self._keep(op)
         return True
 
-    def _loops(self, exprs: Sequence[ir.AffineExpr]) -> dict[int, tuple[int, int]] | None:
-        """Loop -> (dimension of the product, number within it), when ``exprs`` are distinct loops."""
+    def _loops(self, exprs: Sequence[ir.AffineExpr]) -> "_Loops | None":
+        """The loops of an op that reads the value along ``exprs``, when these are distinct loops."""
         if any(not isinstance(e, ir.AffineDimExpr) for e in exprs):
             return None
-        seen: dict[int, tuple[int, int]] = {}
+        seen: _Loops = {}
         for position, e in enumerate(exprs):
             seen[e.position] = (self.owners[position], self.owners[:position].count(self.owners[position]))
         return seen if len(seen) == len(exprs) else None
 
-    def _write(self, op: ir.OpView, out: Operand | None, maps, loops: dict[int, tuple[int, int]]) -> bool:
+    def _write(self, op: ir.OpView, out: Operand | None, maps, loops: "_Loops") -> bool:
         """Note where ``op`` writes: into its own destination, or over the value itself."""
         if out is None:
             before = self.value.type.element_type
@@ -176,30 +177,47 @@ class _Chain:
         )
 
 
-def _operand(value: ir.Value, exprs: Sequence[ir.AffineExpr], loops: dict[int, tuple[int, int]]) -> Operand | None:
-    """``value`` as a function of the product's dimensions, or None when it is none."""
+#: Loop -> (dimension of the product or None, number within it).
+_Loops = dict[int, tuple[int | None, int]]
+
+
+def _expanded(owners: Sequence[int | None], groups: Sequence[Sequence[int]], shape: Sequence[int]) -> list[int | None]:
+    """The owners of an expanded value's dimensions: those of size one have none beside others of their group."""
+    found: list[int | None] = []
+    for owner, group in zip(owners, groups):
+        kept = [d for d in group if shape[d] != 1] or [group[-1]]
+        found += [owner if d in kept else None for d in group]
+    return found
+
+
+def _operand(value: ir.Value, exprs: Sequence[ir.AffineExpr], loops: _Loops) -> Operand | None:
+    """``value`` as a function of the product's dimensions, or None when it is none.
+
+    What a loop of one step indexes goes with the dimension behind it, the last with the one before it.
+    """
     if encoding_of(value.type) is not None:
         return None
-    totals = [sum(owner == d for owner, _ in loops.values()) for d in (0, 1)]
-    groups: list[list[int]] = []
+    groups: list[tuple[int, ...]] = []
     dims: list[int | None] = []
-    position = 0
-    while position < len(exprs):
-        e = exprs[position]
-        if isinstance(e, ir.AffineConstantExpr) and e.value == 0:
-            groups.append([position])
-            dims.append(None)
-            position += 1
+    run: list[int] = []  # positions of the group that has begun
+    due: list[tuple[int | None, int]] = []  # the loops that it still lacks
+    for position, e in enumerate(exprs):
+        run.append(position)
+        is_first = isinstance(e, ir.AffineConstantExpr) and e.value == 0
+        if not is_first and not isinstance(e, ir.AffineDimExpr):
+            return None
+        owner, number = (None, 0) if is_first else loops[e.position]
+        if owner is None and not is_first:
             continue
-        if not isinstance(e, ir.AffineDimExpr):
+        due = due or [at for at in sorted(loops.values(), key=lambda at: at[1]) if at[0] == owner and not is_first]
+        if due and (owner, number) != due.pop(0):
             return None
-        owner = loops[e.position][0]
-        run = exprs[position : position + totals[owner]]
-        if [loops.get(x.position) if isinstance(x, ir.AffineDimExpr) else None for x in run] != [
-            (owner, n) for n in range(totals[owner])
-        ]:
-            return None
-        groups.append(list(range(position, position + totals[owner])))
-        dims.append(owner)
-        position += totals[owner]
-    return Operand(value, tuple(map(tuple, groups)), tuple(dims))
+        if not due:
+            groups.append(tuple(run))
+            dims.append(owner)
+            run = []
+    if due or (run and not groups):
+        return None
+    if run:
+        groups[-1] += tuple(run)
+    return Operand(value, tuple(groups), tuple(dims))

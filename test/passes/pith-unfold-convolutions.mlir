@@ -33,10 +33,11 @@ func.func @strided(%x: tensor<4x3x12x17xf32>, %w: tensor<8x3x2x3xf32>, %y: tenso
   return %r : tensor<4x8x5x6xf32>
 }
 
-// Channels last: another order of dimensions, the same copy and product.
+// Channels last: another order of dimensions, the same copy and product. A single image is no loop of it.
 // CHECK-LABEL: func.func @channels_last(
-// CHECK:         linalg.generic {{.*}} outs(%{{.*}} : tensor<1x3x3x4x4x4xf64>)
-// CHECK:         linalg.generic {{.*}} tensor<1x36x16xf64>, {{.*}} outs(%{{.*}} : tensor<1x16x8xf64>)
+// CHECK:         linalg.generic {{.*}} outs(%{{.*}} : tensor<3x3x4x4x4xf64>)
+// CHECK:         linalg.generic {{.*}} tensor<36x16xf64>, {{.*}} outs(%{{.*}} : tensor<16x8xf64>)
+// CHECK:         tensor.expand_shape %{{.*}} {{\[\[}}0, 1, 2], [3]] {{.*}} into tensor<1x4x4x8xf64>
 func.func @channels_last(%x: tensor<1x6x6x4xf64>, %w: tensor<3x3x4x8xf64>, %y: tensor<1x4x4x8xf64>) -> tensor<1x4x4x8xf64> {
   %r = linalg.generic {indexing_maps = [affine_map<(n, y, x, f, r, s, c) -> (n, y + r, x + s, c)>,
       affine_map<(n, y, x, f, r, s, c) -> (r, s, c, f)>, affine_map<(n, y, x, f, r, s, c) -> (n, y, x, f)>],
@@ -68,8 +69,8 @@ func.func @depthwise(%x: tensor<1x8x6x6xf32>, %w: tensor<8x3x3xf32>, %y: tensor<
 
 // Groups are loops of all three operands: a batch of products.
 // CHECK-LABEL: func.func @groups(
-// CHECK:         linalg.generic {{.*}} outs(%{{.*}} : tensor<1x4x2x3x3x4x4xf32>)
-// CHECK:         linalg.generic {{.*}} tensor<1x4x18x16xf32>, tensor<4x5x18xf32>) outs(%{{.*}} : tensor<1x4x5x16xf32>)
+// CHECK:         linalg.generic {{.*}} outs(%{{.*}} : tensor<4x2x3x3x4x4xf32>)
+// CHECK:         linalg.generic {{.*}} tensor<4x18x16xf32>, tensor<4x5x18xf32>) outs(%{{.*}} : tensor<4x5x16xf32>)
 func.func @groups(%x: tensor<1x4x2x6x6xf32>, %w: tensor<4x5x2x3x3xf32>, %y: tensor<1x4x5x4x4xf32>) -> tensor<1x4x5x4x4xf32> {
   %r = linalg.generic {indexing_maps = [affine_map<(n, g, f, y, x, c, r, s) -> (n, g, c, y + r, x + s)>,
       affine_map<(n, g, f, y, x, c, r, s) -> (g, f, c, r, s)>, affine_map<(n, g, f, y, x, c, r, s) -> (n, g, f, y, x)>],
@@ -99,6 +100,61 @@ func.func @images(%x: tensor<?x3x6x6xf32>, %w: tensor<8x3x3x3xf32>, %y: tensor<?
     linalg.yield %s : f32
   } -> tensor<?x8x4x4xf32>
   return %r : tensor<?x8x4x4xf32>
+}
+
+#stored = #pith.format<affine_map<(d0, d1, d2, d3) -> (d0, d2, d3, d1 floordiv 4, d1 mod 4)>,
+  [#pith.level<"dense">, #pith.level<"dense">, #pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
+
+// Stored filters are a matrix over the same buffers, and windows have their order: rows, columns, channels.
+// CHECK-LABEL: func.func @stored(
+// CHECK-DAG:     %[[COPY:.*]] = linalg.generic {{.*}} outs(%{{.*}} : tensor<2x3x3x8x4x4xf32>)
+// CHECK-DAG:     %[[C:.*]] = tensor.collapse_shape {{.*}} into tensor<2x72x16xf32>
+// CHECK-DAG:     %[[PARTS:.*]]:2 = "pith.disassemble"(%arg1)
+// CHECK-DAG:     %[[W:.*]] = "pith.assemble"(%[[PARTS]]#0, %[[PARTS]]#1) {{.*}} -> tensor<5x72xf32, #pith.format<{{.*}}#pith.nm<2 : i64, 4 : i64>]
+// CHECK:         linalg.generic {{.*}} ins(%{{.*}}, %[[W]] : {{.*}} outs(%{{.*}} : tensor<2x5x16xf32>)
+func.func @stored(%x: tensor<2x8x6x6xf32>, %w: tensor<5x8x3x3xf32, #stored>, %y: tensor<2x5x4x4xf32>) -> tensor<2x5x4x4xf32> {
+  %r = linalg.generic {indexing_maps = [affine_map<(n, f, y, x, c, r, s) -> (n, c, y + r, x + s)>, #filters, #out],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+      ins(%x, %w : tensor<2x8x6x6xf32>, tensor<5x8x3x3xf32, #stored>) outs(%y : tensor<2x5x4x4xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %m = arith.mulf %a, %b : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
+  } -> tensor<2x5x4x4xf32>
+  return %r : tensor<2x5x4x4xf32>
+}
+
+// Stored as six channels rounded up to eight: the image gets two channels of zeros.
+// CHECK-LABEL: func.func @padded(
+// CHECK:         "pith.assemble"{{.*}} -> tensor<5x72xf32
+// CHECK:         tensor.pad %{{.*}} low[0, 0, 0, 0] high[0, 2, 0, 0]
+func.func @padded(%x: tensor<1x6x6x6xf32>, %w: tensor<5x6x3x3xf32, #pith.padded<#stored>>, %y: tensor<1x5x4x4xf32>) -> tensor<1x5x4x4xf32> {
+  %r = linalg.generic {indexing_maps = [affine_map<(n, f, y, x, c, r, s) -> (n, c, y + r, x + s)>, #filters, #out],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+      ins(%x, %w : tensor<1x6x6x6xf32>, tensor<5x6x3x3xf32, #pith.padded<#stored>>) outs(%y : tensor<1x5x4x4xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %m = arith.mulf %a, %b : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
+  } -> tensor<1x5x4x4xf32>
+  return %r : tensor<1x5x4x4xf32>
+}
+
+// Windows of one element are the image.
+// CHECK-LABEL: func.func @pointwise(
+// CHECK-NOT:     tensor.empty
+// CHECK:         %[[X:.*]] = tensor.collapse_shape %arg0 {{\[\[}}0], [1], [2, 3]]
+// CHECK:         linalg.generic {{.*}} ins(%[[X]], %{{.*}} : tensor<2x8x36xf32>, tensor<5x8xf32>)
+func.func @pointwise(%x: tensor<2x8x6x6xf32>, %w: tensor<5x8x1x1xf32>, %y: tensor<2x5x6x6xf32>) -> tensor<2x5x6x6xf32> {
+  %r = linalg.generic {indexing_maps = [affine_map<(n, f, y, x, c, r, s) -> (n, c, y + r, x + s)>, #filters, #out],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+      ins(%x, %w : tensor<2x8x6x6xf32>, tensor<5x8x1x1xf32>) outs(%y : tensor<2x5x6x6xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %m = arith.mulf %a, %b : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
+  } -> tensor<2x5x6x6xf32>
+  return %r : tensor<2x5x6x6xf32>
 }
 
 // Images whose height only run time knows stay where they are.
