@@ -6,11 +6,11 @@ of equal ``tensor.empty``). So a kernel that overwrites its destination does so 
 uses it, and one that adds to its destination gets a copy where that lies in a shared undefined tensor.
 """
 
-from pith._mlir import ir, memref
+from pith._mlir import ir, memref, tensor
 from pith.passes.analysis.traversal import defining_op
+from pith.passes.analysis.vanishing import zero_fill
 
 from . import builder as b
-from .contraction import zero_filled
 
 #: Position of the operand that holds the elements of an op's result, or that the op may write it over.
 _UNDER = {
@@ -43,6 +43,19 @@ def is_exclusive(init: ir.Value) -> bool:
             return defining_op(init, "tensor.empty") is None
         init = below
     return False
+
+
+def zero_filled(value: ir.Value) -> ir.Value | None:
+    """The tensor that ``value`` is a zero-filled version of (through reshapes), or None.
+
+    Reshapes between the fill and ``value`` are repeated on its destination, at the insertion point.
+    """
+    op = defining_op(value)
+    if op is not None and op.name == "tensor.collapse_shape":
+        inner = zero_filled(op.operands[0])
+        return None if inner is None else tensor.collapse_shape(value.type, inner, op.attributes["reassociation"])
+    fill = zero_fill(value)
+    return None if fill is None else fill.operands[len(fill.operands) - 1]
 
 
 def updated_buffer(destination: ir.Value) -> ir.Value:

@@ -18,7 +18,7 @@ from pith.passes.cloning import clone
 
 from . import builder as b
 from .builder import Index
-from .contraction import SparseGeneric
+from .contraction import SparseGeneric, indexing_maps
 from .destination import buffer_to_overwrite, is_exclusive, updated_buffer
 from .levels import Cursor, Storage, descend, inside, load_value, start, walk
 
@@ -30,7 +30,7 @@ def emit_scalar(g: SparseGeneric, storage: Storage) -> ir.Value:
     sizes = _iteration_sizes(g, storage)
     if not g.accumulates:
         linalg.fill(b.zero_of(g.init.type.element_type), outs=[views[-1]])
-    sparse_dims = g.sparse_dims
+    sparse_dims, maps = g.sparse_dims, indexing_maps(g.op)
     free = [d for d in range(len(g.iterators)) if d not in sparse_dims]
 
     def leaf(at: Cursor, carried: list[ir.Value]) -> list[ir.Value]:
@@ -40,7 +40,7 @@ def emit_scalar(g: SparseGeneric, storage: Storage) -> ir.Value:
 
         def update() -> None:
             stored = load_value(storage, at.position)
-            free_loops(free, sizes, point, lambda: update_point(g.op, g.maps, views, point, stored))
+            free_loops(free, sizes, point, lambda: update_point(g.op, maps, views, point, stored))
 
         b.only_if(inside(storage, at.coords), update)
         return carried

@@ -13,7 +13,8 @@ from pith.dialect.tiling import PARALLEL, dims_of
 
 from .analysis.dynamic import ATTRIBUTE as DYNAMIC
 from .analysis.dynamic import Dynamic, dynamic_of
-from .analysis.pit_axes import Structure, pit_axes, structure_of
+from .analysis.pit_axes import pit_axes
+from .analysis.structured import Structured
 from .analysis.tile_cost import Candidate, Decision
 from .analysis.traversal import ops_where
 from .analysis.vanishing import KEEPS, ZEROES, effect_of_zero, is_zero_filled
@@ -65,13 +66,13 @@ class FormPitTilesPass(Pass):
                 self._form(op)
 
     def _form(self, op: ir.Operation) -> None:
-        structure = structure_of(op)
-        if structure is None or len(op.results) != 1 or len(op.operands) != len(structure.maps):
+        structured = Structured.of(op)
+        if structured is None or len(op.results) != 1:
             pass_error(op, f"expects {DYNAMIC} on a structured linalg op on tensors with one result")
-        marked = dynamic_of(op, structure)
+        marked = dynamic_of(op, structured)
         decision = decision_of(op) or _decide(op, self.target)
         for entry in marked:
-            _require_skippable(op, structure, entry)
+            _require_skippable(structured, entry)
         limit = _limit_of(op)
         _strip(op)
         with ir.InsertionPoint(op), op.location:
@@ -80,7 +81,7 @@ class FormPitTilesPass(Pass):
                     op.operands[entry.operand] = _cleared(op, entry)
             if decision.chosen.axis is None:
                 return
-            result = self._rivals(_Former(op, structure, marked, decision.chosen), limit)
+            result = self._rivals(_Former(op, structured, marked, decision.chosen), limit)
         op.results[0].replace_all_uses_with(result)
         op.erase()
 
@@ -98,7 +99,7 @@ class _Former:
     """One op, what is marked on it, and what was decided for the first mark."""
 
     op: ir.Operation
-    structure: Structure
+    structured: Structured
     marked: tuple[Dynamic, ...]
     chosen: Candidate
 
@@ -123,10 +124,10 @@ class _Former:
         micro = [extent for number in range(len(self.marked)) for extent in self.cut(number).values()]
         op = PitTileOp.build(
             patterns,
-            list(self.op.operands)[: self.structure.n_inputs],
-            self.op.operands[self.structure.n_inputs],
-            self.structure.maps,
-            self.structure.kinds,
+            list(self.op.operands)[:-1],
+            self.op.operands[len(self.op.operands) - 1],
+            self.structured.maps,
+            self.structured.iterators,
             axes,
             self._extents(dict(zip(axes, micro))),
             micro,
@@ -148,13 +149,13 @@ class _Former:
         for entry in self.marked[1:]:
             (axis,) = entry.axes.values()
             extents[axis] = max(PACKED // micro[axis], 1) * micro[axis]
-        compound = {d for m in self.structure.maps for e in m.results if not isinstance(e, ir.AffineDimExpr)
+        compound = {d for m in self.structured.maps for e in m.results if not isinstance(e, ir.AffineDimExpr)
                     for d in dims_of(e)}  # fmt: skip
         return [0 if axis in compound else extent for axis, extent in enumerate(extents)]
 
     def _accumulates(self) -> bool:
         """Whether tiles of one pattern meet in the result: some of its axes index it and another one does not."""
-        written = {d for e in self.structure.maps[-1].results for d in dims_of(e)}
+        written = {d for e in self.structured.maps[-1].results for d in dims_of(e)}
         inside = [[axis in written for axis in entry.axes.values()] for entry in self.marked]
         return any(any(axes) and not all(axes) for axes in inside)
 
@@ -166,16 +167,16 @@ class _Former:
         return clone.results[0]
 
 
-def _require_skippable(op: ir.Operation, structure: Structure, entry: Dynamic) -> None:
+def _require_skippable(op: Structured, entry: Dynamic) -> None:
     """Skipping a zero must leave what computing with it would have."""
-    effect = effect_of_zero(structure, entry.operand)
-    reduces = any(kind != PARALLEL for kind in structure.kinds)
-    if effect == KEEPS or (effect == ZEROES and not reduces and is_zero_filled(op.operands[structure.n_inputs])):
+    effect = effect_of_zero(op, entry.operand)
+    reduces = any(kind != PARALLEL for kind in op.iterators)
+    if effect == KEEPS or (effect == ZEROES and not reduces and is_zero_filled(op.inits[0])):
         return
     if effect == ZEROES:
         why = "the result becomes zero there, not what the init holds"
-        pass_error(op, f"cannot skip zeros of operand #{entry.operand}: {why}", "fill the init with zeros")
-    pass_error(op, f"cannot skip zeros of operand #{entry.operand}: {effect} makes something else of them")
+        pass_error(op.op, f"cannot skip zeros of operand #{entry.operand}: {why}", "fill the init with zeros")
+    pass_error(op.op, f"cannot skip zeros of operand #{entry.operand}: {effect} makes something else of them")
 
 
 def _decide(op: ir.Operation, target: str) -> Decision:

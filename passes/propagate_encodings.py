@@ -7,19 +7,16 @@ import sys
 from typing import ClassVar
 
 from pith._mlir import ir
-from pith.dialect import encoding_of
+from pith.dialect import encoding_of, format_of
 from pith.dialect.ops_format import DecompressOp
 
-from .analysis.structured import Structured, dim_positions, erase_if_unused, structured_ops
+from .analysis.structured import Structured, erase_if_unused, structured_ops
 from .analysis.traversal import defining_op, ops_where
+from .analysis.vanishing import why_not_skipped
 from .core import Pass
 
 #: Ops outside ``linalg`` and ``pith`` that may hold a value with an encoding.
 _TRANSPARENT = ("func.return", "func.call", "tensor.cast", "tensor.dim")
-
-_PRODUCTS = ("arith.mulf", "arith.muli", "arith.andi")
-_SUMS = ("arith.addf", "arith.addi")
-_CONVERSIONS = ("arith.extf", "arith.truncf", "arith.extsi", "arith.extui", "arith.sitofp", "arith.uitofp")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,36 +76,10 @@ def sink_decompress(op: Structured) -> None:
     """Make ``op`` read the encoded tensor itself wherever it reads a decompressed one and may."""
     for i, value in enumerate(op.inputs):
         producer = defining_op(value, "pith.decompress")
-        if producer is None or not skips_zeros(op, i):
+        if producer is None or why_not_skipped(op, i, format_of(producer.operands[0].type)):
             continue
         op.op.operation.operands[i] = producer.operands[0]
         erase_if_unused(producer)
-
-
-def skips_zeros(op: Structured, index: int) -> bool:
-    """True when zeros of input ``index`` contribute nothing: the body only multiplies by it."""
-    dims = dim_positions(op.maps[index])
-    if None in dims or len(set(dims)) != len(dims):
-        return False
-    if any(o.operation.name == "linalg.index" for o in op.body.operations):
-        return False
-    return _vanishes(op.body.arguments[index], list(op.body.arguments)[len(op.inputs) :])
-
-
-def _vanishes(value: ir.Value, outputs: list[ir.Value]) -> bool:
-    """True when a zero ``value`` leaves zeros in, or adds nothing to, whatever the body yields."""
-    users = [use.owner.operation for use in value.uses]
-    return bool(users) and all(_absorbs(user, outputs) for user in users)
-
-
-def _absorbs(user: ir.Operation, outputs: list[ir.Value]) -> bool:
-    if user.name == "linalg.yield":
-        return True
-    if user.name in _PRODUCTS or user.name in _CONVERSIONS:
-        return _vanishes(user.results[0], outputs)
-    if user.name not in _SUMS or not any(v in outputs for v in user.operands):
-        return False
-    return all(use.owner.operation.name == "linalg.yield" for use in user.results[0].uses)
 
 
 def _ancestor_beside(op: ir.Operation, value: ir.Value) -> ir.Operation:

@@ -12,8 +12,7 @@ from pith.errors import Error
 
 from .analysis.cost_model import CostModel, break_even, cost_model
 from .analysis.dynamic import Dynamic, dynamic_of
-from .analysis.pit_axes import structure_of
-from .analysis.structured import dim_positions
+from .analysis.structured import Structured, dim_positions
 from .analysis.tile_cost import Candidate, Decision, LatencyTable, decide
 from .analysis.tile_tables import Times, decide_by_table, rows_for
 from .analysis.workload import Workload
@@ -93,8 +92,8 @@ class SelectTilesPass(Pass):
         axes = axes_of(op)
         if not axes or _encoded(op):
             return
-        structure = structure_of(op)
-        marked = dynamic_of(op, structure) if structure is not None else ()
+        structured = Structured.of(op)
+        marked = dynamic_of(op, structured) if structured is not None else ()
         sparsity = self._sparsity_of(op)
         sparsity = EXPECTED if marked and sparsity < 0 else sparsity
         work = workload_of(op, max(sparsity, 0.0), self.block, self.dynamic_size, marked[0] if marked else None)
@@ -137,19 +136,19 @@ def workload_of(
 ) -> Workload | None:
     """The op as the cost model sees it; None when an operand is no tensor or an extent cannot be told."""
     sparse_operand = marked.operand if marked else 0
-    structure = structure_of(op)
-    if structure is None or structure.n_inputs == 0:
+    structured = Structured.of(op)
+    if structured is None or not structured.inputs:
         return None
     types = [v.type for v in op.operands]
     if not all(isinstance(t, ir.RankedTensorType) for t in types) or not types[0].rank:
         return None
-    operands = tuple(map(dim_positions, structure.maps))
+    operands = tuple(map(dim_positions, structured.maps))
     extents: dict[int, int] = {}
     for type_, dims in zip(types, operands):
         for size, d in zip(shape_of(type_), dims):
             if d is not None and extents.get(d, -1) < 0:
                 extents[d] = size
-    if len(extents) != len(structure.kinds):
+    if len(extents) != len(structured.iterators):
         return None
     rank = types[sparse_operand].rank
     return Workload(
@@ -159,7 +158,7 @@ def workload_of(
         sparse_operand=sparse_operand,
         sparsity=sparsity,
         block=marked.granularity if marked else block if len(block) == rank else (1,) * rank,
-        flops=max(sum(1 for o in structure.body.operations if o.operation.name != "linalg.yield"), 1),
+        flops=max(sum(1 for o in structured.body.operations if o.operation.name != "linalg.yield"), 1),
     )
 
 

@@ -8,10 +8,10 @@ import dataclasses
 from collections.abc import Sequence
 
 from pith._mlir import arith, bufferization, ir, memref, vector
+from pith.passes.analysis.vanishing import is_zero_filled
 
 from .. import builder as b
 from ..builder import Index
-from ..contraction import zero_filled
 from ..destination import buffer_to_overwrite, is_exclusive, result_buffer
 from ..vectorize import broadcast, evaluate
 from .match import Epilogue, Operand
@@ -95,7 +95,7 @@ def bind(epilogue: Epilogue) -> BoundEpilogue:
         buffer, fresh = result_buffer(init)
     else:
         buffer = buffer_to_overwrite(destination.value, is_exclusive(destination.value))
-        fresh = zero_filled(init) is not None
+        fresh = is_zero_filled(init)
     out = _collapse(buffer, destination.groups)
     addend = None
     if not fresh:

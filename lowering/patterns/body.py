@@ -9,10 +9,12 @@ from typing import Any
 from pith._mlir import ir, memref, vector
 from pith.dialect.tiling import REDUCTION, Tiling, bare_dim
 from pith.passes.analysis.multiply_add import SIGNED_CASTS, multiplies_inputs
+from pith.passes.analysis.structured import iterator_types
+from pith.passes.analysis.vanishing import is_zero_filled
 
 from .. import builder as b
 from ..builder import Index
-from ..contraction import indexing_maps, is_generic, iterator_types, zero_filled
+from ..contraction import indexing_maps, is_generic
 from ..panel.batch import Operand
 from ..panel.write import added_to
 from ..transpose import Transform
@@ -69,7 +71,7 @@ def match_body(op: ir.OpView, tiling: Tiling) -> Body | None:
     (product,), last = products, before[-1]
     finish = None if last == product else last
     operands = list(product.operands)
-    closed = zero_filled(operands[2]) is not None
+    closed = is_zero_filled(operands[2])
     known = [product.operation, last.operation, *([operands[2].owner.operation] if closed else [])]
     if list(end.operands) != list(last.results) or any(is_generic(o) and o.operation not in known for o in before):
         return None

@@ -7,7 +7,8 @@ import dataclasses
 from pith._mlir import ir
 
 from ..core import pass_error
-from .pit_axes import PitAxis, Structure, pit_axes
+from .pit_axes import PitAxis, pit_axes
+from .structured import Structured
 
 #: On a ``linalg`` op: an array of dictionaries, one per operand whose zeros may be skipped.
 ATTRIBUTE = "pith.dynamic"
@@ -31,7 +32,7 @@ class Dynamic:
     axes: dict[int, int]
 
 
-def dynamic_of(op: ir.Operation, structure: Structure) -> tuple[Dynamic, ...]:
+def dynamic_of(op: ir.Operation, structured: Structured) -> tuple[Dynamic, ...]:
     """What stands on ``op``; empty when nothing does.
 
     Errors: :class:`pith.PassError` for an attribute of another form, an operand that is no input, an axis that
@@ -42,20 +43,20 @@ def dynamic_of(op: ir.Operation, structure: Structure) -> tuple[Dynamic, ...]:
     array = op.attributes[ATTRIBUTE]
     if not isinstance(array, ir.ArrayAttr) or not len(array):
         pass_error(op, f"expects {ATTRIBUTE} to be a list of dictionaries, got {array}", _HINT)
-    found = tuple(_read(op, structure, entry) for entry in ir.ArrayAttr(array))
+    found = tuple(_read(op, structured, entry) for entry in ir.ArrayAttr(array))
     _require_separate(op, found)
     return found
 
 
-def _read(op: ir.Operation, structure: Structure, entry: ir.Attribute) -> Dynamic:
+def _read(op: ir.Operation, structured: Structured, entry: ir.Attribute) -> Dynamic:
     if not isinstance(entry, ir.DictAttr):
         pass_error(op, f"expects {ATTRIBUTE} to be a list of dictionaries, got {entry}", _HINT)
     fields = ir.DictAttr(entry)
     operand = _integer(fields, "operand")
-    if operand is None or not 0 <= operand < structure.n_inputs:
-        pass_error(op, f"expects {ATTRIBUTE} to name an input (0 to {structure.n_inputs - 1}), got {entry}", _HINT)
+    if operand is None or not 0 <= operand < len(structured.inputs):
+        pass_error(op, f"expects {ATTRIBUTE} to name an input (0 to {len(structured.inputs) - 1}), got {entry}", _HINT)
     granularity = fields["granularity"] if "granularity" in fields else None
-    rank = len(structure.maps[operand].results)
+    rank = len(structured.maps[operand].results)
     extents: tuple[int, ...] = ()
     if granularity is not None and isinstance(granularity, ir.DenseI64ArrayAttr):
         extents = tuple(ir.DenseI64ArrayAttr(granularity))

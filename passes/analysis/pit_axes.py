@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from pith._mlir import ir, linalg
+from pith._mlir import ir
 from pith.dialect.tiling import PARALLEL, REDUCTION, dims_of
 
-from .structured import iterator_types
+from .structured import Structured
 
 #: Associative and commutative scalar ops: the combiners that let a reduction axis be permuted.
 COMBINERS = frozenset(
@@ -32,23 +32,6 @@ COMBINERS = frozenset(
         *("maximumf", "minimumf", "maxnumf", "minnumf", "maxsi", "maxui", "minsi", "minui"),
     )
 ) | frozenset(("complex.add", "complex.mul"))
-
-
-@dataclasses.dataclass(frozen=True)
-class Structure:
-    """What the rule reads of a structured op: one map per operand, one iterator kind per axis, the body.
-
-    Attributes:
-        maps: the indexing maps, inputs first.
-        kinds: ``"parallel"`` or ``"reduction"`` (or another iterator type) per axis.
-        n_inputs: how many operands are inputs; the rest are inits.
-        body: the scalar body, one argument per operand.
-    """
-
-    maps: tuple[ir.AffineMap, ...]
-    kinds: tuple[str, ...]
-    n_inputs: int
-    body: ir.Block
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,30 +72,6 @@ class _Broken(Exception):
     """A clause of the rule does not hold; the message names the culprit."""
 
 
-def structure_of(op: ir.OpView | ir.Operation) -> Structure | None:
-    """The structure of a named or generic ``linalg`` op; None for anything else.
-
-    Named ops carry no iterator types: there an axis that no init uses is a reduction.
-    """
-    view = op.operation.opview
-    if not view.operation.name.startswith("linalg.") or len(view.operation.regions) != 1:
-        return None
-    attr = linalg.get_indexing_maps(view.operation)
-    if attr is None:
-        return None
-    maps = tuple(ir.AffineMapAttr(a).value for a in attr)
-    n_inits = _n_inits(view)
-    if n_inits is None or not maps:
-        return None
-    n_inputs = len(maps) - n_inits
-    if "iterator_types" in view.operation.attributes:
-        kinds = iterator_types(view)
-    else:
-        used = {d for m in maps[n_inputs:] for e in m.results for d in dims_of(e)}
-        kinds = tuple(PARALLEL if d in used else REDUCTION for d in range(maps[0].n_dims))
-    return Structure(maps, kinds, n_inputs, view.operation.regions[0].blocks[0])
-
-
 def pit_axes(op: ir.OpView | ir.Operation) -> PitAxes | None:
     """The permutation-invariant axes of ``op``, and why the others are not; None if it is no structured op.
 
@@ -120,14 +79,14 @@ def pit_axes(op: ir.OpView | ir.Operation) -> PitAxes | None:
     """
     if op.operation.name == "linalg.softmax":
         return _softmax_axes(op.operation)
-    structure = structure_of(op)
-    if structure is None:
+    structured = Structured.of(op)
+    if structured is None:
         return None
     axes: list[PitAxis] = []
     refusals: list[Refusal] = []
-    for axis, kind in enumerate(structure.kinds):
+    for axis, kind in enumerate(structured.iterators):
         try:
-            axes.append(_judge(structure, axis, kind))
+            axes.append(_judge(structured, axis, kind))
         except _Broken as broken:
             refusals.append(Refusal(axis, kind, str(broken)))
     return PitAxes(tuple(axes), tuple(refusals))
@@ -162,20 +121,20 @@ def coupled_operands(maps: tuple[ir.AffineMap, ...], axis: int) -> tuple[tuple[i
     return tuple(pairs)
 
 
-def _judge(structure: Structure, axis: int, kind: str) -> PitAxis:
+def _judge(structured: Structured, axis: int, kind: str) -> PitAxis:
     try:
-        operands = coupled_operands(structure.maps, axis)
+        operands = coupled_operands(structured.maps, axis)
     except ValueError as error:
         raise _Broken(f"(1) {error}") from None
-    if _asks_index(structure.body, axis):
+    if _asks_index(structured.body, axis):
         raise _Broken(f"(2) the body reads linalg.index {axis}; what depends on it could be an operand instead")
-    inits = range(structure.n_inputs, len(structure.maps))
+    inits = range(len(structured.inputs), len(structured.maps))
     indexed = {operand for operand, _ in operands}
     if kind == PARALLEL:
         for init in inits:
             if init not in indexed:
                 raise _Broken(
-                    f"(4) init operand #{init} is overwritten along it: its map {structure.maps[init]} lacks d{axis}"
+                    f"(4) init operand #{init} is overwritten along it: its map {structured.maps[init]} lacks d{axis}"
                 )
         return PitAxis(axis, kind, operands)
     if kind != REDUCTION:
@@ -183,12 +142,12 @@ def _judge(structure: Structure, axis: int, kind: str) -> PitAxis:
     for init in inits:
         if init in indexed:
             raise _Broken(f"(4) init operand #{init} is indexed by it although it is a reduction")
-    return PitAxis(axis, kind, operands, tuple(_combiner(structure, init) for init in inits))
+    return PitAxis(axis, kind, operands, tuple(_combiner(structured, init) for init in inits))
 
 
-def _combiner(structure: Structure, init: int) -> str:
+def _combiner(structured: Structured, init: int) -> str:
     """The scalar op that folds values into block argument ``init``, followed from the argument to the yield."""
-    value: ir.Value = structure.body.arguments[init]
+    value: ir.Value = structured.body.arguments[init]
     name: str | None = None
     while True:
         uses = list(value.uses)
@@ -196,7 +155,7 @@ def _combiner(structure: Structure, init: int) -> str:
             raise _Broken(f"(3) the body uses the accumulator of operand #{init} {len(uses)} times, not once")
         user = uses[0].owner.operation
         if user.name == "linalg.yield":
-            if uses[0].operand_number != init - structure.n_inputs:
+            if uses[0].operand_number != init - len(structured.inputs):
                 raise _Broken(f"(3) the accumulator of operand #{init} is yielded as another result")
             if name is None:
                 raise _Broken(f"(3) nothing is combined into operand #{init}")
@@ -221,11 +180,3 @@ def _asks_index(body: ir.Block, axis: int) -> bool:
     for op in body.operations:
         op.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
     return found
-
-
-def _n_inits(view: ir.OpView) -> int | None:
-    for field in ("outputs", "inits", "outs", "init"):
-        value = getattr(view, field, None)
-        if value is not None:
-            return 1 if isinstance(value, ir.Value) else len(value)
-    return None

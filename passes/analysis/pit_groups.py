@@ -12,7 +12,8 @@ from collections.abc import Hashable, Sequence
 from pith._mlir import ir
 from pith.dialect.tiling import dims_of
 
-from .pit_axes import PitAxes, pit_axes, structure_of
+from .pit_axes import PitAxes, pit_axes
+from .structured import Structured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,12 +70,12 @@ def pit_groups(ops: Sequence[ir.OpView | ir.Operation]) -> tuple[PitGroup, ...]:
 
 def _links(op: ir.Operation, verdict: PitAxes) -> list[tuple[int, int, int]]:
     """(axis, operand, dimension) wherever an axis indexes an operand, alone or within an expression."""
-    structure = structure_of(op)
-    if structure is None:  # linalg.softmax
+    structured = Structured.of(op)
+    if structured is None:  # linalg.softmax
         return [(a.axis, operand, dim) for a in verdict.axes for operand, dim in a.operands]
     return [
         (axis, operand, dim)
-        for operand, map_ in enumerate(structure.maps)
+        for operand, map_ in enumerate(structured.maps)
         for dim, expr in enumerate(map_.results)
         for axis in dims_of(expr)
     ]

@@ -1,27 +1,28 @@
 """Structured ops as data: operands, indexing maps, iterators and body of a ``linalg`` op.
 
-What the tensor-level passes share. A named contraction (``linalg.matmul``, ``linalg.batch_matmul``,
-...) reads like the ``linalg.generic`` it stands for, and is rebuilt as one when it changes.
+What every analysis of ``linalg`` ops starts from. A named op (``linalg.matmul``, ``linalg.reduce``, ...) reads
+like the ``linalg.generic`` it stands for, and is rebuilt as one when it changes.
 """
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from pith._mlir import ir, linalg
-from pith.dialect.tiling import bare_dim
+from pith.dialect.tiling import PARALLEL, REDUCTION, bare_dim, dims_of
 
 from .traversal import is_used, ops_where
 
 
 @dataclasses.dataclass(frozen=True)
 class Structured:
-    """A ``linalg.generic``, or a named contraction seen as one, on tensors.
+    """A ``linalg`` op with a scalar body, whether it is written as ``linalg.generic`` or named.
 
     Attributes:
         op: the operation.
         inputs, inits: operands that are read, operands that are updated.
         maps: indexing maps, inputs then inits.
-        iterators: ``parallel`` or ``reduction`` per loop.
+        iterators: ``parallel`` or ``reduction`` (or another iterator type) per loop.
     """
 
     op: ir.OpView
@@ -35,20 +36,37 @@ class Structured:
         """The scalar computation."""
         return self.op.operation.regions[0].blocks[0]
 
+    def fields(self) -> dict[str, Any]:
+        """The attributes by name, for analyses that know more of the op: they are subclasses."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(Structured)}
+
+    def dims(self, operand: int) -> tuple[int | None, ...]:
+        """Loop per dimension of an operand; None where the map is not a bare loop."""
+        return dim_positions(self.maps[operand])
+
+    def loops(self, operand: int) -> tuple[int, ...]:
+        """:meth:`dims` without None: of an operand whose map is a projected permutation, the same."""
+        return tuple(d for d in self.dims(operand) if d is not None)
+
+    def is_projected(self, operand: int) -> bool:
+        """Whether the map of an operand is a projected permutation: bare loops, none of them twice."""
+        dims = self.dims(operand)
+        return None not in dims and len(set(dims)) == len(dims)
+
     @classmethod
-    def of(cls, op: ir.OpView) -> "Structured | None":
-        """``op`` as data, or None when it is neither a ``linalg.generic`` nor a named contraction on tensors."""
+    def of(cls, op: ir.OpView | ir.Operation) -> "Structured | None":
+        """``op`` as data, or None for anything but a ``linalg`` op with a body: ``linalg.softmax`` has none."""
         operation = op.operation
-        generic = isinstance(op, linalg.GenericOp)
-        if not generic and not (operation.name.startswith("linalg.") and linalg.isa_contraction_op(operation)):
+        if not operation.name.startswith("linalg.") or len(operation.regions) != 1:
             return None
-        maps = tuple(ir.AffineMapAttr(a).value for a in linalg.get_indexing_maps(operation))
-        n_inits = len(operation.results)
+        attributes = linalg.get_indexing_maps(operation)
         operands = tuple(operation.operands)
-        if not n_inits or len(operands) != len(maps):
+        if not attributes or len(attributes) != len(operands):
             return None
-        iterators = iterator_types(operation) if generic else _contraction_iterators(maps)
-        return cls(op, operands[:-n_inits], operands[-n_inits:], maps, iterators)
+        maps = tuple(ir.AffineMapAttr(a).value for a in attributes)
+        n_inputs = len(operands) - _count_inits(operation.opview)
+        iterators = _iterators(operation, maps, n_inputs)
+        return cls(operation.opview, operands[:n_inputs], operands[n_inputs:], maps, iterators)
 
     def rebuild(
         self,
@@ -77,9 +95,12 @@ class Structured:
 
 
 def structured_ops(module: ir.Module) -> Iterator[Structured]:
-    """Every structured op of ``module`` in program order; the list is taken before the first is yielded."""
-    for op in ops_where(module.operation, lambda op: op.name.startswith("linalg.") and len(op.regions) == 1):
-        structured = Structured.of(op.opview)
+    """What tensor-level passes rewrite: every ``linalg.generic`` and named contraction on tensors, in program order.
+
+    The list is taken before the first is yielded.
+    """
+    for op in ops_where(module.operation, _is_rewritten):
+        structured = Structured.of(op)
         if structured is not None:
             yield structured
 
@@ -102,7 +123,24 @@ def iterator_types(op: ir.OpView | ir.Operation) -> tuple[str, ...]:
     return tuple(str(a).split("<")[-1].strip('">') for a in op.operation.attributes["iterator_types"])
 
 
-def _contraction_iterators(maps: Sequence[ir.AffineMap]) -> tuple[str, ...]:
-    """In a named contraction the loops of the output are parallel and all others reduce."""
-    outer = dim_positions(maps[-1])
-    return tuple("parallel" if d in outer else "reduction" for d in range(maps[-1].n_dims))
+def _is_rewritten(op: ir.Operation) -> bool:
+    if not op.name.startswith("linalg.") or not len(op.results):
+        return False
+    return op.name == "linalg.generic" or linalg.isa_contraction_op(op)
+
+
+def _iterators(op: ir.Operation, maps: Sequence[ir.AffineMap], n_inputs: int) -> tuple[str, ...]:
+    """What the op says; a named op carries no iterator types: its loops that index no init are reductions."""
+    if "iterator_types" in op.attributes:
+        return iterator_types(op)
+    written = {d for m in maps[n_inputs:] for e in m.results for d in dims_of(e)}
+    return tuple(PARALLEL if d in written else REDUCTION for d in range(maps[0].n_dims))
+
+
+def _count_inits(view: ir.OpView) -> int:
+    """As many as results; on buffers, there are none of these, as many as its operand group has."""
+    if results := len(view.operation.results):
+        return results
+    groups = (getattr(view, field, None) for field in ("outputs", "inits", "outs", "init"))
+    group = next((g for g in groups if g is not None), ())
+    return 1 if isinstance(group, ir.Value) else len(group)

@@ -233,6 +233,16 @@ BODIES = {
     "negate": ("%p = arith.negf %b0 : f32", lambda a, b, o: -a),
     "square": ("%p = arith.mulf %b0, %b0 : f32", lambda a, b, o: a * a),
     "copy": ("%p = arith.negf %b0 : f32\n %q = arith.negf %p : f32", lambda a, b, o: a),
+    "tanh": ("%p = math.tanh %b0 : f32", lambda a, b, o: np.tanh(a)),
+    "positive part": (
+        "%z = arith.constant 0.0 : f32\n %m = arith.maximumf %b0, %z : f32\n %p = arith.mulf %m, %b1 : f32",
+        lambda a, b, o: np.maximum(a, 0) * b,
+    ),
+    "accumulate twice": (
+        "%m = arith.mulf %b0, %b1 : f32\n %n = arith.mulf %m, %b0 : f32\n %s = arith.addf %m, %n : f32\n"
+        " %p = arith.addf %s, %o : f32",
+        lambda a, b, o: a * b + a * a * b + o,
+    ),
     "accumulate": ("%m = arith.mulf %b0, %b1 : f32\n %p = arith.addf %m, %o : f32", lambda a, b, o: a * b + o),
     "scale the output": ("%p = arith.mulf %b0, %o : f32", lambda a, b, o: a * o),
     "add": ("%p = arith.addf %b0, %b1 : f32", lambda a, b, o: a + b),

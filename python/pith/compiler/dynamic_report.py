@@ -9,7 +9,8 @@ from typing import Any
 
 from pith._mlir import ir
 from pith.passes.analysis.dynamic import dynamic_of
-from pith.passes.analysis.pit_axes import pit_axes, structure_of
+from pith.passes.analysis.pit_axes import pit_axes
+from pith.passes.analysis.structured import Structured
 from pith.passes.analysis.tile_cost import Decision
 from pith.passes.select_tiles import ATTRIBUTE as DECISION
 from pith.passes.select_tiles import BREAK_EVEN, decision_of
@@ -63,10 +64,10 @@ def explain_marked(module: ir.Module) -> list[str]:
 
 
 def _marked(op: ir.Operation) -> str:
-    verdict, structure = pit_axes(op), structure_of(op)
-    if verdict is None or structure is None:
+    verdict, structured = pit_axes(op), Structured.of(op)
+    if verdict is None or structured is None:
         return f"'{op.name}' is no structured op: its mark is not followed"
-    marks = dynamic_of(op, structure)
+    marks = dynamic_of(op, structured)
     decision = decision_of(op)
     if decision is None:
         return f"'{op.name}': nothing can be told of its extents, it runs dense"

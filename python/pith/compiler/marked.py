@@ -6,7 +6,8 @@ from pith._mlir import ir
 from pith.dialect import shape_of
 from pith.formats import DYNAMIC
 from pith.passes.analysis.dynamic import ATTRIBUTE, Dynamic, dynamic_of
-from pith.passes.analysis.pit_axes import pit_axes, structure_of
+from pith.passes.analysis.pit_axes import pit_axes
+from pith.passes.analysis.structured import Structured
 from pith.passes.analysis.tile_cost import LatencyTable
 from pith.passes.analysis.traversal import ops_where
 from pith.passes.infer_pit_axes import ATTRIBUTE as AXES
@@ -35,11 +36,11 @@ def decide_marked(module: ir.Module) -> None:
     """
     with module.context, ir.Location.unknown():
         for op in marked_ops(module):
-            verdict, structure = pit_axes(op), structure_of(op)
-            if verdict is None or structure is None or DECISION in op.attributes:
+            verdict, structured = pit_axes(op), Structured.of(op)
+            if verdict is None or structured is None or DECISION in op.attributes:
                 continue
             op.attributes[AXES] = axes_attribute(verdict)
-            first, *_ = dynamic_of(op, structure)
+            first, *_ = dynamic_of(op, structured)
             SelectTilesPass().select(op, _measured(op, first))
 
 

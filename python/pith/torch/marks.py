@@ -11,7 +11,7 @@ from ..dialect import shape_of
 from ..dialect.tiling import PARALLEL
 from ..errors import UnsupportedError
 from ..passes.analysis.dynamic import ATTRIBUTE
-from ..passes.analysis.pit_axes import structure_of
+from ..passes.analysis.structured import Structured
 from ..passes.analysis.traversal import ops_named
 from ..passes.fold_copies import reads_encoded
 from ..passes.pipeline import run_pipeline
@@ -112,8 +112,8 @@ def _products(value: ir.Value) -> list[tuple[ir.Operation, int]]:
 
 
 def _is_product(op: ir.Operation) -> bool:
-    structure = structure_of(op)
-    return structure is not None and structure.n_inputs == 2 and any(kind != PARALLEL for kind in structure.kinds)
+    structured = Structured.of(op)
+    return structured is not None and len(structured.inputs) == 2 and set(structured.iterators) != {PARALLEL}
 
 
 def _entry(operand: int, dynamic: Dynamic) -> ir.Attribute:
