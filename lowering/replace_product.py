@@ -4,6 +4,7 @@ from pith._mlir import ir
 from pith.passes.analysis.traversal import defining_op, is_used
 
 from .epilogue.match import RESHAPES, Epilogue
+from .panel.windows import match_windows
 
 
 def replace_product(op: ir.Operation, epilogue: Epilogue | None, result: ir.Value) -> None:
@@ -15,10 +16,13 @@ def replace_product(op: ir.Operation, epilogue: Epilogue | None, result: ir.Valu
             if not is_used(old):  # else something asks for its size
                 old.erase()
             continue
-        init = old.operands[len(old.operands) - 1]
+        *inputs, init = old.operands
+        packed = [v for v in inputs if old is op and match_windows(v) is not None]
         _redirect_sizes(old.results[0], init)
         old.erase()
         _erase_dead(init)
+        for windows in packed:  # from their image
+            _erase_dead(windows)
 
 
 def _erase_dead(v: ir.Value) -> None:

@@ -13,15 +13,16 @@ Code it emits for ``out[row, col] += sparse[row, red] * dense[red, col]``::
 
 L and R are the variant's (variant.py). The panel is where raggedness and orientation of the dense
 side end: ``dense`` and ``out`` may be stored either way, and no column count needs to divide L.
-The dense operand may be a vector. Of batches, one matrix is multiplied after the other.
+The dense operand may be a vector. Of batches, one matrix is multiplied after the other. Windows of images are packed
+from the image (windows.py); where there are many panels of them, by the task that multiplies with them.
 Formats whose rows are not visited one by one keep all results of a chunk in the tile (scatter.py).
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 from pith._mlir import bufferization, ir, memref, vector
-from pith.formats.pack_digits import may_repeat
 
 from .. import builder as b
 from ..builder import Index
@@ -33,24 +34,28 @@ from ..isa import Isa
 from ..levels import Storage
 from ..stored_batch import matrix_of
 from ..transpose import tile_width
-from .arithmetic import Arithmetic, bytes_of
+from .arithmetic import bytes_of
 from .batch import Operand
-from .lanes import lane_tile
+from .loops import Point
 from .pack import Panel, clear_rows, pack_panel
-from .rows import visit_rows
+from .register_tile import VARIANT_ATTRIBUTE, register_tile
+from .rows import most_units, task_units, visit_rows
 from .scatter import scatter_rows
 from .tile import RegisterTile
-from .variant import CHUNK_ROWS, PANEL_BYTES, STRIP_BYTES, Roles, Variant, default_variant
-from .widen import Stored, in_one_piece
+from .variant import MOST_CHUNK_ROWS, PANEL_BYTES, STRIP_BYTES, Roles
+from .windows import Windows, match_windows
 from .write import added_to, as_it_is, write_tile
-
-#: Attributes of a linalg op that the generator reads: the variant, and a divisor of the contracted size.
-VARIANT_ATTRIBUTE, MULTIPLE_ATTRIBUTE = "pith.variant", "pith.multiple"
 
 
 @dataclasses.dataclass(frozen=True)
 class _Emitter:
-    """Everything the pieces of the template share."""
+    """Everything the pieces of the template share.
+
+    Attributes:
+        rows, cols, reds: sizes of the product.
+        units: coordinates of the first level per task, None where it does not cut the rows.
+        fresh: the result is overwritten, else added to.
+    """
 
     m: Matmul
     storage: Storage
@@ -59,6 +64,7 @@ class _Emitter:
     rows: Index
     cols: Index
     reds: Index
+    units: Index | None
     fresh: bool
     epilogue: BoundEpilogue | None
 
@@ -84,13 +90,29 @@ class _Emitter:
     def panels(self) -> Index:
         return b.ceildiv(self.cols, self.lanes)
 
+    def width(self, panel: Index) -> Index:
+        """Columns of a panel that are the product's."""
+        return b.minimum(self.lanes, b.sub(self.cols, b.mul(panel, self.lanes)))
+
     @property
-    def chunk_units(self) -> int | None:
-        """Coordinates of the first level per task, or None when it does not cut the rows."""
-        if not self.roles.unit:
-            return None
-        group = self.tile.group
-        return max(1, CHUNK_ROWS // (self.roles.unit * group)) * group
+    def stored(self) -> Index:
+        """Contracted coordinates as the format has them."""
+        return _stored_size(self.roles, self.m.red_dim, self.reds)
+
+    @property
+    def depth(self) -> Index:
+        """Rows of a panel."""
+        return b.add(self.stored, self.tile.pad)
+
+    @property
+    def work(self) -> Index:
+        """About how many vector operations multiplying takes: one is as long as a scalar one."""
+        return b.div(b.mul(b.dim_size(self.storage.values, 0), self.cols), 8)
+
+    @property
+    def chunks(self) -> Index:
+        """Into how many tasks the rows are cut."""
+        return 1 if self.units is None else b.ceildiv(self.storage.level_sizes[0], self.units)
 
     def strip_units(self, tile: RegisterTile) -> int | None:
         """Coordinates of the second level per strip of ``tile``, or None when that level cannot be cut."""
@@ -104,37 +126,49 @@ class _Emitter:
         return max(1, reds // depth) * tile.block
 
 
+#: ``pack(emitter, point of the outer loops, panels, slot, number of the panel)`` fills a panel.
+_Pack = Callable[[_Emitter, Point, ir.Value, Index, Index], None]
+
+#: Panels from which on a task packs its own: threads have as much to do as each other.
+MANY_PANELS = 8
+
+
 def emit_panel(m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None = None) -> ir.Value:
     """Emit the kernel at the insertion point; returns the result tensor, that of the epilogue when there is one."""
     bound = bind(epilogue) if epilogue else None
     g = m.generic
     dense, init = g.inputs[m.dense], g.init
     out, fresh = (bound.out, bound.addend is None) if bound else result_buffer(init)
-    source, target = Operand(b.buffer_of(dense), g.loops(m.dense)), Operand(out, g.loops(2))
+    target = Operand(out, g.loops(2))
+    windows = None if m.dense_transposed else match_windows(dense)
+    pack, reds = _from_matrix(m) if windows is None else _from_image(m, windows)
 
     def multiply(point: dict[int, Index]) -> None:
         part = storage if m.batch is None else matrix_of(storage, point[m.batch])
-        x, y = source.columns(point, m.red, m.col), target.columns(point, m.row, m.col)
-        e = _emitter(m, part, isa, x, y, fresh, bound)
-        stored = _stored_size(e.roles, m.red_dim, e.reds)
-        panels = b.alloc([e.panels, b.add(stored, e.tile.pad), e.lanes], e.tile.element)
-        _pack(e, x, panels, stored)
-        _tasks(e, panels, y)
+        y = target.columns(point, m.row, m.col)
+        e = _emitter(m, part, isa, reds, y, fresh, bound)
+        if windows is not None and isinstance(e.panels, int) and e.panels >= MANY_PANELS:
+            _pack_and_multiply(e, lambda *at: pack(e, point, *at), y)
+        else:
+            panels = b.alloc([e.panels, e.depth, e.lanes], e.tile.element)
+            work = b.mul(e.reds, e.cols)
+            b.parallel_loop([e.panels], lambda panel: pack(e, point, panels, panel, panel), work=work)
+            _tasks(e, panels, y)
 
     _around(m.outer, target, {}, multiply)
     return bound.result() if bound else bufferization.to_tensor(init.type, out, restrict=True, writable=True)
 
 
 def _emitter(
-    m: Matmul, storage: Storage, isa: Isa, x: ir.Value, y: ir.Value, fresh: bool, bound: BoundEpilogue | None
+    m: Matmul, storage: Storage, isa: Isa, reds: Index, y: ir.Value, fresh: bool, bound: BoundEpilogue | None
 ) -> _Emitter:
-    """What multiplies a stored matrix by the matrix ``x`` into ``y``."""
+    """What multiplies a stored matrix by a dense one of ``reds`` rows into ``y``."""
     roles = Roles.of(storage.format, m.row_dim)
     transposed = m.out_transposed != (bound is not None and bound.transposed)
     cols = b.dim_size(y, 0 if transposed else 1)
-    tile = _register_tile(m, storage, roles, cols, isa)
-    rows, reds = b.dim_size(y, 1 if transposed else 0), b.dim_size(x, 1 if m.dense_transposed else 0)
-    return _Emitter(m, storage, roles, tile, rows, cols, reds, fresh, bound)
+    tile = register_tile(m, storage, roles, cols, isa)
+    rows = b.dim_size(y, 1 if transposed else 0)
+    return _Emitter(m, storage, roles, tile, rows, cols, reds, task_units(tile), fresh, bound)
 
 
 def _around(loops: tuple[int, ...], target: Operand, point: dict[int, Index], body: Callable) -> None:
@@ -146,27 +180,49 @@ def _around(loops: tuple[int, ...], target: Operand, point: dict[int, Index], bo
     b.for_loop(0, target.size(first), lambda c: _around(tuple(rest), target, {**point, first: c}, body))
 
 
-def _pack(e: _Emitter, source: ir.Value, panels: ir.Value, stored: Index) -> None:
-    """Fill the panels with a matrix of the dense operand."""
-    unsigned, turned = e.tile.arithmetic.dense_unsigned, e.m.dense_transposed
+def _from_image(m: Matmul, windows: Windows) -> tuple[_Pack, Index]:
+    """What packs panels of windows from their image, and how many rows they have."""
+    image, loops = b.buffer_of(windows.image), m.generic.loops(m.dense)
 
-    def pack(panel: ir.Value) -> None:
-        pack_panel(source, turned, panels, panel, e.reds, e.cols, e.lanes, unsigned=unsigned)
-        if stored is not e.reds:
-            clear_rows(panels, panel, e.reds, stored, e.lanes)
+    def pack(e: _Emitter, point: Point, panels: ir.Value, slot: Index, panel: Index) -> None:
+        windows.pack(image, [point[d] for d in loops[:-2]], panels, slot, b.mul(panel, e.lanes), e.width(panel))
 
-    b.parallel_loop([e.panels], pack, work=b.mul(e.reds, e.cols))
+    return pack, math.prod(windows.within)
+
+
+def _from_matrix(m: Matmul) -> tuple[_Pack, Index]:
+    """What packs panels of the dense operand, and how many rows they have."""
+    g = m.generic
+    source = Operand(b.buffer_of(g.inputs[m.dense]), g.loops(m.dense))
+
+    def pack(e: _Emitter, point: Point, panels: ir.Value, slot: Index, panel: Index) -> None:
+        x, unsigned = source.columns(point, m.red, m.col), e.tile.arithmetic.dense_unsigned
+        pack_panel(x, m.dense_transposed, panels, panel, e.reds, e.cols, e.lanes, slot, unsigned)
+        if e.stored is not e.reds:
+            clear_rows(panels, b.value(slot), e.reds, e.stored, e.lanes)
+
+    return pack, source.size(m.red)
+
+
+def _pack_and_multiply(e: _Emitter, pack: Callable[[ir.Value, Index, Index], None], out: ir.Value) -> None:
+    """Pack each panel and multiply all rows with it: it stays in L2."""
+
+    def task(panel: ir.Value) -> None:
+        panels, tile = b.alloc([1, e.depth, e.lanes], e.tile.element), _tile(e)
+        pack(panels, 0, panel)
+        b.for_loop(0, e.chunks, lambda chunk: _task(e, Panel(panels, b.value(0)), tile, out, panel, chunk))
+
+    b.parallel_loop([e.panels], task, work=b.add(e.work, b.mul(e.reds, e.cols)))
 
 
 def _tasks(e: _Emitter, panels: ir.Value, out: ir.Value) -> None:
     """Multiply chunks of rows with panels, in parallel."""
-    work = b.div(b.mul(b.dim_size(e.storage.values, 0), e.cols), 8)  # one vector operation is as long as a scalar one
-    units = e.chunk_units
-    if units is None:
-        b.parallel_loop([e.panels], lambda panel: _task(e, panels, out, panel, 0, None), work=work)
-        return
-    chunks = b.ceildiv(e.storage.level_sizes[0], units)
-    b.parallel_loop([e.panels, chunks], lambda panel, c: _task(e, panels, out, panel, c, units), work=work)
+
+    def task(panel: ir.Value, *chunk: ir.Value) -> None:
+        _task(e, Panel(panels, panel), _tile(e), out, panel, *chunk)
+
+    extents = [e.panels] if e.units is None else [e.panels, e.chunks]
+    b.parallel_loop(extents, task, work=e.work)
 
 
 def _stored_size(roles: Roles, dim: int, size: Index) -> Index:
@@ -177,48 +233,23 @@ def _stored_size(roles: Roles, dim: int, size: Index) -> Index:
     return b.mul(b.ceildiv(size, divisor), divisor)
 
 
-def _register_tile(m: Matmul, storage: Storage, roles: Roles, cols: Index, isa: Isa) -> RegisterTile:
-    arithmetic = Arithmetic.of(m)
-    if arithmetic.most_terms and (not roles.has_strips or may_repeat(roles.format)):
-        arithmetic = arithmetic.whole  # sums cannot be cut where they would stop being exact
-    size = bytes_of(arithmetic.element)
-    attributes = m.generic.op.operation.attributes
-    if VARIANT_ATTRIBUTE in attributes:
-        variant = Variant.parse(ir.StringAttr(attributes[VARIANT_ATTRIBUTE]).value)
-    else:
-        variant = default_variant(roles, cols if isinstance(cols, int) else None, size, isa)
-    multiple = ir.IntegerAttr(attributes[MULTIPLE_ATTRIBUTE]).value if MULTIPLE_ATTRIBUTE in attributes else 1
-    vectors = max(1, variant.lanes * size // isa.vector_bytes)
-    stored = Stored(storage.values, arithmetic, storage.quantized)
-    tile = RegisterTile(storage, roles, variant, multiple, vectors, arithmetic, stored)
-    if not storage.quantized or in_one_piece(storage):
-        tile = lane_tile(storage, roles, tile, isa)
-    if tile.exact_terms and tile.block * roles.format.exprs[1].div > tile.exact_terms:
-        whole = arithmetic.whole
-        return RegisterTile(storage, roles, variant, multiple, vectors, whole, Stored(storage.values, whole))
-    return tile
-
-
-def _task(e: _Emitter, panels: ir.Value, out: ir.Value, panel: ir.Value, chunk: Index, units: int | None) -> None:
-    """Multiply one chunk of rows with one panel and add the tile to the output."""
+def _task(e: _Emitter, packed: Panel, tile: ir.Value, out: ir.Value, panel: ir.Value, chunk: Index = 0) -> None:
+    """Multiply one chunk of rows with one panel and add the ``tile`` to the output."""
+    units = e.units
     first_row, count = _row_range(e, chunk, units)
-    tile = _tile(e, _stored_size(e.roles, e.m.row_dim, e.rows) if units is None else units * e.roles.unit)
-
     if e.strip_units(e.tile) is not None or not e.roles.direct:
         sums = e.tile.arithmetic.sums
         zero = vector.broadcast(ir.VectorType.get([e.lanes], sums), b.zero_of(sums))
         b.for_loop(0, count, lambda r: vector.store(zero, tile, [b.value(r), b.value(0)]))
-    first_col = b.mul(panel, e.lanes)
-    width = b.minimum(e.lanes, b.sub(e.cols, first_col))
-
+    width = e.width(panel)
     if units is None or not e.roles.direct:
-        scatter_rows(e.tile, e.m, tile, Panel(panels, panel), first_row, chunk, units)
+        scatter_rows(e.tile, e.m, tile, packed, first_row, chunk, units)
     else:
-        _visit(e, tile, Panel(panels, panel), width, b.mul(chunk, units), units)
-    _write(e, tile, out, (first_row, first_col), (count, width))
+        _visit(e, tile, packed, width, b.mul(chunk, units), units)
+    _write(e, tile, out, (first_row, b.mul(panel, e.lanes)), (count, width))
 
 
-def _visit(e: _Emitter, results: ir.Value, panel: Panel, width: Index, lo: Index, units: int) -> None:
+def _visit(e: _Emitter, results: ir.Value, panel: Panel, width: Index, lo: Index, units: Index) -> None:
     """Visit a chunk's rows, with half the lanes where that is enough for the panel's ``width``."""
 
     def visit(registers: RegisterTile) -> None:
@@ -243,16 +274,18 @@ def _write(
     write_tile(tile, out, transposed, corner, extent, e.epilogue.apply, 2 * tile_width(e.tile.arithmetic.sums))
 
 
-def _row_range(e: _Emitter, chunk: Index, units: int | None) -> tuple[Index, Index]:
+def _row_range(e: _Emitter, chunk: Index, units: Index | None) -> tuple[Index, Index]:
     if units is None:
         return 0, e.rows
-    step = units * e.roles.unit
+    step = b.mul(units, e.roles.unit)
     first = b.mul(chunk, step)
     return first, b.minimum(step, b.sub(e.rows, first))
 
 
-def _tile(e: _Emitter, rows: Index) -> ir.Value:
-    sums = e.tile.arithmetic.sums
-    if isinstance(rows, int) and rows <= 2 * CHUNK_ROWS:
+def _tile(e: _Emitter) -> ir.Value:
+    """Memory for the results of a task."""
+    sums, units = e.tile.arithmetic.sums, most_units(e.tile)
+    rows = _stored_size(e.roles, e.m.row_dim, e.rows) if units is None else units * e.roles.unit
+    if isinstance(rows, int) and rows <= 2 * MOST_CHUNK_ROWS:
         return memref.alloca(ir.MemRefType.get([rows, e.lanes], sums), [], [], alignment=64)
     return b.alloc([rows, e.lanes], sums)

@@ -1,0 +1,41 @@
+"""The register tile of a product: its variant, what registers hold, whether lanes are rows."""
+
+from pith._mlir import ir
+from pith.formats.pack_digits import may_repeat
+
+from ..builder import Index
+from ..contraction import Matmul
+from ..isa import Isa
+from ..levels import Storage
+from .arithmetic import Arithmetic, bytes_of
+from .lanes import lane_tile
+from .roles import Roles
+from .tile import RegisterTile
+from .variant import Variant, default_variant
+from .widen import Stored, in_one_piece
+
+#: Attributes of a linalg op that the generator reads: the variant, and a divisor of the contracted size.
+VARIANT_ATTRIBUTE, MULTIPLE_ATTRIBUTE = "pith.variant", "pith.multiple"
+
+
+def register_tile(m: Matmul, storage: Storage, roles: Roles, cols: Index, isa: Isa) -> RegisterTile:
+    """The tile for a product with ``cols`` columns, by the op's attributes or the one that suits its format."""
+    arithmetic = Arithmetic.of(m)
+    if arithmetic.most_terms and (not roles.has_strips or may_repeat(roles.format)):
+        arithmetic = arithmetic.whole  # sums cannot be cut where they would stop being exact
+    size = bytes_of(arithmetic.element)
+    attributes = m.generic.op.operation.attributes
+    if VARIANT_ATTRIBUTE in attributes:
+        variant = Variant.parse(ir.StringAttr(attributes[VARIANT_ATTRIBUTE]).value)
+    else:
+        variant = default_variant(roles, cols if isinstance(cols, int) else None, size, isa)
+    multiple = ir.IntegerAttr(attributes[MULTIPLE_ATTRIBUTE]).value if MULTIPLE_ATTRIBUTE in attributes else 1
+    vectors = max(1, variant.lanes * size // isa.vector_bytes)
+    stored = Stored(storage.values, arithmetic, storage.quantized)
+    tile = RegisterTile(storage, roles, variant, multiple, vectors, arithmetic, stored)
+    if not storage.quantized or in_one_piece(storage):
+        tile = lane_tile(storage, roles, tile, isa)
+    if tile.exact_terms and tile.block * roles.format.exprs[1].div > tile.exact_terms:
+        whole = arithmetic.whole
+        return RegisterTile(storage, roles, variant, multiple, vectors, whole, Stored(storage.values, whole))
+    return tile
