@@ -3,8 +3,9 @@
 import dataclasses
 from collections.abc import Sequence
 
-from pith._mlir import arith, ir, linalg, memref
-from pith.dialect.tiling import PARALLEL, REDUCTION, dims_of
+from pith._mlir import arith, ir, memref
+from pith.dialect.tiling import dims_of
+from pith.passes.analysis.structured import Structured
 from pith.passes.analysis.traversal import constant_attribute, defining_op
 from pith.passes.core import pass_error
 
@@ -14,54 +15,33 @@ from .arithmetic import emit_scalar
 
 
 @dataclasses.dataclass(frozen=True)
-class Nest:
-    """A linalg op as loops.
+class Nest(Structured):
+    """A structured op on tensors as a loop nest on device buffers.
 
     Attributes:
-        op: the op.
-        operands: inputs, then inits.
-        maps: one per operand.
-        iterators: ``parallel`` or ``reduction`` per loop.
         groups: loops that every operand sees side by side are one loop here: row-major memory is one line to them.
     """
 
-    op: ir.OpView
-    operands: tuple[ir.Value, ...]
-    maps: tuple[ir.AffineMap, ...]
-    iterators: tuple[str, ...]
     groups: tuple[tuple[int, ...], ...]
 
     @classmethod
     def of(cls, op: ir.OpView) -> "Nest":
-        """The loops of any linalg op on tensors."""
-        operation = op.operation
-        maps = tuple(ir.AffineMapAttr(a).value for a in linalg.get_indexing_maps(operation))
-        inits = maps[len(maps) - len(operation.results) :]
-        written = {d for m in inits for e in m.results for d in dims_of(e)}
-        parallel = written if inits else set(range(maps[0].n_dims))  # what only asserts has no result
-        iterators = tuple(PARALLEL if d in parallel else REDUCTION for d in range(maps[0].n_dims))
-        groups = _groups(maps, iterators, _counted(operation))
-        return cls(op, tuple(operation.operands), maps, iterators, groups)
+        """The loops of any linalg op with a body."""
+        seen = Structured.of(op)
+        if seen is None:
+            pass_error(op, "has no GPU lowering: expects a linalg op with a body")
+        groups = _groups(seen.maps, seen.iterators, _counted(op.operation))
+        return cls(**seen.fields(), groups=groups)
 
     @property
-    def body(self) -> ir.Block:
-        """The scalar computation."""
-        return self.op.operation.regions[0].blocks[0]
+    def operands(self) -> tuple[ir.Value, ...]:
+        """Inputs, then inits."""
+        return (*self.inputs, *self.inits)
 
     @property
     def results(self) -> int:
         """How many tensors it makes."""
-        return len(self.op.operation.results)
-
-    @property
-    def inputs(self) -> tuple[ir.Value, ...]:
-        """Operands that are only read."""
-        return self.operands[: len(self.operands) - self.results]
-
-    @property
-    def inits(self) -> tuple[ir.Value, ...]:
-        """Operands that are updated."""
-        return self.operands[len(self.operands) - self.results :]
+        return len(self.inits)
 
     def kind(self, group: int) -> str:
         """``parallel`` or ``reduction``."""
