@@ -29,3 +29,14 @@ def part_rows(rows: Index, tasks: Index, packing: Index, step: int) -> Index:
 
     most = b.add(b.mul(threads, PARTS_PER_THREAD), 1)
     return b.for_loop(1, most, weigh, [b.value(size(1)), b.value(1 << 62)], rolled=True)[0]
+
+
+def chunk_rows(rows: Index, least: int, most: int, step: int) -> Index:
+    """Rows of a task, a multiple of ``step``: as many as ``most`` allows if all threads get as many tasks.
+
+    ``least`` and ``most`` are multiples of ``step``; with fewer rows than ``least``, a task costs more than its rows.
+    """
+    threads = b.thread_count()
+    parts = b.mul(b.ceildiv(b.ceildiv(b.maximum(rows, 1), most), threads), threads)
+    even = b.mul(b.ceildiv(b.ceildiv(rows, parts), step), step)
+    return b.maximum(b.minimum(even, most), least)

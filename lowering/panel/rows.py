@@ -8,7 +8,9 @@ from .. import builder as b
 from ..builder import Index
 from .members import Cursors
 from .pack import Panel
+from .parts import chunk_rows
 from .tile import Place, RegisterTile
+from .variant import CHUNK_ROWS, MOST_CHUNK_ROWS
 from .widen import Widening, widening
 
 #: How many register tiles ahead values are asked for. A strip of a row is too short for the hardware to
@@ -17,7 +19,24 @@ from .widen import Widening, widening
 AHEAD = 2
 
 
-def visit_rows(tile: RegisterTile, panel: Panel, results: ir.Value, lo: Index, units: int, strip: int | None) -> None:
+def most_units(tile: RegisterTile) -> int | None:
+    """Coordinates of the first level in one task at most; None where that level does not cut the rows."""
+    return _units(tile, MOST_CHUNK_ROWS if tile.roles.has_strips else CHUNK_ROWS)
+
+
+def task_units(tile: RegisterTile) -> Index | None:
+    """Coordinates of the first level per task: known when the kernel runs where contracted ones are cut into strips."""
+    least, most = _units(tile, CHUNK_ROWS), most_units(tile)
+    if least is None or most is None or least == most:
+        return most
+    return chunk_rows(tile.storage.level_sizes[0], least, most, tile.group)
+
+
+def _units(tile: RegisterTile, rows: int) -> int | None:
+    return max(1, rows // (tile.roles.unit * tile.group)) * tile.group if tile.roles.unit else None
+
+
+def visit_rows(tile: RegisterTile, panel: Panel, results: ir.Value, lo: Index, units: Index, strip: int | None) -> None:
     """Compute the chunk of ``units`` coordinates of the first level from ``lo`` on.
 
     Args:
@@ -43,7 +62,7 @@ def _pass(
     panel: Panel,
     results: ir.Value,
     lo: Index,
-    units: int,
+    units: Index,
     span: tuple[Index, Index] | None,
     strip: int = 0,
     positions: ir.Value | None = None,
@@ -73,10 +92,10 @@ def _pass(
     b.for_loop(0, b.minimum(units, b.sub(total, lo)), some_rows, step=tile.group)
 
 
-def _begin(tile: RegisterTile, lo: Index, units: int) -> ir.Value:
+def _begin(tile: RegisterTile, lo: Index, units: Index) -> ir.Value:
     """Where the entries of each unit's row begin in the compressed second level."""
     begin = tile.storage.metadata[1, "positions"]
-    cursors = memref.alloca(ir.MemRefType.get([units], ir.IndexType.get()), [], [])
+    cursors = memref.alloca(ir.MemRefType.get([most_units(tile)], ir.IndexType.get()), [], [])
     local = b.minimum(units, b.sub(tile.storage.level_sizes[0], lo))
 
     def one(u: Index) -> None:

@@ -19,7 +19,7 @@ def scatter_rows(
     panel: Panel,
     first_row: Index,
     chunk: Index,
-    units: int | None,
+    units: Index | None,
 ) -> None:
     """Add every stored element's product with its panel row to the tile's row.
 

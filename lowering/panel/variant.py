@@ -17,9 +17,15 @@ from .roles import Roles
 #: Rows per parallel task. Its tile of results (64 rows of 256 bytes) is half of a 32 KiB L1.
 CHUNK_ROWS = 64
 
-#: Bytes of the strip of a panel that stays in L1 while the rows of a task pass over it. From L2 one
-#: core gets a third of L1's bandwidth.
-STRIP_BYTES = 24 * 1024
+#: Rows per parallel task at most, where contracted coordinates are cut into strips: each comes from L2 once per task.
+#: On a Zen 3 core 256 rows take 1.02 to 1.05 times less than 64 at 25 % density, 128 half of that (2026-11).
+MOST_CHUNK_ROWS = 256
+
+#: Bytes of the strip of a panel that stays in L1 while the rows of a task pass over it. From L2 one core gets a third
+#: of L1's bandwidth. Results and entries are read once per strip, so a strip may be all of a 32 KiB L1: against 24 KiB,
+#: C1(4:6)->C0(1:4) and C1(4:7)->C0(1:4) gain 1.2x to 1.35x, 25 % density 1.02x to 1.06x, 2:4 1.01x to 1.07x; 48 KiB
+#: lose (Zen 3, 64 lanes, 2026-11).
+STRIP_BYTES = 32 * 1024
 
 #: Bytes of a panel's row when rows share nothing: 8 registers of 256 bits, 4 of 512.
 PANEL_BYTES = 256

@@ -155,7 +155,7 @@ class Widening:
 
 
 def widening(
-    storage: Storage, values: Values, members: int, lo: Index, units: int, strip: int | None
+    storage: Storage, values: Values, members: int, lo: Index, units: Index, strip: int | None
 ) -> Widening | None:
     """The widening of a chunk's rows: ``units`` of the first level from ``lo`` on; its memory is allocated here.
 
@@ -213,7 +213,7 @@ def _strip_values(storage: Storage, strip: int) -> int | None:
     return strip * math.prod(sizes) if all(isinstance(size, int) for size in sizes) else None
 
 
-def _largest(storage: Storage, lo: Index, units: int) -> Index:
+def _largest(storage: Storage, lo: Index, units: Index) -> Index:
     """The most values of one of the rows ``lo`` to ``lo + units``."""
     count = b.minimum(units, b.sub(storage.level_sizes[0], lo))
 
