@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 import sys
@@ -15,6 +14,9 @@ from ..errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
 from ..patterns import Pattern
 from ..runtime import dtype_name
 from ..runtime.arrays import as_array
+from ..sparse import SparseTensor
+from .conv2d_geometry import Geometry
+from .conv2d_stored import convolve_stored
 from .einsum import execute
 from .einsum_arguments import require_signed
 from .einsum_equation import Equation
@@ -31,37 +33,9 @@ _AXES = {"images": "n", "filters": "f", "channels": "c", "rows": "y", "columns":
 #: The product of windows and weights; the weights with the window in front, so that it is a batch of matrices.
 _PRODUCT = Equation(("ncrsp", "rsfc"), "nfp")
 
-_Pair = tuple[int, int]
-
 #: Share of the work from which on torch, where it is loaded, computes what is named: its dense convolution is 1.5 to
 #: 2.3 times as fast as kernels that copy windows (28x28 and 14x14 images, 64 and 128 channels, f32; AVX2, 2026-11-21).
 _LIBRARY_SHARE = 0.25
-
-
-@dataclasses.dataclass(frozen=True)
-class _Geometry:
-    """How a window moves: rows and columns per step, zeros around the image, distance of the window's elements."""
-
-    stride: _Pair
-    padding: _Pair
-    dilation: _Pair
-
-    def places(self) -> list[str]:
-        """Row and column of the image that element (r, s) of the window meets at place (y, x)."""
-        return [f"{o} * {s} + {k} * {d}" for o, k, s, d in zip("yx", "rs", self.stride, self.dilation)]
-
-    def shape(self, x: np.ndarray, w: np.ndarray) -> tuple[int, ...]:
-        """The shape of the result."""
-        spatial = []
-        geometry = zip(x.shape[2:], w.shape[2:], self.stride, self.padding, self.dilation)
-        for size, window, s, p, d in geometry:
-            room = size + 2 * p - d * (window - 1) - 1
-            if room < 0 or not window:
-                raise ShapeError(
-                    f"a window of {window} (dilation {d}) does not fit into {size} and padding {p}", where=_WHERE
-                )
-            spatial.append(room // s + 1)
-        return x.shape[0], w.shape[0], *spatial
 
 
 def conv2d(
@@ -77,11 +51,15 @@ def conv2d(
     padding: int | Sequence[int] = 0,
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
+    bias: Any = None,
+    activation: str | None = None,
+    residual: Any = None,
 ) -> Any:
     """A 2-D convolution of what patterns name: channels that are alive, filters that are wanted, images that count.
 
-    Shapes: x: ``(images, channels, height, width)``; w: ``(filters, channels / groups, rows, columns)``; result:
-        ``(images, filters, height', width')`` as in ``torch.nn.functional.conv2d``. Patterns have one axis.
+    Shapes: x: ``(images, channels, height, width)``; w: ``(filters, channels / groups, rows, columns)``, dense or a
+        :class:`pith.SparseTensor`; result: ``(images, filters, height', width')`` as in
+        ``torch.nn.functional.conv2d``. Patterns have one axis. bias: ``(filters,)``; residual: as the result.
     Semantics: as :func:`pith.einsum` with the patterns on these letters: images and filters that are not named
         are zero in the result, channels that are not named are not read. ``padding`` is zeros on both sides.
         The window's rows and columns are axes that may not be permuted: patterns on them are refused with the
@@ -89,6 +67,12 @@ def conv2d(
         compiled per element type, granularities, stride, padding and dilation. Where torch is loaded and more than a
         quarter of the work is named, f32 and f64: what is named is copied together and convolved by torch. Groups are
         convolutions one after the other; they take patterns of images.
+        A stored ``w`` is multiplied by windows of the image as a matrix, see :func:`pith.matmul`: zeros are skipped,
+        and ``activation(... + bias) + residual`` is computed before anything is stored. So is a dense ``w`` beside one
+        of these three. A kernel is compiled per format, sizes of an image and of ``w``, and geometry; for one image,
+        and for any number of them. No groups, no patterns.
+    Args:
+        activation: as in :func:`pith.linear`.
     Returns: a new array; a torch tensor when ``x`` is one.
     Errors: :class:`pith.ShapeError`, also for a window larger than the padded image; :class:`pith.DTypeError`;
         :class:`pith.ArgumentError`; :class:`pith.UnsupportedError` for a pattern on ``rows`` or ``columns``.
@@ -101,6 +85,10 @@ def conv2d(
         array([[0., 0.],
                [9., 9.]], dtype=float32)
     """
+    geometry = Geometry.of(stride, padding, dilation, _WHERE)
+    if isinstance(w, SparseTensor) or any(v is not None for v in (bias, activation, residual)):
+        given = (images, channels, filters, rows, columns, None if groups == 1 else groups)
+        return convolve_stored(x, w, geometry, bias, activation, residual, given)
     arrays = [as_array(v, f"{_WHERE}: {name}") for v, name in ((x, "x"), (w, "w"))]
     if groups != 1:
         options = {"stride": stride, "padding": padding, "dilation": dilation, "images": images}
@@ -108,8 +96,7 @@ def conv2d(
         parts = [conv2d(part, own, **options) for part, own in _groups(arrays[0], arrays[1], groups, given)]
         return as_torch(np.concatenate(parts, 1)) if is_torch(x) else np.concatenate(parts, 1)
     _check(*arrays)
-    geometry = _Geometry(_pair(stride, 1, "stride"), _pair(padding, 0, "padding"), _pair(dilation, 1, "dilation"))
-    shape = geometry.shape(*arrays)
+    shape = geometry.shape(arrays[0].shape, arrays[1].shape)
     sizes = {"n": shape[0], "f": shape[1], "y": shape[2], "x": shape[3], "c": arrays[0].shape[1]}
     given = {"images": images, "filters": filters, "channels": channels, "rows": rows, "columns": columns}
     patterns = {name: p for name, p in given.items() if p is not None}
@@ -147,7 +134,7 @@ def _groups(x: np.ndarray, w: np.ndarray, groups: int, pattern: Any) -> list[tup
 
 
 def _by_library(
-    x: np.ndarray, w: np.ndarray, shape: Sequence[int], patterns: Mapping[str, Pattern], geometry: _Geometry
+    x: np.ndarray, w: np.ndarray, shape: Sequence[int], patterns: Mapping[str, Pattern], geometry: Geometry
 ) -> np.ndarray | None:
     """torch's convolution of what is named; None where it is not loaded, or little is named."""
     torch = sys.modules.get("torch")
@@ -176,7 +163,7 @@ def _windows(
     window: Sequence[int],
     shape: Sequence[int],
     patterns: Mapping[str, Pattern],
-    geometry: _Geometry,
+    geometry: Geometry,
 ) -> np.ndarray:
     """What every element of the window meets: ``(n, c, r, s, y * x)``, of the images and channels that are named."""
     named = {_AXES[name]: p for name, p in patterns.items() if name in ("images", "channels")}
@@ -188,14 +175,14 @@ def _windows(
 
 
 @functools.cache
-def _unfolding(element: str, listed: tuple[Listed, ...], geometry: _Geometry) -> Kernel:
+def _unfolding(element: str, listed: tuple[Listed, ...], geometry: Geometry) -> Kernel:
     """The kernel that copies windows; what it does not copy stays as it is."""
     nest = Nest(tuple("ncrsyx"), (("n", "c", *geometry.places()),), tuple("ncrsyx"), listed)
     program = Program(nest, element, NAMED, copies=True, pad=geometry.padding)
     return kernel_of(program, dict(zip("ncrsyx", "ncrsyx")), _WHERE)
 
 
-def _require_spatial(geometry: _Geometry, listed: tuple[Listed, ...]) -> None:
+def _require_spatial(geometry: Geometry, listed: tuple[Listed, ...]) -> None:
     """Ask the rule about the convolution itself, ``linalg.conv_2d_nchw_fchw``."""
     nest = Nest(tuple("nfyxcrs"), (("n", "c", *geometry.places()), tuple("fcrs")), tuple("nfyx"), listed)
     names = {**dict(zip("nfyxcrs", "nfyxcrs")), **{d: name for name, d in _AXES.items()}}
@@ -212,13 +199,6 @@ def _check(x: np.ndarray, w: np.ndarray) -> None:
         raise DTypeError(
             f"no kernel for {x.dtype} and {w.dtype}", where=_WHERE, hint="convert both to one of " + ", ".join(SUMS)
         )
-
-
-def _pair(value: Any, low: int, name: str) -> _Pair:
-    pair = (value, value) if isinstance(value, int) else tuple(value) if isinstance(value, Sequence) else ()
-    if len(pair) != 2 or any(not isinstance(v, int) or isinstance(v, bool) or v < low for v in pair):
-        raise ArgumentError(f"expects one or two integers >= {low}, got {value!r}", where=f"{_WHERE}: {name}")
-    return pair[0], pair[1]
 
 
 def _require_pattern(name: str, pattern: Any, size: int) -> None:

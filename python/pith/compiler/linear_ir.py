@@ -155,11 +155,11 @@ def _finish(element: str, types: tuple[str, str], extras: list[tuple[str, str, s
     return f"""  %res = linalg.generic {{indexing_maps = [{maps}], iterator_types = ["parallel", "parallel"]}}
       ins({inputs} : {listed}) outs(%dst : {result}) {{
   ^bb0(%s: {t}, {scalars}%o: {element}):
-{_epilogue(element, t, "bias" in names, activation, "residual" in names)}  }} -> {result}
+{epilogue_body(element, t, "bias" in names, activation, "residual" in names)}  }} -> {result}
 """
 
 
-def _epilogue(element: str, t: str, bias: bool, activation: str | None, residual: bool) -> str:
+def epilogue_body(element: str, t: str, bias: bool, activation: str | None, residual: bool) -> str:
     """The body of the elementwise op, from ``%s`` to the yield."""
     lines, value = "", "s"
     if bias:

@@ -127,6 +127,8 @@ def _comparison(plan: OpPlan, tensor: SparseTensor) -> str | None:
     if plan.columns is None:
         return None
     side = "left" if plan.row_dim == 0 else "right"
+    if tensor.format != plan.format:  # a convolution's filters, which its product reads as a matrix
+        tensor = SparseTensor(plan.shape, plan.format, tensor.buffers)
     lines = []
     for columns in TYPICAL_COLUMNS if plan.columns == DYNAMIC else (plan.columns,):
         problem = Problem.of(tensor, columns, side=side)

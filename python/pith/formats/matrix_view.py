@@ -78,19 +78,26 @@ def _levels(
     """The levels of the matrix; those of columns count what is left of a number of ``columns``."""
     exprs: list[LevelExpr] = []
     kinds: list[Level] = []
-    left = columns
-    for part, level in levels:
+    left, outermost = columns, True
+    for part, level in _open(levels):
         if isinstance(part, LevelExpr):
             exprs.append(part)
             kinds.append(level)
             continue
         merges = bool(exprs) and exprs[-1].dim == 1 and kinds[-1].kind == level.kind == "dense"
-        above = exprs[-1].mod * exprs[-1].div if merges else left if left < columns else 0
-        left //= part.size
+        above = exprs[-1].mod * exprs[-1].div if merges else 0 if outermost else left
+        left, outermost = left // part.size, False
         expr = LevelExpr(1, left, above // left if above else 0)
         exprs[len(exprs) - merges :] = [expr]
         kinds[len(kinds) - merges :] = [level]
     return tuple(exprs), tuple(kinds)
+
+
+def _open(levels: Sequence[tuple[Digit | LevelExpr, Level]]) -> list[tuple[Digit | LevelExpr, Level]]:
+    """The levels, with a dense one of a single coordinate above groups that are all of the columns."""
+    first = next(i for i, (part, _) in enumerate(levels) if isinstance(part, Digit))
+    whole = [(Digit(1, 1, 1), Level("dense"))] if levels[first][1].kind == "nm" else []
+    return [*levels[:first], *whole, *levels[first:]]
 
 
 def _joined(digits: Sequence[Digit]) -> tuple[Digit, ...]:

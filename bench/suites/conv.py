@@ -1,0 +1,131 @@
+"""Convolutions of images with pruned filters, f32, against those of torch: layers of ResNets, and a network."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pith
+import torch
+from torch import nn
+
+from bench.harness import Contest
+from bench.records import Options, Progress, Report, Requirement, Table
+from bench.sweep import Sweep, plural
+
+#: Channels, filters, height and width, window, stride: one image through layers of ResNet-18 and a pointwise one.
+LAYERS = (
+    (64, 64, 56, 3, 1),
+    (64, 128, 56, 3, 2),
+    (128, 128, 28, 3, 1),
+    (256, 256, 14, 3, 1),
+    (512, 512, 7, 3, 1),
+    (256, 512, 14, 1, 1),
+)
+
+#: What is kept of the filters: two of four channels, a quarter of them in two ranks, half of the channels of all.
+FORMATS = {"2:4": "MCRS: C0(2:4)", "C1(2:4)->C0(2:4)": "MCRS: C1(2:4)->C0(2:4)"}
+CHANNELS = "half of the channels"
+
+PITH, OWN, DENSE = "pith", "pith dense", "torch dense"
+
+NOTES = (
+    "relu(conv2d(x, w) + b) of one image, and two basic blocks of ResNet-18 with batch norms on 28x28 images. Times in "
+    "ms, medians over the rounds; `x` is the speed-up over torch's dense convolution of the same filters.",
+    "Channels that are dropped are known at run time only (`pith.conv2d(channels=)`); torch convolves all of them.",
+)
+
+
+class Block(nn.Module):
+    """A basic block of ResNet-18 without downsampling."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv1, self.conv2 = (nn.Conv2d(channels, channels, 3, 1, 1, bias=False) for _ in range(2))
+        self.bn1, self.bn2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Two convolutions and what they are added to."""
+        return torch.relu(x + self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x))))))
+
+
+def run(options: Options, progress: Progress) -> Report:
+    """Run the suite."""
+    report = Report("conv", "Convolutions, f32", notes=list(NOTES))
+    sweep = Sweep(options)
+    sweep.run(_contests(LAYERS[3:4] if options.quick else LAYERS), report, progress)
+    report.tables.insert(0, _summary(sweep))
+    report.requirements += [_requirement(sweep, threads) for threads in options.threads]
+    return report
+
+
+def _contests(layers: Any) -> Iterator[tuple[Contest, dict[str, Any]]]:
+    torch.manual_seed(0)
+    for layer in layers:
+        channels, filters, size, window, stride = layer
+        for name, fmt in FORMATS.items():
+            module = nn.Sequential(nn.Conv2d(channels, filters, window, stride, window // 2), nn.ReLU()).eval()
+            module[0].weight.data = pith.prune(module[0].weight.data, fmt)
+            x = torch.randn(1, channels, size, size)
+            yield _contest(f"{layer}, {name}", module, x, {"0.weight": fmt}), {"kind": name}
+        yield _dropping(layer)
+    for name, fmt in FORMATS.items():
+        network = nn.Sequential(Block(128), Block(128)).eval()
+        for parameter in network.parameters():
+            if parameter.dim() == 4:
+                parameter.data = pith.prune(parameter.data, fmt)
+        x = torch.randn(1, 128, 28, 28)
+        yield _contest(f"two blocks, {name}", network, x, {"*.conv*.weight": fmt}), {"kind": f"two blocks, {name}"}
+
+
+def _contest(name: str, module: nn.Module, x: torch.Tensor, sparsity: dict[str, str]) -> Contest:
+    """A module with pruned filters: stored, dense, and torch's."""
+    with torch.no_grad():
+        reference = copy.deepcopy(module).double()(x.double()).numpy()
+    stored, dense = pith.compile(module, (x,), sparsity=sparsity), pith.compile(module, (x,))
+
+    def library() -> torch.Tensor:
+        with torch.no_grad():
+            return module(x)
+
+    calls: dict[str, Callable[[], Any]] = {PITH: lambda: stored(x), OWN: lambda: dense(x), DENSE: library}
+    return Contest(name, calls, DENSE, reference, tolerance=1e-4)
+
+
+def _dropping(layer: tuple[int, ...]) -> tuple[Contest, dict[str, Any]]:
+    """A layer of which every other channel is zero."""
+    channels, filters, size, window, stride = layer
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, channels, size, size), np.float32)
+    w = rng.standard_normal((filters, channels, window, window), np.float32)
+    alive = pith.Pattern.from_indices(np.arange(0, channels, 2), channels)
+    x[:, 1::2] = 0
+    options = {"stride": stride, "padding": window // 2}
+    images, weights = torch.from_numpy(x), torch.from_numpy(w)
+    reference = torch.nn.functional.conv2d(images.double(), weights.double(), **options).numpy()
+    calls: dict[str, Callable[[], Any]] = {
+        PITH: lambda: pith.conv2d(x, w, channels=alive, **options),
+        DENSE: lambda: torch.nn.functional.conv2d(images, weights, **options),
+    }
+    return Contest(f"{layer}, {CHANNELS}", calls, DENSE, reference, tolerance=1e-4), {"kind": CHANNELS}
+
+
+def _summary(sweep: Sweep) -> Table:
+    """Geometric means over the layers."""
+    rows = []
+    for threads in sweep.found:
+        for kind in (*FORMATS, CHANNELS, *(f"two blocks, {name}" for name in FORMATS)):
+            if found := sweep.select(threads, kind=kind):
+                (mean,) = sweep.means(threads, ((PITH, DENSE),), kind=kind)
+                worst = min(o.speedup(PITH, DENSE) for o in found)
+                rows.append((plural(threads), kind, f"{mean:.2f}", f"{worst:.2f}"))
+    columns = ("threads", "filters", f"{PITH} / {DENSE}", "worst case")
+    return Table("Speed-ups, geometric means over layers", columns, tuple(rows))
+
+
+def _requirement(sweep: Sweep, threads: int) -> Requirement:
+    text = f"pruned filters over torch's dense convolution, {plural(threads)}, worst case"
+    ratios = [o.speedup(PITH, DENSE) for kind in FORMATS for o in sweep.select(threads, kind=kind)]
+    return Requirement(text, min(ratios) if ratios else None, 0.95, "x", at_least=True)
