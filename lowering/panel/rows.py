@@ -33,7 +33,13 @@ def task_units(tile: RegisterTile) -> Index | None:
 
 
 def _units(tile: RegisterTile, rows: int) -> int | None:
-    return max(1, rows // (tile.roles.unit * tile.group)) * tile.group if tile.roles.unit else None
+    """As many as make ``rows`` rows in whole groups, or all where those are fewer."""
+    if not tile.roles.unit:
+        return None
+    groups, size = max(1, rows // (tile.roles.unit * tile.group)), tile.storage.level_sizes[0]
+    if isinstance(size, int):
+        groups = min(groups, max(1, -(-size // tile.group)))
+    return groups * tile.group
 
 
 def visit_rows(tile: RegisterTile, panel: Panel, results: ir.Value, lo: Index, units: Index, strip: int | None) -> None:

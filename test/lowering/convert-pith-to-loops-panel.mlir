@@ -14,13 +14,18 @@
 // CHECK-DAG:     %[[C0:.*]] = bufferization.to_buffer %[[c0]] read_only
 // CHECK-DAG:     %[[VAL:.*]] = bufferization.to_buffer %[[val]] read_only
 
+// Tasks are as long as 256 rows allow, cut evenly for the threads, and no shorter than 64 rows.
+// CHECK:         call @pith_get_num_threads
+// CHECK:         %[[even:.*]] = arith.minui %{{.*}}, %c256
+// CHECK:         arith.maxui %[[even]], %c64
+
 // The dense operand is packed into panels of 64 columns: 8 registers of sums per row.
 // CHECK:         %[[panels:.*]] = memref.alloc({{.*}}) {alignment = 64 : i64} : memref<?x128x64xf32>
 // CHECK:         scf.parallel
 
-// One task per panel and chunk of 64 rows. Values of rows ahead are asked for.
+// One task per panel and chunk of rows. Values of rows ahead are asked for.
 // CHECK:         scf.parallel (%[[panel:[a-z0-9]+]], %{{.*}}) =
-// CHECK:           memref.alloca() {alignment = 64 : i64} : memref<64x64xf32>
+// CHECK:           memref.alloca() {alignment = 64 : i64} : memref<256x64xf32>
 // CHECK:           memref.prefetch %[[VAL]]
 
 // 8 groups of C1 are one block: their 8 coordinates of 1 bit are a byte of the outer rank, their 16 of
