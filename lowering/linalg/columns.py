@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from pith._mlir import ir, memref
-from pith.passes.analysis.multiply_add import multiplies_inputs
+from pith.passes.analysis.multiply_add import SIGNED_CASTS, multiplies_inputs
 
 from .. import builder as b
 from ..contraction import indexing_maps, is_generic, iterator_types
@@ -12,7 +12,7 @@ from ..isa import Isa
 from ..panel.dense_column import DenseColumn
 from ..panel.write import added_to, as_it_is
 from ..transpose import Transform
-from .contraction import bare_dims, is_dense
+from .contraction import bare_dims, is_dense, sums_in_registers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +46,7 @@ class ColumnProduct:
             finish: makes what is stored of what the product would store.
         """
         out, dims = buffers[2], self.dims[2]
+        sums = self.op.operands[2].type.element_type
         store = finish or (as_it_is if fresh else added_to(out))
 
         def at_row(value: ir.Value, at: Sequence[ir.Value]) -> ir.Value:
@@ -53,19 +54,19 @@ class ColumnProduct:
 
         matrix = _view(buffers[self.matrix], self.dims[self.matrix], (self.row, self.red))
         column = _view(buffers[1 - self.matrix], self.dims[1 - self.matrix], (self.red,))
-        DenseColumn(matrix, column, _view(out, dims, (self.row,)), at_row).emit(isa)
+        DenseColumn(matrix, column, _view(out, dims, (self.row,)), at_row, sums).emit(isa)
 
 
 def match_column_product(op: ir.OpView) -> ColumnProduct | None:
-    """Recognise a product of floats in which one operand is a matrix stored by rows and the other has none."""
-    if not is_generic(op) or len(op.operands) != 3 or not multiplies_inputs(op.regions[0].blocks[0]):
+    """Recognise a product in which one operand is a matrix stored by rows and the other has none."""
+    if not is_generic(op) or len(op.operands) != 3 or any(not is_dense(v.type) for v in op.operands):
         return None
-    types = {v.type.element_type for v in op.operands}
-    if any(not is_dense(v.type) for v in op.operands) or not types <= {ir.F32Type.get(), ir.F64Type.get()}:
+    lhs, rhs, acc = (v.type.element_type for v in op.operands)
+    if lhs != rhs or not sums_in_registers(acc) or not multiplies_inputs(op.regions[0].blocks[0], *SIGNED_CASTS):
         return None
     dims = tuple(map(bare_dims, indexing_maps(op)))
     kinds = iterator_types(op)
-    if len(types) != 1 or () in dims or kinds.count("reduction") != 1:
+    if () in dims or kinds.count("reduction") != 1:
         return None
     ones = {d for v, own in zip(op.operands, dims) for i, d in enumerate(own) if _is_one(v.type, i)}
     rows = [d for d, kind in enumerate(kinds) if kind == "parallel" and d not in ones]

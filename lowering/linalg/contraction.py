@@ -59,19 +59,27 @@ class DenseContraction:
         return self._order(2, self.col, self.row)
 
     @property
-    def widens(self) -> bool:
-        """Factors are narrower than their sums."""
-        factor, _, total = (v.type.element_type for v in self.values or list(self.op.operands)[-3:])
-        return factor != total
+    def factor(self) -> ir.Type:
+        """Element type of what is multiplied."""
+        return self._operand(self.lhs).type.element_type
+
+    @property
+    def total(self) -> ir.Type:
+        """Element type of the output."""
+        return self._operand(2).type.element_type
+
+    def _operand(self, number: int) -> ir.Value:
+        return (self.values or list(self.op.operands)[-3:])[number]
 
     def _order(self, operand: int, first: int, second: int) -> bool:
         return self.dims[operand].index(first) < self.dims[operand].index(second)
 
     def static_size(self, loop: int) -> int | None:
         """Trip count of a loop when a type tells it."""
-        for v, dims in zip(self.values or list(self.op.operands)[-3:], self.dims):
-            if loop in dims and not v.type.is_dynamic_dim(dims.index(loop)):
-                return v.type.get_dim_size(dims.index(loop))
+        for number, dims in enumerate(self.dims):
+            type_ = self._operand(number).type
+            if loop in dims and not type_.is_dynamic_dim(dims.index(loop)):
+                return type_.get_dim_size(dims.index(loop))
         return None
 
     @property
@@ -87,15 +95,12 @@ class DenseContraction:
 def match_dense_contraction(op: ir.OpView) -> DenseContraction | None:
     """Recognise a product of two dense matrices; of its two orientations the cheaper one.
 
-    Of f32 or f64, or of two of the same narrow type that are widened to that of the sums.
+    Of two of the same type, that of the sums (f32, f64 or i32) or one that is widened to it.
     """
     if not is_generic(op) or len(op.operands) != 3 or any(not is_dense(v.type) for v in op.operands):
         return None
     lhs, rhs, acc = (v.type.element_type for v in op.operands)
-    narrow = lhs != acc
-    if lhs != rhs or not multiplies_inputs(op.regions[0].blocks[0], *(SIGNED_CASTS if narrow else ())):
-        return None
-    if not narrow and not isinstance(acc, (ir.F32Type, ir.F64Type)):
+    if lhs != rhs or not sums_in_registers(acc) or not multiplies_inputs(op.regions[0].blocks[0], *SIGNED_CASTS):
         return None
     dims = tuple(map(bare_dims, indexing_maps(op)))
     if () in dims:
@@ -123,6 +128,11 @@ def is_dense(type_: ir.Type) -> bool:
     if isinstance(type_, ir.MemRefType):
         return type_.rank > 0 and type_.get_strides_and_offset()[0][-1] == 1
     return isinstance(type_, ir.RankedTensorType) and type_.rank > 0 and type_.encoding is None
+
+
+def sums_in_registers(type_: ir.Type) -> bool:
+    """True for the element types that sums are kept in."""
+    return isinstance(type_, (ir.F32Type, ir.F64Type)) or str(type_) == "i32"
 
 
 def bare_dims(exprs: tuple[ir.AffineExpr, ...]) -> tuple[int, ...]:

@@ -12,7 +12,6 @@ from ..epilogue.match import match_epilogue
 from ..isa import Isa
 from ..module_isa import isa_of
 from ..replace_product import replace_product
-from ..tiled.listed import has_body
 from .columns import ColumnProduct, match_column_product
 from .contraction import DenseContraction, match_dense_contraction
 from .tensors import emit_on_tensors, emit_product
@@ -43,8 +42,9 @@ class ConvertLinalgContractionsPass(Pass):
     Requires: ``linalg.generic`` (run ``linalg-generalize-named-ops``). Preserves: everything else, products
     of tensors inside loops (run it again behind bufferization), and what such a kernel would not speed
     up: small products, those with few rows or columns.
-    bf16 and int8 with sums of f32 and i32 run on tiles, where the processor has AMX or dot instructions for them.
-    Does not do: other element types than those, f32 and f64; several contracted loops.
+    Sums are f32, f64 or i32. Narrower factors, as bf16, f16 and int8, run on tiles where the processor has AMX or dot
+    instructions for them; else they are widened once, where they are packed and copied.
+    Does not do: sums of other types; several contracted loops.
     Cost: linear.
     """
 
@@ -83,7 +83,7 @@ def _products(module: ir.Module, isa: Isa) -> list[DenseContraction | ColumnProd
             c = match_dense_contraction(op.opview) if column is None else None
             if column is not None:
                 found.extend([column] * _is_worth_tiling(column))
-            elif c is not None and _is_worth_packing(c) and has_body(c, isa):
+            elif c is not None and _is_worth_packing(c):
                 found.append(c)
         return ir.WalkResult.ADVANCE
 

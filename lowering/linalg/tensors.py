@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from pith._mlir import bufferization, ir, memref
 from pith.formats.pack_digits import is_row_major
+from pith.passes.analysis.multiply_add import SIGNED_CASTS, multiplies_inputs
 
 from ..builder import Index, buffer_of
 from ..contraction import Matmul
@@ -13,14 +14,13 @@ from ..epilogue.match import Epilogue
 from ..epilogue.values import bind
 from ..isa import Isa
 from ..levels import Storage
-from ..panel.emit import VARIANT_ATTRIBUTE
-from ..panel.listed import ListedEmitter
 from ..panel.loops import Loops
+from ..panel.register_tile import VARIANT_ATTRIBUTE
 from ..panel.variant import Variant
-from ..tiled.listed import emit_tiled
+from ..tiled.listed import listed_emitter
 from ..transpose import Transform
 from .columns import ColumnProduct
-from .contraction import DenseContraction
+from .contraction import DenseContraction, sums_in_registers
 
 
 def emit_on_tensors(
@@ -62,10 +62,9 @@ def emit_product(
     """
     if isinstance(c, ColumnProduct):
         c.emit(buffers, isa, fresh, finish)
-    elif c.widens:
-        emit_tiled(c, buffers, isa, fresh, finish)
     else:
-        ListedEmitter(c, buffers, isa, fresh, finish, Loops.whole(c, buffers), variant=variant).emit()
+        loops = Loops.whole(c, buffers)
+        listed_emitter(c, c.total, isa)(c, buffers, isa, fresh, finish, loops, variant=variant).emit()
 
 
 def _emit(
@@ -100,8 +99,8 @@ def match_plain(m: Matmul, isa: Isa) -> PlainProduct | None:
     g = m.generic
     if m.col is None or not is_row_major(g.format):
         return None
-    types = {v.type.element_type for v in g.op.operands}
-    if len(types) != 1 or not isinstance(next(iter(types)), (ir.F32Type, ir.F64Type)):
+    lhs, rhs, acc = (v.type.element_type for v in g.op.operands)
+    if lhs != rhs or not sums_in_registers(acc) or not multiplies_inputs(g.op.regions[0].blocks[0], *SIGNED_CASTS):
         return None
     dims = (g.loops(0), g.loops(1), g.loops(2))
     left = m.row_dim == 0
@@ -110,10 +109,12 @@ def match_plain(m: Matmul, isa: Isa) -> PlainProduct | None:
     attributes = g.op.operation.attributes
     named = VARIANT_ATTRIBUTE in attributes
     variant = Variant.parse(ir.StringAttr(attributes[VARIANT_ATTRIBUTE]).value) if named else None
-    lanes = isa.vector_bytes // (8 if isinstance(next(iter(types)), ir.F64Type) else 4)
+    lanes = isa.vector_bytes // (8 if isinstance(acc, ir.F64Type) else 4)
     columns = c.static_size(col)
     if left and columns == 1:
         return PlainProduct(ColumnProduct(g.op, dims, g.sparse, row, m.red), None)
+    if isinstance(acc, ir.IntegerType):
+        return None  # f32 sums bytes exactly for long enough, and faster
     narrow = (variant is not None and variant.lanes % lanes) or (columns is not None and columns < lanes)
     return None if narrow else PlainProduct(c, variant)
 

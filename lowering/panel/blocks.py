@@ -191,7 +191,10 @@ class BlockEmitter(ListedEmitter):
 
         b.for_loop(0, entries[1], one)
 
-    def _runner(self, point: Point, rows: Walk, cols: Walk, reds: Walk) -> Runner:
+    def _room_for_chunk(self, reds: Walk) -> None:
+        """None: values were widened when they were packed."""
+
+    def _runner(self, point: Point, rows: Walk, cols: Walk, reds: Walk, widened: ir.Value | None) -> Runner:
         out = self.out.matrix(point, self.c.row, self.c.col)
         high = self.tiles * self.variant.rows
         sums = memref.alloc(ir.MemRefType.get([high, self.lanes], self.element), [], [], alignment=64)

@@ -1,4 +1,5 @@
-"""Copies of the left operand: listed contracted coordinates of a row side by side, columns turned to rows."""
+"""Copies of the left operand: listed contracted coordinates of a row side by side, columns turned to rows, and rows
+widened to the type of the sums."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -89,7 +90,7 @@ class Compact:
         source, target = self.lhs.matrix(point, self.row, self.red), self.matrix(point)
         walk = self.reds(point)
         if not self.transposed:
-            b.for_loop(0, rows.count, lambda r: self._copy_row(source, target, b.value(rows.at(r)), walk))
+            copy_rows(source, target, rows, walk, in_place=True)
         elif rows.is_listed:
             b.for_loop(0, rows.count, lambda r: self._copy_column(source, target, b.value(rows.at(r)), walk))
         else:
@@ -108,20 +109,6 @@ class Compact:
         """``lhs`` holds its rows as columns."""
         return self.lhs.dims.index(self.red) < self.lhs.dims.index(self.row)
 
-    def _copy_row(self, source: ir.Value, target: ir.Value, row: ir.Value, walk: Walk) -> None:
-        def some(p: Index, lanes: int) -> None:
-            here, there = [row, b.value(walk.at(p))], [row, b.value(p)]
-            if lanes == 1:
-                memref.store(self._convert(memref.load(source, here)), target, there)
-            else:
-                value = vector.load(ir.VectorType.get([lanes], source.type.element_type), source, here)
-                vector.store(self._convert(value), target, there)
-
-        if walk.is_listed:
-            b.for_loop(0, walk.count, lambda p: some(p, 1))
-        else:
-            b.by_vectors(walk.count, tile_width(self.buffer.type.element_type), some)
-
     def _copy_column(self, source: ir.Value, target: ir.Value, row: ir.Value, walk: Walk) -> None:
         def one(p: Index) -> None:
             value = memref.load(source, [b.value(walk.at(p)), row])
@@ -133,8 +120,33 @@ class Compact:
         return convert(value, self.buffer.type.element_type)
 
 
+def copy_rows(source: ir.Value, target: ir.Value, rows: Walk, reds: Walk, in_place: bool = False) -> None:
+    """Copy the elements that walks pass into rows of ``target`` in its type: the first ones, or (``in_place``) those of
+    the same number."""
+    element = target.type.element_type
+
+    def copy(r: Index) -> None:
+        row = b.value(rows.at(r))
+        there = row if in_place else b.value(r)
+
+        def some(p: Index, lanes: int) -> None:
+            here, at = [row, b.value(reds.at(p))], [there, b.value(p)]
+            if lanes == 1:
+                memref.store(convert(memref.load(source, here), element), target, at)
+            else:
+                value = vector.load(ir.VectorType.get([lanes], source.type.element_type), source, here)
+                vector.store(convert(value, element), target, at)
+
+        if reds.is_listed:
+            b.for_loop(0, reds.count, lambda p: some(p, 1))
+        else:
+            b.by_vectors(reds.count, tile_width(element), some)
+
+    b.for_loop(0, rows.count, copy)
+
+
 def copy_left(c: DenseContraction, lhs: Operand, size: Index, loops: Loops, element: ir.Type) -> Compact | None:
-    """Copy what is read of ``lhs`` where its elements would be picked out of rows, or widened, again and again.
+    """Copy what is read of ``lhs`` where its elements would be picked out of rows again and again.
 
     Args:
         size: contracted coordinates where none is listed.
@@ -142,7 +154,7 @@ def copy_left(c: DenseContraction, lhs: Operand, size: Index, loops: Loops, elem
     """
     columns = c.static_size(c.col)
     listed = loops.all_reds is not None and (columns is None or columns >= COMPACT_COLUMNS)
-    if not (listed or lhs.buffer.type.element_type != element or c.lhs_transposed):
+    if not (listed or c.lhs_transposed):
         return None
     own = [(d, loops.red_loops.get(d)) for d in lhs.dims if d not in (c.row, c.red)]
     total = loops.all_reds if loops.all_reds is not None else size

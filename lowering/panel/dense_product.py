@@ -34,6 +34,7 @@ class DenseProduct:
         fresh: the content of ``out`` does not matter.
         finish: given what is to be stored in ``out``, makes what is; None when that is the same.
         ahead: fetches what is packed next, where that is known.
+        by_chunk: ``lhs`` of the tiles holds the rows of the chunk that is multiplied, and no others.
     """
 
     tile: DenseTile
@@ -46,6 +47,7 @@ class DenseProduct:
     fresh: bool
     finish: Transform | None
     ahead: Ahead | None = None
+    by_chunk: bool = False
 
     @property
     def lanes(self) -> int:
@@ -124,8 +126,9 @@ class DenseProduct:
         kept = self.out if self.adds_in_place else sums
 
         def some_rows(u: Index, span: tuple[Index, Index]) -> None:
-            rows = tile.row_numbers(b.add(first_row, u))
-            places = [[b.value(row), b.value(b.add(self.cols.first, first_col))] for row in rows]
+            positions = tile.positions(b.add(first_row, u))
+            rows = self._left_rows(positions, first_row)
+            places = [[b.value(self.rows.at(p)), b.value(b.add(self.cols.first, first_col))] for p in positions]
             parts = places if kept is self.out else self._places_of_sums(tile, u, 0)
             fetch = self._fetch(b.add(first_row, u), first_col)
             if self.is_one_strip:
@@ -140,6 +143,10 @@ class DenseProduct:
             b.if_else(last, lambda: self._finish(accs, places), lambda: _store(accs, kept, parts))
 
         self._strips(tile, count, some_rows)
+
+    def _left_rows(self, positions: list[Index], first_row: Index) -> list[Index]:
+        """What the positions of rows in a chunk are in ``lhs``."""
+        return [b.sub(p, first_row) if self.by_chunk else self.rows.at(p) for p in positions]
 
     def _fetch(self, row: Index, first_col: Index) -> Callable[[Index], None] | None:
         """What the register tile from position ``row`` on does about the next panel while it multiplies."""
@@ -163,7 +170,8 @@ class DenseProduct:
         def some_rows(u: Index, column: Index, span: tuple[Index, Index]) -> None:
             where = self._places_of_sums(tile, u, column)
             accs = tile.zeros() if self.is_one_strip else self._started(tile, span[0], True, sums, where)
-            _store(tile.multiply(tile.row_numbers(b.add(first_row, u)), panel, column, span, accs), sums, where)
+            rows = self._left_rows(tile.positions(b.add(first_row, u)), first_row)
+            _store(tile.multiply(rows, panel, column, span, accs), sums, where)
 
         def columns(column: Index) -> None:
             self._strips(tile, count, lambda u, span: some_rows(u, column, span))

@@ -22,7 +22,7 @@ class DenseTile:
     """Accumulators of some rows by some lanes.
 
     Attributes:
-        lhs: ``(rows, reds)``.
+        lhs: ``(rows, reds)``, or those of the rows that are multiplied now.
         rows, reds: positions of the tile's rows and of the panel's, and what they are in ``lhs``.
         vectors: machine vectors per row of the tile.
     """
@@ -49,13 +49,13 @@ class DenseTile:
         """Accumulators at the start."""
         return [vector.broadcast(self.type, b.zero_of(self.element))] * self.variant.rows
 
-    def row_numbers(self, first: Index) -> list[Index]:
+    def positions(self, first: Index) -> list[Index]:
         """Rows from position ``first`` on; past the last the last again, so results there are stored twice, alike."""
         rows = [b.add(first, i) for i in range(self.variant.rows)]
         if not self.rows.whole(self.variant.rows):
             last = b.sub(self.rows.count, 1)
             rows = [rows[0], *(b.minimum(row, last) for row in rows[1:])]
-        return [self.rows.at(row) for row in rows]
+        return rows
 
     def multiply(
         self,

@@ -27,7 +27,7 @@ from ..linalg.contraction import DenseContraction
 from ..transpose import Transform
 from .ahead import Ahead
 from .batch import Operand
-from .compact import Compact, copy_left
+from .compact import Compact, copy_left, copy_rows
 from .dense_product import DenseProduct
 from .dense_tile import DenseTile
 from .few_rows import FEW_ROWS, FewRows
@@ -36,13 +36,14 @@ from .pack import Panel, clear_rows, pack_group
 from .parts import part_rows
 from .variant import CHUNK_ROWS, Variant, dense_variant
 from .walk import Walk
-from .write import added_to, as_it_is, fill_block
+from .write import added_to, as_it_is, clear_columns
 
 #: Bytes of the panels that one task packs, of an L2 of 512 KiB, and the columns that may be. Fewer columns read the
 #: rows more often, more drop out of L2. On a Zen 3 core (2026-11), with 64, 128 and 256 columns: 1024^3 f32 with 1 %
 #: of 32x1 micro-tiles 0.96, 1.50 and 2.61 ms; 2048x512x256 dense 7.0 and 6.2 ms; 512^3 with half of the rows 1.68 ms
-#: with 64 columns, 1.47 with 176.
-GROUP_BYTES, GROUP_COLUMNS = 384 << 10, (64, 256)
+#: with 64 columns, 1.47 with 176. With 256 and 384 KiB 1024^3 takes equally long on one thread; on two, with 10, 5 and
+#: 1 % of the 32x1 micro-tiles, 2.47 and 2.74, 1.52 and 1.90, 0.65 and 0.78 ms: 11 tasks are no pairs.
+GROUP_BYTES, GROUP_COLUMNS = 256 << 10, (64, 256)
 
 #: Rows of the tile that read a panel in the time that it is packed in, where rows of ``rhs`` are copied, and where
 #: columns are listed: one element after the other.
@@ -173,7 +174,10 @@ class ListedEmitter:
     def _task(self, at: Sequence[Index], first: Index, most: Index, groups: _Span) -> None:
         point = {d: self.loops.outer[d].at(i) for d, i in zip(self.shared, at)}
         if self.clears:
-            self._clear(point, groups)
+            out = self.out.matrix(point, self.c.row, self.c.col)
+            rows, cols = self.out.size(self.c.row), self.out.size(self.c.col)
+            lo, hi = (b.minimum(b.product([g, self.group, self.lanes]), cols) for g in groups)
+            clear_columns(out, self.c.out_transposed, rows, (lo, hi), self.vector)
         self._sum(self.summed, point, first, most, groups)
 
     def _sum(self, summed: Sequence[int], point: Point, first: Index, most: Index, groups: tuple[Index, Index]) -> None:
@@ -191,13 +195,11 @@ class ListedEmitter:
             b.if_else(some, lambda: b.for_loop(*groups, lambda g: self._multiply(point, rows, g)) and None)
 
     def _multiply(self, point: Point, rows: Walk, group: Index) -> None:
-        def packed() -> None:
-            self._multiply_packed(point, rows, group)
-
+        at = point, rows, group
         if self.may_be_few:
-            b.if_else(self._are_few(rows.count), lambda: self._multiply_few(point, rows, group), packed)
+            b.if_else(self._are_few(rows.count), lambda: self._multiply_few(*at), lambda: self._multiply_packed(*at))
         else:
-            packed()
+            self._multiply_packed(*at)
 
     def _multiply_few(self, point: Point, rows: Walk, group: Index) -> None:
         cols, reds = self.loops.cols(point), self.loops.reds(point)
@@ -216,26 +218,34 @@ class ListedEmitter:
         source = self.rhs.matrix(point, self.c.red, self.c.col)
         first, last = self.members(group, cols)
         count = b.sub(last, first)
-        run = self._runner(point, rows, cols, reds)
+        widened = self._room_for_chunk(reds)
+        run = self._runner(point, rows, cols, reds, widened)
 
         def clear(slot: Index) -> None:
             clear_rows(panels, b.value(slot), reds.count, self._depth(reds), self.lanes)
 
-        def one(chunk: Index, slot: Index) -> None:
-            run(Panel(panels, b.value(slot)), b.mul(b.add(first, slot), self.lanes), chunk)
+        def all_panels(chunk: Index) -> None:
+            if widened is not None:
+                part = rows.part(b.mul(chunk, self.chunk), self.chunk)
+                copy_rows(self.lhs.matrix(point, self.c.row, self.c.red), widened, part, reds)
+            b.for_loop(0, count, lambda s: run(Panel(panels, b.value(s)), b.mul(b.add(first, s), self.lanes), chunk))
 
         pack_group(source, self.c.rhs_transposed, panels, (first, last), reds, cols)
         b.for_loop(0, count, clear)
-        chunks = b.ceildiv(rows.count, self.chunk)
-        b.for_loop(0, chunks, lambda chunk: b.for_loop(0, count, lambda slot: one(chunk, slot)) and None)
+        b.for_loop(0, b.ceildiv(rows.count, self.chunk), all_panels)
 
     def _depth(self, reds: Walk) -> Index:
         """Rows of a panel."""
         return reds.count
 
-    def _runner(self, point: Point, rows: Walk, cols: Walk, reds: Walk) -> Runner:
-        """What multiplies a chunk of the rows with a panel; called once per task."""
-        product = self._product(point, rows, cols, reds)
+    def _room_for_chunk(self, reds: Walk) -> ir.Value | None:
+        """Memory for the rows of a chunk, where they are widened: for all panels of the task at once."""
+        read_as_they_are = self.compact is not None or self.c.factor == self.element
+        return None if read_as_they_are else b.alloc([self.chunk, reds.count], self.element)
+
+    def _runner(self, point: Point, rows: Walk, cols: Walk, reds: Walk, widened: ir.Value | None) -> Runner:
+        """What multiplies a chunk of the rows (in ``widened``, where that is) with a panel; called once per task."""
+        product = self._product(point, rows, cols, reds, widened)
         sums = product.room(self.chunk, False)
         return lambda panel, first_col, chunk: product.run(panel, first_col, chunk, self.chunk, sums)
 
@@ -245,9 +255,9 @@ class ListedEmitter:
         first = b.minimum(b.mul(group, self.group), panels)
         return first, b.minimum(b.add(first, self.group), panels)
 
-    def _product(self, point: Point, rows: Walk, cols: Walk, reds: Walk) -> DenseProduct:
+    def _product(self, point: Point, rows: Walk, cols: Walk, reds: Walk, widened: ir.Value | None) -> DenseProduct:
         out = self.out.matrix(point, self.c.row, self.c.col)
-        lhs, lhs_reds = self._left(point, reds)
+        lhs, lhs_reds = self._left(point, reds) if widened is None else (widened, Walk(reds.count))
 
         def tile(variant: Variant) -> DenseTile:
             vectors = max(1, variant.lanes // self.vector)
@@ -264,6 +274,7 @@ class ListedEmitter:
             self.fresh,
             self._finish(point, out),
             self._ahead(point, cols, reds),
+            widened is not None,
         )
 
     def _left(self, point: Point, reds: Walk) -> tuple[ir.Value, Walk]:
@@ -285,14 +296,3 @@ class ListedEmitter:
             return None
         distance = b.mul(self.group, self.lanes)
         return Ahead(self.rhs.matrix(point, self.c.red, self.c.col), reds, distance, self.lanes)
-
-    def _clear(self, point: Point, groups: _Span) -> None:
-        """Zero the columns of some groups in every row, of an output that sums start from."""
-        out = self.out.matrix(point, self.c.row, self.c.col)
-        rows, cols = self.out.size(self.c.row), self.out.size(self.c.col)
-        width = b.mul(self.group, self.lanes)
-        first, last = (b.minimum(b.mul(group, width), cols) for group in groups)
-        if self.c.out_transposed:
-            fill_block(out, (first, last), (0, rows), self.vector, as_it_is)
-        else:
-            fill_block(out, (0, rows), (first, last), self.vector, as_it_is)

@@ -140,3 +140,9 @@ def fill_block(
         b.for_loop(whole, cols[1], one)
 
     b.for_loop(rows[0], rows[1], line)
+
+
+def clear_columns(out: ir.Value, transposed: bool, rows: Index, span: tuple[Index, Index], lanes: int) -> None:
+    """Zero some columns of every row of a matrix, which holds columns as rows when ``transposed``."""
+    corners = (span, (0, rows)) if transposed else ((0, rows), span)
+    fill_block(out, *corners, lanes, as_it_is)

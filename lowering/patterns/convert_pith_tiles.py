@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import ClassVar, TypeVar
 
@@ -18,11 +17,10 @@ from ..epilogue.values import bind
 from ..isa import Isa
 from ..module_isa import isa_of
 from ..panel.blocks import BlockEmitter
-from ..panel.listed import ListedEmitter
 from ..panel.write import as_it_is
 from ..replace_product import replace_product
 from ..sampled.listed import lower_listed_sampling, match_listed_sampling
-from ..tiled.listed import TileListedEmitter, listed_unit
+from ..tiled.listed import listed_emitter
 from ..transpose import Transform
 from .body import finish_at_point
 from .flatten import flat_loops, flatten
@@ -126,9 +124,8 @@ def _emit(p: ListedProduct, isa: Isa, out: ir.Value, fresh: bool, finish: Transf
     if blocks is None:
         adds = p.tiling.accumulate and not (fresh and (p.is_partition or not p.summed))
         finish_at = p.body.finish and finish_at_point(p, [*inputs, out], adds)
-        unit = listed_unit(c, buffers, isa)
-        emitter = ListedEmitter if unit is None else functools.partial(TileListedEmitter, unit)
-        emitter(c, buffers, isa, fresh, finish, loops, finish_at, p.is_partition, sums=p.body.sums).emit()
+        emitter = listed_emitter(c, p.body.sums, isa)
+        emitter(c, buffers, isa, fresh, finish, loops, finish_at, p.is_partition).emit()
     else:
         BlockEmitter(c, buffers, isa, fresh, finish, loops, blocks, p.body.sums).emit()
 

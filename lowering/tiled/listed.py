@@ -10,21 +10,20 @@ The loops and tasks are those of :mod:`pith.lowering.panel.listed`. In a task::
         out[listed rows, listed columns] = what is made of them (SWrite)
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 from pith._mlir import ir, memref, vector
-from pith.errors import UnsupportedError
 
 from .. import builder as b
 from ..builder import Index
 from ..isa import Isa
 from ..linalg.contraction import DenseContraction
 from ..panel.listed import ListedEmitter
-from ..panel.loops import Loops, Point
+from ..panel.loops import Point
 from ..panel.variant import Variant
 from ..panel.walk import Walk
 from ..panel.write import added_to, as_it_is, write_tile
-from ..transpose import Transform
 from .block import Block, fill_offsets, offsets_room, scratch
 from .dots import DotUnit, dot_unit
 from .expand import TileRows, copy_row
@@ -39,27 +38,18 @@ TASK_PANELS = 16
 CHUNK = 64
 
 
-def listed_unit(c: DenseContraction, buffers: Sequence[ir.Value], isa: Isa) -> TileUnit | None:
-    """What multiplies the operands of a product on tiles; None where that is no gain: then registers hold f32."""
-    lhs, rhs, acc = (value.type.element_type for value in buffers)
-    if lhs != rhs or c.static_size(c.col) == 1:
+def listed_unit(c: DenseContraction, sums: ir.Type, isa: Isa) -> TileUnit | None:
+    """What multiplies the factors of a product into ``sums`` on tiles; None where that is no gain."""
+    if c.static_size(c.col) == 1:
         return None
-    return amx_unit(lhs, acc, isa) or dot_unit(lhs, acc, isa)
+    return amx_unit(c.factor, sums, isa) or dot_unit(c.factor, sums, isa)
 
 
-def has_body(c: DenseContraction, isa: Isa) -> bool:
-    """True when registers hold the operands of a dense product as they are, or tiles take them."""
-    return not c.widens or listed_unit(c, list(c.op.operands), isa) is not None
-
-
-def emit_tiled(
-    c: DenseContraction, buffers: Sequence[ir.Value], isa: Isa, fresh: bool, finish: Transform | None
-) -> None:
-    """Emit a product of dense operands on tiles at the insertion point; requires :func:`has_body`."""
-    unit = listed_unit(c, buffers, isa)
-    if unit is None:
-        raise UnsupportedError(f"no tiles of {buffers[0].type.element_type} on {isa.name}")
-    TileListedEmitter(unit, c, buffers, isa, fresh, finish, Loops.whole(c, buffers)).emit()
+def listed_emitter(c: DenseContraction, sums: ir.Type, isa: Isa) -> Callable[..., ListedEmitter]:
+    """The loops around the tasks of a product, called as :class:`ListedEmitter` is: on tiles where that is a gain."""
+    unit = listed_unit(c, sums, isa)
+    of_registers = functools.partial(ListedEmitter, sums=sums)
+    return of_registers if unit is None else functools.partial(TileListedEmitter, unit)
 
 
 class TileListedEmitter(ListedEmitter):

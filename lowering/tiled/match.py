@@ -9,7 +9,7 @@ from pith.passes.analysis.multiply_add import SIGNED_CASTS, multiplies_inputs
 
 from ..contraction import Matmul, SparseGeneric, match_product
 from ..isa import Isa
-from ..panel.emit import VARIANT_ATTRIBUTE
+from ..panel.register_tile import VARIANT_ATTRIBUTE
 from .choice import Source, TileShape, dot_rows, dot_shape, dots_pay, source_of
 from .dots import DotUnit, dot_unit
 from .groups import GroupLayout

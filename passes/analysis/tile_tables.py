@@ -33,6 +33,18 @@ PACKED, IN_PLACE = "packed", "in place"
 LIBRARY, OWN = "library", "own kernel"
 
 
+def usual_dense(element: str) -> str:
+    """The way to multiply densely where nobody measured: narrow types by pith's own kernel.
+
+    It widens operands once, while it packs them. Libraries have instructions for them or are slow: on a Zen 3 core
+    torch's product of 1024x1024x512 takes 4.1 s in bf16 and 2.3 s in f16, pith's 15 ms, f32 14 ms (2026-11-22).
+
+    >>> usual_dense("f32"), usual_dense("bf16")
+    ('library', 'own kernel')
+    """
+    return LIBRARY if element in ("f32", "f64") else OWN
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Measured:
     """One measured problem.
@@ -87,7 +99,7 @@ class TileTable:
 
     def dense_way(self, measured: Measured) -> str:
         """How a dense product is run: of other processors than those that were measured only the library is known."""
-        return LIBRARY if self.origin == "foreign" else measured.dense_way
+        return usual_dense(self.element) if self.origin == "foreign" else measured.dense_way
 
     @property
     def is_gpu(self) -> bool:

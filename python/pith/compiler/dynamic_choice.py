@@ -27,6 +27,7 @@ from ..tuning.tiles import (
     name_of,
     table_for,
     tile_of,
+    usual_dense,
 )
 from .dynamic_run import MultiplyDense, Product, dense_multiplier, packs
 from .sampling import COLUMNS, ROWS, sampled_coverage
@@ -78,16 +79,17 @@ class Choice:
 def choose(product: Product, granularity: Any) -> Choice:
     """Decide by a sample and the tile database; dense at once where that costs more than it can gain."""
     x, extents = product.x, product.extents
+    usual = usual_dense(dtype_name(x.dtype))
     table = table_for(dtype_name(x.dtype), product.side, num_threads())
     if table is None:
-        return _dense(f"no times were measured for {x.dtype}")
+        return _dense(f"no times were measured for {x.dtype}", way=usual)
     nearest = table.nearest(extents)
     dense = nearest.table.dense * (math.prod(extents) / math.prod(nearest.table.extents))
     if dense < SMALL:
-        choice = _dense("too small: a sample takes longer than 5 % of the dense product", table, dense)
+        choice = _dense("too small: a sample takes longer than 5 % of the dense product", table, dense, usual)
         return dataclasses.replace(choice, small=True)
     if not x.flags.c_contiguous:
-        return _dense("the dynamic operand is not row-major", table, dense)
+        return _dense("the dynamic operand is not row-major", table, dense, usual)
     way = table.dense_way(nearest)
 
     coverage = sampled_coverage(x)
@@ -109,8 +111,10 @@ def choose(product: Product, granularity: Any) -> Choice:
 def named(product: Product, variant: str) -> Choice:
     """The choice a user made: ``dense``, or a micro-tile: ``8x1``, ``rows``, ... (``8x1 in place``: unpacked)."""
     if variant == "dense":
-        table = table_for(dtype_name(product.x.dtype), product.side, num_threads())
-        return _dense("asked for", way=LIBRARY if table is None else table.dense_way(table.nearest(product.extents)))
+        element = dtype_name(product.x.dtype)
+        table = table_for(element, product.side, num_threads())
+        usual = usual_dense(element)
+        return _dense("asked for", way=usual if table is None else table.dense_way(table.nearest(product.extents)))
     text, _, way = variant.partition(" ")
     tile = tile_of(text)
     if tile is None or way not in ("", IN_PLACE):

@@ -16,7 +16,7 @@ from ..formats.pack_buffers import aligned_empty
 from ..patterns.finding import kernel_for
 from ..runtime import dtype_name, num_threads
 from ..sparse import SparseTensor, as_format
-from ..tuning.tiles import OWN
+from ..tuning.tiles import LIBRARY, OWN, usual_dense
 from .dense import multiply_library
 from .dynamic_ir import dynamic_source
 from .einsum_arguments import axes_of
@@ -77,18 +77,18 @@ def run_dense(p: Product, out: np.ndarray, way: str) -> None:
 
 @functools.cache
 def dense_multiplier(element: str, way: str) -> MultiplyDense:
-    """What multiplies matrices; the library those that pith's own kernel would copy first."""
+    """What multiplies matrices; what pith's own kernel would copy first, the library where it is usual."""
     if way != OWN:
         return multiply_library
     from .einsum import dense_kernel
 
-    kernel = dense_kernel(element)
+    kernel, usual = dense_kernel(element), usual_dense(element)
 
     def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-        if a.flags.c_contiguous and b.flags.c_contiguous:
-            kernel(a, b, out)
-        else:
+        if usual == LIBRARY and not (a.flags.c_contiguous and b.flags.c_contiguous):
             multiply_library(a, b, out)
+        else:
+            kernel(np.ascontiguousarray(a), np.ascontiguousarray(b), out)
 
     return multiply
 

@@ -23,6 +23,7 @@ from pith.passes.analysis.tile_tables import (
     Measured,
     TileTable,
     read_tables,
+    usual_dense,
     write_tables,
 )
 
@@ -45,6 +46,7 @@ __all__ = [
     "read_tables",
     "table_for",
     "tile_of",
+    "usual_dense",
     "write_tables",
 ]
 

@@ -14,10 +14,10 @@ from pith.lowering.isa import host_isa
 from pith.passes.analysis.tile_cost import LatencyTable, Tile
 
 from ..formats.pack_buffers import aligned_empty
-from ..runtime import num_threads, numpy_dtype
+from ..runtime import dtype_name, num_threads, numpy_dtype
 from ..runtime.cpu import cpu_class
 from .calibrate import facts_of, use_threads
-from .tiles import IN_PLACE, LIBRARY, OWN, PACKED, Measured, TileTable
+from .tiles import IN_PLACE, LIBRARY, OWN, PACKED, Measured, TileTable, usual_dense
 
 #: Covered sparsities that are measured.
 SPARSITIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)
@@ -40,6 +40,10 @@ EXTENTS = (
 
 #: A cell is given up after one call when it is this much slower than dense: it will not be chosen.
 _HOPELESS = 3.0
+
+#: Rows, columns and depth of the product that tells whether the library's product of a narrow type is worth timing:
+#: torch's bf16 takes seven times as long as f32 would on processors without instructions for it, or a hundred.
+_PROBE = 128
 
 #: pith's own dense kernel is taken where it is faster by so much, and timed as often for every micro-tile's rounds.
 _OWN_GAIN, _OWN_ROUNDS = 0.98, 5
@@ -103,9 +107,8 @@ def _measure(element: str, side: str, extents: tuple[int, int, int], settings: S
     """All micro-tiles of one problem."""
     rng = np.random.default_rng(list(extents))
     rows, columns, free = extents
-    dtype = numpy_dtype(element)
-    values = _aligned(rng.standard_normal((rows, columns)).astype(dtype))
-    y = _aligned(rng.standard_normal((columns, free) if side == "left" else (free, rows)).astype(dtype))
+    values = _drawn(rng, (rows, columns), element)
+    y = _drawn(rng, (columns, free) if side == "left" else (free, rows), element)
     quotients: dict[Tile, list[float]] = {}
     ways: dict[Tile, tuple[str, ...]] = {}
     dense: list[float] = []
@@ -119,11 +122,28 @@ def _measure(element: str, side: str, extents: tuple[int, int, int], settings: S
             cells.append((times[best], best, dense[-1]))
         quotients[tile] = [seconds / base for seconds, _, base in cells]
         ways[tile] = tuple(way for _, way, _ in cells)
-    scale, own = float(np.median(dense)), _own_over_library(values, y, side, settings)
+    scale, way, gain = float(np.median(dense)), *_best_dense(element, values, y, side, settings)
     scaled = {tile: tuple(_falling([q * scale for q in row])) for tile, row in quotients.items()}
-    faster = own < _OWN_GAIN
-    table = LatencyTable(SPARSITIES, scaled, scale * own if faster else scale, extents)
-    return Measured(table, ways, dense_way=OWN if faster else LIBRARY)
+    return Measured(LatencyTable(SPARSITIES, scaled, scale * gain, extents), ways, dense_way=way)
+
+
+def _best_dense(element: str, x: np.ndarray, y: np.ndarray, side: str, settings: Settings) -> tuple[str, float]:
+    """The way to multiply densely, and its time over that of the way that micro-tiles raced with."""
+    raced = usual_dense(element)
+    if raced == OWN and not _library_competes(element, settings):
+        return OWN, 1.0
+    own = _own_over_library(x, y, side, settings)
+    way = OWN if own < _OWN_GAIN else LIBRARY
+    return way, 1.0 if way == raced else own if way == OWN else 1.0 / own
+
+
+def _library_competes(element: str, settings: Settings) -> bool:
+    """Whether the library's product of an element type is worth timing, by a small one."""
+    x = np.ones((_PROBE, _PROBE), numpy_dtype(element))
+    if x.dtype.kind == "i":
+        return False  # its results have no more bits than its operands
+    once = dataclasses.replace(settings, rounds=1)
+    return _own_over_library(x, x, "left", once) > 1.0 / _HOPELESS
 
 
 def _own_over_library(x: np.ndarray, y: np.ndarray, side: str, settings: Settings) -> float:
@@ -154,7 +174,8 @@ def _race(x: np.ndarray, y: np.ndarray, side: str, tile: Tile, settings: Setting
     ways = [IN_PLACE, *([PACKED] if packs(side, tile) else [])]
     choices = {way: named(product, f"{name_of(tile)} {IN_PLACE}" if way == IN_PLACE else name_of(tile)) for way in ways}
     operands = (x, y, out) if side == "left" else (y, x, out)
-    calls: dict[str, Callable[[], Any]] = {"dense": lambda: run_dense(product, out, LIBRARY)}
+    way = usual_dense(dtype_name(x.dtype))
+    calls: dict[str, Callable[[], Any]] = {"dense": lambda: run_dense(product, out, way)}
     for way, choice in choices.items():
         if (bound := bind(product, choice)) is not None:
             calls[way] = functools.partial(bound.run, *operands)
@@ -189,6 +210,11 @@ def _sparse(rng: np.random.Generator, values: np.ndarray, tile: Tile, sparsity: 
     keep[rng.permutation(keep.size)[: round(keep.size * sparsity)]] = False
     mask = keep.reshape(grid).repeat(extents[0], 0).repeat(extents[1], 1)
     return _aligned(np.where(mask[: values.shape[0], : values.shape[1]], values, 0).astype(values.dtype))
+
+
+def _drawn(rng: np.random.Generator, shape: tuple[int, int], element: str) -> np.ndarray:
+    dtype = numpy_dtype(element)
+    return _aligned((rng.standard_normal(shape) * (32 if dtype.kind == "i" else 1)).clip(-127, 127).astype(dtype))
 
 
 def _aligned(array: np.ndarray) -> np.ndarray:

@@ -1,8 +1,9 @@
 // RUN: pith-opt --convert-linalg-contractions-to-panels --canonicalize --cse %s | filecheck %s
-// RUN: sed -e 's/"avx2"/"sse"/' %s | pith-opt --convert-linalg-contractions-to-panels | filecheck %s --check-prefix=NONE
+// RUN: sed -e 's/"avx2"/"sse"/' %s | pith-opt --convert-linalg-contractions-to-panels | filecheck %s --check-prefix=WIDE
 
 // A product of dense bytes with AVX2: rows and panels are widened to pairs of 16 bits, which one instruction multiplies
-// and adds. Sums are exact. Four rows x 16 columns are in registers: eight vectors of sums.
+// and adds. Sums are exact. Four rows x 16 columns are in registers: eight vectors of sums. Without such an instruction
+// bytes are widened to the type of the sums: panels as they are packed, rows a chunk at a time.
 
 #a = affine_map<(i, j, k) -> (i, k)>
 #x = affine_map<(i, j, k) -> (k, j)>
@@ -16,8 +17,12 @@ module attributes {pith.isa = "avx2"} {
   // CHECK:         "pith.dot"(%{{.*}}) : (vector<8xi32>, vector<16xi16>, vector<16xi16>) -> vector<8xi32>
   // CHECK-NOT:     linalg.generic
 
-  // NONE-LABEL: func.func @bytes
-  // NONE:         linalg.generic
+  // WIDE-LABEL: func.func @bytes
+  // WIDE:         %[[chunk:.*]] = memref.alloc() {alignment = 64 : i64} : memref<{{[0-9]+}}x128xi32>
+  // WIDE:         arith.extsi %{{.*}} : vector<{{[0-9]+}}xi8> to vector<{{[0-9]+}}xi32>
+  // WIDE:         vector.store %{{.*}}, %[[chunk]]
+  // WIDE:         memref.load %[[chunk]]
+  // WIDE-NOT:     linalg.generic
   func.func @bytes(%a: tensor<64x128xi8>, %x: tensor<128x64xi8>, %y: tensor<64x64xi32>) -> tensor<64x64xi32> {
     %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}
         ins(%a, %x : tensor<64x128xi8>, tensor<128x64xi8>) outs(%y : tensor<64x64xi32>) {
