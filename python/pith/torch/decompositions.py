@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -39,9 +40,15 @@ def decomposition_table(attentions: Attentions | None = None) -> dict[Any, Calla
     table[_aten._sparse_addmm.default] = sparse_addmm
     table[_aten._native_batch_norm_legit_no_training.default] = batch_norm
     table[_aten.conv2d.default] = conv2d
+    table[_aten.constant_pad_nd.default] = constant_pad_nd
     table[_aten.cumsum.default] = cumsum
+    table[_aten.cumprod.default] = cumprod
+    table[_aten.fmod.Scalar] = fmod
     table[_aten.gelu.default] = gelu
+    table[_aten.sort.default] = table[_aten.sort.stable] = sort
     table[_aten.topk.default] = topk
+    for op in (_aten.scatter.src, _aten.scatter.value, _aten.scatter_add.default, _aten.scatter_reduce.two):
+        table[op] = functools.partial(_with_positive_dim, op)
     table[_aten.scaled_dot_product_attention.default] = attentions or Attentions()
     return table
 
@@ -138,14 +145,33 @@ def cumsum(x: torch.Tensor, dim: int, *, dtype: torch.dtype | None = None) -> to
     out = x.to(dtype or (x.dtype if x.is_floating_point() else torch.int64))
     if x.dim() == 0:
         return out
-    out, shift = out.movedim(dim, -1), 1
-    n = out.shape[-1]
-    if not isinstance(n, int):
-        return _sums_of_runs(out).movedim(-1, dim)
-    while shift < n:
-        out = out + torch.nn.functional.pad(out[..., :-shift], (shift, 0))
+    out = out.movedim(dim, -1)
+    static = isinstance(out.shape[-1], int)
+    return (_running(out, torch.add, 0) if static else _sums_of_runs(out)).movedim(-1, dim)
+
+
+def cumprod(x: torch.Tensor, dim: int, *, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """Running products, of a number of places that is known.
+
+    >>> x = torch.randn(3, 5)
+    >>> torch.allclose(cumprod(x, 1), x.cumprod(1))
+    True
+    """
+    out = x.to(dtype or (x.dtype if x.is_floating_point() else torch.int64))
+    if x.dim() == 0:
+        return out
+    if not isinstance(x.shape[dim], int):
+        return NotImplemented
+    return _running(out.movedim(dim, -1), torch.mul, 1).movedim(-1, dim)
+
+
+def _running(x: torch.Tensor, combine: Callable[..., torch.Tensor], neutral: float) -> torch.Tensor:
+    """Running combinations along the last dimension: each step takes in what stands 1, 2, 4, ... places before."""
+    shift = 1
+    while shift < x.shape[-1]:
+        x = combine(x, torch.nn.functional.pad(x[..., :-shift], (shift, 0), value=neutral))
         shift *= 2
-    return out.movedim(-1, dim)
+    return x
 
 
 def _sums_of_runs(x: torch.Tensor) -> torch.Tensor:
@@ -197,6 +223,49 @@ def topk(
     if x.dim() == 0:
         return values.squeeze(0), places.squeeze(0)
     return values.movedim(-1, dim), places.movedim(-1, dim)
+
+
+def sort(
+    x: torch.Tensor, dim: int = -1, descending: bool = False, *, stable: bool | None = True
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """All places by rank (:func:`topk`): equal values keep their order, NaN are the largest.
+
+    >>> values, places = sort(torch.tensor([3.0, float("nan"), 1.0]))
+    >>> values.tolist(), places.tolist()
+    ([1.0, 3.0, nan], [2, 0, 1])
+    """
+    return topk(x, x.shape[dim] if x.dim() else 1, dim, largest=descending)
+
+
+def fmod(x: torch.Tensor, other: float) -> torch.Tensor:
+    """The remainder of dividing by a number, as that of dividing by a tensor; the host lowers no integer here.
+
+    >>> fmod(torch.tensor([-3.0, 5.0]), 2).tolist()
+    [-1.0, 1.0]
+    """
+    dtype = torch.result_type(x, other)
+    return _aten.fmod.Tensor(x.to(dtype), torch.full((), other, dtype=dtype))
+
+
+def constant_pad_nd(x: torch.Tensor, pad: Sequence[int], value: float = 0) -> torch.Tensor:
+    """Padding by negative amounts cuts off; the host would shift instead.
+
+    >>> constant_pad_nd(torch.arange(4), [-1, 2], 9).tolist()
+    [1, 2, 3, 9, 9]
+    """
+    if not any(isinstance(n, int) and n < 0 for n in pad):
+        return NotImplemented
+    for i, (low, high) in enumerate(zip(pad[::2], pad[1::2])):
+        cut = [max(-n, 0) if isinstance(n, int) else 0 for n in (low, high)]
+        x = x.narrow(-1 - i, cut[0], x.shape[-1 - i] - sum(cut))
+    return _aten.constant_pad_nd(x, [max(n, 0) if isinstance(n, int) else n for n in pad], value)
+
+
+def _with_positive_dim(
+    op: Callable[..., torch.Tensor], x: torch.Tensor, dim: int, *args: Any, **kwargs: Any
+) -> torch.Tensor:
+    """``op`` with ``dim`` counted from the front: of one counted from the end the host makes a write out of bounds."""
+    return NotImplemented if dim >= 0 else op(x, dim + x.dim(), *args, **kwargs)
 
 
 def sparse_addmm(

@@ -55,6 +55,7 @@ class Exported:
         unused: dotted names of tensors ``forward`` does not read.
         fixed: arguments that are Python constants, by index among the flat arguments.
         constants: results that are Python constants, by index among the flat results.
+        unsigned: tensors of uint8 among the results, by index among the flat results.
         in_spec, out_spec: structure of the call and of the result.
         names: of the arguments that ``forward`` takes by position or by name.
         notes: what became of ops that there are several ways to compute.
@@ -65,6 +66,7 @@ class Exported:
     unused: tuple[str, ...]
     fixed: dict[int, Any]
     constants: dict[int, Any]
+    unsigned: frozenset[int]
     in_spec: pytree.TreeSpec
     out_spec: pytree.TreeSpec
     names: tuple[str, ...]
@@ -117,13 +119,15 @@ def export(
             raise
         raise _export_error(e, module) from e
     placeholders, unused = _lift_placeholders(program, names)
-    constants = _lift_results(program)
+    constants, unsigned = _lift_results(program)
     graph = program.graph_module.graph
     resolve_views(graph)
     keep_model_frames(graph)
     out_spec = cast(pytree.TreeSpec, program.call_spec.out_spec)
     taken = _names_of_arguments(module)
-    return Exported(program, placeholders, unused, fixed, constants, in_spec, out_spec, taken, attentions.notes)
+    return Exported(
+        program, placeholders, unused, fixed, constants, unsigned, in_spec, out_spec, taken, attentions.notes
+    )
 
 
 def _names_of_arguments(module: torch.nn.Module) -> tuple[str, ...]:
@@ -206,9 +210,10 @@ def _lift_placeholders(
     return tuple(kept), tuple(unused)
 
 
-def _lift_results(program: torch.export.ExportedProgram) -> dict[int, Any]:
-    """Reduce the graph's output to its tensors; returns the constants among the results."""
+def _lift_results(program: torch.export.ExportedProgram) -> tuple[dict[int, Any], frozenset[int]]:
+    """Reduce the graph's output to its tensors; returns the constants among the results, and which are of uint8."""
     constants: dict[int, Any] = {}
+    unsigned = set()
     tensors = []
     (output,) = [node for node in program.graph.nodes if node.op == "output"]
     for i, (spec, value) in enumerate(zip(program.graph_signature.output_specs, output.args[0])):
@@ -220,6 +225,8 @@ def _lift_results(program: torch.export.ExportedProgram) -> dict[int, Any]:
             )
         if isinstance(spec.arg, TensorArgument):
             tensors.append(value)
+            if value.meta["val"].dtype == torch.uint8:  # the types of MLIR that kernels have carry no sign
+                unsigned.add(i)
         elif isinstance(spec.arg, ConstantArgument):
             constants[i] = spec.arg.value
         else:
@@ -227,7 +234,7 @@ def _lift_results(program: torch.export.ExportedProgram) -> dict[int, Any]:
                 f"result {i} is a size known only at run time", where="forward", hint="return it as a tensor"
             )
     output.args = (tuple(tensors),)
-    return constants
+    return constants, frozenset(unsigned)
 
 
 def _export_error(error: Exception, module: torch.nn.Module) -> ImportProgramError:

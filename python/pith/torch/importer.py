@@ -192,6 +192,7 @@ def _program(
         out_spec=exported.out_spec,
         fixed=exported.fixed,
         constants=exported.constants,
+        unsigned=exported.unsigned,
         names=exported.names,
         notes=exported.notes,
     )

@@ -15,6 +15,7 @@ from ..formats import Format
 from ..passes.analysis.traversal import ops_where
 from .expansions import expand_pith_ops
 from .locations import line_of, ops_at
+from .scatters import expand_scatters
 
 _TO_BACKEND = "torchdynamo-export-to-torch-backend-pipeline"
 
@@ -60,7 +61,10 @@ def import_graph(graph: torch.fx.Graph, func_name: str, activations: Mapping[str
     with context:
         _load_cast_dialect(context)
         expand_pith_ops(module, activations)
-        found = _run(module, _TO_BACKEND) or _run(module, _TO_LINALG) or _left_over(module)
+        found = _run(module, _TO_BACKEND) or _run(module, _TO_LINALG)
+        if found is None:
+            expand_scatters(module)
+            found = _left_over(module)
     if found is not None:
         raise _unsupported(*found, graph)
     return module

@@ -77,6 +77,7 @@ class ImportedProgram:
         in_spec, out_spec: structure of ``(args, kwargs)`` and of the result.
         fixed: arguments that are Python constants: index among the flat arguments -> value.
         constants: results that are Python constants: index among the flat results -> value.
+        unsigned: indices among the flat results of tensors of uint8, which kernels return as int8.
         names: of the arguments that ``forward`` takes by position or by name: calls may, too.
         notes: what became of ops that there are several ways to compute.
     """
@@ -90,6 +91,7 @@ class ImportedProgram:
     out_spec: pytree.TreeSpec
     fixed: dict[int, Any]
     constants: dict[int, Any]
+    unsigned: frozenset[int]
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -184,6 +186,8 @@ class ImportedProgram:
         tensors = iter(results)
         count = self.out_spec.num_leaves
         leaves = [self.constants[i] if i in self.constants else next(tensors) for i in range(count)]
+        for i in self.unsigned:
+            leaves[i] = torch.as_tensor(leaves[i]).view(torch.uint8)
         return pytree.tree_unflatten(leaves, self.out_spec)
 
 

@@ -45,8 +45,8 @@ def decomposed(
     new = [node for node in graph.nodes if node.op == "placeholder"]
     for node, before in zip(new, old):
         node._rename(before.name)
-    if [node.name for node in new] != [node.name for node in old] or any(n.op == "get_attr" for n in graph.nodes):
-        return program.run_decompositions(dict(table))  # a tensor made by a decomposition has to be lifted
+    if [node.name for node in new] != [node.name for node in old] or not all(map(_is_function, graph.nodes)):
+        return program.run_decompositions(dict(table))  # a decomposition makes a tensor, or writes to one
     module.graph = graph
     return program
 
