@@ -37,7 +37,7 @@ def result_buffer(init: ir.Value) -> tuple[ir.Value, bool]:
 
 def is_exclusive(init: ir.Value) -> bool:
     """True when ``init``, its fill and the tensor filled have one reader and stand for existing memory."""
-    while _readers(init) == 1:
+    while readers(init) == 1:
         below = _under(init)
         if below is None:
             return defining_op(init, "tensor.empty") is None
@@ -88,9 +88,9 @@ def _lies_in_shared(value: ir.Value) -> bool:
     """True when ``value`` may take the memory of an undefined tensor that has other uses."""
     while (below := _under(value)) is not None:
         value = below
-    return defining_op(value, "tensor.empty") is not None and _readers(value) > 1
+    return defining_op(value, "tensor.empty") is not None and readers(value) > 1
 
 
-def _readers(v: ir.Value) -> int:
+def readers(v: ir.Value) -> int:
     """Number of uses other than asking for a size."""
     return sum(use.owner.name != "tensor.dim" for use in v.uses)

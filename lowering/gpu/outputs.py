@@ -8,6 +8,7 @@ from pith.passes.analysis.traversal import defining_op
 
 from .. import builder as b
 from ..builder import Index
+from ..destination import readers
 from .host import Host
 
 #: Ops that see the elements of their operand under another shape.
@@ -79,18 +80,13 @@ def extents(host: Host, op: ir.OpView, value: ir.Value) -> list[Index]:
 def destination(host: Host, op: ir.OpView, init: ir.Value) -> ir.Value:
     """A buffer for a result that overwrites ``init``: that of the tensor below its fill where nothing else needs it."""
     root = init
-    while _uses(root) == 1 and (made := defining_op(root)) is not None and is_constant_fill(made):
+    while readers(root) == 1 and (made := defining_op(root)) is not None and is_constant_fill(made):
         root = made.operands[len(made.operands) - 1]
-    exclusive = _uses(root) == 1 and root in host.buffers
+    exclusive = readers(root) == 1 and root in host.buffers
     if exclusive and host.buffers[root][-1] in host.owned:
         return host.buffers[root][-1]
     shape = [s if s >= 0 else ir.ShapedType.get_dynamic_size() for s in shape_of(init.type)]
     return host.allocate(ir.MemRefType.get(shape, init.type.element_type), extents(host, op, init))
-
-
-def _uses(value: ir.Value) -> int:
-    """Readers of the elements."""
-    return sum(use.owner.name != "tensor.dim" for use in value.uses)
 
 
 def start_value(constant: ir.Attribute | None, out: ir.Value, at: Sequence[ir.Value]) -> ir.Value:

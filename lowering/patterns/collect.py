@@ -11,11 +11,11 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from pith._mlir import arith, bufferization, cf, ir, memref
+from pith.dialect import coordinates_type
 from pith.dialect.buffer import Buffer
 
 from .. import builder as b
 from ..builder import Index
-from .lists import list_type
 from .presence import integer
 
 #: Cells of a chunk at most: they wait on the stack until their number is known.
@@ -103,7 +103,7 @@ class Pieces:
 
 
 def collect(chunks: Chunks, rank: int, ordered: bool, declared: Buffer | None = None) -> ir.Value:
-    """The coordinates all chunks list, as a value of :func:`list_type`; ``ordered``: chunk after chunk.
+    """The coordinates all chunks list, as a value of ``coordinates_type``; ``ordered``: chunk after chunk.
 
     ``declared``: where the list starts to grow, or with overflow ``error`` the entries it may have.
     """
@@ -144,8 +144,8 @@ class _List:
 
 
 def as_list(flat: ir.Value, count: Index, rank: int) -> ir.Value:
-    """The first ``count`` entries of a flat memref of coordinates, as a value of :func:`list_type`."""
-    type_ = list_type(rank)
+    """The first ``count`` entries of a flat memref of coordinates, as a value of ``coordinates_type``."""
+    type_ = coordinates_type(rank)
     shape, strides = ([], [1]) if rank == 1 else ([rank], [rank, 1])
     used = memref.reinterpret_cast(
         ir.MemRefType.get(type_.shape, type_.element_type),

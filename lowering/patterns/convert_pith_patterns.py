@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from pith._mlir import ir, tensor
+from pith.dialect import coordinates_type
 from pith.dialect.fields import read_bool, read_i64s
 from pith.dialect.ops_pattern import UNUSED
 from pith.dialect.pattern import PatternShape, PatternType
@@ -18,7 +19,7 @@ from pith.passes.core import Pass
 from ..builder import Index, dim_size, for_loop, mul
 from .detect import lower_detect
 from .indices import lower_from_lengths, lower_from_routing
-from .lists import IndexList, assert_distinct_in_range, list_type
+from .lists import IndexList, assert_distinct_in_range
 from .sample import lower_sample
 from .sets import lower_set
 from .slices import Span, cut, store, zeros
@@ -150,7 +151,7 @@ def _retype(root: ir.Operation) -> None:
 
 
 def _converted(type_: ir.Type) -> ir.Type:
-    return list_type(PatternType(type_).to_shape().rank) if isinstance(type_, PatternType) else type_
+    return coordinates_type(PatternType(type_).to_shape().rank) if isinstance(type_, PatternType) else type_
 
 
 def _lists(item: _Work) -> list[IndexList]:

@@ -42,7 +42,7 @@ _FEW = 16
 
 
 def lower_detect(op: ir.OpView, shape: PatternShape) -> ir.Value:
-    """The micro-tiles of ``op`` that hold anything, as a list (:func:`pith.lowering.patterns.lists.list_type`)."""
+    """The micro-tiles of ``op`` that hold anything, as a list (:func:`pith.dialect.coordinates_type`)."""
     source, element = op.source, op.source.type.element_type
     require_testable(op, element)
     threshold, channel = _threshold(op)

@@ -15,19 +15,12 @@ from ..builder import Index, add, ceildiv, dim_size, div, for_loop, minimum, mul
 from .slices import Span, sum_of, zeros
 
 
-def list_type(rank: int) -> ir.RankedTensorType:
-    """The tensor type that stands for a pattern over ``rank`` axes."""
-    dynamic = ir.ShapedType.get_dynamic_size()
-    shape = [dynamic] if rank == 1 else [dynamic, rank]
-    return ir.RankedTensorType.get(shape, ir.IntegerType.get_signless(32), loc=ir.Location.unknown())
-
-
 @dataclasses.dataclass(frozen=True)
 class IndexList:
     """The coordinates of a pattern's micro-tiles.
 
     Attributes:
-        values: a value of :func:`list_type`.
+        values: a value of :func:`pith.dialect.coordinates_type`.
         sizes: elements along every pattern axis; None when no tensor at hand has that axis.
         granularity: elements of a micro-tile along every axis.
     """

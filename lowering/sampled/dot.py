@@ -47,8 +47,8 @@ class TileEmitter:
 
         half = self.tile.half()
         if size > 2:
-            b.if_else(_less(half.entries, rest), lambda: partial(self.tile))
-        few = arith.andi(_less(0, rest), _less(rest, half.entries + 1))
+            b.if_else(b.less(half.entries, rest), lambda: partial(self.tile))
+        few = arith.andi(b.less(0, rest), b.less(rest, half.entries + 1))
         b.if_else(few, lambda: partial(half))
 
     def _tile(self, tile: Tile, strip: Index, depth: Index, numbers: list[Index], hi: Index | None = None) -> None:
@@ -124,8 +124,4 @@ class TileEmitter:
             if hi is None:
                 entry(number)
             else:
-                b.if_else(_less(b.add(numbers[0], number), hi), lambda number=number: entry(number))
-
-
-def _less(x: Index, y: Index) -> ir.Value:
-    return arith.cmpi(arith.CmpIPredicate.ult, b.value(x), b.value(y))
+                b.if_else(b.less(b.add(numbers[0], number), hi), lambda number=number: entry(number))

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import itertools
 import math as pymath
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from pith._mlir import arith, ir, memref, vector
 from pith.formats import Format
@@ -20,11 +20,13 @@ from ..builder import Index
 from .lanes import Lanes
 from .scores import (
     Score,
+    added,
     among_largest,
     constant,
     element_of,
     float_of,
     magnitude_bits,
+    masked,
     shaped,
 )
 from .tree import Node, Tree
@@ -154,7 +156,7 @@ class LanePruning:
             return carried
 
         self._blocks(node, drop, [])
-        return [nan, *functools.reduce(_combine_sums, map(_masked, kept, held))]
+        return [nan, *functools.reduce(added, map(masked, kept, held))]
 
     def _blocks(self, node: Node, visit: Callable[..., list[ir.Value]], carried: list[ir.Value]) -> list[ir.Value]:
         """Loop over the blocks below ``node``: row by row, where each of them would be a loop over rows.
@@ -245,8 +247,8 @@ class _Choice:
             kept = among_largest([key for key, _ in children], self.limits[level])
             for keep, at in zip(kept, starts):
                 self._keep_only(keep, level + 1, at)
-            sums = [_masked(keep, s) for keep, s in zip(kept, sums)]
-        total = functools.reduce(_combine_sums, sums)
+            sums = [masked(keep, s) for keep, s in zip(kept, sums)]
+        total = functools.reduce(added, sums)
         return self.score.block_key(total), total
 
     def _element(self, offset: tuple[int, ...]) -> tuple[ir.Value, State]:
@@ -254,7 +256,7 @@ class _Choice:
         sums = self.score.element_sums(x)
         if self.floor is not None:
             self.kept[offset] = self.score.at_least(x, self.floor)
-            sums = _masked(self.kept[offset], sums)
+            sums = masked(self.kept[offset], sums)
         return self.score.element_key(x), sums
 
     def _keep_only(self, keep: ir.Value, level: int, offset: tuple[int, ...]) -> None:
@@ -279,16 +281,8 @@ def _or_zero(keep: ir.Value | None, bits: ir.Value) -> ir.Value:
     return bits if keep is None else arith.select(keep, bits, constant(bits.type, 0))
 
 
-def _masked(keep: ir.Value, sums: Sequence[ir.Value]) -> State:
-    return [arith.select(keep, s, constant(s.type, 0.0)) for s in sums]
-
-
-def _combine_sums(a: State, c: State) -> State:
-    return [arith.addf(x, y) for x, y in zip(a, c)]
-
-
 def _combine(a: State, c: State) -> State:
-    return [arith.maxsi(a[0], c[0]), *_combine_sums(a[1:], c[1:])]
+    return [arith.maxsi(a[0], c[0]), *added(a[1:], c[1:])]
 
 
 def _row(node: Node, row: tuple[int, ...]) -> list[Index]:

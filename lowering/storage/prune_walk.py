@@ -11,7 +11,7 @@ import dataclasses
 from pith._mlir import arith, ir, memref
 
 from .. import builder as b
-from .scores import Score, constant, float_of, is_nan, magnitude_bits, to_f64
+from .scores import Score, added, constant, float_of, is_nan, magnitude_bits, masked, to_f64
 from .tree import Node, Tree, raise_flag
 
 #: Bytes of scratch a thread may take from its stack; with more, one thread prunes, from the heap.
@@ -64,7 +64,7 @@ class Walk:
             return self._leaf(node)
         if node.level not in self.limits:
             return self.tree.for_children(
-                node, lambda c, child, carried: _add(carried, self.visit(child)), self._no_sums()
+                node, lambda c, child, carried: added(carried, self.visit(child)), self._no_sums()
             )
         return self._limited(node)
 
@@ -78,7 +78,7 @@ class Walk:
         above = self._above(node)
         self._store(x if above is None else arith.select(above, x, b.zero_of(x.type)), node)
         sums = self.score.element_sums(ranked)
-        return sums if above is None else _or_zero(above, sums)
+        return sums if above is None else masked(above, sums)
 
     def _ranked(self, leaf: Node) -> ir.Value:
         return float_of(memref.load(self.saliency, [b.value(d) for d in leaf.origin]))
@@ -108,7 +108,7 @@ class Walk:
             ties, *total = carried
             kept, ties = _keep(_load(keys, c), bound, ties)
             self._zero_unless(kept, child)
-            return [ties, *_add(total, _or_zero(kept, [_load(s, c) for s in sums]))]
+            return [ties, *added(total, masked(kept, [_load(s, c) for s in sums]))]
 
         return self.tree.for_children(node, select, [ties, *self._no_sums()])[1:]
 
@@ -178,14 +178,6 @@ def _unsigned(key: ir.Value) -> ir.Value:
 
 def _load(buffer: ir.Value, at: b.Index) -> ir.Value:
     return memref.load(buffer, [b.value(at)])
-
-
-def _or_zero(kept: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
-    return [arith.select(kept, s, constant(s.type, 0.0)) for s in sums]
-
-
-def _add(a: list[ir.Value], c: list[ir.Value]) -> list[ir.Value]:
-    return [arith.addf(x, y) for x, y in zip(a, c)]
 
 
 def _i64() -> ir.Type:

@@ -140,3 +140,13 @@ def _integer_attr(element: ir.Type, number: float) -> ir.Attribute:
 
 def _int(width: int) -> ir.Type:
     return ir.IntegerType.get_signless(width)
+
+
+def masked(kept: ir.Value, numbers: Sequence[ir.Value]) -> list[ir.Value]:
+    """The numbers where they are kept, zeros elsewhere."""
+    return [arith.select(kept, x, constant(x.type, 0.0)) for x in numbers]
+
+
+def added(a: Sequence[ir.Value], c: Sequence[ir.Value]) -> list[ir.Value]:
+    """Sums of what stands at the same place."""
+    return [arith.addf(x, y) for x, y in zip(a, c)]

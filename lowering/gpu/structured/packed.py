@@ -16,6 +16,7 @@ from pith._mlir import arith, ir, memref, vector
 from ... import builder as b
 from ... import levels
 from ...builder import Index
+from ..patterns.lists import as_i32, i32, word
 from ..product.staging import Filler, Finish, Threads
 from ..product.tiles import Axis, SharedTile, TileShape, all_of, is_below
 from .pairs import (
@@ -28,6 +29,7 @@ from .pairs import (
     only_where,
     position_above,
     row_pair,
+    shifted,
     values_at,
 )
 from .sparse_mma import HALFWORD
@@ -93,7 +95,7 @@ class PackedSource:
 
     def _quad(self, row: Index, first: Index, k: Axis) -> list[ir.Value]:
         parts = [self._group(row, first, j, k) for j in range(HALFWORD // GROUP)]
-        halfword = functools.reduce(arith.ori, (_shifted(p[1], GROUP_BITS * j) for j, p in enumerate(parts)))
+        halfword = functools.reduce(arith.ori, (shifted(p[1], GROUP_BITS * j) for j, p in enumerate(parts)))
         elements = [vector.extract(p[0], [], [e]) for p in parts for e in (0, 1)]
         type_ = ir.VectorType.get([len(elements)], elements[0].type)
         return [vector.from_elements(type_, elements), arith.trunci(ir.IntegerType.get_signless(16), halfword)]
@@ -111,12 +113,12 @@ class PackedSource:
         level, last = split.format.levels[-1], len(split.format.levels) - 1
         if is_plain(self.stored):
             byte = memref.load(storage.metadata[last, "coordinates"], [b.value(b.div(position, 2))])
-            bits = arith.shrui(arith.extui(_i32(), byte), _as_i32(b.mul(b.mod(position, 2), GROUP_BITS)))
-            return values_at(self.stored, b.mul(position, 2), 2), arith.andi(bits, _word(15))
+            bits = arith.shrui(arith.extui(i32(), byte), as_i32(b.mul(b.mod(position, 2), GROUP_BITS)))
+            return values_at(self.stored, b.mul(position, 2), 2), arith.andi(bits, word(15))
         slots = [b.add(b.mul(position, level.g), s) for s in range(level.g)]
-        coordinates = [_as_i32(levels.load_coordinate(storage, last, s)) for s in slots]
+        coordinates = [as_i32(levels.load_coordinate(storage, last, s)) for s in slots]
         elements = [levels.load_value(storage, s) for s in slots]
-        part = _as_i32(b.mod(b.div(b.mod(place, split.width), GROUP), level.h // GROUP))
+        part = as_i32(b.mod(b.div(b.mod(place, split.width), GROUP), level.h // GROUP))
         return packed_pair(coordinates, elements, part)
 
 
@@ -127,16 +129,16 @@ def packed_pair(
 
     One alone is first, and 3 is free for the zero behind it, unless that is where it is: then 0 is, before it.
     """
-    two, zero = _word(2), b.zero_of(elements[0].type)
+    two, zero = word(2), b.zero_of(elements[0].type)
     here = [arith.cmpi(arith.CmpIPredicate.eq, arith.shrui(c, two), part) for c in coordinates]
-    inside = [arith.andi(c, _word(3)) for c in coordinates]
+    inside = [arith.andi(c, word(3)) for c in coordinates]
     held = [arith.select(h, v, zero) for h, v in zip(here, elements)]
     one, value = inside[-1], held[-1]
     if len(elements) == 2:
         one, value = arith.select(here[0], inside[0], one), arith.select(here[0], held[0], value)
-    last = arith.cmpi(arith.CmpIPredicate.eq, one, _word(3))
+    last = arith.cmpi(arith.CmpIPredicate.eq, one, word(3))
     low, high = arith.select(last, zero, value), arith.select(last, value, zero)
-    bits = arith.select(last, _word(0b1100), arith.ori(one, _word(0b1100)))
+    bits = arith.select(last, word(0b1100), arith.ori(one, word(0b1100)))
     if len(elements) == 2:
         both = arith.andi(*here)
         low, high = arith.select(both, held[0], low), arith.select(both, held[1], high)
@@ -150,19 +152,3 @@ def _store(tiles: Sequence[SharedTile], row: Index, quad: Index, parts: Sequence
         tiles[0].store_vector(values, b.add(row, i), b.mul(quad, HALFWORD // 2))
         single = vector.broadcast(ir.VectorType.get([1], halfword.type), halfword)
         tiles[1].store_vector(vector.bitcast(i8, single), b.add(row, i), b.mul(quad, 2))
-
-
-def _i32() -> ir.IntegerType:
-    return ir.IntegerType.get_signless(32)
-
-
-def _word(x: int) -> ir.Value:
-    return arith.constant(_i32(), x)
-
-
-def _as_i32(x: Index) -> ir.Value:
-    return _word(x) if isinstance(x, int) else arith.index_castui(_i32(), x)
-
-
-def _shifted(x: ir.Value, bits: int) -> ir.Value:
-    return arith.shli(x, _word(bits)) if bits else x

@@ -7,6 +7,7 @@ from pith._mlir import arith, ir, memref, vector
 
 from ... import builder as b
 from ...builder import Index
+from ..patterns.lists import i32, word
 from ..product.staging import Threads, async_copy
 from ..product.tiles import Axis, SharedTile, all_of, is_below, pick
 from .sparse_mma import BYTE, COORDINATES, HALFWORD
@@ -95,16 +96,16 @@ def row_pair(stored: Stored, row: Index, first: Index, k: Axis) -> list[ir.Value
         if j and split.width % HALFWORD:
             inside, place = is_below(place, end_of(k)), b.minimum(place, b.sub(end_of(k), 1))
         position, present = position_above(stored, row, place, k)
-        byte = arith.extui(_i32(), memref.load(buffer, [b.value(b.div(position, 2))]))
+        byte = arith.extui(i32(), memref.load(buffer, [b.value(b.div(position, 2))]))
         piece, both = only_where(all_of(inside, present), values_at(stored, b.mul(position, 2), 4), byte, 0x44)
         pieces.append(piece)
         held.append(both)
-    word = functools.reduce(arith.ori, (_shifted(x, 8 * j) for j, x in enumerate(held)))
+    joined = functools.reduce(arith.ori, (shifted(x, 8 * j) for j, x in enumerate(held)))
     out = []
     for i in (0, 1):
         elements = [vector.extract(p, [], [2 * i + e]) for p in pieces for e in (0, 1)]
         out.append(vector.from_elements(ir.VectorType.get([8], elements[0].type), elements))
-        out.append(_even_nibbles(word if i == 0 else arith.shrui(word, _word(GROUP_BITS))))
+        out.append(_even_nibbles(joined if i == 0 else arith.shrui(joined, word(GROUP_BITS))))
     return out
 
 
@@ -115,23 +116,16 @@ def only_where(
     if present is None:
         return values, coordinates
     zero = vector.broadcast(values.type, b.zero_of(values.type.element_type))
-    return arith.select(present, values, zero), arith.select(present, coordinates, _word(otherwise))
+    return arith.select(present, values, zero), arith.select(present, coordinates, word(otherwise))
 
 
-def _even_nibbles(word: ir.Value) -> ir.Value:
+def _even_nibbles(octets: ir.Value) -> ir.Value:
     """The low halves of four bytes, next to each other."""
-    x = arith.andi(word, _word(0x0F0F0F0F))
-    x = arith.andi(arith.ori(x, arith.shrui(x, _word(4))), _word(0x00FF00FF))
-    return arith.trunci(ir.IntegerType.get_signless(16), arith.ori(x, arith.shrui(x, _word(8))))
+    x = arith.andi(octets, word(0x0F0F0F0F))
+    x = arith.andi(arith.ori(x, arith.shrui(x, word(4))), word(0x00FF00FF))
+    return arith.trunci(ir.IntegerType.get_signless(16), arith.ori(x, arith.shrui(x, word(8))))
 
 
-def _i32() -> ir.IntegerType:
-    return ir.IntegerType.get_signless(32)
-
-
-def _word(x: int) -> ir.Value:
-    return arith.constant(_i32(), x)
-
-
-def _shifted(x: ir.Value, bits: int) -> ir.Value:
-    return arith.shli(x, _word(bits)) if bits else x
+def shifted(x: ir.Value, bits: int) -> ir.Value:
+    """``x`` some bits further up."""
+    return arith.shli(x, word(bits)) if bits else x

@@ -18,6 +18,7 @@ from pith.formats import Format
 from ... import builder as b
 from ... import levels
 from ...builder import Index
+from ..patterns.lists import as_index, i32, word
 from ..product.encoded import descend_static, digits_of, slots_of, store_inside, window_of
 from ..product.staging import Filler, Threads
 from ..product.tiles import Axis, SharedTile, TileShape, all_of, is_below
@@ -181,8 +182,8 @@ class _Scan:
             """The bits of a byte that lie in the window."""
             from_low = _mask(b.sub(low, b.mul(byte, 8)))
             below_high = _mask(b.sub(high, b.mul(byte, 8)))
-            inside = arith.andi(below_high, arith.xori(from_low, _word(255)))
-            return arith.andi(arith.extui(_i32(), memref.load(words, [b.value(b.add(base, byte))])), inside)
+            inside = arith.andi(below_high, arith.xori(from_low, word(255)))
+            return arith.andi(arith.extui(i32(), memref.load(words, [b.value(b.add(base, byte))])), inside)
 
         if self.cursors is not None:
             rank = memref.load(self.cursors[number], [b.value(0)])
@@ -193,7 +194,7 @@ class _Scan:
             bits = held(byte)
             mine = arith.cmpi(arith.CmpIPredicate.eq, b.value(b.mod(byte, self.share)), b.value(self.lists[number][1]))
             b.if_else(mine, lambda: self._scatter_bits(bits, byte, before, cursor, tile, axes))
-            return [b.value(b.add(before, _index(math_dialect.ctpop(bits))))]
+            return [b.value(b.add(before, as_index(math_dialect.ctpop(bits))))]
 
         (stopped,) = b.for_loop(b.div(low, 8), b.ceildiv(high, 8), visit, [b.value(rank)])
         if self.cursors is not None:
@@ -203,8 +204,8 @@ class _Scan:
         """Position of the first entry that is not below ``low``."""
 
         def count(byte: Index, before: ir.Value) -> list[ir.Value]:
-            below = arith.andi(arith.extui(_i32(), load(byte)), _mask(b.sub(low, b.mul(byte, 8))))
-            return [b.value(b.add(before, _index(math_dialect.ctpop(below))))]
+            below = arith.andi(arith.extui(i32(), load(byte)), _mask(b.sub(low, b.mul(byte, 8))))
+            return [b.value(b.add(before, as_index(math_dialect.ctpop(below))))]
 
         return b.for_loop(0, b.ceildiv(low, 8), count, [b.value(self._bounds(cursor)[0])])[0]
 
@@ -212,9 +213,9 @@ class _Scan:
         self, bits: ir.Value, byte: Index, before: ir.Value, cursor: levels.Cursor, tile: SharedTile, axes
     ) -> None:
         for bit in range(8):
-            present = arith.cmpi(arith.CmpIPredicate.ne, arith.andi(bits, _word(1 << bit)), _word(0))
-            below = math_dialect.ctpop(arith.andi(bits, _word((1 << bit) - 1)))
-            position = b.add(before, _index(below))
+            present = arith.cmpi(arith.CmpIPredicate.ne, arith.andi(bits, word(1 << bit)), word(0))
+            below = math_dialect.ctpop(arith.andi(bits, word((1 << bit) - 1)))
+            position = b.add(before, as_index(below))
             entry = levels.descend(self.source.storage, cursor, position, b.add(b.mul(byte, 8), bit))
             b.if_else(present, lambda e=entry: self._scatter(e, tile, axes))
 
@@ -236,17 +237,5 @@ class _Scan:
 
 def _mask(count: Index) -> ir.Value:
     """The low ``count`` of 8 bits; none of them for negative counts, all for more than 8."""
-    bounded = arith.maxsi(arith.minsi(arith.index_cast(_i32(), b.value(count)), _word(8)), _word(0))
-    return arith.subi(arith.shli(_word(1), bounded), _word(1))
-
-
-def _index(x: ir.Value) -> ir.Value:
-    return arith.index_castui(ir.IndexType.get(), x)
-
-
-def _i32() -> ir.IntegerType:
-    return ir.IntegerType.get_signless(32)
-
-
-def _word(x: int) -> ir.Value:
-    return arith.constant(_i32(), x)
+    bounded = arith.maxsi(arith.minsi(arith.index_cast(i32(), b.value(count)), word(8)), word(0))
+    return arith.subi(arith.shli(word(1), bounded), word(1))

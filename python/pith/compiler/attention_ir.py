@@ -29,24 +29,21 @@ class Variant:
 
     def source(self) -> str:
         """The module; its function takes the operands in the order of the op, absent ones left out."""
-        heads, values = (_Array.of_rank(4, self.element, n) for n in (self.depth, self.width))
-        arrays = {"query": heads, "key": heads, "value": values, "out": values, "intervals": _INTERVALS}
-        if self.lse:
-            arrays["lse"] = _Array.of_rank(3, COMPUTED_IN[self.element])
-        arrays |= _TOKENS if self.tokens else {}
-        return _module("attention", _ORDER, arrays, ["out", "lse"], self.blocks)
+        return _module("attention", _ORDER, self._arrays(), ["out", "lse"], self.blocks)
 
     def device_source(self) -> str:
         """The same for a GPU: contiguous tensors, results returned.
 
         Arguments are the operands of the op in its order, absent ones, out and lse left out.
         """
+        return _device_module("attention", _ORDER, self._arrays(), ["out", "lse"], self.blocks)
+
+    def _arrays(self) -> dict[str, _Array]:
         heads, values = (_Array.of_rank(4, self.element, n) for n in (self.depth, self.width))
         arrays = {"query": heads, "key": heads, "value": values, "out": values, "intervals": _INTERVALS}
         if self.lse:
             arrays["lse"] = _Array.of_rank(3, COMPUTED_IN[self.element])
-        arrays |= _TOKENS if self.tokens else {}
-        return _device_module("attention", _ORDER, arrays, ["out", "lse"], self.blocks)
+        return arrays | (_TOKENS if self.tokens else {})
 
     def grad_source(self, of_keys: bool) -> str:
         """The same for the gradient of the queries, or of keys and values (blocks: granularity of one's own first)."""
