@@ -7,10 +7,13 @@ import time
 import numpy as np
 import pith
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pith.formats import HSS
 from pith.formats.infer import infer
+from pith.formats.occupancy import diagonals, occupancies
+from pith.formats.occupancy_listed import listed_diagonals, listed_occupancies
 from pith.formats.validate import first_violation
 
 PLANTED = (
@@ -51,6 +54,26 @@ def test_every_candidate_holds_the_matrix_in_the_bytes_it_says(w, padded):
         stored = pith.compress(w, candidate.hss)
         assert (stored.nbytes, stored.nse) == (candidate.nbytes, candidate.stored), candidate
         np.testing.assert_array_equal(stored.to_dense(), w)
+
+
+@settings(max_examples=150, deadline=None)
+@given(matrices(), st.booleans(), st.sampled_from(("csr", "csc", "C0(bitmask)")))
+def test_lists_and_masks_give_the_same_answers(w, padded, fmt):
+    coords, _ = pith.compress(w, fmt).coordinates()
+    listed = {(o.width, o.height): o for o in listed_occupancies(coords, w.shape, padded=padded)}
+    assert listed == {(o.width, o.height): o for o in occupancies(w != 0, padded=padded)}
+    np.testing.assert_array_equal(listed_diagonals(coords), diagonals(w != 0))
+    found = pith.infer_format(pith.compress(w, fmt), padded=padded, limit=500)
+    assert found == pith.infer_format(w, padded=padded, limit=500)
+
+
+def test_sparse_input_is_not_made_dense():
+    rng = np.random.default_rng(5)
+    rows, columns = rng.integers(0, 10**7, (2, 3000))
+    at_random = sp.coo_array((np.ones(3000, np.float32), (rows, columns)), shape=(10**7, 10**7)).tocsr()
+    assert str(pith.infer_format(at_random)) == "B(32x1)C0(*): 1646004 bytes"
+    tridiagonal = sp.diags_array([1.0, 2.0, 1.0], offsets=[-1, 0, 1], shape=(10**6, 10**6), format="csr")
+    assert str(pith.infer_format(tridiagonal)) == "band(1:1): 24000000 bytes"
 
 
 @pytest.mark.parametrize("text", PLANTED)

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import FormatError, ShapeError
 from ..formats import Format
 from ..formats.diagonals import straight, straight_coordinates
-from ..formats.infer import infer
+from ..formats.infer import Inferred, infer_listed
 from ..formats.pack_digits import level_coordinates
 from ..formats.parse import format_name
 from ..sparse import SparseTensor, as_format
@@ -26,7 +26,7 @@ FORMATS = ("csr", "csc", "coo", "bsr(4x4)", "bsr(16x16)", "C0(2:4)")
 #: Tightest formats shown.
 TIGHTEST = 4
 
-#: Elements a dense mask may have, to find the tightest formats and what pruning keeps (0.1 GB).
+#: Elements a dense copy may have, to find what pruning keeps (0.8 GB of float64).
 DENSE_LIMIT = 10**8
 
 #: Ranks whose occupancies are shown for a matrix nobody names a format for: groups of four, and of four of those.
@@ -61,9 +61,9 @@ def nonzeros(tensor: SparseTensor) -> tuple[np.ndarray, np.ndarray]:
     return coords[:, keep], values[keep]
 
 
-def tightest(mask: np.ndarray, value_bytes: int, count: int) -> list[tuple[str, int, int]]:
-    """The formats that store the least of a non-zero pattern: (text, bytes, stored elements), fewest bytes first."""
-    return [(c.name, c.nbytes, c.stored) for c in infer(mask, value_bytes).candidates[:count]]
+def tightest(found: Inferred, count: int) -> list[tuple[str, int, int]]:
+    """The formats that store the least: (text, bytes, stored elements), fewest bytes first."""
+    return [(c.name, c.nbytes, c.stored) for c in found.candidates[:count]]
 
 
 def _facts(name: str, tensor: SparseTensor) -> Iterator[str]:
@@ -122,12 +122,9 @@ def _time(prediction: Prediction | None) -> str:
 
 
 def _tightest(tensor: SparseTensor) -> list[tuple[str, int, int]]:
-    if len(tensor.shape) != 2 or not 0 < math.prod(tensor.shape) <= DENSE_LIMIT:
+    if len(tensor.shape) != 2 or not math.prod(tensor.shape):
         return []
-    mask = np.zeros(tensor.shape, bool)
-    coords, _ = nonzeros(tensor)
-    mask[tuple(coords)] = True
-    return tightest(mask, tensor.dtype.itemsize, TIGHTEST)
+    return tightest(infer_listed(list(nonzeros(tensor)[0]), tensor.shape, tensor.dtype.itemsize), TIGHTEST)
 
 
 def _predict_named(

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..errors import FileFormatError, UnsupportedError
+from ..formats.infer import infer
 from ..progress import ProgressBar
 from ..runtime import dtype_name
 from ..runtime.arrays import as_array
@@ -75,7 +76,7 @@ def _describe(matrix: np.ndarray, columns: int) -> tuple[str, int, int]:
     shape = "x".join(map(str, matrix.shape))
     if density >= FULL or mask.size > DENSE_LIMIT:
         return f"{shape:>13} {density:>8.2%}  {'dense':<26} {1:>8.1%}  -", matrix.nbytes, matrix.nbytes
-    name, nbytes, stored = tightest(mask, matrix.dtype.itemsize, 1)[0]
+    name, nbytes, stored = tightest(infer(mask, matrix.dtype.itemsize), 1)[0]
     ratio = _ratio(name, matrix, stored, columns)
     line = f"{shape:>13} {density:>8.2%}  {name:<26} {nbytes / matrix.nbytes:>8.1%}  {ratio}"
     return line, nbytes, matrix.nbytes

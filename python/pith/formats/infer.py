@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from .buffers import buffer_specs
 from .format import Format
 from .hss import HSS
 from .occupancy import Occupancy, diagonals, occupancies
+from .occupancy_listed import ELEMENTS_PER_ENTRY, listed_diagonals, listed_occupancies
 from .parse import format_name, parse_format
 
 
@@ -77,20 +78,53 @@ def infer(mask: np.ndarray, value_bytes: int, *, padded: bool = False, limit: in
         >>> print(infer(np.eye(16, dtype=bool)[::-1], 4))
         V(4)C1(1:4)->C0(1:4): 69 bytes
     """
-    if mask.ndim != 2 or not mask.size:
-        raise ShapeError(f"expects a matrix with elements, got shape {mask.shape}", hint="reshape it first")
-    found = {(o.height, o.width): o for o in occupancies(mask, padded=padded)}
-    guesses = [*_guesses(found, mask.shape, 8 * value_bytes), *_of_diagonals(mask, 8 * value_bytes)]
+    _check_matrix(mask.shape)
+    if np.count_nonzero(mask) * ELEMENTS_PER_ENTRY < mask.size:
+        return infer_listed(np.nonzero(mask), mask.shape, value_bytes, padded=padded, limit=limit)
+    return _ranked(occupancies(mask, padded=padded), diagonals(mask), mask.shape, value_bytes, limit)
+
+
+def infer_listed(
+    coords: Sequence[np.ndarray], shape: Sequence[int], value_bytes: int, *, padded: bool = False, limit: int = 16
+) -> Inferred:
+    """:func:`infer` of a matrix whose non-zeros are listed, in time and memory in proportion to their number.
+
+    Shapes:  coords: rows and columns of the non-zeros, in any order.
+
+    Example:
+        >>> print(infer_listed((np.arange(10**6), np.arange(10**6)), (10**6, 10**6), 4))
+        band(0:0): 4000000 bytes
+    """
+    _check_matrix(shape)
+    if len(coords[0]) * ELEMENTS_PER_ENTRY >= math.prod(shape):
+        mask = np.zeros(shape, bool)
+        mask[tuple(coords)] = True
+        return _ranked(occupancies(mask, padded=padded), diagonals(mask), shape, value_bytes, limit)
+    found = listed_occupancies(coords, shape, padded=padded)
+    return _ranked(found, listed_diagonals(coords), shape, value_bytes, limit)
+
+
+def _check_matrix(shape: Sequence[int]) -> None:
+    if len(shape) != 2 or not 0 < math.prod(shape) < 2**63:
+        raise ShapeError(f"expects a matrix with elements, got shape {tuple(shape)}", hint="reshape it first")
+
+
+def _ranked(
+    occupied: Iterable[Occupancy], offsets: np.ndarray, shape: Sequence[int], value_bytes: int, limit: int
+) -> Inferred:
+    """The candidates of a matrix of which only blocks, groups and diagonals are known."""
+    found = {(o.height, o.width): o for o in sorted(occupied, key=lambda o: (o.width, o.height))}
+    guesses = [*_guesses(found, shape, 8 * value_bytes), *_of_diagonals(offsets, shape[0], 8 * value_bytes)]
     guesses.sort(key=lambda guess: guess.bits)
     always = [Guess(0, text, found[1, 1].held) for text in ("M0->C0", "C0(*)")]
 
     def exact(guess: Guess) -> Candidate:
         hss = parse_format(guess.text)
         fmt = hss.to_format() if isinstance(hss, HSS) else hss
-        if any(size % divisor for size, divisor in zip(mask.shape, fmt.divisors())):
+        if any(size % divisor for size, divisor in zip(shape, fmt.divisors())):
             hss = dataclasses.replace(hss, padded=True)
             fmt = fmt.with_padding()
-        return Candidate(hss, *stored_size(fmt, mask.shape, guess.entries, value_bytes))
+        return Candidate(hss, *stored_size(fmt, shape, guess.entries, value_bytes))
 
     best = sorted(map(exact, guesses[: 4 * limit]), key=_order)[:limit]
     return Inferred(tuple(sorted({c.hss: c for c in (*best, *map(exact, always))}.values(), key=_order)))
@@ -134,12 +168,11 @@ def _guesses(found: Mapping[tuple[int, int], Occupancy], shape: Sequence[int], v
         yield from _two_ranks(o, found, shape, value)
 
 
-def _of_diagonals(mask: np.ndarray, value: int) -> Iterator[Guess]:
+def _of_diagonals(offsets: np.ndarray, rows: int, value: int) -> Iterator[Guess]:
     """The band that holds all, and the list of diagonals that hold something."""
-    offsets = diagonals(mask)
     lower, upper = max(0, -int(offsets.min(initial=0))), max(0, int(offsets.max(initial=0)))
-    yield Guess(mask.shape[0] * (lower + upper + 1) * value, f"band({lower}:{upper})")
-    yield Guess(offsets.size * (mask.shape[0] * value + 32) + 64, "dia", offsets.size)
+    yield Guess(rows * (lower + upper + 1) * value, f"band({lower}:{upper})")
+    yield Guess(offsets.size * (rows * value + 32) + 64, "dia", offsets.size)
 
 
 def _two_ranks(

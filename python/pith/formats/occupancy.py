@@ -53,7 +53,7 @@ def occupancies(mask: np.ndarray, *, padded: bool) -> Iterator[Occupancy]:
                 break
             if height > 1:
                 held = _paired(held)
-            yield Occupancy(height, width, held.size, int(np.count_nonzero(held)), _fullest(held, padded))
+            yield Occupancy(height, width, held.size, int(np.count_nonzero(held)), fullest(held, padded))
             if held.all():
                 break
 
@@ -93,8 +93,12 @@ def _counts(sums: np.ndarray, h: int) -> np.ndarray:
     return out
 
 
-def _fullest(held: np.ndarray, padded: bool) -> dict[int, int]:
-    """The most True among H consecutive columns, for every H."""
+def fullest(held: np.ndarray, padded: bool) -> dict[int, int]:
+    """The most True among H consecutive columns, for every H.
+
+    >>> fullest(np.array([[True, False, True, True]]), padded=False)
+    {2: 2, 4: 3}
+    """
     columns = held.shape[1]
     sums = _running(held)
     sizes = (h for h in range(2, min(LARGEST, columns) + 1) if padded or columns % h == 0)
