@@ -132,9 +132,10 @@ class RegisterTile:
         return self._stream({}, lambda _, accs: accs).block(1, self.group)
 
     def _stream(self, window_at: dict[int, Index], leaf: Leaf, turn: int = 0) -> Stream:
-        # Strips are whole blocks: of three or more, what rounding down wastes of L1 is little. Formats of 25 %
-        # density go from 51-60 to 56-62 GF/s (Zen 3, 64 lanes, 2026-11), where strips grow from 64 to 96.
-        longest = STRIP_BYTES // (3 * self.variant.lanes * bytes_of(self.element))
+        # Strips are whole blocks: of two or more, what rounding down wastes of L1 is little. C1(2:4)->C0(2:4) gains
+        # 1.05x over blocks of half the length. Every turn unrolls a block: four that long no longer fit the decoded
+        # instructions, and V(4)C1(2:4)->C0(2:4) loses 1.15x (Zen 3, 64 lanes, 2026-11).
+        longest = STRIP_BYTES // (max(2, self.turns) * self.variant.lanes * bytes_of(self.element))
         turns = turn, self.turns
         windows, multiple = self.windows, self.multiple
         return Stream(self.storage, self.roles, windows, window_at, multiple, self.vectors, leaf, longest, turns)

@@ -17,10 +17,10 @@
 // CHECK:           %[[wide:.*]] = arith.extui %[[bits]] : vector<64xi16> to vector<64xi32>
 // CHECK:           %[[up:.*]] = arith.shli %[[wide]]
 // CHECK:           arith.bitcast %[[up]] : vector<64xi32> to vector<64xf32>
-// Values of one strip: 24 groups of 2.
-// CHECK:         %[[strip:.*]] = memref.alloca() {alignment = 64 : i64} : memref<1x48xf32>
+// Values of one strip: 32 groups of 2.
+// CHECK:         %[[strip:.*]] = memref.alloca() {alignment = 64 : i64} : memref<1x64xf32>
 // CHECK:           vector.load %{{.*}} : memref<?xbf16>, vector<8xbf16>
-// CHECK:           vector.store %{{.*}}, %[[strip]]{{.*}} : memref<1x48xf32>, vector<8xf32>
+// CHECK:           vector.store %{{.*}}, %[[strip]]{{.*}} : memref<1x64xf32>, vector<8xf32>
 // CHECK:             memref.load %[[strip]]
 // CHECK:             vector.fma {{.*}} : vector<64xf32>
 module attributes {pith.isa = "avx2"} {
@@ -116,15 +116,15 @@ func.func @bytes_of_rows_without_strips(%pos: tensor<?xi32>, %crd: tensor<?xi32>
 #y = affine_map<(i, j, k) -> (i, j)>
 
 // CHECK-LABEL: func.func @four_bits
-// One scale and zero point per group; 16 values are 8 bytes, whose halves become bytes of their own.
+// One scale and zero point per group; 32 values are 16 bytes, whose halves become bytes of their own.
 // CHECK:         %[[scale:.*]] = memref.load {{.*}} : memref<?xf32>
 // CHECK:         %[[zero:.*]] = memref.load {{.*}} : memref<?xi8>
-// CHECK:           %[[bytes:.*]] = vector.load {{.*}} : memref<?xi8>, vector<8xi8>
-// CHECK:           %[[halves:.*]] = vector.bitcast {{.*}} : vector<8xi16> to vector<16xi8>
-// CHECK:           %[[from:.*]] = arith.subi %{{.*}}, %{{.*}} : vector<16xi8>
-// CHECK:           %[[real:.*]] = arith.sitofp {{.*}} : vector<16xi8> to vector<16xf32>
-// CHECK:           %[[value:.*]] = arith.mulf %[[real]], {{.*}} : vector<16xf32>
-// CHECK:           vector.store %[[value]], {{.*}} : memref<1x48xf32>, vector<16xf32>
+// CHECK:           %[[bytes:.*]] = vector.load {{.*}} : memref<?xi8>, vector<16xi8>
+// CHECK:           %[[halves:.*]] = vector.bitcast {{.*}} : vector<16xi16> to vector<32xi8>
+// CHECK:           %[[from:.*]] = arith.subi %{{.*}}, %{{.*}} : vector<32xi8>
+// CHECK:           %[[real:.*]] = arith.sitofp {{.*}} : vector<32xi8> to vector<32xf32>
+// CHECK:           %[[value:.*]] = arith.mulf %[[real]], {{.*}} : vector<32xf32>
+// CHECK:           vector.store %[[value]], {{.*}} : memref<1x64xf32>, vector<32xf32>
 // CHECK:         vector.fma {{.*}} : vector<64xf32>
 // CHECK-NOT:     pith.
 module attributes {pith.isa = "avx2"} {
