@@ -7,7 +7,6 @@ from pith.dialect import encoding_of, format_of, shape_of
 from pith.formats import Format
 from pith.passes.analysis.multiply_add import CASTS, multiplies_inputs
 from pith.passes.analysis.structured import Structured
-from pith.passes.analysis.structured import iterator_types as iterator_types
 from pith.passes.analysis.traversal import defining_op
 from pith.passes.analysis.vanishing import KEEPS, effect_of_zero, why_not_skipped
 from pith.passes.core import pass_error

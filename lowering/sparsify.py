@@ -4,10 +4,11 @@ import dataclasses
 from typing import ClassVar
 
 from pith._mlir import PassManager, ir, sparse_tensor
+from pith.passes.analysis.structured import iterator_types
 from pith.passes.analysis.traversal import ops_named
 from pith.passes.core import Pass
 
-from .contraction import indexing_maps, iterator_types
+from .contraction import indexing_maps
 
 
 @dataclasses.dataclass(frozen=True)

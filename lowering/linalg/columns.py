@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 from pith._mlir import ir, memref
 from pith.passes.analysis.multiply_add import SIGNED_CASTS, multiplies_inputs
+from pith.passes.analysis.structured import iterator_types
 
 from .. import builder as b
-from ..contraction import indexing_maps, is_generic, iterator_types
+from ..contraction import indexing_maps, is_generic
 from ..isa import Isa
 from ..panel.dense_column import DenseColumn
 from ..panel.write import added_to, as_it_is

@@ -6,8 +6,9 @@ import itertools
 from pith._mlir import ir
 from pith.dialect.tiling import bare_dim
 from pith.passes.analysis.multiply_add import SIGNED_CASTS, multiplies_inputs
+from pith.passes.analysis.structured import iterator_types
 
-from ..contraction import indexing_maps, is_generic, iterator_types
+from ..contraction import indexing_maps, is_generic
 
 #: Sizes that only run time knows count as this many when orientations are compared.
 _TYPICAL = 128

@@ -5,12 +5,13 @@ from typing import ClassVar
 
 from pith._mlir import ir, linalg
 from pith.dialect.tiling import dims_of
+from pith.passes.analysis.structured import iterator_types
 from pith.passes.analysis.traversal import ops_where
 from pith.passes.core import Pass, pass_error
 
 from .. import builder as b
 from ..builder import Index
-from ..contraction import indexing_maps, is_generic, iterator_types
+from ..contraction import indexing_maps, is_generic
 from ..template_scalar import compute_point, free_loops, load_outputs, store_outputs
 from .row_groups import RowGroup, row_groups
 

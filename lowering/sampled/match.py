@@ -7,8 +7,9 @@ from pith.dialect import encoding_of, format_of
 from pith.dialect.tiling import bare_dim
 from pith.formats import Format
 from pith.passes.analysis.multiply_add import SIGNED_CASTS, multiplies_inputs
+from pith.passes.analysis.structured import iterator_types
 
-from ..contraction import indexing_maps, iterator_types
+from ..contraction import indexing_maps
 
 
 @dataclasses.dataclass(frozen=True)

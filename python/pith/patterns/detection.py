@@ -9,9 +9,9 @@ import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..runtime.arrays import as_array
+from ..sparse_interop import is_torch
 from .check import COORDINATES, granularity_of, grid_of, integers, threshold_of
 from .finding import find, kernel_for
-from .layout import is_torch
 from .pattern import Pattern
 
 #: (type, element type, rank, granularity, axes, deterministic) -> axes, granularity and kernel, for one threshold.

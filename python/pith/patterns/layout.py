@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Any
-
 import numpy as np
-
-
-def is_torch(value: Any) -> bool:
-    """True for a torch tensor; does not import torch."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
 
 
 def storage_order(array: np.ndarray) -> tuple[int, ...]:

@@ -12,9 +12,10 @@ import numpy as np
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..runtime.arrays import as_array
 from ..runtime.signature import dtype_name
+from ..sparse_interop import is_torch
 from . import kernels
 from .check import granularity_of, integers, threshold_of
-from .layout import is_torch, storage_order
+from .layout import storage_order
 
 #: Rows and columns of a window the kernel reads (``pith.sample``).
 _WINDOW = (32, 64)
