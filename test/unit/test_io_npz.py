@@ -38,6 +38,26 @@ def test_scipy_layouts(tmp_path, layout, make, compressed):
     np.testing.assert_array_equal(pith.read(tmp_path / "a.npz").validate().to_dense(), x)
 
 
+@pytest.mark.parametrize("fmt", ["csr", "csc", "coo", "bsr(2x4)", "C0(*)", "B(3x2)C0(*)", pith.Format.csr(64)])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int8", "bool", "complex64"])
+def test_scipy_reads_what_is_written(tmp_path, fmt, dtype):
+    x = random_tensor(RNG, (6, 8), dtype, 0.4)
+    A = pith.compress(x, fmt)
+    pith.write(tmp_path / "a.npz", A)
+    loaded = sp.load_npz(tmp_path / "a.npz")
+    np.testing.assert_array_equal(loaded.toarray(), x)
+    assert loaded.dtype == x.dtype and isinstance(loaded, sp.sparray)
+    back = pith.read(tmp_path / "a.npz").validate()
+    assert (back.format, back.hss, back.dtype) == (A.format, A.hss, A.dtype)
+    for written, read in zip(A.buffers, back.buffers, strict=True):
+        np.testing.assert_array_equal(written, read)
+
+
+def test_a_notation_of_another_format_is_refused(tmp_path):
+    with pytest.raises(pith.FileFormatError, match=r"pith_notation.*is not the format of the arrays"):
+        pith.read(_save(tmp_path / "a.npz", **_csr(pith_notation="C0(2:4)")))
+
+
 @pytest.mark.parametrize("shape", [(3, 7), (7, 3)])
 def test_diagonals_that_leave_the_matrix(tmp_path, shape):
     matrix = sp.dia_array((RNG.normal(size=(3, 5)), [-2, 0, 4]), shape=shape)

@@ -59,8 +59,8 @@ def write(path: str | os.PathLike, tensor: SparseTensor) -> None:
     """Write a sparse tensor to a file; what was there before is replaced only when all of it is written.
 
     Args:
-        path: as for :func:`read`. ``.npz`` keeps the format as it is, ``.mtx`` the coordinates and values,
-            ``.smtx`` the coordinates (all values must be 1).
+        path: as for :func:`read`. ``.npz`` keeps the format as it is (:func:`scipy.sparse.load_npz` reads CSR, CSC, COO
+            and BSR), ``.mtx`` the coordinates and values, ``.smtx`` the coordinates (all values must be 1).
 
     Errors: :class:`pith.FileFormatError` for an unknown file name ending; :class:`pith.FormatError` when the tensor
         cannot be said in that kind of file; :class:`pith.ArgumentError` for a dense array;

@@ -1,12 +1,15 @@
 """``.npz`` files: those of ``scipy.sparse.save_npz``, and pith's own, which hold any format.
 
-A pith file has the arrays ``pith_format`` (its text), ``pith_widths``, ``pith_dtype``, ``shape`` and
-``buffer_0`` ... in the order of the storage contract. Nothing is ever unpickled, and an array is read only
-after the size its header claims was found to agree with the archive.
+CSR, CSC, COO and BSR matrices are written as SciPy writes them, so that ``scipy.sparse.load_npz`` reads them; what the
+format was called is an array ``pith_notation`` more, which SciPy leaves alone. Any other pith file has the arrays
+``pith_format`` (its text), ``pith_widths``, ``pith_dtype``, ``shape`` and ``buffer_0`` ... in the order of the storage
+contract. Nothing is ever unpickled, and an array is read only after the size its header claims was found to agree with
+the archive.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import lzma
 import tokenize
 import zipfile
@@ -24,7 +27,7 @@ from ..formats.pack import check_coordinates
 from ..formats.pack_buffers import check_memory
 from ..formats.parse import parse_format
 from ..sparse import SparseTensor
-from ..sparse_interop import from_coo
+from ..sparse_interop import from_coo, layout_of
 from .text import DEFLATE_RATIO
 
 #: What reading a damaged archive can raise (zipfile, zlib, NumPy's header parser).
@@ -111,7 +114,17 @@ def _tensor(arrays: Arrays) -> SparseTensor:
     readers |= {"coo": _read_coo, "dia": _read_dia}
     if kind not in readers:
         raise FileFormatError(f"unknown SciPy format {kind!r}", where="format", hint="one of " + ", ".join(readers))
-    return readers[kind](arrays, kind)
+    tensor = readers[kind](arrays, kind)
+    return _named(tensor, _text(arrays, "pith_notation")) if "pith_notation" in arrays else tensor
+
+
+def _named(tensor: SparseTensor, notation: str) -> SparseTensor:
+    """The tensor with what its format was called."""
+    hss, fmt = parse_format(notation), tensor.format
+    widths = fmt.pos_width, fmt.crd_width, fmt.nm_width
+    if not isinstance(hss, HSS) or hss.to_format().with_widths(*widths) != fmt:
+        raise FileFormatError(f"{notation!r} is not the format of the arrays", where="pith_notation")
+    return dataclasses.replace(tensor, hss=hss)
 
 
 # -- pieces -----------------------------------------------------------------------------
@@ -239,17 +252,31 @@ def _typed(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def write_npz(file: IO[bytes], tensor: SparseTensor, compress: bool = False) -> None:
-    """Write a tensor as it is stored, uncompressed."""
+    """Write a tensor as it is stored, uncompressed; in SciPy's layout where SciPy has one for it."""
+    arrays = _scipy_arrays(tensor) or _pith_arrays(tensor)
+    np.savez(file, allow_pickle=False, shape=np.array(tensor.shape, np.int64), **arrays)
+
+
+def _scipy_arrays(tensor: SparseTensor) -> Arrays | None:
+    """What ``save_npz`` writes, or None where reading that would give another format or element type."""
+    fmt = tensor.format
+    if fmt.rank != 2 or tensor.dtype.kind == "V" or fmt.pos_width not in (32, 64) or fmt.crd_width != fmt.pos_width:
+        return None
+    try:
+        kind, block = layout_of(fmt)
+    except FormatError:
+        return None
+    names = ("row", "col") if kind == "coo" else ("indptr", "indices")
+    arrays = dict(zip(names, tensor.buffers[-3:-1]), format=np.array(kind.encode()), _is_array=np.array(True))
+    arrays["data"] = tensor.values.reshape(-1, *block) if kind == "bsr" else tensor.values
+    return arrays if tensor.hss is None else arrays | {"pith_notation": np.array(str(tensor.hss))}
+
+
+def _pith_arrays(tensor: SparseTensor) -> Arrays:
     fmt, values = tensor.format, tensor.values
     if values.dtype.kind == "V":
         values = values.view(f"u{values.dtype.itemsize}")
     arrays = {f"buffer_{i}": b for i, b in enumerate((*tensor.buffers[:-1], values))}
-    np.savez(
-        file,
-        allow_pickle=False,
-        pith_format=np.array(str(tensor.hss or fmt)),
-        pith_widths=np.array([fmt.pos_width, fmt.crd_width, fmt.nm_width]),
-        pith_dtype=np.array(tensor.dtype.name),
-        shape=np.array(tensor.shape, np.int64),
-        **arrays,
-    )
+    arrays["pith_format"] = np.array(str(tensor.hss or fmt))
+    arrays["pith_widths"] = np.array([fmt.pos_width, fmt.crd_width, fmt.nm_width])
+    return arrays | {"pith_dtype": np.array(tensor.dtype.name)}
