@@ -68,12 +68,12 @@ def test_infinities_and_nan_stay(element):
     np.testing.assert_array_equal(np.isinf(out), np.isinf(reference))
 
 
-@pytest.mark.parametrize("element", ["bf16", "f16"])
+@pytest.mark.parametrize("element", DTYPES)
 @pytest.mark.parametrize("variant", ["auto", "dense", "1x1", "32x1", "1x32", "rows", "columns", "8x1 in place"])
 def test_dynamic(element, variant):
     rng = np.random.default_rng(5)
-    x, y = rng.standard_normal((97, 130)), draw(rng, element, (130, 61))
-    x = np.where(rng.random(x.shape) < 0.1, x, 0).astype(DTYPES[element])
+    x, y = draw(rng, element, (97, 130)), draw(rng, element, (130, 61))
+    x = np.where(rng.random(x.shape) < 0.1, x, np.zeros_like(x))
     for y_ in (y, np.asfortranarray(y)):
         out = pith.matmul(pith.dynamic(x), y_, variant=variant)
         assert error(out, x.astype(np.float64) @ y.astype(np.float64)) <= TOLERANCE[element]
@@ -86,3 +86,25 @@ def test_own_dense_kernel_reads_transposed_operands():
     out = product.result()
     run_dense(product, out, OWN)
     assert error(out, x.astype(np.float64) @ y.astype(np.float64)) <= TOLERANCE["bf16"]
+
+
+def test_dynamic_bytes():
+    """Thresholds, ``out``, the sparse operand on the right, and what is refused."""
+    rng = np.random.default_rng(7)
+    x, y, out = draw(rng, "i8", (40, 50)), draw(rng, "i8", (50, 30)), np.full((40, 30), 7, np.int32)
+    large = np.where(np.abs(x.astype(np.int32)) > 100, x, 0).astype(np.int64)
+    assert pith.matmul(pith.dynamic(x, threshold=100), y, out=out) is out
+    np.testing.assert_array_equal(out, large @ y)
+    np.testing.assert_array_equal(pith.matmul(x, pith.dynamic(y), variant="1x1"), x.astype(np.int64) @ y)
+    with pytest.raises(pith.ShapeError):
+        pith.matmul(pith.dynamic(x), y, out=np.empty((40, 30), np.int8))
+    with pytest.raises(pith.DTypeError):
+        pith.matmul(pith.dynamic(x.view(np.uint8)), y.view(np.uint8))
+
+
+def test_decisions_of_tensors_are_run_again():
+    """The third product of the same memory is bound: bf16 tensors have no array of their own type."""
+    torch = pytest.importorskip("torch")
+    x, y = torch.ones(64, 65).bfloat16(), torch.ones(65, 32).bfloat16()
+    for _ in range(5):
+        assert (pith.matmul(pith.dynamic(x), y) == 65).all()

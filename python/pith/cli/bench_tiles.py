@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 #: Seconds after which no new problem is begun, and in a quick run.
 FULL, QUICK = 140.0, 20.0
 
-_ELEMENTS = ("f32", "f64")
+#: Element types that are measured, and all that can be.
+_USUAL = ("f32", "f64")
+_ELEMENTS = (*_USUAL, "f16", "bf16", "i8")
 
 
 def measure(args: argparse.Namespace) -> int:
@@ -35,7 +37,7 @@ def measure(args: argparse.Namespace) -> int:
         seconds=QUICK if args.quick else FULL,
         rounds=3 if args.quick else 5,
         threads=args.threads or tuple(sorted({1, len(os.sched_getaffinity(0))})),
-        elements=(args.element,) if args.element else _ELEMENTS,
+        elements=(args.element,) if args.element else _USUAL,
     )
     with ProgressBar() as progress:
         found = measure_tiles(settings, progress)

@@ -164,9 +164,9 @@ def prepare(a: Any, b: Any) -> tuple[Any, tuple[int, ...], Any]:
     _require_dense(other)
     x, y = (as_array(v, f"{_WHERE}: operand {n}") for n, v in ((0, _value(marked)), (1, _value(other))))
     element = dtype_name(x.dtype)
-    if x.dtype != y.dtype or element not in ("f16", "bf16", "f32", "f64"):
+    if x.dtype != y.dtype or x.dtype.kind == "u" or element not in ("f16", "bf16", "f32", "f64", "i8"):
         raise DTypeError(
-            f"expects operands of one floating-point type, got {x.dtype} and {y.dtype}",
+            f"expects operands of one floating-point type or of int8, got {x.dtype} and {y.dtype}",
             where=_WHERE,
             hint="convert one with .astype",
         )
@@ -202,9 +202,9 @@ def _result_shape(x: tuple[int, ...], y: tuple[int, ...], left: bool) -> tuple[i
 def _target(out: Any, shape: tuple[int, ...], product: Any) -> np.ndarray:
     """The caller's memory as the matrix that is computed; operands that share it are copied first."""
     view = as_array(out, "pith.matmul: out")
-    if view.shape != shape or view.dtype != product.x.dtype or not view.flags.c_contiguous:
+    if view.shape != shape or view.dtype != product.dtype or not view.flags.c_contiguous:
         raise ShapeError(
-            f"expects row-major {product.x.dtype} of shape {shape}, got {view.dtype} of shape {view.shape}",
+            f"expects row-major {product.dtype} of shape {shape}, got {view.dtype} of shape {view.shape}",
             where="pith.matmul: out",
             hint="leave it out, or pass numpy.empty(shape, dtype)",
         )

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..formats.pack_buffers import aligned_empty
+from ..runtime.arrays import as_array
 from .dense import multiply_library
 from .kernel import as_torch
 
@@ -56,11 +57,12 @@ _MEMORY: dict[tuple, Remembered] = {}
 
 
 def key_of(marked: Any, x: Any, y: Any, left: bool) -> tuple | None:
-    """What decisions are remembered by; None when nothing is remembered: a threshold, or operands of two kinds.
+    """What decisions are remembered by; None when nothing is remembered: a threshold, operands of two kinds, or bytes,
+    whose results have another type.
 
     Arrays are told apart by their identity, tensors, of which views are made in every call, by where they lie.
     """
-    if marked.threshold or type(x) is not type(y):
+    if marked.threshold or type(x) is not type(y) or x.dtype.itemsize == 1:
         return None
     if type(x) is np.ndarray:
         return id(x), id(y), x.shape, y.shape, marked.granularity, left
@@ -103,7 +105,7 @@ def run_again(known: Remembered, x: Any, y: Any, out: Any) -> Any:
     if not dense and known.bound is None:
         return None
     if x.ndim != 2 or y.ndim != 2:
-        return x @ y if dense and out is None else None
+        return x @ y if dense and out is None and x.dtype.itemsize >= 4 else None
     target = _target(x, y, out)
     if target is None:
         return None
@@ -116,10 +118,12 @@ def run_again(known: Remembered, x: Any, y: Any, out: Any) -> Any:
 
 
 def _multiply_tensors(known: Remembered, x: Any, y: Any) -> Any:
-    """The dense product of two tensors."""
-    if known.dense is multiply_library or x.ndim != 2 or y.ndim != 2:
+    """The dense product of two tensors; None for stacks of a type that torch may multiply slowly."""
+    if known.dense is multiply_library:
         return x @ y
-    a, b = x.numpy(), y.numpy()
+    if x.ndim != 2 or y.ndim != 2:
+        return x @ y if x.dtype.itemsize >= 4 else None
+    a, b = (as_array(v, "pith.matmul of a dynamic operand") for v in (x, y))
     out = aligned_empty(a.shape[0] * b.shape[1], a.dtype).reshape(a.shape[0], b.shape[1])
     known.dense(a, b, out)
     return as_torch(out)

@@ -14,7 +14,7 @@ from ..formats import Format
 from ..formats.attribute import format_attribute
 from ..formats.pack_buffers import aligned_empty
 from ..patterns.finding import kernel_for
-from ..runtime import dtype_name, num_threads
+from ..runtime import dtype_name, num_threads, numpy_dtype
 from ..sparse import SparseTensor, as_format
 from ..tuning.tiles import LIBRARY, OWN, usual_dense
 from .dense import multiply_library
@@ -64,10 +64,15 @@ class Product:
         """Both operands are."""
         return self.x.flags.c_contiguous and self.y.flags.c_contiguous
 
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the result: bytes are summed in i32."""
+        return numpy_dtype("i32") if self.x.dtype.kind == "i" else self.x.dtype
+
     def result(self) -> np.ndarray:
         """Memory for the result."""
         rows, columns = self.shape
-        return aligned_empty(rows * columns, self.x.dtype).reshape(rows, columns)
+        return aligned_empty(rows * columns, self.dtype).reshape(rows, columns)
 
 
 def run_dense(p: Product, out: np.ndarray, way: str) -> None:
@@ -231,15 +236,17 @@ def above(x: np.ndarray, threshold: float) -> np.ndarray:
 def _above_kernel(element: str) -> Any:
     type_ = f"tensor<?x?x{element}>"
     same = "#map = affine_map<(i, j) -> (i, j)>"
+    of_bytes = element == "i8"
     compared = "%x" if element == "f64" else "%wide"
-    widen = "" if element == "f64" else f"  %wide = arith.extf %x : {element} to f64\n"
+    widening, zero = ("sitofp", "0") if of_bytes else ("extf", "0.0")
+    widen = "" if element == "f64" else f"  %wide = arith.{widening} %x : {element} to f64\n"
     source = f"""{same}
 func.func @above(%a: {type_}, %limit: f64) -> {type_} {{
   %zero = arith.constant 0 : index
   %one = arith.constant 1 : index
   %rows = tensor.dim %a, %zero : {type_}
   %columns = tensor.dim %a, %one : {type_}
-  %none = arith.constant 0.0 : {element}
+  %none = arith.constant {zero} : {element}
   %empty = tensor.empty(%rows, %columns) : {type_}
   %r = linalg.generic {{indexing_maps = [#map, #map], iterator_types = ["parallel", "parallel"]}}
       ins(%a : {type_}) outs(%empty : {type_}) {{
