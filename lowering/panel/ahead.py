@@ -7,8 +7,7 @@ from pith._mlir import ir, memref
 
 from .. import builder as b
 from ..builder import Index
-from .arithmetic import bytes_of
-from .tile import CACHE_LINE
+from .arithmetic import CACHE_LINE, bytes_of
 from .walk import Walk
 
 #: How near to the core: into the second level, where panels are packed from.

@@ -10,6 +10,9 @@ from ..contraction import Matmul
 #: Largest integer up to which f32 holds all of them.
 _F32_INTEGERS = 1 << 24
 
+#: Bytes of a cache line.
+CACHE_LINE = 64
+
 
 @dataclasses.dataclass(frozen=True)
 class Arithmetic:

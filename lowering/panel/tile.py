@@ -10,7 +10,7 @@ from pith._mlir import ir, memref, vector
 from .. import builder as b
 from ..builder import Index
 from ..levels import Storage
-from .arithmetic import Arithmetic, add, bytes_of, multiply_add, to_sums
+from .arithmetic import CACHE_LINE, Arithmetic, add, bytes_of, multiply_add, to_sums
 from .members import Cursors, Member, Position, identity
 from .pack import Panel
 from .roles import Roles
@@ -20,9 +20,6 @@ from .widen import Stored, Values
 
 #: Independent chains of multiply-adds that hide the latency of one (4 cycles, two a cycle).
 CHAINS = 8
-
-#: Bytes of a cache line.
-CACHE_LINE = 64
 
 #: Cache lines that are asked for one by one; more take a loop. Narrow panels have strips of 96, a fifth of all ops.
 MOST_LINES = 8
