@@ -1,0 +1,63 @@
+// RUN: pith-opt --pith-assemble-arguments --convert-pith-to-loops %s | filecheck %s
+
+#fmt = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>, [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
+#read = affine_map<(r, s, c, y, x) -> (0, c, y + r, x + s)>
+#same = affine_map<(r, s, c, y, x) -> (r, s, c, y, x)>
+#twice = affine_map<(r, s, c, y, x) -> (0, c, y * 2 + r, x * 2 + s)>
+#k = affine_map<(f, p, k) -> (k, p)>
+#w = affine_map<(f, p, k) -> (f, k)>
+#o = affine_map<(f, p, k) -> (f, p)>
+
+// Windows are packed from the image: the copy of them is gone. There are many panels, so the task that packs one
+// multiplies all rows with it.
+// CHECK-LABEL: func.func @windows(
+// CHECK-NOT:     linalg.generic
+// CHECK:         %[[IMAGE:.*]] = bufferization.to_buffer %arg0
+// CHECK:         scf.parallel
+// CHECK:           %[[PANEL:.*]] = memref.alloc() {{.*}} : memref<1x72x64xf32>
+// CHECK:           %[[PIECE:.*]] = vector.load %[[IMAGE]]{{.*}} memref<1x8x42x42xf32>, vector<8xf32>
+// CHECK:           vector.store %[[PIECE]], %[[PANEL]]
+// CHECK:           vector.fma
+// CHECK-NOT:     scf.parallel
+func.func @windows(%x: tensor<1x8x42x42xf32>, %a: tensor<5x72xf32, #fmt>, %y: tensor<5x1600xf32>) -> tensor<5x1600xf32> {
+  %e = tensor.empty() : tensor<3x3x8x40x40xf32>
+  %win = linalg.generic {indexing_maps = [#read, #same], iterator_types = ["parallel", "parallel", "parallel", "parallel", "parallel"]}
+      ins(%x : tensor<1x8x42x42xf32>) outs(%e : tensor<3x3x8x40x40xf32>) {
+  ^bb0(%v: f32, %u: f32):
+    linalg.yield %v : f32
+  } -> tensor<3x3x8x40x40xf32>
+  %m = tensor.collapse_shape %win [[0, 1, 2], [3, 4]] : tensor<3x3x8x40x40xf32> into tensor<72x1600xf32>
+  %r = linalg.generic {indexing_maps = [#k, #w, #o], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%m, %a : tensor<72x1600xf32>, tensor<5x72xf32, #fmt>) outs(%y : tensor<5x1600xf32>) {
+  ^bb0(%v: f32, %u: f32, %s: f32):
+    %p = arith.mulf %v, %u : f32
+    %q = arith.addf %s, %p : f32
+    linalg.yield %q : f32
+  } -> tensor<5x1600xf32>
+  return %r : tensor<5x1600xf32>
+}
+
+// Every other element of a line: two vectors, shuffled. Few panels: all are packed first.
+// CHECK-LABEL: func.func @strided(
+// CHECK-NOT:     linalg.generic
+// CHECK:         scf.parallel
+// CHECK:           vector.shuffle %{{.*}}, %{{.*}} [0, 2, 4, 6, 9, 11, 13, 15]
+// CHECK:         scf.parallel
+// CHECK:           vector.fma
+func.func @strided(%x: tensor<1x8x33x33xf32>, %a: tensor<5x72xf32, #fmt>, %y: tensor<5x256xf32>) -> tensor<5x256xf32> {
+  %e = tensor.empty() : tensor<3x3x8x16x16xf32>
+  %win = linalg.generic {indexing_maps = [#twice, #same], iterator_types = ["parallel", "parallel", "parallel", "parallel", "parallel"]}
+      ins(%x : tensor<1x8x33x33xf32>) outs(%e : tensor<3x3x8x16x16xf32>) {
+  ^bb0(%v: f32, %u: f32):
+    linalg.yield %v : f32
+  } -> tensor<3x3x8x16x16xf32>
+  %m = tensor.collapse_shape %win [[0, 1, 2], [3, 4]] : tensor<3x3x8x16x16xf32> into tensor<72x256xf32>
+  %r = linalg.generic {indexing_maps = [#k, #w, #o], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%m, %a : tensor<72x256xf32>, tensor<5x72xf32, #fmt>) outs(%y : tensor<5x256xf32>) {
+  ^bb0(%v: f32, %u: f32, %s: f32):
+    %p = arith.mulf %v, %u : f32
+    %q = arith.addf %s, %p : f32
+    linalg.yield %q : f32
+  } -> tensor<5x256xf32>
+  return %r : tensor<5x256xf32>
+}
