@@ -58,6 +58,7 @@ class Choice:
         table: the measured times; None for an element type nobody measured.
         reason: why nothing was sampled, or an empty text.
         small: the product is dense whatever the operands hold.
+        usual: how a dense product is run where ``decision`` has no such candidate.
     """
 
     decision: Decision
@@ -65,11 +66,12 @@ class Choice:
     table: TileTable | None
     reason: str = ""
     small: bool = False
+    usual: str = LIBRARY
 
     @property
     def dense_way(self) -> str:
         """How the product is run where it is dense."""
-        return next((c.way for c in self.decision.candidates if c.name == "dense"), LIBRARY)
+        return next((c.way for c in self.decision.candidates if c.name == "dense"), self.usual)
 
     def dense(self, product: Product) -> MultiplyDense:
         """What runs products like this one densely."""
@@ -110,10 +112,10 @@ def choose(product: Product, granularity: Any) -> Choice:
 
 def named(product: Product, variant: str) -> Choice:
     """The choice a user made: ``dense``, or a micro-tile: ``8x1``, ``rows``, ... (``8x1 in place``: unpacked)."""
+    element = dtype_name(product.x.dtype)
+    usual = usual_dense(element)
     if variant == "dense":
-        element = dtype_name(product.x.dtype)
         table = table_for(element, product.side, num_threads())
-        usual = usual_dense(element)
         return _dense("asked for", way=usual if table is None else table.dense_way(table.nearest(product.extents)))
     text, _, way = variant.partition(" ")
     tile = tile_of(text)
@@ -124,7 +126,7 @@ def named(product: Product, variant: str) -> Choice:
             hint="auto, dense, rows, columns, or a micro-tile: 8x1, 1x32, 1x1, 32x1 in place",
         )
     way = way or (PACKED if packs(product.side, tile) else IN_PLACE)
-    return Choice(Decision((Candidate(name_of(tile), 0.0, micro_tile=tile, way=way),)), {}, None)
+    return Choice(Decision((Candidate(name_of(tile), 0.0, micro_tile=tile, way=way),)), {}, None, usual=usual)
 
 
 @functools.lru_cache(maxsize=4096)

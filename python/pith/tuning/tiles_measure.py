@@ -174,8 +174,8 @@ def _race(x: np.ndarray, y: np.ndarray, side: str, tile: Tile, settings: Setting
     ways = [IN_PLACE, *([PACKED] if packs(side, tile) else [])]
     choices = {way: named(product, f"{name_of(tile)} {IN_PLACE}" if way == IN_PLACE else name_of(tile)) for way in ways}
     operands = (x, y, out) if side == "left" else (y, x, out)
-    way = usual_dense(dtype_name(x.dtype))
-    calls: dict[str, Callable[[], Any]] = {"dense": lambda: run_dense(product, out, way)}
+    base = usual_dense(dtype_name(x.dtype))
+    calls: dict[str, Callable[[], Any]] = {"dense": lambda: run_dense(product, out, base)}
     for way, choice in choices.items():
         if (bound := bind(product, choice)) is not None:
             calls[way] = functools.partial(bound.run, *operands)
@@ -192,7 +192,7 @@ def _race(x: np.ndarray, y: np.ndarray, side: str, tile: Tile, settings: Setting
             calls = {n: c for n, c in calls.items() if n not in slow}
     times = {"dense": float(np.median(samples["dense"]))}
     for name in (n for n in samples if n != "dense"):
-        quotients = [own / base for own, base in zip(samples[name], samples["dense"])]
+        quotients = [own / dense for own, dense in zip(samples[name], samples["dense"])]
         times[name] = float(np.median(quotients)) * times["dense"]
     return times
 
