@@ -28,10 +28,12 @@ class Dot:
 
     @property
     def is_float(self) -> bool:
+        """Products of bf16, summed in f32; else of integers."""
         return isinstance(self.acc, ir.F32Type)
 
     @property
     def acc_vector(self) -> ir.VectorType:
+        """Type of the vector of sums."""
         return ir.VectorType.get([self.lanes], self.acc)
 
 

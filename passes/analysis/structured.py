@@ -53,8 +53,8 @@ class Structured:
         dims = self.dims(operand)
         return None not in dims and len(set(dims)) == len(dims)
 
-    @classmethod
-    def of(cls, op: ir.OpView | ir.Operation) -> "Structured | None":
+    @staticmethod
+    def of(op: ir.OpView | ir.Operation) -> "Structured | None":
         """``op`` as data, or None for anything but a ``linalg`` op with a body: ``linalg.softmax`` has none."""
         operation = op.operation
         if not operation.name.startswith("linalg.") or len(operation.regions) != 1:
@@ -66,7 +66,7 @@ class Structured:
         maps = tuple(ir.AffineMapAttr(a).value for a in attributes)
         n_inputs = len(operands) - _count_inits(operation.opview)
         iterators = _iterators(operation, maps, n_inputs)
-        return cls(operation.opview, operands[:n_inputs], operands[n_inputs:], maps, iterators)
+        return Structured(operation.opview, operands[:n_inputs], operands[n_inputs:], maps, iterators)
 
     def rebuild(
         self,

@@ -24,14 +24,14 @@ class Nest(Structured):
 
     groups: tuple[tuple[int, ...], ...]
 
-    @classmethod
-    def of(cls, op: ir.OpView) -> "Nest":
+    @staticmethod
+    def of(op: ir.OpView) -> "Nest":
         """The loops of any linalg op with a body."""
         seen = Structured.of(op)
         if seen is None:
             pass_error(op, "has no GPU lowering: expects a linalg op with a body")
         groups = _groups(seen.maps, seen.iterators, _counted(op.operation))
-        return cls(**seen.fields(), groups=groups)
+        return Nest(**seen.fields(), groups=groups)
 
     @property
     def operands(self) -> tuple[ir.Value, ...]:

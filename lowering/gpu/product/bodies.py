@@ -23,13 +23,19 @@ class Body(Protocol):
     """What the kernel generator asks of a body: an m x n x k tile product."""
 
     @property
-    def m(self) -> int: ...
+    def m(self) -> int:
+        """Rows of the output tile."""
+        ...
 
     @property
-    def n(self) -> int: ...
+    def n(self) -> int:
+        """Columns of the output tile."""
+        ...
 
     @property
-    def k(self) -> int: ...
+    def k(self) -> int:
+        """Terms that a step adds to each sum."""
+        ...
 
     @property
     def threads(self) -> int:
@@ -67,7 +73,9 @@ class Body(Protocol):
         ...
 
     @property
-    def slab_rows(self) -> int: ...
+    def slab_rows(self) -> int:
+        """Rows of the output tile in one slab."""
+        ...
 
     def slab_shape(self) -> TileShape:
         """A slab of sums in shared memory, ``("m", "n")``."""
