@@ -33,6 +33,9 @@ LIMITS = {"f32": 1.3, "bf16": 1.5}
 
 PITH, GROUPED, LOOP, IDEAL = "pith", "sort + grouped_mm", "index_select + mm", "one dense product"
 
+#: The same tokens and weights in f32, for bf16: says something where torch has no fast bf16 product to compare with.
+OWN = "pith, f32"
+
 NOTES = (
     f"{TOKENS['f32']} tokens (bf16: {TOKENS['bf16']}), {INNER} -> {OUTER} features, gated sum over a token's experts; "
     "expert e is drawn with weight (e + 1)^-skew, without replacement. Times in ms, medians over the rounds; `x` is "
@@ -41,6 +44,8 @@ NOTES = (
     "`index_select + mm`: a loop over the experts. Everything but the routing itself is timed for all.",
     "`one dense product` is what no one does: `torch.mm` of as many rows with one expert's weight, the bound of what "
     "torch could reach.",
+    f"`{OWN}`: the same mixture of bf16 in f32. Without AMX or AVX-512-BF16 torch multiplies bf16 element by element, "
+    f"so there a speed-up over it says nothing of pith: read `{PITH} / {OWN}`.",
 )
 
 
@@ -92,6 +97,8 @@ def _contests(cases: Any) -> Iterator[tuple[Contest, dict[str, Any]]]:
             LOOP: _loop(m),
             IDEAL: _ideal(m, reference),
         }
+        if element != "f32":
+            contestants[OWN] = _in_f32(m)
         name = f"{element}, {n_experts} experts, top-{k}, skew {skew}"
         facts = {"element": element, "experts": n_experts, "k": k, "skew": skew}
         flops, tolerance = 2.0 * len(m.x) * k * INNER * OUTER, 1e-5 if element == "f32" else 1e-2
@@ -156,16 +163,23 @@ def _ideal(m: Mixture, reference: np.ndarray) -> Any:
     return lambda: _Bound(torch.mm(x, w), reference)
 
 
+def _in_f32(m: Mixture) -> Any:
+    x, w, gates = m.x.float(), m.w.float(), m.gates.float()
+    return lambda: _Wide(pith.grouped_matmul(x, m.experts, w, gates))
+
+
 def _summary(sweep: Sweep) -> Table:
     """Geometric means over the skews."""
-    rows, pairs = [], ((PITH, GROUPED), (PITH, LOOP), (PITH, IDEAL))
+    rows, rivals = [], (GROUPED, LOOP, IDEAL, OWN)
     for threads in sweep.found:
         for element, n_experts, k in dict.fromkeys(case[:3] for case in CASES):
             facts = {"element": element, "experts": n_experts, "k": k}
             if sweep.select(threads, **facts):
-                means = (f"{mean:.2f}" for mean in sweep.means(threads, pairs, **facts))
+                pairs = [(PITH, over) for over in rivals if over != OWN or element != "f32"]
+                means = [f"{mean:.2f}" for mean in sweep.means(threads, pairs, **facts)]
+                means += ["-"] * (len(rivals) - len(means))
                 rows.append((plural(threads), f"{element}, {n_experts}, top-{k}", *means))
-    columns = ("threads", "experts", *(f"{PITH} / {over}" for over in (GROUPED, LOOP, IDEAL)))
+    columns = ("threads", "experts", *(f"{PITH} / {over}" for over in rivals))
     return Table("Speed-ups, geometric means over the skews", columns, tuple(rows))
 
 

@@ -1,22 +1,27 @@
-"""Rewrites of pith's own ops in an imported graph: ``pith.mark``, ``pith.reshape`` and ``pith.attention``."""
+"""Rewrites of pith's own ops in an imported graph: ``pith.mark``, ``pith.reshape``, ``pith.attention``, ..."""
 
 from __future__ import annotations
 
+import functools
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from .._mlir import arith, ir, tensor
+from .._mlir import arith, ir, linalg, tensor
 from ..compiler.dynamic import Dynamic
-from ..dialect import AttentionOp, shape_of
+from ..dialect import AttentionOp, DetectOp, PitTileOp, shape_of
 from ..dialect.ops_format import CompressOp, DecompressOp
 from ..errors import ImportProgramError
 from ..formats import DYNAMIC, Format
 from ..passes.analysis.traversal import ops_named
+from ..passes.generic import generic
 from .marks import emit_marker
 from .names import check_fits
 
 _PREFIX = "torch.pith."
+
+#: Rows that are gathered at a time where no faster lowering takes the whole product.
+_ROWS = 64
 
 
 def expand_pith_ops(module: ir.Module, activations: Mapping[str, Format | Dynamic]) -> None:
@@ -26,7 +31,12 @@ def expand_pith_ops(module: ir.Module, activations: Mapping[str, Format | Dynami
         activations: what was said of the output of each submodule that a ``pith.mark`` names.
     """
     found = [op for op in ops_named(module.operation, "torch.operator") if _name(op).startswith(_PREFIX)]
-    rules = {"reshape": _reshape, "mark": lambda op: _mark(op, activations), "attention": _attention}
+    rules = {
+        "reshape": _reshape,
+        "mark": lambda op: _mark(op, activations),
+        "attention": _attention,
+        "linear_of_rows": _linear_of_rows,
+    }
     for op in found:
         with ir.InsertionPoint(op), op.location:
             result = rules[_name(op).removeprefix(_PREFIX)](op)
@@ -59,6 +69,25 @@ def _attention(op: ir.Operation) -> ir.Value:
     return AttentionOp(result=type_, bias=bias, **named, **absent).result
 
 
+def _linear_of_rows(op: ir.Operation) -> ir.Value:
+    """A ``pith.pit_tile`` over the rows that a mask picks; the others are zero."""
+    x, weight, mask = (_to_builtin(v) for v in op.operands)
+    type_, index, element = _tensor_type(op.results[0].type), ir.IndexType.get(), x.type.element_type
+    sizes = [tensor.dim(x, arith.constant(index, 0)) if type_.is_dynamic_dim(0) else type_.shape[0], type_.shape[1]]
+    zero = arith.constant(element, 0.0)
+    init = linalg.fill(zero, outs=[tensor.empty(sizes, element)])
+    row, column, depth = map(ir.AffineDimExpr.get, range(3))
+    maps = [ir.AffineMap.get(3, 0, [a, b]) for a, b in ((row, depth), (column, depth), (row, column))]
+    kinds = ["parallel", "parallel", "reduction"]
+
+    def product(x: ir.Value, weight: ir.Value, out: ir.Value) -> ir.Value:
+        return generic([x, weight], out, maps, kinds, lambda v, u, s: arith.addf(s, arith.mulf(v, u)))
+
+    picked = DetectOp.build(mask, [0], [1]).operation.results[0]
+    tile = PitTileOp.build([picked], [x, weight], init, maps, kinds, [0], [_ROWS, 0, 0], [1], product)
+    return tile.operation.results[0]
+
+
 def _reshape(op: ir.Operation) -> ir.Value:
     """Collapse every group of source dimensions to one, then expand each to its result dimensions."""
     source, type_ = _to_builtin(op.operands[0]), _tensor_type(op.results[0].type)
@@ -84,9 +113,29 @@ def _reshape(op: ir.Operation) -> ir.Value:
             whole = tensor.dim(source, arith.constant(index, g))
             rest = _product(target[d] for d in dims if d not in unknown)
             dynamic.append(arith.divui(whole, arith.constant(index, rest)) if rest > 1 else whole)
-        else:
-            dynamic += [arith.index_cast(index, _create("torch_c.to_i64", _i64(), wanted[d])) for d in unknown]
+        elif unknown:
+            dynamic += _sizes([wanted[d] for d in dims], tensor.dim(source, arith.constant(index, g)), dims, unknown)
     return tensor.expand_shape(type_, source, after, dynamic, [_mlir_size(s) for s in target])
+
+
+def _sizes(wanted: Sequence[ir.Value], whole: ir.Value, dims: Sequence[int], unknown: Sequence[int]) -> list[ir.Value]:
+    """The sizes of the ``unknown`` of ``dims``, which together hold ``whole`` elements; the one said to be -1 holds the rest."""
+    index = ir.IndexType.get()
+    sizes = {
+        d: arith.index_cast(index, _create("torch_c.to_i64", _i64(), size))
+        for d, size in zip(dims, wanted)
+        if not _is_rest(size)
+    }
+    if len(sizes) < len(dims):
+        (rest,) = set(dims) - set(sizes)
+        sizes[rest] = functools.reduce(arith.divui, sizes.values(), whole)
+    return [sizes[d] for d in unknown]
+
+
+def _is_rest(size: ir.Value) -> bool:
+    """The size is written as -1."""
+    op = size.owner
+    return op.name == "torch.constant.int" and ir.IntegerAttr(op.attributes["value"]).value == -1
 
 
 def _collapsed(type_: ir.RankedTensorType, groups: list[list[int]]) -> ir.RankedTensorType:

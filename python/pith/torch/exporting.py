@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -19,6 +20,7 @@ from .fused_attention import Attentions
 from .layouts import stand_in
 from .locations import keep_model_frames, raised_at
 from .ops import MARK
+from .picked_rows import widen_picked_rows
 from .quiet import errors_told_once
 from .retracing import decomposed
 from .spelled_attention import recognise_attention
@@ -112,6 +114,7 @@ def export(
             warnings.simplefilter("ignore", FutureWarning)
             warnings.filterwarnings("ignore", ".*_flat_weights.*")  # LSTM and GRU sort their weights while they run
             program = torch.export.export(module, dense_args, dense_kwargs, dynamic_shapes=dynamic_shapes)
+            widen_picked_rows(program.graph_module.graph)
             recognise_attention(program.graph_module.graph)
             program = decomposed(program, decomposition_table(attentions))
     except Exception as e:
@@ -245,6 +248,11 @@ def _export_error(error: Exception, module: torch.nn.Module) -> ImportProgramErr
     if "data-dependent" in message or "Dynamic control flow" in message:
         message = f"control flow depends on the values of a tensor: {lines[0][:200]}"
         hint = "use torch.where or torch.cond, or decide outside the model"
+        if re.search(r"Size-like symbols: u\d", str(error)):  # how many rows a mask picks
+            hint = (
+                "compute on the rows that a mask picks however many there are: a mixture of experts loops over all "
+                "of its experts; or use pith.torch.MoE"
+            )
     elif "onstraint" in message or "specialized" in message:
         hint = "give that dimension a fixed size, or an example size other than 0 and 1"
     elif "not a known type" in message:

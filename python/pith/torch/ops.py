@@ -14,6 +14,8 @@ LIBRARY.define("reshape(Tensor x, SymInt[] shape, str groups) -> Tensor")
 LIBRARY.define(
     "attention(Tensor query, Tensor key, Tensor value, Tensor intervals, float scale, Tensor? bias=None) -> Tensor"
 )
+LIBRARY.define("linear_of_rows(Tensor x, Tensor weight, Tensor mask) -> Tensor")
+LIBRARY.impl("linear_of_rows", lambda x, weight, mask: x @ weight.T, "CompositeExplicitAutograd")
 LIBRARY.impl("mark", lambda x, name: x.clone(), "CompositeExplicitAutograd")
 LIBRARY.impl("reshape", lambda x, shape, groups: x.reshape(shape).clone(), "CompositeExplicitAutograd")
 
@@ -27,3 +29,6 @@ RESHAPE = torch.ops.pith.reshape.default
 #: ``attention(query, key, value, intervals, scale, bias=None)``: see :func:`pith.torch.attention`; ``bias`` as the op
 #: ``pith.attention`` takes it.
 ATTENTION = torch.ops.pith.attention.default
+
+#: ``linear_of_rows(x, weight, mask)``: the rows of ``x @ weight^T`` that a mask picks; what others hold is not said.
+LINEAR_OF_ROWS = torch.ops.pith.linear_of_rows.default
