@@ -7,7 +7,8 @@ import numpy as np
 import pith
 import pytest
 from pith.compiler.dynamic_run import Product, run_dense
-from pith.tuning.tiles import OWN
+from pith.tuning.tiles import OWN, decide_tiles
+from pith.tuning.tiles_measure import TILES, Settings, measure_tiles
 
 #: Relative error of results that are rounded once, from sums in f32; bytes are exact.
 TOLERANCE = {"bf16": 4e-3, "f16": 5e-4, "i8": 0.0}
@@ -108,3 +109,15 @@ def test_decisions_of_tensors_are_run_again():
     x, y = torch.ones(64, 65).bfloat16(), torch.ones(65, 32).bfloat16()
     for _ in range(5):
         assert (pith.matmul(pith.dynamic(x), y) == 65).all()
+
+
+@pytest.mark.parametrize("element", ["bf16", "i8"])
+def test_micro_tiles_of_narrow_types_are_measured(element, monkeypatch):
+    """Micro-tiles race against a dense product of the same type, and the table of that type decides."""
+    monkeypatch.setitem(TILES, "left", ((32, 1),))
+    (table,) = measure_tiles(Settings(rounds=1, elements=(element,), sides=("left",), extents=((64, 64, 64),)))
+    (measured,) = table.measured
+    assert table.element == element and measured.table.dense > 0 and set(measured.table.rows) == {(32, 1)}
+    assert element != "i8" or measured.dense_way == OWN
+    names = {c.name for c in decide_tiles(table, (64, 64, 64), {(32, 1): 0.9}, 0.9).candidates}
+    assert names == {"32x1", "dense"}
