@@ -1,4 +1,4 @@
-"""Compiled PyTorch modules that write at indices, pad by negative amounts, sort, and multiply up."""
+"""Compiled PyTorch modules found wrong or refused by random ones: writes at indices, cuts, sorts, reshapes, bytes."""
 
 import pith
 import pytest
@@ -103,3 +103,15 @@ def test_bytes_without_a_sign():
     expected, others = masks(x, y)
     assert first.dtype == rest["bits"].dtype == torch.uint8
     assert torch.equal(first, expected) and torch.equal(rest["bits"], others["bits"])
+
+
+@pytest.mark.parametrize("sizes", [(-1, 2), (2, -1), (7, -1, 2)])
+def test_reshapes_that_leave_a_size_open(sizes):
+    class Reshape(nn.Module):
+        def forward(self, x):
+            return x.reshape(sizes)
+
+    k = pith.compile(Reshape(), (torch.randn(8, 7),), dynamic_shapes=({0: "n"},))
+    for rows in (8, 10, 2):
+        x = torch.randn(rows, 7)
+        assert torch.equal(k(x), x.reshape(sizes))

@@ -119,7 +119,7 @@ def _reshape(op: ir.Operation) -> ir.Value:
 
 
 def _sizes(wanted: Sequence[ir.Value], whole: ir.Value, dims: Sequence[int], unknown: Sequence[int]) -> list[ir.Value]:
-    """The sizes of the ``unknown`` of ``dims``, which together hold ``whole`` elements; the one said to be -1 holds the rest."""
+    """Sizes of the ``unknown`` of ``dims``, which together hold ``whole`` elements; one that is -1 takes the rest."""
     index = ir.IndexType.get()
     sizes = {
         d: arith.index_cast(index, _create("torch_c.to_i64", _i64(), size))
