@@ -305,6 +305,16 @@ def test_an_unsupported_op_is_named_with_the_line_of_the_model(tmp_path):
         pith.torch.import_program(model, (torch.eye(4),))
 
 
+def test_an_unsupported_op_that_reads_constants_is_named_not_they(tmp_path):
+    model = _load(
+        tmp_path,
+        "import torch\nclass M(torch.nn.Module):\n  def forward(self, x):\n    y = torch.relu(x).cumsum(1)\n"
+        "    z = torch.fft.fft(y)\n    return torch.softmax(z.real, -1)\n",
+    )
+    with pytest.raises(pith.ImportProgramError, match=r"model\.py:5: aten\.fft_fft is not supported"):
+        pith.torch.import_program(model, (torch.randn(4, 4),))
+
+
 def test_an_op_that_lowers_to_a_dialect_pith_cannot_run_is_named_too():
     class Running(torch.nn.Module):
         def forward(self, x):

@@ -91,11 +91,25 @@ def _run(module: ir.Module, passes: str) -> Failure | None:
     try:
         PassManager.parse(f"builtin.module({passes})", context).run(module.operation)
     except ir.MLIRError as e:
-        return next((f for f in found if "legalize" in f[0]), (found or [(str(e), None)])[0])
+        return _reader(module, next((f for f in found if "legalize" in f[0]), (found or [(str(e), None)])[0]))
     finally:
         context.emit_error_diagnostics = False
         handler.detach()
     return None
+
+
+def _reader(module: ir.Module, failure: Failure) -> Failure:
+    """The op that reads the constant a failure is about: constants stay where what reads them is not lowered."""
+    constant = re.search(r"legalize operation '(torch\.constant\.\w+)'", failure[0])
+    if constant is None:
+        return failure
+
+    def reads(op: ir.Operation) -> bool:
+        owners = (value.owner for value in op.operands if isinstance(value, ir.OpResult))
+        return op.name.startswith("torch.aten.") and any(owner.name == constant[1] for owner in owners)
+
+    readers = ops_where(module.operation, reads)
+    return next(((f"'{op.name}' is left", line_of(op.location)) for op in readers), failure)
 
 
 def _left_over(module: ir.Module) -> Failure | None:
