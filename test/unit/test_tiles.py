@@ -56,6 +56,18 @@ def test_wasted_work_and_way():
     assert by_name["dense"].wasted == pytest.approx(0.95)
 
 
+def test_of_micro_tiles_alike_the_largest_is_run():
+    """Predicted within 15 % and covering the same; neither slower ones nor those that cover less."""
+    rows = {(8, 1): (2.0, 0.55, 0.3), (1, 1): (4.0, 0.5, 0.1), (16, 1): (2.0, 0.9, 0.2)}
+    measured = Measured(LatencyTable(SPARSITIES, rows, 1.0, (64, 64, 64)), dict.fromkeys(rows, (IN_PLACE,) * 3))
+    alike = dataclasses.replace(table(), measured=(measured,))
+    chosen = {share: tiles.decide_tiles(alike, (64, 64, 64), dict.fromkeys(rows, share), share) for share in (0.5, 0.9)}
+    assert [decision.chosen.name for decision in chosen.values()] == ["8x1", "1x1"]
+    assert [c.name for c in chosen[0.5].candidates] == ["8x1", "1x1", "16x1", "dense"]
+    less = {(1, 1): 0.5, (8, 1): 0.49}
+    assert tiles.decide_tiles(alike, (64, 64, 64), less, 0.5).chosen.name == "1x1"
+
+
 def test_names():
     for tile in ROWS:
         assert tiles.tile_of(tiles.name_of(tile)) == tile
