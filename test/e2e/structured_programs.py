@@ -71,11 +71,6 @@ def reference(w, x, transposed):
     return other @ wide.T if transposed else wide @ other
 
 
-def error_of(result, reference):
-    """Relative error in the Frobenius norm."""
-    return np.linalg.norm(result.astype("f8") - reference) / max(np.linalg.norm(reference), 1e-30)
-
-
 def note_of(program):
     """What the explanation says of the product of a program."""
     return next(launch.note for launch in compiled(program).program.launches if launch.note)

@@ -13,6 +13,7 @@ from emulated_device import emulating
 from pith import dialect
 from pith.formats.attribute import format_attribute
 from pith.runtime import cuda
+from relative_error import error_of
 
 TOLERANCE = {"float32": 2e-6, "float16": 1e-3}
 
@@ -35,10 +36,6 @@ def compiled(source: str, device) -> pith.GpuKernel:
 def program(make) -> str:
     with dialect.make_context():
         return make()
-
-
-def error_of(out: np.ndarray, ref: np.ndarray) -> float:
-    return float(np.linalg.norm(out.astype("f8") - ref) / max(np.linalg.norm(ref), 1e-30))
 
 
 @pytest.mark.parametrize("element", ["f32", "f16"])

@@ -5,6 +5,7 @@ import pith
 import pytest
 from pith.compiler import dynamic_device
 from pith.compiler.dynamic_device import dynamic_on_device, product_source
+from relative_error import error_of
 
 TARGET = "emulate:sm_90"
 
@@ -35,10 +36,6 @@ def packs(monkeypatch):
     dynamic_device._kernel.cache_clear()
     yield
     dynamic_device._kernel.cache_clear()
-
-
-def error_of(out, ref):
-    return np.linalg.norm(np.asarray(out, "f8") - ref) / max(np.linalg.norm(ref), 1e-30)
 
 
 CASES = [

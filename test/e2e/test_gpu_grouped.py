@@ -8,6 +8,7 @@ import pattern_programs as programs
 import pith
 import pytest
 from pith.workloads.moe_ir import grouped_source
+from relative_error import error_of
 
 NUMPY = {"f16": np.float16, "f32": np.float32}
 #: ||out - ref|| / ||ref||: sums are in f32 whatever the inputs are.
@@ -17,10 +18,6 @@ TOLERANCE = 2e-6
 @functools.cache
 def compiled(source):
     return pith.compile(source, target="emulate:sm_90")
-
-
-def error_of(out, ref):
-    return np.linalg.norm(out - ref) / max(np.linalg.norm(ref), 1e-30)
 
 
 def activated(y, name):

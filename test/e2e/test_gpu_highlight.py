@@ -1,7 +1,8 @@
 """The twelve sparsity degrees of HighLight on the emulated GPU, with choices that 16 or 32 rows share."""
 
 import pytest
-from structured_programs import TOLERANCE, error_of, note_of, run, source
+from relative_error import error_of
+from structured_programs import TOLERANCE, note_of, run, source
 
 HIGHLIGHT = [(v, f"C1(4:{h})->C0({g}:4)", h) for g in (4, 2, 1) for h in (4, 5, 6, 7) for v in (16, 32)]
 

@@ -8,6 +8,7 @@ import pytest
 from pith import dialect
 from pith._mlir import ir
 from pith.passes.pipeline import run_pipeline
+from relative_error import error_of
 
 #: ||out - ref|| / ||ref|| per output type; accumulation is in f32 whatever the inputs are.
 TOLERANCE = {"f32": 2e-6, "f16": 1e-3}
@@ -24,10 +25,6 @@ def lower(source, target="sm_90"):
 def context():
     with dialect.make_context(), ir.Location.unknown():
         yield
-
-
-def error_of(out, ref):
-    return np.linalg.norm(out.astype("f8") - ref) / max(np.linalg.norm(ref), 1e-30)
 
 
 def pattern_list(rng, size, granularity, share, spare=5):

@@ -6,6 +6,7 @@ import pytest
 from needs import needs_ptxas
 from pith.formats import Format
 from pith.tools import ptxas
+from relative_error import error_of
 from sparse_programs import DCSR, sddmm, spmm, spmv
 
 #: ||out - ref|| / ||ref|| per type of the result; sums are in f32 and rounded once.
@@ -22,10 +23,6 @@ def ragged(rng, shape, density, element="f32"):
         a[rows // 2] = rng.standard_normal(columns)
         a[[0, 2, rows - 1]] = 0
     return a.astype(NUMPY[element])
-
-
-def error_of(out, ref):
-    return np.linalg.norm(np.asarray(out).astype("f8") - ref) / max(np.linalg.norm(ref), 1e-30)
 
 
 def run(source, *args):

@@ -11,7 +11,8 @@ from pith._mlir import ir
 from pith.lowering.gpu import compile_ptx
 from pith.lowering.targets import GpuTarget
 from pith.tools import ptxas
-from structured_programs import TOLERANCE, error_of, random, reference, source, weight
+from relative_error import error_of
+from structured_programs import TOLERANCE, random, reference, source, weight
 
 #: format, shape, element, result, x @ W^T instead of W @ x, columns of x, tile
 CASES = [

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from structured_programs import TOLERANCE, error_of, feed_of, run, source
+from relative_error import error_of
+from structured_programs import TOLERANCE, feed_of, run, source
 
 #: format, shape, element, result, x @ W^T instead of W @ x, how the weight is fed
 CASES = [

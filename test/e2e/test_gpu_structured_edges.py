@@ -3,7 +3,8 @@
 import numpy as np
 import pith
 import pytest
-from structured_programs import TOLERANCE, error_of, feed_of, random, reference, run, run_on, source, weight
+from relative_error import error_of
+from structured_programs import TOLERANCE, feed_of, random, reference, run, run_on, source, weight
 
 
 @pytest.mark.parametrize("columns", [1, 8, 33, 150])

@@ -8,15 +8,12 @@ import numpy as np
 import pith
 import pytest
 from pith.runtime.cache import kernel_cache
+from relative_error import error_of
 
 torch = pytest.importorskip("torch")
 
 #: ||out - reference|| / ||reference||.
 TOLERANCES = {"float64": 1e-13, "float32": 1e-6, "float16": 2e-3, "bfloat16": 2e-2}
-
-
-def error(out, reference):
-    return float(np.linalg.norm(np.asarray(out, np.float64) - reference) / (np.linalg.norm(reference) or 1.0))
 
 
 def operands(rng, rows, inner, outer):
@@ -41,7 +38,7 @@ def test_named_rows(sizes, granularity, density):
     x[np.setdiff1d(np.arange(sizes[0]), named)] = np.nan  # must not be read
     for activation in (None, "relu"):
         out = pith.linear(x, w, b, activation, where=rows)
-        assert error(out, reference(x, w, b, named, activation)) < TOLERANCES["float32"]
+        assert error_of(out, reference(x, w, b, named, activation)) < TOLERANCES["float32"]
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
@@ -55,7 +52,7 @@ def test_padded_batch(dtype):
     assert y.dtype is kind and y.shape == (4, 12, 33)
     wide = [t.double().numpy().reshape(-1, *t.shape[2:]) if t.ndim == 3 else t.double().numpy() for t in (x, w, b)]
     named = tokens.flatten().indices()[0]
-    assert error(y.double().numpy().reshape(48, 33), reference(*wide, named)) < TOLERANCES[dtype]
+    assert error_of(y.double().numpy().reshape(48, 33), reference(*wide, named)) < TOLERANCES[dtype]
 
     out = torch.full((4, 12, 33), 7.0, dtype=kind)
     assert pith.linear(x, w, b, where=pith.Ragged(x[0, :3], [0, 0, 3, 0]).tokens(12), out=out) is out

@@ -8,6 +8,7 @@ import numpy as np
 import pith
 import pytest
 from pith.runtime.cache import kernel_cache
+from relative_error import error_of
 
 torch = pytest.importorskip("torch")
 
@@ -15,10 +16,6 @@ torch = pytest.importorskip("torch")
 TOLERANCES = {"float64": 1e-13, "float32": 1e-6, "float16": 2e-3, "bfloat16": 2e-2}
 
 ACTIVATIONS = {None: lambda z: z, "relu": lambda z: np.maximum(z, 0), "silu": lambda z: z / (1 + np.exp(-z))}
-
-
-def error(out, reference):
-    return float(np.linalg.norm(np.asarray(out, np.float64) - reference) / (np.linalg.norm(reference) or 1.0))
 
 
 def layer(x, expert, w, b, activation=None):
@@ -76,7 +73,7 @@ def test_grouped_matmul(kind, k):
         )
         out = pith.grouped_matmul(x, experts, w, gates, bias=b, activation="relu")
         assert out.shape == (tokens, 53) and out.dtype == np.float32
-        assert error(out, reference.reshape(out.shape)) < TOLERANCES["float32"], (tokens, n_experts)
+        assert error_of(out, reference.reshape(out.shape)) < TOLERANCES["float32"], (tokens, n_experts)
 
 
 @pytest.mark.parametrize("k", [1, 2])
@@ -86,9 +83,9 @@ def test_moe(k, activation):
     x, w1, w2, b1, b2 = operands(rng, 150, 24, 40, 31, 5)
     experts, gates = pith.route(rng.standard_normal((150, 5)).astype(np.float32), k)
     out = pith.moe(x, experts, w1, w2, gates, b1=b1, b2=b2, activation=activation)
-    assert error(out, mixture(x, experts, w1, w2, gates, b1, b2, activation)) < TOLERANCES["float32"]
+    assert error_of(out, mixture(x, experts, w1, w2, gates, b1, b2, activation)) < TOLERANCES["float32"]
     out = pith.moe(x, experts, w1, w2, activation=activation)
-    assert error(out, mixture(x, experts, w1, w2, activation=activation)) < TOLERANCES["float32"]
+    assert error_of(out, mixture(x, experts, w1, w2, activation=activation)) < TOLERANCES["float32"]
 
 
 @pytest.mark.parametrize("k", [1, 2])
@@ -102,7 +99,7 @@ def test_element_types(dtype, k):
     assert out.dtype is kind
     wide = [t.double().numpy() for t in (x, w1, w2, gates, b1, b2)]
     reference = mixture(wide[0], experts.numpy(), *wide[1:], "relu")
-    assert error(out.double().numpy(), reference) < TOLERANCES[dtype]
+    assert error_of(out.double().numpy(), reference) < TOLERANCES[dtype]
 
 
 def test_two_experts_of_a_token_are_added():
@@ -150,7 +147,7 @@ def test_route(dtype, normalize):
     assert torch.equal(torch.gather(logits.double(), 1, experts), best)
     reference = torch.softmax(best, 1) if normalize else torch.gather(torch.softmax(logits.double(), 1), 1, places)
     assert gates.dtype is logits.dtype
-    assert error(gates.double().numpy(), reference.numpy()) < TOLERANCES[dtype]
+    assert error_of(gates.double().numpy(), reference.numpy()) < TOLERANCES[dtype]
 
 
 X, W = np.ones((4, 3), np.float32), np.ones((2, 3, 5), np.float32)
@@ -206,10 +203,10 @@ def test_module(k, activation):
     expected.square().sum().backward()
 
     wide = expected.detach().numpy()
-    assert error(plain.numpy(), wide) < 1e-6 and error(out.detach().numpy(), wide) < 1e-6
-    assert error(x.grad.numpy(), rows.grad.numpy()) < 1e-5
+    assert error_of(plain.numpy(), wide) < 1e-6 and error_of(out.detach().numpy(), wide) < 1e-6
+    assert error_of(x.grad.numpy(), rows.grad.numpy()) < 1e-5
     for name, p in layer.named_parameters():
-        assert error(p.grad.numpy(), reference[name].grad.numpy()) < 1e-5, name
+        assert error_of(p.grad.numpy(), reference[name].grad.numpy()) < 1e-5, name
 
 
 def test_module_is_not_compiled():

@@ -6,6 +6,7 @@ import numpy as np
 import pith
 import pytest
 from pith.runtime.cache import kernel_cache
+from relative_error import error_of
 
 torch = pytest.importorskip("torch")
 
@@ -29,10 +30,6 @@ def batch(lengths, width=5, size=None, seed=0):
 def lookups():
     """How often a kernel was asked for: what is compiled is asked for first."""
     return kernel_cache().stats.hits + kernel_cache().stats.misses
-
-
-def error(out, reference):
-    return float(np.linalg.norm(np.asarray(out, np.float64) - reference) / (np.linalg.norm(reference) or 1.0))
 
 
 def gelu(x):
@@ -92,14 +89,14 @@ def test_layer(dtype):
 
     assert r.data.dtype is kind
     y = gelu(x @ w64.T + b64) + x
-    assert error(r.linear(w, b, "gelu", residual=r).data.double().numpy(), y) < TOLERANCES[dtype]
-    assert error(r.gelu().data.double().numpy(), gelu(x)) < TOLERANCES[dtype]
-    assert error((r + r).data.double().numpy(), 2 * x) < TOLERANCES[dtype]
+    assert error_of(r.linear(w, b, "gelu", residual=r).data.double().numpy(), y) < TOLERANCES[dtype]
+    assert error_of(r.gelu().data.double().numpy(), gelu(x)) < TOLERANCES[dtype]
+    assert error_of((r + r).data.double().numpy(), 2 * x) < TOLERANCES[dtype]
     centred = x - x.mean(1, keepdims=True)
     normed = centred / np.sqrt((centred**2).mean(1, keepdims=True) + 1e-5)
-    assert error(r.layer_norm().data.double().numpy(), normed) < TOLERANCES[dtype]
-    assert error(r.layer_norm(g, h).data.double().numpy(), normed * g64 + h64) < TOLERANCES[dtype]
-    assert error(r.layer_norm(bias=h).data.double().numpy(), normed + h64) < TOLERANCES[dtype]
+    assert error_of(r.layer_norm().data.double().numpy(), normed) < TOLERANCES[dtype]
+    assert error_of(r.layer_norm(g, h).data.double().numpy(), normed * g64 + h64) < TOLERANCES[dtype]
+    assert error_of(r.layer_norm(bias=h).data.double().numpy(), normed + h64) < TOLERANCES[dtype]
 
 
 def test_layer_norm_of_a_large_mean():
@@ -108,7 +105,7 @@ def test_layer_norm_of_a_large_mean():
     out = pith.layer_norm(x.astype(np.float32))
     wide = x.astype(np.float32).astype(np.float64)
     centred = wide - wide.mean(1, keepdims=True)
-    assert error(out, centred / np.sqrt((centred**2).mean(1, keepdims=True) + 1e-5)) < 1e-3
+    assert error_of(out, centred / np.sqrt((centred**2).mean(1, keepdims=True) + 1e-5)) < 1e-3
 
 
 def test_layer_norm_keeps_nan_in_its_row():
@@ -129,7 +126,7 @@ def test_softmax_over_every_sequence(dtype):
     for b, n in enumerate(lengths):
         x = r[b].double().numpy()
         e = np.exp(x - x.max(0, initial=-np.inf))
-        assert error(out[b].double().numpy(), e / e.sum(0)) < TOLERANCES[dtype], n
+        assert error_of(out[b].double().numpy(), e / e.sum(0)) < TOLERANCES[dtype], n
 
 
 def test_softmax_of_infinities():

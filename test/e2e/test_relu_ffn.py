@@ -6,15 +6,12 @@ import numpy as np
 import pith
 import pytest
 from pith.runtime.cache import kernel_cache
+from relative_error import error_of
 
 torch = pytest.importorskip("torch")
 
 #: ||out - reference|| / ||reference||.
 TOLERANCES = {"float64": 1e-13, "float32": 2e-6, "float16": 4e-3, "bfloat16": 4e-2}
-
-
-def error(out, reference):
-    return float(np.linalg.norm(np.asarray(out, np.float64) - reference) / (np.linalg.norm(reference) or 1.0))
 
 
 def operands(rng, rows, width, hidden, out, inactive):
@@ -36,7 +33,7 @@ def test_result_is_that_of_the_dense_layer(rows, inactive, skip):
     rng = np.random.default_rng([rows, int(100 * inactive)])
     args = operands(rng, rows, 23, 301, 45, inactive)
     out = pith.relu_ffn(*(a.astype(np.float32) for a in args), skip=skip)
-    assert out.dtype == np.float32 and error(out, reference(*args)) < TOLERANCES["float32"]
+    assert out.dtype == np.float32 and error_of(out, reference(*args)) < TOLERANCES["float32"]
 
 
 @pytest.mark.parametrize("rows", [0, 1, 40])
@@ -46,9 +43,9 @@ def test_element_types_and_no_biases(dtype, rows):
     x, w1, b1, w2, b2 = (torch.from_numpy(a).to(kind) for a in operands(rng, rows, 12, 65, 18, 0.9))
     wide = [t.double().numpy() for t in (x, w1, b1, w2, b2)]
     out = pith.relu_ffn(x, w1, b1, w2, b2, skip=True)
-    assert out.dtype is kind and error(out.double().numpy(), reference(*wide)) < TOLERANCES[dtype]
+    assert out.dtype is kind and error_of(out.double().numpy(), reference(*wide)) < TOLERANCES[dtype]
     out = pith.relu_ffn(x, w1, None, w2, None)
-    assert error(out.double().numpy(), reference(wide[0], wide[1], None, wide[3], None)) < TOLERANCES[dtype]
+    assert error_of(out.double().numpy(), reference(wide[0], wide[1], None, wide[3], None)) < TOLERANCES[dtype]
 
 
 @pytest.mark.parametrize("rows", [1, 50])
@@ -58,7 +55,7 @@ def test_thresholds(rows):
     narrow = [a.astype(np.float32) for a in args]
     for threshold in (1.5, rng.random(120) * 4):
         out = pith.relu_ffn(*narrow, threshold=threshold)
-        assert error(out, reference(*args, threshold)) < TOLERANCES["float32"]
+        assert error_of(out, reference(*args, threshold)) < TOLERANCES["float32"]
 
 
 @pytest.mark.parametrize("rows", [1, 40])
@@ -70,7 +67,7 @@ def test_only_active_neurons_count(rows):
     assert dead.any() or rows > 1
     poisoned = np.where(dead[:, None], np.nan, w2).astype(np.float32)
     for skip in (True, None):
-        assert error(pith.relu_ffn(x, w1, b1, poisoned, b2, skip=skip), reference(x, w1, b1, w2, b2)) < 2e-6
+        assert error_of(pith.relu_ffn(x, w1, b1, poisoned, b2, skip=skip), reference(x, w1, b1, w2, b2)) < 2e-6
     x[rows // 2, 3] = np.nan
     out = pith.relu_ffn(x, w1, b1, w2, b2, skip=True)
     assert np.isnan(out).all(1).nonzero()[0].tolist() == [rows // 2] and np.isnan(out).any(1).sum() == 1
@@ -81,8 +78,8 @@ def test_leading_dimensions():
     x, w1, b1, w2, b2 = operands(rng, 24, 7, 50, 5, 0.9)
     narrow = [a.astype(np.float32) for a in (x, w1, b1, w2, b2)]
     expected = reference(x, w1, b1, w2, b2)
-    assert error(pith.relu_ffn(narrow[0].reshape(2, 3, 4, 7), *narrow[1:]), expected.reshape(2, 3, 4, 5)) < 2e-6
-    assert error(pith.relu_ffn(narrow[0][5], *narrow[1:]), expected[5]) < 2e-6
+    assert error_of(pith.relu_ffn(narrow[0].reshape(2, 3, 4, 7), *narrow[1:]), expected.reshape(2, 3, 4, 5)) < 2e-6
+    assert error_of(pith.relu_ffn(narrow[0][5], *narrow[1:]), expected[5]) < 2e-6
 
 
 def test_new_activations_compile_nothing():
