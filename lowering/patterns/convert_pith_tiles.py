@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ClassVar, TypeVar
 
 from pith._mlir import bufferization, ir
@@ -69,9 +69,10 @@ class ConvertPithTilesPass(Pass):
                 lower_listed_sampling(p)
 
 
-def _products(module: ir.Module, match: Callable[[ir.OpView], _P | None]) -> list[_P]:
+def _products(module: ir.Module, match: Callable[[ir.OpView], _P | None]) -> Iterator[_P]:
+    """What ``match`` sees in every op, when its turn comes: what was lowered before may have replaced its operands."""
     tiles = [op.opview for op in ops_named(module.operation, "pith.pit_tile") if _runs_once(op)]
-    return [p for op in tiles if (p := match(op)) is not None]
+    return (p for op in tiles if (p := match(op)) is not None)
 
 
 def _runs_once(op: ir.Operation) -> bool:
