@@ -180,3 +180,20 @@ def test_an_expert_with_structured_weights():
         weight.copy_(torch.from_numpy(pith.prune(weight.detach().numpy(), "C0(2:4)")))
     x = torch.randn(11, FEATURES)
     assert_same(pith.compile(layer, (x,), sparsity={"experts.0.up.weight": "C0(2:4)"}), layer, x)
+
+
+def test_products_whose_operands_other_products_have_replaced():
+    """Gated layers without biases: the gate is computed where the first product stores, and the last one reads it."""
+
+    class Gated(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gate, self.up = (torch.nn.Linear(FEATURES, HIDDEN, bias=False) for _ in range(2))
+            self.down = torch.nn.Linear(HIDDEN, FEATURES, bias=False)
+
+        def forward(self, x):
+            return self.down(F.silu(self.gate(x)) * self.up(x))
+
+    layer, x = layer_of(boolean, 1), torch.randn(17, FEATURES)
+    layer.experts = torch.nn.ModuleList(Gated() for _ in range(EXPERTS))
+    assert_same(pith.compile(layer, (x,)), layer, x)
