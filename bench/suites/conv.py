@@ -102,7 +102,7 @@ def _dropping(layer: tuple[int, ...]) -> tuple[Contest, dict[str, Any]]:
     w = rng.standard_normal((filters, channels, window, window), np.float32)
     alive = pith.Pattern.from_indices(np.arange(0, channels, 2), channels)
     x[:, 1::2] = 0
-    options = {"stride": stride, "padding": window // 2}
+    options: dict[str, Any] = {"stride": stride, "padding": window // 2}
     images, weights = torch.from_numpy(x), torch.from_numpy(w)
     reference = torch.nn.functional.conv2d(images.double(), weights.double(), **options).numpy()
     calls: dict[str, Callable[[], Any]] = {
