@@ -25,7 +25,7 @@ from ..runtime.cpu import cpu_features
 from .contexts import borrowed_context
 from .marked import decide_marked
 from .params import Param
-from .sizes import SizeRules, rules_of, rules_to_json
+from .sizes import SizeRules, rules_of
 
 #: Linkage of an entry function: only the C interface is called, and one copy of the code is enough.
 _INTERNAL = "#llvm.linkage<internal>"
@@ -93,7 +93,7 @@ def _build(module: ir.Module, text: str, entry: str, path: str, isa: str) -> Art
             run_stage(module, stage)
         signature = _signature(function_of(module, entry), params, written)
         run_stage(module, last)
-        described = {"params": [p.to_json() for p in params], "sizes": rules_to_json(sizes)}
+        described = {"params": [p.to_json() for p in params], "sizes": sizes.to_json()}
         meta = {**described, "checks": _checks(module), "isa": isa, "tiles": _tiles(module)}
         obj = compile_object(module, [entry])
     return Artifact(obj, (signature,), meta)

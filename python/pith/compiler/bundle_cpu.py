@@ -14,7 +14,7 @@ from ..runtime.cpu import cpu_features
 from ..runtime.signature import Signature
 from .bundle_sections import Sections, text_of, value_of
 from .kernel import Kernel
-from .sizes import rules_from_json, rules_to_json
+from .sizes import SizeRules
 
 
 def target_of(kernel: Kernel) -> str:
@@ -36,7 +36,7 @@ def describe(kernel: Kernel, sections: Sections) -> dict[str, Any]:
         "code": sections.add_bytes(kernel.artifact.object),
         "source": sections.add_text(kernel.source),
         "bound": {str(i): [sections.add_value(v) for v in values] for i, values in kernel.bound.items()},
-        "sizes": rules_to_json(kernel.sizes),
+        "sizes": kernel.sizes.to_json(),
     }
 
 
@@ -46,7 +46,7 @@ def restore(data: Mapping[str, Any], sections: Sequence[np.ndarray]) -> Kernel:
     artifact = Artifact(sections[data["code"]].tobytes(), signatures, data["meta"])
     bound = {int(i): [value_of(v, sections) for v in values] for i, values in data["bound"].items()}
     source = text_of(data["source"], sections)
-    return Kernel(source, data["entry"], data["path"], artifact, bound, rules_from_json(data["sizes"]))
+    return Kernel(source, data["entry"], data["path"], artifact, bound, SizeRules.from_json(data["sizes"]))
 
 
 def preference(data: Mapping[str, Any]) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from ..sparse import SparseTensor
 from .bundle_sections import Sections, text_of, value_of
 from .gpu import GpuKernel
 from .params import Param
-from .sizes import rules_from_json, rules_to_json
+from .sizes import SizeRules
 
 
 def target_of(kernel: GpuKernel) -> str:
@@ -42,7 +42,7 @@ def describe(kernel: GpuKernel, sections: Sections) -> dict[str, Any]:
         "cubin": sections.add_bytes(kernel.cubin) if kernel.cubin else None,
         "source": sections.add_text(kernel.source),
         "bound": {str(i): _described(value, sections) for i, value in kernel.bound.items()},
-        "sizes": rules_to_json(kernel.sizes),
+        "sizes": kernel.sizes.to_json(),
     }
 
 
@@ -59,7 +59,7 @@ def restore(data: Mapping[str, Any], sections: Sequence[np.ndarray]) -> GpuKerne
         text_of(data["ptx"], sections),
         cubin=cubin,
         bound=bound,
-        sizes=rules_from_json(data["sizes"]),
+        sizes=SizeRules.from_json(data["sizes"]),
     )
 
 

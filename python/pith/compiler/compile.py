@@ -13,7 +13,7 @@ from ..progress import PATIENCE, ProgressBar
 from .collector import no_collection
 from .kernel import compile_source
 from .module import ModuleKernel, structure_of
-from .sizes import rules_from_json
+from .sizes import SizeRules
 from .weights import stored_values
 
 
@@ -133,7 +133,7 @@ def _compile_mlir(source: str, entry: str | None, target: str, path: str) -> Any
 
         entry = entry_name(source)
     kernel = compile_source(source, entry, path=path, isa=parsed.isa)
-    return kernel.with_sizes(rules_from_json(kernel.artifact.meta["sizes"]))
+    return kernel.with_sizes(SizeRules.from_json(kernel.artifact.meta["sizes"]))
 
 
 def _require_gpu_path(path: str, target: str) -> None:

@@ -60,7 +60,7 @@ class GpuKernel:
     ):
         self.source, self.target, self.program = source, target, program
         self.params, self.ptx, self.cubin = tuple(params), ptx, cubin
-        self.bound, self.sizes = dict(bound or {}), dict(sizes or {})
+        self.bound, self.sizes = dict(bound or {}), sizes or SizeRules()
         self._free = tuple(p for i, p in enumerate(self.params) if i not in self.bound)
         shapes = {i: tuple(getattr(value, "shape", ())) for i, value in self.bound.items()}
         check = SizeCheck(self.sizes, self.params, shapes, program.name) if self.sizes else None
@@ -143,7 +143,7 @@ class GpuKernel:
 
     def with_sizes(self, sizes: SizeRules) -> GpuKernel:
         """This kernel with rules for dynamic sizes added to its own."""
-        return self._with(sizes={**self.sizes, **sizes})
+        return self._with(sizes=self.sizes | sizes)
 
     def with_names(self, names: Mapping[int, str]) -> GpuKernel:
         """This kernel with other names of parameters, by position: what errors call them."""

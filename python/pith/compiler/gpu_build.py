@@ -11,7 +11,7 @@ from ..runtime.artifact import Artifact
 from ..runtime.cache import kernel_cache
 from .gpu import GpuKernel
 from .params import Param
-from .sizes import SizeRules, rules_from_json, rules_to_json
+from .sizes import SizeRules
 
 
 def compile_gpu(source: str, target: str, check_sizes: bool = False) -> GpuKernel:
@@ -33,7 +33,7 @@ def compile_gpu(source: str, target: str, check_sizes: bool = False) -> GpuKerne
     artifact = kernel_cache().get_or_build(key, lambda: _build(source, parsed))
     program = Program.from_json(json.dumps(artifact.meta["program"]))
     params = [Param.from_json(p) for p in artifact.meta["params"]]
-    sizes = rules_from_json(artifact.meta["sizes"]) if check_sizes else None
+    sizes = SizeRules.from_json(artifact.meta["sizes"]) if check_sizes else None
     return GpuKernel(source, target, program, params, artifact.object.decode(), sizes=sizes)
 
 
@@ -54,7 +54,7 @@ def _build(source: str, target: Target) -> Artifact:
     module, params, rules = _parsed(source)
     made = compile_ptx(module, target)
     meta = {"program": json.loads(made.program.to_json()), "params": [p.to_json() for p in params]}
-    return Artifact(made.ptx.encode(), (), {**meta, "sizes": rules_to_json(rules)})
+    return Artifact(made.ptx.encode(), (), {**meta, "sizes": rules.to_json()})
 
 
 def _parsed(source: str) -> tuple[Any, list[Param], SizeRules]:

@@ -60,7 +60,7 @@ class Kernel:
         self.native = artifact.function(entry)
         self._checks = artifact.meta.get("checks", {})
         self.bound = dict(bound or {})
-        self.sizes = dict(sizes or {})
+        self.sizes = sizes or SizeRules()
         self._levels: dict[str, str] = {"pith": source}
         self._free = tuple(p for i, p in enumerate(self.params) if i not in self.bound)
         shapes = {i: self.params[i].shape_of(native) for i, native in self.bound.items()}
@@ -156,8 +156,7 @@ class Kernel:
 
     def with_sizes(self, sizes: SizeRules) -> Kernel:
         """This kernel with rules for dynamic sizes (:mod:`pith.compiler.sizes`) added to its own."""
-        rules = {**self.sizes, **sizes}
-        return Kernel(self.source, self.name, self.path, self.artifact, self.bound, rules)
+        return Kernel(self.source, self.name, self.path, self.artifact, self.bound, self.sizes | sizes)
 
     def _flatten(self, args: Sequence[Any]) -> list[Any]:
         if not self.bound:

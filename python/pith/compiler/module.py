@@ -163,7 +163,8 @@ class ModuleKernel:
 
     def _size_rules(self) -> SizeRules:
         inputs = self.program.inputs
-        return {i.position: {d: (dim.symbol, dim.low, dim.high) for d, dim in i.dims.items()} for i in inputs if i.dims}
+        dims = {i.position: {d: (dim.symbol, dim.low, dim.high) for d, dim in i.dims.items()} for i in inputs if i.dims}
+        return SizeRules(dims, self.program.demands)
 
 
 def _nbytes(buffer: Any) -> int:

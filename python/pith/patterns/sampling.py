@@ -49,7 +49,8 @@ def sample_coverage(
     if type(x) is np.ndarray and x.ndim == 2 and x.flags.c_contiguous:
         matrix, swapped = x, False
     else:
-        matrix, swapped = _matrix(as_array(x.detach() if is_torch(x) else x, "sample_coverage"), windows)
+        given: Any = x
+        matrix, swapped = _matrix(as_array(given.detach() if is_torch(x) else x, "sample_coverage"), windows)
     tiles = _tiles(tuple(map(tuple, granularities)), swapped)
     shares = np.empty(len(tiles))
     _sampler(matrix.dtype)(matrix, tiles, limit, windows, shares)

@@ -23,6 +23,7 @@ from .marks import resolve_markers
 from .names import Stored, as_format, assign_formats, check_fits
 from .program import ImportedProgram, Input, Parameter
 from .quantized_arguments import dequantize, require_quantizable
+from .size_guards import size_demands
 from .stored_layers import with_dense_layers
 
 
@@ -195,6 +196,7 @@ def _program(
         unsigned=exported.unsigned,
         names=exported.names,
         notes=exported.notes,
+        demands=size_demands({i: p.node.meta["val"] for i, p in enumerate(exported.placeholders) if p.kind == "input"}),
     )
 
 

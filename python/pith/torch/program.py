@@ -9,6 +9,8 @@ import torch
 from torch.utils import _pytree as pytree
 
 from .._mlir import ir
+from ..compiler.size_terms import Term
+from ..compiler.sizes import check_demands
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..formats import Format
 from ..quantization import Quantized, QuantizedTensor
@@ -80,6 +82,7 @@ class ImportedProgram:
         unsigned: indices among the flat results of tensors of uint8, which kernels return as int8.
         names: of the arguments that ``forward`` takes by position or by name: calls may, too.
         notes: what became of ops that there are several ways to compute.
+        demands: comparisons that hold for the sizes of inputs, by position, beside what their ``dims`` say.
     """
 
     module: ir.Module
@@ -94,6 +97,7 @@ class ImportedProgram:
     unsigned: frozenset[int]
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    demands: tuple[Term, ...] = ()
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -180,6 +184,9 @@ class ImportedProgram:
                 first, owner = sizes.setdefault(dim.symbol, (size, where))
                 if first != size:
                     raise ShapeError(f"expects the size of {owner}, {first}, got {size}", where=where)
+        if self.demands:
+            shapes = {spec.position: tensor.shape for spec, tensor in zip(self.inputs, tensors)}
+            check_demands(self.demands, shapes, {spec.position: spec.name for spec in self.inputs}, self.func_name)
 
     def unflatten(self, results: list[Any]) -> Any:
         """The model's result structure around the function's flat results."""

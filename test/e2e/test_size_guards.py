@@ -1,0 +1,86 @@
+"""What a model's code assumes of its sizes is demanded of every call: no wrong results for other sizes."""
+
+import pith
+import pytest
+import torch
+from torch.export import Dim
+
+
+class Halves(torch.nn.Module):
+    def forward(self, x):
+        a, b = torch.tensor_split(x, 2, 0)
+        return a * 2 + b
+
+
+class Pairs(torch.nn.Module):
+    def forward(self, x):
+        return x.view(x.shape[0] // 2, 2, x.shape[1]).sum(1)
+
+
+class LongerFirst(torch.nn.Module):
+    def forward(self, x, y):
+        return x.sum(0) if x.shape[0] > y.shape[0] else y.sum(0)
+
+
+class Doubled(torch.nn.Module):
+    def forward(self, x, y):
+        return torch.cat([x, x]) + y
+
+
+def _compiled(module, args, dynamic):
+    return pith.compile(module.eval(), args, dynamic_shapes=dynamic)
+
+
+@pytest.mark.parametrize("module", [Halves(), Pairs()])
+def test_a_size_that_does_not_divide(module):
+    k = _compiled(module, (torch.randn(6, 5),), {"x": {0: "n"}})
+    for size in (2, 4, 10):
+        x = torch.randn(size, 5)
+        torch.testing.assert_close(torch.as_tensor(k(x)), module(x))
+    with pytest.raises(pith.ShapeError, match=r"x.shape\[0\].* got x of shape \(7, 5\)"):
+        k(torch.randn(7, 5))
+
+
+def test_control_flow_that_depends_on_two_sizes():
+    module = LongerFirst()
+    k = _compiled(module, (torch.randn(6, 5), torch.randn(3, 5)), {"x": {0: "n"}, "y": {0: "m"}})
+    x, y = torch.randn(9, 5), torch.randn(8, 5)
+    torch.testing.assert_close(torch.as_tensor(k(x, y)), module(x, y))
+    with pytest.raises(pith.ShapeError, match=r"sizes with y.shape\[0\] < x.shape\[0\] only"):
+        k(y, x)
+
+
+def test_a_size_that_is_a_multiple_of_another():
+    module = Doubled()
+    k = _compiled(module, (torch.randn(3, 5), torch.randn(6, 5)), {"x": {0: "n"}, "y": {0: "m"}})
+    x, y = torch.randn(4, 5), torch.randn(8, 5)
+    torch.testing.assert_close(torch.as_tensor(k(x, y)), module(x, y))
+    with pytest.raises(pith.ShapeError, match=r"y.shape\[0\]"):
+        k(x, torch.randn(7, 5))
+
+
+def test_dimensions_derived_from_a_name_that_no_input_has():
+    n = Dim("n", min=1, max=32)
+    module = Pairs()
+    k = _compiled(module, (torch.randn(6, 5),), {"x": {0: 2 * n}})
+    x = torch.randn(10, 5)
+    torch.testing.assert_close(torch.as_tensor(k(x)), module(x))
+    with pytest.raises(pith.ShapeError, match="got"):
+        k(torch.randn(9, 5))
+
+
+def test_sizes_of_one_and_none_are_no_violation():
+    module = torch.nn.Linear(5, 3)
+    k = _compiled(module, (torch.randn(6, 5),), {"input": {0: "n"}})
+    for size in (0, 1):
+        assert torch.as_tensor(k(torch.randn(size, 5))).shape == (size, 3)
+
+
+def test_a_loaded_program_demands_the_same(tmp_path):
+    k = _compiled(Pairs(), (torch.randn(6, 5),), {"x": {0: "n"}})
+    k.save(tmp_path / "k.pith")
+    loaded = pith.load(tmp_path / "k.pith")
+    x = torch.randn(4, 5)
+    torch.testing.assert_close(torch.as_tensor(loaded(x)), Pairs()(x))
+    with pytest.raises(pith.ShapeError, match=r"x.shape\[0\]"):
+        loaded(torch.randn(7, 5))
