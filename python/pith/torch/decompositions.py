@@ -11,6 +11,7 @@ import torch
 
 from .._mlir import fx_importer
 from .fused_attention import Attentions
+from .scalar_reductions import with_scalars
 
 _aten = torch.ops.aten
 
@@ -50,7 +51,7 @@ def decomposition_table(attentions: Attentions | None = None) -> dict[Any, Calla
     for op in (_aten.scatter.src, _aten.scatter.value, _aten.scatter_add.default, _aten.scatter_reduce.two):
         table[op] = functools.partial(_with_positive_dim, op)
     table[_aten.scaled_dot_product_attention.default] = attentions or Attentions()
-    return table
+    return {**table, **with_scalars(table)}
 
 
 def layer_norm(
