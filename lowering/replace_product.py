@@ -47,4 +47,6 @@ def _redirect_sizes(v: ir.Value, init: ir.Value) -> None:
 
 
 def _asks_only_size(reshape: ir.OpView) -> bool:
-    return all(use.owner.name == "tensor.dim" for use in reshape.results[0].uses)
+    """Sizes are all that is read of ``reshape``, through whatever reshapes."""
+    readers = [use.owner for use in reshape.results[0].uses]
+    return all(r.name == "tensor.dim" or (r.name in RESHAPES and _asks_only_size(r)) for r in readers)

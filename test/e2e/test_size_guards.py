@@ -84,3 +84,25 @@ def test_a_loaded_program_demands_the_same(tmp_path):
     torch.testing.assert_close(torch.as_tensor(loaded(x)), Pairs()(x))
     with pytest.raises(pith.ShapeError, match=r"x.shape\[0\]"):
         loaded(torch.randn(7, 5))
+
+
+class LastTwo(torch.nn.Module):
+    def forward(self, x):
+        return x[-2:].sum(0)
+
+
+class Squeezed(torch.nn.Module):
+    def forward(self, x):
+        return x.squeeze()
+
+
+@pytest.mark.parametrize(("module", "smallest"), [(LastTwo(), 2), (Squeezed(), 2), (torch.nn.ReLU(), 0)])
+def test_ops_that_need_two_rows(module, smallest):
+    k = _compiled(module, (torch.randn(6, 5),), ({0: "n"},))
+    for size in (0, 1, 2, 3):
+        x = torch.randn(size, 5)
+        if size >= smallest:
+            torch.testing.assert_close(torch.as_tensor(k(x)), module(x))
+            continue
+        with pytest.raises(pith.ShapeError, match=f"expects a size from {smallest} to any, got {size}"):
+            k(x)

@@ -216,3 +216,47 @@ func.func @few_rows(%x: memref<?x70xf32>, %w: memref<70x100xf32>, %y: memref<?x1
   return
 }
 }
+
+// -----
+
+// A transposition behind two reshapes that others ask for sizes: the kernel stores where it would; the sizes are those
+// of what the kernel overwrites.
+
+#a = affine_map<(i, j, k) -> (i, k)>
+#b = affine_map<(i, j, k) -> (k, j)>
+#c = affine_map<(i, j, k) -> (i, j)>
+#in = affine_map<(t, h, x) -> (t, h, x)>
+#out = affine_map<(t, h, x) -> (h, t, x)>
+
+// CHECK-LABEL: func.func @sizes_of_reshapes
+// CHECK:       %[[OVERWRITTEN:.*]] = tensor.empty
+// CHECK:       %[[SHAPED:.*]] = tensor.expand_shape %[[OVERWRITTEN]]
+// CHECK:       tensor.dim %[[SHAPED]]
+// CHECK-NOT:   linalg.generic
+// CHECK:       scf.parallel
+func.func @sizes_of_reshapes(%x: tensor<?x16xf32>, %w: tensor<16x8xf32>, %n: index) -> (tensor<1x?x8xf32>, index) {
+  %zero = arith.constant 0.0 : f32
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %rows = tensor.dim %x, %c0 : tensor<?x16xf32>
+  %e = tensor.empty(%rows) : tensor<?x8xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%e : tensor<?x8xf32>) -> tensor<?x8xf32>
+  %p = linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%x, %w : tensor<?x16xf32>, tensor<16x8xf32>) outs(%init : tensor<?x8xf32>) {
+  ^bb0(%l: f32, %r: f32, %s: f32):
+    %m = arith.mulf %l, %r : f32
+    %t = arith.addf %s, %m : f32
+    linalg.yield %t : f32
+  } -> tensor<?x8xf32>
+  %0 = tensor.expand_shape %p [[0, 1], [2]] output_shape [1, %n, 8] : tensor<?x8xf32> into tensor<1x?x8xf32>
+  %1 = tensor.collapse_shape %0 [[0, 1], [2]] : tensor<1x?x8xf32> into tensor<?x8xf32>
+  %2 = tensor.expand_shape %1 [[0], [1, 2]] output_shape [%n, 1, 8] : tensor<?x8xf32> into tensor<?x1x8xf32>
+  %d = tensor.dim %2, %c0 : tensor<?x1x8xf32>
+  %f = tensor.empty(%d) : tensor<1x?x8xf32>
+  %3 = linalg.generic {indexing_maps = [#in, #out], iterator_types = ["parallel", "parallel", "parallel"]}
+      ins(%2 : tensor<?x1x8xf32>) outs(%f : tensor<1x?x8xf32>) {
+  ^bb0(%v: f32, %o: f32):
+    linalg.yield %v : f32
+  } -> tensor<1x?x8xf32>
+  return %3, %d : tensor<1x?x8xf32>, index
+}

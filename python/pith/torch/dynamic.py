@@ -6,11 +6,14 @@ import dataclasses
 import difflib
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..errors import ImportProgramError
+
+if TYPE_CHECKING:
+    from .exporting import Exported
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,20 +102,18 @@ def _dims_of(shapes: Any, name: str) -> dict[int, Any]:
     return dict(shapes.items() if isinstance(shapes, Mapping) else enumerate(shapes or ()))
 
 
-def dynamic_dims(
-    program: torch.export.ExportedProgram, shape: Sequence[Any], names: Mapping[int, str]
-) -> dict[int, DynamicDim]:
+def dynamic_dims(exported: Exported, shape: Sequence[Any], names: Mapping[int, str]) -> dict[int, DynamicDim]:
     """What an exported program demands of the dynamic dimensions of an input of ``shape``.
 
-    A lower bound of 2 is torch's assumption while tracing, not a demand.
+    A lower bound of 2 is torch's assumption while tracing, and a demand only where an op needs it.
     """
     out = {}
     for d, size in enumerate(shape):
         if not isinstance(size, torch.SymInt):
             continue
         expr = size.node.expr
-        bounds = program.range_constraints.get(expr)
-        low = int(bounds.lower) if bounds is not None and bounds.lower > 2 else 0
+        bounds = exported.program.range_constraints.get(expr)
+        low = int(bounds.lower) if bounds is not None and bounds.lower > 2 else exported.smallest.get(expr, 0)
         high = int(bounds.upper) if bounds is not None and bounds.upper < 2**31 - 1 else None
         out[d] = DynamicDim(names.get(d, str(expr)), low, high)
     return out

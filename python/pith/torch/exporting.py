@@ -23,6 +23,7 @@ from .ops import MARK
 from .picked_rows import widen_picked_rows
 from .quiet import errors_told_once
 from .retracing import decomposed
+from .small_sizes import smallest_sizes
 from .spelled_attention import recognise_attention
 from .views import resolve_views
 
@@ -58,6 +59,7 @@ class Exported:
         fixed: arguments that are Python constants, by index among the flat arguments.
         constants: results that are Python constants, by index among the flat results.
         unsigned: tensors of uint8 among the results, by index among the flat results.
+        smallest: dynamic sizes, as torch's symbols -> the smallest the program works for, up to 2.
         in_spec, out_spec: structure of the call and of the result.
         names: of the arguments that ``forward`` takes by position or by name.
         notes: what became of ops that there are several ways to compute.
@@ -69,6 +71,7 @@ class Exported:
     fixed: dict[int, Any]
     constants: dict[int, Any]
     unsigned: frozenset[int]
+    smallest: Mapping[Any, int]
     in_spec: pytree.TreeSpec
     out_spec: pytree.TreeSpec
     names: tuple[str, ...]
@@ -114,6 +117,7 @@ def export(
             warnings.simplefilter("ignore", FutureWarning)
             warnings.filterwarnings("ignore", ".*_flat_weights.*")  # LSTM and GRU sort their weights while they run
             program = torch.export.export(module, dense_args, dense_kwargs, dynamic_shapes=dynamic_shapes)
+            smallest = smallest_sizes(program)
             widen_picked_rows(program.graph_module.graph)
             recognise_attention(program.graph_module.graph)
             program = decomposed(program, decomposition_table(attentions))
@@ -129,7 +133,7 @@ def export(
     out_spec = cast(pytree.TreeSpec, program.call_spec.out_spec)
     taken = _names_of_arguments(module)
     return Exported(
-        program, placeholders, unused, fixed, constants, unsigned, in_spec, out_spec, taken, attentions.notes
+        program, placeholders, unused, fixed, constants, unsigned, smallest, in_spec, out_spec, taken, attentions.notes
     )
 
 

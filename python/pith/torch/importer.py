@@ -171,7 +171,7 @@ def _program(
         fmt = None if said is None else as_format(said, name)
         if placeholder.kind == "input":
             fake = placeholder.node.meta["val"]
-            dims = dynamic_dims(exported.program, fake.shape, dim_names(dynamic, name))
+            dims = dynamic_dims(exported, fake.shape, dim_names(dynamic, name))
             inputs.append(Input(name, position, shape_of(argument.type), fake.dtype, dims, fmt))
             _name_and_encode(argument, name, fmt)
             continue

@@ -85,6 +85,8 @@ def _term(expr: Any, known: Mapping[Any, Term]) -> Term | None:
         return int(expr)
     if expr.is_Symbol:
         return known.get(expr)
+    if isinstance(expr, sympy.Le) and expr.rhs == 0 and type(expr.lhs).__name__ in ("Mod", "PythonMod"):
+        expr = sympy.Eq(expr.lhs, 0, evaluate=False)  # what torch makes of it where nothing is below 0
     operator, turned = _RELATIONS.get(type(expr)) or (_ARITHMETIC.get(type(expr).__name__), False)
     operands = [_term(operand, known) for operand in expr.args]
     if operator is None or any(operand is None for operand in operands):
