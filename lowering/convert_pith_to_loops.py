@@ -107,13 +107,13 @@ def _lower_linalg(op: ir.Operation, isa: Isa, panel_only: bool) -> None:
     tiles = match_tiles(generic, isa) if generic else None
     if panel_only and ((matmul or tiles) is None or len(encoded) > 1):
         return
+    if driver is None or generic is None or len(encoded) > 1:
+        _decompress_operands(op, [i for i in encoded if i != driver])
+        if driver is not None:  # as a reader of dense tensors
+            _lower_linalg(op, isa, panel_only)
+        return
     epilogue = match_epilogue(view) if tiles or (matmul and matmul.is_plain) else None
     with ir.InsertionPoint(epilogue.last if epilogue else op), op.location:
-        for i in encoded:
-            if i != driver:
-                view.operands[i] = DecompressOp.build(view.operands[i]).result
-        if generic is None:
-            return
         storage = _storage(view.operands[driver])
         plain = match_plain(matmul, isa) if matmul and matmul.is_plain and not storage.quantized else None
         if tiles:
@@ -123,6 +123,12 @@ def _lower_linalg(op: ir.Operation, isa: Isa, panel_only: bool) -> None:
         else:
             result = emit_panel(matmul, storage, isa, epilogue) if matmul else emit_scalar(generic, storage)
     replace_product(op, epilogue, result)
+
+
+def _decompress_operands(op: ir.Operation, operands: list[int]) -> None:
+    with ir.InsertionPoint(op), op.location:
+        for i in operands:
+            op.operands[i] = DecompressOp.build(op.operands[i]).result
 
 
 def _reads_quantized(op: ir.Operation) -> bool:
