@@ -89,4 +89,4 @@ def test_saved_gpu_kernels_keep_the_rules(tmp_path):
 
 
 def test_kernels_of_the_library_check_for_themselves():
-    assert compile_source(MATMUL, "m").sizes == {}
+    assert not compile_source(MATMUL, "m").sizes
