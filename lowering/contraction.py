@@ -3,7 +3,7 @@
 import dataclasses
 
 from pith._mlir import ir, linalg
-from pith.dialect import encoding_of, format_of, shape_of
+from pith.dialect import DecompressOp, encoding_of, format_of, shape_of
 from pith.formats import Format
 from pith.passes.analysis.multiply_add import CASTS, multiplies_inputs
 from pith.passes.analysis.structured import Structured
@@ -48,6 +48,13 @@ def indexing_maps(op: ir.OpView) -> tuple[tuple[ir.AffineExpr, ...], ...]:
 def encoded_operands(op: ir.OpView) -> list[int]:
     """Indices of the operands that carry a pith encoding."""
     return [i for i, v in enumerate(op.operands) if encoding_of(v.type) is not None]
+
+
+def decompress_operands(op: ir.Operation, operands: list[int]) -> None:
+    """Let ``op`` read these operands decompressed; what was analysed of it before has the old ones."""
+    with ir.InsertionPoint(op), op.location:
+        for i in operands:
+            op.operands[i] = DecompressOp.build(op.operands[i]).result
 
 
 def why_not_sparse(op: ir.OpView, sparse: int) -> str | None:

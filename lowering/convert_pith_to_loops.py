@@ -4,13 +4,13 @@ import dataclasses
 from typing import ClassVar
 
 from pith._mlir import arith, bufferization, ir, linalg, memref
-from pith.dialect import DecompressOp, encoding_of, format_of
+from pith.dialect import encoding_of, format_of
 from pith.passes.analysis.encodings import ops_with_encodings
 from pith.passes.analysis.traversal import defining_op, is_used
 from pith.passes.core import Pass, pass_error
 
 from . import builder as b
-from .contraction import analyse, encoded_operands, is_generic, match_matmul, why_not_sparse
+from .contraction import analyse, decompress_operands, encoded_operands, is_generic, match_matmul, why_not_sparse
 from .epilogue.match import match_epilogue
 from .isa import Isa
 from .levels import Storage, inside, load_value, start, storage_of, walk
@@ -108,7 +108,7 @@ def _lower_linalg(op: ir.Operation, isa: Isa, panel_only: bool) -> None:
     if panel_only and ((matmul or tiles) is None or len(encoded) > 1):
         return
     if driver is None or generic is None or len(encoded) > 1:
-        _decompress_operands(op, [i for i in encoded if i != driver])
+        decompress_operands(op, [i for i in encoded if i != driver])
         if driver is not None:  # as a reader of dense tensors
             _lower_linalg(op, isa, panel_only)
         return
@@ -123,12 +123,6 @@ def _lower_linalg(op: ir.Operation, isa: Isa, panel_only: bool) -> None:
         else:
             result = emit_panel(matmul, storage, isa, epilogue) if matmul else emit_scalar(generic, storage)
     replace_product(op, epilogue, result)
-
-
-def _decompress_operands(op: ir.Operation, operands: list[int]) -> None:
-    with ir.InsertionPoint(op), op.location:
-        for i in operands:
-            op.operands[i] = DecompressOp.build(op.operands[i]).result
 
 
 def _reads_quantized(op: ir.Operation) -> bool:

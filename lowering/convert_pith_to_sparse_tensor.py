@@ -4,14 +4,14 @@ import dataclasses
 from typing import ClassVar
 
 from pith._mlir import bufferization, ir, sparse_tensor
-from pith.dialect import DecompressOp, FormatAttr, PaddedAttr, encoding_of, format_of, shape_of
+from pith.dialect import FormatAttr, PaddedAttr, encoding_of, format_of, shape_of
 from pith.formats import DYNAMIC, buffer_specs
 from pith.formats.sparse_tensor import sparse_tensor_encoding
 from pith.passes.analysis.encodings import ops_with_encodings
 from pith.passes.analysis.traversal import ops_named, ops_where
 from pith.passes.core import Pass
 
-from .contraction import encoded_operands, indexing_maps, why_not_sparse
+from .contraction import decompress_operands, encoded_operands, indexing_maps, why_not_sparse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,10 +101,7 @@ def _unpack_what_upstream_cannot_iterate(module: ir.Module) -> None:
             kept = []
         elif not _has_common_order(op.opview, kept):
             kept = kept[:1]
-        with ir.InsertionPoint(op), op.location:
-            for i in upstream:
-                if i not in kept:
-                    op.operands[i] = DecompressOp.build(op.operands[i]).result
+        decompress_operands(op, [i for i in upstream if i not in kept])
 
 
 def _has_common_order(op: ir.OpView, operands: list[int]) -> bool:
