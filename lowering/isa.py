@@ -47,6 +47,8 @@ class Isa:
         vnni: dot products of four unsigned and four signed bytes into i32 lanes (AVX-VNNI or AVX512-VNNI).
         vnni_int8: the same of signed bytes, in vectors of 256 bits (AVX-VNNI-INT8).
         avx512_bf16: two-element bf16 dot products into f32 lanes (``vdpbf16ps``).
+        avx512_fp16: arithmetic of f16. No kernel uses it (sums in f16 lose too much), but it tells Intel's cores from
+            Sapphire Rapids on, with or without AMX, from others with AVX512-BF16: see :meth:`dot_gain`.
         amx_bf16, amx_int8: tile products ``tdpbf16ps`` and ``tdpbssd``.
         llvm_cpu: a processor that has it, by LLVM's name.
         features: the flags of ``/proc/cpuinfo`` a processor must have, all of them.
@@ -61,6 +63,7 @@ class Isa:
     vnni: bool = False
     vnni_int8: bool = False
     avx512_bf16: bool = False
+    avx512_fp16: bool = False
     amx_bf16: bool = False
     amx_int8: bool = False
     llvm_cpu: str = "generic"
@@ -79,20 +82,20 @@ class Isa:
     def dot_gain(self, element: str) -> float:
         """How many multiply-adds dot instructions do in the time of one in f32; 0 where they are not worth it.
 
-        ``vdpbf16ps`` does twice as many where it issues as often as an FMA (Zen 4). Beside AMX (Sapphire Rapids) it
-        does half as many: 107 GF/s, f32 216, AMX 3143 (measured 2026-11), so even one column of 16 on AMX is faster.
-        LLVM's model of Sapphire Rapids agrees (two cycles); that of Zen 4 says three, and nobody measured one for pith:
-        ``pith bench --calibrate`` tells. VNNI does four times as many, also in LLVM's models of Skylake's
-        AVX-512 and of Ice Lake. ``vpmaddwd`` and the addition behind it: see ``PAIRS_GAIN``.
+        ``vdpbf16ps`` does twice as many where it issues as often as an FMA (Zen 4). On Sapphire Rapids and Emerald
+        Rapids it does half as many: 107 GF/s, f32 216, AMX 3143; without AMX 120, f32 200-260 (measured 2026-11), so
+        bf16 is widened to f32 there. LLVM's model of Sapphire Rapids agrees (two cycles); that of Zen 4 says three, and
+        nobody measured one for pith: ``pith bench --calibrate`` tells. VNNI does four times as many (785 GOP/s beside
+        200, Emerald Rapids, 2026-11). ``vpmaddwd`` and the addition behind it: see ``PAIRS_GAIN``.
 
         Example:
-            >>> [ISAS[name].dot_gain("bf16") for name in ("avx512", "avx512-bf16", "amx")]
-            [0, 2, 0]
+            >>> [ISAS[name].dot_gain("bf16") for name in ("avx512", "avx512-bf16", "avx512-fp16", "amx")]
+            [0, 2, 0, 0]
             >>> [ISAS[name].dot_gain("i8") for name in ("sse", "avx2", "avx2-vnni", "amx")]
             [0, 2, 4, 0]
         """
         if element == "bf16":
-            return 2 if self.avx512_bf16 and not self.amx_bf16 else 0
+            return 2 if self.avx512_bf16 and not (self.amx_bf16 or self.avx512_fp16) else 0
         if element != "i8" or self.amx_int8:
             return 0
         return 4 if self.vnni else PAIRS_GAIN if self.fma else 0
@@ -142,6 +145,18 @@ ISAS: dict[str, Isa] = {
             avx512_bf16=True,
             llvm_cpu="cooperlake",
             features=_BF16,
+        ),
+        Isa(
+            "avx512-fp16",
+            64,
+            32,
+            fma=True,
+            f16c=True,
+            vnni=True,
+            avx512_bf16=True,
+            avx512_fp16=True,
+            llvm_cpu="sapphirerapids",
+            features=(*_BF16, "avx512_fp16"),
         ),
         Isa(
             "amx",

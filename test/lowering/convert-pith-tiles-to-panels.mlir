@@ -1,5 +1,5 @@
 // Products that patterns restrict: lists, panels packed along them, register tiles whose rows lists name.
-// RUN: pith-opt %s --convert-pith-tiles-to-panels --cse | filecheck %s
+// RUN: env PITH_ISA=emulate:avx2 pith-opt %s --convert-pith-tiles-to-panels --cse | filecheck %s
 
 #mk = affine_map<(m, n, k) -> (m, k)>
 #kn = affine_map<(m, n, k) -> (k, n)>
