@@ -116,6 +116,13 @@ def test_another_processor_borrows_a_table():
     assert tiles.table_for("i8", "left", 1) is None
 
 
+def test_a_processor_of_a_measured_microarchitecture_has_its_table():
+    zen3 = tiles.table_for("f32", "left", 1, "AMD EPYC 7713 (family 25, model 1)", "avx2")
+    assert zen3 is not None and zen3.origin != "foreign" and "(family 25, model 1)" in zen3.cpu
+    zen4 = tiles.table_for("f32", "left", 1, "AMD EPYC 9654 (family 25, model 17)", "avx2")
+    assert zen4 is not None and zen4.origin == "foreign" and zen4.isa == "avx2"
+
+
 def test_the_dense_rival_is_the_faster_one_where_it_was_measured(tmp_path):
     (measured,) = table().measured
     own = dataclasses.replace(table(), measured=(dataclasses.replace(measured, dense_way=tiles.OWN),))

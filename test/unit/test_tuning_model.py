@@ -354,6 +354,17 @@ def test_the_users_calibration_is_found_and_preferred(nowhere):
     assert calibration_for(1, "another processor").origin == "roofline"
 
 
+def test_processors_of_one_microarchitecture_share_a_calibration(nowhere):
+    write_database(
+        database.own_path(), [calibration(1, "Xeon 1 (family 6, model 7)"), calibration(1, "A (family 6, model 7)")]
+    )
+    database.forget()
+    assert calibration_for(1, "XEON 2 (family 6, model 7)").cpu == "Xeon 1 (family 6, model 7)"
+    assert calibration_for(1, "A (family 6, model 7)").cpu == "A (family 6, model 7)"
+    assert calibration_for(1, "Xeon 1 (family 6, model 8)").origin == "roofline"
+    assert calibration_for(1, "Xeon 1 (family 6, model 7)", "avx512").origin == "roofline"
+
+
 def test_a_new_calibration_replaces_that_of_the_same_machine_only():
     old = [calibration(1), calibration(2), calibration(1, "another processor")]
     new = [calibration(1, seconds=5e-9)]

@@ -56,6 +56,21 @@ def cpu_class() -> str:
     return f"{cpu_name()} (family {info.get('cpu family', '?')}, model {info.get('model', '?')})"
 
 
+def unlikeness(measured: str, wanted: str) -> int:
+    """How far two processors of :func:`cpu_class` are apart: 0 the same, 1 of one microarchitecture, 2 others.
+
+    Hypervisors hide names, and one microarchitecture is sold under many.
+
+    Example:
+        >>> unlikeness("INTEL(R) XEON(R) 8592+ (family 6, model 207)", "Intel(R) Xeon(R) (family 6, model 207)")
+        1
+    """
+    if measured == wanted:
+        return 0
+    kinds = [(name[:1].upper(), model) for name, _, model in (cpu.partition(" (family ") for cpu in (measured, wanted))]
+    return 1 if kinds[0] == kinds[1] and kinds[0][1] else 2
+
+
 @functools.cache
 def request_tiles() -> None:
     """Ask the operating system, once per process, to let it use AMX tiles: without it they are a fault.

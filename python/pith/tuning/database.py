@@ -15,7 +15,7 @@ from pith.lowering.isa import host_isa
 
 from ..errors import FileFormatError
 from ..files import write_whole
-from ..runtime.cpu import cpu_class
+from ..runtime.cpu import cpu_class, unlikeness
 from .model import Accuracy, Model
 from .roofline import roofline
 from .variants import PANEL_ELEMENTS, Variant
@@ -163,13 +163,15 @@ def calibration_for(threads: int, cpu: str | None = None, isa: str | None = None
 
     Semantics: the user's own before shipped ones; with exactly ``threads``, else the nearest number
         below, else the lowest (features divide the work by the threads of the problem). A processor
-        nobody measured gets the roofline of its instruction set.
+        nobody measured gets what was measured on its microarchitecture, else the roofline of its instruction set.
     """
     cpu, isa = cpu or cpu_class(), isa or host_isa().name
-    fitting = [c for c in known_calibrations() if (c.cpu, c.isa) == (cpu, isa)]
-    if not fitting:
+    fitting = [(unlikeness(c.cpu, cpu), c) for c in known_calibrations() if c.isa == isa]
+    nearest = min((apart for apart, _ in fitting), default=2)
+    if nearest > 1:
         return Calibration(cpu, isa, threads, {}, origin="roofline")
-    return min(fitting, key=lambda c: (c.threads > threads, abs(c.threads - threads), c.origin != "own"))
+    alike = [c for apart, c in fitting if apart == nearest]
+    return min(alike, key=lambda c: (c.threads > threads, abs(c.threads - threads), c.origin != "own"))
 
 
 def forget() -> None:

@@ -28,7 +28,7 @@ from pith.passes.analysis.tile_tables import (
 )
 
 from ..errors import Error
-from ..runtime.cpu import cpu_class
+from ..runtime.cpu import cpu_class, unlikeness
 
 __all__ = [
     "IN_PLACE",
@@ -157,14 +157,19 @@ def table_for(
     """The table for a problem on a processor (default: this one); None for an element type nobody measured.
 
     Semantics: the user's own before shipped ones; the nearest number of threads. A processor nobody measured gets
-        the table of another one: ratios to dense carry over better than times.
+        the table of its microarchitecture, else of its instruction set, else of another one: ratios to dense carry over
+        better than times.
     """
     cpu, isa = cpu or cpu_class(), isa or host_isa().name
     fitting = [t for t in known_tables() if not t.is_gpu and (t.element, t.side) == (element, side)]
     if not fitting:
         return None
-    best = min(fitting, key=lambda t: ((t.cpu, t.isa) != (cpu, isa), abs(t.threads - threads), t.origin != "own"))
-    return best if (best.cpu, best.isa) == (cpu, isa) else dataclasses.replace(best, origin="foreign")
+
+    def far(t: TileTable) -> int:
+        return unlikeness(t.cpu, cpu) + (2 if t.isa != isa else 0)
+
+    best = min(fitting, key=lambda t: (far(t), abs(t.threads - threads), t.origin != "own"))
+    return best if far(best) <= 1 else dataclasses.replace(best, origin="foreign")
 
 
 @functools.cache
