@@ -10,6 +10,8 @@ import tempfile
 import time
 from collections.abc import Sequence
 
+from pith.lowering.isa import host_isa
+
 from .machine import OtherLoad, machine_facts
 from .records import Options, Report
 from .report import format_table, markdown, requirement_table, write
@@ -25,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run suites; 0 unless a suite failed. A missed requirement is reported, not an error: machines differ."""
     args = _parser().parse_args(argv)
     options = Options(args.quick, args.threads, args.data)
-    directory = args.out or (None if args.quick else RESULTS)
+    directory = args.out or (None if args.quick else RESULTS / host_isa().name)
     names = [name for name in dict.fromkeys(args.suite) if name != "all"]
     if "all" in args.suite or not names:
         names = [*DEFAULT, *(["matrices"] if args.data else [])]
@@ -92,7 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads", type=_threads, default=_threads(f"1,{len(os.sched_getaffinity(0))}"), metavar="N,.."
     )
-    parser.add_argument("--out", type=pathlib.Path, metavar="DIR", help=f"where results go (default: {RESULTS.name}/)")
+    parser.add_argument(
+        "--out", type=pathlib.Path, metavar="DIR", help=f"where results go (default: {RESULTS.name}/ISA/)"
+    )
     parser.add_argument("--data", type=pathlib.Path, metavar="DIR", help=".mtx files for the suite 'matrices'")
     return parser
 
