@@ -37,6 +37,7 @@ _EXPORTS = {
     "relu_ffn": "workloads.relu_ffn",
     "route": "workloads.routing",
     "repack": "repacking",
+    "tune": "tuning.tune",
     "validate": "validation",
     **dict.fromkeys(("read", "write"), "io"),
     **dict.fromkeys(

@@ -47,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=_threads, metavar="T,..", help="numbers of threads (default: all; to calibrate: 1 and all)"
     )
+    parser.add_argument("--remember", action="store_true", help="let these times decide from now on, as pith.tune does")
     group = parser.add_argument_group("calibration")
     group.add_argument("--calibrate", action="store_true", help="fit the cost model to this machine")
     group.add_argument("--tiles", action="store_true", help="measure micro-tiles of dynamic operands on this machine")
@@ -113,8 +114,10 @@ def _compare(args: argparse.Namespace) -> int:
     from ..progress import ProgressBar
     from ..runtime import num_threads
     from ..tuning.calibrate import time_variants, use_threads
+    from ..tuning.measured import remember
     from ..tuning.problem import Problem
     from ..tuning.report import explain_problem
+    from ..tuning.select import forget_ranks
 
     tensor, x, name = _operands(args)
     before = num_threads()
@@ -127,6 +130,9 @@ def _compare(args: argparse.Namespace) -> int:
                 measured = time_variants(problem, tensor, x, args.rounds)
             sys.stdout.write(f"{threads} thread{'s' if threads > 1 else ''}\n")
             sys.stdout.write(explain_problem(problem, name=name, measured=measured) + "\n\n")
+            if args.remember:
+                remember(problem, measured)
+                forget_ranks()
     finally:
         use_threads(before)
     return 0

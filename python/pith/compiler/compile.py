@@ -27,6 +27,7 @@ def compile(
     dynamic_shapes: Any = None,
     entry: str | None = None,
     path: str = "auto",
+    tune: bool = False,
 ) -> Any:
     """Compile a program to a kernel.
 
@@ -48,6 +49,8 @@ def compile(
         path: ``auto``, ``sparsifier`` (upstream's code generator wherever it can), ``loops``, or ``sparse``: as
             ``auto``, but every weight is stored as ``sparsity`` says, whatever the predictions are. GPUs have the
             first and the last, which are the same there.
+        tune: time the products of the weights that ``sparsity`` names, as :func:`pith.tune` does, and decide by that
+            which of them are kept dense; a few seconds per weight, once. CPUs only.
 
     Returns: a :class:`pith.Kernel`, for GPUs a :class:`pith.GpuKernel`; for modules called like the module itself.
     Errors: :class:`pith.ImportProgramError`, :class:`pith.IRError`, :class:`pith.FormatError`,
@@ -66,15 +69,18 @@ def compile(
     _require_one_target(target)
     source = _source(program)
     if source is not None:
-        if args is not None or kwargs is not None or sparsity is not None:
-            raise UnsupportedError("args, kwargs and sparsity do not apply to MLIR", hint="put formats into the types")
+        if args is not None or kwargs is not None or sparsity is not None or tune:
+            text = "args, kwargs, sparsity and tune do not apply to MLIR"
+            raise UnsupportedError(text, hint="put formats into the types")
         with about_file(program) if _is_file(program) else contextlib.nullcontext():
             return _compile_mlir(source, entry, target, path)
     if args is None:
         raise ArgumentError(
             "expects example arguments for a PyTorch program", where="pith.compile", hint="pass args=(...)"
         )
-    return _compile_torch(program, args, kwargs, target, sparsity, dynamic_shapes, path)
+    if tune and not isinstance(parse_target(target), CpuTarget):
+        raise UnsupportedError("tune=True is for CPUs", where="pith.compile", hint="leave it out")
+    return _compile_torch(program, args, kwargs, target, sparsity, dynamic_shapes, path, tune)
 
 
 def _require_one_target(target: Any) -> None:
@@ -155,7 +161,7 @@ def _one_function(source: str, entry: str | None) -> str:
     return selected(source, entry)
 
 
-def _compile_torch(program, args, kwargs, target: str, sparsity, dynamic_shapes, path: str) -> Any:
+def _compile_torch(program, args, kwargs, target: str, sparsity, dynamic_shapes, path: str, tune: bool) -> Any:
     import torch
 
     from ..torch import import_program
@@ -168,10 +174,10 @@ def _compile_torch(program, args, kwargs, target: str, sparsity, dynamic_shapes,
         with no_collection():
             imported = import_program(module, args, kwargs, sparsity=sparsity, dynamic_shapes=dynamic_shapes)
         progress(0.5, f"compiling {type(module).__name__}")  # half of the time, of encoder layers
-        return _compile_imported(module, imported, target, path)
+        return _compile_imported(module, imported, target, path, tune)
 
 
-def _compile_imported(module: Any, imported: Any, target: str, path: str) -> ModuleKernel:
+def _compile_imported(module: Any, imported: Any, target: str, path: str, tune: bool = False) -> ModuleKernel:
     """The kernel of an imported program, its weights packed and bound."""
     parsed = parse_target(target)
     if not isinstance(parsed, CpuTarget):
@@ -185,7 +191,7 @@ def _compile_imported(module: Any, imported: Any, target: str, path: str) -> Mod
         return ModuleKernel(named, imported, structure_of(module), values, imported.notes)
     from .rivals import settle
 
-    settled = settle(imported, parsed.isa, competing=path == "auto")
+    settled = settle(imported, parsed.isa, competing=path == "auto", tuned=tune)
     kernel = compile_source(str(imported.module), imported.func_name, path=path, isa=parsed.isa)
     notes = (*imported.notes, *settled.notes)
     return ModuleKernel(kernel, settled.program, structure_of(module), settled.values, notes)

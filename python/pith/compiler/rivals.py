@@ -13,9 +13,11 @@ from pith.lowering.plan import OpPlan, plan_module
 
 from ..formats import DYNAMIC
 from ..sparse import SparseTensor
+from ..tuning.measured import measured_times
 from ..tuning.problem import Problem
 from ..tuning.report import seconds_text
 from ..tuning.select import DENSE_GAIN, rank
+from ..tuning.tune import tune_problem
 from ..tuning.variants import OWN, PANEL_ELEMENTS
 from .build import parameters_of, parse_for_cpu
 from .weights import packed, stored_values
@@ -43,18 +45,20 @@ class Settled:
     notes: tuple[str, ...] = ()
 
 
-def settle(program: Any, isa: str, competing: bool) -> Settled:
+def settle(program: Any, isa: str, competing: bool, tuned: bool = False) -> Settled:
     """Pack the parameters of a program, and keep those dense that are predicted to be faster so.
 
     Args:
         competing: False packs all of them as declared.
+        tuned: their products are timed (:func:`pith.tune`) before that is told.
 
     Semantics: the types of the program's module change with the decisions.
     Errors: :class:`pith.FormatError` for a parameter that does not obey its format.
     """
     values = stored_values(program.parameters)
     stored = {at: value for at, value in values.items() if isinstance(value, SparseTensor)}
-    rivals = {r.position: r for r in dense_rivals(program.module, stored, isa)} if competing and stored else {}
+    compared = dense_rivals(program.module, stored, isa, tuned) if competing and stored else []
+    rivals = {r.position: r for r in compared}
     if not rivals:
         return Settled(program, values)
     keep_dense(program.module, list(rivals))
@@ -81,12 +85,13 @@ class Rival:
     reason: str
 
 
-def dense_rivals(module: ir.Module, stored: dict[int, SparseTensor], isa: str) -> list[Rival]:
+def dense_rivals(module: ir.Module, stored: dict[int, SparseTensor], isa: str, tuned: bool = False) -> list[Rival]:
     """The arguments of a program's function that are better kept dense, in order.
 
     Args:
         module: at the pith level; it is not changed.
         stored: position of an encoded argument -> its value. Arguments that are not in it stay encoded.
+        tuned: time the products before they are compared.
 
     Semantics: an argument is named when every op that reads it is a product of the panel template, and the
         dense product is predicted to be more than 5 % faster, for any number of columns if it is dynamic.
@@ -102,6 +107,9 @@ def dense_rivals(module: ir.Module, stored: dict[int, SparseTensor], isa: str) -
         first += param.native_count
         readers = [plan for plan in plans if plan.argument in own]
         if position in stored and readers and all(p.choice == "panel" for p in readers):
+            if tuned:
+                for plan in readers:
+                    _tune(plan, stored[position])
             reasons = [_comparison(plan, stored[position]) for plan in readers]
             if None not in reasons:
                 found.append(Rival(position, "; ".join(r for r in reasons if r)))
@@ -126,20 +134,48 @@ def keep_dense(module: ir.Module, positions: list[int]) -> None:
         function.attributes["function_type"] = ir.TypeAttr.get(type_)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Reading:
+    """One op's reading of a stored parameter.
+
+    Attributes:
+        tensor: what its product reads: convolutions read filters as a matrix.
+        problems: by number of columns.
+        unfolded: contracted coordinates of the windows that a dense convolution copies per column.
+    """
+
+    tensor: SparseTensor
+    problems: dict[int, Problem]
+    unfolded: int
+
+    @classmethod
+    def of(cls, plan: OpPlan, tensor: SparseTensor) -> _Reading:
+        unfolded = 0
+        if tensor.format != plan.format:
+            unfolded = plan.shape[1] if plan.shape[1] > tensor.shape[1] else 0
+            tensor = SparseTensor(plan.shape, plan.format, tensor.buffers)
+        known = () if plan.columns is None else (plan.columns,)
+        side = "left" if plan.row_dim == 0 else "right"
+        columns = TYPICAL_COLUMNS if plan.columns == DYNAMIC else known
+        return cls(tensor, {n: Problem.of(tensor, n, side=side) for n in columns}, unfolded)
+
+
+def _tune(plan: OpPlan, tensor: SparseTensor) -> None:
+    """Time the products of an op that nobody has timed."""
+    reading = _Reading.of(plan, tensor)
+    for problem in reading.problems.values():
+        if not measured_times(problem):
+            tune_problem(problem, reading.tensor)
+
+
 def _comparison(plan: OpPlan, tensor: SparseTensor) -> str | None:
     """Predicted times where dense wins for every number of columns, else None."""
     if plan.columns is None:
         return None
-    side = "left" if plan.row_dim == 0 else "right"
-    unfolded = 0
-    if tensor.format != plan.format:  # a convolution's filters, which its product reads as a matrix
-        unfolded = plan.shape[1] if plan.shape[1] > tensor.shape[1] else 0
-        tensor = SparseTensor(plan.shape, plan.format, tensor.buffers)
-    lines = []
-    for columns in TYPICAL_COLUMNS if plan.columns == DYNAMIC else (plan.columns,):
-        problem = Problem.of(tensor, columns, side=side)
+    reading, lines = _Reading.of(plan, tensor), []
+    for columns, problem in reading.problems.items():
         own, dense = _inside(problem, _variant(problem)), _inside(problem, OWN)
-        dense += unfolded * columns * tensor.values.itemsize / WINDOW_BYTES_PER_SECOND / problem.threads
+        dense += reading.unfolded * columns * tensor.values.itemsize / WINDOW_BYTES_PER_SECOND / problem.threads
         if own <= dense * DENSE_GAIN:
             return None
         lines.append(f"{seconds_text(dense)} for {seconds_text(own)} at N = {columns}")

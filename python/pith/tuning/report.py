@@ -47,7 +47,7 @@ def explain(a: Any, b: Any, *, variant: str = "auto", measure: bool = False) -> 
         )
     from ..compiler.row_order import COLUMNS_BEFORE, may_reorder
 
-    problem = Problem.of(tensor, _columns(tensor, other, side), side=side)
+    problem = Problem.of(tensor, columns_of(tensor, other, side), side=side)
     table = explain_problem(problem, variant, name=str(tensor.hss or format_name(tensor.format)))
     if variant in ("auto", "sparse") and may_reorder(problem.format, problem.kept_dim):
         table += f"\nrepeated: after {COLUMNS_BEFORE} columns on a copy in row order, which finishes rows in registers"
@@ -59,7 +59,7 @@ def _explain_quantized(q: QuantizedTensor, other: Any, side: str) -> str:
     from ..compiler.quantized import tile_of
 
     tensor = SparseTensor(q.shape, q.format, (*q.buffers[:-1], q.integers), q.hss)
-    columns = _columns(tensor, other, side)
+    columns = columns_of(tensor, other, side)
     scales = "a scale per row" if q.group is None else f"a scale and zero point per group of {q.group}"
     name = q.hss or format_name(q.format)
     sparse = f"{q.shape[0]}x{q.shape[1]} i{q.bits}, {scales}, as {name}"
@@ -93,9 +93,10 @@ def verdict(ranked: Sequence[Candidate], chosen: Candidate) -> str:
         return f"runs {chosen.name}"
     rival = rivals[0]
     ratio = rival.seconds / chosen.seconds
+    known = "measured" if rival.measured and chosen.measured else "predicted"
     if ratio < 1:
-        return f"runs {chosen.name}: {rival.name} is predicted to gain {1 / ratio - 1:.1%}, too little for a copy"
-    return f"runs {chosen.name}: predicted {ratio:.2f}x as fast as {rival.name}"
+        return f"runs {chosen.name}: {rival.name} is {known} to gain {1 / ratio - 1:.1%}, too little for a copy"
+    return f"runs {chosen.name}: {known} {ratio:.2f}x as fast as {rival.name}"
 
 
 def seconds_text(seconds: float) -> str:
@@ -108,7 +109,7 @@ def seconds_text(seconds: float) -> str:
     return f"{seconds * scale:.3g} {unit}"
 
 
-def _columns(tensor: SparseTensor, other: Any, side: str) -> int:
+def columns_of(tensor: SparseTensor, other: Any, side: str) -> int:
     """The size of the dense operand's free dimension, as the kernel sees it."""
     from ..compiler.matmul import result_shape
 

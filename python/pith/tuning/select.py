@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .database import Calibration, calibration_for
 from .features import features
+from .measured import forget, measured_times, settled
 from .problem import Problem
 from .roofline import roofline
 from .variants import Variant, named_variants
@@ -27,11 +28,12 @@ class Candidate:
 
     Attributes:
         name: of the variant.
-        seconds: predicted.
-        reason: what the time is made of, and why the variant is out of the question if it is.
+        seconds: predicted, or measured.
+        reason: what the time is made of, that it was measured, or why the variant is out of the question.
         variant: what runs.
         eligible: ``auto`` may take it.
         call: of the seconds, those of the call itself: a part of a larger kernel does without.
+        measured: the seconds are (:func:`pith.tune`).
     """
 
     name: str
@@ -40,11 +42,25 @@ class Candidate:
     variant: Variant
     eligible: bool = True
     call: float = 0.0
+    measured: bool = False
 
 
 @functools.lru_cache(maxsize=4096)
 def _rank(problem: Problem, among: str) -> tuple[Candidate, ...]:
-    return tuple(ranked_by(calibration_for(problem.threads), problem, named_variants(problem, among), among))
+    ranked = ranked_by(calibration_for(problem.threads), problem, named_variants(problem, among), among)
+    times = measured_times(problem)
+    return tuple(_corrected(ranked, times) if times else ranked)
+
+
+def _corrected(ranked: Sequence[Candidate], times: Mapping[str, float]) -> list[Candidate]:
+    """Candidates with the times that were measured."""
+    seconds = settled({c.name: c.seconds for c in ranked}, times)
+    found = [dataclasses.replace(c, seconds=seconds[c.name]) for c in ranked]
+    for i, c in enumerate(found):
+        if c.eligible and c.name in times:
+            reason = f"measured by pith.tune; predicted {ranked[i].seconds * 1e6:.3g} us"
+            found[i] = dataclasses.replace(c, reason=reason, measured=True)
+    return sorted(found, key=lambda c: (not c.eligible, c.seconds))
 
 
 def ranked_by(calibration: Calibration, problem: Problem, variants: Sequence[Variant], among: str) -> list[Candidate]:
@@ -82,7 +98,8 @@ def pick(ranked: Sequence[Candidate]) -> Candidate:
 
 
 def forget_ranks() -> None:
-    """Decide anew: after a calibration."""
+    """Decide anew: after a calibration or :func:`pith.tune`."""
+    forget()
     _rank.cache_clear()
     choose.cache_clear()
 
