@@ -6,7 +6,9 @@ import numpy as np
 import pith
 import pytest
 import torch
-from pith.compiler import conv2d
+from pith.compiler import conv2d_named
+from pith.passes.analysis.tile_cost import LatencyTable
+from pith.tuning.tiles import Measured, TileTable
 
 RNG = np.random.default_rng(0)
 
@@ -39,26 +41,27 @@ def expected(x, w, patterns, **geometry):
     "geometry", [{}, {"stride": (2, 1), "padding": (1, 2), "dilation": (1, 2)}], ids=["plain", "strided"]
 )
 @pytest.mark.parametrize("density", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("share", [1.0, 0.0], ids=["kernels", "torch"])
-def test_axes(names, geometry, density, share, monkeypatch):
-    monkeypatch.setattr(conv2d, "_LIBRARY_SHARE", share)
+@pytest.mark.parametrize("variant", ["windows", "named", "dense"])
+def test_axes(names, geometry, density, variant):
     x, w = RNG.standard_normal((3, 11, 9, 10)), RNG.standard_normal((21, 11, 3, 2))
     x, w = x.astype(np.float32), w.astype(np.float32)
     sizes = {"images": 3, "channels": 11, "filters": 21}
     patterns = {name: listed(sizes[name], density, 4 if name == "filters" else 1) for name in names}
     reference = expected(x, w, patterns, **geometry)
-    out = pith.conv2d(x, w, **patterns, **geometry)
+    out = pith.conv2d(x, w, **patterns, **geometry, variant=variant)
     assert np.linalg.norm(out - reference) <= 1e-6 * np.linalg.norm(reference)
 
 
-@pytest.mark.parametrize("share", [1.0, 0.0], ids=["kernels", "torch"])
+@pytest.mark.parametrize("variant", ["windows", "named", "dense"])
 @pytest.mark.parametrize("groups", [2, 6])
-def test_groups(groups, share, monkeypatch):
-    monkeypatch.setattr(conv2d, "_LIBRARY_SHARE", share)
+def test_groups(groups, variant):
     x, w = RNG.standard_normal((3, 6, 9, 10)), RNG.standard_normal((12, 6 // groups, 3, 2))
-    patterns, geometry = {"images": listed(3, 0.67)}, {"stride": (2, 1), "padding": 1, "groups": groups}
+    patterns, geometry = (
+        {"images": listed(3, 0.67)},
+        {"stride": (2, 1), "padding": 1, "groups": groups},
+    )
     reference = expected(x, w, patterns, **geometry)
-    np.testing.assert_allclose(pith.conv2d(x, w, **patterns, **geometry), reference, atol=1e-12)
+    np.testing.assert_allclose(pith.conv2d(x, w, **patterns, **geometry, variant=variant), reference, atol=1e-12)
     assert isinstance(pith.conv2d(*map(torch.from_numpy, (x, w)), **geometry), torch.Tensor)
 
 
@@ -71,16 +74,51 @@ def test_groups_that_do_not_fit():
         pith.conv2d(x, w, groups=2, filters=listed(4, 0.5))
 
 
-def test_what_is_not_named_is_not_read(monkeypatch):
+def test_what_is_not_named_is_not_read():
     """Whoever computes it: NaN in dropped channels and images goes nowhere."""
     alive, images = listed(8, 0.5), listed(4, 0.75)
     x, w = RNG.standard_normal((4, 8, 5, 6)), RNG.standard_normal((3, 8, 2, 2))
     reference = expected(x, w, {"channels": alive, "images": images})
     x[:, elements(alive, 8) == 0] = np.nan
     x[elements(images, 4) == 0] = np.nan
-    for share in (0.0, 1.0):
-        monkeypatch.setattr(conv2d, "_LIBRARY_SHARE", share)
-        np.testing.assert_allclose(pith.conv2d(x, w, channels=alive, images=images), reference, atol=1e-12)
+    for variant in ("windows", "named", "dense"):
+        out = pith.conv2d(x, w, channels=alive, images=images, variant=variant)
+        np.testing.assert_allclose(out, reference, atol=1e-12)
+
+
+def named(channels, **changes):
+    """Of a convolution of 64 channels of 28x28, as many filters, with a window of 3x3."""
+    return conv2d_named.Named((1, 64, 28, 28), (64, 64, 3, 3), 784, channels, "f32", changes.get("library", True))
+
+
+def test_choice(monkeypatch):
+    """The counts decide, by times that were measured; dense where nothing gains 5 %."""
+    rows = {(0, 1): (1.2e-3, 0.6e-3, 0.3e-3)}
+    measured = Measured(LatencyTable((0.0, 0.5, 0.9), rows, 1e-3, (64, 576, 784)), {(0, 1): ("in place",) * 3})
+    table = TileTable("cpu", "isa", 1, "f32", "left", (measured,))
+    monkeypatch.setattr(conv2d_named, "table_for", lambda *_: table)
+    conv2d_named._decided.cache_clear()
+    assert [conv2d_named.choose(named(n)).chosen.name for n in (4, 32, 62, 64)] == ["named", "named", "dense", "dense"]
+    assert conv2d_named.choose(named(4, library=False)).chosen.name == "windows"
+    monkeypatch.setattr(conv2d_named, "table_for", lambda *_: None)
+    conv2d_named._decided.cache_clear()
+    assert [conv2d_named.choose(named(n)).chosen.name for n in (32, 64)] == ["named", "dense"]
+    conv2d_named._decided.cache_clear()
+
+
+def test_explain():
+    x, w = np.ones((1, 64, 28, 28), np.float32), np.ones((64, 64, 3, 3), np.float32)
+    text = pith.explain(pith.conv2d, x, w, channels=pith.Pattern.from_indices(range(32), 64), padding=1)
+    assert text.startswith("1x64x28x28 f32, filters 64x64x3x3, 32 of 64 channels\ntimes from: ")
+    assert "runs named: predicted" in text and all(name in text for name in ("dense", "windows", "50.0%"))
+    with pytest.raises(pith.ArgumentError, match="expects two operands of a product, got channels"):
+        pith.explain(x, w, channels=None)
+    with pytest.raises(pith.ArgumentError, match="explains products, and"):
+        pith.explain(pith.matmul, x, w)
+    with pytest.raises(pith.UnsupportedError, match="no variant 'sparse'"):
+        pith.conv2d(x, w, variant="sparse")
+    with pytest.raises(pith.UnsupportedError, match="no variant 'named'"):
+        pith.conv2d(x.astype(np.float16), w.astype(np.float16), variant="named")
 
 
 def test_torch_and_other_sizes():

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import math
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,26 +13,15 @@ from ..runtime import dtype_name
 from ..runtime.arrays import as_array
 from ..sparse import SparseTensor
 from .conv2d_geometry import Geometry
+from .conv2d_named import AXES, convolve_named
 from .conv2d_stored import convolve_stored
-from .einsum import execute
 from .einsum_arguments import require_signed
-from .einsum_equation import Equation
-from .einsum_ir import NAMED, SUMS, Program
-from .einsum_kernel import kernel_of, require_invariant
+from .einsum_ir import SUMS
+from .einsum_kernel import require_invariant
 from .einsum_nest import Listed, Nest
-from .kernel import Kernel, as_torch, is_torch
+from .kernel import as_torch, is_torch
 
 _WHERE = "pith.conv2d"
-
-#: Name of a pattern -> the dimension it lies on.
-_AXES = {"images": "n", "filters": "f", "channels": "c", "rows": "y", "columns": "x"}
-
-#: The product of windows and weights; the weights with the window in front, so that it is a batch of matrices.
-_PRODUCT = Equation(("ncrsp", "rsfc"), "nfp")
-
-#: Share of the work from which on torch, where it is loaded, computes what is named: its dense convolution is 1.5 to
-#: 2.3 times as fast as kernels that copy windows (28x28 and 14x14 images, 64 and 128 channels, f32; AVX2, 2026-11-21).
-_LIBRARY_SHARE = 0.25
 
 
 def conv2d(
@@ -54,6 +40,7 @@ def conv2d(
     bias: Any = None,
     activation: str | None = None,
     residual: Any = None,
+    variant: str = "auto",
 ) -> Any:
     """A 2-D convolution of what patterns name: channels that are alive, filters that are wanted, images that count.
 
@@ -63,16 +50,19 @@ def conv2d(
     Semantics: as :func:`pith.einsum` with the patterns on these letters: images and filters that are not named
         are zero in the result, channels that are not named are not read. ``padding`` is zeros on both sides.
         The window's rows and columns are axes that may not be permuted: patterns on them are refused with the
-        reason. Windows of the named images and channels are copied, then multiplied as an einsum. Two kernels are
-        compiled per element type, granularities, stride, padding and dilation. Where torch is loaded and more than a
-        quarter of the work is named, f32 and f64: what is named is copied together and convolved by torch. Groups are
-        convolutions one after the other; they take patterns of images.
+        reason. What runs is decided by the counts and the tile database, as for :func:`pith.dynamic`;
+        ``pith.explain(pith.conv2d, x, w, channels=...)`` shows it. Groups are convolutions one after the other; they
+        take patterns of images.
         A stored ``w`` is multiplied by windows of the image as a matrix, see :func:`pith.matmul`: zeros are skipped,
         and ``activation(... + bias) + residual`` is computed before anything is stored. So is a dense ``w`` beside one
         of these three. A kernel is compiled per format, sizes of an image and of ``w``, and geometry; for one image,
         and for any number of them. No groups, no patterns.
     Args:
         activation: as in :func:`pith.linear`.
+        variant: ``auto``; where torch is loaded, for f32 and f64, ``named`` (torch's convolution of copies of what is
+            named) and ``dense`` (of all channels, those that are not named zeroed in a copy); ``windows`` (windows of
+            what is named are copied, then multiplied as an einsum: two kernels per element type, granularities,
+            stride, padding and dilation).
     Returns: a new array; a torch tensor when ``x`` is one.
     Errors: :class:`pith.ShapeError`, also for a window larger than the padded image; :class:`pith.DTypeError`;
         :class:`pith.ArgumentError`; :class:`pith.UnsupportedError` for a pattern on ``rows`` or ``columns``.
@@ -85,33 +75,36 @@ def conv2d(
         array([[0., 0.],
                [9., 9.]], dtype=float32)
     """
-    geometry = Geometry.of(stride, padding, dilation, _WHERE)
     if isinstance(w, SparseTensor) or any(v is not None for v in (bias, activation, residual)):
         given = (images, channels, filters, rows, columns, None if groups == 1 else groups)
-        return convolve_stored(x, w, geometry, bias, activation, residual, given)
-    arrays = [as_array(v, f"{_WHERE}: {name}") for v, name in ((x, "x"), (w, "w"))]
+        return convolve_stored(x, w, Geometry.of(stride, padding, dilation, _WHERE), bias, activation, residual, given)
     if groups != 1:
-        options = {"stride": stride, "padding": padding, "dilation": dilation, "images": images}
+        arrays = [as_array(v, f"{_WHERE}: {name}") for v, name in ((x, "x"), (w, "w"))]
+        options = {"stride": stride, "padding": padding, "dilation": dilation, "images": images, "variant": variant}
         given = next((p for p in (channels, filters, rows, columns) if p is not None), None)
         parts = [conv2d(part, own, **options) for part, own in _groups(arrays[0], arrays[1], groups, given)]
         return as_torch(np.concatenate(parts, 1)) if is_torch(x) else np.concatenate(parts, 1)
-    _check(*arrays)
-    shape = geometry.shape(arrays[0].shape, arrays[1].shape)
-    sizes = {"n": shape[0], "f": shape[1], "y": shape[2], "x": shape[3], "c": arrays[0].shape[1]}
     given = {"images": images, "filters": filters, "channels": channels, "rows": rows, "columns": columns}
+    made = prepared(x, w, stride=stride, padding=padding, dilation=dilation, **given)
+    out = convolve_named(*made, variant)
+    return as_torch(out) if is_torch(x) else out
+
+
+def prepared(
+    x: Any, w: Any, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1, **given: Any
+) -> tuple[np.ndarray, np.ndarray, tuple[int, ...], dict[str, Pattern], Geometry]:
+    """Images, dense filters, the shape of the result, the patterns that are ``given``, and the geometry, checked."""
+    geometry = Geometry.of(stride, padding, dilation, _WHERE)
+    x, w = (as_array(v, f"{_WHERE}: {name}") for v, name in ((x, "x"), (w, "w")))
+    _check(x, w)
+    shape = geometry.shape(x.shape, w.shape)
+    sizes = {"n": shape[0], "f": shape[1], "y": shape[2], "x": shape[3], "c": x.shape[1]}
     patterns = {name: p for name, p in given.items() if p is not None}
     for name, pattern in patterns.items():
-        _require_pattern(name, pattern, sizes[_AXES[name]])
-    if rows is not None or columns is not None:
-        _require_spatial(geometry, tuple(Listed((_AXES[name],), p.granularity) for name, p in patterns.items()))
-    if (done := _by_library(arrays[0], arrays[1], shape, patterns, geometry)) is not None:
-        return as_torch(done) if is_torch(x) else done
-    windows = _windows(arrays[0], arrays[1].shape[2:], shape, patterns, geometry)
-    letters = {_AXES[name]: p for name, p in patterns.items()}
-    weights = np.ascontiguousarray(arrays[1].transpose(2, 3, 0, 1))
-    sizes |= {"r": weights.shape[0], "s": weights.shape[1], "p": shape[2] * shape[3]}
-    out = execute(_PRODUCT, [windows, weights], sizes, letters).reshape(shape)
-    return as_torch(out) if is_torch(x) else out
+        _require_pattern(name, pattern, sizes[AXES[name]])
+    if "rows" in patterns or "columns" in patterns:
+        _require_spatial(geometry, tuple(Listed((AXES[name],), p.granularity) for name, p in patterns.items()))
+    return x, w, shape, patterns, geometry
 
 
 def _groups(x: np.ndarray, w: np.ndarray, groups: int, pattern: Any) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -133,59 +126,10 @@ def _groups(x: np.ndarray, w: np.ndarray, groups: int, pattern: Any) -> list[tup
     return list(zip(np.split(x, groups, 1), np.split(w, groups)))
 
 
-def _by_library(
-    x: np.ndarray, w: np.ndarray, shape: Sequence[int], patterns: Mapping[str, Pattern], geometry: Geometry
-) -> np.ndarray | None:
-    """torch's convolution of what is named; None where it is not loaded, or little is named."""
-    torch = sys.modules.get("torch")
-    if torch is None or x.dtype.char not in "fd" or not x.size or not w.size:
-        return None
-    listed = {name: p.indices()[0] for name, p in patterns.items()}
-    if math.prod(len(listed[name]) / p.sizes[0] for name, p in patterns.items()) <= _LIBRARY_SHARE:
-        return None
-    named = {name: found for name, found in listed.items() if len(found) < patterns[name].sizes[0]}
-    if "channels" in named:
-        x, w = x[:, named["channels"]], w[:, named["channels"]]
-    x = x[named["images"]] if "images" in named else x
-    w = w[named["filters"]] if "filters" in named else w
-    a, b = (torch.from_numpy(v if v.flags.carray else v.copy()) for v in (x, w))
-    options = {"stride": geometry.stride, "padding": geometry.padding, "dilation": geometry.dilation}
-    found = torch.nn.functional.conv2d(a, b, **options).numpy()
-    if "images" not in named and "filters" not in named:
-        return found
-    out = np.zeros(shape, x.dtype)
-    out[np.ix_(*(named.get(name, np.arange(n)) for name, n in zip(("images", "filters"), shape)))] = found
-    return out
-
-
-def _windows(
-    x: np.ndarray,
-    window: Sequence[int],
-    shape: Sequence[int],
-    patterns: Mapping[str, Pattern],
-    geometry: Geometry,
-) -> np.ndarray:
-    """What every element of the window meets: ``(n, c, r, s, y * x)``, of the images and channels that are named."""
-    named = {_AXES[name]: p for name, p in patterns.items() if name in ("images", "channels")}
-    listed = tuple(Listed((d,), p.granularity) for d, p in named.items())
-    out = np.empty((*x.shape[:2], *window, *shape[2:]), x.dtype)
-    kernel = _unfolding(dtype_name(x.dtype), listed, geometry)
-    kernel.native(np.ascontiguousarray(x), *(p.coordinates for p in named.values()), out)
-    return out.reshape(*out.shape[:4], shape[2] * shape[3])
-
-
-@functools.cache
-def _unfolding(element: str, listed: tuple[Listed, ...], geometry: Geometry) -> Kernel:
-    """The kernel that copies windows; what it does not copy stays as it is."""
-    nest = Nest(tuple("ncrsyx"), (("n", "c", *geometry.places()),), tuple("ncrsyx"), listed)
-    program = Program(nest, element, NAMED, copies=True, pad=geometry.padding)
-    return kernel_of(program, dict(zip("ncrsyx", "ncrsyx")), _WHERE)
-
-
 def _require_spatial(geometry: Geometry, listed: tuple[Listed, ...]) -> None:
     """Ask the rule about the convolution itself, ``linalg.conv_2d_nchw_fchw``."""
     nest = Nest(tuple("nfyxcrs"), (("n", "c", *geometry.places()), tuple("fcrs")), tuple("nfyx"), listed)
-    names = {**dict(zip("nfyxcrs", "nfyxcrs")), **{d: name for name, d in _AXES.items()}}
+    names = {**dict(zip("nfyxcrs", "nfyxcrs")), **{d: name for name, d in AXES.items()}}
     require_invariant(nest, names, _WHERE)
 
 

@@ -10,6 +10,10 @@ from ..errors import ArgumentError, ShapeError
 
 _Pair = tuple[int, int]
 
+#: How fast windows of an image are copied for a dense product, per thread; sparse ones pack from the image. On a Zen 3
+#: core 7.2 MB, the 3x3 windows of 64 channels of 56x56, take 1.0 ms (2026-11).
+WINDOW_BYTES_PER_SECOND = 7.2e9
+
 
 @dataclasses.dataclass(frozen=True)
 class Geometry:

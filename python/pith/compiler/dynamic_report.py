@@ -40,7 +40,7 @@ def explain_dynamic(a: Any, b: Any, variant: str = "auto", measure: bool = False
     sparse, dense = f"{rows}x{columns} {dtype_name(product.x.dtype)}, dynamic ({_text(granularity)})", free
     heading = f"{sparse}, times {columns}x{dense}" if product.side == "left" else f"{dense}x{rows} times {sparse}"
     source = f"times from: {choice.table.describe()}" if choice.table is not None else "times from: nothing measured"
-    lines = [heading, source, "", *_table(choice.decision, times), ""]
+    lines = [heading, source, "", *candidates_table(choice.decision, times), ""]
     if choice.reason:
         return "\n".join([*lines, f"runs dense ({choice.dense_way}): {choice.reason}"])
     ran = run(product, choice, product.result(), bind(product, choice))
@@ -50,7 +50,7 @@ def explain_dynamic(a: Any, b: Any, variant: str = "auto", measure: bool = False
         return "\n".join(
             [*lines, f"runs {ran} ({choice.dense_way}): there are more micro-tiles of {chosen.name} than in the sample"]
         )
-    return "\n".join([*lines, f"runs {chosen.name}{way}{_rival(choice.decision)}"])
+    return "\n".join([*lines, f"runs {chosen.name}{way}{rival_text(choice.decision)}"])
 
 
 def explain_marked(module: ir.Module) -> list[str]:
@@ -76,7 +76,7 @@ def _marked(op: ir.Operation) -> str:
     where = "; ".join(f"operand {m.operand} in {_text(m.granularity)} above {m.threshold:g}" for m in marks)
     fields = ir.DictAttr(op.attributes[DECISION])
     rule = _rule(decision.chosen.name, ir.FloatAttr(fields[BREAK_EVEN]).value if BREAK_EVEN in fields else 1.0)
-    table = "\n".join(f"    {line}" for line in _table(decision, {}))
+    table = "\n".join(f"    {line}" for line in candidates_table(decision, {}))
     return f"'{op.name}' at {op.location}: {where}\n    may be permuted: {axes}{refused}\n{table}\n    {rule}"
 
 
@@ -101,7 +101,8 @@ def _measured(product: Product, choice: Choice) -> dict[str, float]:
     return time_calls(calls, _ROUNDS, time.perf_counter)
 
 
-def _table(decision: Decision, times: Mapping[str, float]) -> list[str]:
+def candidates_table(decision: Decision, times: Mapping[str, float]) -> list[str]:
+    """A line per candidate; ``times``: what was measured, by name."""
     rows = [["", "candidate", "covered", "wasted", "predicted", "x", *(["measured"] if times else [])]]
     best = decision.chosen.cost
     for number, c in enumerate(decision.candidates):
@@ -112,7 +113,8 @@ def _table(decision: Decision, times: Mapping[str, float]) -> list[str]:
     return ["  ".join(f"{v:<{w}}" if i < 2 else f"{v:>{w}}" for i, (v, w) in enumerate(zip(r, widths))) for r in rows]
 
 
-def _rival(decision: Decision) -> str:
+def rival_text(decision: Decision) -> str:
+    """What was chosen against the best of the other kind, dense or not."""
     chosen = decision.chosen
     rivals = [c for c in decision.candidates if (c.name == "dense") != (chosen.name == "dense")]
     if not rivals or not chosen.cost:

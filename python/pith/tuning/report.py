@@ -14,9 +14,13 @@ from .database import Calibration, calibration_for
 from .problem import Problem
 from .select import Candidate, choose, rank
 
+#: How to ask about a convolution.
+_CONV2D = "pith.explain(pith.conv2d, x, w, channels=pattern)"
 
-def explain(a: Any, b: Any, *, variant: str = "auto", measure: bool = False) -> str:
-    """What ``pith.matmul(a, b, variant=variant)`` runs, and why.
+
+def explain(a: Any, b: Any, *operands: Any, variant: str = "auto", measure: bool = False, **options: Any) -> str:
+    """What ``pith.matmul(a, b, variant=variant)`` runs, and why; ``explain(pith.conv2d, x, w, channels=...)``: the same
+    of a convolution of what patterns name.
 
     Args:
         a, b: as for :func:`pith.matmul`, quantised weights too; of the dense operand only the shape is looked at.
@@ -33,6 +37,11 @@ def explain(a: Any, b: Any, *, variant: str = "auto", measure: bool = False) -> 
         >>> print(pith.explain(A, np.ones((64, 8), np.float32)).splitlines()[0])
         64x64 f32 as csr, 1.6 % stored, times 64x8
     """
+    if callable(a):
+        return _explain_conv2d(a, b, *operands, variant=variant, **options)
+    if operands or options:
+        given = ", ".join(options) or f"{2 + len(operands)} operands"
+        raise ArgumentError(f"expects two operands of a product, got {given}", where="pith.explain", hint=_CONV2D)
     if isinstance(a, Dynamic) or isinstance(b, Dynamic):
         from ..compiler.dynamic_report import explain_dynamic
 
@@ -52,6 +61,15 @@ def explain(a: Any, b: Any, *, variant: str = "auto", measure: bool = False) -> 
     if variant in ("auto", "sparse") and may_reorder(problem.format, problem.kept_dim):
         table += f"\nrepeated: after {COLUMNS_BEFORE} columns on a copy in row order, which finishes rows in registers"
     return table
+
+
+def _explain_conv2d(function: Any, x: Any, *filters: Any, variant: str, **options: Any) -> str:
+    from ..compiler.conv2d import conv2d
+    from ..compiler.conv2d_named import explain_conv2d
+
+    if function is not conv2d or len(filters) != 1 or isinstance(filters[0], SparseTensor):
+        raise ArgumentError("explains products, and pith.conv2d of dense filters", where="pith.explain", hint=_CONV2D)
+    return explain_conv2d(x, filters[0], variant, options)
 
 
 def _explain_quantized(q: QuantizedTensor, other: Any, side: str) -> str:
