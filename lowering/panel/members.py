@@ -1,6 +1,7 @@
 """Where a register tile stands in stored data: positions, its rows on their way down, rows left and resumed."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
 
 from pith._mlir import ir, memref
 
@@ -84,3 +85,24 @@ class Cursors:
 def identity(x: Index) -> object:
     """Equal for one and the same index only (SSA values compare by content of their wrapper)."""
     return ("int", x) if isinstance(x, int) else ("value", id(x))
+
+
+def shared(members: Sequence[Member], make: Callable[[Index], Index]) -> list[Index]:
+    """``make(member.red)``, made once for members with one and the same coordinate."""
+    made: dict[object, Index] = {}
+    out = []
+    for m in members:
+        key = identity(m.red)
+        if key not in made:
+            made[key] = make(m.red)
+        out.append(made[key])
+    return out
+
+
+def by_position(members: Sequence[Member]) -> list[tuple[Member, list[Member]]]:
+    """Members grouped by position, in order of first appearance."""
+    groups: dict[object, list[Member]] = {}
+    for m in members:
+        p = m.position
+        groups.setdefault((identity(p.base), p.scale, p.offset), []).append(m)
+    return [(g[0], g) for g in groups.values()]

@@ -83,6 +83,9 @@ def _pass(
             members = [b.minimum(b.add(b.add(lo, u), g), last) for g in range(tile.group)]
         if span is not None:
             tile.prefetch([b.add(unit, AHEAD * tile.group) for unit in members], span[0], strip)
+        if positions is not None:
+            ahead = b.minimum(b.add(u, AHEAD), b.sub(b.dim_size(positions, 0), 1))
+            tile.prefetch_entries(memref.load(positions, [b.value(ahead)]))
         reader = dataclasses.replace(tile, values=wide.fill(members, span)) if wide else tile
 
         def window(at: dict[int, Index]) -> None:

@@ -15,7 +15,7 @@ from pith._mlir import arith, ir
 from .. import builder as b
 from ..builder import Index
 from ..levels import Cursor, Storage, load_coordinate, visit_level
-from .members import Cursors, Member, Position, identity
+from .members import Cursors, Member, Position, by_position, identity, shared
 from .roles import Roles
 from .variant import MOST_GROUPS
 from .words import load_word, piece
@@ -44,6 +44,7 @@ class Stream:
         leaf: what to do with elements.
         longest: contracted coordinates of an unrolled block, at most; None: any number.
         turn: which part of the rows in a window is visited, and into how many parts they are cut.
+        together: entries of a compressed last level that are visited in one go: each adds to sums of its own.
     """
 
     storage: Storage
@@ -55,6 +56,7 @@ class Stream:
     leaf: Leaf
     longest: int | None = None
     turn: tuple[int, int] = (0, 1)
+    together: int = 1
     #: Words loaded so far, each with the base it was loaded for: that keeps the base's identity its own.
     _words: dict[object, tuple[ir.Value, Index]] = dataclasses.field(default_factory=dict)
 
@@ -85,7 +87,7 @@ class Stream:
         def some(count: int) -> Callable[..., list[ir.Value]]:
             def body(c: Index, *inner: ir.Value) -> list[ir.Value]:
                 at, starts = b.mul(c, div), [b.add(base, c) for base in bases]
-                reds = _shared(members, lambda red: b.add(red, at))
+                reds = shared(members, lambda red: b.add(red, at))
                 accs = list(inner)
                 with self._own_words():
                     for u in range(count):
@@ -124,23 +126,42 @@ class Stream:
     def until(self, level: int, member: Member, cursor: Cursors, hi: Index, accs: list[ir.Value]) -> list[ir.Value]:
         """Visit the entries of a compressed level from where ``cursor`` stands to coordinate ``hi``, and move it."""
         end = b.load_index(self.storage.metadata[level, "positions"], b.add(member.position.value, 1))
-        div = self.storage.format.exprs[level].div
+        q, last = cursor.load(), level == len(self.storage.format.levels) - 1
+        for count in (self.together, 1) if last and self.together > 1 else (1,):
+            q, *accs = self._while_below(level, member, (q, end, hi), accs, count)
+        cursor.store(q)
+        return accs
+
+    def _while_below(
+        self, level: int, member: Member, extent: tuple[Index, Index, Index], accs: list[ir.Value], count: int
+    ) -> list[ir.Value]:
+        """Visit ``count`` entries from position ``extent[0]`` on while the last of them is below position ``extent[1]``
+        and its coordinate below ``extent[2]``; returns the position of the next one, and the accumulators."""
+        first, end, hi = extent
 
         def goes_on(q: ir.Value, *_: ir.Value) -> ir.Value:
-            def below() -> list[ir.Value]:
-                return [b.less(load_coordinate(self.storage, level, q), hi)]
+            farthest = b.add(q, count - 1)
 
-            inside = b.less(q, end)
+            def below() -> list[ir.Value]:
+                return [b.less(load_coordinate(self.storage, level, farthest), hi)]
+
+            inside = b.less(farthest, end)
             return b.if_else(inside, below, lambda: [inside], [inside.type])[0]
 
         def body(q: ir.Value, *inner: ir.Value) -> list[ir.Value]:
-            with self._own_words():
-                red = b.add(member.red, b.mul(load_coordinate(self.storage, level, q), div))
-                return [b.value(b.add(q, 1)), *self.visit(level + 1, [member.at(Position(q), red)], list(inner))]
+            accs = list(inner)
+            for i in range(count):
+                accs = self._entry(level, member, b.add(q, i), accs)
+            return [b.value(b.add(q, count)), *accs]
 
-        q, *accs = b.while_loop([cursor.load(), *accs], goes_on, body)
-        cursor.store(q)
-        return accs
+        return b.while_loop([b.value(first), *accs], goes_on, body)
+
+    def _entry(self, level: int, member: Member, q: Index, accs: list[ir.Value]) -> list[ir.Value]:
+        """Visit entry ``q`` of a compressed level."""
+        div = self.storage.format.exprs[level].div
+        with self._own_words():
+            red = b.add(member.red, b.mul(load_coordinate(self.storage, level, q), div))
+            return self.visit(level + 1, [member.at(Position(q), red)], accs)
 
     def block(self, level: int, members: int) -> int:
         """How many coordinates of a dense level are unrolled: what its coordinates' bytes ask for, and more."""
@@ -244,7 +265,7 @@ class Stream:
 
     def _dynamic(self, level: int, members: Sequence[Member], accs: list[ir.Value]) -> list[ir.Value]:
         """Levels whose extent the data decides: members one after the other, unless they share the position."""
-        for first, alike in _by_position(members):
+        for first, alike in by_position(members):
 
             def below(child: Cursor, inner: list[ir.Value], alike: Sequence[Member] = alike) -> list[ir.Value]:
                 with self._own_words():
@@ -263,24 +284,3 @@ class Stream:
         outer, self._words = self._words, {}
         yield
         self._words = outer
-
-
-def _shared(members: Sequence[Member], make: Callable[[Index], Index]) -> list[Index]:
-    """``make(member.red)``, made once for members with one and the same coordinate."""
-    made: dict[object, Index] = {}
-    out = []
-    for m in members:
-        key = identity(m.red)
-        if key not in made:
-            made[key] = make(m.red)
-        out.append(made[key])
-    return out
-
-
-def _by_position(members: Sequence[Member]) -> list[tuple[Member, list[Member]]]:
-    """Members grouped by position, in order of first appearance."""
-    groups: dict[object, list[Member]] = {}
-    for m in members:
-        p = m.position
-        groups.setdefault((identity(p.base), p.scale, p.offset), []).append(m)
-    return [(g[0], g) for g in groups.values()]

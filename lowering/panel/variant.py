@@ -67,12 +67,10 @@ class Variant:
         return f"lanes={self.lanes},rows={self.rows}" + (f",strip={self.strip}" if self.strip else "")
 
 
-def default_variant(
-    roles: Roles, columns: int | None, element_bytes: int, isa: Isa, density: float | None = None
-) -> Variant:
+def default_variant(roles: Roles, columns: int | None, element_bytes: int, isa: Isa) -> Variant:
     """The register tile that suits a format, for a number of columns (None: unknown, taken as many).
 
-    ``density`` of a compressed level says whether strips pay (None: unknown, one pass).
+    Of a compressed level all coordinates are visited in one pass: see :func:`strip_of`.
 
     >>> from pith.formats import Format
     >>> from pith.lowering.isa import ISAS
@@ -91,8 +89,7 @@ def default_variant(
     # A row alone has no use for more: past 256 bytes its results no longer fit L1 beside the panel.
     shared = vector * min(SHARING_VECTORS, isa.vector_registers // 2 // rows)
     most = max(1, PANEL_BYTES // element_bytes) if rows == 1 else shared
-    lanes = fitting_lanes(columns, vector, most)
-    return Variant(lanes, rows, _strip(roles, density, lanes * element_bytes))
+    return Variant(fitting_lanes(columns, vector, most), rows)
 
 
 #: Rows that share the windows of one column that groups choose from. On a Zen 3 core, 4096x4096 of 1:4: one row
@@ -126,19 +123,35 @@ def _few_rows(columns: int | None, vector: int, isa: Isa) -> int:
     return isa.vector_registers // 2 // (1 << filled.bit_length() - 1)
 
 
-#: Entries of a row per strip that pay for its results coming from and going to memory, and the longest strip
-#: worth cutting: from there on the panel may as well come from L2. Zen 3, 64 columns, 2026-11: CSR at 50, 70,
-#: 80 % gains 1.45x, 1.3x, 1.1x from strips of 96, 96 and 256; at 95 % every strip loses. Narrower panels have room for
-#: more: with 32 columns, 50 and 70 % gain 1.0x and 0.8x from strips of 96, 1.2x and 1.15x from strips of 256.
-_ENTRIES_PER_STRIP, _LONGEST_STRIP = 48, 512
+#: Lengths of strips of a compressed level: few, so that kernels serve many densities. In GF/s of CSR on one core of
+#: Emerald Rapids (48 KiB of L1; 2026-11): 50 % stored, 64 columns a panel, strips of 96, 128, 160, 192, none: 71, 74,
+#: 76, 73, 55; 128 columns, 96, none: 85, 52; 32 columns, 256, 320, 512, none: 51, 53, 48, 40.
+STRIPS = (96, 160, 256)
+
+#: Bytes of panel rows that a row of results meets in a strip at least, for coming from and going to memory. Zen 3, 64
+#: columns, 2026-11: CSR at 50, 70, 80 % gains 1.45x, 1.3x, 1.1x from strips of 96, 96 and 256; at 95 % every strip
+#: loses. With 32 columns, 50 and 70 % gain 1.0x and 0.8x from strips of 96, 1.2x and 1.15x from strips of 256.
+_MET_BYTES = 6 << 10
+
+#: Least density of a row that strips are tried for: below, the panel may as well come from L2.
+_LEAST_DENSITY = 3 / 32
 
 
-def _strip(roles: Roles, density: float | None, width: int) -> int:
-    """Contracted coordinates per strip of a compressed second level, for a panel of ``width`` bytes."""
-    if not density or not roles.has_cursors:
+def strip_of(roles: Roles, density: float, width: int, isa: Isa) -> int:
+    """Contracted coordinates per strip of a compressed second level, for a panel of ``width`` bytes; 0: all in one.
+
+    The longest strip that L1 holds, where rows meet enough in it.
+
+    >>> from pith.formats import Format
+    >>> from pith.lowering.isa import ISAS
+    >>> csr, isa = Roles.of(Format.csr(), 0), ISAS["avx2"]
+    >>> [strip_of(csr, density, 256, isa) for density in (0.5, 0.3, 0.2, 0.05)]
+    [96, 96, 256, 0]
+    """
+    if not roles.has_cursors or density < _LEAST_DENSITY:
         return 0
-    strip, wider = int(_ENTRIES_PER_STRIP / density), max(1, PANEL_BYTES // width)
-    return strip * wider if strip <= _LONGEST_STRIP else 0
+    near = max((strip for strip in STRIPS if strip * width <= isa.l1_bytes), default=STRIPS[0])
+    return near if near * density * width >= _MET_BYTES else STRIPS[-1]
 
 
 def dense_variant(columns: int | None, element_bytes: int, isa: Isa) -> Variant:

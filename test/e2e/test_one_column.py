@@ -7,6 +7,8 @@ import pith
 import pytest
 from pith.compiler.kernel import compile_source
 from pith.compiler.matmul_ir import matmul_source
+from pith.formats import Format
+from pith.formats.level_expr import LevelExpr
 
 SEED = 20261121
 
@@ -101,3 +103,41 @@ def test_not_a_number_stays_where_it_is_not_chosen() -> None:
     x = np.full((64, 1), np.nan, np.float32)
     x[::4] = 2
     assert np.array_equal(pith.matmul(pith.compress(w, "C0(1:4)"), x, variant="sparse"), np.full((8, 1), 32))
+
+
+#: Entries of a compressed last level: rows one after the other, apart, and cut into tiles with coordinates of a byte.
+GATHERED = (
+    Format.csr(),
+    Format.csr(16),
+    Format.csr(0),
+    Format.make(2, (0, "dense"), (1, "loose_compressed")),
+    Format.make(
+        2,
+        (LevelExpr(0, 4), "dense"),
+        (LevelExpr(1, 32), "dense"),
+        (LevelExpr(0, 1, 4), "dense"),
+        (LevelExpr(1, 1, 32), "compressed"),
+        pos_width=32,
+        crd_width=8,
+        padded=True,
+    ),
+)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("fmt", GATHERED, ids=str)
+def test_entries_are_gathered(fmt: Format, dtype: type) -> None:
+    """Rows of no entries, of fewer than a register has lanes, of several registers; what is not stored meets NaN."""
+    rng = np.random.default_rng(SEED)
+    text = matmul_source(fmt, np.dtype(dtype).name.replace("loat", ""), False, "lanes=1,rows=1")
+    kernel = compile_source(text, "matmul", isa="emulate:avx512")
+    for m, k in ((1, 1), (37, 41), (6, 128)):
+        w = rng.standard_normal((m, k)).astype(dtype) * (rng.random((m, k)) < np.linspace(0, 1, m)[:, None])
+        w[:, 0] = 0
+        x = rng.standard_normal((k, 1)).astype(dtype)
+        a, out = pith.compress(w, fmt), np.full((m, 1), np.nan, dtype)
+        reference = w.astype(np.float64) @ x
+        x[0] = np.nan
+        kernel.native(*a.buffers, *a.shape, x, out)
+        tolerance = 1e-3 if dtype is np.float16 else TOLERANCE
+        assert np.linalg.norm(out - reference) <= tolerance * np.linalg.norm(reference)

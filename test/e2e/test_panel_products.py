@@ -4,6 +4,8 @@ import numpy as np
 import pith
 import pytest
 from pith.compiler.kernel import compile_source
+from pith.compiler.matmul_ir import matmul_source
+from pith.formats import Format
 from pith.formats.attribute import format_attribute
 from pith.lowering.isa import parse_isa
 from pith.lowering.panel.variant import Roles, default_variant, size_class
@@ -204,3 +206,22 @@ def test_words_of_a_bitmask(columns, density):
     pith.matmul(a, x, out=out, variant="sparse")
     np.testing.assert_allclose(out, w.astype(np.float64) @ x, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(pith.matmul(x.T, a.T, variant="sparse"), out.T, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("isa", ["host", "emulate:avx512"])
+@pytest.mark.parametrize("lanes", [8, 32, 64])
+def test_entries_that_are_taken_together(lanes, isa):
+    """Rows of any number of entries in every strip; a row that is not stored meets NaN."""
+    rng = np.random.default_rng(SEED)
+    for strip in ("", ",strip=96"):
+        text = matmul_source(Format.csr(), "f32", False, f"lanes={lanes},rows=1{strip}")
+        kernel = compile_source(text, "matmul", isa=isa)
+        for m, k in ((1, 1), (67, 97), (130, 300)):
+            w = rng.standard_normal((m, k)).astype(np.float32) * (rng.random((m, k)) < np.linspace(0, 1, m)[:, None])
+            w[:, -1] = 0
+            x = rng.standard_normal((k, lanes + 3)).astype(np.float32)
+            a, out = pith.compress(w, Format.csr()), np.full((m, lanes + 3), np.nan, np.float32)
+            reference = w.astype(np.float64) @ x
+            x[-1] = np.nan
+            kernel.native(*a.buffers, *a.shape, x, out)
+            assert np.linalg.norm(out - reference) <= TOLERANCE["f32"] * np.linalg.norm(reference)

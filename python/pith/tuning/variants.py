@@ -6,7 +6,7 @@ import dataclasses
 
 from pith.lowering.isa import parse_isa
 from pith.lowering.panel.roles import Roles
-from pith.lowering.panel.variant import STRIP_BYTES, default_variant, dense_variant
+from pith.lowering.panel.variant import STRIP_BYTES, default_variant, dense_variant, strip_of
 from pith.lowering.panel.variant import Variant as Tile
 from pith.lowering.tiled.choice import dots_pay
 
@@ -23,9 +23,6 @@ WIDER = {"f16": "f32", "bf16": "f32", "i8": "f32", "i16": "f64"}
 
 #: Registers that a tile's accumulators may take, beside the operands: of 16 and of 32.
 _ACCUMULATORS = {16: 12, 32: 24}
-
-#: Lengths of strips of a compressed format: each is a kernel.
-STRIPS = (96, 256)
 
 #: Density from which strips need no comparison. CSR of 50 and 70 % zeros is 1.14 to 1.45x as fast with them, of 80 %
 #: 1.1x, of 95 % slower (Zen 3, 32 and 64 columns, 2026-11).
@@ -114,25 +111,23 @@ def sparse_variants(problem: Problem) -> tuple[Variant, ...]:
     if roles.unit and ((isa.amx_bf16 and problem.element == "bf16") or (isa.amx_int8 and problem.element == "i8")):
         return (Variant("tiles", "tiles"),)
     size = PANEL_ELEMENTS[problem.element]
-    guess = default_variant(roles, problem.columns, size, isa, problem.density)
-    guess = dataclasses.replace(guess, strip=_strip_class(guess.strip, problem.contracted))
+    guess = default_variant(roles, problem.columns, size, isa)
     if problem.columns == 1:
         return (_panel(guess, problem),)
+
+    def in_strips(lanes: int) -> Tile:
+        strip = strip_of(roles, problem.density, lanes * size, isa)
+        return Tile(lanes, guess.rows, strip if strip < problem.contracted else 0)
+
     vector = max(1, isa.vector_bytes // size)
     widest = _ACCUMULATORS[isa.vector_registers] // guess.rows * vector
     others = [vector * count for count in (1, 2, 4, 8) if vector * count <= min(widest, 2 * problem.columns)]
-    tiles = [guess, *(Tile(lanes, guess.rows, guess.strip) for lanes in others)]
-    if guess.strip and problem.density < _STRIPS_PAY:
-        tiles.append(dataclasses.replace(guess, strip=0))
+    tiles = [in_strips(lanes) for lanes in (guess.lanes, *others)]
+    if tiles[0].strip and problem.density < _STRIPS_PAY:
+        tiles.append(guess)
     panels = tuple(_panel(tile, problem) for tile in dict.fromkeys(tiles))
     pays = bool(roles.unit) and dots_pay(problem.format, problem.kept_dim, problem.columns, problem.element, isa)
     return (Variant("dots", "dots"), *panels) if pays else panels
-
-
-def _strip_class(strip: int, contracted: int) -> int:
-    """The nearest of few lengths, so that kernels serve many densities; 0 where one strip would be all."""
-    nearest = min(STRIPS, key=lambda s: abs(s - strip)) if strip else 0
-    return nearest if nearest < contracted else 0
 
 
 def _panel(tile: Tile, problem: Problem) -> Variant:
