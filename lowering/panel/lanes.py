@@ -109,27 +109,14 @@ class LaneTile(RegisterTile):
     @property
     def pad(self) -> int:
         """Elements of the panel that may be read past its end."""
-        return self.isa_lanes * (2 if self.pairs else 1) if self.kind == "gather" else 0
+        return self.isa_lanes if self.kind == "gather" else 0
 
     @property
     def parts(self) -> int:
         """Parts of a gathering register that are permuted each in itself, where one or two hold any group."""
-        if self.pairs:
-            return 1
         shape = self.isa_lanes // QUAD, QUAD
         quads = self.roles.format.levels[-1].h <= 2 * QUAD and has_permute(str(self.element), shape, 4 * self.isa_lanes)
         return shape[0] if quads else 1
-
-    @property
-    def pairs(self) -> bool:
-        """True when a permutation takes from two registers, and those hold whatever a lane chooses from."""
-        lanes = 2 * self.isa_lanes
-        return self.roles.reach <= lanes and has_permute(str(self.element), (lanes,), 4 * self.isa_lanes)
-
-    @property
-    def chooses(self) -> bool:
-        """True when lanes differ in the coordinates of groups around theirs, and each adds up its own."""
-        return self.kind == "gather" and self.pairs and not (self.period and self.period % self.lanes == 0)
 
     @property
     def fits(self) -> bool:
@@ -227,14 +214,6 @@ class _LaneStream(Stream):
                 out[base + m.row] = vector.fma(values, x, out[base + m.row])
         return out
 
-    def _group(self, level: int, members: Sequence[Member], accs: list[ir.Value]) -> list[ir.Value]:
-        if not self.tile.chooses:
-            return super()._group(level, members, accs)
-        g = self.storage.format.levels[level].g
-        for slot in range(g):
-            accs = self.visit(level + 1, [m.choose(level, m.position.child(g, slot)) for m in members], accs)
-        return accs
-
     def _across_rows(self, level: int, members: Sequence[Member], accs: list[ir.Value]) -> list[ir.Value]:
         out, base, lanes = list(accs), next(self._turn) * self.tile.sums, self.tile.lanes
         for m in self._rows(level, members)[::lanes]:
@@ -265,20 +244,13 @@ class _LaneStream(Stream):
             pending, turn = self._pending.setdefault(first, ([], itertools.cycle(turns)))
             red = m.run_time_red
             for slot in range(g):
-                at = m.choose(level, m.position.child(g, slot))
-                pending.append(Slot(at.chosen, red, m.red_offset))
+                pending.append(Slot(m.position.child(g, slot), red, m.red_offset))
                 if len(pending) == self.tile.lanes:
-                    values, sums = self._values(m, dict(pending[0].chosen)[level]), next(turn)
-                    out[sums] = vector.fma(values, self._gathered(level, pending), out[sums])
+                    at = next(turn)
+                    gather = Gather(self.storage, self.panel, level, self.type, self.tile.parts)
+                    out[at] = vector.fma(self._values(m, pending[0].position), gather(pending), out[at])
                     pending.clear()
         return out
-
-
-    def _gathered(self, level: int, slots: Sequence[Slot]) -> ir.Value:
-        """The elements of the column that lanes choose."""
-        tile = self.tile
-        reach = tile.roles.reach if tile.chooses else self.storage.format.levels[level].h
-        return Gather(self.storage, self.panel, self.type, reach, tile.parts, tile.pairs)(slots)
 
 
 def lane_tile(storage: Storage, roles: Roles, tile: RegisterTile, isa: Isa) -> RegisterTile:
