@@ -98,7 +98,7 @@ def _lower_linalg(op: ir.Operation, isa: Isa, panel_only: bool) -> None:
         pass_error(op, "has an encoded operand but is not a linalg.generic", "run linalg-generalize-named-ops first")
     view = op.opview
     if _writes_encoded(op):
-        lower_encoded_result(op, _storage)
+        lower_encoded_result(op, _storage, isa)
         return
     encoded = encoded_operands(view)
     driver = next((i for i in encoded if why_not_sparse(view, i) is None), None)

@@ -27,7 +27,9 @@ from pith.passes.core import pass_error
 
 from .. import builder as b
 from ..builder import Index
+from ..isa import Isa
 from ..levels import Step, Storage, descend, load_coordinate, start, walk
+from ..panel.arithmetic import bytes_of
 from .dot import TileEmitter
 from .entries import Blocking, Plan, Visit, list_entries
 from .match import SampledProduct, match_sampled
@@ -36,11 +38,16 @@ from .pack import Packed, pack, strip_depth
 #: Entries of a first level without rows (COO) per parallel task.
 CHUNK_ENTRIES = 4096
 
+#: Bytes of the vectors of a dot product at least: of narrower registers several. Of 512 bits instead of 256, half, a
+#: fifth and a tenth of the elements of 2048x512 take 34 to 43, 26 to 31 and 28 GF/s (256 contracted, one core of
+#: Emerald Rapids, 2026-11).
+LEAST_BYTES = 32
+
 #: Multiply-adds that take about as long as one scalar operation (one AVX2 register of f32).
 VECTOR_OPERATIONS = 8
 
 
-def lower_encoded_result(op: ir.Operation, storage_of_value: Callable[[ir.Value], Storage]) -> None:
+def lower_encoded_result(op: ir.Operation, storage_of_value: Callable[[ir.Value], Storage], isa: Isa) -> None:
     """Replace a ``linalg.generic`` whose result is encoded by its kernel.
 
     Errors: :class:`pith.PassError` when it is not a sampled product, or adds to anything but the
@@ -55,7 +62,7 @@ def lower_encoded_result(op: ir.Operation, storage_of_value: Callable[[ir.Value]
         )
     with ir.InsertionPoint(op), op.location:
         storage = storage_of_value(product.target)
-        result = emit_sddmm(product, product.target.owner.opview, storage)
+        result = emit_sddmm(product, product.target.owner.opview, storage, isa)
     for use in list(op.results[0].uses):
         if use.owner.name == "pith.disassemble":
             for old, new in zip(use.owner.opview.buffers, result.buffers):
@@ -65,7 +72,7 @@ def lower_encoded_result(op: ir.Operation, storage_of_value: Callable[[ir.Value]
     op.erase()
 
 
-def emit_sddmm(p: SampledProduct, assembled: AssembleOp, storage: Storage) -> AssembleOp:
+def emit_sddmm(p: SampledProduct, assembled: AssembleOp, storage: Storage, isa: Isa) -> AssembleOp:
     """Emit the kernel at the insertion point; returns the result: the metadata of ``assembled``, new values.
 
     ``storage`` describes ``assembled``; its values are not read through it.
@@ -73,7 +80,7 @@ def emit_sddmm(p: SampledProduct, assembled: AssembleOp, storage: Storage) -> As
     values = assembled.buffers[-1]
     out = bufferization.to_buffer(ir.MemRefType.get(values.type.shape, p.element), values)
     plan = Plan.of(dataclasses.replace(storage, values=out), p.outer)
-    lanes = 32 // (8 if isinstance(p.element, ir.F64Type) else 4)
+    lanes = max(LEAST_BYTES, isa.vector_bytes) // bytes_of(p.element)
     reds = b.dim_size(p.rows.value, p.rows.contracted)
     divisors = [d if p.format.padded else 1 for d in p.format.divisors()]
     sizes = [b.dim_size(f.value, 1 - f.contracted) for f in (p.rows, p.cols)]

@@ -43,6 +43,7 @@
 // The result is the pattern with the new values.
 // CHECK:         %[[new:.*]] = bufferization.to_tensor %[[val]]
 // CHECK:         return %[[new]]
+module attributes {pith.isa = "avx2"} {
 func.func @csr(%pos: tensor<?xi32>, %crd: tensor<?xi32>, %val: tensor<?xf32>,
                %dy: tensor<64x128xf32>, %x: tensor<128x96xf32>) -> tensor<?xf32> {
   %S = "pith.assemble"(%pos, %crd, %val) {operandSegmentSizes = array<i32: 1, 1, 0, 1, 0>}
@@ -58,11 +59,12 @@ func.func @csr(%pos: tensor<?xi32>, %crd: tensor<?xi32>, %val: tensor<?xf32>,
       : (tensor<64x96xf32, #csr>) -> (tensor<?xi32>, tensor<?xi32>, tensor<?xf32>)
   return %new : tensor<?xf32>
 }
+}
 
 // -----
 
 // Rows that share their columns (V or blocks; here 4 rows) are a tile of 4 rows and 2 columns: 6 loads
-// for 8 multiply-adds. bf16 factors are widened while they are packed.
+// for 8 multiply-adds, of vectors as long as registers. bf16 factors are widened while they are packed.
 
 #v4 = #pith.format<affine_map<(d0, d1) -> (d0 floordiv 4, d1 floordiv 4, d1 mod 4, d0 mod 4)>,
                    [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>, #pith.level<"dense">], 0, 0, 0>
@@ -72,12 +74,13 @@ func.func @csr(%pos: tensor<?xi32>, %crd: tensor<?xi32>, %val: tensor<?xf32>,
 
 // CHECK-LABEL: func.func @shared_rows
 // CHECK:         arith.extf {{.*}} : vector<8xbf16> to vector<8xf32>
-// CHECK:         scf.for {{.*}} -> (vector<8xf32>, vector<8xf32>,
-// CHECK-COUNT-6:   vector.load {{.*}} memref<?xf32>, vector<8xf32>
+// CHECK:         scf.for {{.*}} -> (vector<16xf32>, vector<16xf32>,
+// CHECK-COUNT-6:   vector.load {{.*}} memref<?xf32>, vector<16xf32>
 // CHECK-NOT:       vector.load
 // CHECK-COUNT-8:   vector.fma
 // CHECK-NOT:       vector.fma
 // CHECK:           scf.yield
+module attributes {pith.isa = "avx512"} {
 func.func @shared_rows(%crd: tensor<?xi8>, %val: tensor<?xf32>, %dy: tensor<128x64xbf16>, %x: tensor<128x96xbf16>)
     -> tensor<?xf32> {
   %S = "pith.assemble"(%crd, %val) {operandSegmentSizes = array<i32: 0, 0, 1, 1, 0>}
@@ -94,4 +97,5 @@ func.func @shared_rows(%crd: tensor<?xi8>, %val: tensor<?xf32>, %dy: tensor<128x
   %c, %new = "pith.disassemble"(%dw) {resultSegmentSizes = array<i32: 0, 0, 1, 1>}
       : (tensor<64x96xf32, #v4>) -> (tensor<?xi8>, tensor<?xf32>)
   return %new : tensor<?xf32>
+}
 }
