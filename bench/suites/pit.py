@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -38,8 +39,8 @@ SCALING = 1.7
 #: No pattern may take longer than dense by more than 5 %.
 SLOWEST = 1 / 1.05
 
-#: Calls before those that are timed: then decisions are kept as long as they ever are.
-_EARLIER = 24
+#: Calls, and seconds of them, before those that are timed: then decisions are kept as long as they ever are.
+_EARLIER, _EARLIER_SECONDS = 24, 0.1
 
 #: Problems of the second sweep.
 SHAPES = ((1024, 1024, 1024), (512, 512, 512), (64, 1024, 1024), (1024, 1024, 64), (300, 700, 500))
@@ -48,8 +49,9 @@ NOTES = (
     "Times in ms, medians over the rounds; `x` is the speed-up over dense torch. The operand arrives dense: sampling, "
     "choosing, detection and packing are timed, and so is torch's conversion to CSR.",
     "`pith` knows nothing of the operand; `pith declared` is told its granularity.",
-    "Decisions are kept for up to 8 calls on the same memory, so one call in nine samples; what is packed is "
-    "detected in every call. Cases begin with nothing decided and 24 calls that are not timed.",
+    "Decisions are kept for up to 8 calls on the same memory, so one call in nine samples (up to 32 calls of less than "
+    "4 ms); what is packed is detected in every call. Cases begin with nothing decided and at least 24 calls that are "
+    "not timed.",
     "The sweep takes patterns that a sample may miss: checkerboards, stripes, a half that is empty, one dense block.",
 )
 
@@ -98,8 +100,10 @@ def _dynamic(x: np.ndarray, y: np.ndarray, granularity: Any) -> Callable[[], Any
         return pith.matmul(pith.dynamic(x, granularity), y, out=out)
 
     forget_decisions()
-    for _ in range(_EARLIER):
+    calls, start = 0, time.perf_counter()
+    while calls < _EARLIER or time.perf_counter() - start < _EARLIER_SECONDS:
         call()
+        calls += 1
     return call
 
 

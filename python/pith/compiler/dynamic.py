@@ -22,7 +22,7 @@ _WHERE = "pith.matmul of a dynamic operand"
 _NONE = 0.0
 
 
-@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+@dataclasses.dataclass(eq=False, slots=True)  # frozen ones take three times as long to make
 class Dynamic:
     """An operand whose zeros may be skipped; made by :func:`dynamic`.
 

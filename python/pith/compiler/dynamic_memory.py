@@ -1,18 +1,21 @@
 """What earlier calls decided: the same operands are not looked at in every call.
 
-A sample and the code around it take 0.1 to 0.25 ms when the caches hold something else. A decision that repeats is
+A sample and the code around it take 0.1 to 0.4 ms when the caches hold something else. A decision that repeats is
 kept for the next 1, 2, 4, 8 calls on the same arrays (a layer's weights, and a buffer that its input is written to
-again). What is packed is still detected, and counted, in every call: more than pays there is computed densely.
+again), and for more where a call takes so little that samples would take more than 1 % of them. What is packed is still
+detected, and counted, in every call: more than pays there is computed densely.
 
 A decision is valid for any operands, if not the best: so what it is kept by need not be exact, only cheap. Between two
 products the caches hold nothing of the interpreter, and every attribute or call on the way to the library costs some
-microseconds then: ``__array_interface__`` 15, the number of threads 20 (2026-11-21, AVX2).
+microseconds then: ``__array_interface__`` 15, the number of threads 20 (2026-11-21, AVX2), two questions whether memory
+is shared 6 (2026-11-22, Emerald Rapids).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -20,11 +23,16 @@ import numpy as np
 
 from ..formats.pack_buffers import aligned_empty
 from ..runtime.arrays import as_array
-from .dense import multiply_library
+from .dense import library_of, multiply_library
 from .kernel import as_torch
 
-#: Calls that a decision is kept for at most, how the number grows, and decisions that are kept.
-_LONGEST, _GROWTH, _KEPT = 8, 2, 4096
+#: How the number of calls that a decision is kept for grows, and decisions that are kept.
+_GROWTH, _KEPT = 2, 4096
+
+#: Calls that a decision is kept for at most: the first, or up to the second where deciding takes more than ``_SHARE``
+#: of them. Deciding takes ``_DECIDING`` seconds: the mean of calls that were computed densely in 0.9 ms was 40 us above
+#: their median when one in nine decided (Emerald Rapids, one thread, 2026-11-22).
+_LONGEST, _SHARE, _DECIDING = (8, 32), 0.01, 3.5e-4
 
 #: Calls that a product too small to decide about is dense for; then the number of threads may be another.
 _SMALL_SPAN = 256
@@ -42,6 +50,8 @@ class Remembered:
         span: calls it was to hold for when it was made.
         bound: what runs it again (:class:`pith.compiler.dynamic_bound.Bound`); None for dense, or where nothing does.
         dense: ``dense(left, right, out)`` is the dense product, also where too much is there.
+        checked: ``x``, ``y`` and ``out`` of the last call that wrote to a given array: what has been found out about
+            these three objects holds.
     """
 
     choice: Any
@@ -51,6 +61,7 @@ class Remembered:
     span: int
     bound: Any
     dense: Callable[[np.ndarray, np.ndarray, np.ndarray], None]
+    checked: tuple[weakref.ref, weakref.ref, weakref.ref] | None = None
 
 
 _MEMORY: dict[tuple, Remembered] = {}
@@ -71,6 +82,16 @@ def key_of(marked: Any, x: Any, y: Any, left: bool) -> tuple | None:
     return None
 
 
+def _longest(seconds: float) -> int:
+    """Calls of so many seconds that a decision is kept for at most.
+
+    >>> [_longest(ms * 1e-3) for ms in (13, 2, 0.1)]
+    [8, 17, 32]
+    """
+    least, most = _LONGEST
+    return min(most, max(least, int(_DECIDING / (_SHARE * seconds)))) if seconds > 0 else least
+
+
 def recall(key: tuple) -> Remembered | None:
     """The decision that holds for this call, or None."""
     found = _MEMORY.get(key)
@@ -83,7 +104,8 @@ def recall(key: tuple) -> Remembered | None:
 def remember(key: tuple, choice: Any, ran: str, dtype: Any, bound: Any, dense: Callable[..., None]) -> None:
     """Keep a decision; for longer than the last one when it is the same."""
     last = _MEMORY.get(key)
-    span = min(_GROWTH * last.span, _LONGEST) if last is not None and last.ran == ran else 1
+    longest = _longest(choice.decision.chosen.cost)
+    span = min(_GROWTH * last.span, longest) if last is not None and last.ran == ran else 1
     if last is None and len(_MEMORY) >= _KEPT:
         _MEMORY.clear()
     _MEMORY[key] = Remembered(choice, ran, dtype, _SMALL_SPAN if choice.small else span, span, bound, dense)
@@ -96,6 +118,9 @@ def forget_decisions() -> None:
 
 def run_again(known: Remembered, x: Any, y: Any, out: Any) -> Any:
     """``x @ y`` as it was decided, without another look; None where operands or ``out`` need one."""
+    seen = known.checked
+    if seen is not None and seen[2]() is out and seen[0]() is x and seen[1]() is y:
+        return _multiply(known, x, y, out)
     if x.dtype is not known.dtype or y.dtype is not known.dtype:
         return None
     dense = known.ran == "dense"
@@ -109,12 +134,21 @@ def run_again(known: Remembered, x: Any, y: Any, out: Any) -> Any:
     target = _target(x, y, out)
     if target is None:
         return None
-    if not dense:
-        if known.bound.run(x, y, target):
-            return target
+    if target is out:
+        known.checked = weakref.ref(x), weakref.ref(y), weakref.ref(out)
+        if known.dense is multiply_library:
+            known.dense = library_of(x, y)
+    return _multiply(known, x, y, target)
+
+
+def _multiply(known: Remembered, x: np.ndarray, y: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """``x @ y`` in ``out``, of operands that fit."""
+    if known.ran != "dense":
+        if known.bound.run(x, y, out):
+            return out
         known.left = 0
-    known.dense(x, y, target)
-    return target
+    known.dense(x, y, out)
+    return out
 
 
 def _multiply_tensors(known: Remembered, x: Any, y: Any) -> Any:
