@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from pith._mlir import arith, ir, vector
+from pith._mlir import arith, ir, memref, vector
 from pith._mlir import math as math_dialect
 
 from .. import builder as b
 from ..attention_sizes import shared_row
 from ..builder import Index
+from ..panel.arithmetic import CACHE_LINE, bytes_of
 from ..transpose import copy_transposed
 from .meeting import Chunk, Meeting, widening
 from .operands import load, narrowed, scratch, store
@@ -33,7 +34,7 @@ class Forward(Meeting):
 
     def meet(self, chunk: Chunk) -> None:
         o, state = self.block.operands, self.state
-        state.score(chunk.keys, chunk.count, o.depth)
+        state.score(chunk.keys, chunk.count, o.depth, lambda u: self._fetch(b.add(chunk.first, u)))
         if o.bias is not None:
             self._add(o.bias, chunk)
 
@@ -52,6 +53,20 @@ class Forward(Meeting):
             lambda: state.accumulate(chunk.values, chunk.count, o.width),
             lambda: state.accumulate_seen(chunk.values, chunk.count, o.width),
         )
+
+    def _fetch(self, key: Index) -> None:
+        """Fetch a row that the block will write and one that the next block reads: one for each tile of keys.
+
+        Stores wait for lines that the core does not own, and the next block's queries would wait for the third level:
+        12 heads of 1024 queries with windows of 128 keys 8.6 to 7.9 ms (Emerald Rapids, 2026-11-22).
+        """
+        block, o = self.block, self.block.operands
+        number = b.minimum(b.div(key, block.blocking.rows), block.blocking.queries - 1)
+        next_query = b.minimum(b.add(block.end, number), b.sub(o.queries, 1))
+        for memory, place, writes in ((o.out, block.place(number), True), (o.query, next_query, False)):
+            for d in range(0, memory.type.get_dim_size(3), CACHE_LINE // bytes_of(memory.type.element_type)):
+                at = [block.batch, block.head, b.value(place), b.value(d)]
+                memref.prefetch(memory, at, writes, 3, True)
 
     def _add(self, bias: ir.Value, chunk: Chunk) -> None:
         """Add what the keys' scores are biased by, in powers of two; queries past the block's end read nothing."""

@@ -21,6 +21,7 @@ class Chunk:
     """Some keys of a stream.
 
     Attributes:
+        first: of them in the stream.
         keys, values: where their features are.
         position: of key ``u`` of the chunk, in its sequence.
         count: how many.
@@ -28,6 +29,7 @@ class Chunk:
         edge: whether some query is not shown all; None: not known.
     """
 
+    first: ir.Value
     keys: Row
     values: Row
     position: Callable[[Index], ir.Value]
@@ -74,7 +76,7 @@ class Meeting:
             count = b.minimum(step, b.sub(stream.count, first))
             keys, values = self._rows(0, o.key, stream, first, count), self._rows(1, o.value, stream, first, count)
             edge = self._is_edge(stream, first, count) if whole else None
-            self.meet(Chunk(keys, values, lambda u: stream.at(b.add(first, u)), count, bounds, edge))
+            self.meet(Chunk(first, keys, values, lambda u: stream.at(b.add(first, u)), count, bounds, edge))
 
         b.for_loop(0, stream.count, chunk, step=step)
 

@@ -92,13 +92,17 @@ class Softmax:
         """Store a vector of queries."""
         vector.store(x, buffer, [b.value(i) for i in at])
 
-    def score(self, row: Row, count: Index, depth: int) -> None:
-        """``scores[u] = <key u, queries>`` for ``u < count``; a last tile repeats the last key."""
+    def score(self, row: Row, count: Index, depth: int, meanwhile: Callable[[Index], None] = lambda u: None) -> None:
+        """``scores[u] = <key u, queries>`` for ``u < count``; a last tile repeats the last key.
+
+        ``meanwhile`` is told the first key of every register tile.
+        """
         rows, starts = self.blocking.rows, self.blocking.starts()
         unrolled = UNROLLED_FEATURES if depth >= UNROLLED_FEATURES else 1
         whole = depth // unrolled * unrolled
 
         def tile(u: Index) -> None:
+            meanwhile(u)
             last = b.sub(count, 1)
             keys = [row(u if i == 0 else b.minimum(b.add(u, i), last)) for i in range(rows)]
 

@@ -38,6 +38,8 @@ module attributes {"pith.isa" = "avx2"} {
 // Chunks of keys: scores on 12 accumulators, an element of K against a vector of queries; heads share keys by fours.
 // CHECK:           scf.for
 // CHECK:             scf.for %{{.*}} step %c4
+// CHECK:               memref.prefetch %[[OUT]]{{.*}}, write, locality<3>
+// CHECK:               memref.prefetch %[[Q]]{{.*}}, read, locality<3>
 // CHECK:               scf.for %{{.*}} = %c0 to %c16 step %c8 iter_args({{(%[^,]*, ){11}[^,]*}}) -> ({{(vector<8xf32>, ){11}vector<8xf32>}})
 // CHECK:                 vector.load %[[QT]]
 // CHECK:                 tensor.extract %[[KV]][%[[B]], %{{.*}}, %{{.*}}, %{{.*}}]
@@ -93,21 +95,23 @@ func.func @window(%q: memref<?x8x?x16xf32, strided<[?, ?, ?, 1], offset: ?>>, %k
   return
 }
 
-// Global tokens are flagged; the queries among them are left out here and gathered by a second loop, a vector at a
-// time; the keys among them are a stream of their own, without those that the intervals showed already. The
-// logarithms come out too.
+// Global tokens are flagged; the queries among them are left out of the blocks and gathered by tasks behind a head's
+// blocks, a vector at a time; the keys among them are a stream of their own, without those that the intervals showed
+// already. The logarithms come out too.
 // CHECK-LABEL: func.func @tokens(
 // CHECK:         %[[FLAGS:.*]] = memref.alloc() {{.*}} : memref<1x64xi8>
 // CHECK:         scf.parallel
-// CHECK:           memref.load %[[FLAGS]]
-// CHECK:           %[[REACHED:.*]] = memref.alloc(%{{.*}}) {{.*}} : memref<?xi32>
-// CHECK:           memref.store %{{.*}}, %[[REACHED]]
-// CHECK:           arith.xori %{{.*}} : vector<8xi1>
-// CHECK:           math.log2
-// CHECK:         scf.parallel
-// CHECK:           memref.alloca() {alignment = 64 : i64} : memref<8xindex>
-// CHECK-NOT:       memref.alloc(
-// CHECK:           math.log2
+// CHECK:           scf.if
+// CHECK:             memref.load %[[FLAGS]]
+// CHECK:             %[[REACHED:.*]] = memref.alloc(%{{.*}}) {{.*}} : memref<?xi32>
+// CHECK:             memref.store %{{.*}}, %[[REACHED]]
+// CHECK:             arith.xori %{{.*}} : vector<8xi1>
+// CHECK:             math.log2
+// CHECK:           } else {
+// CHECK-NOT:         scf.parallel
+// CHECK:             memref.alloca() {alignment = 64 : i64} : memref<8xindex>
+// CHECK-NOT:         memref.alloc(
+// CHECK:             math.log2
 func.func @tokens(%q: tensor<1x8x64x16xf32>, %scale: f64, %seen: tensor<1x64x2xi32>, %reach: tensor<1x64x2xi32>,
                   %t: tensor<1x?xi32>, %out: tensor<1x8x64x16xf32>, %lse: tensor<1x8x64xf32>)
     -> (tensor<1x8x64x16xf32>, tensor<1x8x64xf32>) {
