@@ -13,10 +13,21 @@ from collections.abc import Callable
 from typing import Any
 
 #: Instruction sets that decide how fast sparse kernels can be.
-FEATURES = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16", "asimd", "sve")
+FEATURES = (
+    "avx2",
+    "fma",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
+    "amx_tile",
+    "amx_bf16",
+    "asimd",
+    "sve",
+)
 
 #: What promises are made for, in words.
-NAMED = {"amx_bf16": "AMX", "avx512f": "AVX-512", "avx512_vnni": "VNNI"}
+NAMED = {"amx_bf16": "AMX", "avx512f": "AVX-512", "avx512_vnni": "VNNI", "avx512_bf16": "AVX512-BF16"}
 
 PACKAGES = ("pith-mlir", "torch", "torch-mlir", "numpy", "scipy")
 

@@ -17,7 +17,7 @@ from bench.records import Options, Progress, Report, Requirement, Table
 from bench.sweep import Sweep, plural
 
 #: Tokens (in bf16 fewer where torch takes seconds because there is no hardware for it), input and output features.
-TOKENS, INNER, OUTER = {"f32": 4096, "bf16": 512 if lacking("amx_bf16") else 4096}, 512, 1024
+TOKENS, INNER, OUTER = {"f32": 4096, "bf16": 512 if lacking("avx512_bf16") else 4096}, 512, 1024
 
 #: Seconds that timing a case should take: calls of 50 to 150 ms, six or more of each contestant.
 SECONDS = 3.0
@@ -186,5 +186,5 @@ def _summary(sweep: Sweep) -> Table:
 def _requirement(sweep: Sweep, threads: int, element: str, limit: float) -> Requirement:
     text = f"MoE over sort + grouped_mm, {element}, {plural(threads)}, worst case"
     ratios = [o.speedup(PITH, GROUPED) for o in sweep.select(threads, element=element)]
-    lacks = lacking("amx_bf16") if element == "bf16" else ""
+    lacks = lacking("avx512_bf16") if element == "bf16" else ""
     return Requirement(text, min(ratios, default=None), limit, "x", at_least=True, lacks=lacks)

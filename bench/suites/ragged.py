@@ -36,7 +36,7 @@ NOTES = (
     "by boolean masks. Building the pattern from the lengths is timed.",
     "`layer`: x W + b. `tokens`: a layer norm, a layer with GELU, a residual, a softmax over the positions; the batch "
     "is packed once.",
-    "In bf16 only the layer is measured, and only where there is AMX: elsewhere torch takes seconds.",
+    "In bf16 only the layer is measured, and only where there is AVX512-BF16 (or AMX): elsewhere torch takes seconds.",
 )
 
 
@@ -92,7 +92,7 @@ def run(options: Options, progress: Progress) -> Report:
     layers, tokens, narrow = Sweep(options), Sweep(options), Sweep(options)
     layers.run(_contests("layer", _layer, shapes, shares), report, progress)
     tokens.run(_contests("tokens", _tokens, shapes, shares), report, progress)
-    if not lacking("amx_bf16"):
+    if not lacking("avx512_bf16"):
         narrow.run(_contests("bf16 layer", _bf16_layer, shapes, shares), report, progress)
     report.tables[:0] = [
         _summary("layer", layers, (WHERE, RAGGED, PACKED)),
@@ -222,5 +222,5 @@ def _requirement(sweep: Sweep, element: str, threads: int) -> Requirement:
         min((t[name].median - 20e-6) / (share * t[DENSE].median) for name in (WHERE, RAGGED) if name in t)
         for share, t in found
     ]
-    lacks = lacking("amx_bf16") if element == "bf16" else ""
+    lacks = lacking("avx512_bf16") if element == "bf16" else ""
     return Requirement(text, max(ratios, default=None), FACTORS[element], "x", lacks=lacks)
