@@ -180,9 +180,9 @@ def widening(
 def _range(storage: Storage, unit: Index, span: tuple[Index, Index] | None) -> tuple[Index, Index]:
     """Positions of the values of one coordinate of the first level, or of a span of the second below it."""
     if span is None:
-        return _first_value(storage, 1, unit), _first_value(storage, 1, b.add(unit, 1))
+        return first_value(storage, 1, unit), first_value(storage, 1, b.add(unit, 1))
     base = b.mul(unit, storage.level_sizes[1])
-    lo, hi = (_first_value(storage, 2, b.add(base, c)) for c in span)
+    lo, hi = (first_value(storage, 2, b.add(base, c)) for c in span)
     return lo, hi
 
 
@@ -191,7 +191,7 @@ def in_one_piece(storage: Storage) -> bool:
     return all(level.kind != "loose_compressed" for level in storage.format.levels)
 
 
-def _first_value(storage: Storage, level: int, position: Index) -> Index:
+def first_value(storage: Storage, level: int, position: Index) -> Index:
     """Position of the first value below ``position`` of the level above ``level``."""
     for i in range(level, len(storage.format.levels)):
         kind = storage.format.levels[i].kind

@@ -8,7 +8,7 @@ from pith._mlir import ir, memref
 from .. import builder as b
 from ..builder import Index
 from .source import TileSource
-from .unit import COLUMNS, TileUnit
+from .unit import TileUnit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Block:
 
 def scratch(unit: TileUnit, height: int, width: int, on_stack: bool = True) -> ir.Value:
     """Memory for the sums in registers, when ``width`` tiles of columns are."""
-    type_ = ir.MemRefType.get([unit.rows * height, COLUMNS * width], unit.acc)
+    type_ = ir.MemRefType.get([unit.rows * height, unit.columns * width], unit.acc)
     return (memref.alloca if on_stack else memref.alloc)(type_, [], [], alignment=64)
 
 

@@ -11,6 +11,9 @@ from pith.formats import Format
 from ..isa import Isa
 from .groups import GroupLayout
 
+#: Rows that may share coordinates: as many whole dwords fill a vector.
+_SHARED = (2, 4, 8, 16)
+
 #: Positions that tiles may have: where blocks are no whole tiles, their tiles are smaller.
 _POSITIONS = (16, 8, 4, 2, 1)
 
@@ -26,6 +29,8 @@ class Source(enum.Enum):
     ALL_TILES = "all tiles"
     #: Rows are expanded into the tiles that hold one of their elements; the others are skipped.
     PRESENT_TILES = "present tiles"
+    #: Rows that share coordinates list them; dots multiply neighbours in the list. Only dot instructions do.
+    NAMED = "named"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,9 +78,7 @@ def dots_pay(fmt: Format, row_dim: int, columns: int | None, element: str, isa: 
     expanded by vectors. With one column, lanes of vectors are rows or elements of a row, and nothing is left to gain:
     bf16 is widened and multiplied at 20 bytes a cycle (llvm-mca, AVX-512, B(16x32)), and memory gives six.
 
-    Blocks one coordinate wide, as 4x1, have no dword: its coordinates would be those of neighbours in the list, and
-    the panel rows that these name would be interleaved for every block row (for 64 columns 8 shuffles to 16 dot
-    instructions, where f32 takes 64 multiply-adds). No tile in memory is made of them, so they stay with f32.
+    Blocks one coordinate wide, as 4x1, are no tile in memory: see :func:`named_rows`.
 
     >>> from pith.lowering.isa import ISAS
     >>> zen4 = ISAS["avx512-bf16"]
@@ -85,6 +88,8 @@ def dots_pay(fmt: Format, row_dim: int, columns: int | None, element: str, isa: 
     gain = isa.dot_gain(element)
     if not gain or columns == 1:
         return False
+    if named_rows(fmt, row_dim, columns, element, isa):
+        return True
     group = dot_group(element, isa)
     tile = dot_shape(fmt, row_dim, dot_rows(isa), group)
     source = source_of(fmt, row_dim, tile)
@@ -93,6 +98,40 @@ def dots_pay(fmt: Format, row_dim: int, columns: int | None, element: str, isa: 
     if source is not Source.ALL_TILES:
         return source is Source.DENSE
     return fmt.density * gain >= (1 if GroupLayout.of(fmt, row_dim, tile.depth, group) else 2)
+
+
+def named_rows(fmt: Format, row_dim: int, columns: int | None, element: str, isa: Isa) -> int:
+    """Rows of a tile where dots are made of what rows with shared coordinates list; 0 where that is not the fastest.
+
+    The rows of a panel that a dword's coordinates name are interleaved for every block row, one shuffle per vector of
+    columns and doubling, so the rows of a tile share the cost. For four rows of bytes that is half of the dots again,
+    and a stored element takes 1.5 times what one of a dense tile does: V(4)C0(2:4) is faster so than expanded.
+
+    >>> from pith.lowering.isa import ISAS
+    >>> formats = [Format.bsr(4, 1), Format.bsr(16, 1), Format.bsr(4, 4), Format.csr()]
+    >>> [named_rows(f, 0, 64, "i8", ISAS["avx512-vnni"]) for f in formats]
+    [4, 4, 0, 0]
+    """
+    gain, height = isa.dot_gain(element), _sharing_rows(fmt, row_dim)
+    if not gain or not height or columns == 1:
+        return 0
+    group = dot_group(element, isa)
+    rows = min(height, isa.vector_registers // 2 // group)
+    cost = 1 + group.bit_length() / rows - 1 / rows
+    share = fmt.density if fmt.is_static else 0.0  # else dense tiles are no rival
+    return rows if rows > 1 and cost < gain and cost * share < 1 else 0
+
+
+def _sharing_rows(fmt: Format, row_dim: int) -> int:
+    """Rows that store the same coordinates, one wide, side by side, when they are a few; else 0."""
+    first, *below, last = fmt.exprs
+    rows = last.mod if last.dim == row_dim and last.div == 1 else 0
+    contracted = [e for e in below if e.dim != row_dim]
+    if not fmt.levels[-1].is_dense or len(contracted) != len(below) or not below or contracted[-1].div != 1:
+        return 0
+    if fmt.levels[-2].is_dense or any(level.kind == "loose_compressed" for level in fmt.levels):
+        return 0
+    return rows if first.div == rows and rows in _SHARED else 0
 
 
 def dot_group(element: str, isa: Isa) -> int:

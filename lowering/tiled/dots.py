@@ -22,7 +22,7 @@ from .. import builder as b
 from ..builder import Index
 from ..isa import Isa
 from .choice import dot_rows
-from .unit import COLUMNS, TileUnit
+from .unit import TileUnit
 
 #: What unsigned bytes exceed the signed ones by that they stand for.
 OFFSET = 128
@@ -71,7 +71,7 @@ class DotUnit(TileUnit):
     @property
     def column_tiles(self) -> int:
         """Tiles of columns whose sums are in registers together: 16 vectors of 512 bits or 8 of 256, of 32 and 16."""
-        return min(4, max(1, self.lanes * self.lanes // (self.rows * COLUMNS)))
+        return min(4, max(1, self.lanes * self.lanes // (self.rows * self.columns)))
 
     @property
     def takes_offsets(self) -> bool:
@@ -96,7 +96,7 @@ class DotUnit(TileUnit):
 
     def start(self, height: int, width: int, offsets: ir.Value | None, row: Index) -> list[ir.Value]:
         """See :class:`TileUnit`."""
-        count = width * COLUMNS // self.lanes
+        count = width * self.columns // self.lanes
         if offsets is None:
             return [vector.broadcast(self._acc_type, b.zero_of(self.acc))] * (height * self.rows * count)
         loaded = [memref.load(offsets, [b.value(b.add(row, r))]) for r in range(height * self.rows)]
@@ -107,7 +107,7 @@ class DotUnit(TileUnit):
     ) -> list[ir.Value]:
         """See :class:`TileUnit`."""
         per_row = len(sums) // (len(a) * self.rows)
-        per_panel = COLUMNS // self.lanes
+        per_panel = self.columns // self.lanes
         places = [(at(i // per_panel), i % per_panel * self.lanes * self.group) for i in range(per_row)]
         type_ = ir.VectorType.get([self.lanes * self.group], self.element)
 
@@ -115,12 +115,7 @@ class DotUnit(TileUnit):
             columns = []
             for (number, row, _), lane in places:
                 columns.append(vector.load(type_, panels, [number, b.value(b.add(row, p)), b.value(lane)]))
-            out = list(accs)
-            for r in range(len(a) * self.rows):
-                dword = self._every_lane(a[r // self.rows], r % self.rows, b.mul(p, self.group), type_)
-                for i, column in enumerate(columns, r * per_row):
-                    out[i] = self._dot(out[i], column, dword)
-            return out
+            return self._add_row_by_row(a, p, columns, accs)
 
         unrolled = min(max(1, TRIP_DOTS // len(sums)), self.positions)
 
@@ -134,13 +129,23 @@ class DotUnit(TileUnit):
             return some(0, *sums)
         return b.for_loop(0, self.positions, some, sums, step=unrolled)
 
+    def _add_row_by_row(self, a: list[Rows], p: Index, columns: list[ir.Value], sums: list[ir.Value]) -> list[ir.Value]:
+        """``sums`` with the products of dword ``p`` of every row with vectors of columns."""
+        out, per_row = list(sums), len(columns)
+        for r in range(len(a) * self.rows):
+            dword = self._every_lane(a[r // self.rows], r % self.rows, b.mul(p, self.group), columns[0].type)
+            for i, column in enumerate(columns, r * per_row):
+                out[i] = self.dots(out[i], column, dword)
+        return out
+
     def _every_lane(self, a: Rows, row: int, k: Index, type_: ir.VectorType) -> ir.Value:
         dword = ir.VectorType.get([1], ir.IntegerType.get_signless(32))
         loaded = vector.load(ir.VectorType.get([self.group], self.element), a.buffer, a.place(row, k))
         one = vector.extract(vector.bitcast(dword, loaded), [], [0])
         return vector.bitcast(type_, vector.broadcast(ir.VectorType.get([self.lanes], one.type), one))
 
-    def _dot(self, acc: ir.Value, column: ir.Value, dword: ir.Value) -> ir.Value:
+    def dots(self, acc: ir.Value, column: ir.Value, dword: ir.Value) -> ir.Value:
+        """``acc`` with the products of the dwords in each lane added."""
         if isinstance(self.acc, ir.F32Type):
             return x86.avx512_dot(acc, column, dword)
         if self.signed:
@@ -149,7 +154,7 @@ class DotUnit(TileUnit):
 
     def store(self, sums: list[ir.Value], width: int, buffer: ir.Value, corner: tuple[Index, Index]) -> None:
         """See :class:`TileUnit`."""
-        per_row = width * COLUMNS // self.lanes
+        per_row = width * self.columns // self.lanes
         for i, value in enumerate(sums):
             place = (b.add(corner[0], i // per_row), b.add(corner[1], i % per_row * self.lanes))
             vector.store(value, buffer, [b.value(x) for x in place])

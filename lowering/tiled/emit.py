@@ -34,13 +34,17 @@ from .choice import Source
 from .expand import Rows, expand_all, expand_matrix, expand_present
 from .expand_groups import expand_by_vectors
 from .match import TileProduct, acc_is_float
+from .named import Named, list_rows
+from .named_unit import NamedUnit
 from .pack import Panels, pack
 from .source import Blocks, Expanded, Listed, Matrix, TileSource
 from .special import Corrected, add_special, clear_special, had_special
-from .unit import COLUMNS
 
-#: Tiles of columns in one task: 256 columns are worth expanding rows for, and leave work to divide.
-TASK_COLUMN_TILES = 16
+#: Columns of one task: 256 are worth expanding rows for, and leave work to divide.
+TASK_COLUMNS = 256
+
+#: Columns that an epilogue computes on at once.
+EPILOGUE_COLUMNS = 16
 
 #: Multiply-adds that take about as long as one scalar operation: a tile product is 16 cycles.
 TILE_OPERATIONS = 512
@@ -67,7 +71,12 @@ class _Emitter:
 
     @property
     def column_tiles(self) -> Index:
-        return b.ceildiv(self.panels.cols, COLUMNS)
+        return b.ceildiv(self.panels.cols, self.p.unit.columns)
+
+    @property
+    def task_tiles(self) -> int:
+        """Tiles of columns in one task."""
+        return TASK_COLUMNS // self.p.unit.columns
 
 
 def emit_tiles(p: TileProduct, storage: Storage, epilogue: Epilogue | None = None) -> ir.Value:
@@ -81,9 +90,11 @@ def emit_tiles(p: TileProduct, storage: Storage, epilogue: Epilogue | None = Non
     panels = _panels(p, storage, dense, cols=b.dim_size(out, 0 if transposed else 1))
     transform = bound.apply if bound else None if fresh else added_to(out)
     e = _Emitter(p, storage, panels, out, transposed, rows, transform, _flags(p, panels))
-    b.parallel_loop([e.column_tiles], lambda n: _pack(e, n), work=b.mul(panels.reds, panels.cols))
+    b.parallel_loop(
+        [b.ceildiv(panels.cols, p.unit.panel_columns)], lambda n: _pack(e, n), work=b.mul(panels.reds, panels.cols)
+    )
     work = b.div(b.mul(b.mul(rows, panels.reds), panels.cols), TILE_OPERATIONS)
-    extents = [b.ceildiv(rows, p.task_rows), b.ceildiv(e.column_tiles, TASK_COLUMN_TILES)]
+    extents = [b.ceildiv(rows, p.task_rows), b.ceildiv(e.column_tiles, e.task_tiles)]
     b.parallel_loop(extents, lambda task, chunk: _task(e, task, chunk), work=work)
     return bound.result() if bound else bufferization.to_tensor(init.type, out, restrict=True, writable=True)
 
@@ -92,7 +103,7 @@ def _flags(p: TileProduct, panels: Panels) -> ir.Value | None:
     """One flag per panel, when tiles hold zeros that are not stored and the dense side has infinities."""
     if not acc_is_float(p.unit) or p.source in (Source.DENSE, Source.BLOCKS):
         return None
-    return b.alloc([b.ceildiv(panels.cols, COLUMNS)], ir.IntegerType.get_signless(16))
+    return b.alloc([b.ceildiv(panels.cols, p.unit.panel_columns)], ir.IntegerType.get_signless(16))
 
 
 def _pack(e: _Emitter, panel: ir.Value) -> None:
@@ -109,8 +120,8 @@ def _panels(p: TileProduct, storage: Storage, dense: ir.Value, cols: Index) -> P
     stored = b.mul(storage.level_sizes[outermost], storage.format.exprs[outermost].div)
     tiles = b.ceildiv(stored, p.pitch)
     source = b.buffer_of(dense)
-    row = COLUMNS * unit.group
-    buffer = b.alloc([b.ceildiv(cols, COLUMNS), b.mul(tiles, unit.positions), row], unit.element)
+    row = unit.panel_columns * unit.together
+    buffer = b.alloc([b.ceildiv(cols, unit.panel_columns), b.mul(tiles, unit.panel_rows), row], unit.element)
     reds = b.dim_size(dense, 1 if m.dense_transposed else 0)
     return Panels(unit, source, m.dense_transposed, buffer, reds, cols, tiles, p.pitch)
 
@@ -118,10 +129,15 @@ def _panels(p: TileProduct, storage: Storage, dense: ir.Value, cols: Index) -> P
 def _task(e: _Emitter, task: ir.Value, chunk: ir.Value) -> None:
     """Multiply the rows of a task with a chunk of the columns."""
     first = b.mul(task, e.p.task_rows)
-    rooms = {width: scratch(e.p.unit, e.p.row_tiles, width) for width in {1, e.p.column_tiles}}
-    lo = b.mul(chunk, TASK_COLUMN_TILES)
-    hi = b.minimum(b.add(lo, TASK_COLUMN_TILES), e.column_tiles)
+    rooms = {width: scratch(e.p.unit, e.p.row_tiles, width) for width in _widths(e.p)}
+    lo = b.mul(chunk, e.task_tiles)
+    hi = b.minimum(b.add(lo, e.task_tiles), e.column_tiles)
     _with_source(e, first, lambda source: _columns(e, source, rooms, first, (lo, hi)))
+
+
+def _widths(p: TileProduct) -> set[int]:
+    """Tiles of columns that are in registers together."""
+    return {1, p.column_tiles} if p.unit.panel_tiles == 1 else {1, 2, p.column_tiles}
 
 
 def _with_source(e: _Emitter, first: Index, use: Callable[[TileSource], None]) -> None:
@@ -130,6 +146,8 @@ def _with_source(e: _Emitter, first: Index, use: Callable[[TileSource], None]) -
     rows = Rows(p.unit, p.task_rows, tiles, e.storage, m.row_dim, m.red_dim, first, p.pitch)
     if p.source is Source.BLOCKS:
         use(Blocks(p.unit, e.storage, m.red_dim, b.div(first, p.unit.rows)))
+    elif isinstance(p.unit, NamedUnit):
+        use(Named(p.unit, list_rows(rows, p.unit)))
     elif p.source is Source.ALL_TILES:
         use(Expanded(p.unit, expand_by_vectors(rows, p.groups) if p.groups else expand_all(rows), tiles))
     elif p.source is Source.PRESENT_TILES:
@@ -156,8 +174,11 @@ def _columns(
     groups: Index = e.p.task_rows // high
     if groups != 1:
         groups = b.minimum(groups, b.ceildiv(b.sub(e.rows, first), high))
-    offsets = offsets_room(e.p.unit, e.p.task_rows)
-    fill_offsets(e.p.unit, source, offsets, b.mul(groups, e.p.row_tiles))
+    if isinstance(source, Named):
+        offsets = source.listed.offsets
+    else:
+        offsets = offsets_room(e.p.unit, e.p.task_rows)
+        fill_offsets(e.p.unit, source, offsets, b.mul(groups, e.p.row_tiles))
     block = Block(e.p.unit, source, e.panels.buffer, e.p.row_tiles, offsets)
 
     def columns(n: Index, width: int) -> None:
@@ -167,27 +188,43 @@ def _columns(
         b.for_loop(0, groups, rows)
 
     b.for_loop(lo, whole, lambda n: columns(n, wide), step=wide)
-    b.for_loop(whole, hi, lambda n: columns(n, 1))
+    if e.p.unit.panel_tiles == 1:
+        b.for_loop(whole, hi, lambda n: columns(n, 1))
+    else:
+        _by_width(b.sub(hi, whole), wide, lambda width: columns(whole, width))
+
+
+def _by_width(count: Index, most: int, body: Callable[[int], None]) -> None:
+    """``body(width)`` of the smallest power of two that ``count`` tiles, fewer than ``most``, fit; not for none."""
+
+    def from_(width: int) -> None:
+        if width == most:
+            body(width)
+        else:
+            b.if_else(b.less(count, width + 1), lambda: body(width), lambda: from_(2 * width))
+
+    b.only_if(b.less(0, count), lambda: from_(1))
 
 
 def _write(e: _Emitter, room: ir.Value, sums: list[ir.Value], row: Index, n: Index) -> None:
     """The sums into the output: at once where they fit and overwrite it, else through the stack."""
     height, width = room.type.shape
-    col = b.mul(n, COLUMNS)
+    columns = e.p.unit.columns
+    col = b.mul(n, columns)
     rows = b.minimum(height, b.sub(e.rows, b.minimum(row, e.rows)))
     cols = b.minimum(width, b.sub(e.panels.cols, col))
-    panels = [b.add(n, c) for c in range(width // COLUMNS)]
+    panels = [b.add(b.div(n, e.p.unit.panel_tiles), c) for c in range(-(-width // e.p.unit.panel_columns))]
     special = had_special(e.flags, panels) if e.flags is not None else None
 
     def store(buffer: ir.Value, row: Index, col: Index) -> None:
-        e.p.unit.store(sums, width // COLUMNS, buffer, (row, col))
+        e.p.unit.store(sums, width // columns, buffer, (row, col))
 
     def through_stack() -> None:
         store(room, 0, 0)
         if special is not None:
             piece = Corrected(room, (row, col), cols)
             b.if_else(special, lambda: add_special(e.panels, e.storage, e.p.matmul.row_dim, piece))
-        write_tile(room, e.out, e.transposed, (row, col), (rows, cols), e.transform or as_it_is, COLUMNS)
+        write_tile(room, e.out, e.transposed, (row, col), (rows, cols), e.transform or as_it_is, EPILOGUE_COLUMNS)
 
     if e.transposed or e.transform is not None:
         through_stack()

@@ -10,9 +10,10 @@ from pith.passes.analysis.multiply_add import SIGNED_CASTS, multiplies_inputs
 from ..contraction import Matmul, SparseGeneric, match_product
 from ..isa import Isa
 from ..panel.register_tile import VARIANT_ATTRIBUTE
-from .choice import Source, TileShape, dot_rows, dot_shape, dots_pay, source_of
+from .choice import Source, TileShape, dot_rows, dot_shape, dots_pay, named_rows, source_of
 from .dots import DotUnit, dot_unit
 from .groups import GroupLayout
+from .named_unit import NamedUnit
 from .unit import TileUnit, amx_unit
 
 #: Most rows that one task expands: the smallest number of whole tiles that rows stored together divide.
@@ -48,7 +49,7 @@ class TileProduct:
     @property
     def pitch(self) -> int:
         """Contracted coordinates in a tile: all of its depth, or as many whole groups as fit."""
-        return self.groups.pitch if self.groups else self.unit.depth
+        return self.groups.pitch if self.groups else self.unit.panel_rows * self.unit.together
 
 
 def match_tiles(g: SparseGeneric, isa: Isa) -> TileProduct | None:
@@ -87,10 +88,14 @@ def _by_dots(m: Matmul, unit: DotUnit | None, isa: Isa) -> TileProduct | None:
         return None
     if not dots_pay(fmt, m.row_dim, _columns(m), str(unit.stored), isa):
         return None
-    tile = dot_shape(fmt, m.row_dim, dot_rows(isa), unit.group)
-    unit = dataclasses.replace(unit, rows=tile.rows, positions=tile.depth // unit.group)
-    source = source_of(fmt, m.row_dim, tile)
-    sizes = (math.lcm(rows, tile.rows, fmt.exprs[0].div) for rows in DOT_TASK_ROWS)
+    if rows := named_rows(fmt, m.row_dim, _columns(m), str(unit.stored), isa):
+        fields = {f.name: getattr(unit, f.name) for f in dataclasses.fields(unit)}
+        unit, source = NamedUnit(**{**fields, "rows": rows, "positions": 1, "columns": unit.lanes}), Source.NAMED
+    else:
+        tile = dot_shape(fmt, m.row_dim, dot_rows(isa), unit.group)
+        unit = dataclasses.replace(unit, rows=tile.rows, positions=tile.depth // unit.group)
+        source = source_of(fmt, m.row_dim, tile)
+    sizes = (math.lcm(rows, unit.rows, fmt.exprs[0].div) for rows in DOT_TASK_ROWS)
     task_rows = next((size for size in sizes if size <= MOST_ROWS), None)
     if task_rows is None:
         return None
@@ -110,6 +115,7 @@ def describe(p: TileProduct) -> str:
         Source.DENSE: "all of it is stored, and loaded as it is",
         Source.BLOCKS: "stored blocks are loaded as they are, absent ones skipped",
         Source.ALL_TILES: "rows are expanded, and multiplied densely",
+        Source.NAMED: "rows of blocks list their coordinates, and panel rows are interleaved by the list",
         Source.PRESENT_TILES: "rows are expanded, tiles without elements skipped, the others multiplied densely",
     }[p.source]
     return f"a matrix product on {p.unit.title}: {source}"

@@ -1,7 +1,9 @@
 """Layout of the dense operand for tiles: groups of contracted coordinates beside each other.
 
 ``panels[n][positions * t + p][j * group + g]`` is ``dense[t * pitch + p * group + g, 16 * n + j]``, and zero past
-the edges: ``positions`` rows of a panel are the right operand of a tile product.
+the edges: ``positions`` rows of a panel are the right operand of a tile product. Of units that interleave rows in
+registers (named_unit.py) panels hold one coordinate a row, ``positions`` being a number of rows that are packed in one
+go; 16, and the order in a row, are the unit's.
 """
 
 import dataclasses
@@ -21,7 +23,7 @@ class Panels:
     Attributes:
         unit: element type and group.
         source: the dense operand, ``(reds, cols)``, or ``(cols, reds)`` when ``transposed``.
-        buffer: ``(ceil(cols / 16), tiles * positions, 16 * group)``.
+        buffer: ``(ceil(cols / 16), tiles * positions, 16 * group)``, or what the unit says instead.
         tiles: tiles along the contracted dimension.
         pitch: contracted coordinates in a tile, a multiple of ``group``.
         red_walk, col_walk: what positions stand for in the source, by default themselves.
@@ -57,38 +59,48 @@ def pack(p: Panels, panel: Index, slot: Index | None = None) -> None:
     Args:
         slot: where it goes in the buffer, by default where it is in the operand.
     """
-    first, panel = b.mul(panel, COLUMNS), b.value(panel if slot is None else slot)
-    width = b.minimum(COLUMNS, b.sub(p.cols, first))
-    full = arith.cmpi(arith.CmpIPredicate.eq, b.value(width), b.value(COLUMNS))
-    used = p.pitch // p.unit.group
+    columns, together = p.unit.panel_columns, p.unit.together
+    first, panel = b.mul(panel, columns), b.value(panel if slot is None else slot)
+    width = b.minimum(columns, b.sub(p.cols, first))
+    full = arith.cmpi(arith.CmpIPredicate.eq, b.value(width), b.value(columns))
+    used = p.pitch // together
     zero = vector.broadcast(p.unit.panel_row, b.zero_of(p.unit.element))
 
     def tile(t: Index) -> None:
-        top, row = b.mul(t, p.pitch), b.mul(t, p.unit.positions)
-        whole = b.div(b.minimum(p.pitch, b.sub(p.reds, b.minimum(top, p.reds))), p.unit.group)
+        top, row = b.mul(t, p.pitch), b.mul(t, p.unit.panel_rows)
+        whole = b.div(b.minimum(p.pitch, b.sub(p.reds, b.minimum(top, p.reds))), together)
 
         def elements(lo: Index, hi: Index) -> None:
             def group(r: Index, j: Index) -> None:
-                for g in range(p.unit.group):
-                    at = b.add(b.add(top, b.mul(r, p.unit.group)), g)
+                for g in range(together):
+                    at = b.add(b.add(top, b.mul(r, together)), g)
                     _copy_or_clear(p, [panel, b.value(b.add(row, r))], at, j, g, first, width)
 
-            b.for_loop(lo, hi, lambda r: b.for_loop(0, COLUMNS, lambda j: group(r, j)))
+            b.for_loop(lo, hi, lambda r: b.for_loop(0, columns, lambda j: group(r, j)))
 
         def vectors() -> None:
             pack_row = _copy_columns if p.transposed else _interleave_rows
 
             def one(r: Index) -> None:
-                pack_row(p, [panel, b.value(b.add(row, r))], b.add(top, b.mul(r, p.unit.group)), first)
+                pack_row(p, [panel, b.value(b.add(row, r))], b.add(top, b.mul(r, together)), first)
+
+            b.for_loop(0, whole, one)
+
+        def ragged() -> None:
+            room = _room(p)
+
+            def one(r: Index) -> None:
+                _copy_ragged(p, room, [panel, b.value(b.add(row, r))], b.add(top, r), first, width)
 
             b.for_loop(0, whole, one)
 
         if p.has_vectors:
-            b.if_else(full, vectors, lambda: elements(0, whole))
+            in_parts = together == 1 and not p.transposed
+            b.if_else(full, vectors, ragged if in_parts else lambda: elements(0, whole))
         else:
             elements(0, whole)
         elements(whole, used)
-        rest = p.unit.positions
+        rest = p.unit.panel_rows
         b.for_loop(used, rest, lambda r: vector.store(zero, p.buffer, [panel, b.value(b.add(row, r)), b.value(0)]))
 
     b.for_loop(0, p.tiles, tile)
@@ -104,14 +116,34 @@ def _copy_or_clear(p: Panels, where: list[ir.Value], k: Index, j: Index, g: int,
         lambda: [b.zero_of(p.unit.stored)],
         [p.unit.stored],
     )
-    memref.store(p.unit.packed(value), p.buffer, [*where, b.value(b.add(b.mul(j, p.unit.group), g))])
+    memref.store(p.unit.packed(value), p.buffer, [*where, b.value(p.unit.lane(j, g))])
 
 
 def _interleave_rows(p: Panels, where: list[ir.Value], k: Index, first: Index) -> None:
-    """One group of rows of 16 columns."""
-    type_ = ir.VectorType.get([COLUMNS], p.unit.stored)
-    rows = [vector.load(type_, p.source, p.place(b.add(k, g), first)) for g in range(p.unit.group)]
-    vector.store(p.unit.packed(interleave(rows)), p.buffer, [*where, b.value(0)])
+    """One group of rows of a panel's columns."""
+    type_ = ir.VectorType.get([p.unit.panel_columns], p.unit.stored)
+    rows = [vector.load(type_, p.source, p.place(b.add(k, g), first)) for g in range(p.unit.together)]
+    vector.store(p.unit.packed_row(interleave(rows)), p.buffer, [*where, b.value(0)])
+
+
+def _room(p: Panels) -> ir.Value:
+    """Memory for a row with fewer columns than a panel, zeros behind them."""
+    type_ = ir.VectorType.get([p.unit.panel_columns], p.unit.stored)
+    room = memref.alloca(ir.MemRefType.get(type_.shape, p.unit.stored), [], [], alignment=64)
+    vector.store(vector.broadcast(type_, b.zero_of(p.unit.stored)), room, [b.value(0)])
+    return room
+
+
+def _copy_ragged(p: Panels, room: ir.Value, where: list[ir.Value], k: Index, first: Index, width: Index) -> None:
+    """A row of fewer columns than the panel has, put together in ``room``."""
+
+    def copy(j: Index, lanes: int) -> None:
+        type_ = ir.VectorType.get([lanes], p.unit.stored)
+        vector.store(vector.load(type_, p.source, p.place(k, b.add(first, j))), room, [b.value(j)])
+
+    b.by_vectors(width, COLUMNS, copy)
+    row = vector.load(ir.VectorType.get([p.unit.panel_columns], p.unit.stored), room, [b.value(0)])
+    vector.store(p.unit.packed_row(row), p.buffer, [*where, b.value(0)])
 
 
 def interleave(parts: list[ir.Value]) -> ir.Value:
@@ -124,8 +156,8 @@ def interleave(parts: list[ir.Value]) -> ir.Value:
 
 
 def _copy_columns(p: Panels, where: list[ir.Value], k: Index, first: Index) -> None:
-    """One group of 16 columns that are stored as rows: the group is contiguous already."""
-    type_ = ir.VectorType.get([p.unit.group], p.unit.stored)
-    for j in range(COLUMNS):
+    """One group of a panel's columns that are stored as rows: the group is contiguous already."""
+    type_ = ir.VectorType.get([p.unit.together], p.unit.stored)
+    for j in range(p.unit.panel_columns):
         group = vector.load(type_, p.source, p.place(k, b.add(first, j)))
-        vector.store(p.unit.packed(group), p.buffer, [*where, b.value(j * p.unit.group)])
+        vector.store(p.unit.packed(group), p.buffer, [*where, b.value(p.unit.lane(j, 0))])

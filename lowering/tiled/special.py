@@ -33,7 +33,7 @@ def clear_special(p: Panels, flags: ir.Value, panel: ir.Value) -> None:
         return [arith.ori(seen, arith.extui(bits, special))]
 
     none = vector.broadcast(bits, b.zero_of(bits.element_type))
-    (seen,) = b.for_loop(0, b.mul(p.tiles, p.unit.positions), row, [none])
+    (seen,) = b.for_loop(0, b.mul(p.tiles, p.unit.panel_rows), row, [none])
     memref.store(vector.reduction(bits.element_type, vector.CombiningKind.OR, seen), flags, [panel])
 
 

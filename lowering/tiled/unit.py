@@ -32,6 +32,7 @@ class TileUnit(abc.ABC):
         group: contracted coordinates in a dword: 2 of 16 bits, 4 of 8 bits.
         rows: rows of ``A`` and of the sums.
         positions: rows of ``B``.
+        columns: columns of ``B``, 16 where nothing else is said.
     """
 
     element: ir.Type
@@ -40,6 +41,7 @@ class TileUnit(abc.ABC):
     group: int
     rows: int = 16
     positions: int = 16
+    columns: int = COLUMNS
 
     @property
     @abc.abstractmethod
@@ -57,9 +59,29 @@ class TileUnit(abc.ABC):
         return ir.VectorType.get([self.depth], self.element)
 
     @property
+    def together(self) -> int:
+        """Contracted coordinates beside each other in a row of a panel."""
+        return self.group
+
+    @property
+    def panel_tiles(self) -> int:
+        """Tiles of columns in a panel."""
+        return 1
+
+    @property
+    def panel_columns(self) -> int:
+        """Columns of a panel."""
+        return self.columns * self.panel_tiles
+
+    @property
+    def panel_rows(self) -> int:
+        """Rows of a panel that are packed together."""
+        return self.positions
+
+    @property
     def panel_row(self) -> ir.VectorType:
         """One row of ``B`` as a vector."""
-        return ir.VectorType.get([COLUMNS * self.group], self.element)
+        return ir.VectorType.get([self.panel_columns * self.together], self.element)
 
     @property
     def widens(self) -> bool:
@@ -78,6 +100,14 @@ class TileUnit(abc.ABC):
     def packed(self, value: ir.Value) -> ir.Value:
         """Elements, one or a vector, as panels hold them."""
         return self.widened(value)
+
+    def packed_row(self, values: ir.Value) -> ir.Value:
+        """Elements of a row, in the order of :meth:`lane`, as panels hold them."""
+        return self.packed(values)
+
+    def lane(self, column: Index, g: int) -> Index:
+        """Where in a row of a panel coordinate ``g`` of a column is."""
+        return b.add(b.mul(column, self.together), g)
 
     @abc.abstractmethod
     def load(self, buffer: ir.Value, at: Sequence[ir.Value], stride: ir.Value | None = None) -> Any:
@@ -117,7 +147,7 @@ class AmxUnit(TileUnit):
 
     def start(self, height: int, width: int, offsets: ir.Value | None, row: Index) -> list[ir.Value]:
         """See :class:`TileUnit`."""
-        type_ = tile_type(self.rows, COLUMNS, self.acc)
+        type_ = tile_type(self.rows, self.columns, self.acc)
         return [x86.amx_tile_zero(type_) for _ in range(height * width)]
 
     def multiply(
@@ -136,7 +166,7 @@ class AmxUnit(TileUnit):
     def store(self, sums: list[ir.Value], width: int, buffer: ir.Value, corner: tuple[Index, Index]) -> None:
         """See :class:`TileUnit`."""
         for i, tile in enumerate(sums):
-            place = (b.add(corner[0], i // width * self.rows), b.add(corner[1], i % width * COLUMNS))
+            place = (b.add(corner[0], i // width * self.rows), b.add(corner[1], i % width * self.columns))
             x86.amx_tile_store(buffer, [b.value(x) for x in place], tile)
 
 
