@@ -9,12 +9,13 @@ from .pith import Pith
 class PermuteOp(Pith.Operation, name="permute", traits=[ext.Pure]):
     """Take an element of a vector for every lane: ``result[i] = source[index[i]]``, each row of a 2-D one for itself.
 
-    Shapes: source, result: 1-D or 2-D vectors of one type, rows as long as a power of two; index: as many i32.
+    Shapes: source: a 1-D or 2-D vector, rows as long as a power of two; index: as many rows of i32; result: an element
+        per index.
     Semantics: of an index only the low bits count that tell the elements of a row apart. ``vector.shuffle`` is
         the op for constant indices.
-    Errors: "expects 1-D or 2-D vectors of the same type", "expects rows of a power of two",
+    Errors: "expects 1-D or 2-D vectors of as many rows of one type", "expects rows of a power of two",
         "expects an i32 index per element".
-    Source: ``vpermps``, ``vpermilps`` and their kin.
+    Source: ``vpermps``, ``vpermilps``, ``vpermi2ps`` and their kin.
     Example: ``%r = "pith.permute"(%x, %i) : (vector<8xf32>, vector<8xi32>) -> vector<8xf32>``
     """
 
@@ -24,18 +25,19 @@ class PermuteOp(Pith.Operation, name="permute", traits=[ext.Pure]):
 
     @classmethod
     def build(cls, source: ir.Value, index: ir.Value, *, loc=None, ip=None) -> "PermuteOp":
-        """``source`` with its elements in the order of ``index``."""
-        return cls(source.type, source, index, loc=loc, ip=ip)
+        """Elements of ``source`` in the order of ``index``."""
+        type_ = ir.VectorType.get(index.type.shape, source.type.element_type)
+        return cls(type_, source, index, loc=loc, ip=ip)
 
     @verifier
     def verify_invariants(self) -> None:
         source, index, result = self.source.type, self.index.type, self.result.type
-        require(source == result and 1 <= len(source.shape) <= 2, "expects 1-D or 2-D vectors of the same type")
+        rows, shape = list(source.shape[:-1]), list(result.shape)
+        alike = len(rows) <= 1 and rows == shape[:-1] and source.element_type == result.element_type
+        require(alike, "expects 1-D or 2-D vectors of as many rows of one type")
         require(source.shape[-1].bit_count() == 1, "expects rows of a power of two")
         i32 = ir.IntegerType.get_signless(32, context=source.context)
-        require(
-            index.element_type == i32 and list(index.shape) == list(source.shape), "expects an i32 index per element"
-        )
+        require(index.element_type == i32 and list(index.shape) == shape, "expects an i32 index per element")
 
 
 class DotOp(Pith.Operation, name="dot", traits=[ext.Pure]):

@@ -13,11 +13,13 @@ from .isa import Isa
 from .module_isa import isa_of
 from .x86.emulate_dot import dot_lanes
 
-#: Intrinsics for ``result[i] = source[index[i]]`` by element type, shape and register width.
+#: Intrinsics for ``result[i] = source[index[i]]`` by element type, shape of the source and register width. A source of
+#: two registers is two operands, the index between them.
 _PERMUTES = {
     ("f32", (8,), 32): "llvm.x86.avx2.permps",
     ("f32", (2, 4), 32): "llvm.x86.avx.vpermilvar.ps.256",
     ("f32", (16,), 64): "llvm.x86.avx512.permvar.sf.512",
+    ("f32", (32,), 64): "llvm.x86.avx512.vpermi2var.ps.512",
 }
 
 #: Intrinsics for dot products by lanes: of unsigned and signed bytes with an accumulator, and of pairs of 16 bits
@@ -27,7 +29,7 @@ _PAIR_DOTS = {8: "llvm.x86.avx2.pmadd.wd", 16: "llvm.x86.avx512.pmaddw.d.512"}
 
 
 def has_permute(element: str, shape: tuple[int, ...], vector_bytes: int) -> bool:
-    """True when one instruction permutes such a vector, row by row."""
+    """True when one instruction fills a register from such a vector, row by row."""
     return (element, shape, vector_bytes) in _PERMUTES
 
 
@@ -69,11 +71,15 @@ def _call(type_: ir.Type, name: str, *operands: ir.Value) -> ir.Value:
 def _permute(op: ir.Operation, isa: Isa) -> ir.Value:
     source, index = op.operands
     name = _PERMUTES.get((str(source.type.element_type), tuple(source.type.shape), isa.vector_bytes))
-    if not name or isa.emulated:
-        return _by_element(source, index)
-    flat = _flat(source)
-    made = _call(flat.type, name, flat, _flat(index))
-    return made if made.type == source.type else vector.shape_cast(source.type, made)
+    type_, lanes = op.results[0].type, math.prod(index.type.shape)
+    if not name or isa.emulated or lanes * source.type.element_type.width != 8 * isa.vector_bytes:
+        return _by_element(type_, source, index)
+    flat, at = _flat(source), _flat(index)
+    starts = range(0, flat.type.shape[0], lanes)
+    parts = [flat] if len(starts) == 1 else [vector.shuffle(flat, flat, list(range(i, i + lanes))) for i in starts]
+    first, *more = parts
+    made = _call(first.type, name, first, at, *more)
+    return made if made.type == type_ else vector.shape_cast(type_, made)
 
 
 def _flat(x: ir.Value) -> ir.Value:
@@ -82,9 +88,12 @@ def _flat(x: ir.Value) -> ir.Value:
     return vector.shape_cast(ir.VectorType.get([math.prod(x.type.shape)], x.type.element_type), x)
 
 
-def _by_element(source: ir.Value, index: ir.Value) -> ir.Value:
-    out, bits = source, arith.constant(index.type.element_type, source.type.shape[-1] - 1)
-    for *row, lane in itertools.product(*map(range, source.type.shape)):
+def _by_element(type_: ir.Type, source: ir.Value, index: ir.Value) -> ir.Value:
+    bits = arith.constant(index.type.element_type, source.type.shape[-1] - 1)
+    out = source
+    if source.type != type_:
+        out = vector.broadcast(type_, vector.extract(source, [], [0] * source.type.rank))
+    for *row, lane in itertools.product(*map(range, index.type.shape)):
         at = arith.andi(vector.extract(index, [], [*row, lane]), bits)
         place = [*row, ir.ShapedType.get_dynamic_size()]
         element = vector.extract(source, [arith.index_cast(ir.IndexType.get(), at)], place)

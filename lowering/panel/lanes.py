@@ -5,7 +5,7 @@ Four cases, by the innermost level:
 - ``rows``: dense over rows (row sharing V): a vector of values per coordinate, one element of ``x`` for all;
 - ``dot``: dense over contracted coordinates (blocks): a vector of values, as many elements of ``x``;
 - ``gather``: groups ``G:H``: a vector of values from several groups. Every group's elements of ``x`` are in
-  a window no wider than a register, from which one permutation takes them for all lanes at once. The groups are
+  a window no wider than a register, or two, from which one permutation takes them for all lanes at once. The groups are
   those of a row one after the other, or those of rows side by side, which choose from one window;
 - ``entries``: compressed over contracted coordinates: a vector of values and coordinates, elements of ``x`` gathered
   from all over it (entries.py), where registers have masks and gathers are worth it.
@@ -109,14 +109,34 @@ class LaneTile(RegisterTile):
     @property
     def pad(self) -> int:
         """Elements of the panel that may be read past its end."""
-        return self.isa_lanes if self.kind == "gather" else 0
+        return self.isa_lanes * (2 if self.pairs else 1) if self.kind == "gather" else 0
 
     @property
     def parts(self) -> int:
         """Parts of a gathering register that are permuted each in itself, where one or two hold any group."""
+        if self.pairs:
+            return 1
         shape = self.isa_lanes // QUAD, QUAD
         quads = self.roles.format.levels[-1].h <= 2 * QUAD and has_permute(str(self.element), shape, 4 * self.isa_lanes)
         return shape[0] if quads else 1
+
+    @property
+    def pairs(self) -> bool:
+        """True when a permutation takes from two registers, and those hold whatever a lane chooses from."""
+        lanes = 2 * self.isa_lanes
+        return self.roles.reach <= lanes and has_permute(str(self.element), (lanes,), 4 * self.isa_lanes)
+
+    @property
+    def chooses(self) -> bool:
+        """True when lanes differ in the coordinates of groups around theirs, and each adds up its own."""
+        fmt, entries = self.roles.format, self.block
+        if self.kind != "gather" or not self.pairs or (self.period and self.period % self.lanes == 0):
+            return False
+        for level, of in list(enumerate(fmt.levels))[2:]:
+            entries *= of.g if of.kind == "nm" else self.windows[level]
+            if of.has_coordinates and entries * fmt.coord_bits(level) % 8:
+                return False  # coordinates begin inside a byte
+        return True
 
     @property
     def fits(self) -> bool:
@@ -214,6 +234,14 @@ class _LaneStream(Stream):
                 out[base + m.row] = vector.fma(values, x, out[base + m.row])
         return out
 
+    def _group(self, level: int, members: Sequence[Member], accs: list[ir.Value]) -> list[ir.Value]:
+        if not self.tile.chooses:
+            return super()._group(level, members, accs)
+        g = self.storage.format.levels[level].g
+        for slot in range(g):
+            accs = self.visit(level + 1, [m.choose(level, m.position.child(g, slot)) for m in members], accs)
+        return accs
+
     def _across_rows(self, level: int, members: Sequence[Member], accs: list[ir.Value]) -> list[ir.Value]:
         out, base, lanes = list(accs), next(self._turn) * self.tile.sums, self.tile.lanes
         for m in self._rows(level, members)[::lanes]:
@@ -237,6 +265,7 @@ class _LaneStream(Stream):
 
     def _gather(self, level: int, members: Sequence[Member], accs: list[ir.Value]) -> list[ir.Value]:
         g = self.storage.format.levels[level].g
+        reach = self.tile.roles.reach if self.tile.chooses else self.storage.format.levels[level].h
         out, shared = list(accs), bool(self.tile.period)
         for m in members:
             first = 0 if shared else m.row
@@ -244,11 +273,12 @@ class _LaneStream(Stream):
             pending, turn = self._pending.setdefault(first, ([], itertools.cycle(turns)))
             red = m.run_time_red
             for slot in range(g):
-                pending.append(Slot(m.position.child(g, slot), red, m.red_offset))
+                at = m.choose(level, m.position.child(g, slot))
+                pending.append(Slot(at.chosen, red, m.red_offset))
                 if len(pending) == self.tile.lanes:
-                    at = next(turn)
-                    gather = Gather(self.storage, self.panel, level, self.type, self.tile.parts)
-                    out[at] = vector.fma(self._values(m, pending[0].position), gather(pending), out[at])
+                    values, sums = self._values(m, dict(pending[0].chosen)[level]), next(turn)
+                    gather = Gather(self.storage, self.panel, self.type, reach, self.tile.parts, self.tile.pairs)
+                    out[sums] = vector.fma(values, gather(pending), out[sums])
                     pending.clear()
         return out
 

@@ -43,6 +43,7 @@ class Member:
         position: where it is in the level above.
         red, red_offset: contracted coordinate, the part known at run time and the part known now.
         picked: what the coordinates of groups around add to it. They differ from one element to the next.
+        chosen: levels and positions of the coordinates that are still to be added, where lanes do that (lanes.py).
     """
 
     row: int
@@ -50,6 +51,7 @@ class Member:
     red: Index = 0
     red_offset: int = 0
     picked: Index = 0
+    chosen: tuple[tuple[int, Position], ...] = ()
 
     @property
     def run_time_red(self) -> Index:
@@ -64,6 +66,10 @@ class Member:
     def pick(self, position: Position, coordinate: Index) -> "Member":
         """The same row in a group, at one of its elements."""
         return dataclasses.replace(self, position=position, picked=b.add(self.picked, coordinate))
+
+    def choose(self, level: int, position: Position) -> "Member":
+        """The same row in a group of ``level``, at an element whose coordinate nobody has read yet."""
+        return dataclasses.replace(self, position=position, chosen=(*self.chosen, (level, position)))
 
 
 @dataclasses.dataclass(frozen=True)

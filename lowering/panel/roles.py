@@ -91,6 +91,12 @@ class Roles:
         )
 
     @property
+    def reach(self) -> int:
+        """Contracted coordinates that the groups ``G:H`` around an element choose from, from the first to the last."""
+        levels = zip(self.format.levels, self.format.exprs)
+        return 1 + sum((level.h - 1) * expr.div for level, expr in levels if level.kind == "nm")
+
+    @property
     def is_dense(self) -> bool:
         """True when no coordinate depends on the data: all rows read the same panel rows."""
         return self.format.is_dense

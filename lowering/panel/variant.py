@@ -96,11 +96,16 @@ def default_variant(roles: Roles, columns: int | None, element_bytes: int, isa: 
 #: takes 1.5 ms, two 1.4, four 1.0 (2026-11).
 _GATHERING_ROWS = 4
 
+#: Lanes of registers of which a permutation takes from two: then windows are constant in groups of groups too.
+_PAIRED_LANES = 16
+
 
 def _column_rows(roles: Roles, vector: int, rows: int) -> int:
     """Rows of the tile of one column."""
     if roles.gathers:  # windows that depend on the data are nobody else's
-        return _GATHERING_ROWS if sum(level.has_coordinates for level in roles.format.levels) == 1 else 1
+        constant = sum(level.has_coordinates for level in roles.format.levels) == 1
+        constant = constant or (vector >= _PAIRED_LANES and roles.reach <= 2 * vector)
+        return _GATHERING_ROWS if constant else 1
     if not roles.direct or roles.is_dense:
         return rows
     # Each row of a block has a sum of its own: eight are enough to hide the latency of adding to them.

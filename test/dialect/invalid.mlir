@@ -231,7 +231,7 @@ func.func @f(%a: tensor<8x5xf32, #pith.padded<#pith.format<affine_map<(d0, d1) -
 // -----
 
 func.func @f(%x: vector<2x2x4xf32>, %i: vector<2x2x4xi32>) {
-  // expected-error @below {{'pith.permute' op expects 1-D or 2-D vectors of the same type}}
+  // expected-error @below {{'pith.permute' op expects 1-D or 2-D vectors of as many rows of one type}}
   %0 = "pith.permute"(%x, %i) : (vector<2x2x4xf32>, vector<2x2x4xi32>) -> vector<2x2x4xf32>
   return
 }

@@ -39,6 +39,18 @@ func.func @avx512(%x: vector<16xf32>, %i: vector<16xi32>) -> vector<16xf32> {
   %r = "pith.permute"(%x, %i) : (vector<16xf32>, vector<16xi32>) -> vector<16xf32>
   return %r : vector<16xf32>
 }
+
+// Two registers to choose from.
+
+// CHECK-LABEL: func.func @two
+// CHECK-SAME:    (%[[x:.*]]: vector<32xf32>, %[[i:.*]]: vector<16xi32>)
+// CHECK-DAG:     %[[low:.*]] = vector.shuffle %[[x]], %[[x]] [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]
+// CHECK-DAG:     %[[high:.*]] = vector.shuffle %[[x]], %[[x]] [16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31]
+// CHECK:         llvm.call_intrinsic "llvm.x86.avx512.vpermi2var.ps.512"(%[[low]], %[[i]], %[[high]])
+func.func @two(%x: vector<32xf32>, %i: vector<16xi32>) -> vector<16xf32> {
+  %r = "pith.permute"(%x, %i) : (vector<32xf32>, vector<16xi32>) -> vector<16xf32>
+  return %r : vector<16xf32>
+}
 }
 
 // -----
