@@ -93,13 +93,13 @@ def store_outputs(op: ir.OpView, maps, views, point: Sequence[Index], results: S
     """Write one value per output at ``point``."""
     first = len(views) - len(results)
     for view, exprs, result in zip(views[first:], maps[first:], results):
-        memref.store(result, view, _indices(exprs, point))
+        memref.store(result, view, indices_at(exprs, point))
 
 
 def load_outputs(op: ir.OpView, maps, views, point: Sequence[Index]) -> list[ir.Value]:
     """The present value of every output at ``point``."""
     first = len(views) - len(list(op.regions[0].blocks[0].operations)[-1].operands)
-    return [memref.load(view, _indices(exprs, point)) for view, exprs in zip(views[first:], maps[first:])]
+    return [memref.load(view, indices_at(exprs, point)) for view, exprs in zip(views[first:], maps[first:])]
 
 
 def compute_point(
@@ -122,7 +122,7 @@ def compute_point(
         elif outputs is not None and i >= first:
             scalars[arg] = outputs[i - first]
         elif any(True for _ in arg.uses):
-            at = _indices(exprs, point)
+            at = indices_at(exprs, point)
             scalars[arg] = memref.load(view, at) if isinstance(view.type, ir.MemRefType) else view
     for inner in body:
         if inner.operation.name == "linalg.index":
@@ -132,5 +132,6 @@ def compute_point(
     return [scalars.get(v, v) for v in terminator.operands]
 
 
-def _indices(exprs: Sequence[ir.AffineExpr], point: Sequence[Index]) -> list[ir.Value]:
+def indices_at(exprs: Sequence[ir.AffineExpr], point: Sequence[Index]) -> list[ir.Value]:
+    """Values of ``exprs`` at ``point``: where an operand with that map is read."""
     return [b.value(b.apply(e, point)) for e in exprs]

@@ -14,6 +14,7 @@ from ..builder import Index
 from ..contraction import indexing_maps, is_generic
 from ..template_scalar import compute_point, free_loops, load_outputs, store_outputs
 from .row_groups import RowGroup, row_groups
+from .row_vectors import RowVectors, steps_by_one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +27,7 @@ class ConvertLinalgToParallelRowsPass(Pass):
 
     After::
 
-        scf.parallel (%i) = 0 to %rows { scf.for %j = 0 to 384 { load, body, store } }
+        scf.parallel (%i) = 0 to %rows { scf.for %j = 0 to 384 step 16 { load, body, store vectors } }
 
     Ops that need nothing of each other but the row they are at (a layer norm, a softmax) share one
     loop over the rows, and the row stays in L1::
@@ -107,7 +108,20 @@ class _Nest:
         point: list[Index] = [fixed.get(d, 0) for d in range(len(self.sizes))]
         rest = [d for d in self.outer if d not in fixed]
         views = list(self.op.operands)
-        free_loops(rest, self.sizes, point, lambda: _reduce(self.op, self.maps, views, self.sizes, point, self.inner))
+
+        def single() -> None:
+            _reduce(self.op, self.maps, views, self.sizes, point, self.inner)
+
+        vectors = self._vectors(rest[-1]) if rest and not self.inner else None
+        if vectors is None:
+            free_loops(rest, self.sizes, point, single)
+            return
+        size = self.sizes[rest[-1]]
+        free_loops(rest[:-1], self.sizes, point, lambda: vectors.emit(size, point, single))
+
+    def _vectors(self, loop: int) -> RowVectors | None:
+        parallel = iterator_types(self.op)[loop] == "parallel"
+        return RowVectors.of(self.op, self.maps, loop, self.sizes[loop]) if parallel else None
 
 
 def _lower(nest: _Nest, parallel: bool) -> None:
@@ -175,17 +189,9 @@ def _contiguous_dim(maps, iterators: tuple[str, ...]) -> int | None:
         return None
     lane = out[-1].position
     places = [(m, i, e) for m in inputs for i, e in enumerate(m) if lane in dims_of(e)]
-    contiguous = all(i == len(m) - 1 and _steps_by_one(e, lane) for m, i, e in places)
+    contiguous = all(i == len(m) - 1 and steps_by_one(e, lane) for m, i, e in places)
     alone = iterators.count("parallel") == 1 and not all(isinstance(e, ir.AffineDimExpr) for _, _, e in places)
     return lane if iterators[lane] == "parallel" and places and contiguous and not alone else None
-
-
-def _steps_by_one(e: ir.AffineExpr, lane: int) -> bool:
-    """Whether ``e`` is the loop ``lane`` plus something of other loops: neighbours stay neighbours."""
-    if isinstance(e, ir.AffineAddExpr):
-        sides = [side for side in (e.lhs, e.rhs) if lane in dims_of(side)]
-        return len(sides) == 1 and _steps_by_one(sides[0], lane)
-    return isinstance(e, ir.AffineDimExpr)
 
 
 def _first_inner_reduction(iterators: tuple[str, ...]) -> int:

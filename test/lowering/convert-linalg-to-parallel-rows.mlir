@@ -1,24 +1,88 @@
 // RUN: pith-opt --split-input-file --convert-linalg-to-parallel-rows --canonicalize %s | filecheck %s
 
-// An elementwise op: rows in parallel, columns in a plain loop that LLVM can vectorise. The runtime is
-// told how much work it is: small ops stay on the calling thread.
+// An elementwise op: rows in parallel, columns in vectors. The runtime is told how much work it is: small ops stay on
+// the calling thread.
 
 #id = affine_map<(i, j) -> (i, j)>
 
 // CHECK-LABEL: func.func @double
 // CHECK:         call @pith_expect_work
 // CHECK-NEXT:    scf.parallel (%[[i:.*]]) =
-// CHECK-NEXT:      scf.for %[[j:[a-z0-9]+]] =
-// CHECK-NEXT:        %[[v:.*]] = memref.load %arg0[%[[i]], %[[j]]]
+// CHECK-NEXT:      scf.for %[[j:[a-z0-9]+]] = %c0 to %c384 step %c8 {
+// CHECK-NEXT:        %[[v:.*]] = vector.load %arg0[%[[i]], %[[j]]] : memref<?x384xf32>, vector<8xf32>
 // CHECK-NEXT:        %[[d:.*]] = arith.addf %[[v]], %[[v]]
-// CHECK-NEXT:        memref.store %[[d]], %arg1[%[[i]], %[[j]]]
+// CHECK-NEXT:        vector.store %[[d]], %arg1[%[[i]], %[[j]]]
+// CHECK-NEXT:      }
+// CHECK-NEXT:      scf.reduce
 // CHECK:         func.func private @pith_expect_work(index)
+module attributes {pith.isa = "avx2"} {
 func.func @double(%x: memref<?x384xf32>, %y: memref<?x384xf32>) {
   linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
       ins(%x : memref<?x384xf32>) outs(%y : memref<?x384xf32>) {
   ^bb0(%v: f32, %o: f32):
     %d = arith.addf %v, %v : f32
     linalg.yield %d : f32
+  }
+  return
+}
+}
+
+// -----
+
+// What is the same along a row is loaded once; elements that are left at its end are computed one by one. The widest
+// type of the body says how long vectors are.
+
+#id = affine_map<(i, j) -> (i, j)>
+#i0 = affine_map<(i, j) -> (i, 0)>
+
+// CHECK-LABEL: func.func @ragged
+// CHECK:         scf.parallel (%[[i:.*]]) =
+// CHECK:           %[[s:.*]] = memref.load %arg1[%[[i]], %c0]
+// CHECK:           scf.for %[[j:[a-z0-9]+]] = %c0 to %[[whole:.*]] step %c8 {
+// CHECK:             vector.load %arg0[%[[i]], %[[j]]] : memref<?x?xf16>, vector<8xf16>
+// CHECK:             vector.broadcast %[[s]] : f64 to vector<8xf64>
+// CHECK:             vector.store
+// CHECK:           scf.for %{{.*}} = %[[whole]] to %{{.*}} step %c1 {
+// CHECK:             memref.store
+// CHECK:           } {llvm.loop_annotation
+module attributes {pith.isa = "avx512"} {
+func.func @ragged(%x: memref<?x?xf16>, %scale: memref<?x1xf64>, %y: memref<?x?xf64>) {
+  linalg.generic {indexing_maps = [#id, #i0, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%x, %scale : memref<?x?xf16>, memref<?x1xf64>) outs(%y : memref<?x?xf64>) {
+  ^bb0(%v: f16, %s: f64, %o: f64):
+    %w = arith.extf %v : f16 to f64
+    %d = arith.mulf %w, %s : f64
+    linalg.yield %d : f64
+  }
+  return
+}
+}
+
+// -----
+
+// No vectors: of truth values (a byte each in memory), of arithmetic in f16, where elements are not neighbours.
+
+#id = affine_map<(i, j) -> (i, j)>
+#t = affine_map<(i, j) -> (j, i)>
+
+// CHECK-LABEL: func.func @one_by_one
+// CHECK-NOT:     vector.
+// CHECK:         return
+func.func @one_by_one(%m: memref<8x64xi1>, %h: memref<8x64xf16>, %x: memref<64x8xf32>, %y: memref<8x64xf32>) {
+  linalg.generic {indexing_maps = [#id], iterator_types = ["parallel", "parallel"]} outs(%m : memref<8x64xi1>) {
+  ^bb0(%v: i1):
+    %n = arith.xori %v, %v : i1
+    linalg.yield %n : i1
+  }
+  linalg.generic {indexing_maps = [#id], iterator_types = ["parallel", "parallel"]} outs(%h : memref<8x64xf16>) {
+  ^bb0(%v: f16):
+    %n = arith.addf %v, %v : f16
+    linalg.yield %n : f16
+  }
+  linalg.generic {indexing_maps = [#t, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%x : memref<64x8xf32>) outs(%y : memref<8x64xf32>) {
+  ^bb0(%v: f32, %o: f32):
+    linalg.yield %v : f32
   }
   return
 }
@@ -299,8 +363,9 @@ func.func @gathered(%x: memref<64x32xf32>, %at: memref<64xindex>, %table: memref
 // CHECK:         scf.parallel
 // CHECK:           scf.for %[[R:[a-z0-9]+]] = %c0 to %c2
 // CHECK:             scf.for %[[S:[a-z0-9]+]] = %c0 to %c3
-// CHECK:               scf.for %[[X:[a-z0-9]+]] = %c0 to %c16
-// CHECK:                 memref.store %{{.*}}, %arg2[%{{.*}}, %{{.*}}, %[[X]]]
+// CHECK:               scf.for %[[X:[a-z0-9]+]] = %c0 to %c16 step %c8
+// CHECK:                 vector.store %{{.*}}, %arg2[%{{.*}}, %{{.*}}, %[[X]]]
+module attributes {pith.isa = "avx2"} {
 func.func @depthwise(%x: memref<8x9x18xf32>, %w: memref<8x2x3xf32>, %y: memref<8x8x16xf32>) {
   linalg.generic {indexing_maps = [#image, #filters, #out],
       iterator_types = ["parallel", "parallel", "parallel", "reduction", "reduction"]}
@@ -311,4 +376,5 @@ func.func @depthwise(%x: memref<8x9x18xf32>, %w: memref<8x2x3xf32>, %y: memref<8
     linalg.yield %s : f32
   }
   return
+}
 }
