@@ -2,8 +2,10 @@
 // protocol or DLPack's exchange interface, builds memref descriptors on the stack, and runs the kernel without the
 // interpreter lock. It handles only arguments that fit the signature as they are; for anything else it returns
 // NotImplemented, having done nothing, and the Python code in call.py converts the arguments or reports what is wrong.
+#include "arrays.h"
+#include "call_results.h"
 #include "export.h"
-#include "python_abi.h"
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -14,21 +16,16 @@ using namespace pith;
 
 constexpr int kMaxArguments = 32, kMaxWords = 512, kMaxTypes = 8;
 
-/// One argument or scalar result. `kind`: f float, i integer, ? bool, c complex, b bfloat16.
-struct Spec {
-  bool memref;
-  char kind;
-  std::int64_t itemSize;
-  bool writable, strided;
-  std::vector<std::int64_t> shape;
-  std::int64_t rank() const { return static_cast<std::int64_t>(shape.size()); }
-};
-
+/// `dtypes`: NumPy's, of the results that are arrays.
 struct Plan {
   void (*entry)(void **);
-  std::vector<Spec> arguments;
-  std::int64_t resultBytes; // of the struct behind the first pointer; 0: none
-  Spec result;              // a number that comes back by value; itemSize 0: none
+  std::vector<Spec> arguments, results;
+  std::vector<PyObject *> dtypes;
+  std::int64_t resultBytes; // of the struct behind the first pointer; 0: one number comes back by value, or nothing
+  ~Plan() {
+    for (PyObject *dtype : dtypes)
+      python().Py_DecRef(dtype);
+  }
 };
 
 /// A tensor type that publishes DLPack's exchange interface.
@@ -180,7 +177,9 @@ public:
     plan_.entry(packed);
     py.PyEval_RestoreThread(state);
     if (!plan_.resultBytes)
-      return toPython(number);
+      return plan_.results.empty() ? py.share(py.none) : toPython(plan_.results[0], number);
+    if (canMakeArrays() && ownTheirMemory(plan_.results, block.data(), addresses_, addressCount_))
+      return toPython(plan_.results, plan_.dtypes, block.data());
     std::memcpy(block.data() + plan_.resultBytes, addresses_, addressCount_ * 8);
     return py.PyBytes_FromStringAndSize(block.data(), static_cast<Py_ssize_t>(block.size()));
   }
@@ -196,24 +195,6 @@ private:
     }
     ++bufferCount_;
     return formatFits(spec, buffer) && describe(spec, buffer.buf, buffer.shape, buffer.strides, 1, words);
-  }
-
-  PyObject *toPython(std::int64_t bits) const {
-    const Python &py = python();
-    const Spec &spec = plan_.result;
-    if (spec.itemSize == 0)
-      return py.share(py.none);
-    if (spec.kind == '?')
-      return py.PyBool_FromLong(bits & 1);
-    if (spec.kind == 'i') {
-      int unused = static_cast<int>(64 - spec.itemSize * 8);
-      return py.PyLong_FromLongLong(static_cast<std::int64_t>(static_cast<std::uint64_t>(bits) << unused) >> unused);
-    }
-    double wide;
-    float narrow;
-    std::memcpy(&wide, &bits, sizeof wide);
-    std::memcpy(&narrow, &bits, sizeof narrow);
-    return py.PyFloat_FromDouble(spec.itemSize == 8 ? wide : static_cast<double>(narrow));
   }
 
   const Plan &plan_;
@@ -251,21 +232,27 @@ Spec readSpec(const std::int64_t *&words) {
 } // namespace
 
 /// A Python function (new reference) that calls `entry`, a packed wrapper as ExecutionEngine makes; None when
-/// the signature or the interpreter does not allow the fast path. `specs`: the arguments, then the result.
-PITH_EXPORT PyObject *pith_fast_function(void (*entry)(void **), const std::int64_t *specs, std::int64_t count,
-                                         std::int64_t resultBytes) {
+/// the signature or the interpreter does not allow the fast path. `specs`: the arguments, then the results, of which
+/// the arrays have `dtypes`.
+PITH_EXPORT PyObject *pith_fast_function(void (*entry)(void **), const std::int64_t *specs, std::int64_t arguments,
+                                         std::int64_t results, std::int64_t resultBytes, PyObject *const *dtypes) {
   static PyMethodDef method{"call", callFast, kMethodFast, nullptr};
   const Python &py = python();
   auto plan = std::make_unique<Plan>();
-  std::int64_t words = 0;
+  std::int64_t words = 0, highest = 0;
   plan->entry = entry;
   plan->resultBytes = resultBytes;
-  for (std::int64_t i = 0; i < count; ++i) {
+  for (std::int64_t i = 0; i < arguments; ++i) {
     plan->arguments.push_back(readSpec(specs));
     words += 3 + 2 * plan->arguments.back().rank();
   }
-  plan->result = readSpec(specs);
-  if (count > kMaxArguments || words > kMaxWords)
+  for (std::int64_t i = 0; i < results; ++i) {
+    plan->results.push_back(readSpec(specs));
+    highest = std::max(highest, plan->results.back().rank());
+    if (plan->results.back().memref)
+      plan->dtypes.push_back(py.share(*dtypes++));
+  }
+  if (arguments > kMaxArguments || words > kMaxWords || highest > kMaxRank)
     return py.share(py.none);
   PyObject *capsule = py.PyCapsule_New(plan.release(), kCapsule, deletePlan);
   PyObject *function = capsule ? py.PyCFunction_NewEx(&method, capsule, nullptr) : nullptr;

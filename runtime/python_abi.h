@@ -88,6 +88,8 @@ struct Python {
   PyObject *(*PyLong_FromLongLong)(long long);
   PyObject *(*PyBool_FromLong)(long);
   PyObject *(*PyBytes_FromStringAndSize)(const char *, Py_ssize_t);
+  PyObject *(*PyTuple_New)(Py_ssize_t);
+  int (*PyTuple_SetItem)(PyObject *, Py_ssize_t, PyObject *);
   PyObject *(*PyObject_Type)(PyObject *);
   PyObject *(*PyObject_GetAttr)(PyObject *, PyObject *);
   PyObject *(*PyObject_CallMethodObjArgs)(PyObject *, PyObject *, ...);
@@ -111,7 +113,7 @@ struct Python {
     PITH_FIND(PyFloat_FromDouble), PITH_FIND(PyLong_AsLongLong), PITH_FIND(PyLong_FromLongLong);
     PITH_FIND(PyBool_FromLong), PITH_FIND(PyBytes_FromStringAndSize), PITH_FIND(PyObject_Type);
     PITH_FIND(PyObject_GetAttr), PITH_FIND(PyObject_CallMethodObjArgs), PITH_FIND(PyUnicode_InternFromString);
-    PITH_FIND(PyCapsule_New), PITH_FIND(PyCapsule_GetPointer);
+    PITH_FIND(PyTuple_New), PITH_FIND(PyTuple_SetItem), PITH_FIND(PyCapsule_New), PITH_FIND(PyCapsule_GetPointer);
     PITH_FIND(PyCFunction_NewEx), PITH_FIND(Py_IncRef), PITH_FIND(Py_DecRef);
 #undef PITH_FIND
     find(none, "_Py_NoneStruct"), find(notImplemented, "_Py_NotImplementedStruct"), find(no, "_Py_FalseStruct");

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..formats.pack_buffers import aligned_empty
 from ..patterns import Pattern
 from ..runtime import dtype_name, numpy_dtype
-from ..runtime.arrays import as_array
+from ..runtime.arrays import as_array, empty_array
 from .attention_ir import COMPUTED_IN, Variant
 from .attention_visibility import Limits, Visibility, scale_of, visibility
 from .kernel import Kernel, as_torch, compile_source, is_torch
@@ -166,9 +165,9 @@ class Call:
         lse = None
         if with_lse:
             computed = numpy_dtype(COMPUTED_IN[dtype_name(self.query.dtype)])
-            lse = aligned_empty(math.prod(self.lead), computed).reshape(self.lead)
+            lse = empty_array(self.lead, computed)
         if out is None:
-            return aligned_empty(math.prod(shape), self.query.dtype).reshape(shape), lse
+            return empty_array(shape, self.query.dtype), lse
         return _checked_out(out, shape, self.query.dtype), lse
 
     def view(self, result: np.ndarray) -> np.ndarray:

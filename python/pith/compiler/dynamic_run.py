@@ -12,9 +12,9 @@ import numpy as np
 
 from ..formats import Format
 from ..formats.attribute import format_attribute
-from ..formats.pack_buffers import aligned_empty
 from ..patterns.finding import kernel_for
 from ..runtime import dtype_name, num_threads, numpy_dtype
+from ..runtime.arrays import empty_array
 from ..sparse import SparseTensor, as_format
 from ..tuning.tiles import LIBRARY, OWN, usual_dense
 from .dense import multiply_library
@@ -72,7 +72,7 @@ class Product:
     def result(self) -> np.ndarray:
         """Memory for the result."""
         rows, columns = self.shape
-        return aligned_empty(rows * columns, self.dtype).reshape(rows, columns)
+        return empty_array((rows, columns), self.dtype)
 
 
 def run_dense(p: Product, out: np.ndarray, way: str) -> None:

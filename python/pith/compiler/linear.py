@@ -10,10 +10,9 @@ import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
 from ..formats import Format
-from ..formats.pack_buffers import aligned_empty
 from ..quantization import QuantizedTensor
 from ..runtime import dtype_name
-from ..runtime.arrays import as_array
+from ..runtime.arrays import as_array, empty_array
 from ..sparse import SparseTensor
 from .kernel import Kernel, as_torch, compile_source, is_torch
 from .linear_dense import faster_weight
@@ -78,7 +77,7 @@ def linear(
     kernel, dtype = _kernel(
         a.format, a.values.dtype, bias is not None, activation, residual is not None, multiple, rows == 1
     )
-    out = aligned_empty(rows * a.shape[0], dtype).reshape(result_shape)
+    out = empty_array(result_shape, dtype)
     kernel.native(*a.buffers, *a.shape, x.reshape(rows, shape[-1]), *extras, out.reshape(rows, a.shape[0]))
     return as_torch(out) if is_torch(x) else out
 

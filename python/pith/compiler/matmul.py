@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError, ShapeError, UnsupportedError
-from ..formats.pack_buffers import aligned_empty
 from ..quantization import QuantizedTensor
-from ..runtime.arrays import as_array
+from ..runtime.arrays import as_array, empty_array
 from ..sparse import SparseTensor, taken_over
 from ..sparse_interop import is_foreign
 from .dynamic import Dynamic, multiply_dynamic
@@ -108,7 +107,7 @@ def multiply(a: SparseTensor, x: Any, out: Any, right: bool, variant: str) -> An
     if plan.reorders and (ordered := in_row_order(a, right, columns)) is not None:
         a, plan = ordered, plan_of(ordered, columns, right, variant, turned)
     if out is None:
-        result = aligned_empty(math.prod(full), plan.dtype).reshape(full)
+        result = empty_array(full, plan.dtype)
     if len(shape) == 2 == len(full):
         if plan.dense is None:  # the common case, without another call
             plan.kernel.native(*a.buffers, *a.shape, x.T if turned else x, result)

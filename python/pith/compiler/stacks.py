@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import DeviceError, ShapeError
 from ..formats.format import Format, LevelExpr
 from ..formats.pack import pack_coordinates
-from ..formats.pack_buffers import aligned_empty
+from ..runtime.arrays import empty_array
 from ..sparse import SparseTensor
 from .dense import generation
 
@@ -80,7 +80,7 @@ def multiply_stack(a: SparseTensor, x: Any, out: Any, right: bool, variant: str)
     full = (*batch, *result_shape(a.shape[-2:], shape[-2:], right)[1])
     if out is not None:
         x = checked_destination(out, full, x)
-    result = aligned_empty(math.prod(full), dtype).reshape(full) if out is None else out
+    result = empty_array(full, dtype) if out is None else out
     for index in np.ndindex(batch):
         multiply(stack[_at(index, stack.shape)], x[_at(index, shape[:-2])], result[index], right, variant)
     return as_kind_of(result, x) if out is None else out

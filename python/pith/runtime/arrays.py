@@ -7,13 +7,16 @@ and the array is not row-major; arguments a kernel writes to are never copied.
 
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
-from .fast import register_tensor_type
+from ..formats.pack_buffers import aligned_empty
+from .fast import array_function, register_tensor_type
 from .signature import MemRefSpec, accepted_dtypes
 
 
@@ -42,6 +45,19 @@ def conform(value: Any, spec: MemRefSpec, where: str) -> np.ndarray:
             hint="pass a contiguous array and copy the result into place",
         )
     return np.ascontiguousarray(array)
+
+
+def empty_array(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+    """An uninitialised row-major array for a result. It starts a cache line, and its memory is kept for the next one.
+
+    Example:
+        >>> out = empty_array((2, 3), np.dtype(np.float32))
+        >>> out.shape, out.ctypes.data % 64
+        ((2, 3), 0)
+    """
+    new = array_function()
+    made = NotImplemented if new is None else new(dtype, *shape)
+    return aligned_empty(math.prod(shape), dtype).reshape(tuple(shape)) if made is NotImplemented else made
 
 
 def descriptor(array: np.ndarray) -> tuple[int, ...]:

@@ -49,10 +49,10 @@ class NativeFunction:
         result = self._fast(*args)
         if result is NotImplemented:
             return self._convert_and_call(args)
-        return result if self._layout is None else self._unpack(self._layout, result, args)
+        return result if type(result) is not bytes or self._layout is None else self._unpack(self._layout, result, args)
 
     def _unpack(self, layout: ResultLayout, result: bytes, args: Sequence[Any]) -> Any:
-        """Results of the fast path: its bytes hold the struct, then the addresses of the memref arguments."""
+        """Results that share memory: the bytes hold the struct, then the addresses of the memref arguments."""
         addresses = self._addresses.unpack_from(result, layout.size)
         return layout.unpack(result, addresses, [args[i] for i in self._memrefs])
 
@@ -78,7 +78,9 @@ class NativeFunction:
         result = self._fast_bits(*native)
         if result is NotImplemented:
             return self._call_foreign(converted)
-        return result if self._layout is None else self._unpack(self._layout, result, converted)
+        if type(result) is not bytes or self._layout is None:
+            return result
+        return self._unpack(self._layout, result, converted)
 
     def _call_foreign(self, args: Sequence[Any]) -> Any:
         """Call through ctypes: for signatures that are too long for the fast path, and other interpreters."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,9 +11,8 @@ import numpy as np
 from ..compiler.kernel import as_torch, is_torch
 from ..compiler.linear_ir import COMPUTED_IN
 from ..errors import DTypeError, ShapeError
-from ..formats.pack_buffers import aligned_empty
 from ..runtime import dtype_name, numpy_dtype
-from ..runtime.arrays import as_array
+from ..runtime.arrays import as_array, empty_array
 
 
 def array_of(value: Any, where: str) -> np.ndarray:
@@ -63,7 +61,7 @@ def shaped(value: Any, shape: Sequence[int], like: np.ndarray, where: str) -> np
 
 def empty(shape: Sequence[int], element: str) -> np.ndarray:
     """An uninitialised array on a cache line's boundary."""
-    return aligned_empty(math.prod(shape), numpy_dtype(element)).reshape(tuple(shape))
+    return empty_array(shape, numpy_dtype(element))
 
 
 def like(result: np.ndarray, original: Any) -> Any:
