@@ -50,7 +50,7 @@ class Isa:
         avx512_fp16: arithmetic of f16. No kernel uses it (sums in f16 lose too much), but it tells Intel's cores from
             Sapphire Rapids on, with or without AMX, from others with AVX512-BF16: see :meth:`dot_gain`.
         amx_bf16, amx_int8: tile products ``tdpbf16ps`` and ``tdpbssd``.
-        l1_bytes: of the first cache of a core, the smallest of processors that have it.
+        l1_bytes, l2_bytes: of the caches of a core, the smallest of processors that have it.
         llvm_cpu: a processor that has it, by LLVM's name.
         features: the flags of ``/proc/cpuinfo`` a processor must have, all of them.
         emulated: plain code stands for the tile and dot instructions, so any processor runs the kernel.
@@ -68,6 +68,7 @@ class Isa:
     amx_bf16: bool = False
     amx_int8: bool = False
     l1_bytes: int = 32 << 10
+    l2_bytes: int = 512 << 10
     llvm_cpu: str = "generic"
     features: tuple[str, ...] = ()
     emulated: bool = False
@@ -158,6 +159,7 @@ ISAS: dict[str, Isa] = {
             avx512_bf16=True,
             avx512_fp16=True,
             l1_bytes=48 << 10,
+            l2_bytes=2 << 20,
             llvm_cpu="sapphirerapids",
             features=(*_BF16, "avx512_fp16"),
         ),
@@ -172,6 +174,7 @@ ISAS: dict[str, Isa] = {
             amx_bf16=True,
             amx_int8=True,
             l1_bytes=48 << 10,
+            l2_bytes=2 << 20,
             llvm_cpu="sapphirerapids",
             features=(*_BF16, "amx_tile", "amx_bf16", "amx_int8"),
         ),

@@ -26,7 +26,8 @@ from ..isa import Isa
 from ..linalg.contraction import DenseContraction
 from ..transpose import Transform, tile_width
 from .arithmetic import convert, multiply_add
-from .listed import PACKING_ROWS, ListedEmitter, Runner
+from .blocking import PACKING_ROWS
+from .listed import ListedEmitter, Runner
 from .loops import Loops, Point
 from .pack import Panel
 from .variant import PANEL_BYTES, Variant, fitting_lanes
@@ -87,8 +88,6 @@ def block_variant(rows: int, columns: int | None, element_bytes: int, isa: Isa) 
 class BlockEmitter(ListedEmitter):
     """The loops around tasks of blocks."""
 
-    few = 0
-
     def __init__(
         self,
         c: DenseContraction,
@@ -104,7 +103,7 @@ class BlockEmitter(ListedEmitter):
         self.blocks, self.unit = blocks, blocks.rows
         size = 8 if isinstance(self.element, ir.F64Type) else 4
         self._use(block_variant(blocks.rows, c.static_size(c.col), size, isa))
-        self.chunk = 1
+        self.chunk, self.few, self.packs_along = 1, 0, False
         self.vectors = max(1, self.lanes // self.vector)
         self.own = [d for d in c.outer if d in self.lhs.dims and d not in blocks.loops]
         self.tiles = -(-blocks.rows // self.variant.rows)

@@ -11,13 +11,15 @@ from ..transpose import Transform, tile_width
 from .ahead import Ahead
 from .dense_tile import DenseTile
 from .pack import Panel
+from .unpacked import Unpacked
 from .walk import Walk
 from .write import added_to, as_it_is, write_tile
 
-#: Bytes of the strip of a panel that a chunk's rows pass over at once. Rows of the tile share what they load of it, so
-#: it may come from L2, and sums put down half-way cost more: on a Zen 3 core 1024^3 f32 takes 25.9, 25.7, 24.8 and
-#: 24.4 ms with 24, 48, 64 and 96 KiB, 512x512x4096 takes 27.4, 26.8, 26.6 and 26.9 ms (MKL 24.4, 24.7; 2026-11).
-DENSE_STRIP_BYTES = 64 * 1024
+#: Of how many parts of L2 one is the strip of a panel that a chunk's rows pass over at once. Rows of the tile share
+#: what they load of it, so it may come from L2, and sums put down half-way cost more: on a Zen 3 core (512 KiB) 1024^3
+#: f32 takes 25.9, 25.7, 24.8 and 24.4 ms with 24, 48, 64 and 96 KiB, 512x512x4096 takes 27.4, 26.8, 26.6 and 26.9 ms
+#: (MKL 24.4, 24.7); on Emerald Rapids (2 MiB) 13.8, 13.5 and 13.4 ms with 64, 128 and 256 KiB (2026-11).
+STRIP_SHARE = 8
 
 #: Indices of the accumulators' first elements in a matrix.
 _Places = list[list[ir.Value]]
@@ -34,6 +36,7 @@ class DenseProduct:
         fresh: the content of ``out`` does not matter.
         finish: given what is to be stored in ``out``, makes what is; None when that is the same.
         ahead: fetches what is packed next, where that is known.
+        l2_bytes: of a core.
         by_chunk: ``lhs`` of the tiles holds the rows of the chunk that is multiplied, and no others.
     """
 
@@ -46,6 +49,7 @@ class DenseProduct:
     reds: Index
     fresh: bool
     finish: Transform | None
+    l2_bytes: int
     ahead: Ahead | None = None
     by_chunk: bool = False
 
@@ -64,7 +68,7 @@ class DenseProduct:
         """Contracted coordinates that rows pass over at once."""
         row_bytes = self.lanes * (8 if isinstance(self.element, ir.F64Type) else 4)
         step = self.tile.unrolled
-        strip = max(1, DENSE_STRIP_BYTES // (row_bytes * step)) * step
+        strip = max(1, self.l2_bytes // STRIP_SHARE // (row_bytes * step)) * step
         if isinstance(self.reds, int) and self.reds:
             return -(-self.reds // -(-self.reds // strip) // step) * step  # strips of about one size
         return strip
@@ -102,8 +106,22 @@ class DenseProduct:
         """Every panel is known to be full."""
         return self.cols.whole(self.lanes)
 
-    def run(self, panel: Panel, first_col: Index, chunk: Index, chunk_rows: int, sums: ir.Value | None) -> None:
-        """One chunk of rows with one panel; ``sums`` is from :meth:`room`."""
+    def pack(self, panel: Unpacked, first_col: Index) -> None:
+        """The first register tile of rows with a whole panel that it packs; stored in place."""
+        tile, positions = self.tile, self.tile.positions(0)
+        accs = tile.multiply(self._left_rows(positions, 0), panel, 0, (0, self.reds), tile.zeros())
+        self._finish(accs, self._places(positions, first_col))
+
+    def run(
+        self,
+        panel: Panel,
+        first_col: Index,
+        chunk: Index,
+        chunk_rows: int,
+        sums: ir.Value | None,
+        done: Index = 0,
+    ) -> None:
+        """One chunk of rows but for the first ``done`` with one panel; ``sums`` is from :meth:`room`."""
         first_row = b.mul(chunk, chunk_rows)
         count = b.minimum(chunk_rows, b.sub(self.rows.count, first_row))
         width = b.minimum(self.lanes, b.sub(self.cols.count, first_col))
@@ -111,16 +129,20 @@ class DenseProduct:
         if not self.in_place:
             self._through_tile(self.tile, panel, corner, extent, sums)
         elif self.is_whole:
-            self._in_place(panel, corner, count, sums)
+            self._in_place(panel, corner, count, sums, done)
+        elif isinstance(self.cols.count, int) and self.cols.count < self.lanes:
+            self._through_tile(self.narrow, panel, corner, extent, sums)
         else:
             full = arith.cmpi(arith.CmpIPredicate.eq, b.value(width), b.value(self.lanes))
             b.if_else(
                 full,
-                lambda: self._in_place(panel, corner, count, sums),
+                lambda: self._in_place(panel, corner, count, sums, done),
                 lambda: self._through_tile(self.narrow, panel, corner, extent, sums),
             )
 
-    def _in_place(self, panel: Panel, corner: tuple[Index, Index], count: Index, sums: ir.Value | None) -> None:
+    def _in_place(
+        self, panel: Panel, corner: tuple[Index, Index], count: Index, sums: ir.Value | None, done: Index
+    ) -> None:
         first_row, first_col = corner
         tile = self.tile
         kept = self.out if self.adds_in_place else sums
@@ -128,9 +150,9 @@ class DenseProduct:
         def some_rows(u: Index, span: tuple[Index, Index]) -> None:
             positions = tile.positions(b.add(first_row, u))
             rows = self._left_rows(positions, first_row)
-            places = [[b.value(self.rows.at(p)), b.value(b.add(self.cols.first, first_col))] for p in positions]
+            places = self._places(positions, first_col)
             parts = places if kept is self.out else self._places_of_sums(tile, u, 0)
-            fetch = self._fetch(b.add(first_row, u), first_col)
+            fetch = self._fetch(b.sub(b.add(first_row, u), done), first_col)
             if self.is_one_strip:
                 self._finish(tile.multiply(rows, panel, 0, span, tile.zeros(), fetch), places)
                 return
@@ -142,7 +164,11 @@ class DenseProduct:
             last = arith.cmpi(arith.CmpIPredicate.eq, b.value(span[1]), b.value(self.reds))
             b.if_else(last, lambda: self._finish(accs, places), lambda: _store(accs, kept, parts))
 
-        self._strips(tile, count, some_rows)
+        self._strips(tile, count, some_rows, done)
+
+    def _places(self, positions: list[Index], first_col: Index) -> _Places:
+        """Of the accumulators of rows at ``positions`` in ``out``."""
+        return self.tile.places([(self.rows.at(p), b.add(self.cols.first, first_col)) for p in positions])
 
     def _left_rows(self, positions: list[Index], first_row: Index) -> list[Index]:
         """What the positions of rows in a chunk are in ``lhs``."""
@@ -160,7 +186,7 @@ class DenseProduct:
         _store([self.transform(acc, place) for acc, place in zip(accs, places)], self.out, places)
 
     def _places_of_sums(self, tile: DenseTile, first: Index, column: Index) -> _Places:
-        return [[b.value(b.add(first, i)), b.value(column)] for i in range(tile.variant.rows)]
+        return tile.places([(b.add(first, i), column) for i in range(tile.variant.rows)])
 
     def _through_tile(
         self, tile: DenseTile, panel: Panel, corner: tuple[Index, Index], extent: tuple[Index, Index], sums
@@ -185,10 +211,10 @@ class DenseProduct:
     def _write_step(self) -> int:
         return self.lanes if self.finish is None else 2 * tile_width(self.element)
 
-    def _strips(self, tile: DenseTile, count: Index, some_rows) -> None:
+    def _strips(self, tile: DenseTile, count: Index, some_rows, done: Index = 0) -> None:
         def one_strip(lo: Index) -> None:
             span = (0, self.reds) if self.is_one_strip else (lo, b.minimum(b.add(lo, self.strip), self.reds))
-            b.for_loop(0, count, lambda u: some_rows(u, span), step=tile.variant.rows)
+            b.for_loop(done, count, lambda u: some_rows(u, span), step=tile.variant.rows)
 
         if self.is_one_strip:
             one_strip(0)
@@ -199,12 +225,12 @@ class DenseProduct:
         """Accumulators before the strip from ``lo`` on: zero before the first when ``fresh``, else what is stored."""
 
         def stored() -> list[ir.Value]:
-            return [vector.load(tile.type, results, at) for at in where]
+            return [vector.load(type_, results, at) for type_, at in zip(tile.types, where)]
 
         if not fresh:
             return stored()
         first = arith.cmpi(arith.CmpIPredicate.eq, b.value(lo), b.value(0))
-        return b.if_else(first, tile.zeros, stored, [tile.type] * tile.variant.rows)
+        return b.if_else(first, tile.zeros, stored, tile.types)
 
 
 def _store(values: list[ir.Value], memory: ir.Value, places: _Places) -> None:

@@ -1,7 +1,7 @@
 """The register tile of a dense product: no coordinate is stored, so every row meets the same panel rows."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pith._mlir import ir, memref, vector
 
@@ -10,6 +10,7 @@ from ..builder import Index
 from .arithmetic import multiply_add
 from .pack import Panel
 from .stream import BLOCK_OPERATIONS
+from .unpacked import Unpacked
 from .variant import Variant
 from .walk import Walk
 
@@ -35,9 +36,23 @@ class DenseTile:
     element: ir.Type
 
     @property
-    def type(self) -> ir.VectorType:
-        """Of one accumulator."""
-        return ir.VectorType.get([self.variant.lanes], self.element)
+    def parts(self) -> list[tuple[int, ir.VectorType]]:
+        """First lane and type of the accumulators of a row: LLVM widens what is no power of two, and spills it."""
+        lanes, parts = self.variant.lanes, []
+        while lanes:
+            part = 1 << lanes.bit_length() - 1
+            parts.append((self.variant.lanes - lanes, ir.VectorType.get([part], self.element)))
+            lanes -= part
+        return parts
+
+    def places(self, corners: Sequence[tuple[Index, Index]]) -> list[list[ir.Value]]:
+        """Where accumulators are in a matrix that has the rows' first elements at ``corners``."""
+        return [[b.value(row), b.value(b.add(col, lane))] for row, col in corners for lane, _ in self.parts]
+
+    @property
+    def types(self) -> list[ir.Type]:
+        """Of all accumulators."""
+        return [type_ for _, type_ in self.parts] * self.variant.rows
 
     @property
     def unrolled(self) -> int:
@@ -47,7 +62,7 @@ class DenseTile:
 
     def zeros(self) -> list[ir.Value]:
         """Accumulators at the start."""
-        return [vector.broadcast(self.type, b.zero_of(self.element))] * self.variant.rows
+        return [vector.broadcast(type_, b.zero_of(self.element)) for _, type_ in self.parts] * self.variant.rows
 
     def positions(self, first: Index) -> list[Index]:
         """Rows from position ``first`` on; past the last the last again, so results there are stored twice, alike."""
@@ -60,7 +75,7 @@ class DenseTile:
     def multiply(
         self,
         rows: list[Index],
-        panel: Panel,
+        panel: Panel | Unpacked,
         column: Index,
         span: tuple[Index, Index],
         accs: list[ir.Value],
@@ -73,10 +88,13 @@ class DenseTile:
         lo, hi = span
 
         def step(k: Index, accs: list[ir.Value]) -> list[ir.Value]:
-            x = vector.load(self.type, panel.panels, [panel.number, b.value(k), b.value(column)])
+            shared = [panel.part(type_, k, b.add(column, lane)) for lane, type_ in self.parts]
+            if isinstance(panel, Unpacked):
+                panel.keep(k, [(lane, x) for (lane, _), x in zip(self.parts, shared)])
             red = b.value(self.reds.at(k))
             loaded = [memref.load(self.lhs, [b.value(row), red]) for row in rows]
-            return [multiply_add(vector.broadcast(self.type, a), x, acc) for a, acc in zip(loaded, accs)]
+            pairs = ((a, x) for a in loaded for x in shared)
+            return [multiply_add(vector.broadcast(x.type, a), x, acc) for (a, x), acc in zip(pairs, accs)]
 
         def some(count: int):
             def body(k: Index, *accs: ir.Value) -> list[ir.Value]:
@@ -89,6 +107,8 @@ class DenseTile:
 
             return body
 
+        if isinstance(panel, Unpacked):
+            return b.for_loop(lo, hi, some(1), accs, rolled=True)
         whole = b.add(lo, b.mul(b.div(b.sub(hi, lo), self.unrolled), self.unrolled))
         accs = b.for_loop(lo, whole, some(self.unrolled), accs, step=self.unrolled)
         return b.for_loop(whole, hi, some(1), accs) if whole is not hi else accs

@@ -10,10 +10,10 @@ Code it emits for ``out[outer, row, col] += lhs[outer, row, red] * rhs[outer, re
 
 No operand is copied but the panels, which are as long as the list and stay in L2: reading and writing the dense
 operands through the lists is a matter of addresses. A task packs what it multiplies with, which costs about as much
-as four rows do (:mod:`pith.lowering.panel.parts`; a few rows meet what is not packed,
-:mod:`pith.lowering.panel.few_rows`); packed once for all tasks, panels would lie in L3 and threads wait
-for each other. Sums are accumulated in place; what sticks out on the right, outputs stored by columns and epilogues
-behind several strips go through a tile in memory.
+as four rows do (:mod:`pith.lowering.panel.parts`), or lets its first tile of rows pack it (``pack_along.py``); a few
+rows meet what is not packed (``few_rows.py``). Packed once for all tasks, panels would lie in L3 and threads wait for
+each other. What sticks out on the right, outputs stored by columns and epilogues behind several strips go through a
+tile in memory.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,33 +26,24 @@ from ..isa import Isa
 from ..linalg.contraction import DenseContraction
 from ..transpose import Transform
 from .ahead import Ahead
+from .arithmetic import bytes_of
 from .batch import Operand
+from .blocking import LISTED_PACKING_ROWS, PACKING_ROWS, long_chunk, most_panels
 from .compact import Compact, copy_left, copy_rows
 from .dense_product import DenseProduct
 from .dense_tile import DenseTile
 from .few_rows import FEW_ROWS, FewRows
 from .loops import Loops, Point
 from .pack import Panel, clear_rows, pack_group
+from .pack_along import FEW_UNPACKED_ROWS, LEAST_BYTES, pack_along
 from .parts import part_rows
 from .variant import CHUNK_ROWS, Variant, dense_variant
 from .walk import Walk
 from .write import added_to, as_it_is, clear_columns
 
-#: Bytes of the panels that one task packs, of an L2 of 512 KiB, and the columns that may be. Fewer columns read the
-#: rows more often, more drop out of L2. On a Zen 3 core (2026-11), with 64, 128 and 256 columns: 1024^3 f32 with 1 %
-#: of 32x1 micro-tiles 0.96, 1.50 and 2.61 ms; 2048x512x256 dense 7.0 and 6.2 ms; 512^3 with half of the rows 1.68 ms
-#: with 64 columns, 1.47 with 176. With 256 and 384 KiB 1024^3 takes equally long on one thread; on two, with 10, 5 and
-#: 1 % of the 32x1 micro-tiles, 2.47 and 2.74, 1.52 and 1.90, 0.65 and 0.78 ms: 11 tasks are no pairs.
-GROUP_BYTES, GROUP_COLUMNS = 256 << 10, (64, 256)
-
-#: Rows of the tile that read a panel in the time that it is packed in, where rows of ``rhs`` are copied, and where
-#: columns are listed: one element after the other.
-PACKING_ROWS, LISTED_PACKING_ROWS = 4, 25
-
 _Span = tuple[Index, Index]  # the first, and one past the last
 
-#: ``run(panel, first column, chunk)``.
-Runner = Callable[[Panel, Index, Index], None]
+Runner = Callable[[Panel, Index, Index], None]  # run(panel, first column, chunk)
 
 
 class ListedEmitter:
@@ -73,11 +64,11 @@ class ListedEmitter:
         chunk: positions that pass over the panels together.
         group: panels of a task.
         few: positions for which nothing is packed.
+        packs_along: panels are packed by the first tile of rows that meets them.
     """
 
     unit = 1
     group: Index = 1
-    few = FEW_ROWS
 
     def __init__(
         self,
@@ -101,15 +92,22 @@ class ListedEmitter:
         self.fresh = fresh and not self.clears
         self.element = sums or buffers[0].type.element_type
         size = 8 if isinstance(self.element, ir.F64Type) else 4
-        self.vector = isa.vector_bytes // size
+        self.vector, self.l2_bytes = isa.vector_bytes // size, isa.l2_bytes
         self.compact: Compact | None = None
-        self.narrow = dense_variant(self.vector, size, isa)
-        self._use(variant or dense_variant(c.static_size(c.col), size, isa))
+        rows = loops.most_rows if isinstance(loops.most_rows, int) else None
+        self._use(variant or dense_variant(c.static_size(c.col), size, isa, rows))
+        rest = 0 if loops.lists_cols else (c.static_size(c.col) or 0) % self.lanes
+        self.narrow = dense_variant(max(rest, self.vector), size, isa, rows)
+        if not (rest or loops.lists_cols or c.out_transposed or c.factor != self.element):
+            self.chunk = long_chunk(self.variant, self.l2_bytes)
 
     def _use(self, variant: Variant) -> None:
         """Make ``variant`` the shape of the register tile."""
         self.variant, self.lanes = variant, variant.lanes
         self.chunk = -(-CHUNK_ROWS // variant.rows) * variant.rows
+        in_rows = not (self.c.rhs_transposed or self.c.out_transposed or self.loops.lists_cols)
+        self.packs_along = in_rows and self.lanes * bytes_of(self.element) >= LEAST_BYTES
+        self.few = FEW_UNPACKED_ROWS if self.packs_along else FEW_ROWS
 
     def emit(self) -> None:
         self.compact = copy_left(self.c, self.lhs, self.rhs.size(self.c.red), self.loops, self.element)
@@ -117,10 +115,8 @@ class ListedEmitter:
 
     def _panels_per_task(self) -> Index:
         """As many as stay in L2, within bounds."""
-        least, most = (max(1, columns // self.lanes) for columns in GROUP_COLUMNS)
         size = 8 if isinstance(self.element, ir.F64Type) else 4
-        panel = b.maximum(b.mul(self.rhs.size(self.c.red), self.lanes * size), 1)
-        most = b.minimum(b.maximum(b.div(GROUP_BYTES, panel), least), most)
+        most = most_panels(self.rhs.size(self.c.red), self.lanes, size, self.l2_bytes)
         panels = b.maximum(b.ceildiv(self.loops.most_cols, self.lanes), 1)
         packed = b.ceildiv(panels, b.ceildiv(panels, most))
         if not self.may_be_few:
@@ -221,17 +217,16 @@ class ListedEmitter:
         widened = self._room_for_chunk(reds)
         run = self._runner(point, rows, cols, reds, widened)
 
-        def clear(slot: Index) -> None:
-            clear_rows(panels, b.value(slot), reds.count, self._depth(reds), self.lanes)
-
         def all_panels(chunk: Index) -> None:
             if widened is not None:
                 part = rows.part(b.mul(chunk, self.chunk), self.chunk)
                 copy_rows(self.lhs.matrix(point, self.c.row, self.c.red), widened, part, reds)
             b.for_loop(0, count, lambda s: run(Panel(panels, b.value(s)), b.mul(b.add(first, s), self.lanes), chunk))
 
-        pack_group(source, self.c.rhs_transposed, panels, (first, last), reds, cols)
-        b.for_loop(0, count, clear)
+        if not self.packs_along:
+            pack_group(source, self.c.rhs_transposed, panels, (first, last), reds, cols)
+            depth = self._depth(reds)
+            b.for_loop(0, count, lambda s: clear_rows(panels, b.value(s), reds.count, depth, self.lanes))
         b.for_loop(0, b.ceildiv(rows.count, self.chunk), all_panels)
 
     def _depth(self, reds: Walk) -> Index:
@@ -246,8 +241,13 @@ class ListedEmitter:
     def _runner(self, point: Point, rows: Walk, cols: Walk, reds: Walk, widened: ir.Value | None) -> Runner:
         """What multiplies a chunk of the rows (in ``widened``, where that is) with a panel; called once per task."""
         product = self._product(point, rows, cols, reds, widened)
-        sums = product.room(self.chunk, False)
-        return lambda panel, first_col, chunk: product.run(panel, first_col, chunk, self.chunk, sums)
+        sums, source = product.room(self.chunk, False), self.rhs.matrix(point, self.c.red, self.c.col)
+
+        def run(panel: Panel, first_col: Index, chunk: Index) -> None:
+            done = pack_along(product, panel, first_col, chunk, source, reds) if self.packs_along else 0
+            product.run(panel, first_col, chunk, self.chunk, sums, done)
+
+        return run
 
     def members(self, group: Index, cols: Walk) -> tuple[Index, Index]:
         """The panels of a group of columns: the first, and one past the last."""
@@ -273,6 +273,7 @@ class ListedEmitter:
             reds.count,
             self.fresh,
             self._finish(point, out),
+            self.l2_bytes,
             self._ahead(point, cols, reds),
             widened is not None,
         )

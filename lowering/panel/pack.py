@@ -26,6 +26,10 @@ class Panel:
     panels: ir.Value
     number: ir.Value
 
+    def part(self, type_: ir.VectorType, red: Index, column: Index) -> ir.Value:
+        """Some columns from ``column`` on of the row of contracted position ``red``."""
+        return vector.load(type_, self.panels, [self.number, b.value(red), b.value(column)])
+
     def row(self, type_: ir.VectorType, red: Index, offset: int = 0, lane: int = 0, picked: Index = 0) -> ir.Value:
         """From ``lane`` on, the panel's row of contracted coordinate ``red + picked + offset``.
 

@@ -159,29 +159,59 @@ def strip_of(roles: Roles, density: float, width: int, isa: Isa) -> int:
     return near if near * density * width >= _MET_BYTES else STRIPS[-1]
 
 
-def dense_variant(columns: int | None, element_bytes: int, isa: Isa) -> Variant:
-    """The register tile of a product of dense matrices (``columns`` None: unknown, taken as many).
+def dense_variant(columns: int | None, element_bytes: int, isa: Isa, rows: int | None = None) -> Variant:
+    """The register tile of a product of dense matrices (``columns``, ``rows`` None: unknown, taken as many).
 
     Two vectors by as many rows as leave registers for operands, or four. On a Zen 3 core in GF/s, for 2048x512x256 and
-    1024x1024x1024 (MKL 82, 90): 6x16 91, 84; 4x16 88, 77; vectors of 24 elements are no power of two, and LLVM
-    spills them: 4x24 30, 30. Strips of 16 to 32 KiB, groups of 64 to 512 columns and chunks of 66 to 192 rows
-    differ by less than repeated runs do (2026-11).
+    1024x1024x1024 (MKL 82, 90): 6x16 91, 84; 4x16 88, 77. Strips of 16 to 32 KiB, groups of 64 to 512 columns and
+    chunks of 66 to 192 rows differ by less than repeated runs do (2026-11).
 
-    Of 32 registers, six rows of four vectors take 48 cycles for 48, 12 of two 52 to 63: they load more, and addresses
-    of as many rows are not in registers (llvm-mca, Skylake's AVX-512, 2026-11).
+    Of 32 registers, what takes the fewest cycles: see :func:`_cycles`.
 
     >>> from pith.lowering.isa import ISAS
     >>> [str(dense_variant(n, 4, ISAS["avx2"])) for n in (3, 8, 200)]
     ['lanes=4,rows=8', 'lanes=8,rows=8', 'lanes=16,rows=6']
-    >>> [str(dense_variant(n, 4, ISAS["avx512"])) for n in (16, 96, 128)]
-    ['lanes=16,rows=8', 'lanes=32,rows=12', 'lanes=64,rows=6']
+    >>> [str(dense_variant(n, 4, ISAS["avx512"])) for n in (16, 40, 96, 128)]
+    ['lanes=16,rows=8', 'lanes=48,rows=8', 'lanes=48,rows=8', 'lanes=64,rows=6']
+    >>> [str(dense_variant(1024, 4, ISAS["avx512"], n)) for n in (4, 8, 16)]
+    ['lanes=64,rows=4', 'lanes=32,rows=8', 'lanes=48,rows=8']
     """
     vector = max(1, isa.vector_bytes // element_bytes)
     if columns is not None and columns <= vector:
         return Variant(fitting_lanes(columns, vector, vector), 8)
-    if isa.vector_registers > 16 and (columns is None or columns % (4 * vector) == 0 or columns > 16 * vector):
-        return Variant(4 * vector, 6)
-    return Variant(2 * vector, 6 if isa.vector_registers <= 16 else 12)
+    if isa.vector_registers <= 16:
+        return Variant(2 * vector, 6)
+    across = -(-columns // vector) if columns else _MANY
+    tiles = [(v, each) for v, most in enumerate(_MOST_ROWS, 1) if v <= across for each in range(4, most + 1)]
+    down = rows if rows and rows <= _FEW else _MANY
+    vectors, best = min(tiles, key=lambda tile: (_cycles(*tile, down, across), -tile[0], tile[1]))
+    return Variant(vectors * vector, best)
+
+
+#: Rows for which it matters how many the last tile has too many; rows or vectors where there are many: a multiple of
+#: what tiles have.
+_FEW, _MANY = 64, 55440
+
+#: Cycles in which a vector comes from the last-level cache (28 GB/s, Emerald Rapids, 2026-11).
+_FETCH = 6
+
+#: Rows of tiles of one to four vectors that 32 registers hold beside a row of the panel and an element.
+_MOST_ROWS = (12, 12, 8, 6)
+
+
+def _cycles(vectors: int, each: int, rows: int, columns: int) -> float:
+    """Of tiles of ``each`` rows, for a contracted coordinate and ``columns`` vectors.
+
+    Two multiply-adds a cycle, and what is loaded for them: six rows of four vectors take 48 cycles for 48, twelve of
+    two 52 to 63 (llvm-mca, Skylake's AVX-512, 2026-11). The first tile waits for memory.
+    """
+
+    def one(width: int, high: int) -> float:
+        tile = max(8, high * width) / 2 + 0.1 * (high + width)
+        return max(tile, _FETCH * width) + (-(-rows // high) - 1) * tile if width else 0.0
+
+    rest = columns % vectors
+    return columns // vectors * one(vectors, each) + one(rest, _MOST_ROWS[rest - 1])
 
 
 def _tile_rows(roles: Roles, columns: int | None, vector: int, isa: Isa) -> int:

@@ -84,6 +84,15 @@ def test_columns_that_do_not_fill_panels(j, k):
     run("ik,kj->ij", {"i": 65, "k": k, "j": j}, dynamic="j")
 
 
+@pytest.mark.parametrize("element", ["f32", "f64"])
+@pytest.mark.parametrize("i", [3, 5, 8, 12, 16, 70, 300])
+def test_panels_packed_by_the_first_rows(i, element):
+    """Whole panels and ragged ones, of one to four vectors; as few rows as one tile has, and several chunks of them."""
+    for k, j in ((1, 128), (40, 96), (33, 200), (700, 50)):
+        run("ik,kj->ij", {"i": i, "k": k, "j": j}, element)
+    run("ik,kj->ij", {"i": i, "k": 40, "j": 200}, element, dynamic="ikj")
+
+
 @pytest.mark.parametrize("dynamic", ["", "all"])
 @pytest.mark.parametrize("einsum", BATCHES)
 def test_batches(einsum, dynamic):

@@ -100,16 +100,18 @@ func.func @gradient(%a: memref<50x100xf64>, %b: memref<50x64xf64>, %c: memref<10
 
 // -----
 
-// Left as they are: few columns, but not one; a body that is no product, columns far apart.
+// Two columns are the rows of the product turned around. Left as they are: a body that is no product, columns far apart.
 
 #a = affine_map<(i, j, k) -> (i, k)>
 #b = affine_map<(i, j, k) -> (k, j)>
 #c = affine_map<(i, j, k) -> (i, j)>
 
+// CHECK-LABEL: func.func @two_columns
+// CHECK-NOT:   linalg.generic
+// CHECK:       vector.fma
 // CHECK-LABEL: func.func @others
-// CHECK-COUNT-3: linalg.generic
-func.func @others(%a: memref<64x64xf32>, %n: memref<64x2xf32>,
-                  %o: memref<64x2xf32>, %c: memref<64x64xf32>, %far: memref<64x64xf32, strided<[1, 64]>>) {
+// CHECK-COUNT-2: linalg.generic
+func.func @two_columns(%a: memref<64x64xf32>, %n: memref<64x2xf32>, %o: memref<64x2xf32>) {
   linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]}
       ins(%a, %n : memref<64x64xf32>, memref<64x2xf32>) outs(%o : memref<64x2xf32>) {
   ^bb0(%p: f32, %q: f32, %r: f32):
@@ -117,6 +119,10 @@ func.func @others(%a: memref<64x64xf32>, %n: memref<64x2xf32>,
     %s = arith.addf %r, %m : f32
     linalg.yield %s : f32
   }
+  return
+}
+
+func.func @others(%a: memref<64x64xf32>, %c: memref<64x64xf32>, %far: memref<64x64xf32, strided<[1, 64]>>) {
   linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]}
       ins(%a, %a : memref<64x64xf32>, memref<64x64xf32>) outs(%c : memref<64x64xf32>) {
   ^bb0(%p: f32, %q: f32, %r: f32):
@@ -259,4 +265,40 @@ func.func @sizes_of_reshapes(%x: tensor<?x16xf32>, %w: tensor<16x8xf32>, %n: ind
     linalg.yield %v : f32
   } -> tensor<1x?x8xf32>
   return %3, %d : tensor<1x?x8xf32>, index
+}
+
+// -----
+
+// Registers of 512 bits: the first tile of rows reads rows of the right operand where they lie, stores a copy, and fetches
+// a later row; the other tiles read the copy. Three vectors of a row are two accumulators.
+
+#a = affine_map<(i, j, k) -> (i, k)>
+#b = affine_map<(i, j, k) -> (k, j)>
+#c = affine_map<(i, j, k) -> (i, j)>
+
+module attributes {pith.isa = "avx512-fp16"} {
+
+// CHECK-LABEL: func.func @packed_along
+// CHECK-SAME:    %{{.*}}: memref<16x256xf32>, %[[b:.*]]: memref<256x96xf32>
+// CHECK:         %[[panels:.*]] = memref.alloc() {{.*}} : memref<2x256x48xf32>
+// CHECK:           scf.for
+// CHECK:             vector.load %[[b]]{{.*}} : memref<256x96xf32>, vector<32xf32>
+// CHECK:             vector.load %[[b]]{{.*}} : memref<256x96xf32>, vector<16xf32>
+// CHECK:             vector.store %{{.*}}, %[[panels]]
+// CHECK:             vector.store %{{.*}}, %[[panels]]
+// CHECK-COUNT-3:     memref.prefetch %[[b]]{{.*}} locality<3>
+// CHECK-COUNT-16:    vector.fma
+// CHECK-NOT:         memref.prefetch %[[b]]{{.*}} locality<3>
+// CHECK:             vector.load %[[panels]]
+func.func @packed_along(%x: memref<16x256xf32>, %w: memref<256x96xf32>, %y: memref<16x96xf32>) {
+  linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%x, %w : memref<16x256xf32>, memref<256x96xf32>) outs(%y : memref<16x96xf32>) {
+  ^bb0(%v: f32, %u: f32, %o: f32):
+    %m = arith.mulf %v, %u : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
+  }
+  return
+}
+
 }

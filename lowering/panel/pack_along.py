@@ -1,0 +1,53 @@
+"""Which panels the first tile of rows packs as it meets them, and how."""
+
+from pith._mlir import arith, ir
+
+from .. import builder as b
+from ..builder import Index
+from .dense_product import DenseProduct
+from .pack import Panel, pack_walked
+from .unpacked import Unpacked
+from .walk import Walk
+
+#: Bytes of a panel's row from which on: two cache lines. One thread, 16, 24 and 48 rows times 1024x1024 f32 packed
+#: along and before: 0.35 and 0.45, 0.41 and 0.77, 0.69 and 0.93 ms (torch 0.31, 0.40, 0.73; Emerald Rapids, 2026-11).
+LEAST_BYTES = 128
+
+#: With those, rows for which panels are not worth packing. Four rows times 1024x4096 f32 take 0.95 ms on panels, 1.5
+#: without; 1024x1024 takes as long (Emerald Rapids, 2026-11).
+FEW_UNPACKED_ROWS = 3
+
+
+def pack_along(
+    product: DenseProduct, panel: Panel, first_col: Index, chunk: Index, source: ir.Value, reds: Walk
+) -> Index:
+    """Pack a panel before its first chunk; returns how many rows were multiplied with it by that.
+
+    Args:
+        source: ``(reds, cols)``.
+    """
+    cols, lanes = product.cols, product.lanes
+
+    def whole() -> list[ir.Value]:
+        height = product.tile.variant.rows
+        alone = isinstance(product.rows.count, int) and product.rows.count <= height
+        first = b.add(cols.first, first_col)
+        product.pack(Unpacked(source, reds, first, None if alone else panel, lanes, product.element), first_col)
+        return [b.value(height)]
+
+    def ragged() -> list[ir.Value]:
+        pack_walked(source, False, panel.panels, b.div(first_col, lanes), reds, cols, lanes, panel.number)
+        return [b.value(0)]
+
+    def pack() -> list[ir.Value]:
+        if product.is_whole:
+            return whole()
+        if isinstance(cols.count, int) and cols.count < lanes:
+            return ragged()
+        fits = b.less(b.add(first_col, lanes - 1), cols.count)
+        return b.if_else(fits, whole, ragged, [ir.IndexType.get()])
+
+    if isinstance(chunk, int):
+        return pack()[0] if chunk == 0 else 0
+    is_first = arith.cmpi(arith.CmpIPredicate.eq, chunk, b.value(0))
+    return b.if_else(is_first, pack, lambda: [b.value(0)], [ir.IndexType.get()])[0]
