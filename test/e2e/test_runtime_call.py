@@ -268,6 +268,44 @@ def test_results_of_every_kind(contiguous):
     assert live_bytes() == before
 
 
+FRESH = f"""
+func.func @fresh(%x: memref<?x3xf32>) -> (memref<?x3xf32>, f32, i1, memref<bf16>, i32) {ENTRY} {{
+  %c0 = arith.constant 0 : index
+  %n = memref.dim %x, %c0 : memref<?x3xf32>
+  %copy = memref.alloc(%n) : memref<?x3xf32>
+  memref.copy %x, %copy : memref<?x3xf32> to memref<?x3xf32>
+  %number = arith.constant 2.5 : f32
+  %true = arith.constant true
+  %zero_d = memref.alloc() : memref<bf16>
+  %half = arith.constant 1.5 : bf16
+  memref.store %half, %zero_d[] : memref<bf16>
+  %minus = arith.constant -7 : i32
+  return %copy, %number, %true, %zero_d, %minus : memref<?x3xf32>, f32, i1, memref<bf16>, i32
+}}
+"""
+
+
+def test_results_with_memory_of_their_own_are_made_at_once(monkeypatch):
+    """None of them goes through the Python code that looks for shared memory."""
+    f32 = MemRefSpec("f32", (-1, 3), "x")
+    out = (f32, ScalarSpec("f32"), ScalarSpec("i1"), MemRefSpec("bf16", ()), ScalarSpec("i32"))
+    (function,) = build(FRESH, Signature("fresh", (f32,), out))
+    monkeypatch.setattr(function, "_unpack", None)
+    x = random_array((5, 3))
+    before = live_bytes()
+    copy, number, flag, zero_d, minus = function(x)
+    assert (number, flag, minus) == (2.5, True, -7)
+    assert zero_d.dtype == numpy_dtype("bf16") and zero_d.shape == () and zero_d == 1.5
+    np.testing.assert_array_equal(copy, x)
+    assert copy.flags.writeable and copy.flags.c_contiguous and live_bytes() - before == copy.nbytes + 2
+    view = copy[1:, ::2]
+    del copy, zero_d
+    assert live_bytes() - before == 60
+    del view
+    assert live_bytes() == before
+    assert function(np.empty((0, 3), np.float32))[0].shape == (0, 3)
+
+
 def test_results_outlive_the_function():
     function = results_function()
     copy, _, _, table, *_ = function(random_array((5, 3), seed=3))
