@@ -47,7 +47,8 @@ def matmul_source(
     if turned:
         maps[1] = "(k, i)" if right else "(j, k)"
     mul, add, zero = ("mulf", "addf", "0.0") if acc.startswith("f") else ("muli", "addi", "0")
-    into, allocate = ("dst", "") if acc == result else ("wide", _EMPTY.format(sums=sums, outs=outs))
+    sizes = "%m" if column else "%m, %n"
+    into, allocate = ("dst", "") if acc == result else ("wide", _EMPTY.format(sums=sums, outs=outs, sizes=sizes))
     product, narrow = ("y", "") if acc == result else ("sum", _NARROW.format(**locals()))
     chosen = f'"pith.variant" = "{variant}", ' if variant else ""
     v, w, widen = ("v", "w", "") if element == acc else ("v1", "w1", _widen(element, acc))
@@ -80,7 +81,7 @@ _EMPTY = """  %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   %m = tensor.dim %dst, %c0 : {outs}
   %n = tensor.dim %dst, %c1 : {outs}
-  %wide = tensor.empty(%m, %n) : {sums}
+  %wide = tensor.empty({sizes}) : {sums}
 """
 
 _NARROW = """  %y = linalg.generic {{indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}}

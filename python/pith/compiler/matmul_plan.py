@@ -60,6 +60,11 @@ class Plan:
         return library_product(a, x, result, right, self.dense)
 
 
+#: Element types of dense storage whose products with one column are dot products of rows as they lie
+#: (``lowering/panel/dense_column.py``).
+_COLUMN_ELEMENTS = ("f32", "f64", "f16", "bf16", "i8")
+
+
 def plan_of(a: SparseTensor, columns: int, right: bool, variant: str, turned: bool) -> Plan:
     """The plan for a number of columns, decided once per tensor."""
     columns = rounded_columns(columns) if columns > 64 else columns
@@ -99,7 +104,7 @@ def _kernel_for(problem: Problem, variant: Variant, turned: bool) -> Kernel:
     """The kernel that runs a problem by a variant of pith's own."""
     multiple = size_class(Roles.of(problem.format, problem.kept_dim), problem.contracted)
     right = problem.side == "right"
-    column = problem.columns == 1 and not right and problem.format.is_dense and problem.element in ("f32", "f64")
+    column = problem.columns == 1 and not right and problem.format.is_dense and problem.element in _COLUMN_ELEMENTS
     return _kernel(problem.format, problem.element, right, variant.attribute, multiple, turned, column)
 
 
