@@ -289,3 +289,24 @@ def test_operands_say_what_they_are_where_they_are_not_taken():
     with pytest.raises(pith.ArgumentError, match="got Ragged") as e:
         pith.attention(*[pith.Ragged(a, [2])] * 3)
     assert "lengths=" in e.value.hint
+
+
+def test_small_products_are_looked_at_when_they_are_repeated(monkeypatch):
+    """The first calls are dense without a look; then sparse operands are multiplied as such, on other values too."""
+    forget_decisions()
+    monkeypatch.setattr(dynamic_choice, "SMALL", 1.0)
+    monkeypatch.setattr(dynamic_choice, "LEAST", 0.0)
+    rng = np.random.default_rng(14)
+    a, b = sparse(rng, (512, 512), (32, 1), 0.99), rng.standard_normal((512, 512)).astype(np.float32)
+    out, ran = np.empty_like(a), []
+    for _ in range(20):
+        pith.matmul(pith.dynamic(a), b, out=out)
+        assert error(out, a, b) < TOLERANCE["float32"]
+        (known,) = dynamic_memory._MEMORY.values()
+        ran.append(known.ran)
+    assert set(ran[:9]) == {"dense"} and "dense" not in ran[9:] and known.span > 8
+    a[...] = rng.standard_normal(a.shape)
+    for _ in range(3):
+        pith.matmul(pith.dynamic(a), b, out=out)
+        assert error(out, a, b) < TOLERANCE["float32"]
+    assert known.ran != "dense" and not known.left

@@ -13,7 +13,7 @@ from ..patterns.check import granularity_of, threshold_of
 from ..runtime import dtype_name
 from ..runtime.arrays import as_array
 from ..sparse import SparseTensor
-from .dynamic_memory import key_of, recall, remember, run_again
+from .dynamic_memory import is_repeated, key_of, recall, remember, run_again
 from .kernel import as_torch, is_torch
 
 _WHERE = "pith.matmul of a dynamic operand"
@@ -122,7 +122,7 @@ def multiply_dynamic(a: Any, b: Any, out: Any = None, variant: str = "auto") -> 
         if run(product, known.choice, target, bind(product, known.choice)) != known.ran:
             known.left = 0
     else:
-        choice = choose(product, granularity) if variant == "auto" else named(product, variant)
+        choice = choose(product, granularity, is_repeated(key)) if variant == "auto" else named(product, variant)
         bound = bind(product, choice)
         ran = run(product, choice, target, bound)
         if key is not None and known is None:

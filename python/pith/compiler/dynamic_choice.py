@@ -34,15 +34,22 @@ from .sampling import COLUMNS, ROWS, sampled_coverage
 
 Coverage = Mapping[tuple[int, ...], float]
 
-#: What is not worth the sample that tells how sparse it is: 50 us are 5 % of it.
-SMALL = 8e-4
+#: What is not worth the sample that tells how sparse it is: 50 us are 5 % of it. What takes ``LEAST`` or more is looked
+#: at when it is repeated: after ``_BEFORE`` calls on the same operands, then one call in 65 (:mod:`.dynamic_memory`).
+#: 300x700x500 f32 on two threads (dense 0.77 ms) with 1 % of the elements: 0.13 ms; 256^3 (0.21 ms) 0.03 (Emerald
+#: Rapids, 2026-11-22).
+SMALL, LEAST, _BEFORE = 8e-4, 2e-4, 8
+
+#: Calls that a smaller product is dense for; then the number of threads may be another.
+_SMALL_SPAN = 256
 
 #: Seconds per byte that detection reads (4 MB: 0.12 ms on one core, 2026-11-21, AVX2). Where that is more than
 #: ``DETECTION_SHARE`` of the dense product's time, the sample has to promise ``CLEAR_GAIN`` before it is spent.
 DETECTION_RATE, DETECTION_SHARE, CLEAR_GAIN = 3.2e-11, 0.04, 1.5
 
-#: Seconds of sampling and of the code around it, beyond what the tile database holds: caches are cold then.
-OVERHEAD = 1.5e-4
+#: Seconds of sampling and of the code around it, beyond what the tile database holds: caches are cold then. Of calls
+#: of which few sample the code around what runs is left, 25 us, and detection, which finds less in the caches.
+OVERHEAD, REPEATED_OVERHEAD = 1.5e-4, 5e-5
 
 #: Densities are told apart in steps of a sixth of an octave, sizes in quarters: decisions are cached per class.
 _DENSITY_STEPS, _SIZE_STEPS = 6, 4
@@ -57,7 +64,7 @@ class Choice:
         coverage: share of empty micro-tiles in the sample; empty when nothing was sampled.
         table: the measured times; None for an element type nobody measured.
         reason: why nothing was sampled, or an empty text.
-        small: the product is dense whatever the operands hold.
+        wait: calls for which the product is dense whatever the operands hold; 0 where they were looked at.
         usual: how a dense product is run where ``decision`` has no such candidate.
     """
 
@@ -65,7 +72,7 @@ class Choice:
     coverage: Coverage
     table: TileTable | None
     reason: str = ""
-    small: bool = False
+    wait: int = 0
     usual: str = LIBRARY
 
     @property
@@ -78,8 +85,12 @@ class Choice:
         return dense_multiplier(dtype_name(product.x.dtype), self.dense_way)
 
 
-def choose(product: Product, granularity: Any) -> Choice:
-    """Decide by a sample and the tile database; dense at once where that costs more than it can gain."""
+def choose(product: Product, granularity: Any, repeated: bool = False) -> Choice:
+    """Decide by a sample and the tile database; dense at once where that costs more than it can gain.
+
+    Args:
+        repeated: earlier calls were on the same operands, so later ones may be.
+    """
     x, extents = product.x, product.extents
     usual = usual_dense(dtype_name(x.dtype))
     table = table_for(dtype_name(x.dtype), product.side, num_threads())
@@ -87,9 +98,10 @@ def choose(product: Product, granularity: Any) -> Choice:
         return _dense(f"no times were measured for {x.dtype}", way=usual)
     nearest = table.nearest(extents)
     dense = nearest.table.dense * (math.prod(extents) / math.prod(nearest.table.extents))
-    if dense < SMALL:
-        choice = _dense("too small: a sample takes longer than 5 % of the dense product", table, dense, usual)
-        return dataclasses.replace(choice, small=True)
+    if dense < (LEAST if repeated else SMALL):
+        later = f"is looked at after {_BEFORE} calls" if dense >= LEAST else "too small"
+        choice = _dense(f"{later}: a sample takes longer than 5 % of the dense product", table, dense, usual)
+        return dataclasses.replace(choice, wait=_BEFORE if dense >= LEAST else _SMALL_SPAN)
     if not x.flags.c_contiguous:
         return _dense("the dynamic operand is not row-major", table, dense, usual)
     way = table.dense_way(nearest)
@@ -105,7 +117,8 @@ def choose(product: Product, granularity: Any) -> Choice:
         return _dense("there is nothing to skip", table, dense, way)
     if decision.chosen.micro_tile:
         checked = DETECTION_RATE * x.nbytes / num_threads() <= DETECTION_SHARE * dense
-        needed = (decision.chosen.cost + OVERHEAD) * (DENSE_GAIN if checked else CLEAR_GAIN)
+        overhead = REPEATED_OVERHEAD if dense < SMALL else OVERHEAD
+        needed = (decision.chosen.cost + overhead) * (DENSE_GAIN if checked else CLEAR_GAIN)
         decision = decision if needed < _cost(decision, "dense") else _dense_first(decision)
     return Choice(decision, coverage, table)
 

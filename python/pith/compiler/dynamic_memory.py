@@ -30,12 +30,9 @@ from .kernel import as_torch
 _GROWTH, _KEPT = 2, 4096
 
 #: Calls that a decision is kept for at most: the first, or up to the second where deciding takes more than ``_SHARE``
-#: of them. Deciding takes ``_DECIDING`` seconds: the mean of calls that were computed densely in 0.9 ms was 40 us above
-#: their median when one in nine decided (Emerald Rapids, one thread, 2026-11-22).
-_LONGEST, _SHARE, _DECIDING = (8, 32), 0.01, 3.5e-4
-
-#: Calls that a product too small to decide about is dense for; then the number of threads may be another.
-_SMALL_SPAN = 256
+#: of them. Deciding takes ``_DECIDING`` seconds: calls that were computed densely in 0.53 ms took 1.07 ms when they
+#: decided (Emerald Rapids, one thread, 2026-11-22).
+_LONGEST, _SHARE, _DECIDING = (8, 64), 0.01, 5.5e-4
 
 
 @dataclasses.dataclass(slots=True)
@@ -86,7 +83,7 @@ def _longest(seconds: float) -> int:
     """Calls of so many seconds that a decision is kept for at most.
 
     >>> [_longest(ms * 1e-3) for ms in (13, 2, 0.1)]
-    [8, 17, 32]
+    [8, 27, 64]
     """
     least, most = _LONGEST
     return min(most, max(least, int(_DECIDING / (_SHARE * seconds)))) if seconds > 0 else least
@@ -101,14 +98,20 @@ def recall(key: tuple) -> Remembered | None:
     return found
 
 
+def is_repeated(key: tuple | None) -> bool:
+    """Whether a decision was made about these operands before, be it that they are not looked at."""
+    return key in _MEMORY
+
+
 def remember(key: tuple, choice: Any, ran: str, dtype: Any, bound: Any, dense: Callable[..., None]) -> None:
     """Keep a decision; for longer than the last one when it is the same."""
     last = _MEMORY.get(key)
     longest = _longest(choice.decision.chosen.cost)
     span = min(_GROWTH * last.span, longest) if last is not None and last.ran == ran else 1
+    span = longest if last is not None and last.choice.wait else span
     if last is None and len(_MEMORY) >= _KEPT:
         _MEMORY.clear()
-    _MEMORY[key] = Remembered(choice, ran, dtype, _SMALL_SPAN if choice.small else span, span, bound, dense)
+    _MEMORY[key] = Remembered(choice, ran, dtype, choice.wait or span, span, bound, dense)
 
 
 def forget_decisions() -> None:
