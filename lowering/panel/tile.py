@@ -148,7 +148,7 @@ class RegisterTile:
     def prefetch(self, units: Sequence[Index], lo: Index, count: int) -> None:
         """Ask for what is stored of ``count`` coordinates of the second level from ``lo`` on, one unit's after another.
 
-        Coordinates too: on Emerald Rapids 1:4 of 4096 contracted coordinates goes from 84 to 98 GF/s (64 columns,
+        Coordinates too: on Emerald Rapids 1:4 of 4096 contracted coordinates goes from 82 to 92 GF/s (64 columns,
         2026-11).
         """
         fmt = self.roles.format
