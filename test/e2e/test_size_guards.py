@@ -106,3 +106,24 @@ def test_ops_that_need_two_rows(module, smallest):
             continue
         with pytest.raises(pith.ShapeError, match=f"expects a size from {smallest} to any, got {size}"):
             k(x)
+
+
+class Causal(torch.nn.Module):
+    def forward(self, x):
+        return torch.nn.functional.scaled_dot_product_attention(x, x + 1, x, is_causal=True)
+
+
+def test_few_causal_queries_of_any_number():
+    k = _compiled(Causal(), (torch.randn(3, 4, 5),), {"x": {0: "batch", 1: "tokens"}})
+    for shape in ((3, 4, 5), (2, 9, 5), (1, 1, 5)):
+        x = torch.randn(shape)
+        torch.testing.assert_close(torch.as_tensor(k(x)), Causal()(x))
+
+
+def test_a_size_that_a_decomposition_settles():
+    """torch goes on calling such a dimension dynamic, its size by a number."""
+    k = _compiled(Causal(), (torch.randn(3, 4, 5),), {"x": {2: Dim.AUTO}})
+    x = torch.randn(3, 4, 5)
+    torch.testing.assert_close(torch.as_tensor(k(x)), Causal()(x))
+    with pytest.raises(pith.ShapeError, match="x, dimension 2: expects size 5, got 6"):
+        k(torch.randn(3, 4, 6))

@@ -24,6 +24,9 @@ SAMPLE_COLUMNS = (1, 32, 512)
 #: Where an op stands in a program that is no file.
 _TEXT_LINE = re.compile(r'loc\("-":(\d+):\d+\)')
 
+#: A line of a model's source in a location; the innermost call comes first.
+_MODEL_LINE = re.compile(r'"([^"]+\.py)":(\d+)')
+
 
 def explain_source(
     source: str,
@@ -71,12 +74,21 @@ def _describe(number: int, plan: OpPlan, named: Mapping[int, str]) -> str:
     fused = f"    fused: {', '.join(plan.fused)}\n" if plan.fused else ""
     known = named.get(plan.argument) if plan.argument is not None else None
     name = f" {known}:" if known else ""
-    line = _TEXT_LINE.sub(r"line \1 of ir('pith')", plan.location)
     return (
         f"[{number}] {plan.choice}: {plan.reason}\n{fused}"
         f"    operand{name} {shape}x{plan.integers or plan.dtype} stored as {plan.format}\n"
-        f"    density {bound}; from {line}{_predicted(plan)}"
+        f"    density {bound}; from {_line(plan.location)}{_predicted(plan)}"
     )
+
+
+def _line(location: str) -> str:
+    """Where an op comes from: a line of the model's source, where that is known.
+
+    >>> _line('loc(callsite("model.py":7:0 at "run.py":3:0))'), _line('loc("-":5:10)')
+    ('model.py:7', "line 5 of ir('pith')")
+    """
+    found = _MODEL_LINE.search(location)
+    return f"{found[1]}:{found[2]}" if found else _TEXT_LINE.sub(r"line \1 of ir('pith')", location)
 
 
 def _predicted(plan: OpPlan) -> str:

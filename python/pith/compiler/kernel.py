@@ -187,14 +187,16 @@ class Kernel:
                 self._levels["asm"] = emit_assembly(self._levels["llvm"])
         return self._levels[level]
 
-    def explain(self, names: Mapping[int, str] | None = None) -> str:
+    def explain(self, names: Mapping[int, str] | None = None, located: str | None = None) -> str:
         """Per op on sparse data: its operands' formats, what it was lowered to, and why.
 
-        ``names``: of parameters by position, where they have better ones than the program's.
+        Args:
+            names: of parameters by position, where they have better ones than the program's.
+            located: the program with locations, where there is more than its text to tell.
         """
         from .explain import explain_source
 
-        return explain_source(self.source, self.path, self.isa, entry=self.name, names=names)
+        return explain_source(located or self.source, self.path, self.isa, entry=self.name, names=names)
 
     def dump(self, directory: str | os.PathLike[str], levels: Sequence[str] = LEVELS[:-1]) -> pathlib.Path:
         """Write the IR of ``levels`` below ``directory``, one numbered file each; returns the directory.

@@ -142,7 +142,8 @@ class ModuleKernel:
             return "\n".join([self.kernel.explain(), *self.notes])
         names = {a.position: a.name for a in (*self.program.parameters, *self.program.inputs)}
         quantized = [quantized_note(p) for p in self.program.parameters if p.quantized is not None]
-        return "\n".join([self.kernel.explain(names), *self.notes, *quantized])
+        located = self.program.module.operation.get_asm(enable_debug_info=True)
+        return "\n".join([self.kernel.explain(names, located), *self.notes, *quantized])
 
     def dump(self, directory: str | os.PathLike[str], levels: Sequence[str] | None = None) -> pathlib.Path:
         """See :meth:`pith.Kernel.dump`."""

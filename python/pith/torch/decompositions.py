@@ -10,21 +10,17 @@ from typing import Any
 import torch
 
 from .._mlir import fx_importer
+from . import elementwise
 from .fused_attention import Attentions
+from .ranking import bucketize, kthvalue, median, median_of_all, searchsorted, sort, topk
 from .scalar_reductions import with_scalars
+from .scans import cummax, cummin, cumprod, cumsum, logcumsumexp
 
 _aten = torch.ops.aten
 
 #: Kept whole. Decomposed, ``linear`` and ``matmul`` go through views that merge batch and sequence,
 #: and the normalisations through a variance in float64.
 _KEPT = (_aten.linear, _aten.addmm, _aten.matmul, _aten.layer_norm, _aten.native_layer_norm)
-
-
-#: Places of a run of running sums: of n places about 32 n sums and (n / 32)^2, in place of n^2.
-_RUN = 32
-
-#: Most places that are ranked: a rank looks at every other place. Routers have up to a few hundred experts.
-_MOST_RANKED = 1024
 
 
 def decomposition_table(attentions: Attentions | None = None) -> dict[Any, Callable]:
@@ -44,10 +40,19 @@ def decomposition_table(attentions: Attentions | None = None) -> dict[Any, Calla
     table[_aten.constant_pad_nd.default] = constant_pad_nd
     table[_aten.cumsum.default] = cumsum
     table[_aten.cumprod.default] = cumprod
-    table[_aten.fmod.Scalar] = fmod
+    table[_aten.cummax.default] = cummax
+    table[_aten.cummin.default] = cummin
+    table[_aten.logcumsumexp.default] = logcumsumexp
+    table[_aten.empty_strided.default] = empty_strided
+    table |= elementwise.rules()
     table[_aten.gelu.default] = gelu
     table[_aten.sort.default] = table[_aten.sort.stable] = sort
     table[_aten.topk.default] = topk
+    table[_aten.kthvalue.default] = kthvalue
+    table[_aten.median.dim] = median
+    table[_aten.median.default] = median_of_all
+    table[_aten.bucketize.Tensor] = table[_aten.bucketize.Scalar] = bucketize
+    table[_aten.searchsorted.Tensor] = table[_aten.searchsorted.Scalar] = searchsorted
     for op in (_aten.scatter.src, _aten.scatter.value, _aten.scatter_add.default, _aten.scatter_reduce.two):
         table[op] = functools.partial(_with_positive_dim, op)
     table[_aten.scaled_dot_product_attention.default] = attentions or Attentions()
@@ -135,119 +140,6 @@ def conv2d(
     return out if x.dim() == 4 else out.squeeze(0)
 
 
-def cumsum(x: torch.Tensor, dim: int, *, dtype: torch.dtype | None = None) -> torch.Tensor:
-    """Running sums. Of n places in log n steps, each of which adds what stands 1, 2, 4, ... places before. Where n is
-    known only at run time, within runs of :data:`_RUN` places, to which the running sums of whole runs are added.
-
-    >>> x = torch.randn(3, 5)
-    >>> torch.allclose(cumsum(x, 1), x.cumsum(1)), cumsum(torch.tensor([True, True]), 0).tolist()
-    (True, [1, 2])
-    """
-    out = x.to(dtype or (x.dtype if x.is_floating_point() else torch.int64))
-    if x.dim() == 0:
-        return out
-    out = out.movedim(dim, -1)
-    static = isinstance(out.shape[-1], int)
-    return (_running(out, torch.add, 0) if static else _sums_of_runs(out)).movedim(-1, dim)
-
-
-def cumprod(x: torch.Tensor, dim: int, *, dtype: torch.dtype | None = None) -> torch.Tensor:
-    """Running products, of a number of places that is known.
-
-    >>> x = torch.randn(3, 5)
-    >>> torch.allclose(cumprod(x, 1), x.cumprod(1))
-    True
-    """
-    out = x.to(dtype or (x.dtype if x.is_floating_point() else torch.int64))
-    if x.dim() == 0:
-        return out
-    if not isinstance(x.shape[dim], int):
-        return NotImplemented
-    return _running(out.movedim(dim, -1), torch.mul, 1).movedim(-1, dim)
-
-
-def _running(x: torch.Tensor, combine: Callable[..., torch.Tensor], neutral: float) -> torch.Tensor:
-    """Running combinations along the last dimension: each step takes in what stands 1, 2, 4, ... places before."""
-    shift = 1
-    while shift < x.shape[-1]:
-        x = combine(x, torch.nn.functional.pad(x[..., :-shift], (shift, 0), value=neutral))
-        shift *= 2
-    return x
-
-
-def _sums_of_runs(x: torch.Tensor) -> torch.Tensor:
-    """Running sums along the last dimension, run by run.
-
-    >>> x = torch.randn(3, 100)
-    >>> torch.allclose(_sums_of_runs(x), x.cumsum(1), atol=1e-5)
-    True
-    """
-    *outer, n = x.shape
-    runs = n // _RUN + 2  # never one: tracing would make a constant of it
-    padded = torch.nn.functional.pad(x, (0, _RUN * runs - n))
-    inside = _sums_up_to(padded.reshape(*outer, runs, _RUN), torch.le)
-    before = _sums_up_to(inside[..., -1], torch.lt)
-    return (inside + before.unsqueeze(-1)).reshape(*outer, _RUN * runs)[..., :n]
-
-
-def _sums_up_to(x: torch.Tensor, compare: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> torch.Tensor:
-    """Per place along the last dimension the sum of the places that ``compare`` to it: n times the work."""
-    places = torch.arange(x.shape[-1], device=x.device)
-    return torch.where(compare(places[:, None], places), x.unsqueeze(-1), 0).sum(-2, dtype=x.dtype)
-
-
-def topk(
-    x: torch.Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The ``k`` largest (smallest) values along a dimension and where they stand: places of rank 0 to k - 1, in order.
-
-    A rank is the number of places that go before: larger ones, NaN first, and equal ones that stand before. n places
-    take n^2 comparisons, so no more than :data:`_MOST_RANKED` are ranked.
-
-    >>> values, places = topk(torch.tensor([3.0, 5.0, float("nan"), 5.0]), 3)
-    >>> values.tolist(), places.tolist()
-    ([nan, 5.0, 5.0], [2, 1, 3])
-    """
-    moved = x.unsqueeze(0) if x.dim() == 0 else x.movedim(dim, -1)
-    n = moved.shape[-1]
-    if not isinstance(n, int) or n > _MOST_RANKED:
-        return NotImplemented
-    mine, other = moved.unsqueeze(-1), moved.unsqueeze(-2)
-    nan, other_nan = mine != mine, other != other
-    above = ((other > mine) | (other_nan & ~nan)) if largest else ((other < mine) | (nan & ~other_nan))
-    equal = (other == mine) | (nan & other_nan)
-    numbers = torch.arange(n, device=x.device)
-    ranks = (above | (equal & (numbers < numbers[:, None]))).sum(-1)
-    named = ranks.unsqueeze(-2) == numbers[:k, None]
-    places = (named * numbers).sum(-1)
-    values = moved.gather(-1, places)
-    if x.dim() == 0:
-        return values.squeeze(0), places.squeeze(0)
-    return values.movedim(-1, dim), places.movedim(-1, dim)
-
-
-def sort(
-    x: torch.Tensor, dim: int = -1, descending: bool = False, *, stable: bool | None = True
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """All places by rank (:func:`topk`): equal values keep their order, NaN are the largest.
-
-    >>> values, places = sort(torch.tensor([3.0, float("nan"), 1.0]))
-    >>> values.tolist(), places.tolist()
-    ([1.0, 3.0, nan], [2, 0, 1])
-    """
-    return topk(x, x.shape[dim] if x.dim() else 1, dim, largest=descending)
-
-
-def fmod(x: torch.Tensor, other: float) -> torch.Tensor:
-    """The remainder of dividing by a number, as that of dividing by a tensor; the host lowers no integer here.
-
-    >>> fmod(torch.tensor([-3.0, 5.0]), 2).tolist()
-    [-1.0, 1.0]
-    """
-    dtype = torch.result_type(x, other)
-    return _aten.fmod.Tensor(x.to(dtype), torch.full((), other, dtype=dtype))
-
-
 def constant_pad_nd(x: torch.Tensor, pad: Sequence[int], value: float = 0) -> torch.Tensor:
     """Padding by negative amounts cuts off; the host would shift instead.
 
@@ -280,3 +172,8 @@ def sparse_addmm(
     """
     product = a @ b if alpha == 1 else (a @ b) * alpha
     return product if beta == 0 else base * beta + product
+
+
+def empty_strided(size: Sequence[int], stride: Sequence[int], **options: Any) -> torch.Tensor:
+    """Memory for a tensor in order; strides say nothing here, and torch-mlir does not know the arithmetic of some."""
+    return torch.empty(size, **options)

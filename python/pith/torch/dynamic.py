@@ -112,6 +112,9 @@ def dynamic_dims(exported: Exported, shape: Sequence[Any], names: Mapping[int, s
         if not isinstance(size, torch.SymInt):
             continue
         expr = size.node.expr
+        if expr.is_number:  # torch found that the program works for this size only
+            out[d] = DynamicDim(names.get(d, str(expr)), int(expr), int(expr))
+            continue
         bounds = exported.program.range_constraints.get(expr)
         low = int(bounds.lower) if bounds is not None and bounds.lower > 2 else exported.smallest.get(expr, 0)
         high = int(bounds.upper) if bounds is not None and bounds.upper < 2**31 - 1 else None

@@ -25,6 +25,7 @@ from .quiet import errors_told_once
 from .retracing import decomposed
 from .small_sizes import smallest_sizes
 from .spelled_attention import recognise_attention
+from .unsigned import widen_unsigned
 from .views import resolve_views
 
 _KINDS = {
@@ -121,6 +122,8 @@ def export(
             widen_picked_rows(program.graph_module.graph)
             recognise_attention(program.graph_module.graph)
             program = decomposed(program, decomposition_table(attentions))
+            program.graph.eliminate_dead_code()
+            widen_unsigned(program.graph)
     except Exception as e:
         if isinstance(e, (ImportProgramError, UnsupportedError)):
             raise

@@ -179,8 +179,9 @@ class ImportedProgram:
                     continue
                 dim = spec.dims[d]
                 if size < dim.low or (dim.high is not None and size > dim.high):
-                    top = "any" if dim.high is None else dim.high
-                    raise ShapeError(f"expects a size from {dim.low} to {top}, got {size}", where=where)
+                    expected = f"a size from {dim.low} to {'any' if dim.high is None else dim.high}"
+                    expected = f"size {dim.low}" if dim.low == dim.high else expected
+                    raise ShapeError(f"expects {expected}, got {size}", where=where)
                 first, owner = sizes.setdefault(dim.symbol, (size, where))
                 if first != size:
                     raise ShapeError(f"expects the size of {owner}, {first}, got {size}", where=where)

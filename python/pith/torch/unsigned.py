@@ -1,0 +1,72 @@
+"""Arithmetic on uint8, which torch-mlir does as if bytes had a sign (or ends the process): in 32 bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.fx import Graph, Node, map_arg
+
+_CONVERT = torch.ops.aten._to_copy.default
+
+
+def widen_unsigned(graph: Graph) -> None:
+    """Give every op that computes on uint8 its operands as int32, and convert what it makes of them back.
+
+    Semantics: results are those of the model: bytes and their sums, differences, products, ... fit, or wrap in the
+    same way when they are converted back. Views and conversions stay as they are.
+    """
+    wide: dict[Node, Node] = {}
+    for node in list(graph.nodes):
+        if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload) or _moves(node.target):
+            continue
+        if not any(map(_is_unsigned, node.all_input_nodes)):
+            continue
+        with graph.inserting_before(node):
+            for source in filter(_is_unsigned, node.all_input_nodes):
+                wide[source] = wide.get(source) or _converted(graph, source, torch.int32)
+        node.args, node.kwargs = map_arg((node.args, node.kwargs), lambda n: wide.get(n, n))
+        _convert_back(graph, node)
+
+
+def _moves(op: torch._ops.OpOverload) -> bool:
+    """Views, and conversions, which see to the sign themselves."""
+    return op is _CONVERT or any(argument.alias_info for argument in op._schema.arguments)
+
+
+def _is_unsigned(node: Node) -> bool:
+    value = node.meta.get("val")
+    return isinstance(value, torch.Tensor) and value.dtype == torch.uint8
+
+
+def _converted(graph: Graph, node: Node, dtype: torch.dtype) -> Node:
+    new = graph.call_function(_CONVERT, (node,), {"dtype": dtype})
+    new.meta = _meta(node, node.meta["val"].to(dtype))
+    return new
+
+
+def _convert_back(graph: Graph, node: Node) -> None:
+    """Readers of ``node`` get the element types they had; of several results each by itself."""
+    args, kwargs = map_arg((node.args, node.kwargs), lambda n: n.meta["val"])
+    op: Any = node.target
+    old, new = node.meta["val"], op(*args, **kwargs)
+    node.meta = _meta(node, new)
+    if isinstance(new, torch.Tensor):
+        _convert_result(graph, node, old)
+        return
+    for part in list(node.users):
+        part.meta = _meta(part, new[part.args[1]])
+        _convert_result(graph, part, old[part.args[1]])
+
+
+def _convert_result(graph: Graph, node: Node, old: Any) -> None:
+    if not isinstance(old, torch.Tensor) or old.dtype == node.meta["val"].dtype:
+        return
+    with graph.inserting_after(node):
+        back = _converted(graph, node, old.dtype)
+    node.replace_all_uses_with(back, delete_user_cb=lambda user: user is not back)
+
+
+def _meta(node: Node, value: Any) -> dict[str, Any]:
+    """What is known of ``node``, with another value; ``tensor_meta``, which the importer prefers, is of the old one."""
+    return {**{key: known for key, known in node.meta.items() if key != "tensor_meta"}, "val": value}
