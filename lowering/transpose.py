@@ -6,16 +6,12 @@ from pith._mlir import ir, memref, vector
 
 from . import builder as b
 from .builder import Index
-from .module_isa import isa_of
 
 #: ``at(i, j)``: the memref indices of row ``i``, column ``j``.
 At = Callable[[Index, Index], list[ir.Value]]
 
 #: ``transform(value, at)``: what to store at target indices ``at``, given a scalar or a vector of source elements.
 Transform = Callable[[ir.Value, Sequence[Index]], ir.Value]
-
-#: The first index of a range, and one past the last.
-Span = tuple[Index, Index]
 
 #: Bytes of one row of a register tile: 8 x 8 f32 or 4 x 4 f64, 8 AVX2 registers.
 TILE_BYTES = 32
@@ -36,39 +32,23 @@ def copy_transposed(
     copied one element at a time; ``transform`` sees vectors along the target's last index, and scalars.
     """
     element = source.type.element_type
+    width = tile_width(element)
+    type_ = ir.VectorType.get([width], element)
 
-    def tile(i: Index, j: Index, width: int) -> None:
-        if width == 1:
-            at = target_at(j, i)
-            memref.store(transform(memref.load(source, source_at(i, j)), at), target, at)
-            return
-        type_ = ir.VectorType.get([width], element)
+    def tile(i: Index, j: Index) -> None:
         loaded = [vector.load(type_, source, source_at(b.add(i, r), j)) for r in range(width)]
         for c, column in enumerate(transpose_registers(loaded)):
             at = target_at(b.add(j, c), i)
             vector.store(transform(column, at), target, at)
 
-    _cover((0, rows), (0, cols), _widths(element), tile)
+    def single(i: Index, j: Index) -> None:
+        at = target_at(j, i)
+        memref.store(transform(memref.load(source, source_at(i, j)), at), target, at)
 
-
-def _widths(element: ir.Type) -> list[int]:
-    """Sides of register tiles, the largest first; what they leave is copied by the next."""
-    width = tile_width(element)
-    wide = isa_of(ir.InsertionPoint.current.block.owner).vector_registers >= 32
-    return [2 * width, width, 1] if wide else [width, 1]
-
-
-def _cover(rows: Span, cols: Span, widths: Sequence[int], tile: Callable[[Index, Index, int], None]) -> None:
-    """Square tiles of the first of ``widths``, and around them of the others."""
-    width, *rest = widths
-    (i0, i1), (j0, j1) = rows, cols
-    if rest:
-        whole_i, whole_j = (b.add(lo, b.mul(b.div(b.sub(hi, lo), width), width)) for lo, hi in (rows, cols))
-        _nest(i0, whole_i, j0, whole_j, width, lambda i, j: tile(i, j, width))
-        _cover((i0, whole_i), (whole_j, j1), rest, tile)
-        _cover((whole_i, i1), cols, rest, tile)
-    else:
-        _nest(i0, i1, j0, j1, width, lambda i, j: tile(i, j, width))
+    whole_rows, whole_cols = (b.mul(b.div(size, width), width) for size in (rows, cols))
+    _nest(0, whole_rows, 0, whole_cols, width, tile)
+    _nest(0, whole_rows, whole_cols, cols, 1, single)
+    _nest(whole_rows, rows, 0, cols, 1, single)
 
 
 def _nest(i0: Index, i1: Index, j0: Index, j1: Index, step: int, body: Callable[[Index, Index], None]) -> None:

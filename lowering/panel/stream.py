@@ -15,8 +15,9 @@ from pith._mlir import arith, ir
 from .. import builder as b
 from ..builder import Index
 from ..levels import Cursor, Storage, load_coordinate, visit_level
-from .members import Cursors, Member, Position, by_position, identity, shared
+from .members import Member, Position, by_position, identity, shared
 from .roles import Roles
+from .runs import takes_together, visit_entries
 from .variant import MOST_GROUPS
 from .words import load_word, piece
 
@@ -44,7 +45,7 @@ class Stream:
         leaf: what to do with elements.
         longest: contracted coordinates of an unrolled block, at most; None: any number.
         turn: which part of the rows in a window is visited, and into how many parts they are cut.
-        together: entries of a compressed last level that are visited in one go: each adds to sums of its own.
+        together: entries of a compressed last level that are visited in one go: each adds to sums of its own (runs.py).
     """
 
     storage: Storage
@@ -76,6 +77,8 @@ class Stream:
             return self._group(level, members, accs)
         if fmt.levels[level].kind == "band":
             return self._band(level, members, accs)
+        if self.operations == 1 and takes_together(self, level):
+            return visit_entries(self, level, members, accs)
         return self._dynamic(level, members, accs)
 
     def range(self, level: int, members: Sequence[Member], lo: Index, hi: Index, accs: list[ir.Value]):
@@ -89,7 +92,7 @@ class Stream:
                 at, starts = b.mul(c, div), [b.add(base, c) for base in bases]
                 reds = shared(members, lambda red: b.add(red, at))
                 accs = list(inner)
-                with self._own_words():
+                with self.own_words():
                     for u in range(count):
                         below = [
                             m.at(Position(p, align=count, count=count, offset=u), red, u * div)
@@ -122,46 +125,6 @@ class Stream:
         size = self.storage.level_sizes[level]
         narrow = self.storage.format.levels[level].kind == "band" and size * self.operations <= BLOCK_OPERATIONS
         return size if narrow else 0
-
-    def until(self, level: int, member: Member, cursor: Cursors, hi: Index, accs: list[ir.Value]) -> list[ir.Value]:
-        """Visit the entries of a compressed level from where ``cursor`` stands to coordinate ``hi``, and move it."""
-        end = b.load_index(self.storage.metadata[level, "positions"], b.add(member.position.value, 1))
-        q, last = cursor.load(), level == len(self.storage.format.levels) - 1
-        for count in (self.together, 1) if last and self.together > 1 else (1,):
-            q, *accs = self._while_below(level, member, (q, end, hi), accs, count)
-        cursor.store(q)
-        return accs
-
-    def _while_below(
-        self, level: int, member: Member, extent: tuple[Index, Index, Index], accs: list[ir.Value], count: int
-    ) -> list[ir.Value]:
-        """Visit ``count`` entries from position ``extent[0]`` on while the last of them is below position ``extent[1]``
-        and its coordinate below ``extent[2]``; returns the position of the next one, and the accumulators."""
-        first, end, hi = extent
-
-        def goes_on(q: ir.Value, *_: ir.Value) -> ir.Value:
-            farthest = b.add(q, count - 1)
-
-            def below() -> list[ir.Value]:
-                return [b.less(load_coordinate(self.storage, level, farthest), hi)]
-
-            inside = b.less(farthest, end)
-            return b.if_else(inside, below, lambda: [inside], [inside.type])[0]
-
-        def body(q: ir.Value, *inner: ir.Value) -> list[ir.Value]:
-            accs = list(inner)
-            for i in range(count):
-                accs = self._entry(level, member, b.add(q, i), accs)
-            return [b.value(b.add(q, count)), *accs]
-
-        return b.while_loop([b.value(first), *accs], goes_on, body)
-
-    def _entry(self, level: int, member: Member, q: Index, accs: list[ir.Value]) -> list[ir.Value]:
-        """Visit entry ``q`` of a compressed level."""
-        div = self.storage.format.exprs[level].div
-        with self._own_words():
-            red = b.add(member.red, b.mul(load_coordinate(self.storage, level, q), div))
-            return self.visit(level + 1, [member.at(Position(q), red)], accs)
 
     def block(self, level: int, members: int) -> int:
         """How many coordinates of a dense level are unrolled: what its coordinates' bytes ask for, and more."""
@@ -268,7 +231,7 @@ class Stream:
         for first, alike in by_position(members):
 
             def below(child: Cursor, inner: list[ir.Value], alike: Sequence[Member] = alike) -> list[ir.Value]:
-                with self._own_words():
+                with self.own_words():
                     at, red = Position(child.position), child.coords[self.roles.red_dim]
                     return self.visit(level + 1, [m.at(at, red) for m in alike], inner)
 
@@ -279,7 +242,7 @@ class Stream:
         return accs
 
     @contextlib.contextmanager
-    def _own_words(self) -> Iterator[None]:
+    def own_words(self) -> Iterator[None]:
         """Words loaded inside a loop's body stay in it."""
         outer, self._words = self._words, {}
         yield

@@ -14,6 +14,7 @@ from .arithmetic import CACHE_LINE, Arithmetic, add, bytes_of, multiply_add, to_
 from .members import Cursors, Member, Position, identity
 from .pack import Panel
 from .roles import Roles
+from .runs import visit_until
 from .stream import Leaf, Stream
 from .variant import STRIP_BYTES, Variant
 from .widen import Stored, Values
@@ -252,5 +253,5 @@ def run_stream(stream: Stream, at: Place, span: tuple[Index, Index] | None, accs
     if span is None:
         return stream.visit(1, members, accs)
     if at.cursors:
-        return stream.until(1, members[0], at.cursors, span[1], accs)
+        return visit_until(stream, 1, members[0], at.cursors, span[1], accs)
     return stream.range(1, members, *span, accs)
