@@ -50,6 +50,7 @@ struct Region {
   Body body;
   void *data;
   const OpenMP *openmp;
+  std::atomic<std::int64_t> *failure;
 };
 
 void runMember(Region &region, int id, int size) {
@@ -59,6 +60,7 @@ void runMember(Region &region, int id, int size) {
   me.team = &region.team;
   me.id = id;
   me.size = size;
+  me.failure = region.failure;
   region.body(region.data);
   me = outer;
 }
@@ -122,6 +124,7 @@ void runTeam(int threads, Body body, void *data) {
   region.body = body;
   region.data = data;
   region.openmp = nullptr;
+  region.failure = &failureOfCaller();
   if (self().team || threads == 1)
     return runMember(region, 0, 1);
   region.openmp = findOpenMP();

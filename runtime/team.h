@@ -57,6 +57,7 @@ struct Member {
   int size = 1;
   std::uint64_t singles = 0; // `single` constructs met so far
   std::uint64_t loops = 0;   // dynamic loops met so far
+  std::atomic<std::int64_t> *failure = nullptr; // of the caller that the region runs for; null outside of any region
   // the dynamic loop being run
   std::uint64_t first = 0, trips = 0, chunk = 1;
   std::int64_t step = 1;
@@ -64,6 +65,9 @@ struct Member {
 };
 
 Member &self();
+
+/// The first check that failed in the calls of one thread, in whichever threads their regions ran; 0: none.
+std::atomic<std::int64_t> &failureOfCaller();
 
 using Body = void (*)(void *);
 

@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import pith
 import pytest
-from pith.runtime import MemRefSpec, NativeFunction, ScalarSpec, Signature, num_threads, set_num_threads
+from pith.runtime import MemRefSpec, NativeFunction, ScalarSpec, Signature, num_threads, set_num_threads, take_failure
 
 from test_runtime_call import ENTRY, build  # isort: skip
 
@@ -180,6 +180,50 @@ def test_regions_under_a_condition(threads):
         x = np.zeros(1, np.int64)
         f(wide, x)
         assert x[0] == members
+
+
+CHECKED = """
+func.func @checked(%x: memref<?xf32>) {
+  %zero = arith.constant 0 : index
+  %one = arith.constant 1 : index
+  %none = arith.constant 0.0 : f32
+  %n = memref.dim %x, %zero : memref<?xf32>
+  scf.parallel (%i) = (%zero) to (%n) step (%one) {
+    %v = memref.load %x[%i] : memref<?xf32>
+    %ok = arith.cmpf oge, %v, %none : f32
+    cf.assert %ok, "an element is negative"
+    scf.reduce
+  }
+  return
+}
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 4], indirect=True)
+def test_a_failing_check_is_told_to_the_thread_that_called(threads):
+    kernel = pith.compile(CHECKED)
+    bad, good = np.full(100_000, -1, np.float32), np.ones(100_000, np.float32)
+    native, seen = kernel.native, {}
+
+    def call(name: str, array: np.ndarray, before: threading.Event, after: threading.Event) -> None:
+        before.wait(60)
+        native(array)
+        after.set()
+        done.wait(60)
+        seen[name] = take_failure()
+
+    start, between, done = threading.Event(), threading.Event(), threading.Event()
+    first = threading.Thread(target=call, args=("bad", bad, start, between))
+    second = threading.Thread(target=call, args=("good", good, between, done))
+    for thread in (first, second):
+        thread.start()
+    start.set()
+    for thread in (second, first):
+        thread.join()
+    assert seen["good"] == 0 and seen["bad"] != 0
+    with pytest.raises(pith.CheckError, match="an element is negative"):
+        kernel(bad)
+    kernel(good)
 
 
 def test_regions_from_several_threads_at_once():

@@ -106,7 +106,7 @@ def set_num_threads(threads: int) -> None:
 
 
 def take_failure() -> int:
-    """Id of a run-time check that failed since the last call, or 0."""
+    """Id of a run-time check that failed in a kernel this thread called, since it last asked; else 0."""
     return lib().pith_take_failure()
 
 
