@@ -141,15 +141,15 @@ class ListedEmitter:
         if not self.summed:
             step = min(self.chunk, self.variant.rows)
             part = part_rows(loops.most_rows, b.product([*sizes, groups]), self._packing_rows(), step)
-        some = self._groups_per_task(groups)
+        some, parts = self._groups_per_task(groups), b.ceildiv(loops.most_rows, part)
 
         def task(*at: ir.Value) -> None:
             first = b.mul(at[-2], some)
             span = (first, b.minimum(b.add(first, some), groups))
-            self._task(at[:-2], b.mul(at[-1], part), part, span)
+            self._task(at[:-2], 0 if parts == 1 else b.mul(at[-1], part), part, span)
 
         # Parts of one group are neighbours: threads take neighbours, and a part may have less to do than another.
-        extents = [*sizes, b.ceildiv(groups, some), b.ceildiv(loops.most_rows, part)]
+        extents = [*sizes, b.ceildiv(groups, some), parts]
         b.parallel_loop(extents, task, work=self._work())
 
     def _packing_rows(self) -> Index:

@@ -13,9 +13,9 @@ from .walk import Walk
 #: along and before: 0.35 and 0.45, 0.41 and 0.77, 0.69 and 0.93 ms (torch 0.31, 0.40, 0.73; Emerald Rapids, 2026-11).
 LEAST_BYTES = 128
 
-#: With those, rows for which panels are not worth packing. Four rows times 1024x4096 f32 take 0.95 ms on panels, 1.5
-#: without; 1024x1024 takes as long (Emerald Rapids, 2026-11).
-FEW_UNPACKED_ROWS = 3
+#: With those, rows for which panels are not worth packing. One, two and three rows times 1024x4096 f32 take 0.73, 0.76
+#: and 0.78 ms on panels, 0.66, 0.85 and 1.06 without (Emerald Rapids, 2026-11).
+FEW_UNPACKED_ROWS = 1
 
 
 def pack_along(
@@ -30,9 +30,10 @@ def pack_along(
 
     def whole() -> list[ir.Value]:
         height = product.tile.variant.rows
-        alone = isinstance(product.rows.count, int) and product.rows.count <= height
-        first = b.add(cols.first, first_col)
-        product.pack(Unpacked(source, reds, first, None if alone else panel, lanes, product.element), first_col)
+        count, first = product.rows.count, b.add(cols.first, first_col)
+        met = b.less(height, count) if not isinstance(count, int) else None  # again, by other rows
+        alone = isinstance(count, int) and count <= height
+        product.pack(Unpacked(source, reds, first, None if alone else panel, met, lanes, product.element), first_col)
         return [b.value(height)]
 
     def ragged() -> list[ir.Value]:

@@ -10,12 +10,14 @@ PARTS_PER_THREAD = 2
 
 
 def part_rows(rows: Index, tasks: Index, packing: Index, step: int) -> Index:
-    """Rows of a part, a multiple of ``step``.
+    """Rows of a part, a multiple of ``step`` or all of them.
 
     A part of the rows is a task for each of ``tasks`` groups of columns, and packs panels for itself, which takes as
     long as ``packing`` rows. Threads take tasks in equal numbers, so the slowest takes
     ``ceil(tasks * parts / threads) * (rows / parts + packing)``: least of that decides. One thread has one part.
     """
+    if isinstance(rows, int) and rows <= step:
+        return max(rows, 1)
     threads, rows = b.thread_count(), b.maximum(rows, 1)
 
     def size(parts: Index) -> Index:

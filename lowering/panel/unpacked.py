@@ -26,6 +26,7 @@ class Unpacked:
         reds: positions of contracted coordinates, and what they are in ``source``.
         first: column of the panel's first lane.
         panel: where it is packed, or None: no other row meets it.
+        met: whether another does, where only run time knows.
         lanes: of the panel.
         element: of a panel.
     """
@@ -34,6 +35,7 @@ class Unpacked:
     reds: Walk
     first: Index
     panel: Panel | None
+    met: ir.Value | None
     lanes: int
     element: ir.Type
 
@@ -51,7 +53,11 @@ class Unpacked:
         later = b.value(self.reds.at(b.minimum(b.add(red, UNPACKED_AHEAD), b.sub(self.reds.count, 1))))
         step = CACHE_LINE // bytes_of(self.source.type.element_type)
         if self.panel is not None:
-            for lane, part in row:
-                vector.store(part, self.panel.panels, [self.panel.number, b.value(red), b.value(lane)])
+            b.only_if(self.met, lambda: self._store(red, row))
         for lane in range(0, self.lanes, step):
             memref.prefetch(self.source, [later, b.value(b.add(self.first, lane))], False, 3, True)
+
+    def _store(self, red: Index, row: Sequence[tuple[int, ir.Value]]) -> None:
+        assert self.panel is not None
+        for lane, part in row:
+            vector.store(part, self.panel.panels, [self.panel.number, b.value(red), b.value(lane)])

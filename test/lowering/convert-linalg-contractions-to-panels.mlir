@@ -301,4 +301,35 @@ func.func @packed_along(%x: memref<16x256xf32>, %w: memref<256x96xf32>, %y: memr
   return
 }
 
+// No more rows than a tile has: nobody reads a copy, so none is stored. Where only run time knows, a branch tells.
+
+// CHECK-LABEL: func.func @met_once
+// CHECK-NOT:     memref.alloc
+// CHECK:         memref.prefetch
+// CHECK-LABEL: func.func @met_by_some
+// CHECK:         arith.minui %{{.*}}, %c255 : index
+// CHECK-NEXT:    scf.if %{{.*}} {
+// CHECK-NEXT:      vector.store
+func.func @met_once(%x: memref<4x256xf32>, %w: memref<256x128xf32>, %y: memref<4x128xf32>) {
+  linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%x, %w : memref<4x256xf32>, memref<256x128xf32>) outs(%y : memref<4x128xf32>) {
+  ^bb0(%v: f32, %u: f32, %o: f32):
+    %m = arith.mulf %v, %u : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
+  }
+  return
+}
+
+func.func @met_by_some(%x: memref<?x256xf32>, %w: memref<256x128xf32>, %y: memref<?x128xf32>) {
+  linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%x, %w : memref<?x256xf32>, memref<256x128xf32>) outs(%y : memref<?x128xf32>) {
+  ^bb0(%v: f32, %u: f32, %o: f32):
+    %m = arith.mulf %v, %u : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
+  }
+  return
+}
+
 }
