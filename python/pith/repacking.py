@@ -9,6 +9,7 @@ import numpy as np
 
 from .errors import ArgumentError, DTypeError, FormatError, ShapeError
 from .formats.pack_digits import may_repeat
+from .generation import values_changed
 from .quantization import QuantizedTensor, quantize
 from .sparse import SparseTensor
 from .sparse_interop import numpy_of
@@ -20,7 +21,8 @@ def repack(a: Any, w: Any, out: Any = None) -> Any:
     Args:
         a: :class:`pith.SparseTensor`, or :class:`pith.QuantizedTensor`: then scales and zero points are chosen anew.
         out: a tensor on the buffers of ``a``'s pattern, such as ``a`` itself: its values are overwritten in place,
-            and kernels, bound or not, that hold it see the new ones.
+            and kernels, bound or not, that hold it see the new ones. On a GPU calls do; a kernel that has it bound
+            there keeps its copy.
 
     Shapes:  w: NumPy array or torch tensor of ``a``'s shape and element type (floats, where ``a`` is quantised);
         result: shares the metadata of ``a``.
@@ -59,8 +61,6 @@ def repack(a: Any, w: Any, out: Any = None) -> Any:
     values = repack_compiled(a.buffers, a.format, flat)
     if out is None:
         return dataclasses.replace(a, buffers=(*a.buffers[:-1], values))
-    from .compiler.dense import values_changed
-
     np.copyto(out.values, values)
     values_changed()
     return out

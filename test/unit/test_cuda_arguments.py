@@ -18,7 +18,7 @@ from pith.compiler.params import Param
 from pith.programs import Launch, Operand, Program, const, dim
 from pith.runtime import cuda
 from pith.runtime.cuda import dlpack
-from pith.runtime.cuda.resident import pattern_list
+from pith.runtime.cuda.resident import pattern_list, resident
 from test_cuda_launch import ONE, arrays, dense, matrix, product, product_program
 
 
@@ -419,6 +419,26 @@ def test_sparse_tensors_and_patterns_are_copied_once(driver: StandIn):
     del w, p
     gc.collect()
     assert not driver.live
+
+
+def test_values_that_were_overwritten_are_copied_again(driver: StandIn):
+    program, params, w = sparse_program()
+    run = cuda.DeviceProgram(program, params, [ptx_for(program)])
+    p = pith.Pattern.from_indices([3, 1], sizes=9, granularity=2)
+    run([w, p])
+    before = resident(w, cuda.device())
+    assert resident(w, cuda.device()) is before
+    dense = 2 * w.to_dense()
+    pith.repack(w, dense, out=w)
+    run([w, p])
+    copy = resident(w, cuda.device())
+    assert isinstance(copy, cuda.DeviceSparse)
+    np.testing.assert_array_equal(copy.values.numpy(), w.values)
+    assert driver.launched[1].values != driver.launched[0].values
+    assert len(driver.live) == 5  # the old values, while they are named here
+    del before
+    gc.collect()
+    assert len(driver.live) == 4
 
 
 def test_sparse_arguments_that_do_not_fit(driver: StandIn):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..generation import generation
 from ..runtime import dtype_name, numpy_dtype
 from ..runtime.arrays import as_array
 from ..sparse import SparseTensor
@@ -20,22 +21,6 @@ _EXACT_TERMS = 1024
 
 #: Element types NumPy has no name of its own for, as the integers torch reads them from.
 _TORCH_BITS = {"bfloat16": np.int16}
-
-
-#: Grows whenever stored values are overwritten in place. Tensors share values (``A.T``), so every unpacked
-#: copy is made again then: :func:`pith.repack` with ``out`` is the only way to overwrite them.
-_generation = 0
-
-
-def values_changed() -> None:
-    """Forget all unpacked operands: the values of some stored tensor were overwritten."""
-    global _generation
-    _generation += 1
-
-
-def generation() -> int:
-    """How often stored values were overwritten: what was made of them before is stale."""
-    return _generation
 
 
 class Products:
@@ -53,7 +38,7 @@ class Products:
     __slots__ = ("dense", "generation", "orders", "plans", "views")
 
     def __init__(self) -> None:
-        self.generation = _generation
+        self.generation = generation()
         self.plans: dict[Any, Any] = {}
         self.dense: dict[str, np.ndarray] = {}
         self.views: dict[str, Any] = {}
@@ -66,8 +51,8 @@ class Products:
         return Products()
 
     def _drop_what_is_stale(self) -> None:
-        if self.generation != _generation:
-            self.generation = _generation
+        if self.generation != generation():
+            self.generation = generation()
             self.dense.clear()
             self.views.clear()
 

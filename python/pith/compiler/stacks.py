@@ -11,9 +11,9 @@ import numpy as np
 from ..errors import DeviceError, ShapeError
 from ..formats.format import Format, LevelExpr
 from ..formats.pack import pack_coordinates
+from ..generation import generation
 from ..runtime.arrays import empty_array
 from ..sparse import SparseTensor
-from .dense import generation
 
 _Index = tuple[int, ...]
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArgumentError, DeviceError
+from ...generation import generation
 from ..arrays import as_array
 from ..signature import dtype_name
 from . import streams
@@ -114,15 +115,19 @@ class _Kept:
     """Copies by owner and device, dropped with their owner; owners are told apart by identity, never compared."""
 
     def __init__(self) -> None:
-        self._copies: dict[tuple[int, int], Any] = {}
+        #: Each with the generation of the values it was made of.
+        self._copies: dict[tuple[int, int], tuple[int, Any]] = {}
 
-    def get(self, owner: Any, device: Device, make: Any) -> Any:
-        key = (id(owner), device.ordinal)
-        if key not in self._copies:
-            made = make(owner, device)
+    def get(self, owner: Any, device: Device) -> Any:
+        key, now = (id(owner), device.ordinal), generation()
+        made, copy = self._copies.get(key, (now, None))
+        if copy is None:
+            copy = _copy(owner, device)
             weakref.finalize(owner, self._copies.pop, key, None).atexit = False
-            self._copies[key] = made
-        return self._copies[key]
+        elif made != now and isinstance(copy, DeviceSparse):
+            copy = DeviceSparse(copy.tensor, (*copy.arrays[:-1], _uploaded(owner.values, device)))
+        self._copies[key] = now, copy
+        return copy
 
 
 _KEPT = _Kept()
@@ -131,9 +136,11 @@ _KEPT = _Kept()
 def resident(value: Any, device: Device) -> DeviceSparse | DevicePattern:
     """The copy of a sparse tensor or a pattern on ``device``, made on first use and kept as long as ``value``.
 
+    Values that were overwritten since (:func:`pith.repack` with ``out``) are copied again.
+
     Errors: :class:`pith.GpuMemoryError`.
     """
-    return _KEPT.get(value, device, _copy)
+    return _KEPT.get(value, device)
 
 
 def _copy(value: Any, device: Device) -> DeviceSparse | DevicePattern:
@@ -141,7 +148,11 @@ def _copy(value: Any, device: Device) -> DeviceSparse | DevicePattern:
     owner = weakref.proxy(value)
     if is_pattern(value):
         return DevicePattern(owner, upload(device, pattern_list(value), "i32"))
-    return DeviceSparse(owner, tuple(upload(device, b, dtype_name(b.dtype)) for b in value.buffers))
+    return DeviceSparse(owner, tuple(_uploaded(b, device) for b in value.buffers))
+
+
+def _uploaded(buffer: np.ndarray, device: Device) -> DeviceArray:
+    return upload(device, buffer, dtype_name(buffer.dtype))
 
 
 def is_pattern(value: Any) -> bool:
@@ -165,8 +176,7 @@ def to_device(value: Any, device: int = 0, stream: Any = None) -> Any:
     """
     target = device_of(device)
     if hasattr(value, "buffers") and hasattr(value, "format"):
-        arrays = tuple(upload(target, b, dtype_name(b.dtype)) for b in value.buffers)
-        return DeviceSparse(value, arrays)
+        return DeviceSparse(value, tuple(_uploaded(b, target) for b in value.buffers))
     if is_pattern(value):
         return DevicePattern(value, upload(target, pattern_list(value), "i32"))
     if isinstance(value, (DeviceArray, DeviceSparse, DevicePattern)) or hasattr(value, "__cuda_array_interface__"):
