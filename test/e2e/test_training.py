@@ -11,10 +11,13 @@ import numpy as np
 import pith
 import pytest
 import torch
+from pith.compiler import dense, linear_dense, matmul_plan
 from pith.compiler.transposed import Transposed
 from pith.pruning import prune
 from pith.runtime import kernel_cache
 from pith.torch import SparseLinear, sparse_linear, sparsify_
+from pith.tuning.select import choose
+from pith.tuning.variants import OWN
 
 FORMATS = (
     "csr",
@@ -379,3 +382,22 @@ def test_compiled_models_call_the_layers_as_they_are():
     torch.testing.assert_close(y, model(x))
     y.sum().backward()
     assert model[0].values.grad is not None
+
+
+def test_layers_make_no_dense_copy_of_a_weight_that_lives_for_one_call(monkeypatch):
+    def unpacked(*_: object) -> None:
+        raise AssertionError("a dense copy was made")
+
+    asked = {"auto": OWN}
+    monkeypatch.setattr(linear_dense, "_gains", lambda *_: True)
+    monkeypatch.setattr(matmul_plan, "choose", lambda problem, among: choose(problem, asked.get(among, among)))
+    monkeypatch.setattr(dense.Products, "unpacked", unpacked)
+    for fmt in ("C0(7:8)", "csr"):
+        layer = SparseLinear(fmt, 64, 32)
+        x = torch.randn(9, 64, requires_grad=True)
+        layer(x).square().sum().backward()
+        assert x.grad is not None and layer.values.grad is not None
+    with pytest.raises(AssertionError, match="a dense copy"):
+        pith.linear(x.detach(), layer.pattern)
+    with pytest.raises(AssertionError, match="a dense copy"):
+        pith.matmul(layer.pattern, torch.ones(64, 3))

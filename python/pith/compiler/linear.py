@@ -28,6 +28,7 @@ def linear(
     *,
     where: Any = None,
     out: Any = None,
+    variant: str = "auto",
 ) -> Any:
     """``activation(x @ a.T + bias) + residual``, a linear layer.
 
@@ -42,9 +43,11 @@ def linear(
         where: a :class:`pith.Pattern` of rows of x (over its leading dimensions, or all of them as one axis): only
             those are read, multiplied and written, where they lie. For dense weights, and without ``residual``.
         out: with ``where``: memory for the result, whose other rows are kept; without it they are zero.
+        variant: ``auto``, or ``sparse``: what is stored is multiplied, an unpacked copy is never made.
     Returns: a NumPy array, or a torch tensor when ``x`` is one, on the GPU when ``x`` is there. All operands have the
         element type of ``a``.
-    Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.DeviceError`, :class:`pith.ArgumentError`.
+    Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.DeviceError`, :class:`pith.ArgumentError`;
+        :class:`pith.UnsupportedError` for another variant, and for what ``where`` does not take.
 
     Example:
         >>> import numpy as np, pith
@@ -55,6 +58,8 @@ def linear(
     if isinstance(a, QuantizedTensor):
         return a.linear(x, bias, activation, residual)
     require_activation(activation, _WHERE)
+    if variant not in ("auto", "sparse"):
+        raise UnsupportedError(f"no variant {variant!r}", where=_WHERE, hint="auto or sparse")
     if where is not None:
         return _linear_where(x, a, bias, activation, residual, where, out)
     if out is not None:
@@ -72,7 +77,7 @@ def linear(
         extras.append(_shaped(bias, "bias", (a.shape[0],)))
     if residual is not None:
         extras.append(_shaped(residual, "residual", result_shape).reshape(rows, a.shape[0]))
-    a = faster_weight(a, x, rows)
+    a = a if variant == "sparse" else faster_weight(a, x, rows)
     multiple = _size_class(a.format, a.shape[1])
     kernel, dtype = _kernel(
         a.format, a.values.dtype, bias is not None, activation, residual is not None, multiple, rows == 1
