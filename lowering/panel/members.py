@@ -1,6 +1,7 @@
 """Where a register tile stands in stored data: positions, its rows on their way down, rows left and resumed."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 from pith._mlir import ir, memref
@@ -42,7 +43,8 @@ class Member:
         row: its accumulators' place in the tile.
         position: where it is in the level above.
         red, red_offset: contracted coordinate, the part known at run time and the part known now.
-        picked: what the coordinates of groups around add to it. They differ from one element to the next.
+        picked: what the coordinates of groups around add to it, outermost first. They differ from one element to the
+            next.
         chosen: levels and positions of the coordinates that are still to be added, where lanes do that (lanes.py).
     """
 
@@ -50,13 +52,13 @@ class Member:
     position: Position
     red: Index = 0
     red_offset: int = 0
-    picked: Index = 0
+    picked: tuple[Index, ...] = ()
     chosen: tuple[tuple[int, Position], ...] = ()
 
     @property
     def run_time_red(self) -> Index:
         """All of the contracted coordinate that is known at run time."""
-        return b.add(self.red, self.picked)
+        return functools.reduce(b.add, self.picked, self.red)
 
     def at(self, position: Position, red: Index | None = None, step: int = 0) -> "Member":
         """The same row further down."""
@@ -65,7 +67,7 @@ class Member:
 
     def pick(self, position: Position, coordinate: Index) -> "Member":
         """The same row in a group, at one of its elements."""
-        return dataclasses.replace(self, position=position, picked=b.add(self.picked, coordinate))
+        return dataclasses.replace(self, position=position, picked=(*self.picked, coordinate))
 
     def choose(self, level: int, position: Position) -> "Member":
         """The same row in a group of ``level``, at an element whose coordinate nobody has read yet."""

@@ -1,12 +1,14 @@
 """Packing of the dense operand into panels: ``lanes`` columns, one row per contracted coordinate."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from pith._mlir import arith, ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
 from ..transpose import copy_transposed, tile_width
+from .address import address_of, load_at, opaque
 from .arithmetic import CACHE_LINE, bytes_of, convert
 from .walk import Walk
 
@@ -30,26 +32,27 @@ class Panel:
         """Some columns from ``column`` on of the row of contracted position ``red``."""
         return vector.load(type_, self.panels, [self.number, b.value(red), b.value(column)])
 
-    def row(self, type_: ir.VectorType, red: Index, offset: int = 0, lane: int = 0, picked: Index = 0) -> ir.Value:
-        """From ``lane`` on, the panel's row of contracted coordinate ``red + picked + offset``.
+    def row(self, type_: ir.VectorType, red: Index, offset: int = 0, lane: int = 0) -> ir.Value:
+        """From ``lane`` on, the panel's row of contracted coordinate ``red + offset``."""
+        return vector.load(type_, self.panels, [self.number, b.value(b.add(red, offset)), b.value(lane)])
 
-        The row ``red`` is a base address of its own, so a ``picked`` coordinate goes from its word into the other half
-        of the address by one shift and one mask. As a sum of both LLVM shifts it once more, or, with AVX-512, computes
-        eight sums in a vector that it takes apart where multiply-adds wait for the same ports: V(8)C0(1:4) 96 cycles
-        instead of 67, 1:4 with 32 columns 36 instead of 28 (llvm-mca, 2026-11).
+    def pieces(
+        self, pieces: Sequence[tuple[int, ir.VectorType]], red: Index, offset: int, picked: Sequence[Index]
+    ) -> list[ir.Value]:
+        """Pieces, each from a lane on, of the row of contracted coordinate ``red + sum(picked) + offset``.
+
+        What the ``picked`` coordinates add to the address is added up one by one, so each goes from its word to its
+        place in the address by one shift and one mask.
         """
-        if isinstance(picked, int) or isinstance(red, int):
-            at = b.add(b.add(red, picked), offset)
-            return vector.load(type_, self.panels, [self.number, b.value(at), b.value(lane)])
-        return vector.load(type_, self._below(red), [b.value(b.add(picked, offset)), b.value(lane)])
-
-    def _below(self, red: ir.Value) -> ir.Value:
-        """The rows from ``red`` on, as a matrix."""
-        dynamic, lanes = ir.ShapedType.get_dynamic_size(), self.panels.type.shape[-1]
-        layout = ir.StridedLayoutAttr.get(dynamic, [lanes, 1])
-        type_ = ir.MemRefType.get([dynamic, lanes], self.panels.type.element_type, layout)
-        sizes = [1, b.sub(b.dim_size(self.panels, 1), red), lanes]
-        return memref.subview(self.panels, [self.number, red, 0], sizes, [1, 1, 1], result_type=type_)
+        if not picked:
+            return [self.row(type_, red, offset, lane) for lane, type_ in pieces]
+        lanes, size = self.panels.type.shape[-1], bytes_of(self.panels.type.element_type)
+        row = b.add(b.mul(self.number, b.dim_size(self.panels, 1)), red)
+        address = b.add(address_of(self.panels), b.mul(row, lanes * size))
+        for coordinate in picked:
+            address = b.add(address, b.mul(coordinate, lanes * size))
+        pointer = opaque(address)
+        return [load_at(type_, pointer, (offset * lanes + lane) * size) for lane, type_ in pieces]
 
 
 def pack_panel(

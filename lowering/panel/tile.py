@@ -200,9 +200,9 @@ class RegisterTile:
         def leaf(members: Sequence[Member], inner: list[ir.Value]) -> list[ir.Value]:
             out, base, loaded = list(inner), next(chain) * len(places), {}
             for m in members:
-                key = (identity(m.red), identity(m.picked), m.red_offset)
+                key = (identity(m.red), *map(identity, m.picked), m.red_offset)
                 if key not in loaded:
-                    loaded[key] = [at.panel.row(type_, m.red, m.red_offset, lane, m.picked) for lane, type_ in pieces]
+                    loaded[key] = at.panel.pieces(pieces, m.red, m.red_offset, m.picked)
                 stored = self.values.scalar(self.member(m.row), m.position.value)
                 for i, x in enumerate(loaded[key], base + m.row * len(pieces)):
                     out[i] = multiply_add(vector.broadcast(x.type, stored), x, out[i])

@@ -37,8 +37,10 @@
 // CHECK:             %[[bytes:.*]] = vector.load %[[C0]]{{.*}} vector<4xi8>
 // CHECK:             vector.bitcast %[[bytes]] : vector<4xi8> to vector<1xi32>
 // CHECK:             arith.andi %{{.*}}, %c3
-// CHECK:             %[[below:.*]] = memref.subview %[[panels]][%[[panel]], %{{.*}}, 0] [1, 
-// CHECK:             %[[row:.*]] = vector.load %[[below]][%{{.*}}, %{{.*}}] : {{.*}}, vector<64xf32>
+// CHECK:             memref.extract_aligned_pointer_as_index %[[panels]]
+// CHECK:             %[[kept:.*]] = llvm.inline_asm "", "=r,0" %{{.*}} : (i64) -> i64
+// CHECK:             %[[at:.*]] = llvm.inttoptr %[[kept]]
+// CHECK:             %[[row:.*]] = llvm.load %[[at]] {{.*}} vector<64xf32>
 // CHECK:             %[[v:.*]] = memref.load %[[VAL]]
 // CHECK:             %[[b:.*]] = vector.broadcast %[[v]] : f32 to vector<64xf32>
 // CHECK:             vector.fma %[[b]], %[[row]], %[[acc]] : vector<64xf32>
@@ -75,9 +77,9 @@ func.func @rows_of_their_own(%c1: tensor<?xi8>, %c0: tensor<?xi8>, %val: tensor<
 #y = affine_map<(i, j, k) -> (i, j)>
 
 // CHECK-LABEL: func.func @shared_rows
-// CHECK:         vector.load %{{.*}} : memref<?x16xf32, {{.*}}>, vector<16xf32>
+// CHECK:         llvm.load %{{.*}} -> vector<16xf32>
 // CHECK-COUNT-4: vector.fma
-// CHECK:         vector.load %{{.*}} : memref<?x16xf32, {{.*}}>, vector<16xf32>
+// CHECK:         llvm.load %{{.*}} -> vector<16xf32>
 // CHECK-COUNT-4: vector.fma
 module attributes {pith.isa = "avx2"} {
 func.func @shared_rows(%c0: tensor<?xi8>, %val: tensor<?xf32>, %x: tensor<128x?xf32>, %y: tensor<64x?xf32>)

@@ -1,0 +1,31 @@
+"""Addresses in one register: loads from places that coordinates pick."""
+
+from pith._mlir import arith, ir, llvm, memref
+
+from .. import builder as b
+from ..builder import Index
+
+
+def address_of(buffer: ir.Value) -> ir.Value:
+    """Of the first byte of a memref without offset, as an index."""
+    return memref.extract_aligned_pointer_as_index(buffer)
+
+
+def opaque(address: Index) -> ir.Value:
+    """The same address as a pointer that LLVM cannot take apart: an assembly statement without instructions.
+
+    Else LLVM adds base and index up in every load, and a multiply-add that loads so is two instructions to Intel's
+    cores; or it computes several sums in a vector, by instructions that wait for the multiply-adds' ports. On a core of
+    Emerald Rapids, 64 or 128 columns, C1(2:4)->C0(2:4) goes from 64 to 82-85 GF/s, 1:4 from 90 to 95 (2026-11-22).
+    """
+    i64 = ir.IntegerType.get_signless(64)
+    word = arith.index_cast(i64, b.value(address))
+    kept = llvm.InlineAsmOp(i64, [word], "", "=r,0").results[0]
+    return llvm.inttoptr(ir.Type.parse("!llvm.ptr"), kept)
+
+
+def load_at(type_: ir.VectorType, pointer: ir.Value, offset: int) -> ir.Value:
+    """A vector ``offset`` bytes behind ``pointer``."""
+    i8 = ir.IntegerType.get_signless(8)
+    place = llvm.GEPOp(pointer.type, pointer, [], [offset], i8, 0).results[0] if offset else pointer
+    return llvm.LoadOp(type_, place, alignment=type_.element_type.width // 8).results[0]
