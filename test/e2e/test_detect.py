@@ -237,6 +237,16 @@ def test_bad_input(make, error, message):
     assert message in str(caught.value)
 
 
+def test_what_is_refused_is_refused_by_cached_kernels_too():
+    torch = pytest.importorskip("torch")
+    x = torch.eye(4)
+    pith.detect(x, 1)
+    with pytest.raises(pith.ArgumentError, match="expected a dense tensor"):
+        pith.detect(torch.sparse_csr_tensor([0, 1, 2, 3, 4], [0, 1, 2, 3], torch.ones(4)), 1)
+    with pytest.raises(pith.ArgumentError, match="expects a number"):
+        pith.detect(x, 1, threshold=10**400)
+
+
 def test_a_grid_past_32_bits_is_refused_by_cached_kernels_too():
     pith.detect(np.ones((1, 40), np.int8), (1, 2))
     long = np.zeros((1, 2**32 + 2), np.int8)  # pages nobody touches take no memory

@@ -81,7 +81,7 @@ def threshold_of(threshold: Any) -> float:
     """
     try:
         limit = float(threshold)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ArgumentError(f"expects a number, got {type(threshold).__name__}", where="threshold") from error
     if math.isnan(limit) or limit < 0:
         raise ArgumentError(

@@ -68,8 +68,8 @@ def detect(
         if limit >= 0 and max(shape) <= COORDINATES and _is_plain(x):
             coordinates = kernel(x, limit)
             return Pattern.trusted(tuple([shape[d] for d in dims]), extents, coordinates)
-    except (KeyError, TypeError, AttributeError, ValueError):  # first of its kind, or nothing plain: below
-        pass
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError, OverflowError):
+        pass  # the first of its kind, or nothing plain (a layout without strides): below
     return _detect(x, granularity, axes, threshold, deterministic)
 
 
