@@ -6,7 +6,7 @@ from typing import ClassVar
 from pith._mlir import arith, bufferization, ir, linalg, memref
 from pith.dialect import encoding_of, format_of
 from pith.passes.analysis.encodings import ops_with_encodings
-from pith.passes.analysis.traversal import defining_op, is_used
+from pith.passes.analysis.traversal import defining_op, is_used, ops_named
 from pith.passes.core import Pass, pass_error
 
 from . import builder as b
@@ -74,11 +74,11 @@ class ConvertPithToLoopsPass(Pass):
 def _lower_the_rest(module: ir.Module, only_quantized: bool) -> None:
     """Lower what unpacks, and erase makers of encoded tensors that nothing reads any more."""
     makers = []
-    for op in ops_with_encodings(module):
-        if op.name == "pith.decompress" and (_reads_quantized(op) or not only_quantized):
-            _lower_decompress(op)
-        elif op.name in ("pith.assemble", "pith.dequantize"):
+    for op in ops_named(module.operation, "pith.decompress", "pith.assemble", "pith.dequantize"):
+        if op.name != "pith.decompress":
             makers.append(op)
+        elif _reads_quantized(op) or not only_quantized:
+            _lower_decompress(op)
     for op in reversed(makers):
         if not is_used(op):
             op.erase()

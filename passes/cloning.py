@@ -16,11 +16,13 @@ def clone(ops: Iterable[ir.OpView | ir.Operation], known: dict[ir.Value, ir.Valu
     """
     for op in ops:
         copy = op.operation.clone()
-        _substitute(copy, known)
+        substitute(copy, known)
         known.update(zip(op.operation.results, copy.results))
 
 
-def _substitute(op: ir.Operation, known: dict[ir.Value, ir.Value]) -> None:
+def substitute(op: ir.Operation, known: dict[ir.Value, ir.Value]) -> None:
+    """Make ``op`` and the ops inside of it read what stands for their operands in ``known``."""
+
     def visit(inner: ir.Operation) -> ir.WalkResult:
         for number, operand in enumerate(inner.operands):
             if operand in known:

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
-from ..patterns.check import granularity_of, threshold_of
 from ..runtime import dtype_name
 from ..runtime.arrays import as_array
 from ..sparse import SparseTensor
@@ -87,6 +86,8 @@ def dynamic(x: Any = None, granularity: Any = "auto", threshold: float = _NONE) 
     """
     if type(x) is np.ndarray and type(granularity) is str and granularity == "auto" and threshold is _NONE:
         return Dynamic(x, granularity, threshold)  # the common case
+    from ..patterns.check import granularity_of, threshold_of  # products without patterns do not wait for these
+
     if isinstance(x, (SparseTensor, Dynamic)) or not (x is None or hasattr(x, "shape")):
         raise ArgumentError(
             f"expects a dense array, got {type(x).__name__}",
