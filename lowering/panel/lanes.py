@@ -50,7 +50,7 @@ def lane_kind(roles: Roles, element: ir.Type, isa: Isa) -> str | None:
         return None  # formats whose innermost coordinates stand apart: so would the lanes
     level, size, lanes = fmt.levels[last], fmt.exprs[last].mod, isa.vector_bytes // 4
     if fmt.exprs[last].dim == roles.row_dim:
-        return "rows" if size >= 4 and size & (size - 1) == 0 else None
+        return "rows" if level.is_dense and size >= 4 and size & (size - 1) == 0 else None
     if level.kind in ("compressed", "loose_compressed"):
         return "entries" if isa.vector_bytes >= _MASKED_BYTES else None
     if level.is_dense:

@@ -9,6 +9,7 @@ import dataclasses
 import math
 
 from pith.formats import Format
+from pith.formats.masks import mask_level
 
 #: Rows of a window that are visited in turns: as many unrolled blocks. Against rows told apart at run time, V(4) and
 #: V(16) of C1(2:4)->C0(2:4) go from 51 to 60 and from 44 to 56 GF/s with 64 columns (Zen 3, 2026-11).
@@ -24,7 +25,7 @@ class Roles:
         unit: rows per coordinate of the first level, when that level is dense over rows; else 0.
         inner: the levels of the row dimension below the first, outermost first.
         direct: every row is visited once, by loops that know it: the first level cuts the rows and the
-            levels of ``inner`` are dense. Only then can a row's results stay in registers.
+            levels of ``inner`` are dense, or masks. Only then can a row's results stay in registers.
     """
 
     format: Format
@@ -40,10 +41,17 @@ class Roles:
         first, level = fmt.exprs[0], fmt.levels[0]
         unit = first.div if first.dim == row_dim and level.kind == "dense" and not first.mod else 0
         inner = tuple(i for i, e in enumerate(fmt.exprs) if i and e.dim == row_dim)
-        direct = bool(unit) and all(fmt.levels[i].is_dense and fmt.exprs[i].mod for i in inner)
+        masked = inner == (mask_level(fmt),)
+        direct = bool(unit) and (masked or all(fmt.levels[i].is_dense and fmt.exprs[i].mod for i in inner))
         if fmt.diagonal is not None and (len(fmt.levels) > 2 or fmt.levels[fmt.diagonal].kind != "band"):
             direct = False  # where a row's diagonals are is known only below the levels of other rows
         return cls(fmt, row_dim, 1 - row_dim, unit, inner, direct)
+
+    @property
+    def masked(self) -> int:
+        """The level of bits that say which rows of a group have a column (masks.py); 0: there is none."""
+        masked = mask_level(self.format)
+        return masked if self.direct and self.inner == (masked,) else 0
 
     @property
     def rows_differ(self) -> bool:
@@ -122,7 +130,8 @@ class Roles:
         out: dict[int, int] = {}
         for i in reversed(self.inner):
             size = self.format.exprs[i].mod
-            out[i] = next(w for w in range(min(size, rows), 0, -1) if size % w == 0)
+            whole = size if i == self.masked else min(size, rows)
+            out[i] = next(w for w in range(whole, 0, -1) if size % w == 0)
             rows //= out[i]
         return dict(sorted(out.items()))
 

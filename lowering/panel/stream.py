@@ -15,6 +15,7 @@ from pith._mlir import arith, ir
 from .. import builder as b
 from ..builder import Index
 from ..levels import Cursor, Storage, load_coordinate, visit_level
+from .masks import visit_masks
 from .members import Member, Position, by_position, identity, shared
 from .roles import Roles
 from .runs import takes_together, visit_entries
@@ -66,6 +67,9 @@ class Stream:
         fmt = self.storage.format
         if level == len(fmt.levels):
             return self.leaf(members, accs)
+        if level == self.roles.masked - 1:
+            (member,) = members
+            return visit_masks(self, level, member, accs)
         if fmt.exprs[level].dim == self.roles.row_dim:
             return self.visit(level + 1, self._rows(level, members), accs)
         if fmt.levels[level].is_dense:
@@ -128,6 +132,8 @@ class Stream:
 
     def block(self, level: int, members: int) -> int:
         """How many coordinates of a dense level are unrolled: what its coordinates' bytes ask for, and more."""
+        if self.roles.masked:
+            return 1  # a loop per mask below each
         weight = self._weight(level + 1, members)
         bits = self._bits_below(level, members)
         bytes_ask = math.lcm(*(8 // math.gcd(8, n) for n in bits)) if bits else 1

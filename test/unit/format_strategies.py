@@ -8,6 +8,7 @@ import math
 import numpy as np
 from hypothesis import strategies as st
 from pith.formats import Format, Level, LevelExpr, buffer_specs
+from pith.formats.masks import mask_level
 from pith.formats.pack_digits import entry_end, level_coordinates, slot_limits
 from pith.formats.prune import prune_array
 
@@ -112,6 +113,9 @@ def reference_buffers(x: np.ndarray, fmt: Format) -> list[list]:
             else:  # an entry per tuple of the coordinates that tell entries apart
                 end = entry_end(fmt, i) if level.kind != "singleton" else i
                 keys = sorted({p[0][i : end + 1] for p in below})
+                if i + 1 == mask_level(fmt):  # entries with the same bits are neighbours
+                    masks = {k: sum(1 << p[0][i + 1] for p in below if p[0][i : end + 1] == k) for k in keys}
+                    keys.sort(key=masks.__getitem__)
                 coordinates += [k[0] for k in keys]
                 children += [[p for p in below if p[0][i : end + 1] == k] for k in keys]
             positions += [begin, len(children)] if loose else [len(children)]

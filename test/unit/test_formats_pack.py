@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pith
 import pytest
 from format_strategies import buffers_as_entries, formats_and_tensors, random_tensor, reference_buffers
 from hypothesis import given, settings
 from pith.formats import HSS, Format, LevelExpr, buffer_specs
+from pith.formats.masks import masked
 from pith.formats.pack import pack, pack_coordinates, unpack
 from pith.formats.pack_buffers import metadata_dtype, pack_bits, unpack_bits
 from pith.formats.pack_check import check_storage
@@ -40,6 +43,20 @@ def test_buffers_follow_the_storage_contract(case):
     for b, spec in zip(buffers, buffer_specs(fmt)):
         assert b.dtype == metadata_dtype(spec.bits)
     assert all(b.ctypes.data % 64 == 0 for b in buffers if b.size)
+
+
+@pytest.mark.parametrize("density", [0.1, 0.5, 1])
+@pytest.mark.parametrize("rows", [2, 3, 4])
+def test_columns_with_the_same_mask_are_neighbours(rows, density):
+    rng = np.random.default_rng(rows)
+    x, fmt = random_tensor(rng, (3 * rows, 40), "float64", density), masked(rows)
+    buffers = pack(x, fmt)
+    assert [b.tolist() for b in buffers] == reference_buffers(x, fmt)
+    positions, _, _, bits, _ = buffers
+    for lo, hi in itertools.pairwise(positions):
+        assert np.all(np.diff(bits[lo:hi].astype(int)) >= 0)
+    check_storage(buffers, fmt, x.shape)
+    np.testing.assert_array_equal(unpack(buffers, fmt, x.shape), x)
 
 
 @settings(max_examples=200, deadline=None)

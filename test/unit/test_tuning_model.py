@@ -210,6 +210,17 @@ def test_bitmasks_cost_a_coordinate_for_every_bit_that_is_set_and_some_for_every
     assert counts[1] == lists.stored < counts[0] < 10 * counts[1]
 
 
+def test_masks_share_loads_and_cost_what_ends_their_runs():
+    w = np.random.default_rng(0).random((64, 256)) < 0.5
+    tensor = pith.compress(w.astype(np.float32), "masked(4)")
+    masks = Problem.of(tensor, 64)
+    columns = int(w.reshape(16, 4, 256).any(axis=1).sum())
+    assert (masks.coordinates, masks.set_bits, masks.row_visits) == (columns, 0, 64)
+    assert masks.bit_words == 16 * 15 and masks.shared_rows == w.sum() / columns
+    assert Problem.of(tensor.T, 64, side="right").coordinates == columns  # the same rows
+    assert not Problem.of(tensor, 64, side="right").masked  # visits rows in no order
+
+
 @pytest.mark.parametrize("factor, dense_runs", [(1.2, True), (1.02, False)])
 def test_dense_must_gain_five_per_cent(factor, dense_runs):
     ranked = rank(problem())

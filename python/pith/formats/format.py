@@ -22,7 +22,8 @@ band(l:u)           none                                           ``p * (l + u 
 then the values, one per position of the last level. Coordinates of ``nm`` levels are
 sorted and distinct inside a group; a group with fewer than G non-zeros is filled up with
 unused coordinates that hold zeros. Sub-byte coordinates are packed little-endian into
-bytes: entry ``i`` of width ``w`` sits in byte ``i*w // 8`` at bit ``i*w % 8``.
+bytes: entry ``i`` of width ``w`` sits in byte ``i*w // 8`` at bit ``i*w % 8``. Packers put entries of a
+``nonordered`` level side by side when the bits of a last level below them are the same (:mod:`masks`).
 
 Diagonals, ``d1 - d0``, are counted from the lowest one a level can hold: in ``band(l:u)`` that is ``-l``, in a
 ``compressed`` level that of the last row's first element. A diagonal is stored over its whole range of rows;

@@ -21,6 +21,7 @@ from .buffers import buffer_specs
 from .diagonals import straight, straight_coordinates, straight_shape
 from .format import Format
 from .levels import Level
+from .masks import by_masks, mask_level
 from .pack_buffers import aligned_empty, aligned_zeros, check_memory, metadata_dtype, narrow
 from .pack_digits import differs, entry_end, level_coordinates, level_sorting, level_view, rounded_up, slabs
 from .pack_read import unpack
@@ -146,6 +147,9 @@ class _Cursor:
 
 def _build(levels: Sequence[np.ndarray], values: np.ndarray, fmt: Format, shape: Sequence[int]) -> list[np.ndarray]:
     """Buffers of elements in lexicographic level order, without repetitions."""
+    if mask_level(fmt):
+        order = by_masks(levels, fmt)
+        levels, values = [c[order] for c in levels], values[order]
     cursor = _Cursor(np.zeros(values.size, np.int64), 1, np.zeros(values.size, bool))
     cursor.first[:1] = True
     buffers: list[np.ndarray] = []

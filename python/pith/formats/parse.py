@@ -9,10 +9,12 @@ from ..errors import FormatError
 from .format import Format, LevelExpr
 from .hss import HSS
 from .levels import Level
+from .masks import masked
 from .rank import Rank
 
 _NAMES = {"dense": Format.dense, "csr": Format.csr, "csc": Format.csc, "coo": Format.coo, "dia": Format.dia}
 _SIZED = re.compile(r"(?P<name>bsr|nm|band)\(\s*(?P<a>-?\d+)\s*[x,:]\s*(?P<b>-?\d+)\s*\)$")
+_MASKED = re.compile(r"masked\(\s*(\d+)\s*\)$")
 _PAD = re.compile(r"\s+pad$")
 _LEVEL = re.compile(r"(?P<expr>[^:,]+):\s*(?P<level>\w+\s*(?:\([^()]*\))?)\s*(?:,|$)")
 _EXPR = re.compile(
@@ -26,8 +28,8 @@ def parse_format(text: str) -> HSS | Format:
     """Parse any text that names a format.
 
     Semantics: ``C1(3:4)->C0(2:4)`` gives an :class:`HSS`; ``dense``, ``csr``, ``csc``, ``coo``, ``dia``,
-        ``bsr(4x4)``, ``band(1:1)`` and ``d0 : dense, d1 : compressed`` give a :class:`Format`; ``nm(2:4)`` is
-        ``C0(2:4)``. `` pad`` at the end of any of them stores shapes rounded up.
+        ``bsr(4x4)``, ``band(1:1)``, ``masked(4)`` and ``d0 : dense, d1 : compressed`` give a :class:`Format`;
+        ``nm(2:4)`` is ``C0(2:4)``. `` pad`` at the end of any of them stores shapes rounded up.
     Errors: :class:`pith.FormatError` that names the part that does not parse.
 
     Example:
@@ -50,6 +52,8 @@ def parse_format(text: str) -> HSS | Format:
         if a < 1 or b < 1:
             raise FormatError(f"cannot parse format {text!r}: block sizes must be positive")
         return Format.bsr(a, b)
+    if (found := _MASKED.match(text.lower())) is not None:
+        return masked(int(found[1]))
     if re.match(r"[A-Z]", text):
         return HSS.parse(text)
     if re.fullmatch(r"\d+:\d+", text):
@@ -75,6 +79,8 @@ def format_name(fmt: Format) -> str:
     named = {str(make()): name for name, make in _NAMES.items()}
     if len(fmt.exprs) == 4 and 0 not in (block := (fmt.exprs[2].mod, fmt.exprs[3].mod)):
         named[str(Format.bsr(*block))] = "bsr({}x{})".format(*block)
+    if len(fmt.levels) == 3 and 2 <= (rows := fmt.exprs[2].mod) <= 4:
+        named[str(masked(rows))] = f"masked({rows})"
     if len(fmt.levels) == 2 and fmt.levels[1].kind == "band":
         named[str(Format.banded(fmt.levels[1].lower, fmt.levels[1].upper))] = str(fmt.levels[1])
     return named.get(text, text)

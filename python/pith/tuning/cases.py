@@ -27,7 +27,7 @@ STATIC = (
     "B(4x4)C0(1:2)",
     "B(16x16)C0(1:4)",
 )
-COUNTED = ("csr", "csr", "bsr(4x4)", "bsr(16x16)")
+COUNTED = ("csr", "csr", "bsr(4x4)", "bsr(16x16)", "masked(4)")
 
 #: Formats for the other element types: their kernels differ in how values are read, not in what formats cost.
 FEW = ("dense", "C0(2:4)", "C1(2:4)->C0(2:4)", "B(4x4)C0(1:2)", "csr", "bsr(4x4)")
@@ -94,8 +94,9 @@ def random_stored(rng: np.random.Generator, shape: tuple[int, int], fmt: str, el
         w = prune(w, fmt)
     else:
         block = [1, 1]
-        for expr in form.exprs:
-            block[expr.dim] = max(block[expr.dim], expr.mod)
+        for expr, level in zip(form.exprs, form.levels):
+            if level.is_dense:
+                block[expr.dim] = max(block[expr.dim], expr.mod)
         keep = rng.random((part // block[0], columns // block[1])) < density
         w = np.where(np.kron(keep, np.ones(block, bool)), w, 0).astype(w.dtype)
     return compress(np.tile(w, (-(-rows // part), 1))[:rows], fmt)

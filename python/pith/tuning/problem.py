@@ -13,6 +13,7 @@ from pith.lowering.isa import host_isa
 from ..errors import ShapeError
 from ..formats import Format
 from ..formats.diagonals import last_level
+from ..formats.masks import mask_level
 from ..formats.pack_digits import is_row_major
 
 #: Bytes of an element.
@@ -141,9 +142,15 @@ class Problem:
         return ELEMENT_BYTES[self.element]
 
     @property
+    def masked(self) -> int:
+        """The level of bits that say which rows of a group have a column; 0: there is none."""
+        return mask_level(self.format) if self.format.exprs[-1].dim == self.kept_dim else 0
+
+    @property
     def coordinates(self) -> int:
-        """Stored coordinates, of all levels."""
-        return sum(n for n, level in zip(self.positions, self.format.levels) if level.has_coordinates)
+        """Stored coordinates, of all levels; of masks none is read."""
+        levels = list(zip(self.positions, self.format.levels))[: self.masked or None]
+        return sum(n for n, level in levels if level.has_coordinates)
 
     @property
     def is_plain(self) -> bool:
@@ -168,12 +175,15 @@ class Problem:
 
     @property
     def set_bits(self) -> int:
-        """Bits that are set, of all bitmasks."""
-        return sum(n for n, level in zip(self.positions, self.format.levels) if level.kind == "bitmask")
+        """Bits that are set, of all bitmasks that are read bit by bit."""
+        levels = list(zip(self.positions, self.format.levels))[: self.masked or None]
+        return sum(n for n, level in levels if level.kind == "bitmask")
 
     @property
     def bit_words(self) -> int:
-        """Words of 64 bits, of all bitmasks."""
+        """Words of 64 bits, of all bitmasks; runs of masks, which nobody foresees the ends of either."""
+        if at := self.masked:
+            return min(self.positions[at - 1], self._above(at - 1) * (2 ** self.format.exprs[at].mod - 1))
         levels = zip(self.format.levels, self.format.level_sizes(self.shape), (1, *self.positions))
         return sum(parents * -(-size // 64) for level, size, parents in levels if level.kind == "bitmask")
 
@@ -186,7 +196,13 @@ class Problem:
     @property
     def row_visits(self) -> int:
         """How often a kernel comes to a row of the result: once each, or once per group that cuts the rows."""
+        if at := self.masked:
+            return self._above(at - 1) * self.format.exprs[at].mod
         return self.positions[last_level(self.format, self.kept_dim)]
+
+    def _above(self, level: int) -> int:
+        """Stored coordinates of the level above."""
+        return self.positions[level - 1] if level else 1
 
     @property
     def stores_singly(self) -> bool:
@@ -194,8 +210,11 @@ class Problem:
         return self.format.levels[-1].kind not in ("dense", "nm", "band")
 
     @property
-    def shared_rows(self) -> int:
-        """Consecutive rows that share every coordinate: the rows of a block, of V, or of a dense format."""
+    def shared_rows(self) -> float:
+        """Consecutive rows that share every coordinate: the rows of a block, of V, or of a dense format; of masks, as
+        many as have a column on average."""
+        if at := self.masked:
+            return self.stored / max(1, self.positions[at - 1])
         if self.format.diagonal is not None:
             return 1
         pairs = reversed(list(zip(self.format.exprs, self.format.levels)))
