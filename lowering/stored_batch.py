@@ -4,12 +4,13 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from pith._mlir import ir, memref
+from pith._mlir import ir
 from pith.formats import DYNAMIC, Format, LevelExpr, buffer_specs
 
 from . import builder as b
 from .builder import Index
 from .levels import Storage
+from .subview import part_of
 
 
 def batch_dim(fmt: Format, shape: Sequence[int]) -> int | None:
@@ -83,7 +84,4 @@ def _entries(fmt: Format, shape: Sequence[int]) -> tuple[dict[tuple[int, str], t
 
 def _part(buffer: ir.Value, number: Index, count: int, more: int) -> ir.Value:
     """Piece ``number`` of a buffer that consists of pieces of ``count``, and ``more`` of what follows."""
-    size = count + more
-    layout = ir.StridedLayoutAttr.get(ir.ShapedType.get_dynamic_stride_or_offset(), [1])
-    type_ = ir.MemRefType.get([size], buffer.type.element_type, layout)
-    return memref.subview(buffer, [b.mul(number, count)], [size], [1], result_type=type_)
+    return part_of(buffer, [b.mul(number, count)], [count + more], [0])

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from pith._mlir import ir, memref
+from pith._mlir import ir
 from pith.passes.analysis.multiply_add import SIGNED_CASTS, multiplies_inputs
 from pith.passes.analysis.structured import iterator_types
 
@@ -12,6 +12,7 @@ from ..contraction import indexing_maps, is_generic
 from ..isa import Isa
 from ..panel.dense_column import DenseColumn
 from ..panel.write import added_to, as_it_is
+from ..subview import part_of
 from ..transpose import Transform
 from .contraction import bare_dims, is_dense, sums_in_registers
 
@@ -97,10 +98,6 @@ def _view(buffer: ir.Value, dims: Sequence[int], kept: Sequence[int]) -> ir.Valu
     """The memref without its dimensions of size one."""
     if tuple(dims) == tuple(kept):
         return buffer
-    strides, offset = buffer.type.get_strides_and_offset()
     places = [dims.index(d) for d in kept]
     sizes = [b.dim_size(buffer, i) if i in places else 1 for i in range(len(dims))]
-    layout = ir.StridedLayoutAttr.get(offset, [strides[i] for i in places])
-    type_ = ir.MemRefType.get([buffer.type.shape[i] for i in places], buffer.type.element_type, layout)
-    zeros = [0] * len(dims)
-    return memref.subview(buffer, zeros, sizes, [1] * len(dims), result_type=type_)
+    return part_of(buffer, [0] * len(dims), sizes, places)

@@ -7,6 +7,7 @@ from pith._mlir import ir, memref
 
 from .. import builder as b
 from ..builder import Index
+from ..subview import part_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +42,7 @@ class Operand:
         kept = [i for i, d in enumerate(self.dims) if d in loops]
         offsets = [0 if i in kept else point[d] for i, d in enumerate(self.dims)]
         sizes = [b.dim_size(self.buffer, i) if i in kept else 1 for i in range(len(self.dims))]
-        source = self.buffer.type
-        strides, _ = source.get_strides_and_offset()
-        layout = ir.StridedLayoutAttr.get(ir.ShapedType.get_dynamic_stride_or_offset(), [strides[i] for i in kept])
-        type_ = ir.MemRefType.get([source.shape[i] for i in kept], source.element_type, layout)
-        return memref.subview(self.buffer, offsets, sizes, [1] * len(self.dims), result_type=type_)
+        return part_of(self.buffer, offsets, sizes, kept)
 
 
 def _sizes(vector: ir.Value) -> tuple[list[ir.Value], list[int]]:

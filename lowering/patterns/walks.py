@@ -13,6 +13,7 @@ from ..panel.blocks import Blocks
 from ..panel.loops import Loops, Point
 from ..panel.walk import Walk
 from ..panel.write import fill_block
+from ..subview import part_of
 from ..transpose import Transform
 from .products import ListedProduct, Listing
 from .sort import Coordinates, Lists, mark, sort_by_groups
@@ -154,10 +155,6 @@ def matrix_of(out: ir.Value, outer: tuple[Index, ...]) -> ir.Value:
     """The matrix over the last two dimensions of ``out`` at indices of the others."""
     if not outer:
         return out
-    type_, n = out.type, len(outer)
-    strides, _ = type_.get_strides_and_offset()
-    dynamic = ir.ShapedType.get_dynamic_stride_or_offset()
-    layout = ir.StridedLayoutAttr.get(dynamic, strides[n:])
+    n = len(outer)
     sizes = [b.dim_size(out, n), b.dim_size(out, n + 1)]
-    result = ir.MemRefType.get(type_.shape[n:], type_.element_type, layout)
-    return memref.subview(out, [*outer, 0, 0], [*[1] * n, *sizes], [1] * (n + 2), result_type=result)
+    return part_of(out, [*outer, 0, 0], [*[1] * n, *sizes], [n, n + 1])

@@ -74,6 +74,19 @@ def test_bits_of_truth_values():
     same(lambda x: (x | True, x & False, x ^ True, ~x, x | 2), x)
 
 
+def test_int8_with_numbers():
+    """torch-mlir ends the process where int8 meets a number."""
+    x = torch.tensor([-128, -3, 0, 5, 127], dtype=torch.int8)
+    same(lambda x: (x * 2, x - 2, 3 - x, x // 2, x % 3, x + 100, x / 2, x > 2, x.clamp(-1, 1), x * 2.5), x)
+
+
+def test_finite_numbers_and_bounds_of_integers():
+    same(lambda x: (torch.isfinite(x), torch.isfinite((x * 0).nan_to_num().int())), EDGES)
+    same(lambda x: (torch.xlogy(x, 2), torch.xlogy(2.0, x), torch.xlogy(x, x + 1)), torch.tensor([0.0, 0.5, 3.0]))
+    for dtype in (torch.int8, torch.int32, torch.int64):
+        same(lambda n: torch.nn.functional.hardtanh(n), torch.arange(-4, 5).to(dtype))
+
+
 def test_uint8_has_no_sign():
     x, y = (torch.tensor(v, dtype=torch.uint8) for v in ([1, 5, 200, 130, 7, 255], [1, 2, 150, 7, 200, 3]))
     same(lambda x, y: (x // 3, x % 3, x // y, x % y, x + y, x - y, x * y, x / y, torch.fmod(x, 3)), x, y)

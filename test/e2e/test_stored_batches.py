@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pith
 import pytest
+import torch
 from cpu_programs import Operand, check, generic, kernel, multiply_add, random_dense, random_sparse, wide
 from pith.formats import HSS, Format, LevelExpr
 
@@ -88,3 +89,24 @@ def test_matrices_that_do_not_begin_on_bytes_are_walked():
     out, told, reference = run(fmt, "f32", ("b, i, k", "b, k, h", "b, i, h"), {"b": 3, "i": 5, "k": 4, "h": 7})
     assert "] scalar: " in told
     check(out, reference, "f32")
+
+
+@pytest.mark.parametrize("fmt", ["csr", "C0(2:4) pad", "d0 : dense, d1 : bitmask"])
+@pytest.mark.parametrize("shape", [(1, 5, 3), (1, 1, 5, 3), (2, 1, 3)])
+def test_a_stack_of_one_matrix_has_no_offset(fmt, shape):
+    """An offset known to be zero has to be in the type of a part."""
+    weight = pith.prune(RNG.standard_normal((17, 3)), fmt, density=0.5 if fmt == "csr" else None)
+    layer = torch.nn.Linear(3, 17).double()
+    layer.weight.data = torch.from_numpy(weight)
+    x = torch.from_numpy(RNG.standard_normal(shape))
+
+    class Scanned(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x):
+            return self.layer(x.cumprod(-2))
+
+    kernel = pith.compile(Scanned().eval(), (x,), sparsity={"layer.weight": fmt}, path="sparse")
+    torch.testing.assert_close(kernel(x), layer(x.cumprod(-2)).detach())

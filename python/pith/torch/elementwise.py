@@ -26,6 +26,9 @@ def rules() -> dict[Any, Callable[..., Any]]:
         _aten.maximum.default: maximum,
         _aten.minimum.default: minimum,
         _aten.hardtanh.default: hardtanh,
+        _aten.isfinite.default: isfinite,
+        _aten.xlogy.Scalar_Self: functools.partial(_of_tensors, _aten.xlogy.Tensor),
+        _aten.xlogy.Scalar_Other: functools.partial(_of_tensors, _aten.xlogy.Tensor),
     }
     table |= dict.fromkeys(
         (_aten.clamp.default, _aten.clamp.Tensor, _aten.clamp_min.default, _aten.clamp_min.Tensor), clamp
@@ -157,5 +160,18 @@ def clamp_max(x: torch.Tensor, high: Any) -> torch.Tensor:
 
 
 def hardtanh(x: torch.Tensor, low: float = -1, high: float = 1) -> torch.Tensor:
-    """Between ``low`` and ``high``."""
-    return clamp(x, low, high)
+    """Between ``low`` and ``high``, in the type of ``x``.
+
+    >>> hardtanh(torch.tensor([-3, 0, 2]), -1.0, 1.0).tolist()
+    [-1, 0, 1]
+    """
+    return clamp(x, low, high) if x.is_floating_point() else clamp(x, int(low), int(high))
+
+
+def isfinite(x: torch.Tensor) -> torch.Tensor:
+    """Neither an infinity nor NaN.
+
+    >>> isfinite(torch.tensor([1.0, float("inf"), float("nan")])).tolist()
+    [True, False, False]
+    """
+    return x.abs() < float("inf") if x.is_floating_point() else torch.ones_like(x, dtype=torch.bool)

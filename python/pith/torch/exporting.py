@@ -25,7 +25,7 @@ from .quiet import errors_told_once
 from .retracing import decomposed
 from .small_sizes import smallest_sizes
 from .spelled_attention import recognise_attention
-from .unsigned import widen_unsigned
+from .unsigned import widen_bytes
 from .views import resolve_views
 
 _KINDS = {
@@ -123,7 +123,7 @@ def export(
             recognise_attention(program.graph_module.graph)
             program = decomposed(program, decomposition_table(attentions))
             program.graph.eliminate_dead_code()
-            widen_unsigned(program.graph)
+            widen_bytes(program.graph)
     except Exception as e:
         if isinstance(e, (ImportProgramError, UnsupportedError)):
             raise

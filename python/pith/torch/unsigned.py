@@ -1,4 +1,4 @@
-"""Arithmetic on uint8, which torch-mlir does as if bytes had a sign (or ends the process): in 32 bits."""
+"""Arithmetic on bytes in 32 bits: torch-mlir gives uint8 a sign, and ends the process for int8 with a number."""
 
 from __future__ import annotations
 
@@ -9,21 +9,27 @@ from torch.fx import Graph, Node, map_arg
 
 _CONVERT = torch.ops.aten._to_copy.default
 
+#: Types of arguments that numbers are computed with.
+_OPERANDS = ("Tensor", "number")
 
-def widen_unsigned(graph: Graph) -> None:
-    """Give every op that computes on uint8 its operands as int32, and convert what it makes of them back.
 
-    Semantics: results are those of the model: bytes and their sums, differences, products, ... fit, or wrap in the
-    same way when they are converted back. Views and conversions stay as they are.
+def widen_bytes(graph: Graph) -> None:
+    """Give ops that compute on bytes their operands as int32, and convert what they make of them back.
+
+    Semantics: every op on uint8, and those on int8 that take a number, too (products of int8 stay such). Results are
+    those of the model: bytes and their sums, differences, products, ... fit, or wrap in the same way when they are
+    converted back. Views and conversions stay as they are.
     """
     wide: dict[Node, Node] = {}
     for node in list(graph.nodes):
         if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload) or _moves(node.target):
             continue
-        if not any(map(_is_unsigned, node.all_input_nodes)):
+        narrow = {torch.uint8, torch.int8} if _takes_number(node) else {torch.uint8}
+        sources = [source for source in node.all_input_nodes if _dtype_of(source) in narrow]
+        if not sources:
             continue
         with graph.inserting_before(node):
-            for source in filter(_is_unsigned, node.all_input_nodes):
+            for source in sources:
                 wide[source] = wide.get(source) or _converted(graph, source, torch.int32)
         node.args, node.kwargs = map_arg((node.args, node.kwargs), lambda n: wide.get(n, n))
         _convert_back(graph, node)
@@ -34,9 +40,16 @@ def _moves(op: torch._ops.OpOverload) -> bool:
     return op is _CONVERT or any(argument.alias_info for argument in op._schema.arguments)
 
 
-def _is_unsigned(node: Node) -> bool:
+def _takes_number(node: Node) -> bool:
+    """One of its operands is a number, as those of ``x * 2``; sizes and dimensions are none."""
+    op: Any = node.target
+    operands = (given for given, argument in zip(node.args, op._schema.arguments) if str(argument.type) in _OPERANDS)
+    return any(isinstance(given, int | float) for given in operands)
+
+
+def _dtype_of(node: Node) -> torch.dtype | None:
     value = node.meta.get("val")
-    return isinstance(value, torch.Tensor) and value.dtype == torch.uint8
+    return value.dtype if isinstance(value, torch.Tensor) else None
 
 
 def _converted(graph: Graph, node: Node, dtype: torch.dtype) -> Node:
