@@ -125,5 +125,5 @@ def test_a_size_that_a_decomposition_settles():
     k = _compiled(Causal(), (torch.randn(3, 4, 5),), {"x": {2: Dim.AUTO}})
     x = torch.randn(3, 4, 5)
     torch.testing.assert_close(torch.as_tensor(k(x)), Causal()(x))
-    with pytest.raises(pith.ShapeError, match="x, dimension 2: expects size 5, got 6"):
+    with pytest.raises(pith.ShapeError, match="'x', dimension 2: expects a size of 5, got 6"):
         k(torch.randn(3, 4, 6))

@@ -267,8 +267,14 @@ def test_calls_are_checked_against_what_the_program_works_for():
     program = pith.torch.import_program(Bounded(), example, dynamic_shapes=dynamic)
     assert program.inputs[0].shape == (-1, -1, 4) and program.inputs[0].dims[1].high == 16
     for args, message in (
-        ((torch.randn(2, 17, 4), torch.randn(2, 3)), "x, dimension 1: expects a size from 0 to 16, got 17"),
-        ((torch.randn(2, 5, 4), torch.randn(3, 3)), "y, dimension 0: expects the size of x, dimension 0, 2, got 3"),
+        (
+            (torch.randn(2, 17, 4), torch.randn(2, 3)),
+            "'x', dimension 1: expects a size from 0 to 16, got 17",
+        ),
+        (
+            (torch.randn(2, 5, 4), torch.randn(3, 3)),
+            "'y', dimension 0: expects the size of 'x', dimension 0, 2, got 3",
+        ),
         ((torch.randn(2, 5, 5), torch.randn(2, 3)), "x, dimension 2: expects size 4, .*\n.*dynamic_shapes="),
         ((torch.randn(5, 4), torch.randn(2, 3)), "x: expects rank 3"),
     ):

@@ -11,7 +11,6 @@ from typing import Any
 from ..errors import ArgumentError, UnsupportedError
 from ..sparse import SparseTensor
 from .kernel import Kernel
-from .sizes import SizeRules
 from .weights import quantized_note, scheme_of, stored_values
 
 
@@ -160,12 +159,7 @@ class ModuleKernel:
 
     def saved(self) -> Any:
         """The kernel as :meth:`save` writes it: with the program's rules for dynamic sizes."""
-        return self.kernel.with_sizes(self._size_rules())
-
-    def _size_rules(self) -> SizeRules:
-        inputs = self.program.inputs
-        dims = {i.position: {d: (dim.symbol, dim.low, dim.high) for d, dim in i.dims.items()} for i in inputs if i.dims}
-        return SizeRules(dims, self.program.demands)
+        return self.kernel.with_sizes(self.program.sizes)
 
 
 def _nbytes(buffer: Any) -> int:

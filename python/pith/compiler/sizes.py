@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import ShapeError
-from .params import Param
 from .size_terms import Term, evaluate, sizes_in, spelled, term_from_json
 
 if TYPE_CHECKING:
@@ -65,23 +64,36 @@ def rules_of(classes: Sequence[EqualSizes]) -> SizeRules:
     return SizeRules(dict(sorted(rules.items())))
 
 
+class Sized(Protocol):
+    """What is known of a parameter: its name, and its shape with -1 for sizes that calls decide."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
+Params = Sequence[Sized] | Mapping[int, Sized]
+
+
 class SizeCheck:
     """Rules made ready for the calls of one kernel.
 
     Args:
         rules: what is demanded.
-        params: all parameters of the function.
+        params: the parameters of the function, or by number those that calls give and those in ``bound``.
         bound: shapes of those that a call leaves out, by position.
         where: the function, for errors.
 
     Errors: :class:`pith.ShapeError` when bound parameters break a rule.
     """
 
-    def __init__(self, rules: SizeRules, params: Sequence[Param], bound: Mapping[int, Sequence[int]], where: str):
+    def __init__(self, rules: SizeRules, params: Params, bound: Mapping[int, Sequence[int]], where: str):
         self.rules = SizeRules({i: rules.dims[i] for i in sorted(rules.dims)}, rules.demands)
         self.params, self.bound, self.where = params, bound, where
         check_sizes(self.rules, bound, params, where)
-        self._free = [i for i in range(len(params)) if i not in bound]
+        numbers = sorted(params) if isinstance(params, Mapping) else range(len(params))
+        self._free = [i for i in numbers if i not in bound]
         self._holds = self._compiled()
 
     def __call__(self, args: Sequence[Any]) -> None:
@@ -140,17 +152,23 @@ def _shape_of(value: Any) -> tuple[int, ...] | None:
     return tuple(shape)
 
 
-def check_sizes(rules: SizeRules, shapes: Mapping[int, Sequence[int]], params: Sequence[Param], where: str) -> None:
+def check_sizes(
+    rules: SizeRules,
+    shapes: Mapping[int, Sequence[int]],
+    params: Params,
+    where: str,
+) -> None:
     """Check the sizes of a call's arguments.
 
     Args:
         rules: what is demanded.
         shapes: argument number -> shape.
-        params: all parameters of the function, for their names.
+        params: parameters of the function by number, those in ``shapes`` at least; for their names and ranks.
 
     Errors: :class:`pith.ShapeError` naming the argument and its dimension.
 
     Example:
+        >>> from pith.compiler.params import Param
         >>> x, y = Param("x", "dense", "f32", (-1,)), Param("y", "dense", "f32", (-1,))
         >>> rules = SizeRules({0: {0: ("n", 2, None)}, 1: {0: ("n", 2, None)}})
         >>> check_sizes(rules, {0: (3,), 1: (3,)}, [x, y], "f")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch.utils import _pytree as pytree
 
 from .._mlir import ir
 from ..compiler.size_terms import Term
-from ..compiler.sizes import check_demands
+from ..compiler.sizes import SizeCheck, SizeRules
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..formats import Format
 from ..quantization import Quantized, QuantizedTensor
@@ -61,6 +62,27 @@ class Input:
     dtype: torch.dtype
     dims: dict[int, DynamicDim]
     format: Format | None = None
+
+    def check(self, tensor: Any) -> None:
+        """Raise :class:`pith.DTypeError` or :class:`pith.ShapeError` unless type, rank and static sizes fit."""
+        if not isinstance(tensor, torch.Tensor):
+            raise DTypeError(
+                f"expects a torch tensor ({self.dtype}), got {type(tensor).__name__}",
+                where=self.name,
+                hint="torch.from_numpy(x) shares the memory of a NumPy array",
+            )
+        if tensor.dtype != self.dtype:
+            raise DTypeError(f"expects {self.dtype}, got {tensor.dtype}", where=self.name)
+        shape = tuple(tensor.shape)
+        if len(shape) != len(self.shape):
+            raise ShapeError(f"expects rank {len(self.shape)}, got shape {shape}", where=self.name)
+        for d, (size, static) in enumerate(zip(shape, self.shape)):
+            if d not in self.dims and size != static:
+                raise ShapeError(
+                    f"expects size {static}, got shape {shape}",
+                    where=f"{self.name}, dimension {d}",
+                    hint="compile it for any: pith.compile(..., dynamic_shapes=), as for torch.export",
+                )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -156,38 +178,20 @@ class ImportedProgram:
             hint="call it with the arguments it was imported with",
         )
 
+    @property
+    def sizes(self) -> SizeRules:
+        """What is demanded of the dynamic sizes of a call."""
+        dims = {i.position: {d: (dim.symbol, dim.low, dim.high) for d, dim in i.dims.items()} for i in self.inputs}
+        return SizeRules({position: of_input for position, of_input in dims.items() if of_input}, self.demands)
+
+    @functools.cached_property
+    def _check_sizes(self) -> SizeCheck:
+        return SizeCheck(self.sizes, {spec.position: spec for spec in self.inputs}, {}, self.func_name)
+
     def _check(self, tensors: list[torch.Tensor]) -> None:
-        sizes: dict[str, tuple[int, str]] = {}
         for spec, tensor in zip(self.inputs, tensors):
-            if not isinstance(tensor, torch.Tensor):
-                raise DTypeError(
-                    f"expects a torch tensor ({spec.dtype}), got {type(tensor).__name__}",
-                    where=spec.name,
-                    hint="torch.from_numpy(x) shares the memory of a NumPy array",
-                )
-            if tensor.dtype != spec.dtype:
-                raise DTypeError(f"expects {spec.dtype}, got {tensor.dtype}", where=spec.name)
-            shape = tuple(tensor.shape)
-            if len(shape) != len(spec.shape):
-                raise ShapeError(f"expects rank {len(spec.shape)}, got shape {shape}", where=spec.name)
-            for d, (size, static) in enumerate(zip(shape, spec.shape)):
-                where = f"{spec.name}, dimension {d}"
-                if d not in spec.dims:
-                    if size != static:
-                        hint = "compile it for any: pith.compile(..., dynamic_shapes=), as for torch.export"
-                        raise ShapeError(f"expects size {static}, got shape {shape}", where=where, hint=hint)
-                    continue
-                dim = spec.dims[d]
-                if size < dim.low or (dim.high is not None and size > dim.high):
-                    expected = f"a size from {dim.low} to {'any' if dim.high is None else dim.high}"
-                    expected = f"size {dim.low}" if dim.low == dim.high else expected
-                    raise ShapeError(f"expects {expected}, got {size}", where=where)
-                first, owner = sizes.setdefault(dim.symbol, (size, where))
-                if first != size:
-                    raise ShapeError(f"expects the size of {owner}, {first}, got {size}", where=where)
-        if self.demands:
-            shapes = {spec.position: tensor.shape for spec, tensor in zip(self.inputs, tensors)}
-            check_demands(self.demands, shapes, {spec.position: spec.name for spec in self.inputs}, self.func_name)
+            spec.check(tensor)
+        self._check_sizes(tensors)
 
     def unflatten(self, results: list[Any]) -> Any:
         """The model's result structure around the function's flat results."""
