@@ -9,6 +9,8 @@ from pith.passes.analysis.multiply_add import SIGNED_CASTS, multiplies_inputs
 from pith.passes.analysis.structured import iterator_types
 
 from ..contraction import indexing_maps, is_generic
+from ..isa import Isa
+from ..panel.few_dots import few_dot_rows
 
 #: Sizes that only run time knows count as this many when orientations are compared.
 _TYPICAL = 128
@@ -83,17 +85,19 @@ class DenseContraction:
                 return type_.get_dim_size(dims.index(loop))
         return None
 
-    @property
-    def cost(self) -> float:
-        """About how many vector operations one product takes: what orientations are compared by."""
+    def cost(self, isa: Isa | None = None) -> float:
+        """About how many vector operations one product takes, on panels or (where ``isa`` says when) as dot products:
+        what orientations are compared by."""
         rows, cols, reds = (_TYPICAL if s is None else s for s in map(self.static_size, (self.row, self.col, self.red)))
+        if isa and self.rhs_transposed and not self.lhs_transposed and rows <= few_dot_rows(isa):
+            return rows * reds * cols / 2 / _LANES
         lanes = -(-cols // _LANES) * _LANES
         packed = reds * lanes * (2 if self.rhs_transposed else 1)
         turned = 2 * rows * reds * self.lhs_transposed + rows * cols * self.out_transposed
         return (rows * reds * lanes / 2 + packed + turned) / _LANES
 
 
-def match_dense_contraction(op: ir.OpView) -> DenseContraction | None:
+def match_dense_contraction(op: ir.OpView, isa: Isa) -> DenseContraction | None:
     """Recognise a product of two dense matrices; of its two orientations the cheaper one.
 
     Of two of the same type, that of the sums (f32, f64 or i32) or one that is widened to it.
@@ -107,7 +111,7 @@ def match_dense_contraction(op: ir.OpView) -> DenseContraction | None:
     if () in dims:
         return None
     orientations = [c for lhs in (0, 1) if (c := _orient(op, dims, lhs)) is not None]
-    return min(orientations, key=lambda c: c.cost, default=None)
+    return min(orientations, key=lambda c: c.cost(isa), default=None)
 
 
 def _orient(op: ir.OpView, dims: tuple[tuple[int, ...], ...], lhs: int) -> DenseContraction | None:

@@ -81,7 +81,7 @@ def _products(module: ir.Module, isa: Isa) -> list[DenseContraction | ColumnProd
             return ir.WalkResult.SKIP
         if op.name == "linalg.generic":
             column = match_column_product(op.opview)
-            c = match_dense_contraction(op.opview) if column is None else None
+            c = match_dense_contraction(op.opview, isa) if column is None else None
             if column is not None:
                 found.extend([column] * _is_worth_tiling(column))
             elif c is not None and _is_worth_packing(c):

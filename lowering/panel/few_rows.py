@@ -20,8 +20,9 @@ from pith._mlir import ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
+from ..isa import Isa
 from ..transpose import Transform
-from .arithmetic import convert, multiply_add
+from .arithmetic import bytes_of, convert, multiply_add
 from .walk import Walk
 from .write import write_tile
 
@@ -49,7 +50,6 @@ class FewRows:
         lhs_reds, reds: what contracted positions are in ``lhs`` and in ``rhs``.
         transform: what is stored for a finished sum.
         element: of the sums.
-        lanes: of a machine vector.
     """
 
     lhs: ir.Value
@@ -62,7 +62,12 @@ class FewRows:
     reds: Walk
     transform: Transform
     element: ir.Type
-    lanes: int
+    isa: Isa
+
+    @property
+    def lanes(self) -> int:
+        """Of a machine vector."""
+        return self.isa.vector_bytes // bytes_of(self.element)
 
     def emit(self, first: Index, last: Index) -> None:
         """Multiply all rows with the columns of positions ``first`` up to ``last``."""

@@ -90,7 +90,7 @@ def match_listed_product(op: ir.OpView) -> ListedProduct | None:
     if any(len(a) != len(b) or len(set(b)) != len(b) for a, b in zip(dims, bare)):
         return None
     found = [p for lhs in (0, 1) for p in _orientations(op, tiling, body, (bare[0], bare[1], bare[2]), lhs)]
-    return min(found, key=lambda p: (p.product.cost, p.blocks is None), default=None)
+    return min(found, key=lambda p: (p.product.cost(), p.blocks is None), default=None)
 
 
 def _is_known(types: list[ir.Type], body: Body) -> bool:

@@ -77,6 +77,18 @@ def test_few_rows_pack_nothing(einsum, element):
         run(einsum, {"b": 2, "i": i, "k": k, "j": j}, element, dynamic="ikj")
 
 
+@pytest.mark.parametrize("einsum", ["ik,jk->ij", "ik,jk->ji", "ki,jk->ij", "bik,bjk->bij"])
+@pytest.mark.parametrize("element", ["f32", "f64"])
+def test_few_rows_are_dot_products(einsum, element):
+    """Every number of rows that is few, and more; columns and coordinates on both sides of what is taken at a time."""
+    for i in range(2, 14):
+        for k, j in ((40, 9), (17, 258), (3, 6), (64, 4)):
+            sizes = {"b": 2, "i": i, "k": k + i % 3, "j": j}
+            run(einsum, sizes, element, dynamic="ikj")
+            if k == 17:
+                run(einsum, sizes, element)
+
+
 @pytest.mark.parametrize("j", [4, 7, 8, 9, 16, 17, 24, 31, 130])
 @pytest.mark.parametrize("k", [1, 8, 700])
 def test_columns_that_do_not_fill_panels(j, k):

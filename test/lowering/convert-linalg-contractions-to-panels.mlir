@@ -158,7 +158,9 @@ module attributes {pith.isa = "avx2"} {
 // CHECK:             %[[accs:.*]]:8 = scf.for
 // CHECK-COUNT-2:       vector.load %{{.*}} : memref<?xf32{{.*}}>, vector<8xf32>
 // CHECK-COUNT-8:       vector.fma
-// CHECK-COUNT-4:     vector.reduction <add>
+// CHECK-COUNT-6:     vector.shuffle
+// CHECK:             %[[totals:.*]] = scf.for {{.*}} -> (vector<4xf32>)
+// CHECK-COUNT-4:     vector.extract %[[totals]]
 // CHECK-NOT:     linalg.generic
 func.func @one_row_of_activations(%x: memref<1x?xf32>, %w: memref<?x?xf32>, %y: memref<1x?xf32>) {
   linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]}
@@ -182,6 +184,28 @@ func.func @matvec(%w: memref<100x70xf64>, %x: memref<70xf64>, %y: memref<100xf64
     %m = arith.mulf %v, %u : f64
     %s = arith.addf %o, %m : f64
     linalg.yield %s : f64
+  }
+  return
+}
+
+// Three rows and two columns as dot products: five loads for six multiply-adds. The last column is repeated.
+// CHECK-LABEL: func.func @few_rows_of_activations
+// CHECK:         %[[sums:.*]] = memref.alloc() {{.*}} : memref<3x256xf32>
+// CHECK:           scf.for
+// CHECK:             arith.minui
+// CHECK:             %{{.*}}:6 = scf.for
+// CHECK-COUNT-3:       vector.load
+// CHECK-COUNT-6:       vector.fma
+// CHECK-NOT:           vector.fma
+// CHECK:             vector.store %{{.*}}, %[[sums]]{{.*}} vector<2xf32>
+// CHECK-NOT:     linalg.generic
+func.func @few_rows_of_activations(%x: memref<3x?xf32>, %w: memref<?x?xf32>, %y: memref<3x?xf32>) {
+  linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%x, %w : memref<3x?xf32>, memref<?x?xf32>) outs(%y : memref<3x?xf32>) {
+  ^bb0(%v: f32, %u: f32, %o: f32):
+    %m = arith.mulf %v, %u : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
   }
   return
 }
