@@ -291,10 +291,9 @@ class ListedEmitter:
         """What follows a group of columns: tasks pack the next group of columns next, or for it the next point.
 
         64 experts of 512x1024 f32, 64 tokens each, on a Zen 3 core: 65 to 61 ms; 113 of 1024 rows, 1024x1024: 3.38 to
-        3.14 ms (2026-11). Nothing where panels are packed along: 1024^3 with 11 % of the rows takes 2.43 ms with it, 2.24
-        without (Emerald Rapids, one thread, 2026-11).
+        3.14 ms (2026-11).
         """
-        if self.c.rhs_transposed or cols.is_listed or self.packs_along:
+        if self.c.rhs_transposed or cols.is_listed:
             return None
         source, distance = self.rhs.matrix(point, self.c.red, self.c.col), b.mul(self.group, self.lanes)
         return Ahead(source, reds, distance, self.lanes)
