@@ -11,6 +11,7 @@ from ..transpose import Transform, tile_width
 from .ahead import Ahead
 from .dense_tile import DenseTile
 from .pack import Panel
+from .rest import Spread
 from .unpacked import Unpacked
 from .walk import Walk
 from .write import added_to, as_it_is, write_tile
@@ -38,6 +39,7 @@ class DenseProduct:
         ahead: fetches what is packed next, where that is known.
         l2_bytes: of a core.
         by_chunk: ``lhs`` of the tiles holds the rows of the chunk that is multiplied, and no others.
+        spread: what tiles store besides.
     """
 
     tile: DenseTile
@@ -52,6 +54,7 @@ class DenseProduct:
     l2_bytes: int
     ahead: Ahead | None = None
     by_chunk: bool = False
+    spread: Spread | None = None
 
     @property
     def lanes(self) -> int:
@@ -152,12 +155,12 @@ class DenseProduct:
             rows = self._left_rows(positions, first_row)
             places = self._places(positions, first_col)
             parts = places if kept is self.out else self._places_of_sums(tile, u, 0)
-            fetch = self._fetch(b.sub(b.add(first_row, u), done), first_col)
+            besides = self._besides(b.add(first_row, u), done, first_col)
             if self.is_one_strip:
-                self._finish(tile.multiply(rows, panel, 0, span, tile.zeros(), fetch), places)
+                self._finish(tile.multiply(rows, panel, 0, span, tile.zeros(), besides), places)
                 return
             accs = self._started(tile, span[0], self.fresh or kept is sums, kept, parts)
-            accs = tile.multiply(rows, panel, 0, span, accs, fetch)
+            accs = tile.multiply(rows, panel, 0, span, accs, besides)
             if kept is self.out:
                 _store(accs, kept, parts)
                 return
@@ -174,12 +177,20 @@ class DenseProduct:
         """What the positions of rows in a chunk are in ``lhs``."""
         return [b.sub(p, first_row) if self.by_chunk else self.rows.at(p) for p in positions]
 
-    def _fetch(self, row: Index, first_col: Index) -> Callable[[Index], None] | None:
-        """What the register tile from position ``row`` on does about the next panel while it multiplies."""
-        if self.ahead is None:
-            return None
-        blocks = b.div(self.reds, self.tile.unrolled)
-        return self.ahead.fetch(b.div(row, self.tile.variant.rows), blocks, b.add(self.cols.first, first_col))
+    def _besides(self, row: Index, done: Index, first_col: Index) -> Callable[[Index], None] | None:
+        """What unrolled blocks of the register tile from position ``row`` on do about memory while they multiply."""
+        height, does = self.tile.variant.rows, list[Callable[[Index], None]]()
+        if self.ahead is not None:
+            blocks, column = b.div(self.reds, self.tile.unrolled), b.add(self.cols.first, first_col)
+            does.append(self.ahead.fetch(b.div(b.sub(row, done), height), blocks, column))
+        if self.spread is not None:
+            does.append(self.spread.store(first_col, b.div(row, height)))
+
+        def block(number: Index) -> None:
+            for each in does:
+                each(number)
+
+        return block if does else None
 
     def _finish(self, accs: list[ir.Value], places: _Places) -> None:
         """Store what becomes of finished sums; all are made before any is stored, for rows may be there twice."""

@@ -17,14 +17,16 @@ from ..epilogue.values import bind
 from ..isa import Isa
 from ..module_isa import isa_of
 from ..panel.blocks import BlockEmitter
+from ..panel.walk import Walk
 from ..panel.write import as_it_is
 from ..replace_product import replace_product
 from ..sampled.listed import lower_listed_sampling, match_listed_sampling
-from ..tiled.listed import listed_emitter
+from ..tiled.listed import listed_emitter, listed_unit
 from ..transpose import Transform
 from .body import finish_at_point
 from .flatten import flat_loops, flatten
 from .products import ListedProduct, match_listed_product
+from .rest import unlisted_rows
 from .walks import BoundPatterns, fill_rest
 
 #: What a matcher returns.
@@ -116,7 +118,8 @@ def _emit(p: ListedProduct, isa: Isa, out: ir.Value, fresh: bool, finish: Transf
         p, buffers, given = flatten(p, batches, buffers, sizes)
         c, out, sizes = p.product, buffers[-1], _sizes(p, buffers)
     bound = BoundPatterns(p, sizes, given)
-    if fresh and not p.is_partition:
+    rest = _rest(bound, isa) if fresh and finish is None else None
+    if fresh and not p.is_partition and rest is None:
         lanes = isa.vector_bytes // (8 if isinstance(out.type.element_type, ir.F64Type) else 4)
         filled = fill_rest(bound, out, finish or as_it_is, lanes)
         fresh = not (filled and p.summed)
@@ -125,10 +128,18 @@ def _emit(p: ListedProduct, isa: Isa, out: ir.Value, fresh: bool, finish: Transf
     if blocks is None:
         adds = p.tiling.accumulate and not (fresh and (p.is_partition or not p.summed))
         finish_at = p.body.finish and finish_at_point(p, [*inputs, out], adds)
-        emitter = listed_emitter(c, p.body.sums, isa)
+        emitter = listed_emitter(c, p.body.sums, isa, rest)
         emitter(c, buffers, isa, fresh, finish, loops, finish_at, p.is_partition).emit()
     else:
         BlockEmitter(c, buffers, isa, fresh, finish, loops, blocks, p.body.sums).emit()
+
+
+def _rest(bound: BoundPatterns, isa: Isa) -> Walk | None:
+    """The rows that become zero while others are multiplied."""
+    p = bound.p
+    if p.is_partition or p.body.finish is not None or listed_unit(p.product, p.body.sums, isa) is not None:
+        return None
+    return unlisted_rows(bound)
 
 
 def _sizes(p: ListedProduct, buffers: list[ir.Value]) -> dict[int, Index]:

@@ -20,6 +20,7 @@ from ..builder import Index
 from ..isa import Isa
 from ..linalg.contraction import DenseContraction
 from ..panel.listed import ListedEmitter
+from ..panel.listed_rest import RestEmitter
 from ..panel.loops import Point
 from ..panel.variant import Variant
 from ..panel.walk import Walk
@@ -45,10 +46,16 @@ def listed_unit(c: DenseContraction, sums: ir.Type, isa: Isa) -> TileUnit | None
     return amx_unit(c.factor, sums, isa) or dot_unit(c.factor, sums, isa)
 
 
-def listed_emitter(c: DenseContraction, sums: ir.Type, isa: Isa) -> Callable[..., ListedEmitter]:
-    """The loops around the tasks of a product, called as :class:`ListedEmitter` is: on tiles where that is a gain."""
+def listed_emitter(
+    c: DenseContraction, sums: ir.Type, isa: Isa, unlisted: Walk | None = None
+) -> Callable[..., ListedEmitter]:
+    """The loops around the tasks of a product, called as :class:`ListedEmitter` is: on tiles where that is a gain.
+
+    ``unlisted``: rows that become zero, where none is on tiles.
+    """
     unit = listed_unit(c, sums, isa)
-    of_registers = functools.partial(ListedEmitter, sums=sums)
+    kernel = ListedEmitter if unlisted is None else functools.partial(RestEmitter, unlisted)
+    of_registers = functools.partial(kernel, sums=sums)
     return of_registers if unit is None else functools.partial(TileListedEmitter, unit)
 
 

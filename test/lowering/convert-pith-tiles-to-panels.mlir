@@ -5,23 +5,34 @@
 #kn = affine_map<(m, n, k) -> (k, n)>
 #mn = affine_map<(m, n, k) -> (m, n)>
 
-// Rows: the list is copied without what lies past the end, rows that it does not name become zero, and every
-// row of the register tile loads its own number. Nothing is gathered.
+// Rows: the list is copied without what lies past the end, and every row of the register tile loads its own number.
+// Nothing is gathered. Rows that it does not name are listed too: every block of a tile stores a vector of zeros of them,
+// and a task what its tiles leave; where nothing is named they are all that is stored.
 // CHECK-LABEL: func.func @rows
 // CHECK-SAME:  (%[[P:.*]]: !pith.pattern<[1024], [1]>, %[[A:.*]]: tensor<1024x256xf32>
 // CHECK:       %[[C:.*]] = "pith.coordinates"(%[[P]])
 // CHECK:       %[[LIST:.*]] = bufferization.to_buffer %[[C]] read_only
 // CHECK:       %[[IDS:.*]] = memref.alloc(%{{.*}}) {{.*}} : memref<?xi32>
 // CHECK:       %[[FLAGS:.*]] = memref.alloc() {{.*}} : memref<1024xi8>
-// CHECK:       scf.parallel
+// CHECK:       %[[REST:.*]] = memref.alloc() {{.*}} : memref<1024xi32>
+// CHECK:       %[[COUNT:.*]] = scf.for
+// CHECK:         memref.store %{{.*}}, %[[REST]]
 // CHECK:         memref.load %[[FLAGS]]
-// CHECK:         vector.store
+// CHECK:       scf.if
 // CHECK:       scf.parallel
 // CHECK:         %[[PANELS:.*]] = memref.alloc() {{.*}} : memref<16x256x16xf32>
 // CHECK:         vector.store %{{.*}}, %[[PANELS]]
 // CHECK-COUNT-6: memref.load %[[IDS]]
+// CHECK:         scf.if
+// CHECK:           memref.load %[[REST]]
+// CHECK:           vector.store
 // CHECK:         vector.load %[[PANELS]]
 // CHECK-COUNT-6: vector.fma
+// CHECK:         memref.load %[[REST]]
+// CHECK:         vector.store
+// CHECK:       } else {
+// CHECK:         memref.load %[[REST]]
+// CHECK:         vector.store
 // CHECK-NOT:   pith.pit_tile
 func.func @rows(%p: !pith.pattern<[1024], [1]>, %a: tensor<1024x256xf32>, %b: tensor<256x512xf32>) -> tensor<1024x512xf32> {
   %zero = arith.constant 0.0 : f32
