@@ -116,3 +116,12 @@ def test_large_matrices_take_a_few_passes():
     found = pith.infer_format(w)
     assert time.process_time() - begin < 2
     assert found.format == HSS.parse("C0(bitmask)")
+
+
+@pytest.mark.parametrize(("density", "listed"), [(0.5, True), (0.1, False)])
+def test_rows_may_list_their_columns_together(density, listed):
+    w = np.random.default_rng(0).random((16, 64)) < density
+    found = {c.name: c for c in infer(w, 4).candidates}
+    assert ("masked(4)" in found) is listed
+    if listed:
+        assert found["masked(4)"].nbytes == pith.compress(w.astype(np.float32), "masked(4)").nbytes

@@ -21,7 +21,7 @@ from .picture import draw, write_png
 from .prediction import Prediction, predict, predict_dense
 
 #: Formats every matrix is tried in.
-FORMATS = ("csr", "csc", "coo", "bsr(4x4)", "bsr(16x16)", "C0(2:4)")
+FORMATS = ("csr", "csc", "coo", "masked(4)", "bsr(4x4)", "bsr(16x16)", "C0(2:4)")
 
 #: Tightest formats shown.
 TIGHTEST = 4
