@@ -8,7 +8,7 @@ Code it emits for ``out[row, col] += sparse[row, red] * dense[red, col]``::
         for each R rows of the chunk
           acc : R x vector<L>       the levels below the rows (stream.py):
             acc[r] += value[r] * panels[panel][red][0:L]
-          tile[rows] = acc
+          tile[rows] = acc          (the last strip to out, where its rows are as wide: results.py)
       out[rows, cols] += tile       (= tile when out is zero-filled: the fill then has no reader)
 
 L and R are the variant's (variant.py). The panel is where raggedness and orientation of the dense
@@ -22,7 +22,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-from pith._mlir import bufferization, ir, memref, vector
+from pith._mlir import bufferization, ir, memref
 
 from .. import builder as b
 from ..builder import Index
@@ -39,6 +39,7 @@ from .batch import Operand
 from .loops import Point
 from .pack import Panel, clear_rows, pack_panel
 from .register_tile import VARIANT_ATTRIBUTE, register_tile
+from .results import Results, clear, results_of
 from .rows import most_units, task_units, visit_rows
 from .scatter import scatter_rows
 from .tile import RegisterTile
@@ -108,6 +109,12 @@ class _Emitter:
     def work(self) -> Index:
         """About how many vector operations multiplying takes: one is as long as a scalar one."""
         return b.div(b.mul(b.dim_size(self.storage.values, 0), self.cols), 8)
+
+    def stores_rows(self, out: ir.Value) -> bool:
+        """True when a row's last strip may store where the product has it, if its panel is as wide as the tile."""
+        alike = out.type.element_type == self.tile.arithmetic.sums and out.type.get_strides_and_offset()[0][1] == 1
+        plain = self.fresh and self.epilogue is None and not self.m.out_transposed
+        return alike and plain and self.tile.group == 1 and not self.roles.format.padded
 
     @property
     def chunks(self) -> Index:
@@ -235,21 +242,23 @@ def _stored_size(roles: Roles, dim: int, size: Index) -> Index:
 
 def _task(e: _Emitter, packed: Panel, tile: ir.Value, out: ir.Value, panel: ir.Value, chunk: Index = 0) -> None:
     """Multiply one chunk of rows with one panel and add the ``tile`` to the output."""
-    units = e.units
+    units, width = e.units, e.width(panel)
     first_row, count = _row_range(e, chunk, units)
-    if e.strip_units(e.tile) is not None or not e.roles.direct:
-        sums = e.tile.arithmetic.sums
-        zero = vector.broadcast(ir.VectorType.get([e.lanes], sums), b.zero_of(sums))
-        b.for_loop(0, count, lambda r: vector.store(zero, tile, [b.value(r), b.value(0)]))
-    width = e.width(panel)
+    corner, narrow = (first_row, b.mul(panel, e.lanes)), None
     if units is None or not e.roles.direct:
+        clear(tile, count)
         scatter_rows(e.tile, e.m, tile, packed, first_row, chunk, units)
+    elif e.lanes == 1:
+        if e.strip_units(e.tile) is not None:
+            clear(tile, count)
+        _visit(e, Results(tile), packed, width, b.mul(chunk, units), units)
     else:
-        _visit(e, tile, packed, width, b.mul(chunk, units), units)
-    _write(e, tile, out, (first_row, b.mul(panel, e.lanes)), (count, width))
+        narrow = b.less(width, e.lanes) if e.stores_rows(out) else None
+        _visit(e, results_of(tile, out, corner, count, narrow), packed, width, b.mul(chunk, units), units)
+    b.only_if(narrow, lambda: _write(e, tile, out, corner, (count, width)))
 
 
-def _visit(e: _Emitter, results: ir.Value, panel: Panel, width: Index, lo: Index, units: Index) -> None:
+def _visit(e: _Emitter, results: Results, panel: Panel, width: Index, lo: Index, units: Index) -> None:
     """Visit a chunk's rows, with half the lanes where that is enough for the panel's ``width``."""
 
     def visit(registers: RegisterTile) -> None:
@@ -283,9 +292,9 @@ def _row_range(e: _Emitter, chunk: Index, units: Index | None) -> tuple[Index, I
 
 
 def _tile(e: _Emitter) -> ir.Value:
-    """Memory for the results of a task."""
+    """Memory for the results of a task, and a row of zeros behind them."""
     sums, units = e.tile.arithmetic.sums, most_units(e.tile)
     rows = _stored_size(e.roles, e.m.row_dim, e.rows) if units is None else units * e.roles.unit
     if isinstance(rows, int) and rows <= 2 * MOST_CHUNK_ROWS:
-        return memref.alloca(ir.MemRefType.get([rows, e.lanes], sums), [], [], alignment=64)
-    return b.alloc([rows, e.lanes], sums)
+        return memref.alloca(ir.MemRefType.get([rows + 1, e.lanes], sums), [], [], alignment=64)
+    return b.alloc([b.add(rows, 1), e.lanes], sums)

@@ -6,17 +6,21 @@ from pith._mlir import ir, memref
 
 from .. import builder as b
 from ..builder import Index
+from .arithmetic import bytes_of
 from .members import Cursors
 from .pack import Panel
 from .parts import chunk_rows
+from .results import Results
 from .tile import Place, RegisterTile
 from .variant import CHUNK_ROWS, MOST_CHUNK_ROWS
 from .widen import Widening, widening
 
-#: How many register tiles ahead values are asked for. A strip of a row is too short for the hardware to
-#: see a stream in it: from the last-level cache its latency is as long as the work on it. On a Zen 3 core
-#: 2:4 goes from 28-66 to 64-68 GF/s (3 shapes, 2026-11).
-AHEAD = 2
+#: How many register tiles ahead values are asked for, by width of registers. A strip of a row is too short for the
+#: hardware to see a stream in it: from the last-level cache its latency is as long as the work on it. On a Zen 3 core
+#: 2:4 goes from 28-66 to 64-68 GF/s with 2 (3 shapes, 2026-11). Wider registers take half as long for a tile: on
+#: Emerald Rapids, 4096x4096x32 after other work, 1:4 takes 4.3, 3.65, 3.65 and 3.6 ms with 2, 4, 6 and 8; three shapes
+#: whose values lie in L2 or L3 are the same (2026-11-22).
+AHEAD = {32: 2, 64: 4}
 
 
 def most_units(tile: RegisterTile) -> int | None:
@@ -42,7 +46,7 @@ def _units(tile: RegisterTile, rows: int) -> int | None:
     return groups * tile.group
 
 
-def visit_rows(tile: RegisterTile, panel: Panel, results: ir.Value, lo: Index, units: Index, strip: int | None) -> None:
+def visit_rows(tile: RegisterTile, panel: Panel, results: Results, lo: Index, units: Index, strip: int | None) -> None:
     """Compute the chunk of ``units`` coordinates of the first level from ``lo`` on.
 
     Args:
@@ -50,30 +54,32 @@ def visit_rows(tile: RegisterTile, panel: Panel, results: ir.Value, lo: Index, u
     """
     wide = widening(tile.storage, tile.values, tile.group, lo, units, strip) if tile.widens else None
     if strip is None:
-        _pass(tile, wide, panel, results, lo, units, None)
+        _pass(tile, wide, panel, (results.once, results.once), lo, units, None)
         return
     size = tile.storage.level_sizes[1]
     positions = None if tile.storage.format.levels[1].is_dense else _begin(tile, lo, units)
 
     def one_strip(first: Index) -> None:
         span = first, b.minimum(b.add(first, strip), size)
-        _pass(tile, wide, panel, results, lo, units, span, strip, positions)
+        _pass(tile, wide, panel, results.of_strip(*span, size), lo, units, span, strip, positions)
 
-    b.for_loop(0, size, one_strip, step=strip)
+    b.for_loop(0, b.maximum(size, 1), one_strip, step=strip)  # without coordinates, one strip stores zeros
 
 
 def _pass(
     tile: RegisterTile,
     wide: Widening | None,
     panel: Panel,
-    results: ir.Value,
+    results: tuple[ir.Value, ir.Value],
     lo: Index,
     units: Index,
     span: tuple[Index, Index] | None,
     strip: int = 0,
     positions: ir.Value | None = None,
 ) -> None:
-    total = tile.storage.level_sizes[0]
+    width = tile.variant.lanes * bytes_of(tile.element) // tile.vectors
+    distance = AHEAD.get(width, AHEAD[32])
+    total, (begun, target) = tile.storage.level_sizes[0], results
 
     def some_rows(u: Index) -> None:
         if tile.group == 1:
@@ -82,9 +88,9 @@ def _pass(
             last = b.sub(total, 1)
             members = [b.minimum(b.add(b.add(lo, u), g), last) for g in range(tile.group)]
         if span is not None:
-            tile.prefetch([b.add(unit, AHEAD * tile.group) for unit in members], span[0], strip)
+            tile.prefetch([b.add(unit, distance * tile.group) for unit in members], span[0], strip)
         if positions is not None:
-            ahead = b.minimum(b.add(u, AHEAD), b.sub(b.dim_size(positions, 0), 1))
+            ahead = b.minimum(b.add(u, distance), b.sub(b.dim_size(positions, 0), 1))
             tile.prefetch_entries(memref.load(positions, [b.value(ahead)]))
         reader = dataclasses.replace(tile, values=wide.fill(members, span)) if wide else tile
 
@@ -94,7 +100,7 @@ def _pass(
                 first = b.add(first, b.mul(w, tile.windows[level] * tile.roles.format.exprs[level].div))
             cursors = Cursors(positions, b.value(u)) if positions is not None else None
             for turn in range(tile.turns):
-                reader.visit(Place(members, first, panel, results, cursors), at, span, turn)
+                reader.visit(Place(members, first, panel, target, begun, cursors), at, span, turn)
 
         _nest_windows(tile, window)
 

@@ -34,6 +34,7 @@ class Place:
         units: coordinates of the first level, one per member of the group.
         first: row of ``results`` of the tile's first row.
         results: the chunk's results, ``(rows, lanes)``.
+        begun: what sums start from, where coordinates are visited in strips.
         cursors: where the row stands in a compressed second level that is visited in strips.
     """
 
@@ -41,6 +42,7 @@ class Place:
     first: Index
     panel: Panel
     results: ir.Value
+    begun: ir.Value
     cursors: Cursors | None = None
 
 
@@ -194,7 +196,7 @@ class RegisterTile:
         places = [(b.value(b.add(at.first, row)), *piece) for row in self.row_offsets(turn) for piece in pieces]
         begun = span is not None and self.arithmetic.sums == self.element
         zeros = [vector.broadcast(type_, b.zero_of(self.element)) for _, type_ in pieces] * self.rows
-        accs = [vector.load(type_, at.results, [row, b.value(lane)]) for row, lane, type_ in places] if begun else zeros
+        accs = [vector.load(type_, at.begun, [row, b.value(lane)]) for row, lane, type_ in places] if begun else zeros
         chain = itertools.cycle(range(self.chains))
 
         def leaf(members: Sequence[Member], inner: list[ir.Value]) -> list[ir.Value]:
@@ -210,8 +212,10 @@ class RegisterTile:
 
         sums = run_stream(self._stream(window_at, leaf, turn), at, span, accs + zeros * (self.chains - 1))
         for i, (row, lane, _) in enumerate(places):
-            total = self._total(sums[i :: len(places)])
-            self.put(total, at.results, [row, b.value(lane)], more=span is not None and not begun)
+            total, where = self._total(sums[i :: len(places)]), [row, b.value(lane)]
+            if span is not None and not begun:
+                total = add(vector.load(total.type, at.begun, where), total)
+            vector.store(total, at.results, where)
 
     def member(self, row: int) -> int:
         """Which member of the group a row of the tile belongs to."""

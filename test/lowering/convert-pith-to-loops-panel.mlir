@@ -23,10 +23,13 @@
 // CHECK:         %[[panels:.*]] = memref.alloc({{.*}}) {alignment = 64 : i64} : memref<?x128x64xf32>
 // CHECK:         scf.parallel
 
-// One task per panel and chunk of rows. Values of rows ahead are asked for.
+// One task per panel and chunk of rows. The first strip starts from zeros: all rows are the tile's last one. Values of
+// rows ahead are asked for.
 // CHECK:         scf.parallel (%[[panel:[a-z0-9]+]], %{{.*}}) =
-// CHECK:           memref.alloca() {alignment = 64 : i64} : memref<256x64xf32>
-// CHECK:           memref.prefetch %[[VAL]]
+// CHECK:           memref.alloca() {alignment = 64 : i64} : memref<257x64xf32>
+// CHECK:           %[[zeros:.*]] = memref.reinterpret_cast %{{.*}} strides: [%c0, 1]
+// CHECK:           %[[tile:.*]] = memref.cast
+// CHECK:             memref.prefetch %[[VAL]]
 
 // 8 groups of C1 are one block: their 8 coordinates of 1 bit are a byte of the outer rank, their 16 of
 // 2 bits an i32 of the inner one. The first non-zero: bit 0, and bits 0 and 1.
