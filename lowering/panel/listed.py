@@ -8,10 +8,9 @@ Code it emits for ``out[outer, row, col] += lhs[outer, row, red] * rhs[outer, re
         for each chunk of the part's listed rows
           for each panel: register tiles, their rows read and written where the list says
 
-No operand is copied but the panels, which are as long as the list and stay in L2: reading and writing the dense
-operands through the lists is a matter of addresses. A task packs what it multiplies with, which costs about as much
-as four rows do (``parts.py``), or lets its first tile of rows pack it (``pack_along.py``); a few rows meet what is not
-packed (``few_rows.py``, ``few_dots.py``). Packed once for all tasks, panels would lie in L3. What sticks out on the
+Only panels are copied, as long as the list is; dense operands are read and written through it. A task packs what it
+multiplies with, which costs about as much as four rows do (``parts.py``), or lets its first tile of rows pack it
+(``pack_along.py``); a few rows meet what is not packed (``few_rows.py``, ``few_dots.py``). What sticks out on the
 right, outputs stored by columns and epilogues behind several strips go through a tile in memory.
 """
 
@@ -143,8 +142,7 @@ class ListedEmitter:
         some, parts = self._groups_per_task(groups), b.ceildiv(loops.most_rows, part)
 
         def task(*at: ir.Value) -> None:
-            first = b.mul(at[-2], some)
-            span = (first, b.minimum(b.add(first, some), groups))
+            span = (first := b.mul(at[-2], some), b.minimum(b.add(first, some), groups))
             self._task(at[:-2], 0 if parts == 1 else b.mul(at[-1], part), part, span)
 
         # Parts of one group are neighbours: threads take neighbours, and a part may have less to do than another.
@@ -162,8 +160,8 @@ class ListedEmitter:
 
     def _work(self) -> Index:
         """About how many vector operations there are."""
-        points = b.product([walk.count for walk in self.loops.outer.values()])
-        sizes = [points, self.loops.most_rows, self.loops.most_cols, self.rhs.size(self.c.red)]
+        loops = self.loops
+        sizes = [*(w.count for w in loops.outer.values()), loops.most_rows, loops.most_cols, self.rhs.size(self.c.red)]
         return b.div(b.product(sizes), self.vector)
 
     def _task(self, at: Sequence[Index], first: Index, most: Index, groups: _Span) -> None:
@@ -210,10 +208,10 @@ class ListedEmitter:
 
     def _multiply_packed(self, point: Point, rows: Walk, group: Index) -> None:
         cols, reds = self.loops.cols(point), self.loops.reds(point)
-        panels = b.alloc([self.group, self._depth(reds), self.lanes], self.element)
-        source = self.rhs.matrix(point, self.c.red, self.c.col)
-        first, last = self.members(group, cols)
-        count = b.sub(last, first)
+        (first, last), depth = self.members(group, cols), self._depth(reds)
+        count, chunks = b.sub(last, first), b.ceildiv(rows.count, self.chunk)
+        again = b.minimum(b.sub(chunks, 1), 1) if self.packs_along else 1  # or all lie in one place
+        panels = b.alloc([b.add(b.mul(b.sub(self.group, 1), again), 1), depth, self.lanes], self.element)
         widened = self._room_for_chunk(reds)
         run = self._runner(point, rows, cols, reds, widened)
 
@@ -221,13 +219,16 @@ class ListedEmitter:
             if widened is not None:
                 part = rows.part(b.mul(chunk, self.chunk), self.chunk)
                 copy_rows(self.lhs.matrix(point, self.c.row, self.c.red), widened, part, reds)
-            b.for_loop(0, count, lambda s: run(Panel(panels, b.value(s)), b.mul(b.add(first, s), self.lanes), chunk))
+            b.for_loop(0, count, lambda s: run(slot(s), b.mul(b.add(first, s), self.lanes), chunk))
+
+        def slot(s: Index) -> Panel:
+            return Panel(panels, b.value(b.mul(s, again)))
 
         if not self.packs_along:
+            source = self.rhs.matrix(point, self.c.red, self.c.col)
             pack_group(source, self.c.rhs_transposed, panels, (first, last), reds, cols)
-            depth = self._depth(reds)
             b.for_loop(0, count, lambda s: clear_rows(panels, b.value(s), reds.count, depth, self.lanes))
-        b.for_loop(0, b.ceildiv(rows.count, self.chunk), all_panels)
+        b.for_loop(0, chunks, all_panels)
 
     def _depth(self, reds: Walk) -> Index:
         """Rows of a panel."""
