@@ -310,3 +310,27 @@ def test_small_products_are_looked_at_when_they_are_repeated(monkeypatch):
         pith.matmul(pith.dynamic(a), b, out=out)
         assert error(out, a, b) < TOLERANCE["float32"]
     assert known.ran != "dense" and not known.left
+
+
+def test_what_was_checked_of_other_arrays_is_not_taken_for_granted():
+    """Decisions are kept by the identity of arrays, which arrays in other layouts may get when those are gone."""
+    pytest.importorskip("torch")  # loaded, its product is taken
+    forget_decisions()
+    rng = np.random.default_rng(3)
+    x, y = (rng.standard_normal((64, 64)).astype(np.float32) for _ in range(2))
+    out = np.empty((64, 64), np.float32)
+    for _ in range(3):
+        pith.matmul(pith.dynamic(x), y, out=out)
+    (known,) = dynamic_memory._MEMORY.values()
+    assert known.checked is not None
+    for other in (x[::-1], np.asfortranarray(x)):
+        key = dynamic_memory.key_of(pith.dynamic(other), other, y, True)
+        assert key is not None
+        dynamic_memory._MEMORY[key], known.left = known, 8
+        assert error(pith.matmul(pith.dynamic(other), y, out=np.empty_like(out)), other, y) < TOLERANCE["float32"]
+    for _ in range(2):
+        known.left = 8
+        pith.matmul(pith.dynamic(x), y, out=out)
+    out.flags.writeable = False
+    with pytest.raises(pith.ArgumentError, match="read-only"):
+        pith.matmul(pith.dynamic(x), y, out=out)

@@ -49,6 +49,7 @@ class Remembered:
         dense: ``dense(left, right, out)`` is the dense product, also where too much is there.
         checked: ``x``, ``y`` and ``out`` of the last call that wrote to a given array: what has been found out about
             these three objects holds.
+        again: the dense product of those three.
     """
 
     choice: Any
@@ -59,6 +60,7 @@ class Remembered:
     bound: Any
     dense: Callable[[np.ndarray, np.ndarray, np.ndarray], None]
     checked: tuple[weakref.ref, weakref.ref, weakref.ref] | None = None
+    again: Callable[[np.ndarray, np.ndarray, np.ndarray], None] | None = None
 
 
 _MEMORY: dict[tuple, Remembered] = {}
@@ -122,8 +124,8 @@ def forget_decisions() -> None:
 def run_again(known: Remembered, x: Any, y: Any, out: Any) -> Any:
     """``x @ y`` as it was decided, without another look; None where operands or ``out`` need one."""
     seen = known.checked
-    if seen is not None and seen[2]() is out and seen[0]() is x and seen[1]() is y:
-        return _multiply(known, x, y, out)
+    if seen is not None and seen[2]() is out and seen[0]() is x and seen[1]() is y and out.flags.writeable:
+        return _multiply(known, x, y, out, known.again or known.dense)
     if x.dtype is not known.dtype or y.dtype is not known.dtype:
         return None
     dense = known.ran == "dense"
@@ -139,18 +141,17 @@ def run_again(known: Remembered, x: Any, y: Any, out: Any) -> Any:
         return None
     if target is out:
         known.checked = weakref.ref(x), weakref.ref(y), weakref.ref(out)
-        if known.dense is multiply_library:
-            known.dense = library_of(x, y)
-    return _multiply(known, x, y, target)
+        known.again = library_of(x, y) if known.dense is multiply_library else known.dense
+    return _multiply(known, x, y, target, known.dense)
 
 
-def _multiply(known: Remembered, x: np.ndarray, y: np.ndarray, out: np.ndarray) -> np.ndarray:
+def _multiply(known: Remembered, x: np.ndarray, y: np.ndarray, out: np.ndarray, dense: Any) -> np.ndarray:
     """``x @ y`` in ``out``, of operands that fit."""
     if known.ran != "dense":
         if known.bound.run(x, y, out):
             return out
         known.left = 0
-    known.dense(x, y, out)
+    dense(x, y, out)
     return out
 
 
