@@ -28,7 +28,7 @@ def reference(x, w1, b1, w2, b2, threshold=0.0):
 
 @pytest.mark.parametrize("skip", [None, True, False])
 @pytest.mark.parametrize("inactive", [0.0, 0.5, 0.9, 0.99, 1.0])
-@pytest.mark.parametrize("rows", [1, 3, 16, 17])
+@pytest.mark.parametrize("rows", [1, 3, 6, 7, 17])
 def test_result_is_that_of_the_dense_layer(rows, inactive, skip):
     rng = np.random.default_rng([rows, int(100 * inactive)])
     args = operands(rng, rows, 23, 301, 45, inactive)
