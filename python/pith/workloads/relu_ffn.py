@@ -21,8 +21,8 @@ from .relu_ffn_ir import relu_ffn_source
 
 #: Rows up to which all of them share one list of active neurons, and one kernel does it all: between two products the
 #: caches hold nothing of the interpreter, and a few steps take 0.2 ms. For more, their elements are looked at. Speed
-#: over torch in one kernel and not, 1024x4096 f32, half inactive: 4 rows 0.83, 0.89 (90 % inactive 1.46, 1.32), 6 rows 0.87,
-#: 0.87 (1.18, 0.82), 8 rows 0.47, 0.90; AVX2, 8 and 16 rows 0.72, 0.85; 0.83, 0.92 (Emerald Rapids, 2026-11).
+#: over torch in one kernel and not, 1024x4096 f32, half inactive: 4 rows 0.83, 0.89 (90 % inactive 1.46, 1.32); 6 rows
+#: 0.87, 0.87 (1.18, 0.82); 8 rows 0.47, 0.90; AVX2, 8 and 16 rows 0.72, 0.85; 0.83, 0.92 (Emerald Rapids, 2026-11).
 FEW_ROWS = 6
 
 #: Element types that the library multiplies as fast as the processor can.
