@@ -74,6 +74,13 @@ def test_bits_of_truth_values():
     same(lambda x: (x | True, x & False, x ^ True, ~x, x | 2), x)
 
 
+def test_products_of_int8():
+    """torch-mlir ends the process for those that stay int8; they wrap."""
+    x, y = torch.randint(-128, 128, (2, 5, 7), dtype=torch.int8)
+    same(lambda x, y: (x @ y.T, torch.nn.functional.linear(x, y), torch.bmm(x[None], y.T[None]), x @ y[0]), x, y)
+    same(lambda x, y: torch.einsum("ab,cb->ac", x, y) % True, x, y)
+
+
 def test_int8_with_numbers():
     """torch-mlir ends the process where int8 meets a number."""
     x = torch.tensor([-128, -3, 0, 5, 127], dtype=torch.int8)

@@ -115,3 +115,13 @@ def test_reshapes_that_leave_a_size_open(sizes):
     for rows in (8, 10, 2):
         x = torch.randn(rows, 7)
         assert torch.equal(k(x), x.reshape(sizes))
+
+
+def test_booleans_are_added_as_or():
+    class Marked(torch.nn.Module):
+        def forward(self, x, rows):
+            return x.index_add(0, torch.tensor([0, 0, 2]), rows)
+
+    x, rows = torch.tensor([True, False, False]), torch.tensor([True, True, False])
+    assert pith.compile(Marked(), (x, rows))(x, rows).tolist() == [True, False, False]
+    assert pith.compile(Marked(), (~x, rows))(~x, rows).tolist() == [True, True, True]

@@ -53,6 +53,7 @@ def decomposition_table(attentions: Attentions | None = None) -> dict[Any, Calla
     table[_aten.median.default] = median_of_all
     table[_aten.bucketize.Tensor] = table[_aten.bucketize.Scalar] = bucketize
     table[_aten.searchsorted.Tensor] = table[_aten.searchsorted.Scalar] = searchsorted
+    table[_aten.index_add.default] = functools.partial(index_add, table[_aten.index_add.default])
     for op in (_aten.scatter.src, _aten.scatter.value, _aten.scatter_add.default, _aten.scatter_reduce.two):
         table[op] = functools.partial(_with_positive_dim, op)
     table[_aten.scaled_dot_product_attention.default] = attentions or Attentions()
@@ -79,6 +80,18 @@ def layer_norm(
     if weight is not None:
         out = out * weight
     return out if bias is None else out + bias
+
+
+def index_add(rule: Callable, x: torch.Tensor, dim: int, index: Any, source: torch.Tensor, *, alpha: Any = 1) -> Any:
+    """Booleans are added as ``or``; everything else by ``rule``.
+
+    >>> x = torch.tensor([True, False])
+    >>> index_add(torch.index_add, x, 0, torch.tensor([0, 0]), torch.tensor([True, True])).tolist()
+    [True, False]
+    """
+    if x.dtype != torch.bool:
+        return rule(x, dim, index, source, alpha=alpha)
+    return rule(x.int(), dim, index, source.int(), alpha=int(alpha)) != 0
 
 
 def gelu(x: torch.Tensor, *, approximate: str = "none") -> torch.Tensor:

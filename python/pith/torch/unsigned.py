@@ -1,4 +1,4 @@
-"""Arithmetic on bytes in 32 bits: torch-mlir gives uint8 a sign, and ends the process for int8 with a number."""
+"""Arithmetic on bytes in 32 bits: torch-mlir gives uint8 a sign, and some ops on int8 end the process."""
 
 from __future__ import annotations
 
@@ -12,19 +12,24 @@ _CONVERT = torch.ops.aten._to_copy.default
 #: Types of arguments that numbers are computed with.
 _OPERANDS = ("Tensor", "number")
 
+#: Products, which torch-mlir has of int8 with results of int32 only.
+_PRODUCTS = frozenset(
+    {"mm", "bmm", "matmul", "mv", "dot", "addmm", "addmv", "baddbmm", "linear", "convolution", "conv2d"}
+)
+
 
 def widen_bytes(graph: Graph) -> None:
     """Give ops that compute on bytes their operands as int32, and convert what they make of them back.
 
-    Semantics: every op on uint8, and those on int8 that take a number, too (products of int8 stay such). Results are
-    those of the model: bytes and their sums, differences, products, ... fit, or wrap in the same way when they are
-    converted back. Views and conversions stay as they are.
+    Semantics: every op on uint8; of int8 products, and ops that take a number. Results are the model's: bytes and
+    their sums, differences, products, ... fit, or wrap in the same way when they are converted back. Views and
+    conversions stay as they are.
     """
     wide: dict[Node, Node] = {}
     for node in list(graph.nodes):
         if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload) or _moves(node.target):
             continue
-        narrow = {torch.uint8, torch.int8} if _takes_number(node) else {torch.uint8}
+        narrow = {torch.uint8, torch.int8} if _ends_the_process(node) else {torch.uint8}
         sources = [source for source in node.all_input_nodes if _dtype_of(source) in narrow]
         if not sources:
             continue
@@ -40,9 +45,11 @@ def _moves(op: torch._ops.OpOverload) -> bool:
     return op is _CONVERT or any(argument.alias_info for argument in op._schema.arguments)
 
 
-def _takes_number(node: Node) -> bool:
-    """One of its operands is a number, as those of ``x * 2``; sizes and dimensions are none."""
+def _ends_the_process(node: Node) -> bool:
+    """Products of int8, and ops one of whose operands is a number, as in ``x * 2``; sizes and dimensions are none."""
     op: Any = node.target
+    if op.overloadpacket.__name__ in _PRODUCTS:
+        return True
     operands = (given for given, argument in zip(node.args, op._schema.arguments) if str(argument.type) in _OPERANDS)
     return any(isinstance(given, int | float) for given in operands)
 
