@@ -51,11 +51,11 @@ func.func @bf16(%crd: tensor<?xi8>, %val: tensor<?xbf16>, %x: tensor<128x?xbf16>
 
 // CHECK-LABEL: func.func @bytes
 // Sums of up to 1024 products of two bytes are exact in f32; results of a strip are added as i32.
-// CHECK:         memref.alloca() {alignment = 64 : i64} : memref<64x64xi32>
+// CHECK:         memref.alloca() {alignment = 64 : i64} : memref<65x64xi32>
 // CHECK:         %[[sum:.*]] = scf.for {{.*}} -> (vector<64xf32>)
 // CHECK:           vector.fma
 // CHECK:         %[[whole:.*]] = arith.fptosi %[[sum]] : vector<64xf32> to vector<64xi32>
-// CHECK:         %[[before:.*]] = vector.load {{.*}} : memref<64x64xi32>, vector<64xi32>
+// CHECK:         %[[before:.*]] = vector.load {{.*}} : memref<?x64xi32, {{.*}}>, vector<64xi32>
 // CHECK:         arith.addi %[[before]], %[[whole]] : vector<64xi32>
 module attributes {pith.isa = "avx2"} {
 func.func @bytes(%crd: tensor<?xi8>, %val: tensor<?xi8>, %x: tensor<128x?xi8>, %y: tensor<64x?xi32>)
