@@ -176,6 +176,8 @@ def test_shapes_and_dims_that_do_not_fit():
         HSS.parse("V(4)C0(2:4)").packed_shapes((6, 8))
     with pytest.raises(pith.ShapeError, match="for rank 4, got shape"):
         HSS.parse("MCRS: CRS0(*)").flat_shape((4, 4, 4))
+    with pytest.raises(pith.FormatError, match="expects a text, got NoneType"):
+        HSS.parse(None)  # pyright: ignore[reportArgumentType]
     with pytest.raises(pith.FormatError, match="over the dimensions MCRS, not MC"):
         HSS.parse("MCRS: C0(*)", dims="MC")
     with pytest.raises(pith.FormatError, match="depend on the data"):

@@ -89,6 +89,8 @@ class HSS:
         >>> str(HSS.parse("C(unconstrained)->R->S", dims="MCRS"))
         'MCRS: C0(*)->R0->S0'
         """
+        if not isinstance(text, str):
+            raise FormatError(f"expects a text, got {type(text).__name__}", hint="e.g. 'C1(3:4)->C0(2:4)'")
         named = _DIMS.match(text)
         if named and dims and named["dims"] != dims:
             raise FormatError(f"format {text!r} is over the dimensions {named['dims']}, not {dims}")
