@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import math
+from collections.abc import Iterator
 
 from pith._mlir import ir
 from pith.dialect.tiling import bare_dim
@@ -86,19 +88,21 @@ class DenseContraction:
         return None
 
     def cost(self, isa: Isa | None = None) -> float:
-        """About how many vector operations one product takes, on panels or (where ``isa`` says when) as dot products:
-        what orientations are compared by."""
-        rows, cols, reds = (_TYPICAL if s is None else s for s in map(self.static_size, (self.row, self.col, self.red)))
+        """About how many vector operations all products take, on panels or (where ``isa`` says when) as dot products,
+        which read ``rhs`` in every product: what orientations are compared by."""
+        loops = (self.row, self.col, self.red, *self.outer)
+        rows, cols, reds, *outer = (_TYPICAL if s is None else s for s in map(self.static_size, loops))
+        products = math.prod(outer)
         if isa and self.rhs_transposed and not self.lhs_transposed and rows <= few_dot_rows(isa):
-            return rows * reds * cols / 2 / _LANES
+            return products * (rows / 2 + 1) * reds * cols / _LANES
         lanes = -(-cols // _LANES) * _LANES
         packed = reds * lanes * (2 if self.rhs_transposed else 1)
         turned = 2 * rows * reds * self.lhs_transposed + rows * cols * self.out_transposed
-        return (rows * reds * lanes / 2 + packed + turned) / _LANES
+        return products * (rows * reds * lanes / 2 + packed + turned) / _LANES
 
 
 def match_dense_contraction(op: ir.OpView, isa: Isa) -> DenseContraction | None:
-    """Recognise a product of two dense matrices; of its two orientations the cheaper one.
+    """Recognise a product of two dense matrices; of what may be its rows and columns the cheapest choice.
 
     Of two of the same type, that of the sums (f32, f64 or i32) or one that is widened to it.
     """
@@ -110,22 +114,22 @@ def match_dense_contraction(op: ir.OpView, isa: Isa) -> DenseContraction | None:
     dims = tuple(map(bare_dims, indexing_maps(op)))
     if () in dims:
         return None
-    orientations = [c for lhs in (0, 1) if (c := _orient(op, dims, lhs)) is not None]
+    orientations = [*_orientations(op, dims, 0), *_orientations(op, dims, 1)]
     return min(orientations, key=lambda c: c.cost(isa), default=None)
 
 
-def _orient(op: ir.OpView, dims: tuple[tuple[int, ...], ...], lhs: int) -> DenseContraction | None:
+def _orientations(op: ir.OpView, dims: tuple[tuple[int, ...], ...], lhs: int) -> Iterator[DenseContraction]:
+    """The ways in which operand ``lhs`` is read a row at a time, those along inner loops first."""
     mine, other, out = set(dims[lhs]), set(dims[1 - lhs]), set(dims[2])
     reds = [d for d, kind in enumerate(iterator_types(op)) if kind == "reduction"]
     if len(reds) != 1 or not set(reds) == (mine & other) - out or mine | other != out | set(reds):
-        return None
+        return
     rows, cols = sorted(mine - other, reverse=True), sorted(other - mine, reverse=True)
     for row, col in itertools.product(rows, cols):
         inner = ({row, *reds}, {col, *reds}, {row, col})
         if all(dims[i][-1] in loops for i, loops in zip((lhs, 1 - lhs, 2), inner)):
             outer = tuple(d for d in range(len(iterator_types(op))) if d not in (row, col, *reds))
-            return DenseContraction(op, dims, lhs, row, col, reds[0], outer)
-    return None
+            yield DenseContraction(op, dims, lhs, row, col, reds[0], outer)
 
 
 def is_dense(type_: ir.Type) -> bool:

@@ -70,6 +70,34 @@ func.func @attention(%q: memref<?x?x12x32xf32>, %k: memref<?x?x12x32xf32>, %s: m
 
 // -----
 
+// Both dimensions of x that w lacks may be rows; the loop that is left runs around the product, and each of its rounds
+// reads w. So the larger one is rows, though x and y have it in different places (nn.MultiheadAttention, batch first).
+
+#x = affine_map<(t, b, n, k) -> (b, t, k)>
+#w = affine_map<(t, b, n, k) -> (n, k)>
+#y = affine_map<(t, b, n, k) -> (t, b, n)>
+
+module attributes {pith.isa = "avx2"} {
+
+// CHECK-LABEL: func.func @tokens_are_rows
+// CHECK:         scf.parallel (%[[b:[^,]*]], %{{.*}}) = (%c0, %c0) to (%c2, %{{.*}})
+// CHECK-DAG:       memref.subview %arg0[%[[b]], 0, 0] [1, 64, 96] [1, 1, 1] : {{.*}} to memref<64x96xf32,
+// CHECK-DAG:       memref.subview %arg2[0, %[[b]], 0] [64, 1, 80] [1, 1, 1] : {{.*}} to memref<64x80xf32,
+func.func @tokens_are_rows(%x: memref<2x64x96xf32>, %w: memref<80x96xf32>, %y: memref<64x2x80xf32>) {
+  linalg.generic {indexing_maps = [#x, #w, #y], iterator_types = ["parallel", "parallel", "parallel", "reduction"]}
+      ins(%x, %w : memref<2x64x96xf32>, memref<80x96xf32>) outs(%y : memref<64x2x80xf32>) {
+  ^bb0(%u: f32, %v: f32, %o: f32):
+    %m = arith.mulf %u, %v : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
+  }
+  return
+}
+
+}
+
+// -----
+
 // Rows that are stored as columns are turned first. AVX-512 has registers for six rows of four vectors.
 
 #a = affine_map<(i, j, k) -> (k, i)>
