@@ -12,6 +12,7 @@ import torch
 from .._mlir import fx_importer
 from . import elementwise
 from .fused_attention import Attentions
+from .grouped_products import histc
 from .ranking import bucketize, kthvalue, median, median_of_all, searchsorted, sort, topk
 from .scalar_reductions import with_scalars
 from .scans import cummax, cummin, cumprod, cumsum, logcumsumexp
@@ -48,6 +49,7 @@ def decomposition_table(attentions: Attentions | None = None) -> dict[Any, Calla
     table[_aten.gelu.default] = gelu
     table[_aten.sort.default] = table[_aten.sort.stable] = sort
     table[_aten.topk.default] = topk
+    table[_aten.histc.default] = histc
     table[_aten.kthvalue.default] = kthvalue
     table[_aten.median.dim] = median
     table[_aten.median.default] = median_of_all

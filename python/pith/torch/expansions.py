@@ -36,6 +36,7 @@ def expand_pith_ops(module: ir.Module, activations: Mapping[str, Format | Dynami
         "mark": lambda op: _mark(op, activations),
         "attention": _attention,
         "linear_of_rows": _linear_of_rows,
+        "grouped_mm": _grouped_mm,
     }
     for op in found:
         with ir.InsertionPoint(op), op.location:
@@ -86,6 +87,49 @@ def _linear_of_rows(op: ir.Operation) -> ir.Value:
     picked = DetectOp.build(mask, [0], [1]).operation.results[0]
     tile = PitTileOp.build([picked], [x, weight], init, maps, kinds, [0], [_ROWS, 0, 0], [1], product)
     return tile.operation.results[0]
+
+
+def _grouped_mm(op: ir.Operation) -> ir.Value:
+    """A ``pith.pit_tile`` over pairs of a row and the group that it is in."""
+    x, weight, offs = (_to_builtin(v) for v in list(op.operands)[:3])
+    turned = ir.BoolAttr(op.operands[3].owner.attributes["value"]).value
+    type_, index = _tensor_type(op.results[0].type), ir.IndexType.get()
+    total = type_.element_type
+    rows = tensor.dim(x, arith.constant(index, 0)) if type_.is_dynamic_dim(0) else type_.shape[0]
+    init = linalg.fill(arith.constant(total, 0.0), outs=[tensor.empty([rows, type_.shape[1]], total)])
+    row, column, group, depth = map(ir.AffineDimExpr.get, range(4))
+    stored = [group, column, depth] if turned else [group, depth, column]
+    maps = [ir.AffineMap.get(4, 0, exprs) for exprs in ([row, depth], stored, [row, column])]
+    kinds = ["parallel", "parallel", "reduction", "reduction"]
+
+    def wide(value: ir.Value) -> ir.Value:
+        return value if value.type == total else arith.extf(total, value)
+
+    def product(x: ir.Value, weight: ir.Value, out: ir.Value) -> ir.Value:
+        return generic([x, weight], out, maps, kinds, lambda v, u, s: arith.addf(s, arith.mulf(wide(v), wide(u))))
+
+    picked = DetectOp.build(_rows_of_groups(offs, rows), [0, 1], [1, 1]).operation.results[0]
+    tile = PitTileOp.build(
+        [picked], [x, weight], init, maps, kinds, [0, 2], [_ROWS, 0, 1, 0], [1, 1], product, accumulate=True
+    )
+    return tile.operation.results[0]
+
+
+def _rows_of_groups(offs: ir.Value, rows: ir.Value | int) -> ir.Value:
+    """Flags ``(rows, groups)``: row s is in group e, ``offs[e - 1] <= s < offs[e]``."""
+    flag, index, groups = ir.IntegerType.get_signless(1), ir.IndexType.get(), offs.type.shape[0]
+    zero, one = arith.constant(index, 0), arith.constant(index, 1)
+
+    def inside(end: ir.Value, _: ir.Value) -> ir.Value:
+        row, group = linalg.IndexOp(0).result, linalg.IndexOp(1).result
+        is_first = arith.cmpi(arith.CmpIPredicate.eq, group, zero)
+        before = tensor.extract(offs, [arith.select(is_first, zero, arith.subi(group, one))])
+        start = arith.select(is_first, zero, arith.index_cast(index, before))
+        ends = arith.cmpi(arith.CmpIPredicate.slt, row, arith.index_cast(index, end))
+        return arith.andi(arith.cmpi(arith.CmpIPredicate.sge, row, start), ends)
+
+    maps = [ir.AffineMap.get(2, 0, [ir.AffineDimExpr.get(1)]), ir.AffineMap.get_identity(2)]
+    return generic([offs], tensor.empty([rows, groups], flag), maps, ["parallel", "parallel"], inside)
 
 
 def _reshape(op: ir.Operation) -> ir.Value:

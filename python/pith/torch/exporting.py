@@ -17,6 +17,7 @@ from torch.utils import _pytree as pytree
 from ..errors import ImportProgramError, UnsupportedError
 from .decompositions import decomposition_table
 from .fused_attention import Attentions
+from .grouped_products import recognise_grouped_products
 from .layouts import stand_in
 from .locations import keep_model_frames, raised_at
 from .ops import MARK
@@ -120,6 +121,7 @@ def export(
             program = torch.export.export(module, dense_args, dense_kwargs, dynamic_shapes=dynamic_shapes)
             smallest = smallest_sizes(program)
             widen_picked_rows(program.graph_module.graph)
+            recognise_grouped_products(program.graph_module.graph)
             recognise_attention(program.graph_module.graph)
             program = decomposed(program, decomposition_table(attentions))
             program.graph.eliminate_dead_code()

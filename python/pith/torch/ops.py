@@ -16,8 +16,16 @@ LIBRARY.define(
 )
 LIBRARY.define("linear_of_rows(Tensor x, Tensor weight, Tensor mask) -> Tensor")
 LIBRARY.impl("linear_of_rows", lambda x, weight, mask: x @ weight.T, "CompositeExplicitAutograd")
+LIBRARY.define("grouped_mm(Tensor x, Tensor weight, Tensor offs, bool turned) -> Tensor")
 LIBRARY.impl("mark", lambda x, name: x.clone(), "CompositeExplicitAutograd")
 LIBRARY.impl("reshape", lambda x, shape, groups: x.reshape(shape).clone(), "CompositeExplicitAutograd")
+
+
+@torch.library.impl(LIBRARY, "grouped_mm", "CompositeExplicitAutograd")
+def _grouped_mm(x: torch.Tensor, weight: torch.Tensor, offs: torch.Tensor, turned: bool) -> torch.Tensor:
+    wide = torch.float32 if x.element_size() < 4 else x.dtype
+    return x.new_zeros((x.shape[0], weight.shape[1 if turned else 2]), dtype=wide)
+
 
 #: ``mark(x, name)``: x, the output of submodule ``name``, which the user declared sparse.
 MARK = torch.ops.pith.mark.default
@@ -32,3 +40,7 @@ ATTENTION = torch.ops.pith.attention.default
 
 #: ``linear_of_rows(x, weight, mask)``: the rows of ``x @ weight^T`` that a mask picks; what others hold is not said.
 LINEAR_OF_ROWS = torch.ops.pith.linear_of_rows.default
+
+#: ``grouped_mm(x, weight, offs, turned)``: ``x[s] @ weight[e]`` for the group e of row s, in f32 for narrower types;
+#: groups end at ``offs``, and what is behind them is zero. ``turned``: ``weight[e]`` is stored transposed.
+GROUPED_MM = torch.ops.pith.grouped_mm.default
