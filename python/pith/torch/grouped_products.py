@@ -1,4 +1,4 @@
-"""``torch.nn.functional.grouped_mm``: products of experts with the rows that are theirs, as transformers spells them."""
+"""``torch.nn.functional.grouped_mm``: each expert times the rows that are its own, as transformers spells it."""
 
 from __future__ import annotations
 
