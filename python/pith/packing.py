@@ -17,7 +17,7 @@ WORTH_A_KERNEL = 1 << 20
 
 
 def pack(array: np.ndarray, fmt: Format) -> list[np.ndarray]:
-    """As :func:`pith.formats.pack.pack`; large arrays in static formats by a compiled kernel."""
+    """As :func:`pith.formats.pack.pack`; large arrays by a compiled kernel."""
     if array.size >= WORTH_A_KERNEL:
         from .compiler import packing
 

@@ -5,6 +5,7 @@ import pith
 import pytest
 from pith.compiler import packing as kernels
 from pith.formats.pack import pack as pack_numpy
+from pith.formats.parse import parse_format
 from pith.formats.prune import prune_array as prune_numpy
 from pith.packing import WORTH_A_KERNEL, pack, prune_array
 
@@ -39,6 +40,27 @@ def test_same_as_numpy(text):
         np.testing.assert_array_equal(got, want)
     np.testing.assert_array_equal(w, before)
     assert kernel_calls() == before_calls + 2
+
+
+COUNTED = ["C0(*)", "C0->M0(*)", "M0(*)->C0(*)", "coo", "B(16x16)C0(*)", "C1(*)->C0(2:4)", "d0 : dense, d1 : bitmask"]
+
+
+@pytest.mark.parametrize("dtype", (np.float32, np.float16, np.int8), ids=lambda t: t.__name__)
+@pytest.mark.parametrize("text", COUNTED)
+def test_formats_that_count_what_they_store(text, dtype):
+    parsed = parse_format(text)
+    fmt = parsed if isinstance(parsed, pith.Format) else parsed.to_format()
+    w = prune_numpy(weights(text), pith.HSS.parse("C0(2:4)").to_format())
+    w[tuple(np.argwhere(w)[5])] = np.nan
+    with np.errstate(invalid="ignore"):
+        w = np.where(np.isfinite(w) | (dtype is not np.int8), w * 3, 1).astype(dtype)
+    calls = kernel_calls()
+    for got, want in zip(pack(w, fmt), pack_numpy(w, fmt), strict=True):
+        assert got.dtype == want.dtype
+        np.testing.assert_array_equal(got, want)
+    assert kernel_calls() == calls + 1
+    empty = np.zeros_like(w)
+    assert [b.tolist() for b in pack(empty, fmt)[1:]] == [b.tolist() for b in pack_numpy(empty, fmt)[1:]]
 
 
 def test_torch_in_torch_out():

@@ -16,24 +16,24 @@ import numpy as np
 
 from ..formats import Format
 from ..formats.attribute import format_attribute
+from ..formats.masks import mask_level
 from ..formats.prune import Ranking
 from ..runtime import dtype_name
 from .kernel import compile_source
 
 #: Element types with kernels; the others would have to be told apart from these (unsigned integers), or are rare.
-_PRUNED = ("float32", "float64", "float16", "bfloat16", "int8")
-_PACKED = ("float32", "float64")
+_ELEMENTS = ("float32", "float64", "float16", "bfloat16", "int8")
 
 
 def prunes(array: np.ndarray, ranked: np.ndarray) -> bool:
     """True when the compiler is installed and knows the element types."""
-    return array.dtype.name in _PRUNED and ranked.dtype.name in _PRUNED and _compiler_is_installed()
+    return array.dtype.name in _ELEMENTS and ranked.dtype.name in _ELEMENTS and _compiler_is_installed()
 
 
 def packs(array: np.ndarray, fmt: Format) -> bool:
-    """True for f32 and f64 in static formats, where the compiler is installed."""
-    plain = fmt.is_static and fmt.diagonal is None
-    return plain and array.ndim == fmt.rank and array.dtype.name in _PACKED and _compiler_is_installed()
+    """True where the compiler is installed and knows the element type, of formats in the order of coordinates."""
+    plain = fmt.diagonal is None and not mask_level(fmt)
+    return plain and array.ndim == fmt.rank and array.dtype.name in _ELEMENTS and _compiler_is_installed()
 
 
 @functools.cache
@@ -42,7 +42,7 @@ def _compiler_is_installed() -> bool:
 
 
 def pack_compiled(array: np.ndarray, fmt: Format) -> list[np.ndarray] | None:
-    """The buffers of ``array`` in a static format, or None when it does not obey the format.
+    """The buffers of ``array`` in a format, or None when it does not obey the format.
 
     Errors: :class:`pith.ShapeError` when the format does not divide the shape.
     """
@@ -69,7 +69,7 @@ def prune_compiled(
 
 def checks(array: np.ndarray, fmt: Format) -> bool:
     """True when the compiler is installed and knows the element type; formats of diagonals are NumPy's."""
-    return fmt.diagonal is None and array.dtype.name in _PRUNED and _compiler_is_installed()
+    return fmt.diagonal is None and array.dtype.name in _ELEMENTS and _compiler_is_installed()
 
 
 def violation_compiled(array: np.ndarray, fmt: Format) -> int:
