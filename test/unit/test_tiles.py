@@ -113,7 +113,7 @@ def test_shipped_tables_are_complete():
 def test_another_processor_borrows_a_table():
     found = tiles.table_for("f32", "left", 1, "an abacus", "avx2")
     assert found is not None and found.origin == "foreign" and "another processor's" in found.describe()
-    assert tiles.table_for("i8", "left", 1) is None
+    assert tiles.table_for("i16", "left", 1) is None
 
 
 def test_a_processor_of_a_measured_microarchitecture_has_its_table():
