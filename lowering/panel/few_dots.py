@@ -93,12 +93,14 @@ class FewDots:
     def _tile(self, dots: Dots, sums: ir.Value, first_col: Index, column: Index, row: Index) -> None:
         """The sums of some rows and columns; past the last the last again, which nobody reads."""
         high, wide = self.shape
-        part_type, done = ir.VectorType.get([wide], self.element), 0
+        done = 0
         for total in dots.totals(_lines(self.cols, first_col, wide), _lines(self.rows, row, high)):
-            for i in range(0, total.type.shape[0], wide):
-                part = vector.extract_strided_slice(part_type, total, [i], [wide], [1])
-                vector.store(part, sums, [b.value(b.add(row, done)), b.value(column)])
-                done += 1
+            lanes = min(wide, total.type.shape[0])  # vectors of two f64 are narrower than what is multiplied at a time
+            for i in range(0, total.type.shape[0], lanes):
+                part_type = ir.VectorType.get([lanes], self.element)
+                part = vector.extract_strided_slice(part_type, total, [i], [lanes], [1])
+                vector.store(part, sums, [b.value(b.add(row, done // wide)), b.value(b.add(column, done % wide))])
+                done += lanes
 
 
 def _lines(walk: Walk, first: Index, count: int) -> list[list[ir.Value]]:

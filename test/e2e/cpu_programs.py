@@ -12,6 +12,7 @@ import pith
 from pith.compiler.kernel import Kernel, compile_source
 from pith.formats import Format
 from pith.formats.attribute import format_attribute
+from pith.lowering.isa import HOST
 
 #: The three ways down: templates where they are faster, upstream's code generator, never upstream.
 PATHS = ("auto", "sparsifier", "loops")
@@ -124,6 +125,6 @@ def multiply_add(element: str) -> str:
     linalg.yield %q : {element}"""
 
 
-def kernel(source: str, path: str = "auto") -> Kernel:
+def kernel(source: str, path: str = "auto", isa: str = HOST) -> Kernel:
     """The compiled ``@f`` of a program."""
-    return compile_source(source, "f", path=path)
+    return compile_source(source, "f", path=path, isa=isa)

@@ -10,9 +10,10 @@ import pytest
 import torch
 from cpu_programs import Operand, check, generic, kernel, multiply_add, random_dense, wide
 from pith.formats import HSS, Format
-from pith.lowering.isa import host_isa
+from pith.lowering.isa import HOST, host_isa, parse_isa
 from pith.lowering.panel.variant import Roles, default_variant
 from pith.runtime import live_bytes, num_threads, set_num_threads
+from pith.runtime.cpu import cpu_features
 
 #: Operands of products as in einsum.
 MATRICES = [f"{a},{b}->{c}" for a in ("ik", "ki") for b in ("kj", "jk") for c in ("ij", "ji")]
@@ -31,23 +32,22 @@ BATCHES = [
 ]
 
 
-def program(einsum: str, sizes: dict[str, int], element: str, dynamic: str = ""):
+def program(einsum: str, sizes: dict[str, int], element: str, dynamic: str = "", isa: str = HOST):
     """A compiled ``@f(a, b, init)`` that adds the product to ``init``, and its shapes."""
     inputs, out = einsum.split("->")
     subscripts = [*inputs.split(","), out]
     loops = sorted(set("".join(subscripts)))
     a, b, c = (Operand(tuple(-1 if d in dynamic else sizes[d] for d in s), element, ", ".join(s)) for s in subscripts)
     kinds = "".join("p" if d in out else "r" for d in loops)
-    return _compiled(generic(", ".join(loops), kinds, [a, b], c, multiply_add(element))), [
-        tuple(sizes[d] for d in s) for s in subscripts
-    ]
+    source = generic(", ".join(loops), kinds, [a, b], c, multiply_add(element))
+    return _compiled(source, isa=isa), [tuple(sizes[d] for d in s) for s in subscripts]
 
 
 _compiled = functools.cache(kernel)
 
 
-def run(einsum: str, sizes: dict[str, int], element: str = "f32", dynamic: str = "") -> None:
-    compiled, shapes = program(einsum, sizes, element, dynamic)
+def run(einsum: str, sizes: dict[str, int], element: str = "f32", dynamic: str = "", isa: str = HOST) -> None:
+    compiled, shapes = program(einsum, sizes, element, dynamic, isa)
     rng = np.random.default_rng(list(sizes.values()))
     a, b, init = (random_dense(rng, s, element) for s in shapes)
     before = live_bytes()
@@ -87,6 +87,17 @@ def test_few_rows_are_dot_products(einsum, element):
             run(einsum, sizes, element, dynamic="ikj")
             if k == 17:
                 run(einsum, sizes, element)
+
+
+@pytest.mark.parametrize("isa", ["sse", "avx2"])
+@pytest.mark.parametrize("element", ["f32", "f64"])
+def test_dot_products_of_short_vectors(element, isa):
+    """A register may hold fewer sums than there are columns at a time."""
+    if not parse_isa(isa).runs_on(cpu_features()):
+        pytest.skip(f"no {isa}")
+    for i in (2, 3, 4):
+        run("ik,jk->ij", {"i": i, "k": 17, "j": 259}, element, isa=isa)
+        run("ik,jk->ij", {"i": i, "k": 17, "j": 259}, element, dynamic="ikj", isa=isa)
 
 
 @pytest.mark.parametrize("j", [4, 7, 8, 9, 16, 17, 24, 31, 130])
