@@ -68,8 +68,9 @@ PIPELINES: dict[str, str] = {
         "convert-vector-to-scf,lower-affine,convert-scf-to-openmp,expand-strided-metadata,lower-affine,"
         "convert-vector-to-llvm{enable-x86=true},convert-x86-tiles-to-llvm,"
         "finalize-memref-to-llvm{use-generic-functions=true},convert-scf-to-cf,"
-        "convert-openmp-to-llvm,convert-complex-to-standard,convert-math-to-llvm,convert-math-to-libm,"
-        "convert-index-to-llvm,convert-ub-to-llvm,convert-arith-to-llvm,convert-func-to-llvm,convert-cf-to-llvm,"
+        "convert-openmp-to-llvm,convert-complex-to-standard,convert-complex-to-llvm,"
+        "convert-math-to-llvm,convert-math-to-libm,convert-index-to-llvm,convert-ub-to-llvm,convert-arith-to-llvm,"
+        "convert-func-to-llvm,convert-cf-to-llvm,"
         "reconcile-unrealized-casts,pith-retain-loop-annotations"
     ),
     "pith-to-llvm": "pith-to-linalg,linalg-to-vector,vector-to-llvm",

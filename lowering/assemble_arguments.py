@@ -128,9 +128,12 @@ def _expand_results(op: func.FuncOp) -> None:
                 operands += [tensor.dim(v, value(d)) for d in sizes]
             func.return_(operands)
         terminator.operation.erase()
-    if "res_attrs" in op.attributes:
-        del op.attributes["res_attrs"]
-    results = [t for r in op.type.results for t in _result_types(r)]
+    types = [_result_types(r) for r in op.type.results]
+    if "res_attrs" in op.attributes:  # what is said of a stored tensor is not said of its buffers
+        given = zip(op.attributes["res_attrs"], op.type.results, types)
+        kept = [said if encoding_of(r) is None else ir.DictAttr.get({}) for said, r, parts in given for _ in parts]
+        op.attributes["res_attrs"] = ir.ArrayAttr.get(kept)
+    results = [t for parts in types for t in parts]
     op.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(op.type.inputs, results))
 
 

@@ -35,6 +35,8 @@ class SparsifyPass(Pass):
     module serial. A module without sparse tensors is bufferized, as that pass does it, and nothing else: for an encoder
     layer that takes 15 ms, the whole of it 70 (2026-11).
 
+    What an argument with upstream's encoding says of its storage becomes an LLVM struct, as ``sparsifier`` has it.
+
     Requires: ``linalg.generic`` only. Cost: upstream's.
     """
 
@@ -51,7 +53,8 @@ class SparsifyPass(Pass):
         if not holds_encodings(module):
             return _BUFFERIZE
         strategy = "none" if _has_outer_reduction(module) else "dense-outer-loop"
-        return f"sparsification-and-bufferization{{vl={self.vl} parallelization-strategy={strategy}}}"
+        made = f"sparsification-and-bufferization{{vl={self.vl} parallelization-strategy={strategy}}}"
+        return f"{made},sparse-storage-specifier-to-llvm"
 
 
 def _has_outer_reduction(module: ir.Module) -> bool:

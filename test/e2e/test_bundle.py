@@ -109,6 +109,24 @@ def test_module_rules_for_sizes_are_kept(tmp_path):
         kernel(five, np.ones(6, np.float32))
 
 
+class Levels(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(8, 4)
+
+    def forward(self, x):
+        return (self.linear(x) * 500).abs().clamp(max=255).to(torch.uint8), 3, x + 1
+
+
+@pytest.mark.parametrize("sparsity", [{}, {"linear.weight": "C0(4:4)"}])
+def test_bytes_without_a_sign_stay_so(tmp_path, sparsity):
+    module, x = Levels().eval(), torch.randn(5, 8)
+    pith.compile(module, (x,), sparsity=sparsity, path="sparse").save(tmp_path / "k")
+    levels, more = pith.load(tmp_path / "k")(x)
+    assert levels.dtype == torch.uint8 and more.dtype == torch.float32
+    assert (levels.int() - module(x)[0].int()).abs().max() <= 1 and levels.max() > 127
+
+
 def test_saved_again_it_is_the_same_file(saved, tmp_path):
     again = tmp_path / "again.pith"
     pith.load(saved).save(again)

@@ -219,6 +219,7 @@ def test_new_patterns_and_sizes_compile_nothing():
         (lambda x: pith.detect(x, 1, threshold=float("nan")), pith.ArgumentError, "threshold >= 0"),
         (lambda x: pith.detect(x, 1, threshold=np.array([1, -2, 3])), pith.ArgumentError, "got -2"),
         (lambda x: pith.detect(x, 1, threshold="a"), pith.ArgumentError, "expects a number"),
+        (lambda x: pith.detect(x, 1, threshold="0.5"), pith.ArgumentError, "expects a number, got str"),
         (lambda x: pith.detect(x, 1, threshold=np.ones(5)), pith.ShapeError, "one per entry of one dimension"),
         (lambda x: pith.detect(x, 1, threshold=np.ones((2, 3))), pith.ShapeError, "one per entry of one dimension"),
         (lambda x: pith.detect(x, 0), pith.FormatError, "granularity >= 1, got 0"),

@@ -27,6 +27,12 @@ class Doubled(torch.nn.Module):
         return torch.cat([x, x]) + y
 
 
+class Extremes(torch.nn.Module):
+    def forward(self, x, y):
+        longer, shorter = torch.sym_max(x.shape[0], y.shape[0]), torch.sym_min(x.shape[0], y.shape[0])
+        return x.new_zeros(longer, 3) + 1, x[:shorter] + y[:shorter]
+
+
 def _compiled(module, args, dynamic):
     return pith.compile(module.eval(), args, dynamic_shapes=dynamic)
 
@@ -127,3 +133,11 @@ def test_a_size_that_a_decomposition_settles():
     torch.testing.assert_close(torch.as_tensor(k(x)), Causal()(x))
     with pytest.raises(pith.ShapeError, match="'x', dimension 2: expects a size of 5, got 6"):
         k(torch.randn(3, 4, 6))
+
+
+@pytest.mark.parametrize("first, second", [(4, 6), (6, 4), (5, 5), (300, 2)])
+def test_the_larger_and_the_smaller_of_two_sizes(first, second):
+    k = _compiled(Extremes(), (torch.randn(4, 5), torch.randn(6, 5)), {"x": {0: "n"}, "y": {0: "m"}})
+    x, y = torch.randn(first, 5), torch.randn(second, 5)
+    for got, expected in zip(k(x, y), Extremes()(x, y)):
+        torch.testing.assert_close(torch.as_tensor(got), expected)

@@ -20,6 +20,19 @@ func.func @one_argument(%x: tensor<4xf32>, %a: tensor<8x16xf32, #csr>) -> (tenso
 
 // -----
 
+// What is said of a result stays with it; what is said of a stored tensor is not said of its buffers.
+
+#csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 32, 32, 0>
+
+// CHECK-LABEL: func.func @results
+// CHECK-SAME:    -> (tensor<?xi32>, tensor<?xi32>, tensor<?xi8>, tensor<4xi8> {pith.unsigned})
+func.func @results(%x: tensor<4xi8>, %a: tensor<8x16xi8, #csr>)
+    -> (tensor<8x16xi8, #csr> {pith.name = "a"}, tensor<4xi8> {pith.unsigned}) {
+  return %a, %x : tensor<8x16xi8, #csr>, tensor<4xi8>
+}
+
+// -----
+
 // Sizes that the type does not know follow the values. Sub-byte coordinates arrive packed in bytes,
 // native widths (0) as index. Attributes of the argument stay with each of its buffers.
 

@@ -184,3 +184,13 @@ def test_shapes_and_dims_that_do_not_fit():
         HSS.parse("C0(*)").metadata_bits((4, 4))
     with pytest.raises(pith.FormatError, match="no word for"):
         HSS.from_format(Format.coo())
+
+
+def test_sizes_are_whole_numbers():
+    assert str(pith.NM(np.int64(2), np.int32(4))) == "C0(2:4)" and type(pith.NM(np.int64(2), 4).ranks[0].g) is int
+    for make in (pith.NM, pith.BSR, pith.BAND):
+        for g in (2.0, True, "2", None):
+            with pytest.raises(pith.FormatError, match="expects a whole number, got"):
+                make(g, 4)
+    with pytest.raises(pith.FormatError, match="expects rows and columns"):
+        Rank(2, 4, block=(4,))  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 import re
@@ -35,6 +36,9 @@ _VALUE_NAME = re.compile(r"%([A-Za-z_$.-][\w$.-]*)")
 
 #: Attribute of a memref parameter that the kernel only reads: read-only arrays may be passed.
 READ_ONLY = "pith.read_only"
+
+#: Attribute of a result: its integers have no sign, which types of MLIR that kernels have cannot say.
+UNSIGNED = "pith.unsigned"
 
 
 def parse(text: str, isa: str = HOST, path: str | None = None, context: ir.Context | None = None) -> ir.Module:
@@ -260,6 +264,9 @@ def _signature(function: ir.OpView, params: list[Param], written: list[bool]) ->
     names = [(p.name, w) for p, w in zip(params, written) for _ in range(p.native_count)]
     args = [_spec(t, name, w) for t, (name, w) in zip(function.type.inputs, names, strict=True)]
     results = [_spec(t, f"result {i}", False) for i, t in enumerate(function.type.results)]
+    if "res_attrs" in function.operation.attributes:
+        said = [UNSIGNED in ir.DictAttr(a) for a in function.operation.attributes["res_attrs"]]
+        results = [dataclasses.replace(r, unsigned=True) if u else r for r, u in zip(results, said)]
     return Signature(function.sym_name.value, tuple(args), tuple(results))
 
 

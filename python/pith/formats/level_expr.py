@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from .whole import settle_whole
+
 #: Marks a dimension whose size is known only at run time.
 DYNAMIC = -1
 
@@ -25,6 +27,9 @@ class LevelExpr:
     div: int = 1
     mod: int = 0
     minus: int | None = None
+
+    def __post_init__(self) -> None:
+        settle_whole(self, "a level's expression", "dim", "div", "mod")
 
     def size(self, dim_size: int) -> int:
         """Number of coordinates of a digit, for a dimension of ``dim_size`` (DYNAMIC stays DYNAMIC)."""

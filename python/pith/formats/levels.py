@@ -12,6 +12,7 @@ import re
 
 from ..errors import FormatError
 from .level_expr import DYNAMIC
+from .whole import settle_whole
 
 #: Kinds of level, spelled as in IR (``#pith.level<"kind">``); ``nm`` is ``#pith.nm<G, H>``.
 KINDS = ("dense", "compressed", "loose_compressed", "singleton", "bitmask", "nm", "band")
@@ -44,6 +45,7 @@ class Level:
     upper: int = 0
 
     def __post_init__(self) -> None:
+        settle_whole(self, "a level", "g", "h", "lower", "upper")
         if self.kind not in KINDS:
             raise FormatError(f"unknown level {self.kind!r}", hint="one of " + ", ".join(KINDS))
         if self.kind == "nm":

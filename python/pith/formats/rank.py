@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from ..errors import FormatError
 from .levels import Level
+from .whole import settle_whole, whole
 
 #: What a rank may be: ``nm`` is G:H, ``compressed`` is unstructured.
 KINDS = ("nm", "dense", "compressed", "bitmask")
@@ -53,6 +54,12 @@ class Rank:
     dim: str = "C"
     kind: str = "nm"
     number: int = -1
+
+    def __post_init__(self) -> None:
+        settle_whole(self, "a rank", "g", "h", "v", "number")
+        if len(self.block) != 2:
+            raise FormatError(f"block of a rank expects rows and columns, got {self.block!r}")
+        object.__setattr__(self, "block", tuple(whole(extent, "B") for extent in self.block))
 
     @classmethod
     def dense(cls, size: int = 0, dim: str = "C", **sharing) -> Rank:

@@ -80,6 +80,8 @@ def threshold_of(threshold: Any) -> float:
     Errors: :class:`pith.ArgumentError` for NaN, negative numbers and what is not a number.
     """
     try:
+        if isinstance(threshold, str | bytes):  # float() reads them
+            raise TypeError
         limit = float(threshold)
     except (TypeError, ValueError, OverflowError) as error:
         raise ArgumentError(f"expects a number, got {type(threshold).__name__}", where="threshold") from error

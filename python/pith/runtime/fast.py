@@ -74,7 +74,7 @@ def fast_function(
     kinds = {"bf16": "i" if bfloat16_as_bits else "b", "i1": "?"}
     words = [word for spec in signature.args for word in _spec_words(spec, kinds)]
     words += [word for spec in signature.results for word in _spec_words(spec, {"i1": "?"})]
-    dtypes = [numpy_dtype(spec.dtype) for spec in signature.results if isinstance(spec, MemRefSpec)]
+    dtypes = [spec.numpy_dtype for spec in signature.results if isinstance(spec, MemRefSpec)]
     counts = len(signature.args), len(signature.results), result_bytes
     return library.pith_fast_function(
         entry, (ctypes.c_int64 * len(words))(*words), *counts, (ctypes.py_object * len(dtypes))(*dtypes)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .native import lib
-from .signature import MemRefSpec, Spec, numpy_dtype
+from .signature import MemRefSpec, Spec
 
 #: The allocated pointer MLIR gives a memref.get_global: the data is part of the object.
 _GLOBAL_MEMORY = 0xDEADBEEF
@@ -93,7 +93,7 @@ class _ArrayField:
     """How to turn one returned descriptor into an array."""
 
     def __init__(self, spec: MemRefSpec):
-        self.dtype = numpy_dtype(spec.dtype)
+        self.dtype = spec.numpy_dtype
         self.itemsize = self.dtype.itemsize
         self.scale = self.itemsize.__mul__
         self.rank = spec.rank

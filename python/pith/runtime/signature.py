@@ -90,6 +90,7 @@ class MemRefSpec:
         name: what error messages call it.
         writable: the function writes to it (arguments only).
         layout: ``identity`` (row-major) or ``strided`` (the kernel reads the strides at run time).
+        unsigned: its integers have no sign (results only: arguments may be either).
     """
 
     dtype: str
@@ -97,6 +98,7 @@ class MemRefSpec:
     name: str = ""
     writable: bool = False
     layout: Layout = "identity"
+    unsigned: bool = False
 
     def __post_init__(self) -> None:
         numpy_dtype(self.dtype)
@@ -105,6 +107,11 @@ class MemRefSpec:
             raise ShapeError(f"sizes are at least 0, or -1 when dynamic; got {self.shape}", where=self.name or None)
         if self.layout not in ("identity", "strided"):
             raise ShapeError(f"layout is 'identity' or 'strided', got {self.layout!r}", where=self.name or None)
+
+    @property
+    def numpy_dtype(self) -> np.dtype:
+        """The NumPy dtype of what is returned."""
+        return accepted_dtypes(self.dtype)[-1 if self.unsigned else 0]
 
     @property
     def rank(self) -> int:

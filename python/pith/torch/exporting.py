@@ -15,6 +15,7 @@ from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 from torch.utils import _pytree as pytree
 
 from ..errors import ImportProgramError, UnsupportedError
+from .complexes import split_complex
 from .decompositions import decomposition_table
 from .fused_attention import Attentions
 from .grouped_products import recognise_grouped_products
@@ -24,6 +25,7 @@ from .ops import MARK
 from .picked_rows import widen_picked_rows
 from .quiet import errors_told_once
 from .retracing import decomposed
+from .size_extremes import spell_out_extremes
 from .small_sizes import smallest_sizes
 from .spelled_attention import recognise_attention
 from .unsigned import widen_bytes
@@ -126,6 +128,8 @@ def export(
             program = decomposed(program, decomposition_table(attentions))
             program.graph.eliminate_dead_code()
             widen_bytes(program.graph)
+            split_complex(program.graph)
+            spell_out_extremes(program.graph)
     except Exception as e:
         if isinstance(e, (ImportProgramError, UnsupportedError)):
             raise

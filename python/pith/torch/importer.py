@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from .._mlir import ir
+from ..compiler.build import UNSIGNED
 from ..dialect import encoded_type, shape_of
 from ..dialect.ops_format import DecompressOp
 from ..errors import ArgumentError, ImportProgramError, UnsupportedError
@@ -183,6 +184,7 @@ def _program(
         parameters.append(parameter)
     added = {at: f"{p.name}.{role}" for p in parameters for at, role in zip(p.scales, ("scales", "zero_points"))}
     _update_type(func, {**added, **{a.position: a.name for a in (*parameters, *inputs)}})
+    _note_unsigned(func, exported)
     return ImportedProgram(
         module=mlir,
         func_name=func_name,
@@ -198,6 +200,16 @@ def _program(
         notes=exported.notes,
         demands=size_demands({i: p.node.meta["val"] for i, p in enumerate(exported.placeholders) if p.kind == "input"}),
     )
+
+
+def _note_unsigned(func: ir.OpView, exported: Exported) -> None:
+    """Say which results are of uint8: types of MLIR that kernels have carry no sign."""
+    if not exported.unsigned:
+        return
+    tensors = [i for i in range(exported.out_spec.num_leaves) if i not in exported.constants]
+    with func.operation.context:
+        said = [{UNSIGNED: ir.UnitAttr.get()} if i in exported.unsigned else {} for i in tensors]
+        func.operation.attributes["res_attrs"] = ir.ArrayAttr.get([ir.DictAttr.get(s) for s in said])
 
 
 def _name_and_encode(argument: ir.BlockArgument, name: str, fmt: Format | None) -> None:

@@ -101,7 +101,7 @@ class ImportedProgram:
         in_spec, out_spec: structure of ``(args, kwargs)`` and of the result.
         fixed: arguments that are Python constants: index among the flat arguments -> value.
         constants: results that are Python constants: index among the flat results -> value.
-        unsigned: indices among the flat results of tensors of uint8, which kernels return as int8.
+        unsigned: indices among the flat results of tensors of uint8, which kernels of GPUs return as int8.
         names: of the arguments that ``forward`` takes by position or by name: calls may, too.
         notes: what became of ops that there are several ways to compute.
         demands: comparisons that hold for the sizes of inputs, by position, beside what their ``dims`` say.
