@@ -7,6 +7,7 @@ import pytest
 import torch
 from pith.compiler.kernel import compile_source
 from pith.formats.attribute import format_attribute
+from pith.lowering.isa import host_isa
 from test_panel_products import density, random_hss
 
 FORMATS = (
@@ -261,6 +262,9 @@ def test_new_values_transposes_and_explanations():
         assert pith.repack(q, 3 * w, out=q) is q
         np.testing.assert_array_equal(q.dequantize().to_dense(), new.dequantize().to_dense())
         assert "dequantised inside the load" in pith.explain(q, np.ones((64, 8), np.float32))
+    by_dots = host_isa().dot_gain("i8") >= 2
+    assert ("runs dots: bytes" in pith.explain(rows, np.ones((64, 8), np.int8))) == by_dots
+    assert "runs dots" not in pith.explain(rows, np.ones((64, 1), np.int8))
     y = rng.standard_normal((32, 5)).astype(np.float32)
     np.testing.assert_allclose(
         groups.T @ y, groups.dequantize().to_dense().T.astype(np.float64) @ y, rtol=1e-4, atol=1e-4

@@ -38,7 +38,7 @@ class QuantizedProduct:
         return "i8" if self.requantise else "f32"
 
 
-def quantized_source(p: QuantizedProduct, variant: str, multiple: int) -> str:
+def quantized_source(p: QuantizedProduct, variant: str | None, multiple: int) -> str:
     """IR of ``@quantized(A, scales[, zero_points], x[, offsets][, residual][, out_inverse, out_zero], out)``.
 
     A product, and one elementwise op that the lowering computes where the product stores its tiles.
@@ -53,6 +53,7 @@ def quantized_source(p: QuantizedProduct, variant: str, multiple: int) -> str:
     source = "w" if p.group else "a"
     out, sums = f"tensor<?x?x{p.result}>", f"tensor<?x?x{acc}>"
     body = _product_body(p, acc)
+    chosen = f'"pith.variant" = "{variant}", ' if variant else ""
     scalars = "".join(f"%{name}_in: f32, " for name, _, _ in extras)
     indexing = ", ".join(["#id", *(m for _, _, m in extras), "#id"])
     inputs = ", ".join(["%sum", *(f"%{name}" for name, _, _ in extras)])
@@ -77,7 +78,7 @@ func.func @quantized(%a: tensor<?x?xi{p.bits}, #fmt>, %scales: tensor<?xf32>, {z
 {dequantize}  %sum = linalg.generic {{
       indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}}
       ins(%{source}, %x : {weight}, tensor<?x?x{p.x}>) outs(%init : {sums})
-      attrs = {{"pith.variant" = "{variant}", "pith.multiple" = {multiple} : i64}} {{
+      attrs = {{{chosen}"pith.multiple" = {multiple} : i64}} {{
 {body}
   }} -> {sums}
   %y = linalg.generic {{indexing_maps = [{indexing}], iterator_types = ["parallel", "parallel"]}}

@@ -74,7 +74,7 @@ def _explain_conv2d(function: Any, x: Any, *filters: Any, variant: str, **option
 
 def _explain_quantized(q: QuantizedTensor, other: Any, side: str) -> str:
     """Products with quantised weights have one kernel each: what it is."""
-    from ..compiler.quantized import tile_of
+    from ..compiler.quantized import kernel_of
 
     tensor = SparseTensor(q.shape, q.format, (*q.buffers[:-1], q.integers), q.hss)
     columns = columns_of(tensor, other, side)
@@ -84,9 +84,11 @@ def _explain_quantized(q: QuantizedTensor, other: Any, side: str) -> str:
     stored = f"{100 * q.count / max(1, q.shape[0] * q.shape[1]):.1f} % stored"
     if side == "right":
         return f"{columns}x{q.shape[0]} times {sparse}, {stored}\ndoes not run: quantised matrices stand on the left"
-    tile = tile_of(q, columns)
+    dtype = str(getattr(other, "dtype", "")).removeprefix("torch.")
+    runs = kernel_of(q, columns, "i8" if dtype == "int8" and q.group is None else "f32")
+    how = "bytes are multiplied by dot instructions" if runs == "dots" else "weights are dequantised inside the load"
     copy = 4 * q.shape[0] * q.shape[1]
-    kernel = f"runs {tile}: weights are dequantised inside the load; the only kernel, nothing is predicted"
+    kernel = f"runs {runs}: {how}; the only kernel, nothing is predicted"
     kernel += f"\nno dense product: its copy in f32 would take {copy} bytes in place of {q.nbytes}"
     return f"{sparse}, {stored}, times {q.shape[1]}x{columns}\n{kernel}"
 
