@@ -25,6 +25,7 @@ from ..builder import Index
 from ..convert_pith_vectors_to_llvm import has_permute
 from ..isa import Isa
 from ..levels import Storage
+from .ahead import FarAhead
 from .arithmetic import bytes_of
 from .entries import add_entries
 from .gather import QUAD, Gather, Slot
@@ -215,6 +216,7 @@ class _LaneStream(Stream):
     def __post_init__(self) -> None:
         self._pending: dict[int, tuple[list[Slot], Iterator[int]]] = {}
         self._turn = itertools.cycle(range(self.tile.chains))
+        self._far = FarAhead.of(self.tile.values)
 
     def visit(self, level: int, members: Sequence[Member], accs: list[ir.Value]) -> list[ir.Value]:
         if level < len(self.storage.format.levels) - 1:
@@ -257,6 +259,7 @@ class _LaneStream(Stream):
         return out
 
     def _values(self, m: Member, position: Position) -> ir.Value:
+        self._far.ask(position)
         return self.tile.values.vector(self.type, self.tile.member(m.row), position.value)
 
     def _element(self, red: Index, offset: int) -> ir.Value:

@@ -96,6 +96,19 @@ def test_rows_of_the_tile(rows: int) -> None:
     assert np.linalg.norm(out - w.astype(np.float64) @ x) <= TOLERANCE * np.linalg.norm(out)
 
 
+@pytest.mark.parametrize("fmt", ["C0(2:4)", "V(16)C0(2:16)", "B(4x4)C0(1:2)"])
+def test_values_from_memory(fmt: str) -> None:
+    """So many values that lines far behind are asked for, past the end of the buffer at last."""
+    rng, hss = np.random.default_rng(SEED), pith.HSS.parse(fmt)
+    w = pith.prune(rng.standard_normal((2064, int(1040 / hss.density))).astype(np.float32), f"{fmt} pad")
+    x, out = rng.standard_normal((w.shape[1], 1)).astype(np.float32), np.full((len(w), 1), np.nan, np.float32)
+    a = pith.compress(w, f"{fmt} pad")
+    assert a.buffers[-1].nbytes > 8 << 20
+    pith.matmul(a, x, out=out, variant="sparse")
+    reference = w.astype(np.float64) @ x
+    assert np.linalg.norm(out - reference) <= TOLERANCE * np.linalg.norm(reference)
+
+
 def test_not_a_number_stays_where_it_is_not_chosen() -> None:
     """Neighbours in a window that no stored element chooses are loaded, not multiplied."""
     w = np.zeros((8, 64), np.float32)

@@ -99,3 +99,36 @@ func.func @shared_rows(%c0: tensor<?xi8>, %val: tensor<?xf32>, %x: tensor<128x?x
   return %r : tensor<64x?xf32>
 }
 }
+
+// -----
+
+// One column: values are read once, from memory if there are many, so each block of them asks for a line 64 KiB ahead
+// (16384 elements), unless the buffer has less than 8 MiB (2097152).
+
+#v4 = #pith.format<affine_map<(d0, d1) -> (d0 floordiv 4, d1 floordiv 4, d1 mod 4, d0 mod 4)>,
+                   [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>, #pith.level<"dense">], 0, 0, 0>
+#a = affine_map<(i, j, k) -> (i, k)>
+#x = affine_map<(i, j, k) -> (k, j)>
+#y = affine_map<(i, j, k) -> (i, j)>
+
+// CHECK-LABEL: func.func @one_column
+// CHECK:         %[[SHORT:.*]] = arith.cmpi ult, %{{.*}}, %c2097152{{.*}} : index
+// CHECK:         %[[AT:.*]] = arith.addi %{{.*}}, %c16384{{.*}} : index
+// CHECK:         %[[LINE:.*]] = arith.select %[[SHORT]], %{{.*}}, %[[AT]] : index
+// CHECK:         memref.prefetch %{{.*}}[%[[LINE]]], read, locality<2>, data : memref<?xf32>
+// CHECK:         vector.fma
+module attributes {pith.isa = "avx2"} {
+func.func @one_column(%c0: tensor<?xi8>, %val: tensor<?xf32>, %x: tensor<128x1xf32>, %y: tensor<64x1xf32>)
+    -> tensor<64x1xf32> {
+  %A = "pith.assemble"(%c0, %val) {operandSegmentSizes = array<i32: 0, 0, 1, 1, 0>}
+      : (tensor<?xi8>, tensor<?xf32>) -> tensor<64x128xf32, #v4>
+  %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%A, %x : tensor<64x128xf32, #v4>, tensor<128x1xf32>) outs(%y : tensor<64x1xf32>) {
+  ^bb0(%v: f32, %w: f32, %s: f32):
+    %p = arith.mulf %v, %w : f32
+    %t = arith.addf %s, %p : f32
+    linalg.yield %t : f32
+  } -> tensor<64x1xf32>
+  return %r : tensor<64x1xf32>
+}
+}
