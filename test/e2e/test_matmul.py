@@ -407,3 +407,9 @@ def test_repeated_products_against_the_stored_order(text, monkeypatch):
     assert orders[False].tensor is not None and orders[False].tensor.format.levels[1].kind == "compressed"
     assert pickle.loads(pickle.dumps(a)).T.shape == a.T.shape
     assert not products_of(a).orders.get(False)  # a @ x finishes its rows as it is stored
+
+
+def test_products_of_two_sparse_operands_are_of_the_second_ones_kind():
+    A, B = pith.compress(np.eye(4, dtype=np.float32), "csr"), torch.eye(4).to_sparse()
+    assert isinstance(A @ B, torch.Tensor) and torch.equal(A @ B, torch.eye(4))
+    assert isinstance(A @ A, np.ndarray)

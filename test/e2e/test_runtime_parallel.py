@@ -313,6 +313,28 @@ print("done")
 """
 )
 
+FORKED = (
+    PROLOGUE
+    + """
+import signal
+from test_runtime_parallel import reduction
+import torch
+torch.set_num_threads(2)
+native.set_num_threads(2)
+a = torch.ones(700, 700)
+f = reduction("addi")
+check(f); (a * a).sin()
+child = os.fork()
+if child == 0:
+    signal.alarm(60)  # ends a child that waits for threads of its parent
+    check(f); (a * a).sin()
+    os._exit(0 if threads() > 1 else 3)
+assert os.waitpid(child, 0)[1] == 0
+check(f); (a * a).sin()
+print("done")
+"""
+)
+
 ENVIRONMENT = (
     PROLOGUE
     + """
@@ -341,7 +363,7 @@ def test_own_pool_without_torch():
     assert run(OWN_POOL).strip() == "done"
 
 
-@pytest.mark.parametrize("script", [TORCH_POOL, LATE_TORCH], ids=["torch first", "torch later"])
+@pytest.mark.parametrize("script", [TORCH_POOL, LATE_TORCH, FORKED], ids=["torch first", "torch later", "forked"])
 def test_torch_pool_is_shared(script):
     pytest.importorskip("torch")
     assert run(script).strip() == "done"

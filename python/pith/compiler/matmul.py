@@ -63,8 +63,9 @@ def matmul(a: Any, b: Any, *, out: Any = None, variant: str = "auto") -> Any:
     if isinstance(a, QuantizedTensor) or isinstance(b, QuantizedTensor):
         return _multiply_quantized(a, b, out, variant)
     if isinstance(a, SparseTensor):
-        b = taken_over(b)
-        return multiply(a, b.to_dense() if isinstance(b, SparseTensor) else b, out, False, variant)
+        other = taken_over(b)
+        dense = as_kind_of(other.to_dense(), b) if isinstance(other, SparseTensor) else other
+        return multiply(a, dense, out, False, variant)
     if isinstance(b, SparseTensor) and not is_foreign(a):
         return multiply(b, a, out, True, variant)
     if is_foreign(a) or is_foreign(b):

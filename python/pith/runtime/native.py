@@ -68,7 +68,26 @@ def lib() -> ctypes.CDLL:
             where=str(path),
             hint="it is from another version or machine: reinstall pith-mlir",
         ) from error
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_release_team)
     return library
+
+
+#: ``omp_pause_hard``: let go of threads, too.
+_PAUSE_HARD = 2
+
+
+def _release_team() -> None:
+    """End the threads that this thread's parallel regions use; the next region starts them again.
+
+    libgomp would wait in a forked child for threads that are the parent's. Other libraries see to that themselves,
+    and so does pith's own pool.
+    """
+    path = openmp_path()
+    if os.path.basename(path).startswith("libgomp"):
+        pause = getattr(ctypes.CDLL(path), "omp_pause_resource_all", None)  # since OpenMP 5.0
+        if pause is not None:
+            pause(_PAUSE_HARD)
 
 
 def live_bytes() -> int:

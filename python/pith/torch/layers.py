@@ -10,6 +10,7 @@ import torch
 from ..errors import DeviceError, DTypeError
 from ..formats import Format, buffer_specs
 from ..formats.pack_buffers import metadata_dtype
+from ..formats.parse import format_name
 from ..pruning import prune
 from ..sparse import FormatLike, SparseTensor, as_format, compress
 from ..sparse_interop import numpy_of
@@ -132,7 +133,7 @@ class SparseLinear(torch.nn.Module):
         """What torch prints of the layer: sizes, format and density."""
         density = self.values.numel() / max(1, self.out_features * self.in_features)
         sizes = f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
-        return f"{sizes}, format={self._hss or self.format}, density={density:.3f}"
+        return f"{sizes}, format={self._hss or format_name(self.format)}, density={density:.3f}"
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles make their own view of their own buffers."""
