@@ -159,7 +159,7 @@ def _aligned(llvm_text: str, target: GpuTarget) -> str:
     return re.sub(r"^(@__dynamic_shmem__\d+ = .*), align \d+$", r"\1, align 1024", llvm_text, flags=re.MULTILINE)
 
 
-def cpu_assembly(llvm_text: str, cpu: str | None = None, opt_level: int = 3) -> str:
+def cpu_assembly(llvm_text: str, opt_level: int, cpu: str | None = None) -> str:
     """Assembly of LLVM IR text for a processor by LLVM's name, by default for the machine this runs on.
 
     Errors: :class:`pith.ToolError` when the code generator refuses the text.

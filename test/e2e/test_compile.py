@@ -15,9 +15,10 @@ import pith
 import pytest
 import torch
 from cpu_programs import PATHS, Operand, check, generic, multiply_add, random_dense, random_sparse, wide
-from pith.compiler.kernel import LEVELS
+from pith.compiler.kernel import LEVELS, Kernel
 from pith.formats import HSS, Format
 from pith.runtime import KernelCache, kernel_cache
+from pith.tools.disassembly import CPU
 from scipy.special import erf
 
 RNG = np.random.default_rng(11)
@@ -163,6 +164,18 @@ def test_what_the_levels_show():
     assert "\tret" in shown["asm"]
     with pytest.raises(pith.UnsupportedError, match="one of pith, linalg, vector, llvm, asm"):
         k.ir("ptx")
+
+
+def test_assembly_is_of_the_code_that_runs(monkeypatch):
+    """Without a disassembler it is made of the IR, and says so."""
+    if CPU.find() is None:
+        pytest.skip("no disassembler is installed")
+    k, seen = pith.compile(product(HSS_FORMAT)), []
+    monkeypatch.setattr(type(CPU), "disassemble", lambda self, code: seen.append(code) or "code")
+    assert k.ir("asm") == "code" and seen == [k.artifact.object]
+    monkeypatch.setattr(type(CPU), "find", lambda self: None)
+    made = Kernel(k.source, k.name, k.path, k.artifact).ir("asm")
+    assert made.startswith("# close to the code that runs") and "\tret" in made
 
 
 def test_dump_writes_a_file_per_level(tmp_path):

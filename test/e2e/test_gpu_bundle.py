@@ -16,8 +16,8 @@ from pith.cli.main import main
 from pith.compiler import bundle
 from pith.compiler.container import VERSION, read_container, write_container
 from pith.runtime import cuda
+from pith.tools.disassembly import GPU
 from pith.tools.ptxas import find_ptxas
-from pith.tools.sass import find_disassembler
 from scaled_kernels import SOURCE, as_numpy
 
 #: Where the stand-in for the driver is, and the kernels it runs.
@@ -273,7 +273,7 @@ def test_levels_and_explanation(kernels):
         assert "registers a thread, no bytes spilled" in text
     with pytest.raises(pith.UnsupportedError, match="no level 'asm'"):
         k.ir("asm")
-    if find_ptxas() and find_disassembler() is None:
+    if find_ptxas() and GPU.find() is None:
         with pytest.raises(pith.ToolError, match=r"neither nvdisasm nor cuobjdump was found\n.*nvidia-cuda-nvdisasm"):
             k.ir("sass")
     elif find_ptxas():

@@ -140,14 +140,15 @@ def _gpus() -> Iterator[Finding]:
 
 
 def _ptxas() -> Iterator[Finding]:
+    from ..tools.disassembly import CPU, GPU
     from ..tools.ptxas import find_ptxas
-    from ..tools.sass import find_disassembler
 
     path = find_ptxas()
     yield Finding("ptxas", "ok" if path else "missing", path or "only checks GPU code: pip install nvidia-cuda-nvcc")
-    command = find_disassembler()
-    hint = "only shows machine code of GPUs: pip install nvidia-cuda-nvdisasm"
-    yield Finding("disassembler", "ok" if command else "missing", command[0] if command else hint)
+    for kind, tools in (("GPU", GPU), ("CPU", CPU)):
+        command = tools.find()
+        hint = f"only shows machine code: {tools.install}"
+        yield Finding(f"{kind} disassembler", "ok" if command else "missing", command[0] if command else hint)
 
 
 def _extras() -> Iterator[Finding]:

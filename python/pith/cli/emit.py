@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import PassError, UnsupportedError
+from ..runtime.jit import OPT_LEVEL
 
 #: What can be asked for.
 KINDS = ("llvm", "ptx", "asm")
@@ -32,7 +33,7 @@ def emit(module: Any, kind: str) -> str:
     from pith.lowering import ptx
 
     text = ptx.llvm_ir(_without_pith_attributes(module.operation))
-    return text if kind == "llvm" else ptx.cpu_assembly(text, _cpu_of(module))
+    return text if kind == "llvm" else ptx.cpu_assembly(text, OPT_LEVEL, _cpu_of(module))
 
 
 def _cpu_of(module: Any) -> str | None:

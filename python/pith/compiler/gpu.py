@@ -174,9 +174,9 @@ class GpuKernel:
         if level not in LEVELS:
             raise UnsupportedError(f"no level {level!r} on the GPU path", hint="one of " + ", ".join(LEVELS))
         if level not in self._levels and level == "sass":
-            from ..tools.sass import disassemble
+            from ..tools.disassembly import GPU
 
-            self._levels["sass"] = disassemble(self.cubin or self._assembled().cubin)
+            self._levels["sass"] = GPU.disassemble(self.cubin or self._assembled().cubin)
         if level not in self._levels:  # it came from the cache or a file, or was made for the emulator
             from .gpu_build import levels_of
 

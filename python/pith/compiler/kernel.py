@@ -169,7 +169,7 @@ class Kernel:
         return out
 
     def ir(self, level: str) -> str:
-        """The IR at a level: ``pith``, ``linalg``, ``vector``, ``llvm`` (MLIR text) or ``asm``.
+        """The IR at a level: ``pith``, ``linalg``, ``vector``, ``llvm`` (MLIR text), or ``asm``, the code that runs.
 
         Every MLIR level can be edited and fed back to ``pith-opt``, those above ``llvm`` also to
         :func:`pith.compile`; from ``linalg`` on, sparse tensors are their flat buffers. It is
@@ -179,13 +179,23 @@ class Kernel:
         if level not in LEVELS:
             raise UnsupportedError(f"no level {level!r} on the CPU path", hint="one of " + ", ".join(LEVELS))
         if level not in self._levels:
-            from .build import emit_assembly, lower_to
-
-            if "llvm" not in self._levels:
-                self._levels.update(lower_to(self.source, self.path, self.isa))
             if level == "asm":
-                self._levels["asm"] = emit_assembly(self._levels["llvm"])
+                self._levels["asm"] = self._assembly()
+            else:
+                from .build import lower_to
+
+                self._levels.update(lower_to(self.source, self.path, self.isa))
         return self._levels[level]
+
+    def _assembly(self) -> str:
+        """The code that runs; without a disassembler, what llvmlite's LLVM makes of the same IR."""
+        from ..tools.disassembly import CPU
+
+        if CPU.find():
+            return CPU.disassemble(self.artifact.object)
+        from .build import emit_assembly
+
+        return f"# close to the code that runs; to see that: {CPU.install}\n{emit_assembly(self.ir('llvm'))}"
 
     def explain(self, names: Mapping[int, str] | None = None, located: str | None = None) -> str:
         """Per op on sparse data: its operands' formats, what it was lowered to, and why.

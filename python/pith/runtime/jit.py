@@ -15,15 +15,19 @@ if TYPE_CHECKING:
     from pith._mlir import ir
 
 
-def compile_object(module: ir.Module, entries: Sequence[str], opt_level: int = 1) -> bytes:
+#: Of kernels. What level 2 adds finds nothing in kernels whose loops are tiled and vectorised already: 33 kernels
+#: (products, patterns, attention, packing, whole modules) take 0.82 to 1.04 times as long at 1, compiling them 0.86
+#: (Zen 3, 2026-11-21).
+OPT_LEVEL = 1
+
+
+def compile_object(module: ir.Module, entries: Sequence[str], opt_level: int = OPT_LEVEL) -> bytes:
     """Compile a module for this processor and return the object's bytes.
 
     Args:
         module: a module in the LLVM dialect; it is not changed.
         entries: functions with ``llvm.emit_c_interface``; each must be defined and public.
-        opt_level: 0 to 3, as of ``clang -O``. What level 2 adds finds nothing in kernels whose loops are tiled and
-            vectorised already: 33 kernels (products, patterns, attention, packing, whole modules) take 0.82 to 1.04
-            times as long at 1, compiling them 0.86 (Zen 3, 2026-11-21).
+        opt_level: 0 to 3, as of ``clang -O``.
 
     Errors: :class:`PassError` when an entry is missing or the module cannot be translated
     (operations that are not in the LLVM dialect, undefined functions).
