@@ -84,7 +84,7 @@ def test_weights_of_a_module(scheme):
 
 
 #: Of the f32 block's results, by scheme: about twice what was measured for weights and inputs of a normal
-#: distribution (2.9e-3, 4.6e-2), 2026-11. docs/guide.md states them.
+#: distribution (2.9e-3, 4.6e-2), 2026-11. docs/guide/torch.md states them.
 LOSSES = {pith.Quantized(): 6e-3, pith.Quantized(bits=4, group=32): 9e-2}
 
 

@@ -221,7 +221,8 @@ def parameters_of(function: ir.OpView, text: str = "") -> list[Param]:
         fmt = encoding_of(type_)
         if fmt is None and "#sparse_tensor.encoding" in str(type_):
             raise IRError(
-                f"argument {name} has upstream's encoding: {type_}", hint="calls take #pith.format, see docs/guide.md"
+                f"argument {name} has upstream's encoding: {type_}",
+                hint="calls take #pith.format, see docs/guide/formats.md",
             )
         kind = "dense" if fmt is None else "encoded"
         out.append(Param(name, kind, element_name(type_.element_type), shape_of(type_), fmt))
