@@ -23,6 +23,7 @@ GENERATED = {"docs/dialect.md", "docs/passes.md"}
 PAGES = [
     "README.md",
     "CONTRIBUTING.md",
+    "examples/README.md",
     *sorted({str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md")} - GENERATED),
 ]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
