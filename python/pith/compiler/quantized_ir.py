@@ -38,20 +38,26 @@ class QuantizedProduct:
         return "i8" if self.requantise else "f32"
 
 
-def quantized_source(p: QuantizedProduct, variant: str | None, multiple: int) -> str:
+def quantized_source(p: QuantizedProduct, variant: str | None, multiple: int, column: bool = False) -> str:
     """IR of ``@quantized(A, scales[, zero_points], x[, offsets][, residual][, out_inverse, out_zero], out)``.
 
     A product, and one elementwise op that the lowering computes where the product stores its tiles.
+
+    Args:
+        column: ``x`` is one column (``linear``: one row); the kernel knows it.
     """
     acc = "i32" if p.x == "i8" else "f32"
-    extras = _extras(p)
+    dims, sizes = "?x?", "%m, %n"
+    if column:
+        dims, sizes = ("1x?", "%n") if p.linear else ("?x1", "%m")
+    extras = _extras(p, dims)
     parameters = "".join(f"%{name}: {type_}, " for name, type_, _ in extras if name != "scales")
     zero_points = "%zero_points: tensor<?xi8>, " if p.group else ""
     weight = f"tensor<?x?x{'f32' if p.group else f'i{p.bits}'}, #fmt>"
     maps = ("(j, k)", "(i, k)") if p.linear else ("(i, k)", "(k, j)")
     dequantize = _DEQUANTIZE.format(bits=p.bits, group=p.group) if p.group else ""
     source = "w" if p.group else "a"
-    out, sums = f"tensor<?x?x{p.result}>", f"tensor<?x?x{acc}>"
+    out, sums, buffer = f"tensor<{dims}x{p.result}>", f"tensor<{dims}x{acc}>", f"memref<{dims}x{p.result}>"
     body = _product_body(p, acc)
     chosen = f'"pith.variant" = "{variant}", ' if variant else ""
     scalars = "".join(f"%{name}_in: f32, " for name, _, _ in extras)
@@ -65,19 +71,19 @@ def quantized_source(p: QuantizedProduct, variant: str | None, multiple: int) ->
 #id = affine_map<(i, j) -> (i, j)>
 #row = affine_map<(i, j) -> {"(j)" if p.linear else "(i)"}>
 #one = affine_map<(i, j) -> (0)>
-func.func @quantized(%a: tensor<?x?xi{p.bits}, #fmt>, %scales: tensor<?xf32>, {zero_points}%x: tensor<?x?x{p.x}>,
-                     {parameters}%out: memref<?x?x{p.result}>) {{
+func.func @quantized(%a: tensor<?x?xi{p.bits}, #fmt>, %scales: tensor<?xf32>, {zero_points}%x: tensor<{dims}x{p.x}>,
+                     {parameters}%out: {buffer}) {{
   %zero = arith.constant {"0" if acc == "i32" else "0.0"} : {acc}
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
-  %dst = bufferization.to_tensor %out restrict writable : memref<?x?x{p.result}> to {out}
-  %m = memref.dim %out, %c0 : memref<?x?x{p.result}>
-  %n = memref.dim %out, %c1 : memref<?x?x{p.result}>
-  %wide = tensor.empty(%m, %n) : {sums}
+  %dst = bufferization.to_tensor %out restrict writable : {buffer} to {out}
+  %m = memref.dim %out, %c0 : {buffer}
+  %n = memref.dim %out, %c1 : {buffer}
+  %wide = tensor.empty({sizes}) : {sums}
   %init = linalg.fill ins(%zero : {acc}) outs(%wide : {sums}) -> {sums}
 {dequantize}  %sum = linalg.generic {{
       indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}}
-      ins(%{source}, %x : {weight}, tensor<?x?x{p.x}>) outs(%init : {sums})
+      ins(%{source}, %x : {weight}, tensor<{dims}x{p.x}>) outs(%init : {sums})
       attrs = {{{chosen}"pith.multiple" = {multiple} : i64}} {{
 {body}
   }} -> {sums}
@@ -86,7 +92,7 @@ func.func @quantized(%a: tensor<?x?xi{p.bits}, #fmt>, %scales: tensor<?xf32>, {z
   ^bb0(%s: {acc}, {scalars}%o: {p.result}):
 {_epilogue(p, acc)}
   }} -> {out}
-  bufferization.materialize_in_destination %y in restrict writable %out : ({out}, memref<?x?x{p.result}>) -> ()
+  bufferization.materialize_in_destination %y in restrict writable %out : ({out}, {buffer}) -> ()
   return
 }}
 """
@@ -107,10 +113,11 @@ _REQUANTISE = """    %inverse = arith.mulf %{v}, %out_inverse_in : f32
 """
 
 
-def _extras(p: QuantizedProduct) -> list[tuple[str, str, str]]:
+def _extras(p: QuantizedProduct, dims: str) -> list[tuple[str, str, str]]:
     """Name, type and map of the elementwise op's operands beside the product."""
     out = [] if p.group else [("scales", "tensor<?xf32>", "#row")]
-    out += [("offsets", "tensor<?xf32>", "#row")] * p.offsets + [("residual", "tensor<?x?xf32>", "#id")] * p.residual
+    out += [("offsets", "tensor<?xf32>", "#row")] * p.offsets
+    out += [("residual", f"tensor<{dims}xf32>", "#id")] * p.residual
     return out + [(name, "tensor<1xf32>", "#one") for name in ("out_inverse", "out_zero") if p.requantise]
 
 
