@@ -27,7 +27,13 @@ FEATURES = (
 )
 
 #: What promises are made for, in words.
-NAMED = {"amx_bf16": "AMX", "avx512f": "AVX-512", "avx512_vnni": "VNNI", "avx512_bf16": "AVX512-BF16"}
+NAMED = {
+    "amx_bf16": "AMX",
+    "avx512f": "AVX-512",
+    "avx512_vnni": "VNNI",
+    "avx512_bf16": "AVX512-BF16",
+    "avx512_fp16": "AVX512-FP16",
+}
 
 PACKAGES = ("pith-mlir", "torch", "torch-mlir", "numpy", "scipy")
 
