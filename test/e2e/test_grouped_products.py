@@ -93,6 +93,12 @@ def test_histograms(values, bounds):
     assert torch.equal(torch.as_tensor(pith.compile(module, (x,))(x)), module(x))
 
 
+@pytest.mark.parametrize("bounds", ((5, 0, 3), (7, 0, 10), (13, 0, 31)), ids=str)
+def test_edges_of_a_histogram_are_rounded_as_torch_does(bounds):
+    x, module = torch.arange(5 * bounds[2] + 1) / 5, Histogram(*bounds)
+    assert torch.equal(torch.as_tensor(pith.compile(module, (x,))(x)), module(x))
+
+
 @pytest.mark.parametrize("dtype", (torch.float32, torch.bfloat16), ids=str)
 def test_mixtral(dtype):
     config = transformers.MixtralConfig(

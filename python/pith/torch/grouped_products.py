@@ -50,7 +50,7 @@ def histc(x: torch.Tensor, bins: int = 100, min: float = 0, max: float = 0) -> t
     high: Any = x.max() if min == max else max
     widened = 1 * (low == high)  # one value alone is in the middle
     low, high = low - widened, high + widened
-    place = ((x - low) * (bins / (high - low))).floor().clamp(max=bins - 1)
+    place = ((x - low) * bins / (high - low)).floor().clamp(max=bins - 1)  # in torch's order: edges are rounded alike
     place = torch.where((x >= low) & (x <= high), place, -1)
     return (place.reshape(-1, 1) == torch.arange(bins, device=x.device)).sum(0).to(x.dtype)
 
