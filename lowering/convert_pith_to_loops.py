@@ -102,15 +102,15 @@ def _lower_linalg(op: ir.Operation, isa: Isa, panel_only: bool) -> None:
         return
     encoded = encoded_operands(view)
     driver = next((i for i in encoded if why_not_sparse(view, i) is None), None)
-    generic = analyse(view, driver) if driver is not None else None
-    matmul = match_matmul(generic) if generic else None
-    tiles = match_tiles(generic, isa) if generic else None
-    if panel_only and ((matmul or tiles) is None or len(encoded) > 1):
+    if driver is None or len(encoded) > 1:
+        if not panel_only:
+            decompress_operands(op, [i for i in encoded if i != driver])
+            if driver is not None:  # as a reader of dense tensors
+                _lower_linalg(op, isa, panel_only)
         return
-    if driver is None or generic is None or len(encoded) > 1:
-        decompress_operands(op, [i for i in encoded if i != driver])
-        if driver is not None:  # as a reader of dense tensors
-            _lower_linalg(op, isa, panel_only)
+    generic = analyse(view, driver)
+    matmul, tiles = match_matmul(generic), match_tiles(generic, isa)
+    if panel_only and (matmul or tiles) is None:
         return
     epilogue = match_epilogue(view) if tiles or (matmul and matmul.is_plain) else None
     with ir.InsertionPoint(epilogue.last if epilogue else op), op.location:
