@@ -33,7 +33,7 @@ SUITES: dict[str, Suite] = {
     "spmm": Suite("bench.suites.spmm", 70, "CSR x dense"),
     "hss": Suite("bench.suites.hss", 95, "hierarchical structured sparsity x dense"),
     "dense": Suite("bench.suites.dense", 35, "dense products"),
-    "lowprecision": Suite("bench.suites.lowprecision", 115, "bf16, f16, int8 and int4 products"),
+    "lowprecision": Suite("bench.suites.lowprecision", 125, "bf16, f16, int8 and int4 products"),
     "degrees": Suite("bench.suites.degrees", 75, "HighLight's twelve degrees"),
     "packing": Suite("bench.suites.packing", 60, "pruning and packing"),
     "gradients": Suite("bench.suites.gradients", 100, "training steps, fixed patterns"),
