@@ -60,6 +60,7 @@ class DenseColumn:
     def _rows(self, dots: Dots, first: Index, count: int) -> None:
         """The results of ``count`` rows; one alone keeps as many sums."""
         rows = [b.value(b.add(first, r)) for r in range(count)]
-        (totals,) = dots.totals([[row] for row in rows], [[]], VECTORS * ROWS // count)
-        for r, row in enumerate(rows):
-            memref.store(self.finish(vector.extract(totals, [], [r]), [row]), self.out, [row])
+        totals = dots.totals([[row] for row in rows], [[]], VECTORS * ROWS // count)
+        sums = [vector.extract(some, [], [i]) for some in totals for i in range(some.type.shape[0])]
+        for row, total in zip(rows, sums):
+            memref.store(self.finish(total, [row]), self.out, [row])

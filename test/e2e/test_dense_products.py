@@ -98,6 +98,8 @@ def test_dot_products_of_short_vectors(element, isa):
     for i in (2, 3, 4):
         run("ik,jk->ij", {"i": i, "k": 17, "j": 259}, element, isa=isa)
         run("ik,jk->ij", {"i": i, "k": 17, "j": 259}, element, dynamic="ikj", isa=isa)
+    run("ik,k->i", {"i": 70, "k": 17}, element, isa=isa)
+    run("ik,kj->ij", {"i": 70, "k": 17, "j": 1}, element, isa=isa)
 
 
 @pytest.mark.parametrize("j", [4, 7, 8, 9, 16, 17, 24, 31, 130])
@@ -114,6 +116,16 @@ def test_panels_packed_by_the_first_rows(i, element):
     for k, j in ((1, 128), (40, 96), (33, 200), (700, 50)):
         run("ik,kj->ij", {"i": i, "k": k, "j": j}, element)
     run("ik,kj->ij", {"i": i, "k": 40, "j": 200}, element, dynamic="ikj")
+
+
+@pytest.mark.parametrize("element", ["f32", "f64"])
+@pytest.mark.parametrize("i", [9, 16, 24, 66, 96, 97])
+def test_few_rows_meet_blocks_of_a_large_matrix(i, element):
+    """More rows than a tile has, on both sides of what is cut; whole panels and ragged ones, a short last block."""
+    for k, j in ((700, 1000), (1030, 640)):
+        run("ik,kj->ij", {"i": i, "k": k, "j": j}, element)
+        run("ik,kj->ij", {"i": i, "k": k, "j": j}, element, dynamic="ikj")
+    run("bik,bkj->bij", {"b": 3, "i": i, "k": 130, "j": 2100}, element, dynamic="i")
 
 
 @pytest.mark.parametrize("dynamic", ["", "all"])
