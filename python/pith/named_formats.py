@@ -17,17 +17,38 @@ DIA = Format.dia()
 
 
 def BSR(rows: int, columns: int) -> Format:
-    """Compressed rows of dense ``rows x columns`` blocks."""
+    """Compressed rows of dense ``rows x columns`` blocks.
+
+    Errors: :class:`pith.FormatError` for blocks without elements.
+
+    Example:
+        >>> print(BSR(4, 8))
+        d0 floordiv 4 : dense, d1 floordiv 8 : compressed, d0 mod 4 : dense, d1 mod 8 : dense
+    """
     return Format.bsr(rows, columns)
 
 
 def BAND(lower: int, upper: int) -> Format:
-    """The diagonals from ``lower`` below to ``upper`` above the main one, row by row and without metadata."""
+    """The diagonals from ``lower`` below to ``upper`` above the main one, row by row and without metadata.
+
+    Errors: :class:`pith.FormatError` for negative numbers.
+
+    Example:
+        >>> print(BAND(1, 2))
+        d0 : dense, d1 - d0 : band(1:2)
+    """
     return Format.banded(lower, upper)
 
 
 def NM(g: int, h: int) -> HSS:
-    """At most ``g`` non-zeros in every ``h`` consecutive columns: ``C0(g:h)``."""
+    """At most ``g`` non-zeros in every ``h`` consecutive columns: ``C0(g:h)``.
+
+    Errors: :class:`pith.FormatError` unless 1 <= g <= h.
+
+    Example:
+        >>> NM(2, 4) == HSS.parse("C0(2:4)"), NM(2, 4).density
+        (True, 0.5)
+    """
     return HSS((Rank(g, h),))
 
 

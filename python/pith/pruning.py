@@ -86,6 +86,8 @@ def prune_mask(
 ) -> Any:
     """Where :func:`prune` keeps the element: booleans, of the kind and on the device of ``w``.
 
+    Errors: as :func:`prune`.
+
     Example:
         >>> prune_mask(np.array([[0.0, -4.0, 0.0, 0.0]]), "C0(2:4)")
         array([[ True,  True, False, False]])
@@ -106,6 +108,7 @@ def prune_report(
 ) -> PruneReport:
     """What :func:`prune` keeps, over all and of every rank, in numbers; the result comes with it.
 
+    Errors: as :func:`prune`.
     Cost: one pruning per rank.
 
     Example:

@@ -43,6 +43,12 @@ class PruneReport:
         energy: sum of squares of the result over that of the tensor (1 for a tensor of zeros).
         ranks: every limited rank, lowest first.
         pruned: the result.
+
+    Example:
+        >>> import pith
+        >>> report = pith.prune_report(np.array([[1.0, -4.0, 3.0, 2.0]]), "C0(2:4)")
+        >>> print(f"{report.density:.0%} kept, {report.energy:.1%} of the energy:", report.pruned.tolist())
+        50% kept, 83.3% of the energy: [[0.0, -4.0, 3.0, 0.0]]
     """
 
     format: str

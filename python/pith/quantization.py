@@ -38,6 +38,13 @@ class QuantizedTensor:
         bits: of a value, 8 or 4.
         group: stored values per scale, None for one scale per row.
         count: stored values.
+
+    Errors: :class:`pith.ShapeError`, :class:`pith.FormatError` for buffers that do not go together.
+
+    Example:
+        >>> q = quantize(np.float32([[0, 1, 0, -127]]), "C0(2:4)")
+        >>> q.integers.tolist(), q.scales.tolist(), q.dequantize().to_dense().tolist()
+        ([1, -127], [1.0], [[0.0, 1.0, 0.0, -127.0]])
     """
 
     shape: tuple[int, int]

@@ -45,3 +45,26 @@ def test_the_exported_api_is_documented(module_name):
         elif callable(value) or isinstance(value, ModuleType):
             missing += [name] * (not documented(value))
     assert not missing, f"{module_name}: without a docstring: {sorted(set(missing))}"
+
+
+#: Made by other functions, whose examples show them.
+MADE_BY = {"Kernel": "compile", "GpuKernel": "compile"}
+
+
+def api_of_pith() -> list[str]:
+    """Functions and classes of ``pith``, but for its errors."""
+    import pith
+
+    values = {n: getattr(pith, n) for n in pith.__all__}
+    code = {n: v for n, v in values.items() if inspect.isfunction(v) or isinstance(v, type)}
+    return [n for n, v in code.items() if not (isinstance(v, type) and issubclass(v, Exception))]
+
+
+@pytest.mark.parametrize("name", api_of_pith())
+def test_the_api_has_examples_and_functions_name_their_errors(name):
+    import pith
+
+    example = inspect.getdoc(getattr(pith, MADE_BY.get(name, name))) or ""
+    assert ">>> " in example, f"pith.{name} has no example"  # doctests run it
+    if inspect.isfunction(getattr(pith, name)):
+        assert "Errors:" in example, f"pith.{name} does not say which errors it raises"

@@ -1,4 +1,7 @@
-"""Show where compiled kernels are kept and how much space they take; with --clear, remove them."""
+"""Show where compiled kernels are kept and how much space they take; with --clear, remove them.
+
+PITH_CACHE_DIR puts them elsewhere, PITH_CACHE=0 keeps none.
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "file", metavar="FILE", help="a .mlir file at the pith level, FILE.py:FUNCTION, or a kernel file"
     )
     parser.add_argument(
-        "--target", help="cpu, or a GPU architecture such as sm_90 (default: cpu; of a kernel file the best)"
+        "--target",
+        help="cpu, cpu:ISA, emulate:ISA, or a GPU architecture such as sm_90 (default: cpu; of a kernel file the best)",
     )
     add_kernel_options(parser)
 

@@ -12,11 +12,11 @@ from .status import exit_status
 #: Subcommand -> one line about it; each is a module of this package with ``configure`` and ``run``.
 COMMANDS = {
     "demo": "run a pruned sentence encoder through pith and compare it with torch",
-    "compile": "compile an MLIR file to a kernel file, PTX, or the IR of a level",
-    "run": "run a kernel file or an MLIR file on arrays",
-    "explain": "say what each op on sparse data becomes, and why",
-    "inspect": "describe a sparse matrix and what storing it in each format costs",
-    "bench": "time a product beside its prediction, or calibrate the cost model",
+    "compile": "compile an MLIR file or a PyTorch module to a kernel file, PTX, or the IR of a level",
+    "run": "run a kernel file, an MLIR file or a PyTorch module on arrays",
+    "explain": "say what each op of a program becomes, and why",
+    "inspect": "describe a sparse matrix or the weights of a model, and what each format would cost",
+    "bench": "time a product beside its prediction, or fit predictions to this machine",
     "cache": "show or clear the kernel cache",
     "doctor": "check this installation",
 }
@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(
         prog="pith",
-        description="A compiler for sparse tensors.",
+        description="A compiler for sparse tensors. `pith COMMAND --help` has examples; pith-opt runs single passes.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", "-o", action="append", default=[], metavar="Y.npy", help="where a result goes")
     parser.add_argument(
         "--target",
-        help="one of the kernel file's, by default the best for this machine; what a program is compiled for",
+        help="cpu, cpu:ISA, emulate:ISA, or a GPU architecture such as sm_90 (default: cpu; of a kernel file the best)",
     )
     add_kernel_options(parser)
 

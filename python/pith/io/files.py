@@ -65,6 +65,13 @@ def write(path: str | os.PathLike, tensor: SparseTensor) -> None:
     Errors: :class:`pith.FileFormatError` for an unknown file name ending; :class:`pith.FormatError` when the tensor
         cannot be said in that kind of file; :class:`pith.ArgumentError` for a dense array;
         :class:`pith.FileAccessError`.
+
+    Example:
+        >>> import tempfile, numpy as np, pith
+        >>> path = Path(tempfile.mkdtemp()) / "a.mtx"
+        >>> write(path, pith.compress(np.array([[0.0, 2.0], [3.0, 0.0]]), "csr"))
+        >>> read(path).to_dense().tolist()
+        [[0.0, 2.0], [3.0, 0.0]]
     """
     if not isinstance(tensor, SparseTensor):
         raise ArgumentError(f"expects a pith.SparseTensor, got {type(tensor).__name__}", hint="pith.compress(w, fmt)")

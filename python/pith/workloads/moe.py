@@ -67,8 +67,8 @@ def moe(
     Shapes: x: ``(tokens, in)``; experts, gates: ``(tokens,)`` or ``(tokens, k)`` (:func:`pith.route` makes both);
         w1: ``(n_experts, in, hidden)``; b1: ``(n_experts, hidden)``; w2: ``(n_experts, hidden, out)``;
         b2: ``(n_experts, out)``; result: ``(tokens, out)``.
-    Semantics, errors: as :func:`pith.grouped_matmul`. The hidden layer is computed for the chosen experts of a
-        token only.
+    Semantics: as :func:`pith.grouped_matmul`. The hidden layer is computed for the chosen experts of a token only.
+    Errors: as :func:`pith.grouped_matmul`.
 
     Example:
         >>> rng = np.random.default_rng(0)
