@@ -30,7 +30,7 @@ from .blocking import PACKING_ROWS
 from .listed import ListedEmitter, Runner
 from .loops import Loops, Point
 from .pack import Panel
-from .variant import PANEL_BYTES, Variant, fitting_lanes
+from .variant import block_variant
 from .walk import Walk
 from .write import added_to, as_it_is, write_tile
 
@@ -59,30 +59,6 @@ class Blocks:
     count: Index
     range: Callable[[Point, Index], tuple[Index, Index]]
     loops: tuple[int, ...]
-
-
-def block_variant(rows: int, columns: int | None, element_bytes: int, isa: Isa) -> Variant:
-    """The register tile for blocks of ``rows`` rows.
-
-    Among 32 registers four vectors, where columns are as many: 32x1 micro-tiles take 16.1 cycles for 16 in tiles of
-    4x4, and 12.1 for 11 in tiles of 11x2 (llvm-mca, Skylake's AVX-512, 2026-11).
-
-    >>> from pith.lowering.isa import ISAS
-    >>> [str(block_variant(n, None, 4, ISAS["avx2"])) for n in (1, 2, 7, 32)]
-    ['lanes=64,rows=1', 'lanes=32,rows=2', 'lanes=16,rows=4', 'lanes=16,rows=4']
-    >>> [str(block_variant(32, n, 4, ISAS["avx512"])) for n in (32, None)]
-    ['lanes=32,rows=11', 'lanes=64,rows=4']
-    """
-    vector = max(1, isa.vector_bytes // element_bytes)
-    wide = isa.vector_registers > 16 and (columns is None or columns >= 4 * vector)
-    most = 12 if isa.vector_registers > 16 and not wide else 6
-    # Rows that a tile has beyond the block's are lost, and a tile's panel rows are loaded for it alone.
-    best = min(range(1, most + 1), key=lambda r: -(-rows // r) * (r + 1.5))
-    if best == 1:
-        return Variant(fitting_lanes(columns, vector, max(1, PANEL_BYTES // element_bytes)), 1)
-    if columns is not None and columns <= vector:
-        return Variant(fitting_lanes(columns, vector, vector), best)
-    return Variant(vector * (4 if wide or best == 2 else 2), best)
 
 
 class BlockEmitter(ListedEmitter):
@@ -184,11 +160,26 @@ class BlockEmitter(ListedEmitter):
 
                 b.for_loop(0, deep, column)
 
+            if deep == self.unit == 1:  # nothing sticks out
+                copy(load)
+                return
             whole = arith.cmpi(arith.CmpIPredicate.ule, b.value(b.add(first, deep)), b.value(most[1]))
             whole = arith.andi(whole, b.less(rows[-1], most[0]))
-            b.if_else(whole, lambda: copy(load), lambda: copy(guarded))
+            in_row = len(rows) == 1 and not self.c.lhs_transposed
+            inner = (lambda: self._copy_row(lhs, rows[0], first, at)) if in_row else lambda: copy(load)
+            b.if_else(whole, inner, lambda: copy(guarded))
 
         b.for_loop(0, entries[1], one)
+
+    def _copy_row(self, lhs: ir.Value, row: Index, red: Index, at: Index) -> None:
+        """Copy a micro-tile that is part of one row."""
+
+        def some(k: Index, lanes: int) -> None:
+            type_ = ir.VectorType.get([lanes], lhs.type.element_type)
+            loaded = vector.load(type_, lhs, [b.value(row), b.value(b.add(red, k))])
+            vector.store(convert(loaded, self.element), self.values, [b.value(b.add(at, k))])
+
+        b.by_vectors(self.blocks.reds, self.vector, some)
 
     def _room_for_chunk(self, reds: Walk) -> None:
         """None: values were widened when they were packed."""

@@ -188,6 +188,30 @@ def dense_variant(columns: int | None, element_bytes: int, isa: Isa, rows: int |
     return Variant(vectors * vector, best)
 
 
+def block_variant(rows: int, columns: int | None, element_bytes: int, isa: Isa) -> Variant:
+    """The register tile for blocks of ``rows`` rows.
+
+    Among 32 registers four vectors, where columns are as many: 32x1 micro-tiles take 16.1 cycles for 16 in tiles of
+    4x4, and 12.1 for 11 in tiles of 11x2 (llvm-mca, Skylake's AVX-512, 2026-11).
+
+    >>> from pith.lowering.isa import ISAS
+    >>> [str(block_variant(n, None, 4, ISAS["avx2"])) for n in (1, 2, 7, 32)]
+    ['lanes=64,rows=1', 'lanes=32,rows=2', 'lanes=16,rows=4', 'lanes=16,rows=4']
+    >>> [str(block_variant(32, n, 4, ISAS["avx512"])) for n in (32, None)]
+    ['lanes=32,rows=11', 'lanes=64,rows=4']
+    """
+    vector = max(1, isa.vector_bytes // element_bytes)
+    wide = isa.vector_registers > 16 and (columns is None or columns >= 4 * vector)
+    most = 12 if isa.vector_registers > 16 and not wide else 6
+    # Rows that a tile has beyond the block's are lost, and a tile's panel rows are loaded for it alone.
+    best = min(range(1, most + 1), key=lambda r: -(-rows // r) * (r + 1.5))
+    if best == 1:
+        return Variant(fitting_lanes(columns, vector, max(1, PANEL_BYTES // element_bytes)), 1)
+    if columns is not None and columns <= vector:
+        return Variant(fitting_lanes(columns, vector, vector), best)
+    return Variant(vector * (4 if wide or best == 2 else 2), best)
+
+
 #: Rows for which it matters how many the last tile has too many; rows or vectors where there are many: a multiple of
 #: what tiles have.
 _FEW, _MANY = 64, 55440

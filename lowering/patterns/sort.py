@@ -1,6 +1,7 @@
 """Coordinates of patterns as lists of indices in memory, sorted by counting into groups where that is asked for.
 
-Everything here runs once per op, in one thread, and costs a few operations per listed micro-tile.
+Everything here runs once per op and costs a few operations per listed micro-tile. Sorting is one thread's work; lists
+that are grouped as they stand are only looked at, by all threads.
 """
 
 from __future__ import annotations
@@ -45,16 +46,20 @@ class Coordinates:
 
 @dataclasses.dataclass(frozen=True)
 class Lists:
-    """Indices along one axis, those of group ``c`` at ``bounds[c]`` up to ``bounds[c + 1]`` of ``ids``."""
+    """Indices along one axis, those of group ``c`` at ``bounds[c]`` up to ``bounds[c + past]`` of ``ids``.
+
+    ``past`` is 1 where groups follow each other in order.
+    """
 
     ids: ir.Value
     bounds: ir.Value
     groups: Index
+    past: Index = 1
 
     def range(self, group: Index) -> tuple[ir.Value, Index]:
         """Where the list of a group begins, and its length."""
         first = memref.load(self.bounds, [b.value(group)])
-        return first, b.sub(memref.load(self.bounds, [b.value(b.add(group, 1))]), first)
+        return first, b.sub(memref.load(self.bounds, [b.value(b.add(group, self.past))]), first)
 
 
 def sort_by_groups(c: Coordinates, axis: int, expand: bool) -> Lists:
@@ -63,17 +68,29 @@ def sort_by_groups(c: Coordinates, axis: int, expand: bool) -> Lists:
     ``expand``: indices of elements, those past the end of the axis left out; else coordinates. Micro-tiles
     past the grid are left out.
     """
-    others = [a for a in range(len(c.sizes)) if a != axis]
-    grid = c.grid
-    groups = b.product([grid[a] for a in others])
+    lists = room_for(c, axis, expand, 1)
+    sort_into(c, axis, expand, lists)
+    return lists
+
+
+def room_for(c: Coordinates, axis: int, expand: bool, bounds: int) -> Lists:
+    """Memory for lists, with one bound per group, or two for groups in any order."""
+    groups = b.product([n for a, n in enumerate(c.grid) if a != axis])
+    bounds = b.alloc([b.add(b.mul(groups, bounds), 2)], ir.IndexType.get())
+    ids = b.alloc([b.mul(c.count, c.granularity[axis] if expand else 1)], ir.IntegerType.get_signless(32))
+    return Lists(ids, bounds, groups)
+
+
+def sort_into(c: Coordinates, axis: int, expand: bool, lists: Lists) -> None:
+    """Fill ``lists``, whose groups follow each other."""
+    others, grid = [a for a in range(len(c.sizes)) if a != axis], c.grid
     extent = c.granularity[axis] if expand else 1
     size = c.sizes[axis] if expand else grid[axis]
-    bounds = b.alloc([b.add(groups, 2)], ir.IndexType.get())
+    bounds, groups = lists.bounds, lists.groups
     b.for_loop(0, b.add(groups, 2), lambda i: memref.store(b.value(0), bounds, [b.value(i)]))
-    ids = b.alloc([b.mul(c.count, extent)], ir.IntegerType.get_signless(32))
 
     def visit(entry: Index, slot: int, place: bool) -> None:
-        group, legal = _group(c, entry, others, grid)
+        group, legal = group_of(c, entry, others, grid)
         start = b.mul(c.at(entry, axis), extent)
         inside = b.less(start, size)
         legal = inside if legal is None else arith.andi(legal, inside)
@@ -83,7 +100,7 @@ def sort_by_groups(c: Coordinates, axis: int, expand: bool) -> Lists:
             at = [b.value(b.add(group, slot))]
             cursor = memref.load(bounds, at)
             if place:
-                b.for_loop(0, length, lambda j: _store_id(ids, b.add(cursor, j), b.add(start, j)))
+                b.for_loop(0, length, lambda j: store_id(lists.ids, b.add(cursor, j), b.add(start, j)))
             memref.store(b.value(b.add(cursor, length)), bounds, at)
 
         b.if_else(legal, count)
@@ -93,10 +110,11 @@ def sort_by_groups(c: Coordinates, axis: int, expand: bool) -> Lists:
     b.for_loop(0, c.count, lambda p: visit(p, 2, False)) if others else None
     _sum_up(bounds, groups)
     b.for_loop(0, c.count, lambda p: visit(p, 1, True))
-    return Lists(ids, bounds, groups)
 
 
-def _group(c: Coordinates, entry: Index, others: Sequence[int], grid: Sequence[Index]) -> tuple[Index, ir.Value | None]:
+def group_of(
+    c: Coordinates, entry: Index, others: Sequence[int], grid: Sequence[Index]
+) -> tuple[Index, ir.Value | None]:
     """Row-major number of the entry's group, and whether its coordinates lie on the grid."""
     group: Index = 0
     legal: ir.Value | None = None
@@ -116,7 +134,8 @@ def _sum_up(bounds: ir.Value, groups: Index) -> None:
     b.for_loop(2, b.add(groups, 2), add_previous)
 
 
-def _store_id(ids: ir.Value, at: Index, index: Index) -> None:
+def store_id(ids: ir.Value, at: Index, index: Index) -> None:
+    """Make ``index`` the list's number ``at``."""
     memref.store(arith.index_castui(ids.type.element_type, b.value(index)), ids, [b.value(at)])
 
 

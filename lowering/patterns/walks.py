@@ -15,6 +15,7 @@ from ..panel.walk import Walk
 from ..panel.write import fill_block
 from ..subview import part_of
 from ..transpose import Transform
+from .grouped import group_coordinates
 from .products import ListedProduct, Listing
 from .sort import Coordinates, Lists, mark, sort_by_groups
 
@@ -43,7 +44,8 @@ class BoundPatterns:
         self.p, self.sizes, known = p, sizes, given or {}
         self.coordinates = [known[x.pattern] if x.pattern in known else read_listing(p, x, sizes) for x in p.listings]
         self.lists: dict[int, Lists] = {
-            x.pattern: sort_by_groups(c, x.stream, expand=x.rows is None) for x, c in zip(p.listings, self.coordinates)
+            x.pattern: group_coordinates(c, x.stream) if x.rows is not None else sort_by_groups(c, x.stream, True)
+            for x, c in zip(p.listings, self.coordinates)
         }
 
     def group(self, x: Listing, indices: Point) -> Index:

@@ -126,6 +126,24 @@ def test_blocks_of_rows(equation, where, mode):
     check(program(equation, where, **mode), 9)
 
 
+@pytest.mark.parametrize("order", ["grouped", "cut in two", "past the grid"])
+def test_blocks_whose_entries_stand_together(order):
+    p = program("mk,kn->mn", [("mk", [1, 1])], fresh=True)
+    operands = p.operands(np.random.default_rng(10))
+    for density in (0.02, 0.3, 0.9, 1.0):  # up to 83 entries of a row, 16 of which are looked at together
+        keep = np.random.default_rng(11).random((61, 83)) < density
+        entries = np.concatenate([np.add(np.argwhere(keep[m : m + 1]), [m, 0]) for m in reversed(range(61))]).astype(
+            np.int32
+        )
+        listed = entries
+        if order == "cut in two":
+            listed = np.roll(entries, 20, axis=0)
+        elif order == "past the grid":
+            listed = np.insert(entries, len(entries) // 2, [[30, 83], [61, 2], [61, 3]], axis=0)
+        out = compiled(p)(np.ascontiguousarray(listed), *operands[:2])
+        assert error(out, p.reference([entries], *operands)) < TOLERANCE, density
+
+
 @pytest.mark.parametrize(("equation", "where"), [*SINGLE, *BATCHES, *EXPERTS, *BLOCKS])
 def test_panels_take_them(equation, where):
     assert program(equation, where).takes_panels()

@@ -64,7 +64,7 @@ func.func @rows(%p: !pith.pattern<[1024], [1]>, %a: tensor<1024x256xf32>, %b: te
 // CHECK:         scf.for %[[E:.*]] = %c0{{.*}} to %c8{{.*}}
 // CHECK:           memref.load %[[BOUNDS]][%[[E]]]
 // CHECK:           scf.if
-// CHECK-NEXT:        scf.for
+// CHECK:             scf.for
 // CHECK:               memref.subview %{{.*}}[%[[E]], 0, 0]
 // CHECK-NOT:   pith.pit_tile
 #te = affine_map<(t, n, k, e) -> (t, k)>
@@ -88,11 +88,14 @@ func.func @experts(%p: !pith.pattern<[64, 8], [1, 1]>, %x: tensor<64x32xf32>, %w
   return %r : tensor<64x48xf32>
 }
 
-// Blocks of rows with contracted coordinates of their own, PIT's 32x1: entries are sorted by block, their values copied
-// in parallel in the order in which register tiles (4 rows) read them; panel rows are found by coordinate.
+// Blocks of rows with contracted coordinates of their own, PIT's 32x1: entries are looked at in parallel, and sorted by
+// block where those of a block do not stand together; their values are copied in parallel in the order in which register tiles (4 rows) read them; panel rows are found by coordinate.
 // CHECK-LABEL: func.func @blocks
-// CHECK-DAG:   %[[BOUNDS:.*]] = memref.alloc() {{.*}} : memref<4xindex>
+// CHECK-DAG:   %[[BOUNDS:.*]] = memref.alloc() {{.*}} : memref<6xindex>
 // CHECK-DAG:   %[[IDS:.*]] = memref.alloc(%{{.*}}) {{.*}} : memref<?xi32>
+// CHECK:       scf.parallel
+// CHECK:         vector.deinterleave
+// CHECK:       scf.if %{{.*}} -> (index) {
 // CHECK:       %[[VALUES:.*]] = memref.alloc(%{{.*}}) {{.*}} : memref<?xf32>
 // CHECK:       scf.parallel
 // CHECK-COUNT-4: memref.store %{{.*}}, %[[VALUES]]
