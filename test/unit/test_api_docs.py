@@ -61,7 +61,7 @@ def api_of_pith() -> list[str]:
 
 
 @pytest.mark.parametrize("name", api_of_pith())
-def test_the_api_has_examples_and_functions_name_their_errors(name):
+def test_the_api_has_examples_and_functions_name_their_errors(name: str):
     import pith
 
     example = inspect.getdoc(getattr(pith, MADE_BY.get(name, name))) or ""
