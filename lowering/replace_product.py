@@ -11,7 +11,9 @@ def replace_product(op: ir.Operation, epilogue: Epilogue | None, result: ir.Valu
     """Put ``result`` in the place of ``op``, or of the chain of ops that its kernel computed with it."""
     replaced = [op, *(stage.operation for stage in epilogue.chain)] if epilogue else [op]
     replaced[-1].results[0].replace_all_uses_with(result)
-    for old in reversed(replaced):
+    inits = [old.operands[len(old.operands) - 1] for old in replaced]
+    others = [init.owner not in replaced for init in inits]  # else an op writes over what one before it computed
+    for old, outside in reversed(list(zip(replaced, others))):
         if old.name in RESHAPES:
             if not is_used(old):  # else something asks for its size
                 old.erase()
@@ -20,7 +22,8 @@ def replace_product(op: ir.Operation, epilogue: Epilogue | None, result: ir.Valu
         packed = [v for v in inputs if old is op and match_windows(v) is not None]
         _redirect_sizes(old.results[0], init)
         old.erase()
-        _erase_dead(init)
+        if outside:
+            _erase_dead(init)
         for windows in packed:  # from their image
             _erase_dead(windows)
 

@@ -45,11 +45,11 @@ class Epilogue:
     """What may be computed before a product's result is stored.
 
     Attributes:
-        product: the op that makes the value the chain begins with, a matrix.
+        product: the op that makes the value the chain begins with.
         stages: the ops to compute, in order.
         chain: every op that the kernel replaces after the product, reshapes included.
         destination: where the last stage writes.
-        transposed: the destination holds the columns of the product's result as rows.
+        transposed: the destination holds the columns of the product's result, a matrix, as rows.
         views: reshapes between the destination and the end of the chain.
     """
 
@@ -69,9 +69,10 @@ class Epilogue:
 def match_epilogue(product: ir.OpView) -> Epilogue | None:
     """The longest chain of ops behind ``product`` that can be computed on its result before that is stored.
 
-    ``product`` is a ``linalg.generic`` with one result of rank 2. The chain goes on while a value has one
+    ``product`` is a ``linalg.generic`` with one result. The chain goes on while a value has one
     reader, that reader is an all-parallel ``linalg.generic`` on arithmetic (or a reshape that keeps the
-    product's dimensions apart), and every operand is a function of the product's row, column, both or neither.
+    product's dimensions apart), and every operand is a function of some of the product's dimensions. Only matrices
+    are transposed.
     """
     chain = _Chain(product)
     while chain.extend():
@@ -87,8 +88,9 @@ class _Chain:
         self.value: ir.Value = product.results[0]
         init = product.operands[len(product.operands) - 1]
         #: Dimension of the product's result per dimension of ``value``; None of size one, beside others of it.
-        self.owners: tuple[int | None, ...] = (0, 1)
-        self.destination = Operand(init, ((0,), (1,)), (0, 1))
+        dims = tuple(range(product.results[0].type.rank))
+        self.owners: tuple[int | None, ...] = dims
+        self.destination = Operand(init, tuple((d,) for d in dims), dims)
         self.stages: list[Stage] = []
         self.chain: list[ir.OpView] = []
         self.views: list[ir.OpView] = []
@@ -159,7 +161,8 @@ class _Chain:
         if out is None:
             before = self.value.type.element_type
             return op.results[0].type.element_type == before
-        if sorted(d for d in out.dims if d is not None) != [0, 1] or None in out.dims:
+        straight = tuple(range(self.product.results[0].type.rank))
+        if out.dims != straight and (len(straight) != 2 or out.dims != straight[::-1]):
             return False
         self.destination, self.views = out, []
         self.owners = tuple(loops[e.position][0] for e in maps[-1])

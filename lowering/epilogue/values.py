@@ -23,7 +23,8 @@ class BoundEpilogue:
 
     Attributes:
         buffer: the destination in its own shape.
-        out: the destination as a matrix; kernels store here what :meth:`apply` returns.
+        out: the destination in the dimensions of the product, of a matrix maybe transposed; kernels store here what
+            :meth:`apply` returns.
         addend: what the product is added to, in the product's own order, or None for zero.
         views: per stage and block argument a memref with one dimension per index, a scalar, or None.
     """
@@ -47,7 +48,7 @@ class BoundEpilogue:
         lanes = value.type.shape[0] if isinstance(value.type, ir.VectorType) else None
         if self.addend is not None:
             add = arith.addf if isinstance(self.addend.type.element_type, ir.FloatType) else arith.addi
-            value = add(self._load(self.addend, (0, 1), at, lanes), value)
+            value = add(self._load(self.addend, range(len(at)), at, lanes), value)
         for stage, views in zip(self.epilogue.stages, self.views):
             block = stage.op.regions[0].blocks[0]
             scalars = {}
@@ -73,16 +74,17 @@ class BoundEpilogue:
         """One operand's elements beside the value at ``at``."""
         if not isinstance(view.type, ir.MemRefType):
             return view
+        last = len(at) - 1
         places = [None if d is None else 1 - d if self.transposed else d for d in dims]
 
         def element(lane: int) -> ir.Value:
-            index = [0 if p is None else b.add(at[p], lane if p == 1 else 0) for p in places]
+            index = [0 if p is None else b.add(at[p], lane if p == last else 0) for p in places]
             return memref.load(view, [b.value(i) for i in index])
 
-        if lanes is None or 1 not in places:
+        if lanes is None or last not in places:
             return element(0)
         type_ = ir.VectorType.get([lanes], view.type.element_type)
-        if places[-1] == 1 and places.count(1) == 1:
+        if places[-1] == last and places.count(last) == 1:
             return vector.load(type_, view, [b.value(0 if p is None else at[p]) for p in places])
         return vector.from_elements(type_, [element(lane) for lane in range(lanes)])
 

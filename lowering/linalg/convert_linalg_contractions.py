@@ -12,9 +12,13 @@ from ..epilogue.match import match_epilogue
 from ..isa import Isa
 from ..module_isa import isa_of
 from ..replace_product import replace_product
+from .channels import ChannelConvolution, match_channel_convolution
 from .columns import ColumnProduct, match_column_product
 from .contraction import DenseContraction, match_dense_contraction
 from .tensors import emit_on_tensors, emit_product
+
+#: What there are kernels for.
+Product = DenseContraction | ColumnProduct | ChannelConvolution
 
 #: Products of fewer multiply-adds than this stay as they are: nothing there is worth packing.
 LEAST_OPERATIONS = 1024
@@ -39,6 +43,9 @@ class ConvertLinalgContractionsPass(Pass):
     around it, whatever operands they touch. Products with one column are dot products of rows, some rows at a time,
     and pack nothing. On tensors, elementwise ops on the result of a single product
     are computed before it is stored, and zeros it would be added to are never written.
+    So are convolutions of tensors in which a filter meets one channel (depthwise ones): channels in parallel, copied to
+    L1 with the zeros around them, sums of some lines in registers. Lines and filters of known sizes, filters of up to
+    64 elements, strides along lines of 1 and 2.
 
     Requires: ``linalg.generic`` (run ``linalg-generalize-named-ops``). Preserves: everything else, products
     of tensors inside loops (run it again behind bufferization), and what such a kernel would not speed
@@ -56,33 +63,37 @@ class ConvertLinalgContractionsPass(Pass):
         for c in _products(module, isa):
             if not c.op.results:
                 with ir.InsertionPoint(c.op), c.op.location:
-                    if isinstance(c, ColumnProduct):
-                        c.emit(list(c.op.operands), isa, fresh=False, finish=None)
-                    else:
-                        emit_product(c, list(c.op.operands), isa, fresh=False, finish=None)
+                    emit_product(c, list(c.op.operands), isa, fresh=False, finish=None)
                 c.op.operation.erase()
             elif c.op.operation.parent.name == "func.func":
                 _lower_tensors(c, isa)
 
 
-def _lower_tensors(c: DenseContraction | ColumnProduct, isa: Isa) -> None:
+def _lower_tensors(c: Product, isa: Isa) -> None:
     """Emit the kernel of a product of tensors, with what can be computed before its result is stored."""
-    epilogue = match_epilogue(c.op) if c.op.results[0].type.rank == 2 else None
+    channels = isinstance(c, ChannelConvolution)
+    epilogue = match_epilogue(c.op) if channels or c.op.results[0].type.rank == 2 else None
+    sources = c.sources if channels else list(c.op.operands)[:2]
+    if channels and epilogue and epilogue.transposed:
+        epilogue = None
     with ir.InsertionPoint(epilogue.last if epilogue else c.op), c.op.location:
-        result = emit_on_tensors(c, [buffer_of(v) for v in list(c.op.operands)[:2]], isa, epilogue)
+        result = emit_on_tensors(c, [buffer_of(v) for v in sources], isa, epilogue)
     replace_product(c.op.operation, epilogue, result)
 
 
-def _products(module: ir.Module, isa: Isa) -> list[DenseContraction | ColumnProduct]:
-    found: list[DenseContraction | ColumnProduct] = []
+def _products(module: ir.Module, isa: Isa) -> list[Product]:
+    found: list[Product] = []
 
     def visit(op: ir.Operation) -> ir.WalkResult:
         if op.name == "scf.parallel":
             return ir.WalkResult.SKIP
         if op.name == "linalg.generic":
             column = match_column_product(op.opview)
+            channels = match_channel_convolution(op.opview)
             c = match_dense_contraction(op.opview, isa) if column is None else None
-            if column is not None:
+            if channels is not None:
+                found.append(channels)
+            elif column is not None:
                 found.extend([column] * _is_worth_tiling(column))
             elif c is not None and _is_worth_packing(c):
                 found.append(c)

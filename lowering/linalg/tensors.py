@@ -19,12 +19,14 @@ from ..panel.register_tile import VARIANT_ATTRIBUTE
 from ..panel.variant import Variant
 from ..tiled.listed import listed_emitter
 from ..transpose import Transform
+from .channel_kernel import emit_channels
+from .channels import ChannelConvolution
 from .columns import ColumnProduct
 from .contraction import DenseContraction, sums_in_registers
 
 
 def emit_on_tensors(
-    c: DenseContraction | ColumnProduct,
+    c: DenseContraction | ColumnProduct | ChannelConvolution,
     inputs: Sequence[ir.Value],
     isa: Isa,
     epilogue: Epilogue | None,
@@ -38,14 +40,14 @@ def emit_on_tensors(
     if epilogue is None:
         return _emit(c, inputs, isa, variant)
     bound = bind(epilogue)
-    if bound.transposed:
+    if bound.transposed and not isinstance(c, ChannelConvolution):
         c = dataclasses.replace(c, dims=(c.dims[0], c.dims[1], c.dims[2][::-1]))
     emit_product(c, [*inputs, bound.out], isa, True, bound.apply, variant)
     return bound.result()
 
 
 def emit_product(
-    c: DenseContraction | ColumnProduct,
+    c: DenseContraction | ColumnProduct | ChannelConvolution,
     buffers: Sequence[ir.Value],
     isa: Isa,
     fresh: bool,
@@ -60,7 +62,9 @@ def emit_product(
         finish: makes what is stored of what the product would store, for products without outer loops.
         variant: of whole machine vectors, by default the one that suits the number of columns.
     """
-    if isinstance(c, ColumnProduct):
+    if isinstance(c, ChannelConvolution):
+        emit_channels(c, buffers, isa, fresh, finish)
+    elif isinstance(c, ColumnProduct):
         c.emit(buffers, isa, fresh, finish)
     else:
         loops = Loops.whole(c, buffers)
@@ -68,7 +72,10 @@ def emit_product(
 
 
 def _emit(
-    c: DenseContraction | ColumnProduct, inputs: Sequence[ir.Value], isa: Isa, variant: Variant | None
+    c: DenseContraction | ColumnProduct | ChannelConvolution,
+    inputs: Sequence[ir.Value],
+    isa: Isa,
+    variant: Variant | None,
 ) -> ir.Value:
     init = c.op.operands[2]
     out, fresh = result_buffer(init)

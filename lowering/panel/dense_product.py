@@ -10,6 +10,7 @@ from ..builder import Index
 from ..transpose import Transform, tile_width
 from .ahead import Ahead
 from .dense_tile import DenseTile
+from .next_block import NextBlock
 from .pack import Panel
 from .rest import Spread
 from .unpacked import Unpacked
@@ -40,6 +41,7 @@ class DenseProduct:
         l2_bytes: of a core.
         by_chunk: ``lhs`` of the tiles holds the rows of the chunk that is multiplied, and no others.
         spread: what tiles store besides.
+        block: contracted positions that are multiplied now, where that is not all of them.
     """
 
     tile: DenseTile
@@ -52,9 +54,10 @@ class DenseProduct:
     fresh: bool
     finish: Transform | None
     l2_bytes: int
-    ahead: Ahead | None = None
+    ahead: Ahead | NextBlock | None = None
     by_chunk: bool = False
     spread: Spread | None = None
+    block: tuple[Index, Index] | None = None
 
     @property
     def lanes(self) -> int:
@@ -79,7 +82,12 @@ class DenseProduct:
     @property
     def is_one_strip(self) -> bool:
         """Sums are never put down half-way."""
-        return isinstance(self.reds, int) and self.reds <= self.strip
+        return self.block is None and isinstance(self.reds, int) and self.reds <= self.strip
+
+    @property
+    def span(self) -> tuple[Index, Index]:
+        """Contracted positions that are multiplied now."""
+        return self.block or (0, self.reds)
 
     @property
     def transform(self) -> Transform:
@@ -96,24 +104,28 @@ class DenseProduct:
         """What a strip leaves of a whole panel stands in ``out``."""
         return self.in_place and (self.is_one_strip or self.finish is None)
 
-    def room(self, rows: int, on_stack: bool) -> ir.Value | None:
+    def room(self, rows: Index, on_stack: bool) -> ir.Value | None:
         """Memory for the sums of ``rows`` rows and one panel, where it may be needed: once per task."""
         if self.adds_in_place and self.is_whole:
             return None
-        most = max(self.tile.variant.rows, self.narrow.variant.rows)
-        type_ = ir.MemRefType.get([rows + most, self.lanes], self.element)
-        return (memref.alloca if on_stack else memref.alloc)(type_, [], [], alignment=64)
+        if not on_stack:
+            return b.alloc([b.add(rows, self.spare_rows), self.lanes], self.element)
+        type_ = ir.MemRefType.get([rows + self.spare_rows, self.lanes], self.element)
+        return memref.alloca(type_, [], [], alignment=64)
+
+    @property
+    def spare_rows(self) -> int:
+        """Rows that the last tile may have too many."""
+        return max(self.tile.variant.rows, self.narrow.variant.rows)
 
     @property
     def is_whole(self) -> bool:
         """Every panel is known to be full."""
         return self.cols.whole(self.lanes)
 
-    def pack(self, panel: Unpacked, first_col: Index) -> None:
-        """The first register tile of rows with a whole panel that it packs; stored in place."""
-        tile, positions = self.tile, self.tile.positions(0)
-        accs = tile.multiply(self._left_rows(positions, 0), panel, 0, (0, self.reds), tile.zeros())
-        self._finish(accs, self._places(positions, first_col))
+    def pack(self, panel: Unpacked, first_col: Index, sums: ir.Value | None) -> None:
+        """The first register tile of rows with a whole panel that it packs; in place."""
+        self._tile_in_place(panel, (0, first_col), 0, self.span, sums, None)
 
     def run(
         self,
@@ -147,27 +159,40 @@ class DenseProduct:
         self, panel: Panel, corner: tuple[Index, Index], count: Index, sums: ir.Value | None, done: Index
     ) -> None:
         first_row, first_col = corner
-        tile = self.tile
-        kept = self.out if self.adds_in_place else sums
 
         def some_rows(u: Index, span: tuple[Index, Index]) -> None:
-            positions = tile.positions(b.add(first_row, u))
-            rows = self._left_rows(positions, first_row)
-            places = self._places(positions, first_col)
-            parts = places if kept is self.out else self._places_of_sums(tile, u, 0)
             besides = self._besides(b.add(first_row, u), done, first_col)
-            if self.is_one_strip:
-                self._finish(tile.multiply(rows, panel, 0, span, tile.zeros(), besides), places)
-                return
-            accs = self._started(tile, span[0], self.fresh or kept is sums, kept, parts)
-            accs = tile.multiply(rows, panel, 0, span, accs, besides)
-            if kept is self.out:
-                _store(accs, kept, parts)
-                return
-            last = arith.cmpi(arith.CmpIPredicate.eq, b.value(span[1]), b.value(self.reds))
-            b.if_else(last, lambda: self._finish(accs, places), lambda: _store(accs, kept, parts))
+            self._tile_in_place(panel, corner, u, span, sums, besides)
 
-        self._strips(tile, count, some_rows, done)
+        self._strips(self.tile, count, some_rows, done)
+
+    def _tile_in_place(
+        self,
+        panel: Panel | Unpacked,
+        corner: tuple[Index, Index],
+        u: Index,
+        span: tuple[Index, Index],
+        sums: ir.Value | None,
+        besides: Callable[[Index], None] | None,
+    ) -> None:
+        """The register tile of the rows from ``u`` on of a chunk; its results are finished behind the last strip."""
+        (first_row, first_col), tile = corner, self.tile
+        kept = self.out if self.adds_in_place else sums
+        positions = tile.positions(b.add(first_row, u))
+        rows, places = self._left_rows(positions, first_row), self._places(positions, first_col)
+        if isinstance(span[0], int) and span[1] is self.reds:
+            self._finish(tile.multiply(rows, panel, 0, span, tile.zeros(), besides), places)
+            return
+        parts = places if kept is self.out else self._places_of_sums(tile, u, 0)
+        accs = self._started(tile, span[0], self.fresh or kept is sums, kept, parts)
+        accs = tile.multiply(rows, panel, 0, span, accs, besides)
+        if kept is self.out:
+            _store(accs, kept, parts)
+        else:
+            b.if_else(self._is_last(span), lambda: self._finish(accs, places), lambda: _store(accs, kept, parts))
+
+    def _is_last(self, span: tuple[Index, Index]) -> ir.Value:
+        return arith.cmpi(arith.CmpIPredicate.eq, b.value(span[1]), b.value(self.reds))
 
     def _places(self, positions: list[Index], first_col: Index) -> _Places:
         """Of the accumulators of rows at ``positions`` in ``out``."""
@@ -179,18 +204,25 @@ class DenseProduct:
 
     def _besides(self, row: Index, done: Index, first_col: Index) -> Callable[[Index], None] | None:
         """What unrolled blocks of the register tile from position ``row`` on do about memory while they multiply."""
+        (lo, hi), unrolled = self.span, self.tile.unrolled
         height, does = self.tile.variant.rows, list[Callable[[Index], None]]()
         if self.ahead is not None:
-            blocks, column = b.div(self.reds, self.tile.unrolled), b.add(self.cols.first, first_col)
+            blocks, column = b.div(b.sub(hi, lo), unrolled), b.add(self.cols.first, first_col)
             does.append(self.ahead.fetch(b.div(b.sub(row, done), height), blocks, column))
         if self.spread is not None:
             does.append(self.spread.store(first_col, b.div(row, height)))
 
         def block(number: Index) -> None:
             for each in does:
-                each(number)
+                each(b.sub(number, b.div(lo, unrolled)))
 
         return block if does else None
+
+    def besides_packing(self, first_col: Index) -> Callable[[Index], None] | None:
+        """What the tile that packs does about memory at every contracted position."""
+        if not isinstance(self.ahead, NextBlock):
+            return None
+        return self.ahead.pack(b.add(self.cols.first, first_col))
 
     def _finish(self, accs: list[ir.Value], places: _Places) -> None:
         """Store what becomes of finished sums; all are made before any is stored, for rows may be there twice."""
@@ -214,23 +246,28 @@ class DenseProduct:
             self._strips(tile, count, lambda u, span: some_rows(u, column, span))
 
         b.for_loop(0, self.lanes if tile is self.tile else width, columns, step=tile.variant.lanes)
-        write_tile(
-            sums, self.out, self.out_transposed, corner, extent, self.transform, self._write_step, self.rows, self.cols
-        )
+        out, step = (self.out, self.out_transposed), self._write_step
+
+        def write() -> None:
+            write_tile(sums, *out, corner, extent, self.transform, step, self.rows, self.cols)
+
+        b.only_if(self._is_last(self.block) if self.block else None, write)
 
     @property
     def _write_step(self) -> int:
         return self.lanes if self.finish is None else 2 * tile_width(self.element)
 
     def _strips(self, tile: DenseTile, count: Index, some_rows, done: Index = 0) -> None:
+        begin, end = self.span
+
         def one_strip(lo: Index) -> None:
-            span = (0, self.reds) if self.is_one_strip else (lo, b.minimum(b.add(lo, self.strip), self.reds))
+            span = self.span if self.is_one_strip else (lo, b.minimum(b.add(lo, self.strip), end))
             b.for_loop(done, count, lambda u: some_rows(u, span), step=tile.variant.rows)
 
         if self.is_one_strip:
             one_strip(0)
         else:
-            b.for_loop(0, b.maximum(self.reds, 1), one_strip, step=self.strip)
+            b.for_loop(begin, b.maximum(end, 1), one_strip, step=self.strip)
 
     def _started(self, tile: DenseTile, lo: Index, fresh: bool, results: ir.Value, where) -> list[ir.Value]:
         """Accumulators before the strip from ``lo`` on: zero before the first when ``fresh``, else what is stored."""

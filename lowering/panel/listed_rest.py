@@ -12,6 +12,7 @@ from ..linalg.contraction import DenseContraction
 from .ahead import Ahead
 from .dense_product import DenseProduct
 from .listed import ListedEmitter
+from .listed_task import Members
 from .loops import Point
 from .rest import Rest, Spread
 from .walk import Walk
@@ -26,6 +27,7 @@ class RestEmitter(ListedEmitter):
         unlisted: those rows.
     """
 
+    may_cut = False
     rest: Rest
     spread: Spread
     span: tuple[Index, Index]
@@ -58,15 +60,15 @@ class RestEmitter(ListedEmitter):
         self.rest = Rest(self._matrix, self.unlisted.part(b.mul(number, share), share), self.vector)
         super()._task(at, first, most, groups)
 
-    def _multiply_few(self, point: Point, rows: Walk, group: Index) -> None:
+    def _multiply_few(self, point: Point, rows: Walk, members: Members) -> None:
         self.rest.fill()
-        super()._multiply_few(point, rows, group)
+        super()._multiply_few(point, rows, members)
 
-    def _multiply_packed(self, point: Point, rows: Walk, group: Index) -> None:
-        members, full = self.members(group, self.loops.cols(point)), b.div(self.loops.cols(point).count, self.lanes)
-        first, last = (b.minimum(panel, full) for panel in members)
+    def _multiply_packed(self, point: Point, rows: Walk, members: Members) -> None:
+        full = b.div(self.loops.cols(point).count, self.lanes)
+        first, last = (b.minimum(panel, full) for panel in members[0])
         self.span = (first, last)
-        super()._multiply_packed(point, rows, group)
+        super()._multiply_packed(point, rows, members)
         self.spread.fill_left()
 
     def _product(self, point: Point, rows: Walk, cols: Walk, reds: Walk, widened: ir.Value | None) -> DenseProduct:

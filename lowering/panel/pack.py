@@ -23,14 +23,15 @@ PACKED_AHEAD = 4
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """One packed panel: ``panels[number]``, of shape ``(reds, lanes)``."""
+    """One packed panel: ``panels[number]``, of shape ``(reds, lanes)``, from contracted position ``first`` on."""
 
     panels: ir.Value
     number: ir.Value
+    first: Index = 0
 
     def part(self, type_: ir.VectorType, red: Index, column: Index) -> ir.Value:
         """Some columns from ``column`` on of the row of contracted position ``red``."""
-        return vector.load(type_, self.panels, [self.number, b.value(red), b.value(column)])
+        return vector.load(type_, self.panels, [self.number, b.value(b.sub(red, self.first)), b.value(column)])
 
     def row(self, type_: ir.VectorType, red: Index, offset: int = 0, lane: int = 0) -> ir.Value:
         """From ``lane`` on, the panel's row of contracted coordinate ``red + offset``."""

@@ -19,12 +19,19 @@ FEW_UNPACKED_ROWS = 1
 
 
 def pack_along(
-    product: DenseProduct, panel: Panel, first_col: Index, chunk: Index, source: ir.Value, reds: Walk
+    product: DenseProduct,
+    panel: Panel,
+    first_col: Index,
+    chunk: Index,
+    source: ir.Value,
+    reds: Walk,
+    sums: ir.Value | None,
 ) -> Index:
     """Pack a panel before its first chunk; returns how many rows were multiplied with it by that.
 
     Args:
         source: ``(reds, cols)``.
+        sums: from :meth:`DenseProduct.room`.
     """
     cols, lanes = product.cols, product.lanes
 
@@ -33,11 +40,15 @@ def pack_along(
         count, first = product.rows.count, b.add(cols.first, first_col)
         met = b.less(height, count) if not isinstance(count, int) else None  # again, by other rows
         alone = isinstance(count, int) and count <= height
-        product.pack(Unpacked(source, reds, first, None if alone else panel, met, lanes, product.element), first_col)
+        besides = product.besides_packing(first_col)
+        row = Unpacked(source, reds, first, None if alone else panel, met, lanes, product.element, besides)
+        product.pack(row, first_col, sums)
         return [b.value(height)]
 
     def ragged() -> list[ir.Value]:
-        pack_walked(source, False, panel.panels, b.div(first_col, lanes), reds, cols, lanes, panel.number)
+        lo, hi = product.span
+        part = reds.part(lo, b.sub(hi, lo)) if product.block else reds
+        pack_walked(source, False, panel.panels, b.div(first_col, lanes), part, cols, lanes, panel.number)
         return [b.value(0)]
 
     def pack() -> list[ir.Value]:

@@ -1,7 +1,7 @@
 """Panels that are packed while they are multiplied for the first time: memory and multiply-adds are busy together."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pith._mlir import ir, memref, vector
 
@@ -29,6 +29,7 @@ class Unpacked:
         met: whether another does, where only run time knows.
         lanes: of the panel.
         element: of a panel.
+        meanwhile: told every contracted position.
     """
 
     source: ir.Value
@@ -38,6 +39,7 @@ class Unpacked:
     met: ir.Value | None
     lanes: int
     element: ir.Type
+    meanwhile: Callable[[Index], None] | None = None
 
     def part(self, type_: ir.VectorType, red: Index, column: Index) -> ir.Value:
         """See :meth:`Panel.part`."""
@@ -56,8 +58,11 @@ class Unpacked:
             b.only_if(self.met, lambda: self._store(red, row))
         for lane in range(0, self.lanes, step):
             memref.prefetch(self.source, [later, b.value(b.add(self.first, lane))], False, 3, True)
+        if self.meanwhile is not None:
+            self.meanwhile(red)
 
     def _store(self, red: Index, row: Sequence[tuple[int, ir.Value]]) -> None:
         assert self.panel is not None
+        place = b.value(b.sub(red, self.panel.first))
         for lane, part in row:
-            vector.store(part, self.panel.panels, [self.panel.number, b.value(red), b.value(lane)])
+            vector.store(part, self.panel.panels, [self.panel.number, place, b.value(lane)])

@@ -21,6 +21,7 @@ from ..isa import Isa
 from ..linalg.contraction import DenseContraction
 from ..panel.listed import ListedEmitter
 from ..panel.listed_rest import RestEmitter
+from ..panel.listed_task import Members
 from ..panel.loops import Point
 from ..panel.variant import Variant
 from ..panel.walk import Walk
@@ -76,10 +77,10 @@ class TileListedEmitter(ListedEmitter):
         """See :class:`ListedEmitter`; rows are gathered by their tasks, so nothing is copied before."""
         self._emit_tasks()
 
-    def _multiply(self, point: Point, rows: Walk, group: Index) -> None:
+    def _multiply(self, point: Point, rows: Walk, members: Members) -> None:
         unit, cols, reds = self.tiled, self.loops.cols(point), self.loops.reds(point)
         tiles = b.ceildiv(reds.count, unit.depth)
-        first, last = self.members(group, cols)
+        first, last = members[0]
         count = b.sub(last, first)
         panels = self._packed(point, first, count, tiles)
         gathered = TileRows(unit, self.chunk, tiles)

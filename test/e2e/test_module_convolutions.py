@@ -83,3 +83,69 @@ def test_gelu(approximate):
     _check(nn.GELU(approximate=approximate), x, tolerance=5e-7)
     _check(nn.GELU(approximate=approximate), x.double(), tolerance=1e-14)
     _check(nn.GELU(approximate=approximate), x.bfloat16(), tolerance=3e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "options, size",
+    [
+        ({"kernel_size": 3, "padding": 1}, (14, 14)),
+        ({"kernel_size": 7, "padding": 3}, (7, 7)),
+        ({"kernel_size": 3, "padding": 1, "stride": 2}, (29, 37)),
+        ({"kernel_size": (5, 3), "padding": (4, 0), "stride": (3, 1), "dilation": (2, 3)}, (23, 50)),
+        ({"kernel_size": 2, "stride": 2, "padding": 1, "dilation": 2, "bias": False}, (8, 9)),
+        ({"kernel_size": 3}, (3, 3)),
+        ({"kernel_size": (1, 4), "stride": (2, 1)}, (5, 4)),
+        ({"kernel_size": 3, "stride": 3, "padding": 1}, (13, 16)),
+        ({"kernel_size": 9, "padding": 4}, (12, 12)),
+    ],
+)
+def test_channels_by_themselves(options, size, dtype):
+    torch.manual_seed(6)
+    module = nn.Sequential(nn.Conv2d(6, 6, groups=6, **options), nn.BatchNorm2d(6), nn.Hardtanh(-1.0, 2.0)).to(dtype)
+    dict(module.named_buffers())["1.running_mean"].copy_(torch.rand(6))
+    tolerance = 1e-6 if dtype == torch.float32 else 1e-14
+    for images in (1, 3):
+        _check(module, torch.randn(images, 6, *size, dtype=dtype), tolerance=tolerance)
+
+
+def test_channels_of_lines_and_of_any_number_of_images():
+    torch.manual_seed(7)
+    _check(nn.Sequential(nn.Conv1d(5, 5, 4, padding=2, groups=5), nn.SiLU()), torch.randn(2, 5, 37))
+    module = nn.Conv2d(6, 6, 3, padding=1, groups=6).eval()
+    kernel = pith.compile(module, (torch.randn(2, 6, 8, 8),), dynamic_shapes={"input": {0: "n"}})
+    for n in (1, 4):
+        x = torch.randn(n, 6, 8, 8)
+        reference = copy.deepcopy(module).double()(x.double())
+        assert ((kernel(x).double() - reference).norm() / reference.norm()).item() < 1e-6
+
+
+def test_channels_with_a_residual_are_one_loop():
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(8, 8, 3, padding=1, groups=8)
+
+        def forward(self, x):
+            return torch.relu(self.conv(x) + x)
+
+    torch.manual_seed(8)
+    kernel = _check(Block(), torch.randn(2, 8, 19, 21))
+    text = kernel.ir("vector")
+    assert text.count("scf.parallel") == 1 and "memref.copy" not in text
+
+
+def test_a_filter_per_channel_behind_a_product():
+    """What makes the image is replaced while the convolution waits to be lowered: that ended the process."""
+
+    class MixedFeedForward(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(32, 64), nn.Linear(64, 32)
+            self.conv = nn.Conv2d(64, 64, 3, padding=1, groups=64)
+
+        def forward(self, x):
+            image = self.first(x).transpose(1, 2).view(1, 64, 16, 16)
+            return self.second(torch.nn.functional.gelu(self.conv(image).flatten(2).transpose(1, 2)))
+
+    _check(nn.Sequential(MixedFeedForward(), MixedFeedForward()), torch.randn(1, 256, 32))

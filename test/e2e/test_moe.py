@@ -77,6 +77,21 @@ def test_grouped_matmul(kind, k):
 
 
 @pytest.mark.parametrize("k", [1, 2])
+@pytest.mark.parametrize("gated", [False, True])
+def test_experts_larger_than_a_cache(gated, k):
+    """What experts multiply is fetched and packed in blocks, by rows that are few; some experts have many."""
+    rng = np.random.default_rng(1)
+    x, w, *_ = operands(rng, 300, 330, 420, 1, 9)
+    experts = routing("skewed", 300, 9, k, rng)
+    gates = rng.standard_normal((300, k)).astype(np.float32) if gated else None
+    reference = sum(
+        (gates[:, j, None].astype(float) if gated else 1) * layer(x.astype(float), experts[:, j], w.astype(float), None)
+        for j in range(k)
+    )
+    assert error_of(pith.grouped_matmul(x, experts, w, gates), reference) < TOLERANCES["float32"]
+
+
+@pytest.mark.parametrize("k", [1, 2])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_moe(k, activation):
     rng = np.random.default_rng(1)

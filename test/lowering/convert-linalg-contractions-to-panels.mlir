@@ -385,3 +385,53 @@ func.func @met_by_some(%x: memref<?x256xf32>, %w: memref<256x128xf32>, %y: memre
 }
 
 }
+
+// -----
+
+// A filter per channel: channels are tasks, which copy theirs with zeros around it. A tile is five lines of a result of
+// 5x12; a vector of the image is read once for all of them. What is behind is computed before anything is stored.
+
+#image = affine_map<(n, c, y, x, r, s) -> (n, c, y + r, x * 2 + s)>
+#filters = affine_map<(n, c, y, x, r, s) -> (c, r, s)>
+#out = affine_map<(n, c, y, x, r, s) -> (n, c, y, x)>
+#same = affine_map<(n, c, y, x) -> (n, c, y, x)>
+
+module attributes {pith.isa = "avx512"} {
+
+// CHECK-LABEL: func.func @depthwise
+// CHECK-NOT:     tensor.pad
+// CHECK:         scf.parallel (%[[n:.*]], %[[c:.*]]) =
+// CHECK:           %[[plane:.*]] = memref.alloca() {alignment = 64 : i64} : memref<223xf32>
+// CHECK:           vector.load %{{.*}}[%[[n]], %[[c]], %{{.*}}, %{{.*}}] : memref<?x6x5x24xf32>, vector<16xf32>
+// CHECK:           vector.load %{{.*}}[%[[n]], %[[c]], %{{.*}}, %{{.*}}] : memref<?x6x5x24xf32>, vector<8xf32>
+// CHECK:           vector.shuffle
+// CHECK-COUNT-45:  vector.fma
+// CHECK-NOT:       vector.fma
+// CHECK:           math.absf %{{.*}} : vector<8xf32>
+// CHECK:           math.absf %{{.*}} : vector<4xf32>
+// CHECK-NOT:     linalg.generic
+func.func @depthwise(%x: tensor<?x6x5x24xf32>, %w: tensor<6x3x3xf32>, %o: tensor<?x6x5x12xf32>) -> tensor<?x6x5x12xf32> {
+  %zero = arith.constant 0.0 : f32
+  %padded = tensor.pad %x low[0, 0, 1, 1] high[0, 0, 1, 0] {
+  ^bb0(%a: index, %b: index, %c: index, %d: index):
+    tensor.yield %zero : f32
+  } : tensor<?x6x5x24xf32> to tensor<?x6x7x25xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%o : tensor<?x6x5x12xf32>) -> tensor<?x6x5x12xf32>
+  %y = linalg.generic {indexing_maps = [#image, #filters, #out],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction"]}
+      ins(%padded, %w : tensor<?x6x7x25xf32>, tensor<6x3x3xf32>) outs(%init : tensor<?x6x5x12xf32>) {
+  ^bb0(%u: f32, %v: f32, %s: f32):
+    %p = arith.mulf %u, %v : f32
+    %q = arith.addf %s, %p : f32
+    linalg.yield %q : f32
+  } -> tensor<?x6x5x12xf32>
+  %z = linalg.generic {indexing_maps = [#same], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      outs(%y : tensor<?x6x5x12xf32>) {
+  ^bb0(%u: f32):
+    %p = math.absf %u : f32
+    linalg.yield %p : f32
+  } -> tensor<?x6x5x12xf32>
+  return %z : tensor<?x6x5x12xf32>
+}
+
+}
