@@ -83,3 +83,5 @@ def test_what_is_refused():
         torch.compile(model, backend="pith")(x)
     with pytest.raises(Exception, match="no option 'sparsitee'"), torch.inference_mode():
         torch.compile(model, backend="pith", options={"sparsitee": {}})(x)
+    with pytest.raises(Exception, match="no mode 'max-autotune'"), torch.inference_mode():
+        torch.compile(model, backend="pith", mode="max-autotune")(x)

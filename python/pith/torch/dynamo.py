@@ -22,17 +22,22 @@ _STEP = re.compile(r"\._(?:modules|parameters|buffers)\['([^']+)'\]")
 
 
 def backend(
-    graph: torch.fx.GraphModule, examples: list[Any], *, options: Mapping[str, Any] | None = None
+    graph: torch.fx.GraphModule,
+    examples: list[Any],
+    *,
+    mode: str | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> CompiledGraph:
     """A backend of ``torch.compile``, known to it as ``"pith"``.
 
     Args:
+        mode: torch's default only: its modes are of its own compiler.
         options: ``sparsity``, ``target`` and ``path`` as for :func:`pith.compile`; parameters have the names they have
             in the model.
 
     Semantics: for inference. Every call with other sizes compiles a kernel of its own; ``pith.compile`` makes one for
         all sizes. Parameters that were changed or exchanged are packed anew by the next call.
-    Errors: :class:`pith.ArgumentError` for other options; calls raise those of :func:`pith.compile`, and
+    Errors: :class:`pith.ArgumentError` for other options and modes; calls raise those of :func:`pith.compile`, and
         :class:`pith.UnsupportedError` where gradients are asked for.
 
     Example:
@@ -43,6 +48,8 @@ def backend(
         ...     torch.allclose(fast(x), model(x), atol=1e-5)
         True
     """
+    if mode not in (None, "default"):
+        raise ArgumentError(f"no mode {mode!r}", where="torch.compile(backend='pith')", hint="leave mode out")
     for name in options or {}:
         if name not in _OPTIONS:
             raise ArgumentError(f"no option {name!r}", where="torch.compile(backend='pith')", hint=", ".join(_OPTIONS))

@@ -29,6 +29,7 @@ from .size_extremes import spell_out_extremes
 from .small_sizes import smallest_sizes
 from .spelled_attention import recognise_attention
 from .unsigned import widen_bytes
+from .value_sizes import COMPUTE_ON_ALL, require_known_sizes
 from .views import resolve_views
 
 _KINDS = {
@@ -139,6 +140,7 @@ def export(
     graph = program.graph_module.graph
     resolve_views(graph)
     keep_model_frames(graph)
+    require_known_sizes(graph)
     out_spec = cast(pytree.TreeSpec, program.call_spec.out_spec)
     taken = _names_of_arguments(module)
     return Exported(
@@ -177,7 +179,10 @@ def _key_text(key: Any) -> str:
 
 
 def _strided(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor if tensor.layout is torch.strided else stand_in(tensor)
+    """An example for the export, which leaves marks on it that a next export would take for the caller's."""
+    if tensor.layout is not torch.strided:
+        return stand_in(tensor)
+    return tensor.detach().requires_grad_(tensor.requires_grad)
 
 
 @contextlib.contextmanager
@@ -262,10 +267,7 @@ def _export_error(error: Exception, module: torch.nn.Module) -> ImportProgramErr
         message = f"control flow depends on the values of a tensor: {lines[0][:200]}"
         hint = "use torch.where or torch.cond, or decide outside the model"
         if re.search(r"Size-like symbols: u\d", str(error)):  # how many rows a mask picks
-            hint = (
-                "compute on the rows that a mask picks however many there are: a mixture of experts loops over all "
-                "of its experts; or use pith.torch.MoE"
-            )
+            hint = COMPUTE_ON_ALL
     elif "onstraint" in message or "specialized" in message:
         hint = "give that dimension a fixed size, or an example size other than 0 and 1"
     elif "not a known type" in message:

@@ -39,11 +39,16 @@ def ops_at(graph: torch.fx.Graph, line: str | None) -> list[str]:
     """Distinct PyTorch ops whose innermost model frame is ``line`` (``file:line``), in order."""
     ops: dict[str, None] = {}
     for node in graph.nodes:
-        frames = _FRAME.findall(node.meta.get("stack_trace") or "")
         name = str(node.target).removesuffix(".default")
-        if name.startswith(("aten.", "prims.")) and "sym_" not in name and frames and ":".join(frames[-1]) == line:
+        if line and name.startswith(("aten.", "prims.")) and "sym_" not in name and line_of_node(node) == line:
             ops.setdefault(name)
     return list(ops)
+
+
+def line_of_node(node: torch.fx.Node) -> str | None:
+    """``file:line`` of a node's innermost frame, that of the model after :func:`keep_model_frames`."""
+    frames = _FRAME.findall(node.meta.get("stack_trace") or "")
+    return ":".join(frames[-1]) if frames else None
 
 
 def is_model_file(file: str) -> bool:
