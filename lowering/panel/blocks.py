@@ -27,7 +27,8 @@ from ..linalg.contraction import DenseContraction
 from ..transpose import Transform, tile_width
 from .arithmetic import convert, multiply_add
 from .blocking import PACKING_ROWS
-from .listed import ListedEmitter, Runner
+from .listed import ListedEmitter
+from .listed_task import Runner
 from .loops import Loops, Point
 from .pack import Panel
 from .variant import block_variant

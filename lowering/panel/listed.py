@@ -24,13 +24,11 @@ from ..builder import Index
 from .arithmetic import bytes_of
 from .blocking import LISTED_PACKING_ROWS, PACKING_ROWS, most_panels
 from .compact import copy_left
-from .listed_task import ListedTask, Runner, Span
+from .listed_task import ListedTask, Span
 from .loops import Point
 from .parts import part_rows
 from .walk import Walk
 from .write import clear_columns
-
-__all__ = ["ListedEmitter", "Runner"]
 
 
 class ListedEmitter(ListedTask):
