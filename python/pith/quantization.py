@@ -121,7 +121,7 @@ class QuantizedTensor:
             x_scale, x_zero: an i8 ``x`` stands for ``(x - x_zero) * x_scale`` (default: 1, 0).
             out_scale, out_zero: the result is ``clamp(round(y / out_scale) + out_zero)`` in i8 instead of f32.
         """
-        from .compiler.quantized import multiply
+        from .functional.matmul.quantized import multiply
 
         return multiply(self, x, linear=False, **quantisation)
 
@@ -129,7 +129,7 @@ class QuantizedTensor:
         self, x: Any, bias: Any = None, activation: str | None = None, residual: Any = None, **quantisation: Any
     ):
         """``activation(x @ A.T + bias) + residual``; see :func:`pith.linear`, and :meth:`matmul` for the arguments."""
-        from .compiler.quantized import multiply
+        from .functional.matmul.quantized import multiply
 
         return multiply(self, x, linear=True, bias=bias, activation=activation, residual=residual, **quantisation)
 
@@ -140,7 +140,7 @@ class QuantizedTensor:
         return self.matmul(x)
 
     def __rmatmul__(self, x: Any) -> Any:
-        from .compiler.matmul import matmul
+        from .functional.matmul.matmul import matmul
 
         return matmul(x, self)
 

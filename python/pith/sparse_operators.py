@@ -50,13 +50,13 @@ class SparseOperators:
 
     def __matmul__(self, other: Any) -> Any:
         """``A @ x``: :func:`pith.matmul`."""
-        from .compiler.matmul import matmul
+        from .functional.matmul.matmul import matmul
 
         return matmul(self, other)
 
     def __rmatmul__(self, other: Any) -> Any:
         """``x @ A``: :func:`pith.matmul`."""
-        from .compiler.matmul import matmul
+        from .functional.matmul.matmul import matmul
 
         return matmul(other, self)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pith
 from cpu_programs import random_dense, wide
-from pith.compiler.einsum_equation import Equation, parse
+from pith.functional.einsum.equation import Equation, parse
 
 
 @dataclasses.dataclass(frozen=True)

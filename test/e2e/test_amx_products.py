@@ -175,7 +175,7 @@ def test_unstored_elements_do_not_meet_infinities(text):
 @pytest.mark.parametrize("text", ["dense", "nm(2:4)", "bsr(16x64)", "csr"])
 def test_epilogues_are_computed_on_the_sums(text):
     """A layer, ``relu(x @ W.T + bias)``: the result is rounded to bf16 once."""
-    from pith.compiler.linear import linear_source
+    from pith.functional.linear.linear import linear_source
 
     rng = np.random.default_rng(10)
     (shape,) = shapes(rng, text, 1)
@@ -263,8 +263,8 @@ def test_other_formats_take_other_paths(text):
 def test_real_instructions_are_selected(t, instruction, text):
     """Code for a processor with tiles, assembled here: sums stay in tile registers."""
     from pith._mlir import ir
-    from pith.cli.emit import emit
     from pith.compiler.build import parse
+    from pith.compiler.emit import emit
     from pith.lowering.cpu import run_stage, stages
 
     packed = pith.compress(np.zeros((64, 64), np.int8), parse_format(text))

@@ -7,9 +7,9 @@ import pith
 import pytest
 import torch
 from attention_reference import check, elements, operands, poisoned, reference, run, visible
-from pith.compiler.attention_ir import Variant
-from pith.compiler.attention_visibility import Limits, visibility
 from pith.compiler.kernel import compile_source
+from pith.functional.attention.ir import Variant
+from pith.functional.attention.visibility import Limits, visibility
 from pith.runtime import kernel_cache, num_threads, set_num_threads
 
 

@@ -10,9 +10,9 @@ import pith
 import pytest
 import torch
 from attention_reference import RNG, TOLERANCE, check, elements, operands, reference, visible
-from pith.compiler import attention_device
-from pith.compiler.attention_device import attention_on_device
-from pith.compiler.attention_visibility import Limits
+from pith.functional.attention import device as attention_device
+from pith.functional.attention.device import attention_on_device
+from pith.functional.attention.visibility import Limits
 
 TARGET = "emulate:sm_90"
 HALF, BRAIN = np.float16, ml_dtypes.bfloat16

@@ -6,8 +6,8 @@ import numpy as np
 import pith
 import pytest
 from attention_reference import RNG, elements, operands, reference, visible
-from pith.compiler.attention_device import attention_grad_on_device, attention_on_device
-from pith.compiler.attention_visibility import Limits
+from pith.functional.attention.device import attention_grad_on_device, attention_on_device
+from pith.functional.attention.visibility import Limits
 
 TARGET = "emulate:sm_90"
 #: Largest error of a gradient, by dtype; gradients are of order 1 to 10, weights and their changes rounded once.

@@ -4,7 +4,7 @@ import pytest
 from needs import needs_ptxas
 from pith import dialect
 from pith._mlir import ir
-from pith.compiler.attention_ir import Variant
+from pith.functional.attention.ir import Variant
 from pith.lowering.gpu import compile_ptx
 from pith.lowering.targets import GpuTarget
 from pith.tools import ptxas

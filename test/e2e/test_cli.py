@@ -11,7 +11,7 @@ import pytest
 import scipy.io
 import scipy.sparse
 from pith.cli.main import main
-from pith.compiler.matmul_ir import matmul_source
+from pith.functional.matmul.ir import matmul_source
 from pith.sparse import CSR
 from spmv_program import SPMV
 

@@ -6,7 +6,7 @@ import numpy as np
 import pith
 import pytest
 import torch
-from pith.compiler import conv2d_named
+from pith.functional.conv2d import named as conv2d_named
 from pith.passes.analysis.tile_cost import LatencyTable
 from pith.tuning.tiles import Measured, TileTable
 

@@ -152,8 +152,8 @@ STORE = re.compile(r"\tvmov\w+\s+%[xyz]mm\d+, [^%]*\(")
 def assembly(isa, text):
     """Assembly for a processor with an instruction set."""
     from pith._mlir import ir
-    from pith.cli.emit import emit
     from pith.compiler.build import parse
+    from pith.compiler.emit import emit
     from pith.lowering.cpu import run_stage, stages
 
     packed = pith.compress(np.zeros((64, 64), np.int8), parse_format(text))

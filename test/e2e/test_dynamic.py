@@ -3,11 +3,13 @@
 import numpy as np
 import pith
 import pytest
-from pith.compiler import dynamic_bound, dynamic_choice, dynamic_memory
-from pith.compiler.dynamic import prepare
-from pith.compiler.dynamic_memory import forget_decisions
-from pith.compiler.dynamic_run import Product, run_dense
-from pith.compiler.sampling import sampled_coverage
+from pith.functional.dynamic import bound as dynamic_bound
+from pith.functional.dynamic import choice as dynamic_choice
+from pith.functional.dynamic import memory as dynamic_memory
+from pith.functional.dynamic.dynamic import prepare
+from pith.functional.dynamic.memory import forget_decisions
+from pith.functional.dynamic.run import Product, run_dense
+from pith.functional.dynamic.sampling import sampled_coverage
 from pith.runtime import kernel_cache, num_threads, set_num_threads
 from pith.tuning import tiles
 from pith.tuning.tiles_measure import TILES, Settings, measure_tiles

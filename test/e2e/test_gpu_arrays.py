@@ -3,8 +3,8 @@
 import numpy as np
 import pith
 import pytest
-from pith.compiler.matmul import result_shape
-from pith.compiler.matmul_device import matmul_on_device
+from pith.functional.matmul.device import matmul_on_device
+from pith.functional.matmul.matmul import result_shape
 from pith.patterns.device import detect_on_device
 
 TARGET = "emulate:sm_90"

@@ -3,8 +3,8 @@
 import numpy as np
 import pith
 import pytest
-from pith.compiler import dynamic_device
-from pith.compiler.dynamic_device import dynamic_on_device, product_source
+from pith.functional.dynamic import device as dynamic_device
+from pith.functional.dynamic.device import dynamic_on_device, product_source
 from relative_error import error_of
 
 TARGET = "emulate:sm_90"

@@ -3,7 +3,7 @@
 import numpy as np
 import pith
 import pytest
-from pith.compiler.einsum_device import einsum_on_device
+from pith.functional.einsum.device import einsum_on_device
 
 M, N, K = 67, 45, 70
 TOLERANCE = {"float16": 1e-3, "float32": 1e-6, "int8": 0.0}

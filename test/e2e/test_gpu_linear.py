@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pith
 import pytest
-from pith.compiler.linear_device import linear_on_device
+from pith.functional.linear.device import linear_on_device
 
 TOLERANCE = {"float16": 1e-3, "float32": 1e-6}
 ROWS, OUT, IN = (3, 13), 48, 72

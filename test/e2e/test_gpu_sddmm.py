@@ -3,7 +3,7 @@
 import numpy as np
 import pith
 import pytest
-from pith.compiler.sddmm_device import sddmm_on_device
+from pith.functional.sddmm.device import sddmm_on_device
 
 TOLERANCE = {"float16": 1e-3, "float32": 1e-6}
 M, N, K = 20, 32, 37

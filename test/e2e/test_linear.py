@@ -8,9 +8,9 @@ import numpy as np
 import pith
 import pytest
 from cpu_programs import check, random_dense, random_sparse, wide
-from pith.compiler import linear_dense
-from pith.compiler.dense import products_of
 from pith.formats import HSS, Format
+from pith.functional.linear import dense as linear_dense
+from pith.functional.matmul.dense import products_of
 
 RNG = np.random.default_rng(2026)
 

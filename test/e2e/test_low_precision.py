@@ -5,7 +5,7 @@ import pith
 import pytest
 from cpu_programs import DTYPES, check, poisoned, random_dense, wide
 from pith.compiler.kernel import compile_source
-from pith.compiler.matmul_ir import ACCUMULATORS, RESULTS, matmul_source
+from pith.functional.matmul.ir import ACCUMULATORS, RESULTS, matmul_source
 from pith.lowering.panel.variant import Roles, default_variant, size_class
 from pith.lowering.targets import parse_isa
 from test_panel_products import density, random_hss

@@ -6,9 +6,9 @@ import numpy as np
 import pith
 import pytest
 from pith.compiler.kernel import compile_source
-from pith.compiler.matmul_ir import matmul_source
 from pith.formats.masks import masked
 from pith.formats.parse import parse_format
+from pith.functional.matmul.ir import matmul_source
 
 TOLERANCE = {"f4": 2e-6, "f8": 1e-14, "f2": 1e-3, "i1": 1e-5}
 STRIPS = "d0 floordiv 4 : dense, d1 floordiv 16 : dense, d1 mod 16 : compressed(nonordered), d0 mod 4 : bitmask pad"

@@ -10,9 +10,9 @@ import pith
 import pytest
 import torch
 from cpu_programs import DTYPES, check, poisoned, random_dense, random_sparse, wide
-from pith.compiler.dense import products_of
 from pith.compiler.kernel import as_torch
 from pith.formats import HSS, Format
+from pith.functional.matmul.dense import products_of
 from pith.runtime import kernel_cache, num_threads, set_num_threads
 
 RNG = np.random.default_rng(7)
@@ -388,7 +388,7 @@ def test_dense_operands_stored_by_columns_are_read_as_they_are(kind, right, elem
 @pytest.mark.parametrize("text", ["C0(2:4)", "C1(1:2)->C0(2:4)", "B(4x4)C0(1:2)", "C0(2:4) pad", "band(2:1)"])
 def test_repeated_products_against_the_stored_order(text, monkeypatch):
     """Products that visit rows of the result many times move to a copy in row order, and follow new values."""
-    monkeypatch.setattr("pith.compiler.row_order.COLUMNS_BEFORE", 20)
+    monkeypatch.setattr("pith.functional.matmul.row_order.COLUMNS_BEFORE", 20)
     rng = np.random.default_rng(5)
     w = pith.prune(rng.standard_normal((24, 43 if "pad" in text else 48)).astype(np.float32), text)
     a = pith.compress(w, text)

@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pith
 import pytest
-from pith.compiler.dynamic_run import Product, run_dense
+from pith.functional.dynamic.run import Product, run_dense
 from pith.tuning.tiles import OWN, decide_tiles
 from pith.tuning.tiles_measure import TILES, Settings, measure_tiles
 

@@ -6,9 +6,9 @@ import numpy as np
 import pith
 import pytest
 from pith.compiler.kernel import compile_source
-from pith.compiler.matmul_ir import matmul_source
 from pith.formats import Format
 from pith.formats.level_expr import LevelExpr
+from pith.functional.matmul.ir import matmul_source
 
 SEED = 20261121
 

@@ -4,9 +4,9 @@ import numpy as np
 import pith
 import pytest
 from pith.compiler.kernel import compile_source
-from pith.compiler.matmul_ir import matmul_source
 from pith.formats import Format
 from pith.formats.attribute import format_attribute
+from pith.functional.matmul.ir import matmul_source
 from pith.lowering.isa import parse_isa
 from pith.lowering.panel.variant import Roles, default_variant, size_class
 

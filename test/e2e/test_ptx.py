@@ -5,7 +5,7 @@ import pytest
 from needs import needs_ptxas
 from pith import dialect
 from pith._mlir import ir
-from pith.cli.emit import emit
+from pith.compiler.emit import emit
 from pith.errors import PassError, ToolError, UnsupportedError
 from pith.lowering import ptx
 from pith.lowering.gpu import compile_ptx

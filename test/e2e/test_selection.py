@@ -12,9 +12,9 @@ import pith
 import pytest
 import torch
 from cpu_programs import check, random_dense, random_sparse, wide
-from pith.compiler.dense import products_of
-from pith.compiler.matmul_plan import rounded_columns
 from pith.formats import Format
+from pith.functional.matmul.dense import products_of
+from pith.functional.matmul.plan import rounded_columns
 from pith.runtime import kernel_cache
 from pith.tuning.problem import Problem
 from pith.tuning.select import choose

@@ -7,7 +7,7 @@ import numpy as np
 import pith
 import pytest
 from pith.compiler.kernel import compile_source
-from pith.compiler.matmul_ir import matmul_source
+from pith.functional.matmul.ir import matmul_source
 
 SEED = 20261122
 

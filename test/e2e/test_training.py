@@ -11,8 +11,10 @@ import numpy as np
 import pith
 import pytest
 import torch
-from pith.compiler import dense, linear_dense, matmul_plan
-from pith.compiler.transposed import Transposed
+from pith.functional.linear import dense as linear_dense
+from pith.functional.matmul import dense
+from pith.functional.matmul import plan as matmul_plan
+from pith.functional.matmul.transposed import Transposed
 from pith.pruning import prune
 from pith.runtime import kernel_cache
 from pith.torch import SparseLinear, sparse_linear, sparsify_

@@ -11,9 +11,10 @@ MAX_LINES = 300
 
 #: What the modules of a layer must not import.
 FORBIDDEN = {
-    "dialect": ("pith.passes", "pith.lowering", "pith.compiler", "pith.runtime", "pith.torch"),
-    "passes": ("pith.lowering", "pith.compiler", "pith.runtime", "pith.torch"),
-    "lowering": ("pith.compiler", "pith.runtime", "pith.torch"),
+    "dialect": ("pith.passes", "pith.lowering", "pith.compiler", "pith.functional", "pith.runtime", "pith.torch"),
+    "passes": ("pith.lowering", "pith.compiler", "pith.functional", "pith.runtime", "pith.torch"),
+    "lowering": ("pith.compiler", "pith.functional", "pith.runtime", "pith.torch"),
+    "python/pith/compiler": ("pith.functional", "pith.workloads", "pith.cli"),
     "python/pith/formats": ("pith._mlir", "pith.dialect", "pith.passes", "pith.lowering"),
     "python/pith/runtime": ("pith.dialect", "pith.passes", "pith.lowering"),
 }

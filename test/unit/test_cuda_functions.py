@@ -9,7 +9,11 @@ import pith
 import pytest
 import torch
 from cuda_stand_in import Gpu, StandIn, standing_in
-from pith.compiler import dynamic_device, einsum_device, linear_device, matmul_device, sddmm_device
+from pith.functional.dynamic import device as dynamic_device
+from pith.functional.einsum import device as einsum_device
+from pith.functional.linear import device as linear_device
+from pith.functional.matmul import device as matmul_device
+from pith.functional.sddmm import device as sddmm_device
 from pith.runtime import cuda
 from pith.torch import autograd
 

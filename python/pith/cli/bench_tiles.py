@@ -22,7 +22,7 @@ _ELEMENTS = (*_USUAL, "f16", "bf16", "i8")
 
 def measure(args: argparse.Namespace) -> int:
     """Measure, write, and show where each micro-tile begins to beat dense."""
-    from ..compiler.dynamic_memory import forget_decisions
+    from ..functional.dynamic.memory import forget_decisions
     from ..progress import ProgressBar
     from ..tuning import tiles
     from ..tuning.tiles_measure import Settings, measure_tiles

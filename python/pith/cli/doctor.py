@@ -166,7 +166,7 @@ def _kernel() -> Iterator[Finding]:
     import numpy as np
 
     from ..compiler.build import build
-    from ..compiler.matmul_ir import matmul_source
+    from ..functional.matmul.ir import matmul_source
     from ..sparse import CSR, compress
 
     rng = np.random.default_rng(0)

@@ -149,7 +149,7 @@ class _Chunk:
             module.operation.write_bytecode(buffer)
             return buffer.getvalue()
         if self.flags.emit != "mlir":
-            from .emit import emit
+            from ..compiler.emit import emit
 
             return emit(module, self.flags.emit)
         return self._asm(module)

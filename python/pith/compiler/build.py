@@ -148,7 +148,7 @@ def lower_to(text: str, path: str = "auto", isa: str = HOST) -> Mapping[str, str
 
 def emit_assembly(llvm_text: str) -> str:
     """Assembly of llvm-dialect IR for this machine."""
-    from pith.cli.emit import emit
+    from .emit import emit
 
     module = parse(llvm_text)
     with module.context:

@@ -15,7 +15,7 @@ from pith.lowering.plan import OpPlan, plan_module
 from ..formats import DYNAMIC
 from ..runtime import num_threads
 from .build import entry_name, function_of, parameters_of, parse
-from .dynamic_report import explain_marked
+from .marked import explain_marked
 from .params import Param
 
 #: Numbers of columns that predictions are shown for where a program takes any.

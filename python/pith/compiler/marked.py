@@ -13,9 +13,10 @@ from pith.passes.analysis.traversal import ops_where
 from pith.passes.infer_pit_axes import ATTRIBUTE as AXES
 from pith.passes.infer_pit_axes import axes_attribute
 from pith.passes.select_tiles import ATTRIBUTE as DECISION
-from pith.passes.select_tiles import SelectTilesPass
+from pith.passes.select_tiles import BREAK_EVEN, SelectTilesPass, decision_of
 
 from ..runtime import num_threads
+from ..tuning.candidates import candidates_table, granularity_text
 from ..tuning.tiles import table_for
 
 #: A dynamic size counts as so much, as for ``pith-select-tiles``.
@@ -53,3 +54,39 @@ def _measured(op: ir.Operation, mark: Dynamic) -> LatencyTable | None:
     found = table_for(str(op.operands[0].type.element_type), side, num_threads())
     sizes = [_ASSUMED if n == DYNAMIC else n for n in (*x, free)]
     return None if found is None else found.nearest(sizes).table
+
+
+def explain_marked(module: ir.Module) -> list[str]:
+    """Per op marked ``pith.dynamic``: what may be permuted, the candidates, and up to what count tiles are run.
+
+    The module's ops get the attributes of ``pith-infer-pit-axes`` and ``pith-select-tiles``.
+    """
+    decide_marked(module)
+    with module.context, ir.Location.unknown():
+        return [_marked(op) for op in marked_ops(module)]
+
+
+def _marked(op: ir.Operation) -> str:
+    verdict, structured = pit_axes(op), Structured.of(op)
+    if verdict is None or structured is None:
+        return f"'{op.name}' is no structured op: its mark is not followed"
+    marks = dynamic_of(op, structured)
+    decision = decision_of(op)
+    if decision is None:
+        return f"'{op.name}': nothing can be told of its extents, it runs dense"
+    axes = ", ".join(f"d{a.axis} ({a.kind})" for a in verdict.axes)
+    refused = "".join(f"\n    d{r.axis} may not be permuted: {r.reason}" for r in verdict.refusals)
+    where = "; ".join(f"operand {m.operand} in {granularity_text(m.granularity)} above {m.threshold:g}" for m in marks)
+    fields = ir.DictAttr(op.attributes[DECISION])
+    rule = _rule(decision.chosen.name, ir.FloatAttr(fields[BREAK_EVEN]).value if BREAK_EVEN in fields else 1.0)
+    table = "\n".join(f"    {line}" for line in candidates_table(decision, {}))
+    return f"'{op.name}' at {op.location}: {where}\n    may be permuted: {axes}{refused}\n{table}\n    {rule}"
+
+
+def _rule(chosen: str, limit: float) -> str:
+    """What is run; a break-even share of 1 leaves no dense rival."""
+    if chosen == "dense":
+        return "runs dense"
+    if limit >= 1.0:
+        return f"always packs {chosen}: no dense rival"
+    return f"counts {chosen}; packs up to {limit:.1%} of the micro-tiles, else dense"

@@ -12,7 +12,9 @@ import platform
 from .native import lib
 
 #: The packages whose code decides what a kernel looks like.
-_COMPILER = ("pith.dialect", "pith.passes", "pith.lowering", "pith.compiler", "pith.formats", "pith.programs")
+_COMPILER = tuple(
+    f"pith.{part}" for part in ("dialect", "passes", "lowering", "compiler", "functional", "formats", "programs")
+)
 
 
 @functools.cache

@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from .._mlir import arith, ir, linalg, tensor
-from ..compiler.dynamic import Dynamic
 from ..dialect import AttentionOp, DetectOp, PitTileOp, shape_of
 from ..dialect.ops_format import CompressOp, DecompressOp
 from ..errors import ImportProgramError
 from ..formats import DYNAMIC, Format
+from ..functional.dynamic.dynamic import Dynamic
 from ..passes.analysis.traversal import ops_named
 from ..passes.generic import generic
 from .marks import emit_marker

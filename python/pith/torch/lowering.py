@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import torch
 
 from .._mlir import PassManager, fx_importer, ir
-from ..compiler.dynamic import Dynamic
 from ..dialect import make_context
 from ..errors import ImportProgramError
 from ..formats import Format
+from ..functional.dynamic.dynamic import Dynamic
 from ..passes.analysis.traversal import ops_where
 from .expansions import expand_pith_ops
 from .locations import line_of, ops_at

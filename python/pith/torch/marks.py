@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._mlir import ir
-from ..compiler.dynamic import Dynamic
 from ..dialect import shape_of
 from ..dialect.tiling import PARALLEL
 from ..errors import UnsupportedError
+from ..functional.dynamic.dynamic import Dynamic
 from ..passes.analysis.dynamic import ATTRIBUTE
 from ..passes.analysis.structured import Structured
 from ..passes.analysis.traversal import ops_named

@@ -11,10 +11,10 @@ import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..compiler.dynamic import Dynamic
 from ..errors import ArgumentError, FormatError, ImportProgramError, ShapeError, UnsupportedError
 from ..formats import HSS, Format
 from ..formats.parse import parse_format
+from ..functional.dynamic.dynamic import Dynamic
 from ..quantization import Quantized, QuantizedTensor
 
 #: What may be said of an operand: a format, how its values are quantised besides, or the quantised tensor itself.

@@ -158,8 +158,8 @@ def time_variants(
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
     """Median seconds of ``pith.matmul`` by every variant of a problem, or by some; the result is preallocated."""
-    from ..compiler.matmul import matmul
-    from ..compiler.matmul_plan import result_dtype
+    from ..functional.matmul.matmul import matmul
+    from ..functional.matmul.plan import result_dtype
 
     left, right = (tensor, x) if problem.side == "left" else (x, tensor)
     shape = (problem.rows, problem.columns) if problem.side == "left" else (problem.columns, problem.rows)

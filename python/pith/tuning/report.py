@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..compiler.dynamic import Dynamic
 from ..errors import ArgumentError
 from ..formats.parse import format_name
+from ..functional.dynamic.dynamic import Dynamic
 from ..quantization import QuantizedTensor
 from ..sparse import SparseTensor, taken_over
 from .database import Calibration, calibration_for
@@ -43,7 +43,7 @@ def explain(a: Any, b: Any, *operands: Any, variant: str = "auto", measure: bool
         given = ", ".join(options) or f"{2 + len(operands)} operands"
         raise ArgumentError(f"expects two operands of a product, got {given}", where="pith.explain", hint=_CONV2D)
     if isinstance(a, Dynamic) or isinstance(b, Dynamic):
-        from ..compiler.dynamic_report import explain_dynamic
+        from ..functional.dynamic.report import explain_dynamic
 
         return explain_dynamic(a, b, variant, measure)
     a, b = taken_over(a), taken_over(b)
@@ -54,7 +54,7 @@ def explain(a: Any, b: Any, *operands: Any, variant: str = "auto", measure: bool
         raise ArgumentError(
             "expects a sparse operand", where="pith.explain", hint="dense products are NumPy's or torch's own"
         )
-    from ..compiler.row_order import COLUMNS_BEFORE, may_reorder
+    from ..functional.matmul.row_order import COLUMNS_BEFORE, may_reorder
 
     problem = Problem.of(tensor, columns_of(tensor, other, side), side=side)
     table = explain_problem(problem, variant, name=str(tensor.hss or format_name(tensor.format)))
@@ -64,8 +64,8 @@ def explain(a: Any, b: Any, *operands: Any, variant: str = "auto", measure: bool
 
 
 def _explain_conv2d(function: Any, x: Any, *filters: Any, variant: str, **options: Any) -> str:
-    from ..compiler.conv2d import conv2d
-    from ..compiler.conv2d_named import explain_conv2d
+    from ..functional.conv2d.conv2d import conv2d
+    from ..functional.conv2d.named import explain_conv2d
 
     if function is not conv2d or len(filters) != 1 or isinstance(filters[0], SparseTensor):
         raise ArgumentError("explains products, and pith.conv2d of dense filters", where="pith.explain", hint=_CONV2D)
@@ -74,7 +74,7 @@ def _explain_conv2d(function: Any, x: Any, *filters: Any, variant: str, **option
 
 def _explain_quantized(q: QuantizedTensor, other: Any, side: str) -> str:
     """Products with quantised weights have one kernel each: what it is."""
-    from ..compiler.quantized import kernel_of
+    from ..functional.matmul.quantized import kernel_of
 
     tensor = SparseTensor(q.shape, q.format, (*q.buffers[:-1], q.integers), q.hss)
     columns = columns_of(tensor, other, side)
@@ -131,7 +131,7 @@ def seconds_text(seconds: float) -> str:
 
 def columns_of(tensor: SparseTensor, other: Any, side: str) -> int:
     """The size of the dense operand's free dimension, as the kernel sees it."""
-    from ..compiler.matmul import result_shape
+    from ..functional.matmul.matmul import result_shape
 
     shape = getattr(other, "shape", None)
     if shape is None:

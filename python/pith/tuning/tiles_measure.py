@@ -150,7 +150,7 @@ def _library_competes(element: str, settings: Settings) -> bool:
 
 def _own_over_library(x: np.ndarray, y: np.ndarray, side: str, settings: Settings) -> float:
     """Time of pith's own dense kernel over that of the library's product, calls taking turns: median of quotients."""
-    from ..compiler.dynamic_run import Product, run_dense
+    from ..functional.dynamic.run import Product, run_dense
 
     product = Product(x, y, side)
     out, quotients = product.result(), []
@@ -166,9 +166,9 @@ def _own_over_library(x: np.ndarray, y: np.ndarray, side: str, settings: Setting
 
 def _race(x: np.ndarray, y: np.ndarray, side: str, tile: Tile, settings: Settings) -> dict[str, float]:
     """Seconds of dense and of every way to run a micro-tile, calls taking turns: medians of dense, and of quotients."""
-    from ..compiler.dynamic_bound import bind
-    from ..compiler.dynamic_choice import named
-    from ..compiler.dynamic_run import Product, packs, run_dense
+    from ..functional.dynamic.bound import bind
+    from ..functional.dynamic.choice import named
+    from ..functional.dynamic.run import Product, packs, run_dense
     from .tiles import name_of
 
     product = Product(x, y, side)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..compiler.kernel import as_torch, is_torch
-from ..compiler.linear_ir import COMPUTED_IN
 from ..errors import DTypeError, ShapeError
+from ..functional.linear.ir import COMPUTED_IN
 from ..runtime import dtype_name, numpy_dtype
 from ..runtime.arrays import as_array, empty_array
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..compiler.ir_text import widened, yielded
-from ..compiler.linear_ir import ACTIVATIONS, COMPUTED_IN
+from ..functional.ir_text import widened, yielded
+from ..functional.linear.ir import ACTIVATIONS, COMPUTED_IN
 
 #: Rows that are multiplied together where no faster lowering takes the whole op, at least.
 _ROWS = 64

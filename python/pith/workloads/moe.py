@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..compiler.kernel import Kernel, compile_source
-from ..compiler.linear_ir import COMPUTED_IN, require_activation
 from ..errors import CheckError, ShapeError
+from ..functional.linear.ir import COMPUTED_IN, require_activation
 from ..patterns.check import in_range, integer_array
 from .arguments import array_of, empty, float_element, like, shaped
 from .moe_device import is_on_device, moe_on_device

@@ -6,8 +6,8 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from ..compiler.linear_ir import require_activation
 from ..errors import DTypeError, ShapeError
+from ..functional.linear.ir import require_activation
 from ..runtime.cuda import chip_of
 from .moe_device_ir import Experts
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..compiler.ir_text import widened, yielded
-from ..compiler.linear_ir import ACTIVATIONS
+from ..functional.ir_text import widened, yielded
+from ..functional.linear.ir import ACTIVATIONS
 
 #: Rows of a tile in the IR; lowerings choose their own.
 _ROWS = 64

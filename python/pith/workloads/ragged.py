@@ -140,7 +140,7 @@ class Ragged:
 
         Shapes: weight: ``(out, in)``, dense or sparse; residual: a :class:`Ragged` of the same lengths.
         """
-        from ..compiler.linear import linear
+        from ..functional.linear.linear import linear
 
         added = None if residual is None else self._same(residual).data
         return self.with_data(linear(self.data, weight, bias, activation, added))

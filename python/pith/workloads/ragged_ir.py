@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..compiler.ir_text import LEAST, widened, yielded
-from ..compiler.linear_ir import COMPUTED_IN
+from ..functional.ir_text import LEAST, widened, yielded
+from ..functional.linear.ir import COMPUTED_IN
 
 _TOKENS = "!pith.pattern<[-1], [1]>"
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..compiler.dynamic import dynamic
-from ..compiler.einsum import einsum
 from ..compiler.kernel import compile_source
-from ..compiler.matmul import matmul
 from ..errors import ArgumentError, ShapeError
+from ..functional.dynamic.dynamic import dynamic
+from ..functional.einsum.einsum import einsum
+from ..functional.matmul.matmul import matmul
 from ..patterns import detect
 from ..runtime import dtype_name
 from .arguments import array_of, float_element, like, shaped

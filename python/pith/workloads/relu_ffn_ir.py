@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..compiler.einsum_ir import FRESH, SUMS, Program, computed
-from ..compiler.einsum_nest import Listed, nest_of
-from ..compiler.ir_text import widened, yielded
+from ..functional.einsum.ir import FRESH, SUMS, Program, computed
+from ..functional.einsum.nest import Listed, nest_of
+from ..functional.ir_text import widened, yielded
 
 
 def relu_ffn_source(element: str, first_bias: bool, second_bias: bool, limits: bool) -> str:

@@ -7,8 +7,8 @@ import math
 from typing import Any
 
 from ..compiler.kernel import Kernel, compile_source
-from ..compiler.linear_ir import require_activation
 from ..errors import ArgumentError, ShapeError
+from ..functional.linear.ir import require_activation
 from .arguments import array_of, empty, float_element, like, shaped
 from .rows_ir import activation_source, layer_norm_source
 

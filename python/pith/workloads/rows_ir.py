@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..compiler.ir_text import LEAST, widened, yielded
-from ..compiler.linear_ir import ACTIVATIONS, COMPUTED_IN
+from ..functional.ir_text import LEAST, widened, yielded
+from ..functional.linear.ir import ACTIVATIONS, COMPUTED_IN
 
 _MAPS = """#rows = affine_map<(i, j) -> (i, j)>
 #row = affine_map<(i, j) -> (i)>

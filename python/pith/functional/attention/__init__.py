@@ -1,0 +1,1 @@
+"""``pith.attention``: what a query may see, the program, its gradient, the same on a GPU."""

@@ -1,0 +1,177 @@
+"""What earlier calls decided: the same operands are not looked at in every call.
+
+A sample and the code around it take 0.1 to 0.4 ms when the caches hold something else. A decision that repeats is
+kept for the next 1, 2, 4, 8 calls on the same arrays (a layer's weights, and a buffer that its input is written to
+again), and for more where a call takes so little that samples would take more than 1 % of them. What is packed is still
+detected, and counted, in every call: more than pays there is computed densely.
+
+A decision is valid for any operands, if not the best: so what it is kept by need not be exact, only cheap. Between two
+products the caches hold nothing of the interpreter, and every attribute or call on the way to the library costs some
+microseconds then: ``__array_interface__`` 15, the number of threads 20 (2026-11-21, AVX2), two questions whether memory
+is shared 6 (2026-11-22, Emerald Rapids).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...compiler.kernel import as_torch
+from ...formats.pack_buffers import aligned_empty
+from ...runtime.arrays import as_array
+from ..matmul.dense import library_of, multiply_library
+
+#: How the number of calls that a decision is kept for grows, and decisions that are kept.
+_GROWTH, _KEPT = 2, 4096
+
+#: Calls that a decision is kept for at most: the first, or up to the second where deciding takes more than ``_SHARE``
+#: of them. Deciding takes ``_DECIDING`` seconds: calls that were computed densely in 0.53 ms took 1.07 ms when they
+#: decided (Emerald Rapids, one thread, 2026-11-22).
+_LONGEST, _SHARE, _DECIDING = (8, 64), 0.01, 5.5e-4
+
+
+@dataclasses.dataclass(slots=True)
+class Remembered:
+    """A decision.
+
+    Attributes:
+        choice: what was chosen.
+        ran: what ran; dense when the exact count said so.
+        dtype: of the operands.
+        left: calls it still holds for.
+        span: calls it was to hold for when it was made.
+        bound: what runs it again (:class:`pith.functional.dynamic.bound.Bound`); None for dense, or where nothing does.
+        dense: ``dense(left, right, out)`` is the dense product, also where too much is there.
+        checked: ``x``, ``y`` and ``out`` of the last call that wrote to a given array: what has been found out about
+            these three objects holds.
+        again: the dense product of those three.
+    """
+
+    choice: Any
+    ran: str
+    dtype: Any
+    left: int
+    span: int
+    bound: Any
+    dense: Callable[[np.ndarray, np.ndarray, np.ndarray], None]
+    checked: tuple[weakref.ref, weakref.ref, weakref.ref] | None = None
+    again: Callable[[np.ndarray, np.ndarray, np.ndarray], None] | None = None
+
+
+_MEMORY: dict[tuple, Remembered] = {}
+
+
+def key_of(marked: Any, x: Any, y: Any, left: bool) -> tuple | None:
+    """What decisions are remembered by; None when nothing is remembered: a threshold, operands of two kinds, or bytes,
+    whose results have another type.
+
+    Arrays are told apart by their identity, tensors, of which views are made in every call, by where they lie.
+    """
+    if marked.threshold or type(x) is not type(y) or x.dtype.itemsize == 1:
+        return None
+    if type(x) is np.ndarray:
+        return id(x), id(y), x.shape, y.shape, marked.granularity, left
+    if hasattr(x, "data_ptr"):
+        return x.data_ptr(), y.data_ptr(), x.shape, y.shape, marked.granularity, left
+    return None
+
+
+def _longest(seconds: float) -> int:
+    """Calls of so many seconds that a decision is kept for at most.
+
+    >>> [_longest(ms * 1e-3) for ms in (13, 2, 0.1)]
+    [8, 27, 64]
+    """
+    least, most = _LONGEST
+    return min(most, max(least, int(_DECIDING / (_SHARE * seconds)))) if seconds > 0 else least
+
+
+def recall(key: tuple) -> Remembered | None:
+    """The decision that holds for this call, or None."""
+    found = _MEMORY.get(key)
+    if found is None or not found.left:
+        return None
+    found.left -= 1
+    return found
+
+
+def is_repeated(key: tuple | None) -> bool:
+    """Whether a decision was made about these operands before, be it that they are not looked at."""
+    return key in _MEMORY
+
+
+def remember(key: tuple, choice: Any, ran: str, dtype: Any, bound: Any, dense: Callable[..., None]) -> None:
+    """Keep a decision; for longer than the last one when it is the same."""
+    last = _MEMORY.get(key)
+    longest = _longest(choice.decision.chosen.cost)
+    span = min(_GROWTH * last.span, longest) if last is not None and last.ran == ran else 1
+    span = longest if last is not None and last.choice.wait else span
+    if last is None and len(_MEMORY) >= _KEPT:
+        _MEMORY.clear()
+    _MEMORY[key] = Remembered(choice, ran, dtype, choice.wait or span, span, bound, dense)
+
+
+def forget_decisions() -> None:
+    """Decide anew: after the tile database changed."""
+    _MEMORY.clear()
+
+
+def run_again(known: Remembered, x: Any, y: Any, out: Any) -> Any:
+    """``x @ y`` as it was decided, without another look; None where operands or ``out`` need one."""
+    seen = known.checked
+    if seen is not None and seen[2]() is out and seen[0]() is x and seen[1]() is y and out.flags.writeable:
+        return _multiply(known, x, y, out, known.again or known.dense)
+    if x.dtype is not known.dtype or y.dtype is not known.dtype:
+        return None
+    dense = known.ran == "dense"
+    if type(x) is not np.ndarray:
+        plain = dense and out is None and not (x.requires_grad or y.requires_grad)
+        return _multiply_tensors(known, x, y) if plain else None
+    if not dense and known.bound is None:
+        return None
+    if x.ndim != 2 or y.ndim != 2:
+        return x @ y if dense and out is None and x.dtype.itemsize >= 4 else None
+    target = _target(x, y, out)
+    if target is None:
+        return None
+    if target is out:
+        known.checked = weakref.ref(x), weakref.ref(y), weakref.ref(out)
+        known.again = library_of(x, y) if known.dense is multiply_library else known.dense
+    return _multiply(known, x, y, target, known.dense)
+
+
+def _multiply(known: Remembered, x: np.ndarray, y: np.ndarray, out: np.ndarray, dense: Any) -> np.ndarray:
+    """``x @ y`` in ``out``, of operands that fit."""
+    if known.ran != "dense":
+        if known.bound.run(x, y, out):
+            return out
+        known.left = 0
+    dense(x, y, out)
+    return out
+
+
+def _multiply_tensors(known: Remembered, x: Any, y: Any) -> Any:
+    """The dense product of two tensors; None for stacks of a type that torch may multiply slowly."""
+    if known.dense is multiply_library:
+        return x @ y
+    if x.ndim != 2 or y.ndim != 2:
+        return x @ y if x.dtype.itemsize >= 4 else None
+    a, b = (as_array(v, "pith.matmul of a dynamic operand") for v in (x, y))
+    out = aligned_empty(a.shape[0] * b.shape[1], a.dtype).reshape(a.shape[0], b.shape[1])
+    known.dense(a, b, out)
+    return as_torch(out)
+
+
+def _target(x: np.ndarray, y: np.ndarray, out: Any) -> np.ndarray | None:
+    """Memory for the result: ``out``, or new; None where ``out`` does not fit or shares memory with an operand."""
+    shape = (x.shape[0], y.shape[1])
+    if out is None:
+        return aligned_empty(math.prod(shape), x.dtype).reshape(shape)
+    if type(out) is not np.ndarray or out.shape != shape or out.dtype is not x.dtype or not out.flags.carray:
+        return None
+    return None if np.may_share_memory(out, x) or np.may_share_memory(out, y) else out

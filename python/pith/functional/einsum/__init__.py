@@ -1,0 +1,1 @@
+"""``pith.einsum``: the equation, its loops, axes with patterns, the program."""

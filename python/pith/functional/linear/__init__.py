@@ -1,0 +1,1 @@
+"""``pith.linear``: products with an epilogue."""

@@ -1,0 +1,165 @@
+"""``pith.linear``: a product with a sparse weight, bias, activation and residual in one kernel."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+
+from ...compiler.kernel import Kernel, as_torch, compile_source, is_torch
+from ...errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
+from ...formats import Format
+from ...quantization import QuantizedTensor
+from ...runtime import dtype_name
+from ...runtime.arrays import as_array, empty_array
+from ...sparse import SparseTensor
+from .dense import faster_weight
+from .ir import COMPUTED_IN, linear_source, require_activation
+
+
+def linear(
+    x: Any,
+    a: Any,
+    bias: Any = None,
+    activation: str | None = None,
+    residual: Any = None,
+    *,
+    where: Any = None,
+    out: Any = None,
+    variant: str = "auto",
+) -> Any:
+    """``activation(x @ a.T + bias) + residual``, a linear layer.
+
+    Shapes: x: ``(..., in)``; a: ``(out, in)``, the weight as ``torch.nn.Linear`` stores it: a
+        :class:`pith.SparseTensor`, a :class:`pith.QuantizedTensor` or a dense array; bias: ``(out,)``; residual and
+        result: ``(..., out)``.
+    Semantics: as :func:`pith.matmul`, pith's dense kernel being the dense rival; bias, activation and residual are
+        computed on the product's tile before it is stored. f16 and bf16 are computed in f32 and rounded once. NaN stays
+        NaN, also through ``relu``.
+    Args:
+        activation: ``relu``, ``gelu`` (with erf), ``gelu_tanh``, ``silu`` or None.
+        where: a :class:`pith.Pattern` of rows of x (over its leading dimensions, or all of them as one axis): only
+            those are read, multiplied and written, where they lie. For dense weights, and without ``residual``.
+        out: with ``where``: memory for the result, whose other rows are kept; without it they are zero.
+        variant: ``auto``, or ``sparse``: what is stored is multiplied, an unpacked copy is never made.
+    Returns: a NumPy array, or a torch tensor when ``x`` is one, on the GPU when ``x`` is there. All operands have the
+        element type of ``a``.
+    Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.DeviceError`, :class:`pith.ArgumentError`;
+        :class:`pith.UnsupportedError` for another variant, and for what ``where`` does not take.
+
+    Example:
+        >>> import numpy as np, pith
+        >>> A = pith.compress(np.array([[0, 2, 0, 0], [0, 0, 0, -3]], np.float32), "csr")
+        >>> pith.linear(np.ones((1, 4), np.float32), A, bias=np.float32([1, 1]), activation="relu")
+        array([[3., 0.]], dtype=float32)
+    """
+    if isinstance(a, QuantizedTensor):
+        return a.linear(x, bias, activation, residual)
+    require_activation(activation, _WHERE)
+    if variant not in ("auto", "sparse"):
+        raise UnsupportedError(f"no variant {variant!r}", where=_WHERE, hint="auto or sparse")
+    if where is not None:
+        return _linear_where(x, a, bias, activation, residual, where, out)
+    if out is not None:
+        raise ArgumentError("expects out only together with where", where=_WHERE)
+    if any(getattr(v, "is_cuda", False) for v in (x, a)):
+        from .device import linear_on_device
+
+        return linear_on_device(x, a, bias, activation, residual)
+    a = _weight(a)
+    x = _array(x, "x")
+    shape, result_shape = tuple(x.shape), result_shape_of(x, a)
+    rows = math.prod(shape[:-1])
+    extras = []
+    if bias is not None:
+        extras.append(_shaped(bias, "bias", (a.shape[0],)))
+    if residual is not None:
+        extras.append(_shaped(residual, "residual", result_shape).reshape(rows, a.shape[0]))
+    a = a if variant == "sparse" else faster_weight(a, x, rows)
+    multiple = _size_class(a.format, a.shape[1])
+    kernel, dtype = _kernel(
+        a.format, a.values.dtype, bias is not None, activation, residual is not None, multiple, rows == 1
+    )
+    out = empty_array(result_shape, dtype)
+    kernel.native(*a.buffers, *a.shape, x.reshape(rows, shape[-1]), *extras, out.reshape(rows, a.shape[0]))
+    return as_torch(out) if is_torch(x) else out
+
+
+_WHERE = "pith.linear"
+_SHAPES = "x: (..., in), weight: (out, in), bias: (out,), residual: (..., out)"
+
+
+def _linear_where(x: Any, a: Any, bias: Any, activation: str | None, residual: Any, where: Any, out: Any) -> Any:
+    if isinstance(a, SparseTensor) or residual is not None:
+        raise UnsupportedError(
+            "where takes a dense weight and no residual",
+            where=_WHERE,
+            hint="pack the rows: pith.Ragged(...).linear(a, residual=...) takes both",
+        )
+    from ...workloads.dropping import linear_where
+
+    return linear_where(x, a, where, bias, activation, out)
+
+
+def result_shape_of(x: Any, a: Any) -> tuple[int, ...]:
+    """The shape of ``x @ a.T``. Errors: :class:`pith.ShapeError`."""
+    shape = tuple(x.shape)
+    if not shape or shape[-1] != a.shape[1]:
+        hint = "weights are stored out x in: pass a.T" if shape and shape[-1] == a.shape[0] else _SHAPES
+        raise ShapeError(f"expects x of shape (..., {a.shape[1]}), got {shape}", where=_WHERE, hint=hint)
+    return (*shape[:-1], a.shape[0])
+
+
+def _weight(a: Any) -> SparseTensor:
+    """A sparse matrix as it is; a dense one as a tensor that stores every element, on the same memory."""
+    if isinstance(a, np.ndarray) or is_torch(a):
+        array = np.ascontiguousarray(as_array(a, f"{_WHERE}: weight"))
+        if array.ndim != 2:
+            raise ShapeError(f"expects a matrix as weight, got shape {array.shape}", where=_WHERE)
+        return SparseTensor(array.shape, Format.dense(2), (array.reshape(-1),))
+    if not isinstance(a, SparseTensor) or len(a.shape) != 2:
+        what = f"shape {a.shape}" if isinstance(a, SparseTensor) else type(a).__name__
+        raise ArgumentError(
+            f"expects a matrix as weight, got {what}", where=_WHERE, hint="pith.compress(w, fmt), or a dense array"
+        )
+    return a
+
+
+def _array(value: Any, name: str) -> Any:
+    """A NumPy array or torch tensor as it is; a view of anything else that is an array."""
+    return value if isinstance(value, np.ndarray) or is_torch(value) else as_array(value, f"{_WHERE}: {name}")
+
+
+def _shaped(value: Any, name: str, shape: tuple[int, ...]) -> Any:
+    array = _array(value, name)
+    if tuple(array.shape) != shape:
+        raise ShapeError(f"expects {name} of shape {shape}, got {tuple(array.shape)}", where=_WHERE, hint=_SHAPES)
+    return array
+
+
+@functools.cache
+def _size_class(fmt: Format, contracted: int) -> int:
+    """The divisor of the contracted size that a kernel is specialised on."""
+    from pith.lowering.panel.variant import Roles, size_class
+
+    return size_class(Roles.of(fmt, 0), contracted)
+
+
+@functools.cache
+def _kernel(
+    fmt: Format, dtype: np.dtype, bias: bool, activation: str | None, residual: bool, multiple: int, one_row: bool
+) -> tuple[Kernel, np.dtype]:
+    """The kernel of a format, element type and epilogue, and the dtype of its result."""
+    from ...runtime import numpy_dtype
+
+    element = dtype_name(dtype)
+    if element not in COMPUTED_IN:
+        floats = "weights of type " + ", ".join(COMPUTED_IN)
+        quantised = f"{floats}; pith.quantize(w, fmt) makes 8-bit weights, which know their scales"
+        raise DTypeError(
+            f"no linear kernel for {dtype}", where=_WHERE, hint=quantised if dtype.kind in "iu" else floats
+        )
+    source = linear_source(fmt, element, bias, activation, residual, multiple, one_row)
+    return compile_source(source, "linear"), numpy_dtype(element)

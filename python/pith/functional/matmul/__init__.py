@@ -1,0 +1,1 @@
+"""``pith.matmul``: stored operands, quantised ones, stacks; the plan and the dense rivals."""

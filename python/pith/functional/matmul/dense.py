@@ -1,0 +1,239 @@
+"""The dense rivals of a sparse product: the library's and pith's own, on an unpacked copy of the sparse operand."""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...compiler.kernel import Kernel
+from ...generation import generation
+from ...runtime import dtype_name, numpy_dtype
+from ...runtime.arrays import as_array
+from ...sparse import SparseTensor
+
+#: Products of two i8 whose sum f32 holds exactly: 1024 * 128 * 128 = 2 ** 24.
+_EXACT_TERMS = 1024
+
+#: Element types NumPy has no name of its own for, as the integers torch reads them from.
+_TORCH_BITS = {"bfloat16": np.int16}
+
+
+class Products:
+    """What products remember of a sparse operand; lives as long as the tensor, and is not copied with it.
+
+    Attributes:
+        plans: decided variants, by what they depend on.
+        dense: element type -> the unpacked operand, made by the first dense product that needs it. It
+            takes rows x columns x bytes of the type.
+        views: torch's views of those.
+        generation: of stored values, when ``dense`` was made.
+        orders: side -> the operand in the order of the result's rows (:mod:`pith.functional.matmul.row_order`).
+    """
+
+    __slots__ = ("dense", "generation", "orders", "plans", "views")
+
+    def __init__(self) -> None:
+        self.generation = generation()
+        self.plans: dict[Any, Any] = {}
+        self.dense: dict[str, np.ndarray] = {}
+        self.views: dict[str, Any] = {}
+        self.orders: dict[bool, Any] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Products, ()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Products:
+        return Products()
+
+    def _drop_what_is_stale(self) -> None:
+        if self.generation != generation():
+            self.generation = generation()
+            self.dense.clear()
+            self.views.clear()
+
+    def unpacked(self, a: SparseTensor, element: str) -> np.ndarray:
+        """The dense operand of an element type."""
+        self._drop_what_is_stale()
+        array = self.dense.get(element)
+        if array is None:
+            array = self.dense[element] = a.to_dense().astype(numpy_dtype(element), copy=False)
+        return array
+
+    def unpacked_torch(self, a: SparseTensor, element: str) -> Any:
+        """The dense operand as a torch tensor."""
+        self._drop_what_is_stale()
+        view = self.views.get(element)
+        if view is None:
+            view = self.views[element] = _torch_view(self.unpacked(a, element))
+        return view
+
+
+def products_of(a: SparseTensor) -> Products:
+    """What is remembered of ``a``."""
+    found = a.__dict__.get("_products")
+    if found is None:
+        found = a.__dict__["_products"] = Products()
+    return found
+
+
+def own_product(a: SparseTensor, x: Any, out: Any, right: bool, kernel: Kernel) -> bool:
+    """Write ``a @ x`` (``right``: ``x @ a``) to ``out`` by the kernel of the dense format; see :func:`library_product`.
+
+    Args:
+        x: as the kernel reads it.
+    """
+    copy = products_of(a).unpacked(a, dtype_name(a.values.dtype))
+    kernel.native(copy.reshape(-1), *a.shape, x, out)
+    line = out[:, 0] if right else out[0]
+    return _is_finite(line if isinstance(line, np.ndarray) else as_array(line, "pith.matmul: out"))
+
+
+def library_product(a: SparseTensor, x: Any, out: Any, right: bool, computed: str) -> bool:
+    """Write ``a @ x`` (``right``: ``x @ a``) to ``out``, computed in an element type.
+
+    Semantics: elements that are not stored count as exact zeros, as in a sparse product: where ``x``
+        holds NaN or infinities, 0 * x would make NaN of them.
+    Returns: False when the sparse kernel has to do it: ``x`` is not finite (then so is the first row of
+        the result, which is looked at), or an operand is of a kind the kernel converts or refuses. What
+        ``out`` holds then is void.
+    """
+    torch = sys.modules.get("torch")
+    target = out if type(out) is np.ndarray else _numpy_view(torch, out)
+    if target is None or not _fits(torch, x, a.values.dtype):
+        return False
+    if not target.flags.writeable or target.dtype != _result_dtype(a.values.dtype):
+        return False
+    if torch is not None:
+        _multiply_torch(torch, products_of(a).unpacked_torch(a, computed), x, _torch_view(target), right)
+    else:
+        _multiply_numpy(products_of(a).unpacked(a, computed), x, target, right)
+    return _is_finite(target[:, 0] if right else target[0])
+
+
+def _fits(torch: Any, x: Any, dtype: np.dtype) -> bool:
+    """An operand of an element type that can be multiplied as it is."""
+    if type(x) is np.ndarray:
+        return x.dtype == dtype
+    return torch is not None and isinstance(x, torch.Tensor) and x.dtype is _torch_dtype(dtype) and _is_plain(torch, x)
+
+
+@functools.cache
+def _torch_dtype(dtype: np.dtype) -> Any:
+    return _torch_view(np.empty(1, dtype)).dtype
+
+
+def multiply_library(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """``out = a @ b`` for matrices of one element type: torch's product when torch is loaded, else NumPy's."""
+    torch = sys.modules.get("torch")
+    if torch is not None and a.dtype.kind == "f" and a.flags.carray and b.flags.carray:  # the common case
+        torch.mm(torch.from_numpy(a), torch.from_numpy(b), out=torch.from_numpy(out))
+    elif torch is not None and a.flags.writeable and b.flags.writeable:
+        torch.mm(_torch_view(a), _torch_view(b), out=_torch_view(out))
+    else:
+        np.matmul(a, b, out=out)
+
+
+def library_of(a: np.ndarray, b: np.ndarray) -> Any:
+    """:func:`multiply_library` for these two, row-major or not, again and again."""
+    torch = sys.modules.get("torch")
+    if torch is None or a.dtype.kind != "f" or not (a.flags.carray and b.flags.carray):
+        return multiply_library
+    multiply, view = torch.mm, torch.from_numpy
+    return lambda a, b, out: multiply(view(a), view(b), out=view(out))
+
+
+def _result_dtype(dtype: np.dtype) -> np.dtype:
+    if dtype.kind == "i" and dtype.itemsize < 4:
+        return np.dtype(np.int32)
+    return dtype
+
+
+def _is_finite(line: np.ndarray) -> bool:
+    """Whether a line of the result is finite; a line whose square overflows is taken as not."""
+    if line.dtype.kind == "i":
+        return True
+    if line.dtype.itemsize == 2:
+        line = line.astype(np.float32)
+    return math.isfinite(line.dot(line))
+
+
+def _is_plain(torch: Any, tensor: Any) -> bool:
+    """A tensor whose storage is what it says, and that no gradient is wanted of."""
+    return (
+        type(tensor) in (torch.Tensor, torch.nn.Parameter)
+        and tensor.device.type == "cpu"
+        and tensor.layout is torch.strided
+        and not (tensor.requires_grad and torch.is_grad_enabled())
+        and not tensor.is_neg()
+    )
+
+
+def _multiply_torch(torch: Any, w: Any, x: Any, out: Any, right: bool) -> None:
+    """torch's product; operands of another type than ``w`` are converted, and so is the result."""
+    x = _torch_view(x) if type(x) is np.ndarray else x.detach()
+    if x.dtype is w.dtype is out.dtype:
+        if right:
+            torch.mm(x, w, out=out)
+        elif x.shape[1] == 1:
+            torch.mv(w, x[:, 0], out=out[:, 0])
+        else:
+            torch.mm(w, x, out=out)
+        return
+    if x.dtype is w.dtype:  # integers as they are: sums are wider
+        out.copy_(torch._int_mm(x, w) if right else torch._int_mm(w, x))
+        return
+    wide = x.to(w.dtype)
+    if out.dtype.is_floating_point:
+        out.copy_(wide @ w if right else w @ wide)
+        return
+    out.zero_()
+    for terms in _exact_slices(w.shape, w.dtype is torch.float32, right):
+        part = wide[:, terms] @ w[terms] if right else w[:, terms] @ wide[terms]
+        out += part.to(torch.int64).to(torch.int32)
+
+
+def _multiply_numpy(w: np.ndarray, x: np.ndarray, out: np.ndarray, right: bool) -> None:
+    """NumPy's product, likewise."""
+    if x.dtype == w.dtype == out.dtype:
+        np.matmul(x, w, out=out) if right else np.matmul(w, x, out=out)
+        return
+    wide = x.astype(w.dtype)
+    if out.dtype.kind != "i":
+        out[...] = wide @ w if right else w @ wide
+        return
+    out[...] = 0
+    for terms in _exact_slices(w.shape, w.dtype == np.float32, right):
+        part = wide[:, terms] @ w[terms] if right else w[:, terms] @ wide[terms]
+        out += part.astype(np.int64).astype(np.int32)
+
+
+def _exact_slices(shape: Sequence[int], single: bool, right: bool) -> list[slice]:
+    """Parts of the contracted dimension whose sums are exact in f32 (``single``); all of it in f64."""
+    size = shape[0 if right else 1]
+    step = _EXACT_TERMS if single else max(1, size)
+    return [slice(k, min(k + step, size)) for k in range(0, size, step)]
+
+
+def _torch_view(array: np.ndarray) -> Any:
+    """A tensor over an array; over a copy of one that torch cannot look at (read-only, odd strides)."""
+    import torch
+
+    if array.dtype.kind == "V":
+        return _torch_view(array.view(_TORCH_BITS[array.dtype.name])).view(torch.bfloat16)
+    flags = array.flags
+    plain = flags.c_contiguous or all(stride > 0 and not stride % array.itemsize for stride in array.strides)
+    return torch.from_numpy(array if plain and flags.writeable else array.copy())
+
+
+def _numpy_view(torch: Any, tensor: Any) -> np.ndarray | None:
+    """An array over a tensor, None for one whose storage is not what it says."""
+    if torch is None or not isinstance(tensor, torch.Tensor) or not _is_plain(torch, tensor):
+        return None
+    if tensor.dtype is torch.bfloat16:
+        return tensor.detach().view(torch.int16).numpy().view(numpy_dtype("bf16"))
+    return tensor.detach().numpy()

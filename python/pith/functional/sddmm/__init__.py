@@ -1,0 +1,1 @@
+"""``pith.sddmm``: products sampled where a tensor stores."""

@@ -1,0 +1,109 @@
+"""IR of products sampled where a sparse tensor stores."""
+
+from __future__ import annotations
+
+from ...formats import Format, buffer_specs
+from ...formats.attribute import format_attribute
+
+#: Element type of the operands and of the result -> element type of the sums.
+SUMS = {"f16": "f32", "bf16": "f32", "f32": "f32", "f64": "f64"}
+
+
+def sddmm_source(
+    fmt: Format,
+    element: str,
+    left: bool = False,
+    right: bool = False,
+    accumulate: bool = False,
+    program: bool = False,
+) -> str:
+    """Pith-level IR of a sampled product with dynamic shapes; ``left``, ``right``: that factor is transposed.
+
+    ``program``: of tensors, the values written in place and returned, as GPU programs are; else of memory.
+    """
+    acc = SUMS[element]
+    specs = buffer_specs(fmt)
+    names = [f"%{s.role}{s.level}" for s in specs]
+    types = [f"tensor<?x{'index' if s.native else f'i{s.storage_bits}'}>" for s in specs]
+    groups = [_group(fmt, s.role, s.level) for s in specs]
+    order = sorted(range(len(specs)), key=groups.__getitem__)
+    counts = [groups.count(g) for g in range(3)]
+    sums, outs = f"tensor<?x{acc}>", f"tensor<?x{element}>"
+    encoded, dense = f"tensor<?x?x{acc}, #fmt>", f"tensor<?x?x{element}>"
+    widen = "" if element == acc else "".join(f"    %{x}w = arith.extf %{x} : {element} to {acc}\n" for x in "xy")
+    x, y = ("x", "y") if element == acc else ("xw", "yw")
+    before, init = _initial(element, acc, accumulate)
+    after = "" if element == acc else _convert("w", "narrow", "truncf", acc, element, "dst")
+    listed = "".join(f"{name}: {type_}, " for name, type_ in zip(names, types))
+    operands = ", ".join([*(names[i] for i in order), init, "%m", "%n"])
+    operand_types = ", ".join([*(types[i] for i in order), sums, "index", "index"])
+    result_types = ", ".join([*(types[i] for i in order), sums])
+    results = ", ".join([*(f"%r{i}" for i in order), "%w"])
+    if program:
+        taken, returned = f'%dst: {outs} {{bufferization.writable = true, pith.name = "out"}}', f" -> {outs}"
+        start, end = "", f"  return %{'narrow' if after else 'w'} : {outs}\n"
+    else:
+        taken, returned = f'%out: memref<?x{element}> {{pith.name = "out"}}', ""
+        start = f"  %dst = bufferization.to_tensor %out restrict writable : memref<?x{element}> to {outs}\n"
+        end = f"""  bufferization.materialize_in_destination %{"narrow" if after else "w"} in restrict writable %out
+      : ({outs}, memref<?x{element}>) -> ()
+  return
+"""
+    return f"""#fmt = {format_attribute(fmt)}
+#a = affine_map<(i, j, k) -> {"(k, i)" if left else "(i, k)"}>
+#b = affine_map<(i, j, k) -> {"(j, k)" if right else "(k, j)"}>
+#s = affine_map<(i, j, k) -> (i, j)>
+#id = affine_map<(p) -> (p)>
+func.func @sddmm({listed}%m: index, %n: index, %a: {dense} {{pith.name = "a"}}, %b: {dense} {{pith.name = "b"}},
+                 {taken}){returned} {{
+  %zero = arith.constant 0.0 : {acc}
+{start}{before}  %s = "pith.assemble"({operands}) {{operandSegmentSizes = array<i32: {_commas(*counts, 1, 2)}>}}
+      : ({operand_types}) -> {encoded}
+  %r = linalg.generic {{indexing_maps = [#a, #b, #s], iterator_types = ["parallel", "parallel", "reduction"]}}
+      ins(%a, %b : {dense}, {dense}) outs(%s : {encoded}) {{
+  ^bb0(%x: {element}, %y: {element}, %z: {acc}):
+{widen}    %p = arith.mulf %{x}, %{y} : {acc}
+    %t = arith.addf %z, %p : {acc}
+    linalg.yield %t : {acc}
+  }} -> {encoded}
+  {results} = "pith.disassemble"(%r) {{resultSegmentSizes = array<i32: {_commas(*counts, 1)}>}}
+      : ({encoded}) -> ({result_types})
+{after}{end}}}
+"""
+
+
+def _commas(*numbers: int) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def _group(fmt: Format, role: str, level: int) -> int:
+    """Operand group of ``pith.assemble``: positions, coordinates, packed."""
+    if role == "positions":
+        return 0
+    return 2 if fmt.levels[level].kind in ("nm", "bitmask") else 1
+
+
+def _initial(element: str, acc: str, accumulate: bool) -> tuple[str, str]:
+    """IR that makes the values the products are added to, and their name."""
+    sums = f"tensor<?x{acc}>"
+    size = ""
+    if element != acc:
+        size = f"""  %c0 = arith.constant 0 : index
+  %size = tensor.dim %dst, %c0 : tensor<?x{element}>
+  %wide = tensor.empty(%size) : {sums}
+"""
+    if accumulate:
+        return (size + _convert("dst", "v", "extf", element, acc, "wide"), "%v") if size else ("", "%dst")
+    into = "wide" if size else "dst"
+    return f"{size}  %v = linalg.fill ins(%zero : {acc}) outs(%{into} : {sums}) -> {sums}\n", "%v"
+
+
+def _convert(source: str, result: str, op: str, old: str, new: str, into: str) -> str:
+    """IR that converts a vector of values."""
+    return f"""  %{result} = linalg.generic {{indexing_maps = [#id, #id], iterator_types = ["parallel"]}}
+      ins(%{source} : tensor<?x{old}>) outs(%{into} : tensor<?x{new}>) {{
+  ^bb0(%e: {old}, %o: {new}):
+    %c = arith.{op} %e : {old} to {new}
+    linalg.yield %c : {new}
+  }} -> tensor<?x{new}>
+"""
