@@ -64,7 +64,7 @@ def matmul() -> dict[str, Any]:
 def matmul_runtime() -> dict[str, Any]:
     """The first ``pith.matmul`` with the runtime imported before, the compiler not: for the disk cache."""
     start = time.perf_counter()
-    for name in ("numpy", "pith.compiler.matmul", "pith.runtime.jit", "pith.runtime.fast"):
+    for name in ("numpy", "pith.functional.matmul.matmul", "pith.runtime.jit", "pith.runtime.fast"):
         importlib.import_module(name)
     imports = _ms_since(start)
     return {"imports_ms": imports, **_first_matmul()}

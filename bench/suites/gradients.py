@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pith
 import torch
-from pith.compiler.linear import linear
-from pith.compiler.transposed import Transposed
+from pith.functional.linear.linear import linear
+from pith.functional.matmul.transposed import Transposed
 
 from bench.harness import Contest
 from bench.operands import aligned, at_sparsity, poisoned, weights

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pith
 import torch
-from pith.compiler.dynamic_memory import forget_decisions
+from pith.functional.dynamic.memory import forget_decisions
 
 from bench.harness import Contest
 from bench.operands import aligned, poisoned
