@@ -37,12 +37,12 @@ class UnfoldConvolutionsPass(Pass):
 
     Stored filters are a matrix over the same buffers (``pith.disassemble``, ``pith.assemble``) in the order in which
     they are stored: of ``R->S->C1->C0(2:4)`` the product's ``k`` is ``(r, s, c)``. Where they are padded, so is the
-    image.
+    image. Factors of f16 and bf16 are added up in f32.
 
     Requires: tensors; run it after copies have been folded into products (``pith-fold-copies``), which would undo it.
     Preserves: everything else, results up to the order of sums. Does not do: one filter per group
-    (``convert-linalg-contractions-to-panels`` has a kernel: a product would reuse nothing of its windows); elements
-    other than f32 and f64; other sizes that only run time knows; windows of more than 256 MB; stored filters of groups.
+    (``convert-linalg-contractions-to-panels`` has a kernel: a product would reuse nothing of its windows); integers;
+    other sizes that only run time knows; windows of more than 256 MB; stored filters of groups.
     Cost: linear; where a kernel does not pack windows itself, a copy as large as they are, each element of which feeds
     two operations per filter.
     """
@@ -173,6 +173,7 @@ def _dim(value: ir.Value, position: int) -> ir.Value:
 
 
 def _add_up(x: ir.Value, y: ir.Value, total: ir.Value) -> ir.Value:
+    x, y = (v if v.type == total.type else arith.extf(total.type, v) for v in (x, y))
     return arith.addf(total, arith.mulf(x, y))
 
 

@@ -15,7 +15,7 @@ from ..replace_product import replace_product
 from .channels import ChannelConvolution, match_channel_convolution
 from .columns import ColumnProduct, match_column_product
 from .contraction import DenseContraction, match_dense_contraction
-from .tensors import emit_on_tensors, emit_product
+from .tensors import emit_on_tensors, emit_product, windows_of
 
 #: What there are kernels for.
 Product = DenseContraction | ColumnProduct | ChannelConvolution
@@ -76,8 +76,11 @@ def _lower_tensors(c: Product, isa: Isa) -> None:
     sources = c.sources if channels else list(c.op.operands)[:2]
     if channels and epilogue and epilogue.transposed:
         epilogue = None
+    windows = windows_of(c, isa) if isinstance(c, DenseContraction) else None
+    if windows is not None:
+        sources[c.rhs] = windows.image
     with ir.InsertionPoint(epilogue.last if epilogue else c.op), c.op.location:
-        result = emit_on_tensors(c, [buffer_of(v) for v in sources], isa, epilogue)
+        result = emit_on_tensors(c, [buffer_of(v) for v in sources], isa, epilogue, windows=windows)
     replace_product(c.op.operation, epilogue, result)
 
 

@@ -1,6 +1,7 @@
 """Dense products of tensors: where the operands and the result of the kernel are."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 from pith._mlir import bufferization, ir, memref
@@ -14,10 +15,12 @@ from ..epilogue.match import Epilogue
 from ..epilogue.values import bind
 from ..isa import Isa
 from ..levels import Storage
+from ..panel.listed_windows import WindowsEmitter, match_windows_of
 from ..panel.loops import Loops
 from ..panel.register_tile import VARIANT_ATTRIBUTE
 from ..panel.variant import Variant
-from ..tiled.listed import listed_emitter
+from ..panel.windows import Windows
+from ..tiled.listed import listed_emitter, listed_unit
 from ..transpose import Transform
 from .channel_kernel import emit_channels
 from .channels import ChannelConvolution
@@ -31,18 +34,19 @@ def emit_on_tensors(
     isa: Isa,
     epilogue: Epilogue | None,
     variant: Variant | None = None,
+    windows: Windows | None = None,
 ) -> ir.Value:
     """Emit a product at the insertion point; returns the result tensor, that of the epilogue when there is one.
 
     Args:
-        inputs: both inputs of ``c`` as memrefs.
+        inputs: both inputs of ``c`` as memrefs; of ``windows`` their image.
     """
     if epilogue is None:
-        return _emit(c, inputs, isa, variant)
+        return _emit(c, inputs, isa, variant, windows)
     bound = bind(epilogue)
     if bound.transposed and not isinstance(c, ChannelConvolution):
         c = dataclasses.replace(c, dims=(c.dims[0], c.dims[1], c.dims[2][::-1]))
-    emit_product(c, [*inputs, bound.out], isa, True, bound.apply, variant)
+    emit_product(c, [*inputs, bound.out], isa, True, bound.apply, variant, windows)
     return bound.result()
 
 
@@ -53,6 +57,7 @@ def emit_product(
     fresh: bool,
     finish: Transform | None,
     variant: Variant | None = None,
+    windows: Windows | None = None,
 ) -> None:
     """Emit a product of memrefs at the insertion point.
 
@@ -61,6 +66,7 @@ def emit_product(
         fresh: the content of the output does not matter.
         finish: makes what is stored of what the product would store, for products without outer loops.
         variant: of whole machine vectors, by default the one that suits the number of columns.
+        windows: that the packed operand holds, where its buffer is that of their image.
     """
     if isinstance(c, ChannelConvolution):
         emit_channels(c, buffers, isa, fresh, finish)
@@ -68,7 +74,16 @@ def emit_product(
         c.emit(buffers, isa, fresh, finish)
     else:
         loops = Loops.whole(c, buffers)
-        listed_emitter(c, c.total, isa)(c, buffers, isa, fresh, finish, loops, variant=variant).emit()
+        kernel = listed_emitter(c, c.total, isa)
+        if windows is not None:
+            kernel = functools.partial(WindowsEmitter, windows, sums=c.total)
+        kernel(c, buffers, isa, fresh, finish, loops, variant=variant).emit()
+
+
+def windows_of(c: DenseContraction, isa: Isa) -> Windows | None:
+    """The windows of an image that a product of tensors packs from there; tiles are packed from matrices."""
+    on_tiles = listed_unit(c, c.total, isa) is not None
+    return None if on_tiles else match_windows_of(c, c.op.operands[c.rhs])
 
 
 def _emit(
@@ -76,10 +91,11 @@ def _emit(
     inputs: Sequence[ir.Value],
     isa: Isa,
     variant: Variant | None,
+    windows: Windows | None,
 ) -> ir.Value:
     init = c.op.operands[2]
     out, fresh = result_buffer(init)
-    emit_product(c, [*inputs, out], isa, fresh, None, variant)
+    emit_product(c, [*inputs, out], isa, fresh, None, variant, windows)
     return bufferization.to_tensor(init.type, out, restrict=True, writable=True)
 
 

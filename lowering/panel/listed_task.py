@@ -160,8 +160,7 @@ class ListedTask:
             return Panel(panels, b.value(b.mul(s, again)), lo)
 
         if not self.packs_along:
-            source = self.rhs.matrix(point, self.c.red, self.c.col)
-            pack_group(source, self.c.rhs_transposed, panels, (first, last), reds, cols)
+            self._pack(point, panels, members[0], reds, cols)
             b.for_loop(0, count, lambda s: clear_rows(panels, b.value(s), reds.count, depth, self.lanes))
         if cut is None:
             run = self._runner(point, rows, cols, reds, widened)
@@ -174,6 +173,11 @@ class ListedTask:
             b.for_loop(0, chunks, functools.partial(all_panels, run, lo))
 
         b.for_loop(0, b.maximum(reds.count, 1), one_block, step=block)
+
+    def _pack(self, point: Point, panels: ir.Value, members: Span, reds: Walk, cols: Walk) -> None:
+        """Fill ``panels`` before they are multiplied."""
+        source = self.rhs.matrix(point, self.c.red, self.c.col)
+        pack_group(source, self.c.rhs_transposed, panels, members, reds, cols)
 
     def _depth(self, reds: Walk) -> Index:
         """Rows of a panel."""
@@ -199,15 +203,18 @@ class ListedTask:
         first_col: Index,
         chunk: Index,
     ) -> None:
-        source = self.rhs.matrix(point, self.c.red, self.c.col)
-        done = pack_along(product, panel, first_col, chunk, source, reds, sums) if self.packs_along else 0
+        done: Index = 0
+        if self.packs_along:
+            source = self.rhs.matrix(point, self.c.red, self.c.col)
+            done = pack_along(product, panel, first_col, chunk, source, reds, sums)
         product.run(panel, first_col, chunk, self.chunk, sums, done)
 
     def _runner_of_blocks(
         self, point: Point, rows: Walk, cols: Walk, reds: Walk, members: Members, cut: Cut
     ) -> Callable[[Span], Runner]:
         """:meth:`_runner` of a block of contracted coordinates; sums of every panel have a place of their own."""
-        product, (first, last) = self._product(point, rows, cols, reds, None), members[0]
+        whole, (first, last) = self._product(point, rows, cols, reds, None), members[0]
+        product = dataclasses.replace(whole, block=(0, reds.count))  # sums are put down half-way
         high = b.add(b.minimum(rows.count, self.chunk), product.spare_rows)
         apart = cut.choose(rows.count, high, 0)
         sums = product.room(b.add(b.mul(b.sub(last, b.add(first, 1)), apart), self.chunk), False)

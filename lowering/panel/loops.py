@@ -44,8 +44,8 @@ class Loops:
     @classmethod
     def whole(cls, c: DenseContraction, buffers: Sequence[ir.Value]) -> Loops:
         """The loops of a product of dense operands, of which nothing is listed."""
-        lhs, rhs, out = (Operand(buffer, dims) for buffer, dims in zip(buffers, c.dims))
+        *inputs, out = (Operand(buffer, dims) for buffer, dims in zip(buffers, c.dims))
         rows, cols = out.size(c.row), out.size(c.col)
-        reds = (rhs if c.red in rhs.dims else lhs).size(c.red)
+        reds = next(i for i in (inputs[c.lhs], inputs[c.rhs]) if c.red in i.dims).size(c.red)
         outer = {d: Walk(out.size(d)) for d in c.outer}
         return cls(lambda _: Walk(rows), lambda _: Walk(cols), lambda _: Walk(reds), rows, cols, outer)

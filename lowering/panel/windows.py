@@ -16,6 +16,7 @@ from pith.passes.analysis.traversal import defining_op
 
 from .. import builder as b
 from ..builder import Index
+from .arithmetic import convert
 from .pack import clear_rows
 
 #: Elements of the shortest vector that is copied: lines of images of 7x7 are two of four that overlap.
@@ -130,19 +131,20 @@ class _Run:
         *outer, last = (b.apply(e, point) for e in w.read)
         there = [b.value(self.slot), b.value(row), b.value(b.add(self.column, at))]
         here = [b.value(i) for i in outer]
+        element = self.panels.type.element_type
         if lanes == 1:
-            memref.store(memref.load(self.image, [*here, b.value(last)]), self.panels, there)
+            memref.store(convert(memref.load(self.image, [*here, b.value(last)]), element), self.panels, there)
             return
         type_ = ir.VectorType.get([lanes], self.image.type.element_type)
         values = vector.load(type_, self.image, [*here, b.value(last)])
         if w.stride == 2:  # the second half from where its last element is the last one that is read
             more = vector.load(type_, self.image, [*here, b.value(b.add(last, lanes - 1))])
             values = vector.shuffle(values, more, [*range(0, lanes, 2), *range(lanes + 1, 2 * lanes, 2)])
-        vector.store(values, self.panels, there)
+        vector.store(convert(values, element), self.panels, there)
 
 
 def match_windows(matrix: ir.Value) -> Windows | None:
-    """The windows that ``matrix`` holds, ``(batches, window, places)`` of f32 or f64; None of other tensors."""
+    """The windows that ``matrix`` holds, ``(batches, window, places)``; None of other tensors."""
     collapse = defining_op(matrix, "tensor.collapse_shape")
     copy = defining_op(collapse.operands[0], "linalg.generic") if collapse is not None else None
     op = Structured.of(copy.opview) if copy is not None else None

@@ -19,6 +19,9 @@ from .traversal import defining_op
 #: Where the number of images is dynamic, those of one image.
 MOST_BYTES = 1 << 28
 
+#: Element types of the factors and of the sums.
+_SUMMED = {("f32", "f32"), ("f64", "f64"), ("bf16", "f32"), ("f16", "f32")}
+
 DYNAMIC = ir.ShapedType.get_dynamic_size()
 
 
@@ -88,7 +91,7 @@ class Convolution:
             return False
         sizes = [self.sizes[d] for d in (*self.alone, *self.places) if self.sizes[d] != DYNAMIC]
         elements = math.prod((*sizes, *(d.size for d in self.window)))
-        return 0 < elements * self.op.inits[0].type.element_type.width // 8 <= MOST_BYTES
+        return 0 < elements * self.weights.type.element_type.width // 8 <= MOST_BYTES
 
     def padding_of(self, digit: Digit) -> int:
         """How far stored filters reach beyond the size of a digit's loop."""
@@ -107,12 +110,12 @@ class Convolution:
 
 
 def _adds_products(op: Structured) -> bool:
-    """Whether it adds up products of f32 or f64; no dense factor is the copy of a stored tensor, or quantised."""
+    """Whether it adds up products of floats; no dense factor is the copy of a stored tensor, or quantised."""
     operands = (*op.inputs, *op.inits)
     if len(operands) != 3 or "reduction" not in op.iterators or ATTRIBUTE in op.op.operation.attributes:
         return False
-    elements = {str(getattr(v.type, "element_type", "")) for v in operands}
-    if len(elements) != 1 or not elements <= {"f32", "f64"} or not multiplies_inputs(op.body):
+    image, filters, out = (str(getattr(v.type, "element_type", "")) for v in operands)
+    if image != filters or (image, out) not in _SUMMED or not multiplies_inputs(op.body, "arith.extf"):
         return False
     return all(defining_op(v, "pith.decompress", "pith.dequantize", "pith.dequantize_rows") is None for v in op.inputs)
 

@@ -128,6 +128,23 @@ def test_few_rows_meet_blocks_of_a_large_matrix(i, element):
     run("bik,bkj->bij", {"b": 3, "i": i, "k": 130, "j": 2100}, element, dynamic="i")
 
 
+@pytest.mark.parametrize("rows", [16, 33])
+def test_what_follows_few_rows_is_computed_along(rows):
+    """Sums of blocks are put down although the contracted coordinates are one strip: the epilogue comes last."""
+    source = """
+func.func @f(%a: tensor<ROWSx700xf32>, %b: tensor<700x1152xf32>, %y: tensor<ROWSx1152xf32>) -> tensor<ROWSx1152xf32> {
+  %zero = arith.constant 0.0 : f32
+  %init = linalg.fill ins(%zero : f32) outs(%y : tensor<ROWSx1152xf32>) -> tensor<ROWSx1152xf32>
+  %p = linalg.matmul ins(%a, %b : tensor<ROWSx700xf32>, tensor<700x1152xf32>) outs(%init : tensor<ROWSx1152xf32>)
+    -> tensor<ROWSx1152xf32>
+  %r = linalg.abs ins(%p : tensor<ROWSx1152xf32>) outs(%y : tensor<ROWSx1152xf32>) -> tensor<ROWSx1152xf32>
+  return %r : tensor<ROWSx1152xf32>
+}""".replace("ROWS", str(rows))
+    a, b = (random_dense(np.random.default_rng(3), shape, "f32") for shape in ((rows, 700), (700, 1152)))
+    out = pith.compile(source)(a, b, np.full((rows, 1152), np.nan, np.float32))
+    np.testing.assert_allclose(out, abs(a.astype(np.float64) @ b), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("dynamic", ["", "all"])
 @pytest.mark.parametrize("einsum", BATCHES)
 def test_batches(einsum, dynamic):

@@ -36,6 +36,42 @@ def test_convolution_is_a_product(options):
     assert '"reduction", "reduction"' not in linalg
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("options", [{"padding": 1}, {"stride": 2, "groups": 3}, {"stride": 4}])
+@pytest.mark.parametrize("images", [1, 3])
+def test_half_precision(images, options, dtype):
+    """Sums are f32; the result is rounded once."""
+    torch.manual_seed(6)
+    module = nn.Sequential(nn.Conv2d(6, 21, 3, **options), nn.ReLU()).to(dtype)
+    kernel = _check(module, torch.randn(images, 6, 17, 23).to(dtype), tolerance=4e-3)
+    assert kernel.ir("linalg").count('"reduction"') == 1
+
+
+@pytest.mark.parametrize("fmt", ["MCRS: R->S->C1->C0(2:4)", "MCRS: C0(2:4)"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_stored_filters_of_half_precision(fmt, dtype):
+    torch.manual_seed(7)
+    module = nn.Sequential(nn.Conv2d(8, 16, 3, padding=1)).to(dtype)
+    module[0].weight.data = pith.prune(module[0].weight.data.float(), fmt).to(dtype)
+    x, sparsity = torch.randn(2, 8, 15, 18).to(dtype), {"0.weight": fmt}
+    kernel = _check(module, x, tolerance=4e-3, sparsity=sparsity, path="sparse")
+    assert "panel" in kernel.explain()
+
+
+def test_windows_are_packed_from_the_image():
+    """No buffer as large as the windows, for several images, groups, and lines and volumes."""
+    torch.manual_seed(8)
+    for module, shape in (
+        (nn.Conv2d(8, 24, 3, padding=1), (2, 8, 19, 21)),
+        (nn.Conv2d(8, 24, (2, 5), stride=2, groups=2), (1, 8, 19, 21)),
+        (nn.Conv1d(8, 24, 5), (3, 8, 70)),
+        (nn.Conv3d(4, 24, 3), (1, 4, 7, 9, 11)),
+    ):
+        kernel = _check(nn.Sequential(module, nn.ReLU()), torch.randn(*shape))
+        window, places = module.weight[0].numel(), module(torch.randn(*shape))[0, 0].numel()
+        assert f"{window}x{places}x" not in kernel.ir("vector")
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("groups", [2, 3, 6])
 def test_groups(groups, stride):

@@ -435,3 +435,45 @@ func.func @depthwise(%x: tensor<?x6x5x24xf32>, %w: tensor<6x3x3xf32>, %o: tensor
 }
 
 }
+
+// -----
+
+// Windows of an image are packed from the image, converted on the way; no matrix of them is made.
+
+#read = affine_map<(c, r, s, y, x) -> (0, c, y + r, x + s)>
+#same = affine_map<(c, r, s, y, x) -> (c, r, s, y, x)>
+#windows = affine_map<(f, p, k) -> (k, p)>
+#filters = affine_map<(f, p, k) -> (f, k)>
+#out = affine_map<(f, p, k) -> (f, p)>
+
+module attributes {pith.isa = "avx512"} {
+
+// CHECK-LABEL: func.func @windows
+// CHECK-NOT:     linalg.generic
+// CHECK:         %[[image:.*]] = bufferization.to_buffer %arg0
+// CHECK:         scf.parallel
+// CHECK:           %[[panels:.*]] = memref.alloc() {{.*}} : memref<{{[0-9]+}}x72x{{[0-9]+}}xf32>
+// CHECK:           vector.load %[[image]]{{.*}} : memref<1x8x42x42xbf16>, vector<8xbf16>
+// CHECK:           vector.store %{{.*}}, %[[panels]]{{.*}} vector<8xf32>
+// CHECK:           vector.fma
+func.func @windows(%x: tensor<1x8x42x42xbf16>, %w: tensor<24x72xbf16>, %y: tensor<24x1600xf32>) -> tensor<24x1600xf32> {
+  %e = tensor.empty() : tensor<8x3x3x40x40xbf16>
+  %win = linalg.generic {indexing_maps = [#read, #same], iterator_types = ["parallel", "parallel", "parallel", "parallel", "parallel"]}
+      ins(%x : tensor<1x8x42x42xbf16>) outs(%e : tensor<8x3x3x40x40xbf16>) {
+  ^bb0(%v: bf16, %u: bf16):
+    linalg.yield %v : bf16
+  } -> tensor<8x3x3x40x40xbf16>
+  %m = tensor.collapse_shape %win [[0, 1, 2], [3, 4]] : tensor<8x3x3x40x40xbf16> into tensor<72x1600xbf16>
+  %r = linalg.generic {indexing_maps = [#windows, #filters, #out], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%m, %w : tensor<72x1600xbf16>, tensor<24x72xbf16>) outs(%y : tensor<24x1600xf32>) {
+  ^bb0(%v: bf16, %u: bf16, %s: f32):
+    %a = arith.extf %v : bf16 to f32
+    %b = arith.extf %u : bf16 to f32
+    %p = arith.mulf %a, %b : f32
+    %q = arith.addf %s, %p : f32
+    linalg.yield %q : f32
+  } -> tensor<24x1600xf32>
+  return %r : tensor<24x1600xf32>
+}
+
+}

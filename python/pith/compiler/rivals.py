@@ -25,10 +25,6 @@ from .weights import packed, stored_values
 #: Numbers of columns at all of which dense has to win where a program takes any.
 TYPICAL_COLUMNS = (32, 512)
 
-#: How fast windows of an image are copied for a dense product, per thread; sparse ones pack from the image. On a Zen 3
-#: core 7.2 MB, the 3x3 windows of 64 channels of 56x56, take 1.0 ms (2026-11).
-WINDOW_BYTES_PER_SECOND = 7.2e9
-
 
 @dataclasses.dataclass(frozen=True)
 class Settled:
@@ -141,23 +137,19 @@ class _Reading:
     Attributes:
         tensor: what its product reads: convolutions read filters as a matrix.
         problems: by number of columns.
-        unfolded: contracted coordinates of the windows that a dense convolution copies per column.
     """
 
     tensor: SparseTensor
     problems: dict[int, Problem]
-    unfolded: int
 
     @classmethod
     def of(cls, plan: OpPlan, tensor: SparseTensor) -> _Reading:
-        unfolded = 0
         if tensor.format != plan.format:
-            unfolded = plan.shape[1] if plan.shape[1] > tensor.shape[1] else 0
             tensor = SparseTensor(plan.shape, plan.format, tensor.buffers)
         known = () if plan.columns is None else (plan.columns,)
         side = "left" if plan.row_dim == 0 else "right"
         columns = TYPICAL_COLUMNS if plan.columns == DYNAMIC else known
-        return cls(tensor, {n: Problem.of(tensor, n, side=side) for n in columns}, unfolded)
+        return cls(tensor, {n: Problem.of(tensor, n, side=side) for n in columns})
 
 
 def _tune(plan: OpPlan, tensor: SparseTensor) -> None:
@@ -175,7 +167,6 @@ def _comparison(plan: OpPlan, tensor: SparseTensor) -> str | None:
     reading, lines = _Reading.of(plan, tensor), []
     for columns, problem in reading.problems.items():
         own, dense = _inside(problem, _variant(problem)), _inside(problem, OWN)
-        dense += reading.unfolded * columns * tensor.values.itemsize / WINDOW_BYTES_PER_SECOND / problem.threads
         if own <= dense * DENSE_GAIN:
             return None
         lines.append(f"{seconds_text(dense)} for {seconds_text(own)} at N = {columns}")
