@@ -155,7 +155,8 @@ def relative_error(result: Any, reference: np.ndarray) -> float:
     >>> relative_error(np.float32([1, 2]), np.array([1.0, 2.0])), relative_error(np.ones(2), np.ones(3))
     (0.0, inf)
     """
-    array = np.asarray(result, np.float64)
+    wide = result.double() if hasattr(result, "double") else result  # bf16 of torch is no type of NumPy's
+    array = np.asarray(wide, np.float64)
     if array.shape != reference.shape or not np.isfinite(array).all():
         return math.inf
     scale = float(np.linalg.norm(reference)) or 1.0

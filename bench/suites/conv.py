@@ -29,11 +29,22 @@ LAYERS = (
 FORMATS = {"2:4": "MCRS: C0(2:4)", "C1(2:4)->C0(2:4)": "MCRS: C1(2:4)->C0(2:4)"}
 CHANNELS = "half of the channels"
 
+#: Dense layers that are no plain product of one image: arguments of the layer, images, height and width, type.
+UNPRUNED: dict[str, tuple[tuple[int, ...], int, int, torch.dtype]] = {
+    "dense": ((128, 128, 3, 1, 1), 1, 28, torch.float32),
+    "dense, 8 images": ((128, 128, 3, 1, 1), 8, 28, torch.float32),
+    "dense, 32 groups": ((128, 128, 3, 1, 1, 1, 32), 1, 56, torch.float32),
+    "depthwise, 3x3": ((144, 144, 3, 1, 1, 1, 144), 1, 56, torch.float32),
+    "depthwise, 7x7": ((96, 96, 7, 1, 3, 1, 96), 1, 56, torch.float32),
+    "dense, bf16": ((128, 128, 3, 1, 1), 1, 28, torch.bfloat16),
+}
+
 PITH, OWN, DENSE = "pith", "pith dense", "torch dense"
 
 NOTES = (
     "relu(conv2d(x, w) + b) of one image, and two basic blocks of ResNet-18 with batch norms on 28x28 images. Times in "
     "ms, medians over the rounds; `x` is the speed-up over torch's dense convolution of the same filters.",
+    "Dense layers are pith's kernels against torch's: several images, groups, a filter per channel, bf16.",
     "Channels that are dropped are known at run time only (`pith.conv2d(channels=)`); torch convolves all of them.",
 )
 
@@ -71,6 +82,10 @@ def _contests(layers: Any) -> Iterator[tuple[Contest, dict[str, Any]]]:
             x = torch.randn(1, channels, size, size)
             yield _contest(f"{layer}, {name}", module, x, {"0.weight": fmt}), {"kind": name}
         yield _dropping(layer)
+    for name, (arguments, images, size, dtype) in UNPRUNED.items():
+        module = nn.Sequential(nn.Conv2d(*arguments), nn.ReLU()).eval().to(dtype)
+        x = torch.randn(images, arguments[0], size, size).to(dtype)
+        yield _contest(f"{arguments}, {name}", module, x, {}, 1e-2 if dtype.itemsize == 2 else 1e-4), {"kind": name}
     for name, fmt in FORMATS.items():
         network = nn.Sequential(Block(128), Block(128)).eval()
         for parameter in network.parameters():
@@ -80,18 +95,23 @@ def _contests(layers: Any) -> Iterator[tuple[Contest, dict[str, Any]]]:
         yield _contest(f"two blocks, {name}", network, x, {"*.conv*.weight": fmt}), {"kind": f"two blocks, {name}"}
 
 
-def _contest(name: str, module: nn.Module, x: torch.Tensor, sparsity: dict[str, str]) -> Contest:
-    """A module with pruned filters: stored, dense, and torch's."""
+def _contest(
+    name: str, module: nn.Module, x: torch.Tensor, sparsity: dict[str, str], tolerance: float = 1e-4
+) -> Contest:
+    """A module with pruned filters: stored, dense, and torch's; without pruned ones ``pith`` is the dense one."""
     with torch.no_grad():
         reference = copy.deepcopy(module).double()(x.double()).numpy()
-    stored, dense = pith.compile(module, (x,), sparsity=sparsity), pith.compile(module, (x,))
+    dense = pith.compile(module, (x,))
+    stored = pith.compile(module, (x,), sparsity=sparsity) if sparsity else dense
 
     def library() -> torch.Tensor:
         with torch.no_grad():
             return module(x)
 
-    calls: dict[str, Callable[[], Any]] = {PITH: lambda: stored(x), OWN: lambda: dense(x), DENSE: library}
-    return Contest(name, calls, DENSE, reference, tolerance=1e-4)
+    calls: dict[str, Callable[[], Any]] = {PITH: lambda: stored(x), DENSE: library}
+    if sparsity:
+        calls[OWN] = lambda: dense(x)
+    return Contest(name, calls, DENSE, reference, tolerance=tolerance)
 
 
 def _dropping(layer: tuple[int, ...]) -> tuple[Contest, dict[str, Any]]:
@@ -116,7 +136,7 @@ def _summary(sweep: Sweep) -> Table:
     """Geometric means over the layers."""
     rows = []
     for threads in sweep.found:
-        for kind in (*FORMATS, CHANNELS, *(f"two blocks, {name}" for name in FORMATS)):
+        for kind in (*FORMATS, CHANNELS, *UNPRUNED, *(f"two blocks, {name}" for name in FORMATS)):
             if found := sweep.select(threads, kind=kind):
                 (mean,) = sweep.means(threads, ((PITH, DENSE),), kind=kind)
                 worst = min(o.speedup(PITH, DENSE) for o in found)
