@@ -72,12 +72,13 @@ class ConvertLinalgContractionsPass(Pass):
 def _lower_tensors(c: Product, isa: Isa) -> None:
     """Emit the kernel of a product of tensors, with what can be computed before its result is stored."""
     channels = isinstance(c, ChannelConvolution)
-    epilogue = match_epilogue(c.op) if channels or c.op.results[0].type.rank == 2 else None
+    windows = windows_of(c, isa) if isinstance(c, DenseContraction) else None
+    convolves = channels or windows is not None  # what follows other batches of products may need whole rows of them
+    epilogue = match_epilogue(c.op) if convolves or c.op.results[0].type.rank == 2 else None
     sources = c.sources if channels else list(c.op.operands)[:2]
     if channels and epilogue and epilogue.transposed:
         epilogue = None
-    windows = windows_of(c, isa) if isinstance(c, DenseContraction) else None
-    if windows is not None:
+    if isinstance(c, DenseContraction) and windows is not None:
         sources[c.rhs] = windows.image
     with ir.InsertionPoint(epilogue.last if epilogue else c.op), c.op.location:
         result = emit_on_tensors(c, [buffer_of(v) for v in sources], isa, epilogue, windows=windows)

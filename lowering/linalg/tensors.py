@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pith._mlir import bufferization, ir, memref
 from pith.formats.pack_digits import is_row_major
@@ -16,7 +16,7 @@ from ..epilogue.values import bind
 from ..isa import Isa
 from ..levels import Storage
 from ..panel.listed_windows import WindowsEmitter, match_windows_of
-from ..panel.loops import Loops
+from ..panel.loops import Loops, Point
 from ..panel.register_tile import VARIANT_ATTRIBUTE
 from ..panel.variant import Variant
 from ..panel.windows import Windows
@@ -64,7 +64,7 @@ def emit_product(
     Args:
         buffers: the operands of ``c`` as memrefs.
         fresh: the content of the output does not matter.
-        finish: makes what is stored of what the product would store, for products without outer loops.
+        finish: makes what is stored of what the product would store.
         variant: of whole machine vectors, by default the one that suits the number of columns.
         windows: that the packed operand holds, where its buffer is that of their image.
     """
@@ -77,7 +77,21 @@ def emit_product(
         kernel = listed_emitter(c, c.total, isa)
         if windows is not None:
             kernel = functools.partial(WindowsEmitter, windows, sums=c.total)
-        kernel(c, buffers, isa, fresh, finish, loops, variant=variant).emit()
+        finish_at = _finish_at(c, finish) if c.outer and finish is not None else None
+        kernel(c, buffers, isa, fresh, None if finish_at else finish, loops, finish_at, variant=variant).emit()
+
+
+def _finish_at(c: DenseContraction, finish: Transform) -> Callable[[Point, ir.Value], Transform]:
+    """``finish`` for places in the matrix of the result at a point of the outer loops."""
+
+    def at_point(point: Point, _: ir.Value) -> Transform:
+        def apply(value: ir.Value, at: Sequence[Index]) -> ir.Value:
+            inner = iter(at)
+            return finish(value, [point[d] if d in c.outer else next(inner) for d in c.dims[2]])
+
+        return apply
+
+    return at_point
 
 
 def windows_of(c: DenseContraction, isa: Isa) -> Windows | None:

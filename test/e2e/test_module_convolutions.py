@@ -58,6 +58,12 @@ def test_stored_filters_of_half_precision(fmt, dtype):
     assert "panel" in kernel.explain()
 
 
+def test_what_follows_convolutions_of_several_images_is_computed_along():
+    torch.manual_seed(9)
+    module = nn.Sequential(nn.Conv2d(16, 20, 3), nn.SiLU())
+    assert _check(module, torch.randn(3, 16, 13, 17)).ir("vector").count("scf.parallel") == 1
+
+
 def test_windows_are_packed_from_the_image():
     """No buffer as large as the windows, for several images, groups, and lines and volumes."""
     torch.manual_seed(8)
