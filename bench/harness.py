@@ -43,6 +43,7 @@ class Contest:
         reference: the right result, in float64.
         tolerance: largest ||result - reference|| / ||reference||.
         flops: of the non-zeros, for rates.
+        restart: puts contestants whose calls differ back to the one that ``reference`` is of.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Contest:
     reference: np.ndarray
     tolerance: float = 1e-5
     flops: float = 0.0
+    restart: Callable[[], None] = lambda: None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +120,7 @@ def hold(
 
     Errors: :class:`WrongResult`.
     """
+    contest.restart()
     errors = {name: _verify(contest, name) for name in contest.contestants}
     samplers = {name: _Sampler.of(call, clock) for name, call in contest.contestants.items()}
     strides = plan({name: sampler.seconds for name, sampler in samplers.items()}, rounds, seconds)

@@ -81,6 +81,22 @@ class Step:
         return _together(x @ (w * keep).T, grad @ (w * keep), (grad.T @ x) * keep)
 
 
+class _Turns:
+    """The masks of a contestant's steps, in turn."""
+
+    def __init__(self, masks: tuple[np.ndarray, ...]):
+        self._masks = masks
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin with the first again."""
+        self._rest = itertools.cycle(self._masks)
+
+    def next(self) -> np.ndarray:
+        """The mask of the next step."""
+        return next(self._rest)
+
+
 class _Taken:
     """A step's results, put together when they are compared; that is not timed."""
 
@@ -110,27 +126,35 @@ def run(options: Options, progress: Progress) -> Report:
 def _contests(layers: Any, sparsities: tuple[float, ...]) -> Iterator[tuple[Contest, dict[str, Any]]]:
     for layer, granularity, sparsity in itertools.product(layers, GRANULARITIES, sparsities):
         step = Step.of(layer, granularity, sparsity)
-        contestants = {PITH: _pith(step), DENSE: _dense(step)}
-        if granularity == (1, 1):
-            contestants[CSR] = _csr(step)
+        makers = {PITH: _pith, DENSE: _dense, **({CSR: _csr} if granularity == (1, 1) else {})}
+        turns = {name: _Turns(step.masks) for name in makers}
+        contestants = {name: make(step, turns[name]) for name, make in makers.items()}
         name = f"{'x'.join(map(str, layer))} {_blocks(granularity)} {sparsity:.0%}"
         facts = {"shape": layer, "granularity": granularity, "sparsity": sparsity}
         kept = float(step.spread(step.masks[0]).sum())
-        yield Contest(name, contestants, DENSE, step.reference(), flops=6.0 * kept * layer[0]), facts
+        yield Contest(name, contestants, DENSE, step.reference(), 1e-5, 6.0 * kept * layer[0], _restart(turns)), facts
+
+
+def _restart(turns: dict[str, _Turns]) -> Callable[[], None]:
+    def restart() -> None:
+        for each in turns.values():
+            each.restart()
+
+    return restart
 
 
 def _blocks(granularity: tuple[int, int]) -> str:
     return "{}x{}".format(*granularity)
 
 
-def _pith(s: Step) -> Callable[[], _Taken]:
+def _pith(s: Step, masks: _Turns) -> Callable[[], _Taken]:
     dense = torch.nn.Linear(s.w.shape[1], s.w.shape[0], bias=False)
     dense.weight.data = s.w
-    layer, masks = MaskedLinear.from_linear(dense, s.granularity), itertools.cycle(s.masks)
+    layer = MaskedLinear.from_linear(dense, s.granularity)
     x = s.x.detach().requires_grad_()
 
     def step() -> _Taken:
-        listed = pith.Pattern.from_mask(next(masks))
+        listed = pith.Pattern.from_mask(masks.next())
         layer.pattern = (
             listed if s.granularity == (1, 1) else pith.Pattern(s.w.shape, s.granularity, listed.coordinates)
         )
@@ -140,24 +164,22 @@ def _pith(s: Step) -> Callable[[], _Taken]:
     return step
 
 
-def _dense(s: Step) -> Callable[[], _Taken]:
-    masks = itertools.cycle(s.masks)
+def _dense(s: Step, masks: _Turns) -> Callable[[], _Taken]:
     x, w = s.x.detach().requires_grad_(), s.w.detach().requires_grad_()
 
     def step() -> _Taken:
-        y = torch.nn.functional.linear(x, w * s.spread(next(masks)))
+        y = torch.nn.functional.linear(x, w * s.spread(masks.next()))
         return _Taken(y, *torch.autograd.grad(y, (x, w), s.grad))
 
     return step
 
 
-def _csr(s: Step) -> Callable[[], _Taken]:
-    masks = itertools.cycle(s.masks)
+def _csr(s: Step, masks: _Turns) -> Callable[[], _Taken]:
 
     def step() -> _Taken:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "Sparse CSR tensor support is in beta state"
-            w = (s.w * s.spread(next(masks))).to_sparse_csr()
+            w = (s.w * s.spread(masks.next())).to_sparse_csr()
             turned = w.t().to_sparse_csr()
             y, dx = (w @ s.x.T).T, (turned @ s.grad.T).T
             return _Taken(y, dx, torch.sparse.sampled_addmm(w, s.grad.T, s.x, beta=0))
