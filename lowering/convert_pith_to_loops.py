@@ -115,7 +115,7 @@ def _lower_linalg(op: ir.Operation, isa: Isa, panel_only: bool) -> None:
     epilogue = match_epilogue(view) if tiles or (matmul and matmul.is_plain) else None
     with ir.InsertionPoint(epilogue.last if epilogue else op), op.location:
         storage = _storage(view.operands[driver])
-        plain = match_plain(matmul, isa) if matmul and matmul.is_plain and not storage.quantized else None
+        plain = match_plain(matmul, storage, isa) if matmul and matmul.is_plain else None
         if tiles:
             result = emit_tiles(tiles, storage, epilogue)
         elif matmul and plain:

@@ -65,7 +65,7 @@ class _Channel:
     def places(self) -> list[int]:
         """Lines and elements of a line of the result."""
         sizes = [int(s) for s in self.out.type.shape[self.c.lead :]]
-        return [1] * (2 - len(sizes)) + sizes
+        return _of_plane(sizes)
 
     @property
     def lanes(self) -> int:
@@ -103,9 +103,9 @@ class _Channel:
 
     def _copy(self, lead: Sequence[ir.Value]) -> ir.Value:
         """The channel with zeros around it, line after line, and room for a vector that is read past the end."""
-        lines, line = ([1] * (2 - len(self.shape)) + self.shape)[-2:]
-        lanes, low = self.lanes, [0] * (2 - len(self.shape)) + list(self.c.low[self.c.lead :])
-        rows, count = ([1] * (2 - len(self.shape)) + [int(s) for s in self.image.type.shape[self.c.lead :]])[-2:]
+        lines, line = _of_plane(self.shape)
+        lanes, low = self.lanes, _of_plane(self.c.low[self.c.lead :], 0)
+        rows, count = _of_plane(self.image.type.shape[self.c.lead :])
         step = max(self._steps())
         room = lines * line + (step + 1) * lanes
         plane = memref.alloca(ir.MemRefType.get([room], self.element), [], [], alignment=64)
@@ -145,7 +145,7 @@ class _Channel:
     def _steps(self) -> list[int]:
         """How far the image goes per line and per element of a line of the result."""
         loops = [bare_dim(e) for e in self.c.maps[2][self.c.lead :]]
-        return [1] * (2 - len(loops)) + [self.c.offset(self.c.lead + i, {loop: 1}) for i, loop in enumerate(loops)]
+        return _of_plane([self.c.offset(self.c.lead + i, {loop: 1}) for i, loop in enumerate(loops)])
 
     def _filter(self, lead: Sequence[ir.Value]) -> list[ir.Value]:
         """The elements of the channel's filter, as :attr:`ChannelConvolution.points` lists them."""
@@ -207,6 +207,11 @@ class _Channel:
             return first
         second = vector.load(type_, plane, [b.value(b.add(at, lanes))])
         return vector.shuffle(first, second, list(range(0, 2 * lanes, 2)))
+
+
+def _of_plane(numbers: Sequence[int], missing: int = 1) -> list[int]:
+    """Numbers per line and per element of a line, of a window's dimensions: a line alone is a plane of one."""
+    return [missing] * (2 - len(numbers)) + [int(n) for n in numbers]
 
 
 def _pieces(count: int, lanes: int) -> Iterator[tuple[int, int]]:

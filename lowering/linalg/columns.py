@@ -11,7 +11,10 @@ from .. import builder as b
 from ..contraction import indexing_maps, is_generic
 from ..isa import Isa
 from ..panel.dense_column import DenseColumn
+from ..panel.dots import Dots
+from ..panel.quantized_dots import QuantizedDots
 from ..panel.write import added_to, as_it_is
+from ..quantized import Quantized
 from ..subview import part_of
 from ..transpose import Transform
 from .contraction import bare_dims, is_dense, sums_in_registers
@@ -26,6 +29,7 @@ class ColumnProduct:
         dims: per operand (inputs, then the output), the loop of each dimension.
         matrix: index of the operand that has rows.
         row, red: its loops.
+        quantized: what the matrix stands for, where its elements are integers in groups.
     """
 
     op: ir.OpView
@@ -33,6 +37,7 @@ class ColumnProduct:
     matrix: int
     row: int
     red: int
+    quantized: Quantized | None = None
 
     @property
     def lhs(self) -> int:
@@ -54,9 +59,14 @@ class ColumnProduct:
         def at_row(value: ir.Value, at: Sequence[ir.Value]) -> ir.Value:
             return store(value, [at[0] if d == self.row else b.value(0) for d in dims])
 
-        matrix = _view(buffers[self.matrix], self.dims[self.matrix], (self.row, self.red))
         column = _view(buffers[1 - self.matrix], self.dims[1 - self.matrix], (self.red,))
-        DenseColumn(matrix, column, _view(out, dims, (self.row,)), at_row, sums).emit(isa)
+        out = _view(out, dims, (self.row,))
+        if self.quantized is not None:
+            dots = QuantizedDots.of(self.quantized, column, isa)
+        else:
+            matrix = _view(buffers[self.matrix], self.dims[self.matrix], (self.row, self.red))
+            dots = Dots.of(matrix, column, sums, isa)
+        DenseColumn(dots, b.dim_size(out, 0), out, at_row).emit()
 
 
 def match_column_product(op: ir.OpView) -> ColumnProduct | None:

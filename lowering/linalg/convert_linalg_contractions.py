@@ -15,10 +15,7 @@ from ..replace_product import replace_product
 from .channels import ChannelConvolution, match_channel_convolution
 from .columns import ColumnProduct, match_column_product
 from .contraction import DenseContraction, match_dense_contraction
-from .tensors import emit_on_tensors, emit_product, windows_of
-
-#: What there are kernels for.
-Product = DenseContraction | ColumnProduct | ChannelConvolution
+from .tensors import Product, emit_on_tensors, emit_product, windows_of
 
 #: Products of fewer multiply-adds than this stay as they are: nothing there is worth packing.
 LEAST_OPERATIONS = 1024
@@ -72,14 +69,13 @@ class ConvertLinalgContractionsPass(Pass):
 def _lower_tensors(c: Product, isa: Isa) -> None:
     """Emit the kernel of a product of tensors, with what can be computed before its result is stored."""
     channels = isinstance(c, ChannelConvolution)
-    windows = windows_of(c, isa) if isinstance(c, DenseContraction) else None
+    sources, windows = c.sources if channels else list(c.op.operands)[:2], None
+    if isinstance(c, DenseContraction) and (windows := windows_of(c, isa)) is not None:
+        sources[c.rhs] = windows.image
     convolves = channels or windows is not None  # what follows other batches of products may need whole rows of them
     epilogue = match_epilogue(c.op) if convolves or c.op.results[0].type.rank == 2 else None
-    sources = c.sources if channels else list(c.op.operands)[:2]
     if channels and epilogue and epilogue.transposed:
         epilogue = None
-    if isinstance(c, DenseContraction) and windows is not None:
-        sources[c.rhs] = windows.image
     with ir.InsertionPoint(epilogue.last if epilogue else c.op), c.op.location:
         result = emit_on_tensors(c, [buffer_of(v) for v in sources], isa, epilogue, windows=windows)
     replace_product(c.op.operation, epilogue, result)

@@ -17,7 +17,8 @@ from ..isa import Isa
 from ..levels import Storage
 from ..panel.listed_windows import WindowsEmitter, match_windows_of
 from ..panel.loops import Loops, Point
-from ..panel.register_tile import VARIANT_ATTRIBUTE
+from ..panel.quantized_dots import QuantizedDots
+from ..panel.register_tile import MULTIPLE_ATTRIBUTE, VARIANT_ATTRIBUTE
 from ..panel.variant import Variant
 from ..panel.windows import Windows
 from ..tiled.listed import listed_emitter, listed_unit
@@ -27,9 +28,12 @@ from .channels import ChannelConvolution
 from .columns import ColumnProduct
 from .contraction import DenseContraction, sums_in_registers
 
+#: What there are kernels for.
+Product = DenseContraction | ColumnProduct | ChannelConvolution
+
 
 def emit_on_tensors(
-    c: DenseContraction | ColumnProduct | ChannelConvolution,
+    c: Product,
     inputs: Sequence[ir.Value],
     isa: Isa,
     epilogue: Epilogue | None,
@@ -51,7 +55,7 @@ def emit_on_tensors(
 
 
 def emit_product(
-    c: DenseContraction | ColumnProduct | ChannelConvolution,
+    c: Product,
     buffers: Sequence[ir.Value],
     isa: Isa,
     fresh: bool,
@@ -101,7 +105,7 @@ def windows_of(c: DenseContraction, isa: Isa) -> Windows | None:
 
 
 def _emit(
-    c: DenseContraction | ColumnProduct | ChannelConvolution,
+    c: Product,
     inputs: Sequence[ir.Value],
     isa: Isa,
     variant: Variant | None,
@@ -123,11 +127,13 @@ class PlainProduct:
     def emit(self, m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None) -> ir.Value:
         """Emit the kernel at the insertion point; returns the result tensor."""
         c = self.contraction
+        if storage.quantized and isinstance(c, ColumnProduct):
+            c = dataclasses.replace(c, quantized=storage.quantized)
         inputs = [_matrix(storage), buffer_of(m.generic.inputs[m.dense])]
         return emit_on_tensors(c, inputs if m.dense == 1 else inputs[::-1], isa, epilogue, self.variant)
 
 
-def match_plain(m: Matmul, isa: Isa) -> PlainProduct | None:
+def match_plain(m: Matmul, storage: Storage, isa: Isa) -> PlainProduct | None:
     """The dense product that ``m`` is when its format stores all elements in the order of rows, else None.
 
     What is read a row at a time is the operand on the left. Few columns but not one, or a variant of fewer lanes than a
@@ -148,12 +154,22 @@ def match_plain(m: Matmul, isa: Isa) -> PlainProduct | None:
     variant = Variant.parse(ir.StringAttr(attributes[VARIANT_ATTRIBUTE]).value) if named else None
     lanes = isa.vector_bytes // (8 if isinstance(acc, ir.F64Type) else 4)
     columns = c.static_size(col)
+    if storage.quantized and not (left and columns == 1 and _in_whole_groups(m, storage, isa)):
+        return None
     if left and columns == 1:
         return PlainProduct(ColumnProduct(g.op, dims, g.sparse, row, m.red), None)
     if isinstance(acc, ir.IntegerType):
         return None  # f32 sums bytes exactly for long enough, and faster
     narrow = (variant is not None and variant.lanes % lanes) or (columns is not None and columns < lanes)
     return None if narrow else PlainProduct(c, variant)
+
+
+def _in_whole_groups(m: Matmul, storage: Storage, isa: Isa) -> bool:
+    """True when rows of quantised values are groups that registers take whole."""
+    q, reds, attributes = storage.quantized, storage.sizes[1], m.generic.op.operation.attributes
+    if not isinstance(reds, int):
+        reds = ir.IntegerAttr(attributes[MULTIPLE_ATTRIBUTE]).value if MULTIPLE_ATTRIBUTE in attributes else 1
+    return q is not None and reds % q.group == 0 and QuantizedDots.fits(q, isa)
 
 
 def _matrix(storage: Storage) -> ir.Value:

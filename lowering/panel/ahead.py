@@ -13,7 +13,7 @@ from .walk import Walk
 from .widen import Stored, Values
 
 #: How near to the core: into the second level, where panels are packed from.
-_SECOND_LEVEL = 2
+SECOND_LEVEL = 2
 
 #: Bytes between a value that one column is multiplied with and the one that is asked for. Such products wait for
 #: memory: rows are a page or less, and at its end the hardware begins anew. 4096x4096x1 over dense torch, one and two
@@ -61,7 +61,7 @@ class Ahead:
             red = b.value(self.reds.at(b.minimum(b.add(before, block), last)))
             for lane in range(0, self.lanes, step):
                 at = b.value(b.add(b.add(column, self.distance), lane))
-                memref.prefetch(self.source, [red, at], False, _SECOND_LEVEL, True)
+                memref.prefetch(self.source, [red, at], False, SECOND_LEVEL, True)
 
         return row
 
@@ -95,4 +95,4 @@ class FarAhead:
             return
         far = b.add(b.mul(position.base, position.scale), _FAR_BYTES // bytes_of(self.buffer.type.element_type))
         at = b.add(arith.select(self.short, b.value(0), b.value(far)), position.offset)
-        memref.prefetch(self.buffer, [b.value(at)], False, _SECOND_LEVEL, True)
+        memref.prefetch(self.buffer, [b.value(at)], False, SECOND_LEVEL, True)

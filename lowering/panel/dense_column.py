@@ -16,9 +16,9 @@ from pith._mlir import ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
-from ..isa import Isa
 from ..transpose import Transform
 from .dots import Dots
+from .quantized_dots import QuantizedDots
 
 #: Rows per parallel task.
 CHUNK_ROWS = 64
@@ -33,34 +33,34 @@ class DenseColumn:
     """The product of a matrix and a column.
 
     Attributes:
-        matrix: ``(rows, reds)``, rows contiguous; ``column``: ``(reds,)``, contiguous; ``out``: ``(rows,)``.
+        dots: of the matrix's rows and the column.
+        rows: of the matrix.
+        out: ``(rows,)``.
         finish: what is stored in ``out`` given the sum and its row.
-        sums: element type of the sums.
     """
 
-    matrix: ir.Value
-    column: ir.Value
+    dots: Dots | QuantizedDots
+    rows: Index
     out: ir.Value
     finish: Transform
-    sums: ir.Type
 
-    def emit(self, isa: Isa) -> None:
+    def emit(self) -> None:
         """Emit the kernel at the insertion point."""
-        rows, dots = b.dim_size(self.matrix, 0), Dots.of(self.matrix, self.column, self.sums, isa)
+        rows, dots = self.rows, self.dots
 
         def chunk(number: ir.Value) -> None:
             lo = b.mul(number, CHUNK_ROWS)
             hi = b.minimum(b.add(lo, CHUNK_ROWS), rows)
             whole = b.add(lo, b.mul(b.div(b.sub(hi, lo), ROWS), ROWS))
-            b.for_loop(lo, whole, lambda row: self._rows(dots, row, ROWS), step=ROWS, rolled=True)
-            b.for_loop(whole, hi, lambda row: self._rows(dots, row, 1), rolled=True)
+            b.for_loop(lo, whole, lambda row: self._rows(row, ROWS), step=ROWS, rolled=True)
+            b.for_loop(whole, hi, lambda row: self._rows(row, 1), rolled=True)
 
         b.parallel_loop([b.ceildiv(rows, CHUNK_ROWS)], chunk, work=b.div(b.mul(rows, dots.reds), dots.lanes))
 
-    def _rows(self, dots: Dots, first: Index, count: int) -> None:
+    def _rows(self, first: Index, count: int) -> None:
         """The results of ``count`` rows; one alone keeps as many sums."""
         rows = [b.value(b.add(first, r)) for r in range(count)]
-        totals = dots.totals([[row] for row in rows], [[]], VECTORS * ROWS // count)
+        totals = self.dots.totals([[row] for row in rows], [[]], VECTORS * ROWS // count)
         sums = [vector.extract(some, [], [i]) for some in totals for i in range(some.type.shape[0])]
         for row, total in zip(rows, sums):
             memref.store(self.finish(total, [row]), self.out, [row])

@@ -11,11 +11,9 @@ from pith._mlir import ir, memref
 
 from .. import builder as b
 from ..builder import Index
+from .ahead import SECOND_LEVEL
 from .arithmetic import CACHE_LINE, bytes_of
 from .walk import Walk
-
-#: How near to the core: into the second level, where register tiles read what they pack.
-_SECOND_LEVEL = 2
 
 #: Cache lines that are fetched together: per contracted coordinate of the tile that packs, and per unrolled block of
 #: the others. The first 60, 24 and 12 rows of 64 experts of 512x1024 f32 (C, Emerald Rapids, 2026-11).
@@ -81,6 +79,6 @@ class NextBlock:
             column = b.add(self.first[1], b.mul(b.mod(place, across), self._columns))
             for line in range(LINES):
                 at = b.value(b.add(column, line * self._columns // LINES))
-                memref.prefetch(self.source, [red, at], False, _SECOND_LEVEL, True)
+                memref.prefetch(self.source, [red, at], False, SECOND_LEVEL, True)
 
         b.only_if(b.less(number, self._share), lines)

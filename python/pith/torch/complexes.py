@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
 from torch.fx import Graph, Node, map_arg
 
 from ..errors import ImportProgramError
+from .nodes import add_call
 
 _ATEN: Any = torch.ops.aten
 
@@ -44,13 +46,7 @@ def _is_tensor(node: Node) -> bool:
 
 
 def _by_parts(graph: Graph, node: Node) -> None:
-    def call(op: Any, *args: Any, **kwargs: Any) -> Node:
-        new = graph.call_function(op, args, kwargs)
-        known = {key: value for key, value in node.meta.items() if key != "tensor_meta"}
-        values, options = map_arg((args, kwargs), lambda n: n.meta["val"])
-        new.meta = {**known, "val": op(*values, **options)}
-        return new
-
+    call = functools.partial(add_call, graph, node)
     with graph.inserting_before(node):
         parts = []
         for part in (_ATEN.real.default, _ATEN.imag.default):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch._guards import detect_fake_mode
-from torch.fx import Graph, Node
+from torch.fx import Graph
 
-from .nodes import is_call, shape_of, value_of
+from .nodes import add_call, is_call, shape_of, value_of
 from .ops import GROUPED_MM
 
 _aten = torch.ops.aten
@@ -31,9 +28,9 @@ def recognise_grouped_products(graph: Graph) -> None:
         x, weight, offs = node.args[:3]
         turned = is_call(weight, _aten.transpose.int) and {d % 3 for d in weight.args[1:3]} == {1, 2}
         with graph.inserting_before(node):
-            new = _call(graph, GROUPED_MM, x, weight.args[0] if turned else weight, offs, turned)
+            new = add_call(graph, node, GROUPED_MM, x, weight.args[0] if turned else weight, offs, turned)
             if value_of(new).dtype != value_of(node).dtype:
-                new = _call(graph, _aten.to.dtype, new, value_of(node).dtype)
+                new = add_call(graph, node, _aten.to.dtype, new, value_of(node).dtype)
         node.replace_all_uses_with(new)
         graph.erase_node(node)
     graph.eliminate_dead_code()
@@ -65,11 +62,3 @@ def _is_grouped(node: Any) -> bool:
         return False
     plain = len(node.args) >= 3 and not any(a is not None for a in node.args[3:]) and not node.kwargs
     return plain and [len(shape_of(a)) for a in node.args[:3]] == [2, 3, 1]
-
-
-def _call(graph: Graph, target: Callable[..., Any], *args: Any) -> Node:
-    new = graph.call_function(target, args)
-    values = torch.fx.map_arg(args, lambda a: a.meta["val"])
-    with detect_fake_mode(values) or contextlib.nullcontext():
-        new.meta = {"val": target(*values)}
-    return new

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import torch
-from torch.fx import Node
+from torch._guards import detect_fake_mode
+from torch.fx import Graph, Node, map_arg
+from torch.utils import _pytree as pytree
 
 
 def is_call(node: Any, *targets: Any) -> bool:
     """Whether a node calls one of the targets."""
     return isinstance(node, Node) and node.op == "call_function" and node.target in targets
+
+
+def add_call(graph: Graph, like: Node, target: Any, *args: Any, **kwargs: Any) -> Node:
+    """A new call at the graph's insertion point, with its value and what else is known of ``like``."""
+    new = graph.call_function(target, args, kwargs)
+    values, named = map_arg((args, kwargs), value_of)
+    known = {key: value for key, value in like.meta.items() if key != "tensor_meta"}
+    with detect_fake_mode(pytree.tree_leaves((values, named))) or contextlib.nullcontext():
+        new.meta = {**known, "val": target(*values, **named)}
+    return new
 
 
 def shape_of(node: Any) -> list[Any]:

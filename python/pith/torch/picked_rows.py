@@ -7,7 +7,6 @@ put back are the same, and the products of ``f`` can leave out rows that the mas
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import operator
@@ -15,11 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch._guards import detect_fake_mode
 from torch.fx import Graph, Node
-from torch.utils import _pytree as pytree
 
-from .nodes import is_call, is_unknown, shape_of, unknown_dim, value_of
+from .nodes import add_call, is_call, is_unknown, shape_of, unknown_dim, value_of
 from .ops import LINEAR_OF_ROWS
 from .routing_masks import axes_of
 from .rowwise import keeps_rows
@@ -244,11 +241,7 @@ class _Rewriter:
     def _emit(self, target: Callable[..., Any], *args: Any, **kwargs: Any) -> Node:
         """A new node before the one that is visited."""
         with self.graph.inserting_before(self.node):
-            new = self.graph.call_function(target, args, kwargs)
-        values, named = torch.fx.map_arg((args, kwargs), lambda a: a.meta["val"])
-        with detect_fake_mode(pytree.tree_leaves((values, named))) or contextlib.nullcontext():
-            new.meta = {**self.node.meta, "val": target(*values, **named)}
-        return new
+            return add_call(self.graph, self.node, target, *args, **kwargs)
 
 
 def _functional(node: Any) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import operator
-from typing import Any
 
 import torch
 from torch.fx import Graph, Node
+
+from .nodes import add_call
 
 #: More than any two sizes differ by: arrays of 2^40 bytes have no place in memory.
 _FAR = 1 << 40
@@ -27,12 +29,7 @@ def spell_out_extremes(graph: Graph) -> None:
 def _spell_out(graph: Graph, node: Node) -> None:
     first, second = node.args
 
-    def made(function: Any, left: Any, right: Any) -> Node:
-        new = graph.call_function(function, (left, right))
-        values = [side.meta["val"] if isinstance(side, Node) else side for side in (left, right)]
-        new.meta = {**node.meta, "val": function(*values)}
-        return new
-
+    made = functools.partial(add_call, graph, node)
     with graph.inserting_before(node):
         apart = made(operator.sub, second, first)
         later = made(operator.floordiv, made(operator.add, apart, _FAR), _FAR)
