@@ -210,7 +210,7 @@ def test_module(k, activation):
     rows = x.detach().double().requires_grad_()
     tokens = rows.reshape(-1, 12)
     best, experts = torch.topk(tokens @ reference["router.weight"].T, k)
-    gates, function = torch.softmax(best, 1), pith.torch.moe.ACTIVATIONS[activation]
+    gates, function = torch.softmax(best, 1), pith.torch.layers.moe.ACTIVATIONS[activation]
     w1, b1, w2, b2 = (reference[n] for n in ("w1", "b1", "w2", "b2"))
     hidden = function(torch.einsum("tf,tjfh->tjh", tokens, w1[experts]) + b1[experts])
     parts = torch.einsum("tjh,tjhf->tjf", hidden, w2[experts]) + b2[experts]

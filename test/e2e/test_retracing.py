@@ -4,8 +4,8 @@ import collections
 
 import pytest
 import torch
-from pith.torch.decompositions import decomposition_table
-from pith.torch.retracing import decomposed
+from pith.torch.decompositions.retracing import decomposed
+from pith.torch.decompositions.table import decomposition_table
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # torch's own, of its pytrees
 

@@ -15,7 +15,7 @@ from pith.functional.linear import device as linear_device
 from pith.functional.matmul import device as matmul_device
 from pith.functional.sddmm import device as sddmm_device
 from pith.runtime import cuda
-from pith.torch import autograd
+from pith.torch.autograd import linear as autograd
 
 
 class OnGpu(torch.Tensor):

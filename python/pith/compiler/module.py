@@ -92,7 +92,7 @@ class ModuleKernel:
             >>> torch.allclose(k(x), second(x), atol=1e-5)
             True
         """
-        from ..torch.stored_layers import with_dense_layers
+        from ..torch.layers.stored import with_dense_layers
 
         self._require_twin(module)
         module, own = with_dense_layers(module)

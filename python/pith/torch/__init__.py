@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ToolError
 
 if TYPE_CHECKING:
-    from .attention_autograd import sparse_attention
-    from .autograd import sparse_linear
+    from .autograd.attention import sparse_attention
+    from .autograd.einsum import einsum
+    from .autograd.linear import sparse_linear
     from .dynamo import backend
-    from .einsum_autograd import einsum
     from .importer import import_program
     from .interval_attention import attention, intervals_of
-    from .layers import SparseLinear
-    from .moe import MoE
+    from .layers.masked_linear import MaskedLinear
+    from .layers.moe import MoE
+    from .layers.quantized_linear import QuantizedLinear
+    from .layers.sparse_linear import SparseLinear
+    from .layers.sparsify import sparsify_
     from .program import ImportedProgram, Input, Parameter
-    from .quantized_layers import QuantizedLinear
     from .ragged import Unpadded, unpad
-    from .sparse_training import MaskedLinear
-    from .sparsify import sparsify_
 
 __all__ = [
     "ImportedProgram",
@@ -48,20 +48,20 @@ __all__ = [
 _HOME = {
     "ImportedProgram": "program",
     "Input": "program",
-    "MaskedLinear": "sparse_training",
-    "MoE": "moe",
+    "MaskedLinear": "layers.masked_linear",
+    "MoE": "layers.moe",
     "Parameter": "program",
-    "QuantizedLinear": "quantized_layers",
-    "SparseLinear": "layers",
-    "einsum": "einsum_autograd",
+    "QuantizedLinear": "layers.quantized_linear",
+    "SparseLinear": "layers.sparse_linear",
+    "einsum": "autograd.einsum",
     "Unpadded": "ragged",
     "attention": "interval_attention",
     "backend": "dynamo",
     "import_program": "importer",
     "intervals_of": "interval_attention",
-    "sparse_attention": "attention_autograd",
-    "sparse_linear": "autograd",
-    "sparsify_": "sparsify",
+    "sparse_attention": "autograd.attention",
+    "sparse_linear": "autograd.linear",
+    "sparsify_": "layers.sparsify",
     "unpad": "ragged",
 }
 

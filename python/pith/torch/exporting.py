@@ -15,22 +15,22 @@ from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 from torch.utils import _pytree as pytree
 
 from ..errors import ImportProgramError, UnsupportedError
-from .complexes import split_complex
-from .decompositions import decomposition_table
-from .fused_attention import Attentions
-from .grouped_products import recognise_grouped_products
+from .decompositions.fused_attention import Attentions
+from .decompositions.retracing import decomposed
+from .decompositions.table import decomposition_table
 from .layouts import stand_in
 from .locations import keep_model_frames, raised_at
 from .ops import MARK
-from .picked_rows import widen_picked_rows
 from .quiet import errors_told_once
-from .retracing import decomposed
-from .size_extremes import spell_out_extremes
+from .rewrites.complexes import split_complex
+from .rewrites.grouped_products import recognise_grouped_products
+from .rewrites.picked_rows import widen_picked_rows
+from .rewrites.size_extremes import spell_out_extremes
+from .rewrites.spelled_attention import recognise_attention
+from .rewrites.unsigned import widen_bytes
+from .rewrites.value_sizes import COMPUTE_ON_ALL, require_known_sizes
+from .rewrites.views import resolve_views
 from .small_sizes import smallest_sizes
-from .spelled_attention import recognise_attention
-from .unsigned import widen_bytes
-from .value_sizes import COMPUTE_ON_ALL, require_known_sizes
-from .views import resolve_views
 
 _KINDS = {
     InputKind.PARAMETER: "parameter",

@@ -18,14 +18,14 @@ from ..formats import Format
 from ..quantization import Quantized, QuantizedTensor
 from .dynamic import dim_names, dynamic_dims, export_dims, require_dims, shapes_by_argument
 from .exporting import Exported, export, input_leaves
+from .layers.stored import with_dense_layers
 from .layouts import format_of
-from .lowering import import_graph
-from .marks import resolve_markers
+from .linalg.marks import resolve_markers
+from .linalg.pipeline import import_graph
 from .names import Stored, as_format, assign_formats, check_fits
 from .program import ImportedProgram, Input, Parameter
 from .quantized_arguments import dequantize, require_quantizable
 from .size_guards import size_demands
-from .stored_layers import with_dense_layers
 
 
 def import_program(

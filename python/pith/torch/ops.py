@@ -1,6 +1,6 @@
 """``torch.library`` ops that carry what pith knows about a graph through the FX importer.
 
-:mod:`pith.torch.expansions` rewrites them before lowering. ``mark`` and ``reshape`` live only between export and
+:mod:`pith.torch.linalg.expansions` rewrites them before lowering. ``mark`` and ``reshape`` live only between export and
 lowering; ``attention`` is an op of models (:mod:`pith.torch.interval_attention`).
 """
 

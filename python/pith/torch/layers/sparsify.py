@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 import torch
 
-from ..quantization import Quantized
-from ..sparse import FormatLike
-from .layers import SparseLinear
-from .names import assign_formats
-from .quantized_layers import QuantizedLinear
+from ...quantization import Quantized
+from ...sparse import FormatLike
+from ..names import assign_formats
+from .quantized_linear import QuantizedLinear
+from .sparse_linear import SparseLinear
 
 
 def sparsify_(model: torch.nn.Module, sparsity: Mapping[str, FormatLike | Quantized]) -> tuple[str, ...]:

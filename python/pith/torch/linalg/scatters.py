@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .._mlir import arith, cf, ir, tensor
-from ..lowering.builder import Index, dim_size, for_loop, value
-from ..lowering.patterns.tile import inline_body
-from ..passes.analysis.traversal import ops_named
+from ..._mlir import arith, cf, ir, tensor
+from ...lowering.builder import Index, dim_size, for_loop, value
+from ...lowering.patterns.tile import inline_body
+from ...passes.analysis.traversal import ops_named
 
 #: What an index past the end is told as, a :class:`pith.CheckError`; nothing is written for it.
 _MESSAGE = "an index to write at is out of range (negative ones do not count from the end)"

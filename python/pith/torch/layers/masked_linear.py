@@ -9,12 +9,12 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from ..errors import ArgumentError, DTypeError, ShapeError
-from ..patterns import Pattern
-from ..patterns.check import granularity_of, grid_of
-from .einsum_autograd import einsum
-from .layers import DTYPES
-from .opaque import opaque
+from ...errors import ArgumentError, DTypeError, ShapeError
+from ...patterns import Pattern
+from ...patterns.check import granularity_of, grid_of
+from ..autograd.einsum import einsum
+from ..autograd.opaque import opaque
+from .sparse_linear import DTYPES
 
 #: Elements of a micro-tile, and the density above which a step is faster on ``W * mask``, dense: where lines through
 #: the times of steps at 10 and 50 % (f32, 512 x 768 x 3072, one thread, Zen 3) reach that of dense torch. A line is

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from .ops import RESHAPE
+from ..ops import RESHAPE
 
 _VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default, torch.ops.aten.reshape.default)
 

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import DeviceError, DTypeError
-from ..formats import Format, buffer_specs
-from ..formats.pack_buffers import metadata_dtype
-from ..formats.parse import format_name
-from ..pruning import prune
-from ..sparse import FormatLike, SparseTensor, as_format, compress
-from ..sparse_interop import numpy_of
-from .autograd import sparse_linear
-from .opaque import opaque
+from ...errors import DeviceError, DTypeError
+from ...formats import Format, buffer_specs
+from ...formats.pack_buffers import metadata_dtype
+from ...formats.parse import format_name
+from ...pruning import prune
+from ...sparse import FormatLike, SparseTensor, as_format, compress
+from ...sparse_interop import numpy_of
+from ..autograd.linear import sparse_linear
+from ..autograd.opaque import opaque
 
 #: Element types with kernels for products and their gradients.
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..errors import ArgumentError, DTypeError, ShapeError
-from ..patterns import Pattern
-from ..workloads.moe import moe
-from ..workloads.routing import route
-from .einsum_autograd import _ACTIVATIONS as ACTIVATIONS
-from .einsum_autograd import einsum
+from ...errors import ArgumentError, DTypeError, ShapeError
+from ...patterns import Pattern
+from ...workloads.moe import moe
+from ...workloads.routing import route
+from ..autograd.einsum import _ACTIVATIONS as ACTIVATIONS
+from ..autograd.einsum import einsum
 
 
 class MoE(torch.nn.Module):

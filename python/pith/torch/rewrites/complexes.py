@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.fx import Graph, Node, map_arg
 
-from ..errors import ImportProgramError
+from ...errors import ImportProgramError
 from .nodes import add_call
 
 _ATEN: Any = torch.ops.aten

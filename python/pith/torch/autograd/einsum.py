@@ -7,14 +7,14 @@ from typing import Any, cast
 
 import torch
 
-from ..compiler.kernel import as_torch
-from ..errors import ArgumentError, ShapeError, UnsupportedError
-from ..functional.einsum.arguments import require_mapping, require_scale
-from ..functional.einsum.einsum import einsum as native_einsum
-from ..functional.einsum.einsum import execute
-from ..functional.einsum.equation import Equation, extents, parse
-from ..patterns import Pattern
-from ..runtime.arrays import as_array
+from ...compiler.kernel import as_torch
+from ...errors import ArgumentError, ShapeError, UnsupportedError
+from ...functional.einsum.arguments import require_mapping, require_scale
+from ...functional.einsum.einsum import einsum as native_einsum
+from ...functional.einsum.einsum import execute
+from ...functional.einsum.equation import Equation, extents, parse
+from ...patterns import Pattern
+from ...runtime.arrays import as_array
 from .autocast import autocast
 from .opaque import opaque
 

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch.fx import Graph, Node
 
+from ..ops import LINEAR_OF_ROWS
 from .nodes import add_call, is_call, is_unknown, shape_of, unknown_dim, value_of
-from .ops import LINEAR_OF_ROWS
 from .routing_masks import axes_of
 from .rowwise import keeps_rows
 

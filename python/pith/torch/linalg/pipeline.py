@@ -7,14 +7,14 @@ from collections.abc import Mapping
 
 import torch
 
-from .._mlir import PassManager, fx_importer, ir
-from ..dialect import make_context
-from ..errors import ImportProgramError
-from ..formats import Format
-from ..functional.dynamic.dynamic import Dynamic
-from ..passes.analysis.traversal import ops_where
+from ..._mlir import PassManager, fx_importer, ir
+from ...dialect import make_context
+from ...errors import ImportProgramError
+from ...formats import Format
+from ...functional.dynamic.dynamic import Dynamic
+from ...passes.analysis.traversal import ops_where
+from ..locations import line_of, ops_at
 from .expansions import expand_pith_ops
-from .locations import line_of, ops_at
 from .scatters import expand_scatters
 
 _TO_BACKEND = "torchdynamo-export-to-torch-backend-pipeline"

@@ -6,10 +6,10 @@ import copy
 
 import torch
 
-from .layers import SparseLinear
-from .names import Stored
-from .quantized_layers import QuantizedLinear
-from .sparse_training import MaskedLinear
+from ..names import Stored
+from .masked_linear import MaskedLinear
+from .quantized_linear import QuantizedLinear
+from .sparse_linear import SparseLinear
 
 #: Layers that ``torch.export`` cannot trace, and that know the dense layer they stand for.
 _STORED = (SparseLinear, QuantizedLinear, MaskedLinear)

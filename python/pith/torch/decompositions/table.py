@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from .._mlir import fx_importer
+from ..._mlir import fx_importer
+from ..rewrites.grouped_products import histc
 from . import elementwise
 from .fused_attention import Attentions
-from .grouped_products import histc
 from .ranking import bucketize, kthvalue, median, median_of_all, searchsorted, sort, topk
 from .scalar_reductions import with_scalars
 from .scans import cummax, cummin, cumprod, cumsum, logcumsumexp

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._mlir import ir
-from ..dialect import shape_of
-from ..dialect.tiling import PARALLEL
-from ..errors import UnsupportedError
-from ..functional.dynamic.dynamic import Dynamic
-from ..passes.analysis.dynamic import ATTRIBUTE
-from ..passes.analysis.structured import Structured
-from ..passes.analysis.traversal import ops_named
-from ..passes.fold_copies import reads_encoded
-from ..passes.pipeline import run_pipeline
+from ..._mlir import ir
+from ...dialect import shape_of
+from ...dialect.tiling import PARALLEL
+from ...errors import UnsupportedError
+from ...functional.dynamic.dynamic import Dynamic
+from ...passes.analysis.dynamic import ATTRIBUTE
+from ...passes.analysis.structured import Structured
+from ...passes.analysis.traversal import ops_named
+from ...passes.fold_copies import reads_encoded
+from ...passes.pipeline import run_pipeline
 
 #: What a mark is while the graph is lowered: a call that nothing moves across.
 _MARKER = "__pith_dynamic_"

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from ..errors import DTypeError
-from ..formats import buffer_specs
-from ..formats.pack_buffers import metadata_dtype
-from ..formats.parse import format_name
-from ..quantization import Quantized, QuantizedTensor
-from ..sparse import SparseTensor
-from .layers import as_signed, as_stored, buffer_names, obeying
+from ...errors import DTypeError
+from ...formats import buffer_specs
+from ...formats.pack_buffers import metadata_dtype
+from ...formats.parse import format_name
+from ...quantization import Quantized, QuantizedTensor
+from ...sparse import SparseTensor
+from .sparse_linear import as_signed, as_stored, buffer_names, obeying
 
 #: Buffers of the layer behind the metadata of its format.
 _VALUES = ("integers", "scales", "zero_points")

@@ -8,13 +8,13 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
-from ..functional.linear.linear import linear
-from ..functional.matmul.matmul import matmul
-from ..functional.matmul.transposed import Transposed, row_order_pays
-from ..functional.sddmm.sddmm import sddmm
-from ..sparse import SparseTensor
-from ..sparse_interop import numpy_of
+from ...errors import ArgumentError, DeviceError, DTypeError, ShapeError
+from ...functional.linear.linear import linear
+from ...functional.matmul.matmul import matmul
+from ...functional.matmul.transposed import Transposed, row_order_pays
+from ...functional.sddmm.sddmm import sddmm
+from ...sparse import SparseTensor
+from ...sparse_interop import numpy_of
 from .autocast import autocast
 from .first_order import first_order
 from .opaque import opaque
@@ -123,7 +123,7 @@ class _SparseLinear(torch.autograd.Function):
 def _weight(pattern: SparseTensor, values: torch.Tensor) -> Any:
     """The matrix of a pattern that stores ``values``, where they are."""
     if values.is_cuda:
-        from ..functional.sddmm.device import on_device_of
+        from ...functional.sddmm.device import on_device_of
 
         return on_device_of(values, pattern)
     return SparseTensor(pattern.shape, pattern.format, (*pattern.buffers[:-1], numpy_of(values)))
@@ -132,7 +132,7 @@ def _weight(pattern: SparseTensor, values: torch.Tensor) -> Any:
 def _input_gradient(rows: torch.Tensor, pattern: SparseTensor, values: torch.Tensor) -> torch.Tensor:
     """``rows @ W``."""
     if values.is_cuda:
-        from ..functional.matmul.device import rows_times
+        from ...functional.matmul.device import rows_times
 
         return rows_times(rows, _weight(pattern, values))
     return matmul(rows, _for_columns(pattern, numpy_of(values)), variant="sparse")

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..errors import UnsupportedError
+from ...errors import UnsupportedError
 
 
 def first_order(where: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -7,16 +7,16 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from .._mlir import arith, ir, linalg, tensor
-from ..dialect import AttentionOp, DetectOp, PitTileOp, shape_of
-from ..dialect.ops_format import CompressOp, DecompressOp
-from ..errors import ImportProgramError
-from ..formats import DYNAMIC, Format
-from ..functional.dynamic.dynamic import Dynamic
-from ..passes.analysis.traversal import ops_named
-from ..passes.generic import generic
+from ..._mlir import arith, ir, linalg, tensor
+from ...dialect import AttentionOp, DetectOp, PitTileOp, shape_of
+from ...dialect.ops_format import CompressOp, DecompressOp
+from ...errors import ImportProgramError
+from ...formats import DYNAMIC, Format
+from ...functional.dynamic.dynamic import Dynamic
+from ...passes.analysis.traversal import ops_named
+from ...passes.generic import generic
+from ..names import check_fits
 from .marks import emit_marker
-from .names import check_fits
 
 _PREFIX = "torch.pith."
 

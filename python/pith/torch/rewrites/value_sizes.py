@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch.fx import Graph
 
-from ..errors import ImportProgramError
-from .locations import line_of_node
+from ...errors import ImportProgramError
+from ..locations import line_of_node
 from .nodes import unknown_dim
 
 #: What to do about rows that a mask picks.

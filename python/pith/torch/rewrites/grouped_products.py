@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch.fx import Graph
 
+from ..ops import GROUPED_MM
 from .nodes import add_call, is_call, shape_of, value_of
-from .ops import GROUPED_MM
 
 _aten = torch.ops.aten
 

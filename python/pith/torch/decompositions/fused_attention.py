@@ -7,7 +7,7 @@ import math
 
 import torch
 
-from .interval_attention import ATTENTION
+from ..interval_attention import ATTENTION
 
 #: With fewer queries, products and a softmax are faster: a block of the fused kernel has 24 (AVX2), and computes all of
 #: them. Against products, batch 8, 12 heads on Zen 3: 8 queries x 64 keys 2.0 times as long, 16 x 16 as long,

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from ..compiler.kernel import as_torch
-from ..errors import ArgumentError
-from ..functional.attention.attention import attend
-from ..functional.attention.grad import attention_grad
-from ..functional.attention.visibility import Limits
-from ..patterns import Pattern
-from ..sparse_interop import numpy_of
+from ...compiler.kernel import as_torch
+from ...errors import ArgumentError
+from ...functional.attention.attention import attend
+from ...functional.attention.grad import attention_grad
+from ...functional.attention.visibility import Limits
+from ...patterns import Pattern
+from ...sparse_interop import numpy_of
 from .first_order import first_order
 
 
@@ -78,7 +78,7 @@ class _Attention(torch.autograd.Function):
         delta = (out.to(lse.dtype) * grad.to(lse.dtype)).sum(-1) - grad_lse
         q, k, v, grad = (x.detach() for x in (q, k, v, grad.contiguous()))
         if q.is_cuda:
-            from ..functional.attention.device import attention_grad_on_device
+            from ...functional.attention.device import attention_grad_on_device
 
             made = attention_grad_on_device(q, k, v, grad, lse, delta, ctx.limits, scale=ctx.scale)
             return (*made, None, None)
