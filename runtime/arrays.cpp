@@ -50,6 +50,12 @@ void freeMemory(PyObject *capsule) { pith_free(python().PyCapsule_GetPointer(cap
 
 bool pith::canMakeArrays() { return numpy.arrayType; }
 
+bool pith::maySayMore(PyObject *object) {
+  PyObject *type = python().PyObject_Type(object);
+  python().Py_DecRef(type); // the object keeps it
+  return numpy.arrayType && type != numpy.arrayType;
+}
+
 PyObject *pith::makeArray(PyObject *dtype, std::int64_t rank, const std::int64_t *sizes, const std::int64_t *strides,
                           void *data, void *allocated) {
   const Python &py = python();

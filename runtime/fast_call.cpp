@@ -188,6 +188,8 @@ private:
   bool readArray(const Spec &spec, PyObject *object, std::int64_t *words) {
     if (const TensorType *type = tensorTypeOf(object))
       return readTensor(spec, *type, object, words);
+    if (maySayMore(object))
+      return false;
     Py_buffer &buffer = buffers_[bufferCount_];
     if (python().PyObject_GetBuffer(object, &buffer, kBufferFormat | kBufferStrides) != 0) {
       python().PyErr_Clear();

@@ -17,7 +17,7 @@ from .packing import prune_mask as mask_array
 from .pruning_density import Target, prune_to_density
 from .pruning_report import PruneReport, ranks_of, report_of
 from .sparse import FormatLike, as_format, check_dtype
-from .sparse_interop import is_torch, numpy_of
+from .sparse_interop import is_torch, numpy_of, torch_of_numpy
 
 
 def prune(
@@ -67,7 +67,7 @@ def prune(
     if not is_torch(w):
         return pruned
     if w.device.type == "cpu":
-        return _as_torch(pruned).to(w.dtype)
+        return torch_of_numpy(pruned).to(w.dtype)
     import torch
 
     keep = torch.from_numpy(np.ascontiguousarray(job.mask())).to(w.device)
@@ -93,7 +93,7 @@ def prune_mask(
         array([[ True,  True, False, False]])
     """
     mask = _Job.of(w, fmt, saliency, score, at_most, density, sparsity).mask()
-    return _as_torch(np.ascontiguousarray(mask)).to(w.device) if is_torch(w) else mask
+    return torch_of_numpy(np.ascontiguousarray(mask)).to(w.device) if is_torch(w) else mask
 
 
 def prune_report(
@@ -143,7 +143,9 @@ class _Job:
         check_dtype(array)
         if saliency is not None and score is not None:
             raise ArgumentError("saliency and score exclude each other", hint="a saliency is ranked by as it is")
-        ranking = Ranking(score or ("l1" if saliency is None else "value"), -math.inf if at_most is None else at_most)
+        if score is None:
+            score = "l1" if saliency is None else "value"
+        ranking = Ranking(score, -math.inf if at_most is None else at_most)
         if ranking.score == "value" and saliency is None:
             raise ArgumentError("score 'value' needs a saliency", hint="l1, l2 or scaled, or pass saliency=")
         ranked = None if saliency is None else _saliency(saliency, array.shape)
@@ -178,9 +180,3 @@ def _saliency(saliency: Any, shape: tuple[int, ...]) -> np.ndarray:
             f"expects a saliency of shape {shape}, got {array.shape}", hint="one number per element of the tensor"
         )
     return array
-
-
-def _as_torch(array: np.ndarray) -> Any:
-    from .compiler.kernel import as_torch
-
-    return as_torch(array)

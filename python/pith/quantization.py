@@ -222,10 +222,11 @@ def quantize(
 
 
 def _check_scheme(bits: int, axis: int | None, group: int | None, where: str) -> None:
-    if bits not in (4, 8) or (bits == 4 and group is None):
+    if not isinstance(bits, (int, np.integer)) or bits not in (4, 8) or (bits == 4 and group is None):
         raise ArgumentError(f"expects bits=8, or bits=4 with a group, got bits={bits}", where=where)
-    positive = isinstance(group, (int, np.integer)) and bool(group >= 1)
-    if axis not in (0, None) or not (group is None or positive):
+    positive = isinstance(group, (int, np.integer)) and not isinstance(group, bool) and bool(group >= 1)
+    known = axis is None or (isinstance(axis, (int, np.integer)) and axis == 0)
+    if not known or not (group is None or positive):
         raise ArgumentError(f"expects axis 0 or None and a positive group, got {axis} and {group!r}", where=where)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +22,7 @@ from .formats.pack_read import coordinates_of, unpack
 from .formats.parse import format_name
 from .named_formats import BAND, BSR, COO, CSC, CSR, DIA, NM, FormatLike, as_format, in_the_words_of
 from .packing import pack
-from .sparse_interop import from_scipy, from_torch, is_foreign, is_torch, numpy_of, to_scipy, to_torch
+from .sparse_interop import array_like, from_scipy, from_torch, is_foreign, is_torch, numpy_of, to_scipy, to_torch
 from .sparse_operators import SparseOperators
 
 __all__ = ["BAND", "BSR", "COO", "CSC", "CSR", "DIA", "NM", "FormatLike", "SparseTensor", "as_format", "check_dtype"]
@@ -89,11 +90,16 @@ class SparseTensor(SparseOperators):
         >>> SparseTensor.from_coordinates([[0, 0], [1, 1]], np.array([2.0, 3.0]), (2, 2)).to_dense().tolist()
         [[0.0, 5.0], [0.0, 0.0]]
         """
-        array = np.asarray(values)
+        array = array_like(values, "values")
         check_dtype(array)
         form, hss = as_format(fmt)
+        try:
+            sizes = tuple([operator.index(s) for s in shape])
+        except TypeError as error:
+            raise ShapeError(f"a shape is a sequence of integers: {error}") from None
+        dims = [array_like(c, "coords") for c in coords] if np.iterable(coords) else [array_like(coords, "coords")]
         with in_the_words_of(hss, form):
-            return cls(tuple(shape), form, tuple(pack_coordinates(coords, array, shape, form)), hss)
+            return cls(sizes, form, tuple(pack_coordinates(dims, array, sizes, form)), hss)
 
     @classmethod
     def from_scipy(cls, matrix: Any) -> SparseTensor:

@@ -6,24 +6,20 @@ Neither library is imported before a tensor of it is seen or asked for.
 
 from __future__ import annotations
 
+import numbers
 import sys
 from typing import Any
 
 import numpy as np
 
-from .errors import DeviceError, DTypeError, FormatError, UnsupportedError
+from .errors import ArgumentError, DeviceError, DTypeError, FormatError, UnsupportedError
 from .formats.format import Format
 from .formats.pack import pack_coordinates
 from .formats.pack_buffers import aligned_empty
+from .runtime.arrays import is_torch, plain_array
 from .semi_structured import from_semi_structured, is_semi_structured, semi_structured_format, to_semi_structured
 
 Parts = tuple[tuple[int, ...], Format, tuple[np.ndarray, ...]]
-
-
-def is_torch(value: Any) -> bool:
-    """True for a torch tensor; does not import torch."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
 
 
 def is_foreign(value: Any) -> bool:
@@ -47,11 +43,40 @@ def numpy_of(value: Any) -> np.ndarray:
             raise DeviceError("a tensor on the meta device has no values", hint="materialise it first")
         return _numpy_of_torch(value.detach().cpu())
     if isinstance(value, np.ndarray):
-        return value
+        return value if type(value) is np.ndarray else plain_array(value)
     raise DTypeError(
         f"expects a NumPy array or torch tensor, got {type(value).__name__}",
         hint="numpy.asarray(x)",
     )
+
+
+def array_like(values: Any, what: str) -> np.ndarray:
+    """As :func:`numpy_of`, and of nested sequences of numbers.
+
+    Errors: :class:`pith.ArgumentError` for sequences that are no array.
+
+    Example:
+        >>> array_like([[1, 2], [3, 4]], "lengths").shape
+        (2, 2)
+    """
+    if is_torch(values) or isinstance(values, np.ndarray):
+        return numpy_of(values)
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"expects an array: {error}", where=what) from None
+
+
+def index_of(key: Any) -> Any:
+    """``key``, what is like an array as one of integers or booleans: SciPy takes NaN for some number, out of bounds."""
+    if isinstance(key, tuple):
+        return tuple(map(index_of, key))
+    if key is None or key is Ellipsis or isinstance(key, slice | numbers.Integral) or is_foreign(key):
+        return key
+    array = array_like(key, "index")
+    if array.dtype.kind not in "iub" and array.size:
+        raise TypeError(f"indices are integers, slices or booleans, got {key!r}")
+    return array if array.ndim else array[()]
 
 
 def _numpy_of_torch(tensor: Any) -> np.ndarray:
@@ -63,7 +88,10 @@ def _numpy_of_torch(tensor: Any) -> np.ndarray:
 
         bits = torch.int16 if name == "bfloat16" else torch.uint8
         return tensor.contiguous().view(bits).numpy().view(getattr(ml_dtypes, name))
-    return tensor.numpy()
+    try:
+        return tensor.numpy()
+    except (TypeError, RuntimeError) as error:  # quantized, nested
+        raise DTypeError(f"the tensor has no storage that NumPy can read: {error}") from error
 
 
 def torch_of_numpy(array: np.ndarray) -> Any:

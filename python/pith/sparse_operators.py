@@ -13,7 +13,7 @@ from .errors import ArgumentError, CheckError, DTypeError, FormatError, ShapeErr
 from .formats.format import Format
 from .formats.pack_buffers import aligned_zeros
 from .named_formats import in_the_words_of
-from .sparse_interop import is_foreign, is_torch, numpy_of, torch_of_numpy
+from .sparse_interop import array_like, index_of, is_foreign, is_torch, numpy_of, torch_of_numpy
 
 if TYPE_CHECKING:
     from .sparse import SparseTensor
@@ -99,13 +99,16 @@ class SparseOperators:
             return _plus_sparse(_tensor(self), other)
         if not _is_array(other):
             return NotImplemented
-        total = _tensor(self).to_dense() + numpy_of(other)
-        return torch_of_numpy(total) if is_torch(other) else total
+        return _dense_sum(_tensor(self), other, np.add)
 
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> Any:
-        return self + (-other)
+        if is_sparse(other):
+            return self + -_tensor(other)
+        if is_number(other):
+            return self + -other
+        return _dense_sum(_tensor(self), other, np.subtract) if _is_array(other) else NotImplemented
 
     def __rsub__(self, other: Any) -> Any:
         return -self + other
@@ -168,6 +171,18 @@ def _tensor(value: Any) -> SparseTensor:
     return taken_over(value)
 
 
+def _dense_sum(tensor: SparseTensor, other: Any, operation: np.ufunc) -> Any:
+    """A dense sum or difference, of the kind of ``other``."""
+    array = numpy_of(other)
+    try:
+        total = operation(tensor.to_dense(), array)
+    except ValueError:
+        raise ShapeError(f"an array of shape {array.shape} and a tensor of shape {tensor.shape}") from None
+    except TypeError as error:
+        raise DTypeError(f"{operation.__name__} of {tensor.dtype} and {array.dtype}: {error}") from None
+    return torch_of_numpy(total) if is_torch(other) else total
+
+
 def _mapped(tensor: SparseTensor, operation: np.ufunc, *operands: Any) -> SparseTensor:
     """``operation`` of every stored value that is not zero (places that fill up groups hold zeros)."""
     values = tensor.values
@@ -187,7 +202,7 @@ def _scaled(tensor: SparseTensor, operation: np.ufunc, other: Any) -> Any:
     if is_number(other):
         return _mapped(tensor, operation, other)
     if isinstance(other, list | tuple):
-        other = np.asarray(other)
+        other = array_like(other, "the other operand")
     if not _is_array(other):
         return NotImplemented
     array = numpy_of(other)
@@ -198,7 +213,10 @@ def _scaled(tensor: SparseTensor, operation: np.ufunc, other: Any) -> Any:
             f"an array of shape {array.shape} does not broadcast to the tensor's {tensor.shape}",
             hint="d[:, None] scales rows, d columns",
         ) from None
-    return _rebuilt(tensor, lambda coords, values: (coords, operation(values, factors[tuple(coords)])))
+    try:
+        return _rebuilt(tensor, lambda coords, values: (coords, operation(values, factors[tuple(coords)])))
+    except TypeError as error:
+        raise DTypeError(f"{operation.__name__} of {tensor.dtype} and {array.dtype}: {error}") from None
 
 
 def _rebuilt(tensor: SparseTensor, change: Change, what: str = "product") -> SparseTensor:
@@ -233,8 +251,7 @@ def _plus_sparse(a: SparseTensor, other: Any) -> SparseTensor:
     """Values are added where patterns are equal; else entries, and sums that are zero are dropped."""
     b = _tensor(other)
     _check_shapes(a, b)
-    same = a.format == b.format and all(map(np.array_equal, a.buffers[:-1], b.buffers[:-1]))
-    if same:
+    if a.format == b.format and all(map(np.array_equal, a.buffers[:-1], b.buffers[:-1])):
         return dataclasses.replace(a, buffers=(*a.buffers[:-1], a.values + b.values))
 
     def union(*mine: np.ndarray) -> list[np.ndarray]:
@@ -268,8 +285,8 @@ def _part(tensor: SparseTensor, key: Any) -> Any:
     rows = tensor.to(CSR)
     positions, columns, values = rows.buffers
     try:
-        picked = sp.csr_array((np.arange(1, values.size + 1), columns, positions), shape=rows.shape)[key]
-    except (IndexError, ValueError, TypeError) as error:
+        picked = sp.csr_array((np.arange(1, values.size + 1), columns, positions), shape=rows.shape)[index_of(key)]
+    except (IndexError, ValueError, TypeError, OverflowError) as error:
         raise CheckError(str(error), where=f"index of a {'x'.join(map(str, tensor.shape))} matrix") from None
     if not sp.issparse(picked):
         numbered, elements = np.asarray(picked), np.zeros(np.shape(picked), values.dtype)

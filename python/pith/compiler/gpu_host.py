@@ -10,10 +10,10 @@ import numpy as np
 from ..errors import UnsupportedError
 from ..programs import Program
 from ..runtime import MemRefSpec
-from ..runtime.arrays import as_array, conform
+from ..runtime.arrays import as_array, conform, is_torch
 from ..runtime.cuda.resident import pattern_list
 from ..sparse import SparseTensor
-from .kernel import as_torch, is_torch
+from .kernel import as_torch
 from .params import Param
 
 #: Runs a program on NumPy arrays and numbers, one per argument; returns its results.

@@ -238,11 +238,6 @@ def compile_source(
     return Kernel(source, entry, path, artifact)
 
 
-def is_torch(value: Any) -> bool:
-    """True for torch tensors; does not load torch."""
-    return type(value).__module__.partition(".")[0] == "torch"
-
-
 def _any_torch(args: Sequence[Any]) -> bool:
     torch = sys.modules.get("torch")
     if torch is None:

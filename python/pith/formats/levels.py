@@ -46,7 +46,7 @@ class Level:
 
     def __post_init__(self) -> None:
         settle_whole(self, "a level", "g", "h", "lower", "upper")
-        if self.kind not in KINDS:
+        if not isinstance(self.kind, str) or self.kind not in KINDS:
             raise FormatError(f"unknown level {self.kind!r}", hint="one of " + ", ".join(KINDS))
         if self.kind == "nm":
             if not 1 <= self.g <= self.h:

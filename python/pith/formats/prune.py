@@ -41,7 +41,7 @@ class Ranking:
     floor: float = -math.inf
 
     def __post_init__(self) -> None:
-        if self.score not in SCORES:
+        if not isinstance(self.score, str) or self.score not in SCORES:
             raise ArgumentError(f"no score {self.score!r}", hint="l1, l2, scaled; or give saliency=")
         if not isinstance(self.floor, numbers.Real) or math.isnan(self.floor):
             raise ArgumentError(f"at_most is a number other than NaN, got {self.floor!r}", hint="None: no threshold")

@@ -9,10 +9,10 @@ import numpy as np
 
 from ..errors import CheckError, DTypeError, ShapeError
 from ..runtime.signature import dtype_name
-from ..sparse_interop import is_torch, numpy_of
+from ..sparse_interop import array_like
 from . import cells, kernels
 from .algebra import worth_a_kernel
-from .check import granularity_of, grid_of, in_range, integer_array, integers, sizes_of
+from .check import granularity_of, grid_of, in_range, integer, integer_array, sizes_of
 from .finding import find
 
 #: Arguments of ``Pattern.trusted``.
@@ -21,7 +21,7 @@ Parts = tuple[tuple[int, ...], tuple[int, ...], np.ndarray]
 
 def from_mask(mask: Any, granularity: int | Sequence[int]) -> Parts:
     """See :meth:`pith.Pattern.from_mask`."""
-    array = _array(mask)
+    array = _array(mask, "mask")
     sizes = sizes_of(array.shape)
     extents = granularity_of(granularity, len(sizes))
     grid = grid_of(sizes, extents)
@@ -56,7 +56,7 @@ def from_lengths(lengths: Any, size: int, granularity: int) -> Parts:
     used = integer_array(lengths, "lengths")
     if used.ndim != 1:
         raise ShapeError(f"expects one length per sequence, got shape {used.shape}", where="lengths")
-    sizes = sizes_of((used.size, *integers(size, "size")))
+    sizes = sizes_of((used.size, integer(size, "size")))
     _require_lengths(used, sizes[1])
     (extent,) = granularity_of(granularity, 1)
     grid_of(sizes, (1, extent))
@@ -78,7 +78,7 @@ def from_routing(experts: Any, n_experts: int) -> Parts:
         raise ShapeError(f"expects shape (tokens,) or (tokens, k), got {chosen.shape}", where="experts")
     tokens = chosen.shape[0]
     per_token = chosen.shape[1] if chosen.ndim == 2 else 1
-    sizes = sizes_of((tokens, *integers(n_experts, "n_experts")))
+    sizes = sizes_of((tokens, integer(n_experts, "n_experts")))
     grid = grid_of(sizes, (1, 1))
     in_range(chosen, sizes[1], "experts", "the expert axis")
     coordinates = np.empty((tokens * per_token, 2), np.int32)
@@ -93,10 +93,10 @@ def from_routing(experts: Any, n_experts: int) -> Parts:
 
 def top_k(scores: Any, k: int) -> Parts:
     """See :meth:`pith.Pattern.top_k`."""
-    array = _array(scores)
+    array = _array(scores, "scores")
     if array.ndim not in (1, 2):
         raise ShapeError(f"expects scores of one or two dimensions, got shape {array.shape}", where="scores")
-    (wanted,) = integers(k, "k")
+    wanted = integer(k, "k")
     sizes = sizes_of(array.shape)
     if not 0 <= wanted <= sizes[-1]:
         raise ShapeError(f"expects 0 <= k <= {sizes[-1]} (the length of a row), got {wanted}", where="k")
@@ -130,8 +130,8 @@ def _require_lengths(lengths: np.ndarray, size: int) -> None:
         raise CheckError(f"sequence {at} has length {int(lengths[at])}, the axis has {size} positions", where="lengths")
 
 
-def _array(values: Any) -> np.ndarray:
-    array = numpy_of(values) if is_torch(values) else np.asarray(values)
-    if array.dtype.kind not in "biufV":
-        raise DTypeError(f"expects booleans or numbers, got {array.dtype}")
+def _array(values: Any, what: str) -> np.ndarray:
+    array = array_like(values, what)
+    if array.dtype.kind not in "biufV" or array.dtype.names:
+        raise DTypeError(f"expects booleans or numbers, got {array.dtype}", where=what)
     return array

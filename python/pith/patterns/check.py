@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, CheckError, DTypeError, FormatError, ShapeError
-from ..sparse_interop import is_torch, numpy_of
+from ..sparse_interop import array_like
 
 #: One past the largest coordinate: kernels read them as 32-bit integers.
 COORDINATES = 1 << 31
@@ -99,7 +99,7 @@ def integer_array(values: Any, what: str) -> np.ndarray:
 
     Errors: :class:`pith.DTypeError` for other element types.
     """
-    array = numpy_of(values) if is_torch(values) else np.asarray(values)
+    array = array_like(values, what)
     if array.size == 0:
         return array.astype(np.int64)
     if array.dtype.kind not in "iu":
@@ -136,9 +136,25 @@ def coordinates_of(indices: Any, grid: Sequence[int], what: str) -> np.ndarray:
 
 def integers(values: Any, what: str) -> tuple[int, ...]:
     """One integer or several (also an array of them) as a tuple of Python integers."""
-    if getattr(values, "ndim", 0):
-        values = values.tolist()
+    if getattr(values, "ndim", 0) and hasattr(values, "__array__"):
+        values = array_like(values, what).tolist()
+    listed: Sequence[Any] = (values,)
+    if isinstance(values, Sequence) and not isinstance(values, str | bytes):
+        listed = values
     try:
-        return tuple(map(operator.index, values)) if isinstance(values, Sequence) else (operator.index(values),)
+        return tuple(int(operator.index(v)) for v in listed)
     except TypeError as error:
         raise ArgumentError(f"expects integers, got {values!r}", where=what) from error
+
+
+def integer(value: Any, what: str) -> int:
+    """One integer. Errors: :class:`pith.ArgumentError`.
+
+    Example:
+        >>> integer(np.int8(3), "k")
+        3
+    """
+    found = integers(value, what)
+    if len(found) != 1:
+        raise ArgumentError(f"expects one integer, got {value!r}", where=what)
+    return found[0]

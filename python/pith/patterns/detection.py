@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..runtime.arrays import as_array
-from ..sparse_interop import is_torch
+from ..sparse_interop import array_like, is_torch
 from .check import COORDINATES, granularity_of, grid_of, integers, threshold_of
 from .finding import find, kernel_for
 from .pattern import Pattern
@@ -83,7 +83,7 @@ def _detect(x: Any, granularity: Any, axes: Any, threshold: Any, deterministic: 
     array = as_array(x.detach() if is_torch(x) else x, "detect")
     if not array.ndim:
         raise ShapeError("expects at least one dimension, got a scalar", where="detect")
-    dims = dimensions_of(axes, array.ndim)
+    dims, deterministic = dimensions_of(axes, array.ndim), bool(deterministic)
     extents = granularity_of(granularity, len(dims))
     sizes = tuple(array.shape[d] for d in dims)
     grid_of(sizes, extents)
@@ -119,7 +119,7 @@ def thresholds_of(threshold: Any, shape: tuple[int, ...]) -> tuple[Any, int | No
         return threshold_of(threshold), None
     if isinstance(threshold, (str, bytes)) or not (hasattr(threshold, "__len__") or hasattr(threshold, "shape")):
         return threshold_of(threshold), None
-    values = np.asarray(threshold.detach() if is_torch(threshold) else threshold)
+    values = array_like(threshold, "threshold")
     if values.dtype.kind not in "biuf":
         raise ArgumentError(f"expects numbers, got an array of {values.dtype}", where="threshold")
     values = values.astype(np.float64)

@@ -47,6 +47,30 @@ def conform(value: Any, spec: MemRefSpec, where: str) -> np.ndarray:
     return np.ascontiguousarray(array)
 
 
+def is_torch(value: Any) -> bool:
+    """True for a torch tensor; does not import torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def plain_array(array: np.ndarray, where: str | None = None) -> np.ndarray:
+    """An array of a subclass of NumPy's as one of NumPy's own, over the same memory.
+
+    Errors: :class:`ArgumentError` for a masked array: its memory holds numbers where it says there are none.
+
+    Example:
+        >>> plain_array(np.ma.masked_array([1.0, 2.0], [False, True]), "x")
+        Traceback (most recent call last):
+        ...
+        pith.errors.ArgumentError: x: a masked array's mask would be ignored
+          hint: x.filled(0), or x.data to use what is behind the mask
+    """
+    if isinstance(array, np.ma.MaskedArray):
+        hint = "x.filled(0), or x.data to use what is behind the mask"
+        raise ArgumentError("a masked array's mask would be ignored", where=where, hint=hint)
+    return array.view(np.ndarray)
+
+
 def empty_array(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
     """An uninitialised row-major array for a result. It starts a cache line, and its memory is kept for the next one.
 
@@ -92,11 +116,12 @@ def check_shape(shape: tuple[int, ...], spec: MemRefSpec, where: str) -> None:
 
 def as_array(value: Any, where: str, differentiable: str | None = None) -> np.ndarray:
     """A NumPy view of any supported array-like; ``differentiable`` is the function that computes gradients."""
-    if isinstance(value, np.ndarray):
+    if type(value) is np.ndarray:
         return value
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(value, torch.Tensor):
-        return _from_torch(torch, value, where, differentiable)
+    if isinstance(value, np.ndarray):
+        return plain_array(value, where)
+    if is_torch(value):
+        return _from_torch(sys.modules["torch"], value, where, differentiable)
     if hasattr(value, "__array_interface__"):
         return np.asarray(value)
     if hasattr(value, "__dlpack__"):

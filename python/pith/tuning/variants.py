@@ -147,6 +147,8 @@ def named_variants(problem: Problem, name: str) -> tuple[Variant, ...]:
 
     Errors: :class:`pith.UnsupportedError` naming those there are.
     """
+    if not isinstance(name, str):
+        raise no_name(name)
     own, dense = sparse_variants(problem), dense_variants(problem)
     groups = {"auto": (*dense, *own), "dense": dense, "sparse": own}
     chosen = groups.get(name) or tuple(v for v in (*dense, *own) if v.name == name)
@@ -158,6 +160,11 @@ def named_variants(problem: Problem, name: str) -> tuple[Variant, ...]:
         return chosen
     names = ", ".join(dict.fromkeys([*groups, *(v.name for v in groups["auto"])]))
     raise UnsupportedError(f"no variant {name!r} for {problem.element} in this format", hint=f"one of {names}")
+
+
+def no_name(variant: object) -> UnsupportedError:
+    """The error of a variant that is no string."""
+    return UnsupportedError(f"a variant is named by a string, got {variant!r}", hint="auto, dense or sparse")
 
 
 def _is_whole(problem: Problem) -> bool:

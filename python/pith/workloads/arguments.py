@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..compiler.kernel import as_torch, is_torch
+from ..compiler.kernel import as_torch
 from ..errors import DTypeError, ShapeError
 from ..functional.linear.ir import COMPUTED_IN
 from ..runtime import dtype_name, numpy_dtype
-from ..runtime.arrays import as_array, empty_array
+from ..runtime.arrays import as_array, empty_array, is_torch
 
 
 def array_of(value: Any, where: str) -> np.ndarray:

@@ -13,7 +13,9 @@ import numpy as np
 from ..compiler.kernel import Kernel, compile_source
 from ..errors import ArgumentError, CheckError, DTypeError, ShapeError
 from ..patterns import Pattern
+from ..patterns.check import integer
 from ..runtime import dtype_name
+from ..sparse_interop import array_like
 from . import ragged_ir
 from .arguments import array_of, empty, float_element, like
 from .rows import activate, layer_norm
@@ -192,7 +194,7 @@ class Ragged:
         return f"<pith ragged: {tokens} tokens of {tuple(shape)} in {len(self)} sequences>"
 
     def _size(self, size: int | None) -> int:
-        return int(self.lengths.max(initial=0)) if size is None else size
+        return int(self.lengths.max(initial=0)) if size is None else integer(size, "size")
 
     def _same(self, other: Any) -> Ragged:
         if not isinstance(other, Ragged):
@@ -203,7 +205,7 @@ class Ragged:
 
 
 def _lengths(values: Any) -> np.ndarray:
-    lengths = np.asarray(values)
+    lengths = array_like(values, "lengths")
     if lengths.ndim != 1 or (lengths.size and lengths.dtype.kind not in "iu"):
         raise DTypeError(
             f"expects one integer per sequence, got {lengths.dtype} of shape {lengths.shape}", where="lengths"

@@ -10,6 +10,7 @@ import numpy as np
 from ..compiler.kernel import Kernel, compile_source
 from ..errors import ShapeError
 from ..patterns import Pattern
+from ..patterns.check import integer
 from .arguments import array_of, empty, float_element, like
 from .rows_ir import softmax_source
 
@@ -35,7 +36,7 @@ def route(logits: Any, k: int = 1, *, normalize: bool = True) -> tuple[Any, Any]
     element = float_element(scores, f"{where}: logits")
     if scores.ndim != 2:
         raise ShapeError(f"expects logits of shape (tokens, n_experts), got {scores.shape}", where=where)
-    chosen = Pattern.top_k(scores, k).coordinates[:, 1].reshape(scores.shape[0], k).astype(np.int64)
+    chosen = Pattern.top_k(scores, k).coordinates[:, 1].reshape(scores.shape[0], integer(k, "k")).astype(np.int64)
     counted = np.take_along_axis(scores, chosen, 1) if normalize else scores
     gates = empty(counted.shape, element)
     _softmax(element).native(np.ascontiguousarray(counted), gates)

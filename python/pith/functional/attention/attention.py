@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ...compiler.kernel import Kernel, as_torch, compile_source, is_torch
+from ...compiler.kernel import Kernel, as_torch, compile_source
 from ...errors import ArgumentError, DTypeError, ShapeError
 from ...patterns import Pattern
 from ...runtime import dtype_name, numpy_dtype
-from ...runtime.arrays import as_array, empty_array
+from ...runtime.arrays import as_array, empty_array, is_torch
 from .ir import COMPUTED_IN, Variant
 from .visibility import Limits, Visibility, scale_of, visibility
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from ...compiler.compile import compile as compile_program
 from ...compiler.gpu import GpuKernel
-from ...compiler.kernel import is_torch
 from ...errors import DTypeError, ShapeError
 from ...runtime import numpy_dtype
+from ...runtime.arrays import is_torch
 from ...runtime.cuda import device, runs_on
 from .attention import Call
 from .ir import Variant

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ...compiler.kernel import as_torch, is_torch
+from ...compiler.kernel import as_torch
 from ...errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
 from ...patterns import Pattern
 from ...runtime import dtype_name
-from ...runtime.arrays import as_array
+from ...runtime.arrays import as_array, is_torch
 from ...sparse import SparseTensor
 from ..einsum.arguments import require_signed
 from ..einsum.ir import SUMS

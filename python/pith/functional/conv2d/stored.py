@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ...compiler.kernel import Kernel, as_torch, compile_source, is_torch
+from ...compiler.kernel import Kernel, as_torch, compile_source
 from ...errors import DTypeError, ShapeError, UnsupportedError
 from ...formats import Format
 from ...formats.pack_buffers import aligned_empty
 from ...runtime import dtype_name
-from ...runtime.arrays import as_array
+from ...runtime.arrays import as_array, is_torch
 from ...sparse import SparseTensor
 from ..linear.ir import require_activation
 from .geometry import Geometry

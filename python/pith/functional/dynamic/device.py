@@ -7,8 +7,8 @@ import math
 from typing import Any
 
 from ...compiler.gpu import GpuKernel
-from ...compiler.kernel import is_torch
 from ...errors import ArgumentError, DeviceError, DTypeError, ShapeError, UnsupportedError
+from ...runtime.arrays import is_torch
 from ...runtime.cuda import chip_of
 
 _WHERE = "pith.matmul of a dynamic operand"

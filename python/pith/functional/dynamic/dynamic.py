@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ...compiler.kernel import as_torch, is_torch
+from ...compiler.kernel import as_torch
 from ...errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
 from ...runtime import dtype_name
-from ...runtime.arrays import as_array
+from ...runtime.arrays import as_array, is_torch
 from ...sparse import SparseTensor
 from .memory import is_repeated, key_of, recall, remember, run_again
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from ...compiler.gpu import GpuKernel
-from ...compiler.kernel import is_torch
 from ...errors import ArgumentError, DeviceError, DTypeError, UnsupportedError
 from ...patterns import Pattern
 from ...patterns.device import ELEMENTS
+from ...runtime.arrays import is_torch
 from ...runtime.cuda import chip_of
 from .arguments import WHERE, listed_axes, require_epilogue, require_out
 from .equation import Equation, extents, parse

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ...compiler.kernel import as_torch, is_torch
+from ...compiler.kernel import as_torch
 from ...errors import ArgumentError, DTypeError, ShapeError
 from ...formats.pack_buffers import aligned_empty
 from ...patterns import Pattern
 from ...runtime import dtype_name, numpy_dtype
-from ...runtime.arrays import as_array
+from ...runtime.arrays import as_array, is_torch
 from .arguments import WHERE, listed_axes, require_epilogue, require_mapping, require_out, require_signed
 from .equation import Equation, extents, parse
 from .ir import ADDED, FRESH, NAMED, SUMS, Program, stored_type

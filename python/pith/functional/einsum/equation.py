@@ -48,7 +48,6 @@ class Equation:
         return f"{','.join(self.inputs)}->{self.result}"
 
 
-@functools.lru_cache(maxsize=1024)
 def parse(text: str, ranks: tuple[int, ...], where: str = "pith.einsum") -> Equation:
     """The equation of a text for operands of some ranks; ``...`` becomes letters.
 
@@ -59,6 +58,11 @@ def parse(text: str, ranks: tuple[int, ...], where: str = "pith.einsum") -> Equa
     """
     if not isinstance(text, str):
         raise ArgumentError(f"expects an equation, got {type(text).__name__}", where=where, hint=_HINT)
+    return _parse(text, ranks, where)
+
+
+@functools.lru_cache(maxsize=1024)
+def _parse(text: str, ranks: tuple[int, ...], where: str) -> Equation:
     left, arrow, right = text.replace(" ", "").partition("->")
     terms = left.split(",")
     _letters(left.replace(",", "").replace("...", ""), text, where)

@@ -56,7 +56,7 @@ _MAPS = """#x = affine_map<(i, j, k) -> (i, k)>
 
 def require_activation(activation: str | None, where: str) -> None:
     """Raise :class:`pith.ArgumentError` unless ``activation`` is None or one of :data:`ACTIVATIONS`."""
-    if activation is not None and activation not in ACTIVATIONS:
+    if activation is not None and not (isinstance(activation, str) and activation in ACTIVATIONS):
         hint = "one of " + ", ".join(ACTIVATIONS) + ", or None"
         raise ArgumentError(f"unknown activation {activation!r}", where=where, hint=hint)
 

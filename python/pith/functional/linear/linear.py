@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ...compiler.kernel import Kernel, as_torch, compile_source, is_torch
+from ...compiler.kernel import Kernel, as_torch, compile_source
 from ...errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
 from ...formats import Format
 from ...quantization import QuantizedTensor
 from ...runtime import dtype_name
-from ...runtime.arrays import as_array, empty_array
+from ...runtime.arrays import as_array, empty_array, is_torch
 from ...sparse import SparseTensor
 from .dense import faster_weight
 from .ir import COMPUTED_IN, linear_source, require_activation
@@ -58,7 +58,7 @@ def linear(
     if isinstance(a, QuantizedTensor):
         return a.linear(x, bias, activation, residual)
     require_activation(activation, _WHERE)
-    if variant not in ("auto", "sparse"):
+    if not isinstance(variant, str) or variant not in ("auto", "sparse"):
         raise UnsupportedError(f"no variant {variant!r}", where=_WHERE, hint="auto or sparse")
     if where is not None:
         return _linear_where(x, a, bias, activation, residual, where, out)
@@ -129,7 +129,7 @@ def _weight(a: Any) -> SparseTensor:
 
 def _array(value: Any, name: str) -> Any:
     """A NumPy array or torch tensor as it is; a view of anything else that is an array."""
-    return value if isinstance(value, np.ndarray) or is_torch(value) else as_array(value, f"{_WHERE}: {name}")
+    return value if type(value) is np.ndarray or is_torch(value) else as_array(value, f"{_WHERE}: {name}")
 
 
 def _shaped(value: Any, name: str, shape: tuple[int, ...]) -> Any:

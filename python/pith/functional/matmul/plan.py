@@ -18,7 +18,7 @@ from ...runtime import dtype_name, num_threads, numpy_dtype
 from ...sparse import SparseTensor
 from ...tuning.problem import Problem
 from ...tuning.select import choose
-from ...tuning.variants import Variant
+from ...tuning.variants import Variant, no_name
 from .dense import library_product, own_product, products_of
 from .ir import ACCUMULATORS, RESULTS, matmul_source
 from .row_order import may_reorder
@@ -70,7 +70,10 @@ def plan_of(a: SparseTensor, columns: int, right: bool, variant: str, turned: bo
     columns = rounded_columns(columns) if columns > 64 else columns
     plans = products_of(a).plans
     key = (columns, right, variant, num_threads(), turned)
-    plan = plans.get(key)
+    try:
+        plan = plans.get(key)
+    except TypeError:  # no hash
+        raise no_name(variant) from None
     if plan is None:
         plan = plans[key] = _decide(a, columns, right, variant, turned)
     return plan

@@ -9,10 +9,10 @@ import numpy as np
 
 from ...compiler.compile import compile as compile_program
 from ...compiler.gpu import GpuKernel
-from ...compiler.kernel import is_torch
 from ...errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ...formats import Format
 from ...patterns.device import ELEMENTS
+from ...runtime.arrays import is_torch
 from ...runtime.cuda import DeviceSparse, chip_of, device
 from ...runtime.cuda.resident import resident
 from ...sparse import SparseTensor

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ...compiler.kernel import Kernel, compile_source, is_torch
+from ...compiler.kernel import Kernel, compile_source
 from ...errors import ArgumentError, DTypeError, FormatError, ShapeError
 from ...formats import Format
 from ...formats.pack_buffers import aligned_empty
 from ...runtime import dtype_name
-from ...runtime.arrays import as_array
+from ...runtime.arrays import as_array, is_torch
 from ...sparse import SparseTensor
 from .ir import SUMS, sddmm_source
 
