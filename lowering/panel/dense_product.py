@@ -180,6 +180,7 @@ class DenseProduct:
         kept = self.out if self.adds_in_place else sums
         positions = tile.positions(b.add(first_row, u))
         rows, places = self._left_rows(positions, first_row), self._places(positions, first_col)
+        tile.expect(self.out, places, self.reds, self._is_last(span) if self.block else None)
         if isinstance(span[0], int) and span[1] is self.reds:
             self._finish(tile.multiply(rows, panel, 0, span, tile.zeros(), besides), places)
             return

@@ -322,7 +322,8 @@ func.func @sizes_of_reshapes(%x: tensor<?x16xf32>, %w: tensor<16x8xf32>, %n: ind
 // -----
 
 // Registers of 512 bits: the first tile of rows reads rows of the right operand where they lie, stores a copy, and fetches
-// a later row; the other tiles read the copy, which the next panel's takes the place of. Three vectors of a row are two accumulators.
+// a later row; the other tiles read the copy, which the next panel's takes the place of. Three vectors of a row are two accumulators. Tiles
+// ask for the lines that they write, as long as there is something to do before.
 
 #a = affine_map<(i, j, k) -> (i, k)>
 #b = affine_map<(i, j, k) -> (k, j)>
@@ -331,9 +332,10 @@ func.func @sizes_of_reshapes(%x: tensor<?x16xf32>, %w: tensor<16x8xf32>, %n: ind
 module attributes {pith.isa = "avx512-fp16"} {
 
 // CHECK-LABEL: func.func @packed_along
-// CHECK-SAME:    %{{.*}}: memref<16x256xf32>, %[[b:.*]]: memref<256x96xf32>
+// CHECK-SAME:    %{{.*}}: memref<16x256xf32>, %[[b:.*]]: memref<256x96xf32>, %[[y:.*]]: memref<16x96xf32>
 // CHECK:         %[[panels:.*]] = memref.alloc(%{{.*}}) {{.*}} : memref<?x256x48xf32>
-// CHECK:           scf.for
+// CHECK-COUNT-24:  memref.prefetch %[[y]]{{.*}}, write, locality<3>, data
+// CHECK-NEXT:      scf.for
 // CHECK:             vector.load %[[b]]{{.*}} : memref<256x96xf32>, vector<32xf32>
 // CHECK:             vector.load %[[b]]{{.*}} : memref<256x96xf32>, vector<16xf32>
 // CHECK:             vector.store %{{.*}}, %[[panels]]
