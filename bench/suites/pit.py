@@ -49,7 +49,7 @@ NOTES = (
     "Times in ms, medians over the rounds; `x` is the speed-up over dense torch. The operand arrives dense: sampling, "
     "choosing, detection and packing are timed, and so is torch's conversion to CSR.",
     "`pith` knows nothing of the operand; `pith declared` is told its granularity.",
-    "Decisions are kept for up to 8 calls on the same memory, so one call in nine samples (up to 64 calls where each "
+    "Decisions are kept for up to 8 calls on the same memory, so one call in nine samples (up to 128 calls where each "
     "takes little); what is packed is detected in every call. Cases begin with nothing decided and at least 24 calls "
     "that are not timed.",
     "The sweep takes patterns that a sample may miss: checkerboards, stripes, a half that is empty, one dense block.",

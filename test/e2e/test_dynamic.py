@@ -1,5 +1,7 @@
 """`pith.matmul` of operands marked with `pith.dynamic` against float64: every way to run it, and who decides."""
 
+import weakref
+
 import numpy as np
 import pith
 import pytest
@@ -10,6 +12,7 @@ from pith.functional.dynamic.dynamic import prepare
 from pith.functional.dynamic.memory import forget_decisions
 from pith.functional.dynamic.run import Product, run_dense
 from pith.functional.dynamic.sampling import sampled_coverage
+from pith.passes.analysis.tile_cost import Candidate, Decision
 from pith.runtime import kernel_cache, num_threads, set_num_threads
 from pith.tuning import tiles
 from pith.tuning.tiles_measure import TILES, Settings, measure_tiles
@@ -336,3 +339,37 @@ def test_what_was_checked_of_other_arrays_is_not_taken_for_granted():
     out.flags.writeable = False
     with pytest.raises(pith.ArgumentError, match="read-only"):
         pith.matmul(pith.dynamic(x), y, out=out)
+
+
+def test_what_turns_out_slower_than_dense_is_not_run_again(monkeypatch):
+    """A prediction that is 20 % in favour of single elements of a full matrix is compared with dense, and corrected."""
+    forget_decisions()
+    single = Candidate("1x1", 1e-3, micro_tile=(1, 1), way=tiles.IN_PLACE)
+    said = dynamic_choice.Choice(Decision((single, Candidate("dense", 1.2e-3, way=tiles.LIBRARY))), {}, None)
+    monkeypatch.setattr(dynamic_choice, "choose", lambda *_: said)
+    rng = np.random.default_rng(15)
+    a, b = (rng.standard_normal((256, 256)).astype(np.float32) for _ in range(2))
+    out, ran = np.empty_like(a), []
+    for _ in range(8):
+        pith.matmul(pith.dynamic(a), b, out=out)
+        assert error(out, a, b) < TOLERANCE["float32"]
+        (known,) = dynamic_memory._MEMORY.values()
+        ran.append(known.ran)
+    assert ran[0] == "1x1" and ran[-1] == "dense", ran
+    assert 0 < known.trials.corrections["1x1"] < 1 / 1.2
+
+
+def test_dense_calls_that_are_run_again_do_not_keep_their_arrays():
+    forget_decisions()
+    rng = np.random.default_rng(16)
+    x, y = (rng.standard_normal((64, 64)).astype(np.float32) for _ in range(2))
+    out = np.empty_like(x)
+    for _ in range(4):
+        out[...] = np.nan
+        pith.matmul(pith.dynamic(x), y, out=out)
+        assert error(out, x, y) < TOLERANCE["float32"]
+    with pytest.raises(ValueError, match="cannot resize"):
+        x.resize((128, 128), refcheck=False)  # their memory stays where it is
+    gone = weakref.ref(x)
+    del x
+    assert gone() is None

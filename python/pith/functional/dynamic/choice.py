@@ -35,7 +35,7 @@ from .sampling import COLUMNS, ROWS, sampled_coverage
 Coverage = Mapping[tuple[int, ...], float]
 
 #: What is not worth the sample that tells how sparse it is: 50 us are 5 % of it. What takes ``LEAST`` or more is looked
-#: at when it is repeated: after ``_BEFORE`` calls on the same operands, then one call in 65 (:mod:`.dynamic_memory`).
+#: at when it is repeated: after ``_BEFORE`` calls on the same operands, then one call in 129 (:mod:`.memory`).
 #: 300x700x500 f32 on two threads (dense 0.77 ms) with 1 % of the elements: 0.13 ms; 256^3 (0.21 ms) 0.03 (Emerald
 #: Rapids, 2026-11-22).
 SMALL, LEAST, _BEFORE = 8e-4, 2e-4, 8
@@ -79,6 +79,17 @@ class Choice:
     def dense_way(self) -> str:
         """How the product is run where it is dense."""
         return next((c.way for c in self.decision.candidates if c.name == "dense"), self.usual)
+
+    @property
+    def gain(self) -> float:
+        """Predicted time of the best other way over that of the chosen one: of dense, where micro-tiles were chosen."""
+        chosen, *others = self.decision.candidates
+        rivals = [c.cost for c in others if not (chosen.micro_tile and c.micro_tile)]
+        return min(rivals) / chosen.cost if rivals and chosen.cost else math.inf
+
+    def densely(self) -> Choice:
+        """The same with dense chosen."""
+        return dataclasses.replace(self, decision=_dense_first(self.decision))
 
     def dense(self, product: Product) -> MultiplyDense:
         """What runs products like this one densely."""

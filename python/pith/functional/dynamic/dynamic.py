@@ -13,7 +13,7 @@ from ...errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
 from ...runtime import dtype_name
 from ...runtime.arrays import as_array, is_torch
 from ...sparse import SparseTensor
-from .memory import is_repeated, key_of, recall, remember, run_again
+from .memory import key_of, last_of, recall, remember, run_again
 
 _WHERE = "pith.matmul of a dynamic operand"
 
@@ -123,9 +123,15 @@ def multiply_dynamic(a: Any, b: Any, out: Any = None, variant: str = "auto") -> 
         if run(product, known.choice, target, bind(product, known.choice)) != known.ran:
             known.left = 0
     else:
-        choice = choose(product, granularity, is_repeated(key)) if variant == "auto" else named(product, variant)
+        last = last_of(key)
+        choice = choose(product, granularity, last is not None) if variant == "auto" else named(product, variant)
+        choice = choice if last is None else last.trials.revise(choice)
         bound = bind(product, choice)
-        ran = run(product, choice, target, bound)
+        if last is not None and last.tries_dense(choice):
+            last.trials.run_dense(product, last.choice, target)
+            ran = choice.decision.chosen.name
+        else:
+            ran = run(product, choice, target, bound)
         if key is not None and known is None:
             again = bound if ran != "dense" and product.is_row_major else None
             remember(key, choice, ran, x.dtype, again, choice.dense(product))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -24,15 +25,16 @@ import numpy as np
 from ...compiler.kernel import as_torch
 from ...formats.pack_buffers import aligned_empty
 from ...runtime.arrays import as_array
-from ..matmul.dense import library_of, multiply_library
+from ..matmul.dense import library_again, multiply_library
+from .trial import DOUBTED, Trials
 
 #: How the number of calls that a decision is kept for grows, and decisions that are kept.
 _GROWTH, _KEPT = 2, 4096
 
 #: Calls that a decision is kept for at most: the first, or up to the second where deciding takes more than ``_SHARE``
 #: of them. Deciding takes ``_DECIDING`` seconds: calls that were computed densely in 0.53 ms took 1.07 ms when they
-#: decided (Emerald Rapids, one thread, 2026-11-22).
-_LONGEST, _SHARE, _DECIDING = (8, 64), 0.01, 5.5e-4
+#: decided, of 1.1 and 0.64 ms 1.36 and 0.93 (Emerald Rapids, one thread, two threads, 2026-11-22).
+_LONGEST, _SHARE, _DECIDING = (8, 128), 0.005, 5.5e-4
 
 
 @dataclasses.dataclass(slots=True)
@@ -49,7 +51,8 @@ class Remembered:
         dense: ``dense(left, right, out)`` is the dense product, also where too much is there.
         checked: ``x``, ``y`` and ``out`` of the last call that wrote to a given array: what has been found out about
             these three objects holds.
-        again: the dense product of those three.
+        again: the library's product of those three, where it is what runs; it does not keep them.
+        trials: what these calls took.
     """
 
     choice: Any
@@ -60,7 +63,14 @@ class Remembered:
     bound: Any
     dense: Callable[[np.ndarray, np.ndarray, np.ndarray], None]
     checked: tuple[weakref.ref, weakref.ref, weakref.ref] | None = None
-    again: Callable[[np.ndarray, np.ndarray, np.ndarray], None] | None = None
+    again: Callable[[], Any] | None = None
+    trials: Trials = dataclasses.field(default_factory=Trials)
+
+    def tries_dense(self, choice: Any) -> bool:
+        """Whether the call that decides anew runs dense, to compare it with the calls before."""
+        chosen = choice.decision.chosen
+        settled = self.ran != chosen.name or self.span >= _longest(chosen.cost)
+        return self.trials.is_due(choice, settled)
 
 
 _MEMORY: dict[tuple, Remembered] = {}
@@ -85,7 +95,7 @@ def _longest(seconds: float) -> int:
     """Calls of so many seconds that a decision is kept for at most.
 
     >>> [_longest(ms * 1e-3) for ms in (13, 2, 0.1)]
-    [8, 27, 64]
+    [8, 55, 128]
     """
     least, most = _LONGEST
     return min(most, max(least, int(_DECIDING / (_SHARE * seconds)))) if seconds > 0 else least
@@ -100,20 +110,29 @@ def recall(key: tuple) -> Remembered | None:
     return found
 
 
-def is_repeated(key: tuple | None) -> bool:
-    """Whether a decision was made about these operands before, be it that they are not looked at."""
-    return key in _MEMORY
+def last_of(key: tuple | None) -> Remembered | None:
+    """What was decided about these operands before, be it that they are not looked at."""
+    return _MEMORY.get(key) if key is not None else None
 
 
 def remember(key: tuple, choice: Any, ran: str, dtype: Any, bound: Any, dense: Callable[..., None]) -> None:
-    """Keep a decision; for longer than the last one when it is the same."""
+    """Keep a decision; for longer than the last one when it is the same, or it matters little which one it is."""
     last = _MEMORY.get(key)
     longest = _longest(choice.decision.chosen.cost)
-    span = min(_GROWTH * last.span, longest) if last is not None and last.ran == ran else 1
+    span = min(_GROWTH * last.span, longest) if last is not None and _goes_on(last, choice, ran) else 1
     span = longest if last is not None and last.choice.wait else span
     if last is None and len(_MEMORY) >= _KEPT:
         _MEMORY.clear()
-    _MEMORY[key] = Remembered(choice, ran, dtype, choice.wait or span, span, bound, dense)
+    now = _MEMORY[key] = Remembered(choice, ran, dtype, choice.wait or span, span, bound, dense)
+    if last is not None and last.choice.table is choice.table:  # and so on as many threads
+        now.trials.corrections = last.trials.corrections
+    if last is not None and ran == last.ran == "dense" and last.dense is dense:
+        now.checked, now.again = last.checked, last.again
+
+
+def _goes_on(last: Remembered, choice: Any, ran: str) -> bool:
+    """Whether a decision is the last one, or about as good and known to be."""
+    return last.ran == ran or (choice.gain < DOUBTED and (ran == "dense" or ran in last.trials.corrections))
 
 
 def forget_decisions() -> None:
@@ -125,7 +144,10 @@ def run_again(known: Remembered, x: Any, y: Any, out: Any) -> Any:
     """``x @ y`` as it was decided, without another look; None where operands or ``out`` need one."""
     seen = known.checked
     if seen is not None and seen[2]() is out and seen[0]() is x and seen[1]() is y and out.flags.writeable:
-        return _multiply(known, x, y, out, known.again or known.dense)
+        if known.again is None:
+            return _multiply(known, x, y, out)
+        known.again()
+        return out
     if x.dtype is not known.dtype or y.dtype is not known.dtype:
         return None
     dense = known.ran == "dense"
@@ -141,17 +163,19 @@ def run_again(known: Remembered, x: Any, y: Any, out: Any) -> Any:
         return None
     if target is out:
         known.checked = weakref.ref(x), weakref.ref(y), weakref.ref(out)
-        known.again = library_of(x, y) if known.dense is multiply_library else known.dense
-    return _multiply(known, x, y, target, known.dense)
+        known.again = library_again(x, y, out) if dense and known.dense is multiply_library else None
+    return _multiply(known, x, y, target)
 
 
-def _multiply(known: Remembered, x: np.ndarray, y: np.ndarray, out: np.ndarray, dense: Any) -> np.ndarray:
+def _multiply(known: Remembered, x: np.ndarray, y: np.ndarray, out: np.ndarray) -> np.ndarray:
     """``x @ y`` in ``out``, of operands that fit."""
     if known.ran != "dense":
+        start = time.perf_counter()
         if known.bound.run(x, y, out):
+            known.trials.seconds = min(known.trials.seconds, time.perf_counter() - start)
             return out
         known.left = 0
-    dense(x, y, out)
+    known.dense(x, y, out)
     return out
 
 
