@@ -17,7 +17,7 @@ class DequantizeOp(Pith.Operation, name="dequantize", traits=[ext.Pure]):
     Semantics: groups are of ``group`` consecutive stored values, in storage order; the last one may be
         shorter. Value ``p`` becomes ``(value[p] - zero_points[p / group]) * scales[p / group]``, each step
         rounded to f32. Integers are signed. Elements that are not stored stay zero. Values of ``i4``
-        are stored two per byte, the one of even position in the low bits.
+        are stored two per byte, the one of even position in the low bits; their zero points are from -8 to 7.
     Errors: "expects source with a #pith.format encoding", "expects source to hold i4 or i8",
         "expects scales to be 1-D of f32", "expects zero_points to be 1-D of i8", "expects a positive
         group", "expects result to be source in f32".

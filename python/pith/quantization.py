@@ -34,12 +34,13 @@ class QuantizedTensor:
         shape, format, hss: as of :class:`pith.SparseTensor`.
         buffers: metadata buffers, then the values as int8 (two per byte when ``bits`` is 4).
         scales: f32, one per row or one per group.
-        zero_points: int8, one per group; None with one scale per row.
+        zero_points: int8, one per group, that ``bits`` bits hold; None with one scale per row.
         bits: of a value, 8 or 4.
         group: stored values per scale, None for one scale per row.
         count: stored values.
 
-    Errors: :class:`pith.ShapeError`, :class:`pith.FormatError` for buffers that do not go together.
+    Errors: :class:`pith.ShapeError`, :class:`pith.FormatError` for buffers that do not go together;
+        :class:`pith.ArgumentError` (zero points).
 
     Example:
         >>> q = quantize(np.float32([[0, 1, 0, -127]]), "C0(2:4)")
@@ -62,6 +63,10 @@ class QuantizedTensor:
         for name, array in (("scales", self.scales), ("zero_points", self.zero_points)):
             if array is not None and array.shape != (groups,):
                 raise ShapeError(f"expects {groups} {name}, got {array.shape}", where="pith.QuantizedTensor")
+        if self.bits == 4 and self.zero_points is not None:
+            far: np.ndarray = self.zero_points[(self.zero_points < -8) | (self.zero_points > 7)]
+            if far.size:
+                raise ArgumentError(f"expects zero_points from -8 to 7, got {far[0]}", where="pith.QuantizedTensor")
         if self.buffers[-1].shape != (-(-self.count * self.bits // 8),) or self.buffers[-1].dtype != np.int8:
             raise FormatError(
                 f"expects {self.count} values of {self.bits} bits as int8, got {self.buffers[-1].size} "

@@ -1,5 +1,7 @@
 """Quantised weights: error bounds of rounding, products against float64 of the dequantised weights, requantising."""
 
+import dataclasses
+
 import ml_dtypes
 import numpy as np
 import pith
@@ -67,6 +69,21 @@ def test_products_with_f32(text, scheme):
         x = rng.standard_normal((w.shape[1], columns)).astype(np.float32)
         close(pith.matmul(q, x), wide @ x)
         close(pith.linear(np.ascontiguousarray(x.T), q), (wide @ x).T)
+
+
+@pytest.mark.parametrize("bits, group", [(4, 32), (4, 64), (4, 96), (4, 256), (4, 48), (8, 32), (8, 64)])
+def test_one_column_of_whole_groups(bits, group):
+    """Dense rows of whole groups are dot products in registers; every zero point and integer occurs."""
+    rng = np.random.default_rng(group)
+    for rows, groups in ((1, 1), (7, 2), (70, 5)):
+        w = rng.standard_normal((rows, groups * group)).astype(np.float32) + rng.uniform(-3, 3, (rows, 1))
+        q = pith.quantize(w.astype(np.float32), bits=bits, group=group)
+        wide, x = q.dequantize().to_dense().astype(np.float64), rng.standard_normal(w.shape[1]).astype(np.float32)
+        close(q @ x, wide @ x)
+        close(q.linear(x[None], np.ones(rows, np.float32), "relu"), np.maximum(wide @ x + 1, 0)[None])
+        x[3], wide[:, 3] = np.inf, np.abs(wide[:, 3]) + 1
+        assert np.isnan((q @ x)[q.dequantize().to_dense()[:, 3] == 0]).all()
+        np.testing.assert_array_equal(np.isinf(q @ x), q.dequantize().to_dense()[:, 3] != 0)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -158,6 +175,12 @@ def test_residual_activation_and_torch():
     assert isinstance(out, torch.Tensor)
     close(out.numpy(), z / (1 + np.exp(-z)) + 1)
     close(q @ x[0, 0], z[0, 0])
+
+
+def test_zero_points_are_integers_of_as_many_bits():
+    q = pith.quantize(np.float32([[-8, 7, 1]]), "dense", bits=4, group=3)
+    with pytest.raises(pith.ArgumentError, match="from -8 to 7, got 9"):
+        dataclasses.replace(q, zero_points=np.int8([9]))
 
 
 def test_storage_is_small_and_packed_low_half_first():

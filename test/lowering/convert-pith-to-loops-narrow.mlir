@@ -126,7 +126,7 @@ func.func @bytes_of_rows_without_strips(%pos: tensor<?xi32>, %crd: tensor<?xi32>
 // CHECK:           %[[value:.*]] = arith.mulf %[[real]], {{.*}} : vector<32xf32>
 // CHECK:           vector.store %[[value]], {{.*}} : memref<1x64xf32>, vector<32xf32>
 // CHECK:         vector.fma {{.*}} : vector<64xf32>
-// CHECK-NOT:     pith.
+// CHECK-NOT:     "pith.
 module attributes {pith.isa = "avx2"} {
 func.func @four_bits(%crd: tensor<?xi8>, %val: tensor<?xi8>, %scales: tensor<?xf32>, %zeros: tensor<?xi8>,
     %x: tensor<128x?xf32>, %y: tensor<64x?xf32>) -> tensor<64x?xf32> {
@@ -142,5 +142,41 @@ func.func @four_bits(%crd: tensor<?xi8>, %val: tensor<?xi8>, %scales: tensor<?xf
     linalg.yield %t : f32
   } -> tensor<64x?xf32>
   return %r : tensor<64x?xf32>
+}
+}
+
+// -----
+
+#rows = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"dense">], 0, 0, 0>
+#a = affine_map<(i, j, k) -> (i, k)>
+#x = affine_map<(i, j, k) -> (k, j)>
+#y = affine_map<(i, j, k) -> (i, j)>
+
+// CHECK-LABEL: func.func @four_bits_by_a_column
+// Dense rows of whole groups: of 32 elements of the column first the even ones ...
+// CHECK:         vector.shuffle {{.*}} [0, 2, 4, {{.*}}, 30] : vector<16xf32>, vector<16xf32>
+// ... and every group looks up what 4 bits stand for: the even values of 16 bytes, then the odd ones.
+// CHECK:         %[[levels:.*]] = arith.mulf {{.*}} : vector<16xf32>
+// CHECK:         %[[bytes:.*]] = vector.load {{.*}} : memref<?xi8>, vector<16xi8>
+// CHECK:         %[[pairs:.*]] = arith.extui %[[bytes]] : vector<16xi8> to vector<16xi32>
+// CHECK:         "pith.permute"(%[[levels]], %[[pairs]])
+// CHECK:         %[[high:.*]] = arith.shrui %[[pairs]], {{.*}} : vector<16xi32>
+// CHECK:         "pith.permute"(%[[levels]], %[[high]])
+// CHECK-NOT:     pith.dequantize
+module attributes {pith.isa = "avx512"} {
+func.func @four_bits_by_a_column(%val: tensor<?xi8>, %scales: tensor<?xf32>, %zeros: tensor<?xi8>,
+    %x: tensor<128x1xf32>, %y: tensor<64x1xf32>) -> tensor<64x1xf32> {
+  %Q = "pith.assemble"(%val) {operandSegmentSizes = array<i32: 0, 0, 0, 1, 0>}
+      : (tensor<?xi8>) -> tensor<64x128xi4, #rows>
+  %A = "pith.dequantize"(%Q, %scales, %zeros) {group = 32 : i64}
+      : (tensor<64x128xi4, #rows>, tensor<?xf32>, tensor<?xi8>) -> tensor<64x128xf32, #rows>
+  %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%A, %x : tensor<64x128xf32, #rows>, tensor<128x1xf32>) outs(%y : tensor<64x1xf32>) {
+  ^bb0(%v: f32, %w: f32, %s: f32):
+    %p = arith.mulf %v, %w : f32
+    %t = arith.addf %s, %p : f32
+    linalg.yield %t : f32
+  } -> tensor<64x1xf32>
+  return %r : tensor<64x1xf32>
 }
 }
