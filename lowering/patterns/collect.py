@@ -102,10 +102,12 @@ class Pieces:
         return Chunks(b.mul(across, b.ceildiv(self.rows, height)), b.mul(width, height), work, one)
 
 
-def collect(chunks: Chunks, rank: int, ordered: bool, declared: Buffer | None = None) -> ir.Value:
+def collect(chunks: Chunks, rank: int, ordered: bool, declared: Buffer | None = None, kept: bool = True) -> ir.Value:
     """The coordinates all chunks list, as a value of ``coordinates_type``; ``ordered``: chunk after chunk.
 
-    ``declared``: where the list starts to grow, or with overflow ``error`` the entries it may have.
+    ``declared``: where the list starts to grow, or with overflow ``error`` the entries it may have. ``kept``: it may
+    outlive what is compiled, so it should take no more memory than it needs. Moving 105 thousand entries takes one
+    thread 0.1 ms (Emerald Rapids, 2026-11-22).
     """
     total = b.mul(chunks.count, chunks.cells)
     room = FIRST_CAPACITY if declared is None else max(declared.capacity, CHUNK_CELLS)
@@ -118,7 +120,7 @@ def collect(chunks: Chunks, rank: int, ordered: bool, declared: Buffer | None = 
     if declared is not None and declared.overflow == "error":
         fits = arith.cmpi(arith.CmpIPredicate.ule, buffer.count(), b.value(declared.capacity))
         cf.assert_(fits, f"pith.detect: more micro-tiles are present than its buffer of {declared.capacity} holds")
-    return _fitted(buffer, capacity).result()
+    return (_fitted(buffer, capacity) if kept else buffer).result()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,6 +36,9 @@ _TESTED = 32
 #: Elements of a row that are flagged at once: at least some cache lines, at most what 4 KB of bits hold.
 _PIECE = (512, 1 << 15)
 
+#: What reads a list and hands it to nobody.
+_READERS = ("bufferization.to_buffer", "pith.pit_tile", "pith.sread", "pith.swrite", "tensor.dim", "tensor.extract")
+
 #: With fewer rows of cells than this, rows are cut to the smaller pieces, for threads to share. Whole rows are read
 #: at 0.8 times the time of halves (32x32 cells of 4096x4096 f32, 2026-11-21).
 _FEW = 16
@@ -51,7 +54,15 @@ def lower_detect(op: ir.OpView, shape: PatternShape) -> ir.Value:
     detection = Detection(view, Presence(view.source, threshold, channel, not _flag(op, UNSIGNED)))
     attributes = op.operation.attributes
     declared = attributes[BUFFER].to_buffer() if BUFFER in attributes else None
-    return collect(detection.chunks(), len(axes), _flag(op, DETERMINISTIC), declared)
+    return collect(detection.chunks(), len(axes), _flag(op, DETERMINISTIC), declared, not _is_only_read(op.result))
+
+
+def _is_only_read(pattern: ir.Value) -> bool:
+    """Whether nothing but ops of its function look at a pattern: it is gone when that returns."""
+    users = [use.owner.operation for use in pattern.uses]
+    return all(
+        _is_only_read(user.results[0]) if user.name == "pith.coordinates" else user.name in _READERS for user in users
+    )
 
 
 def _threshold(op: ir.OpView) -> tuple[ir.Value, int | None]:

@@ -16,6 +16,10 @@ from .sort import Coordinates, Lists, group_of, room_for, sort_into, store_id
 #: Entries that one task looks at, a microsecond or two, and those that are looked at together.
 _PART, _LANES = 2048, 16
 
+#: Operations an entry counts as: 2.6 ns where lists come from other caches (1024^3 with 1 % of the elements, Emerald
+#: Rapids, 2026-11-22).
+_ENTRY_WORK = 8
+
 _ANY = ir.ShapedType.get_dynamic_size()
 
 
@@ -55,7 +59,7 @@ class _Runs:
         b.for_loop(0, b.mul(self.lists.past, 2), lambda i: memref.store(_none(), bounds, [b.value(i)]))
         parts = b.ceildiv(self.c.count, _PART)
         runs = b.alloc([parts], ir.IndexType.get())
-        b.parallel_loop([parts], lambda part: self._look(part, runs), work=self.c.count)
+        b.parallel_loop([parts], lambda part: self._look(part, runs), work=b.mul(self.c.count, _ENTRY_WORK))
 
         def add_up(i: Index, total: ir.Value) -> list[ir.Value]:
             return [arith.addi(total, memref.load(runs, [b.value(i)]))]
