@@ -6,7 +6,6 @@ from pith._mlir import ir, memref
 
 from .. import builder as b
 from ..builder import Index
-from .arithmetic import bytes_of
 from .members import Cursors
 from .pack import Panel
 from .parts import chunk_rows
@@ -15,11 +14,12 @@ from .tile import Place, RegisterTile
 from .variant import CHUNK_ROWS, MOST_CHUNK_ROWS
 from .widen import Widening, widening
 
-#: How many register tiles ahead values are asked for, by width of registers. A strip of a row is too short for the
+#: How many rows ahead values are asked for, by width of registers. A strip of a row is too short for the
 #: hardware to see a stream in it: from the last-level cache its latency is as long as the work on it. On a Zen 3 core
 #: 2:4 goes from 28-66 to 64-68 GF/s with 2 (3 shapes, 2026-11). Wider registers take half as long for a tile: on
 #: Emerald Rapids, 4096x4096x32 after other work, 1:4 takes 4.3, 3.65, 3.65 and 3.6 ms with 2, 4, 6 and 8; three shapes
-#: whose values lie in L2 or L3 are the same (2026-11-22).
+#: whose values lie in L2 or L3 are the same (2026-11-22). Rows that share coordinates are asked for together: with four
+#: times as many ahead as here, V(4) and V(16) of C1(2:4)->C0(2:4) lose 1.05x (four shapes, as above).
 AHEAD = {32: 2, 64: 4}
 
 
@@ -77,8 +77,7 @@ def _pass(
     strip: int = 0,
     positions: ir.Value | None = None,
 ) -> None:
-    width = tile.variant.lanes * bytes_of(tile.element) // tile.vectors
-    distance = AHEAD.get(width, AHEAD[32])
+    distance = -(-AHEAD.get(tile.register_bytes, AHEAD[32]) // (tile.roles.unit * tile.group))
     total, (begun, target) = tile.storage.level_sizes[0], results
 
     def some_rows(u: Index) -> None:

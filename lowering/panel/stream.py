@@ -19,12 +19,14 @@ from .masks import visit_masks
 from .members import Member, Position, by_position, identity, shared
 from .roles import Roles
 from .runs import takes_together, visit_entries
-from .variant import MOST_GROUPS
 from .words import load_word, piece
 
 #: Vector multiply-adds in one unrolled block. 128 are 1 KiB of code, some of the 4 KiB of decoded
 #: instructions that Zen and Core keep, and enough to hide what a block does once.
 BLOCK_OPERATIONS = 128
+
+#: What a coordinate of the level that is unrolled counts as at least: that many groups have addresses, too.
+LEAST_OPERATIONS = 8
 
 #: What a block may grow to so that its coordinates begin and end on bytes.
 MOST_OPERATIONS = 320
@@ -47,6 +49,7 @@ class Stream:
         longest: contracted coordinates of an unrolled block, at most; None: any number.
         turn: which part of the rows in a window is visited, and into how many parts they are cut.
         together: entries of a compressed last level that are visited in one go: each adds to sums of its own (runs.py).
+        most: vector multiply-adds of an unrolled block, about.
     """
 
     storage: Storage
@@ -59,6 +62,7 @@ class Stream:
     longest: int | None = None
     turn: tuple[int, int] = (0, 1)
     together: int = 1
+    most: int = BLOCK_OPERATIONS
     #: Words loaded so far, each with the base it was loaded for: that keeps the base's identity its own.
     _words: dict[object, tuple[ir.Value, Index]] = dataclasses.field(default_factory=dict)
 
@@ -74,7 +78,7 @@ class Stream:
             return self.visit(level + 1, self._rows(level, members), accs)
         if fmt.levels[level].is_dense:
             size = self.storage.level_sizes[level]
-            if isinstance(size, int) and size * self._weight(level + 1, len(members)) <= BLOCK_OPERATIONS:
+            if isinstance(size, int) and size * self._weight(level + 1, len(members)) <= self.most:
                 return self._unrolled(level, members, accs, size)
             return self.range(level, members, 0, size, accs)
         if fmt.levels[level].kind == "nm":
@@ -127,7 +131,7 @@ class Stream:
     def _band_block(self, level: int) -> int:
         """The width of a band narrow enough to be one block: rows inside of the matrix take it whole. Else 0."""
         size = self.storage.level_sizes[level]
-        narrow = self.storage.format.levels[level].kind == "band" and size * self.operations <= BLOCK_OPERATIONS
+        narrow = self.storage.format.levels[level].kind == "band" and size * self.operations <= self.most
         return size if narrow else 0
 
     def block(self, level: int, members: int) -> int:
@@ -140,7 +144,7 @@ class Stream:
         if bits and not self.cuts(level, bytes_ask):
             return 1  # groups of one row begin inside a byte: no constant shifts
         block = bytes_ask if bytes_ask * weight <= MOST_OPERATIONS else 1
-        most = min(MOST_GROUPS, BLOCK_OPERATIONS // weight)
+        most = self.most // max(LEAST_OPERATIONS, weight)
         if self.longest is not None:
             most = min(most, self.longest // self.storage.format.exprs[level].div)
         while 2 * block <= most and (not bits or self.cuts(level, 2 * block)):
@@ -161,7 +165,7 @@ class Stream:
             lvl, size = self.storage.format.levels[i], self.storage.level_sizes[i]
             if not lvl.is_static or self.windows.get(i, size) != size or (lvl.is_dense and not isinstance(size, int)):
                 break  # below, positions count from a base of their own
-            if lvl.is_dense and i not in self.windows and size * self._weight(i + 1, members) > BLOCK_OPERATIONS:
+            if lvl.is_dense and i not in self.windows and size * self._weight(i + 1, members) > self.most:
                 break
             entries *= lvl.g if lvl.kind == "nm" else size
             if lvl.has_coordinates and self.storage.format.coord_bits(i) < 8:

@@ -15,12 +15,18 @@ from .members import Cursors, Member, Position, identity
 from .pack import Panel
 from .roles import Roles
 from .runs import visit_until
-from .stream import Leaf, Stream
+from .stream import BLOCK_OPERATIONS, Leaf, Stream
 from .variant import STRIP_BYTES, Variant
 from .widen import Stored, Values
 
 #: Independent chains of multiply-adds that hide the latency of one (4 cycles, two a cycle).
 CHAINS = 8
+
+#: Bytes of registers among which a strip of L1 is one block: cores that have them keep 4 Ki decoded operations (Golden
+#: Cove), and take half as long for a strip, between which a loop costs 6 cycles of 110. Its multiply-adds, for half of
+#: all elements. One core of Emerald Rapids, over dense torch, against blocks of 128 and half a strip: C1(2:4)->C0(2:4)
+#: 2.34 to 2.48, V(4) of it 2.42 to 2.54, V(16) 2.32 to 2.39, 2:4 and 1:4 1.02x and 1.03x (4 shapes, 2026-11-22).
+WIDE, STRIP_OPERATIONS = 64, 256
 
 #: Cache lines that are asked for one by one; more take a loop. Narrow panels have strips of 96, a fifth of all ops.
 MOST_LINES = 8
@@ -67,6 +73,11 @@ class RegisterTile:
     def element(self) -> ir.Type:
         """Of the accumulators and the panels."""
         return self.arithmetic.element
+
+    @property
+    def register_bytes(self) -> int:
+        """Of a machine vector, or less where the tile is narrower."""
+        return self.variant.lanes * bytes_of(self.element) // self.vectors
 
     @property
     def widens(self) -> bool:
@@ -135,10 +146,12 @@ class RegisterTile:
         # Strips are whole blocks: of two or more, what rounding down wastes of L1 is little. C1(2:4)->C0(2:4) gains
         # 1.05x over blocks of half the length. Every turn unrolls a block: four that long no longer fit the decoded
         # instructions, and V(4)C1(2:4)->C0(2:4) loses 1.15x (Zen 3, 64 lanes, 2026-11).
-        longest = STRIP_BYTES // (max(2, self.turns) * self.variant.lanes * bytes_of(self.element))
+        wide = self.register_bytes == WIDE
+        longest = STRIP_BYTES // (self.variant.lanes * bytes_of(self.element)) // (1 if wide else max(2, self.turns))
         turns = turn, self.turns
         sizes = self.windows, window_at, self.multiple, self.vectors
-        return Stream(self.storage, self.roles, *sizes, leaf, longest, turns, self.chains)
+        most = STRIP_OPERATIONS if wide else BLOCK_OPERATIONS
+        return Stream(self.storage, self.roles, *sizes, leaf, longest, turns, self.chains, most)
 
     def row_offsets(self, turn: int = 0) -> list[int]:
         """Row of the output per row of the tile, counted from the window's first."""

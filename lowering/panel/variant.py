@@ -271,8 +271,8 @@ def fitting_lanes(columns: int | None, vector: int, most: int) -> int:
     return min(widths, key=lambda w: (-(-columns // w) * (w / vector + 1.5), -w))
 
 
-#: Groups of the second level in one unrolled block, at most.
-MOST_GROUPS = 16
+#: Groups of the second level in one unrolled block, at most (``Stream.block``, 512 bits).
+MOST_GROUPS = 32
 
 
 def size_class(roles: Roles, size: int) -> int:

@@ -132,3 +132,35 @@ func.func @one_column(%c0: tensor<?xi8>, %val: tensor<?xf32>, %x: tensor<128x1xf
   return %r : tensor<64x1xf32>
 }
 }
+
+// -----
+
+// Among registers of 512 bits a strip of the panel, 128 coordinates here, is one block: 16 groups of C1, twice as many
+// as above, of 2 elements each.
+
+#hss = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 8, (d1 floordiv 4) mod 2, d1 mod 4)>,
+                    [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<1, 2>, #pith.nm<2, 4>], 0, 0, 0>
+#a = affine_map<(i, j, k) -> (i, k)>
+#x = affine_map<(i, j, k) -> (k, j)>
+#y = affine_map<(i, j, k) -> (i, j)>
+
+// CHECK-LABEL: func.func @wide_registers
+// CHECK:         scf.for {{.*}} iter_args(%{{.*}} = %{{.*}}) -> (vector<64xf32>, vector<64xf32>)
+// CHECK-COUNT-32:  vector.fma {{.*}} vector<64xf32>
+// CHECK-NOT:       vector.fma
+// CHECK:           scf.yield
+module attributes {pith.isa = "avx512"} {
+func.func @wide_registers(%c1: tensor<?xi8>, %c0: tensor<?xi8>, %val: tensor<?xf32>, %rows: index,
+                          %x: tensor<256x?xf32>, %y: tensor<?x?xf32>) -> tensor<?x?xf32> {
+  %A = "pith.assemble"(%c1, %c0, %val, %rows) {operandSegmentSizes = array<i32: 0, 0, 2, 1, 1>}
+      : (tensor<?xi8>, tensor<?xi8>, tensor<?xf32>, index) -> tensor<?x256xf32, #hss>
+  %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%A, %x : tensor<?x256xf32, #hss>, tensor<256x?xf32>) outs(%y : tensor<?x?xf32>) {
+  ^bb0(%a: f32, %b: f32, %s: f32):
+    %p = arith.mulf %a, %b : f32
+    %t = arith.addf %s, %p : f32
+    linalg.yield %t : f32
+  } -> tensor<?x?xf32>
+  return %r : tensor<?x?xf32>
+}
+}
