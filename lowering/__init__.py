@@ -23,6 +23,7 @@ PASSES: dict[str, str] = {
     "pith-assemble-arguments": "pith.lowering.assemble_arguments:AssembleArgumentsPass",
     "pith-protect-arguments": "pith.lowering.protect_arguments:ProtectArgumentsPass",
     "pith-pass-tensor-maps-by-value": "pith.lowering.pass_tensor_maps_by_value:PassTensorMapsByValuePass",
+    "pith-hoist-deallocations": "pith.lowering.hoist_deallocations:HoistDeallocationsPass",
     "pith-retain-loop-annotations": "pith.lowering.retain_loop_annotations:RetainLoopAnnotationsPass",
     "pith-share-loops": "pith.lowering.share_loops:ShareLoopsPass",
     "pith-sparsify": "pith.lowering.sparsify:SparsifyPass",
@@ -60,7 +61,7 @@ PIPELINES: dict[str, str] = {
         "ownership-based-buffer-deallocation,canonicalize,buffer-deallocation-simplification,"
         "bufferization-lower-deallocations,convert-bufferization-to-memref,"
         "func.func(linalg-generalize-named-ops),"
-        "convert-linalg-to-parallel-rows,canonicalize,cse,pith-share-loops"
+        "convert-linalg-to-parallel-rows,canonicalize,cse,pith-hoist-deallocations,pith-share-loops"
     ),
     # scf.parallel becomes OpenMP before memrefs are lowered: its alloca scopes must still be structured.
     "vector-to-llvm": (
