@@ -125,7 +125,7 @@ class DenseProduct:
 
     def pack(self, panel: Unpacked, first_col: Index, sums: ir.Value | None) -> None:
         """The first register tile of rows with a whole panel that it packs; in place."""
-        self._tile_in_place(panel, (0, first_col), 0, self.span, sums, None)
+        self._tile_in_place(self.tile, panel, (0, first_col), 0, self.span, sums, None)
 
     def run(
         self,
@@ -160,14 +160,15 @@ class DenseProduct:
     ) -> None:
         first_row, first_col = corner
 
-        def some_rows(u: Index, span: tuple[Index, Index]) -> None:
+        def some_rows(tile: DenseTile, u: Index, span: tuple[Index, Index]) -> None:
             besides = self._besides(b.add(first_row, u), done, first_col)
-            self._tile_in_place(panel, corner, u, span, sums, besides)
+            self._tile_in_place(tile, panel, corner, u, span, sums, besides)
 
-        self._strips(self.tile, count, some_rows, done)
+        self._strips(self.tile, count, some_rows, done, self.tile.low)
 
     def _tile_in_place(
         self,
+        tile: DenseTile,
         panel: Panel | Unpacked,
         corner: tuple[Index, Index],
         u: Index,
@@ -176,10 +177,10 @@ class DenseProduct:
         besides: Callable[[Index], None] | None,
     ) -> None:
         """The register tile of the rows from ``u`` on of a chunk; its results are finished behind the last strip."""
-        (first_row, first_col), tile = corner, self.tile
+        first_row, first_col = corner
         kept = self.out if self.adds_in_place else sums
         positions = tile.positions(b.add(first_row, u))
-        rows, places = self._left_rows(positions, first_row), self._places(positions, first_col)
+        rows, places = self._left_rows(positions, first_row), self._places(tile, positions, first_col)
         tile.expect(self.out, places, self.reds, self._is_last(span) if self.block else None)
         if isinstance(span[0], int) and span[1] is self.reds:
             self._finish(tile.multiply(rows, panel, 0, span, tile.zeros(), besides), places)
@@ -195,9 +196,9 @@ class DenseProduct:
     def _is_last(self, span: tuple[Index, Index]) -> ir.Value:
         return arith.cmpi(arith.CmpIPredicate.eq, b.value(span[1]), b.value(self.reds))
 
-    def _places(self, positions: list[Index], first_col: Index) -> _Places:
+    def _places(self, tile: DenseTile, positions: list[Index], first_col: Index) -> _Places:
         """Of the accumulators of rows at ``positions`` in ``out``."""
-        return self.tile.places([(self.rows.at(p), b.add(self.cols.first, first_col)) for p in positions])
+        return tile.places([(self.rows.at(p), b.add(self.cols.first, first_col)) for p in positions])
 
     def _left_rows(self, positions: list[Index], first_row: Index) -> list[Index]:
         """What the positions of rows in a chunk are in ``lhs``."""
@@ -244,7 +245,7 @@ class DenseProduct:
             _store(tile.multiply(rows, panel, column, span, accs), sums, where)
 
         def columns(column: Index) -> None:
-            self._strips(tile, count, lambda u, span: some_rows(u, column, span))
+            self._strips(tile, count, lambda _, u, span: some_rows(u, column, span))
 
         b.for_loop(0, self.lanes if tile is self.tile else width, columns, step=tile.variant.lanes)
         out, step = (self.out, self.out_transposed), self._write_step
@@ -258,12 +259,19 @@ class DenseProduct:
     def _write_step(self) -> int:
         return self.lanes if self.finish is None else 2 * tile_width(self.element)
 
-    def _strips(self, tile: DenseTile, count: Index, some_rows, done: Index = 0) -> None:
-        begin, end = self.span
+    def _strips(self, tile: DenseTile, count: Index, some_rows, done: Index = 0, low: DenseTile | None = None) -> None:
+        """``some_rows(tile, first, span)`` for rows ``done`` to ``count``, a strip at a time; ``low``: see its tile."""
+        (begin, end), last = self.span, count
+        if low:
+            left = b.mod(count, tile.variant.rows)
+            fits = b.less(left, low.variant.rows + 1)
+            last = b.maximum(arith.select(fits, b.value(b.sub(count, left)), b.value(count)), done)
 
         def one_strip(lo: Index) -> None:
             span = self.span if self.is_one_strip else (lo, b.minimum(b.add(lo, self.strip), end))
-            b.for_loop(done, count, lambda u: some_rows(u, span), step=tile.variant.rows)
+            b.for_loop(done, last, lambda u: some_rows(tile, u, span), step=tile.variant.rows)
+            if low:
+                b.for_loop(last, count, lambda u: some_rows(low, u, span), step=low.variant.rows)
 
         if self.is_one_strip:
             one_strip(0)

@@ -31,6 +31,7 @@ class DenseTile:
         lhs: ``(rows, reds)``, or those of the rows that are multiplied now.
         rows, reds: positions of the tile's rows and of the panel's, and what they are in ``lhs``.
         vectors: machine vectors per row of the tile.
+        unroll: contracted coordinates per trip of the loop, by default as many as suit the tile.
     """
 
     lhs: ir.Value
@@ -39,6 +40,19 @@ class DenseTile:
     variant: Variant
     vectors: int
     element: ir.Type
+    unroll: int = 0
+
+    @property
+    def low(self) -> "DenseTile | None":
+        """The tile of half as many rows, for the last ones where they are so few; None where they never are.
+
+        8, 14, 20 and 33 rows, known at run time only, times 1024x1024 f32 take 0.26, 0.31, 0.39 and 0.54 ms without,
+        0.21, 0.27, 0.35 and 0.49 with it; 64 experts of about 64x512x1024 34.0 and 33.3 (Emerald Rapids, 2026-11-22).
+        """
+        rows, height = self.rows.count, self.variant.rows // 2
+        if not height or (isinstance(rows, int) and not 0 < rows % self.variant.rows <= height):
+            return None
+        return dataclasses.replace(self, variant=Variant(self.variant.lanes, height), unroll=self.unrolled)
 
     @property
     def parts(self) -> list[tuple[int, ir.VectorType]]:
@@ -81,6 +95,8 @@ class DenseTile:
     @property
     def unrolled(self) -> int:
         """Contracted coordinates per trip of the loop, a power of two."""
+        if self.unroll:
+            return self.unroll
         most = min(MOST_UNROLLED, BLOCK_OPERATIONS // (self.variant.rows * self.vectors))
         return 1 << max(0, most.bit_length() - 1)
 

@@ -118,6 +118,16 @@ def test_panels_packed_by_the_first_rows(i, element):
     run("ik,kj->ij", {"i": i, "k": 40, "j": 200}, element, dynamic="ikj")
 
 
+@pytest.mark.parametrize("isa", ["avx2", HOST])
+@pytest.mark.parametrize("k", [40, 5000])
+def test_last_rows_take_a_lower_tile(k, isa):
+    """Every number of rows that one and two tiles have, and those on both sides of a chunk; one strip and several."""
+    for i in (*range(1, 19), *range(65, 74), *range(251, 260)):
+        run("ik,kj->ij", {"i": i, "k": k, "j": 200}, dynamic="i", isa=isa)
+    for i in (8, 9, 15, 20):
+        run("ik,kj->ij", {"i": i, "k": k, "j": 200}, isa=isa)
+
+
 @pytest.mark.parametrize("element", ["f32", "f64"])
 @pytest.mark.parametrize("i", [9, 16, 24, 66, 96, 97])
 def test_few_rows_meet_blocks_of_a_large_matrix(i, element):

@@ -355,7 +355,8 @@ func.func @packed_along(%x: memref<16x256xf32>, %w: memref<256x96xf32>, %y: memr
   return
 }
 
-// No more rows than a tile has: nobody reads a copy, so none is stored. Where only run time knows, a branch tells.
+// No more rows than a tile has: nobody reads a copy, so none is stored. Where only run time knows, a branch tells; the
+// last rows of six take a tile of three where they are so few.
 
 // CHECK-LABEL: func.func @met_once
 // CHECK-NOT:     memref.alloc
@@ -364,6 +365,11 @@ func.func @packed_along(%x: memref<16x256xf32>, %w: memref<256x96xf32>, %y: memr
 // CHECK:         arith.minui %{{.*}}, %c255 : index
 // CHECK-NEXT:    scf.if %{{.*}} {
 // CHECK-NEXT:      vector.store
+// CHECK:         scf.for %{{.*}} = %{{.*}} to %[[last:.*]] step %c6 {
+// CHECK-COUNT-24:  vector.fma %{{.*}} : vector<64xf32>
+// CHECK:         scf.for %{{.*}} = %[[last]] to %{{.*}} step %c3 {
+// CHECK-COUNT-12:  vector.fma %{{.*}} : vector<64xf32>
+// CHECK-NOT:       vector.fma %{{.*}} : vector<64xf32>
 func.func @met_once(%x: memref<4x256xf32>, %w: memref<256x128xf32>, %y: memref<4x128xf32>) {
   linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]}
       ins(%x, %w : memref<4x256xf32>, memref<256x128xf32>) outs(%y : memref<4x128xf32>) {
