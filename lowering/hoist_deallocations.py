@@ -36,7 +36,8 @@ class HoistDeallocationsPass(Pass):
     to every call. ResNet-50, eight images, one thread 0.77 to 0.66 s, two 0.73 to 0.35 (Emerald Rapids, 2026-11-22).
 
     Uses are those of the memref and of whatever is made of it, views and addresses alike, as results of ops of its
-    block; elements are not it.
+    block; elements are not it. Upstream's ``optimize-allocation-liveness`` takes an address
+    (``memref.extract_aligned_pointer_as_index``) for a number, and frees what is read through it later.
 
     Requires: memrefs; no addresses kept in memory. Preserves: the order of everything else. Does not do: memory that is
     allocated or freed inside of other ops. Cost: linear in the uses of temporaries.
