@@ -43,8 +43,9 @@ class Quantized:
         at = [b.value(group)]
         return memref.load(self.scales, at), memref.load(self.zero_points, at)
 
-    def vector(self, lanes: int, position: Index, scale: ir.Value, zero: ir.Value) -> ir.Value:
-        """Real values from a position on, all of one group; of values of 4 bits, the position is even."""
+    def vector(self, lanes: int, position: Index, parameters: tuple[ir.Value, ir.Value]) -> ir.Value:
+        """Real values from a position on, all of the group of ``parameters``; of 4 bits, the position is even."""
+        scale, zero = parameters
         i8 = ir.IntegerType.get_signless(8)
         loaded = ir.VectorType.get([lanes * self.bits // 8], i8)
         stored = vector.load(loaded, self.values, [b.value(self.byte(position))])

@@ -73,26 +73,30 @@ class FarAhead:
     Attributes:
         buffer: of the values; None where those that are read were converted before, beside it.
         short: whether its values are too few for that.
+        bits: of a value.
     """
 
     buffer: ir.Value | None
     short: ir.Value | None = None
+    bits: int = 8
 
     @classmethod
     def of(cls, values: Values) -> "FarAhead":
         """What follows ``values``."""
         if not isinstance(values, Stored):
             return cls(None)
-        least = _FAR_LEAST // bytes_of(values.buffer.type.element_type)
-        return cls(values.buffer, b.less(b.dim_size(values.buffer, 0), least))
+        element = values.buffer.type.element_type
+        bits = values.quantized.bits if values.quantized else element.width
+        return cls(values.buffer, b.less(b.dim_size(values.buffer, 0), _FAR_LEAST // bytes_of(element)), bits)
 
     def ask(self, position: Position) -> None:
         """Ask for the line that far behind ``position``, once per line of an unrolled block.
 
         Of a short buffer for its first lines, which are near: asking for what is about to be read costs L2 20 %.
         """
-        if self.buffer is None or position.offset * bytes_of(self.buffer.type.element_type) % CACHE_LINE:
+        if self.buffer is None or position.offset * self.bits // 8 % CACHE_LINE:
             return
-        far = b.add(b.mul(position.base, position.scale), _FAR_BYTES // bytes_of(self.buffer.type.element_type))
-        at = b.add(arith.select(self.short, b.value(0), b.value(far)), position.offset)
+        per = max(1, 8 // self.bits)  # values of an element of the buffer
+        far = b.add(b.div(b.mul(position.base, position.scale), per), _FAR_BYTES * 8 // (self.bits * per))
+        at = b.add(arith.select(self.short, b.value(0), b.value(far)), position.offset // per)
         memref.prefetch(self.buffer, [b.value(at)], False, SECOND_LEVEL, True)

@@ -10,24 +10,22 @@ Code it emits (R rows, L lanes, groups of G values of 4 bits)::
         bytes = L bytes of the row, as dwords
         acc[r] += real[low four bits of bytes] * column;  acc[r] += real[bytes >> 4] * column
 
-What four bits stand for is looked up by a permutation, which reads no more of its indices than those bits.
-Processors without one of 16 elements shift, convert and scale.
+What four bits stand for is looked up (decoder.py).
 """
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pith._mlir import arith, ir, memref, vector
-from pith.dialect import PermuteOp
 
 from .. import builder as b
 from ..builder import Index
-from ..convert_pith_vectors_to_llvm import has_permute
 from ..isa import Isa
 from ..quantized import Quantized
 from .ahead import SECOND_LEVEL
 from .arithmetic import add, multiply_add
+from .decoder import Decoder
 from .dots import Line, lane_totals
 
 #: Contracted coordinates of an unrolled step, at most.
@@ -38,35 +36,36 @@ _STEP = 128
 #: (groups of 128) 1.5, 1.62, 1.68 (2026-11-22).
 _FAR_BYTES = 16 << 10
 
-#: Integers of 4 bits, in the order of their bits.
-_INTEGERS = (*range(8), *range(-8, 0))
-
 
 @dataclasses.dataclass(frozen=True)
 class QuantizedDots:
     """Dot products with rows of dense storage, as :class:`Dots` has them of other elements.
 
     Attributes:
-        quantized: the matrix, ``reds`` values a row, which are whole groups.
+        decoder: of the matrix, ``reds`` values a row, which are whole groups.
         column: ``(reds,)``, in the order in which :meth:`_values` unpacks them.
-        lanes: f32 elements of a register.
-        table: ``(16, 16)``: row ``z + 8`` has what integers are above the zero point ``z``; None without permutations.
     """
 
-    quantized: Quantized
+    decoder: Decoder
     column: ir.Value
     reds: Index
-    lanes: int
-    table: ir.Value | None
+
+    @property
+    def lanes(self) -> int:
+        """f32 elements of a register."""
+        return self.decoder.lanes
+
+    @property
+    def quantized(self) -> Quantized:
+        """The matrix."""
+        return self.decoder.quantized
 
     @classmethod
     def of(cls, quantized: Quantized, column: ir.Value, isa: Isa) -> "QuantizedDots":
-        """Those of whole rows; reorders ``column`` and makes the table at the insertion point."""
+        """Those of whole rows; reorders ``column`` and makes the decoder's table at the insertion point."""
         lanes, reds = isa.vector_bytes // 4, b.dim_size(column, 0)
-        if quantized.bits == 8:
-            return cls(quantized, column, reds, lanes, None)
-        looked_up = has_permute("f32", (16,), isa.vector_bytes)
-        return cls(quantized, _evens_first(column, reds, lanes), reds, lanes, _table() if looked_up else None)
+        ordered = column if quantized.bits == 8 else _evens_first(column, reds, lanes)
+        return cls(Decoder.of(quantized, isa), ordered, reds)
 
     @staticmethod
     def fits(quantized: Quantized, isa: Isa) -> bool:
@@ -105,10 +104,10 @@ class QuantizedDots:
     def _values(self, position: Index, count: int) -> list[ir.Value]:
         """The values from a position on, all of one group, in vectors; of 4 bits the even ones of two, then the odd."""
         q, lanes = self.quantized, self.lanes
-        scale, zero = q.parameters(b.div(position, q.group))
         if q.bits == 8:
-            return [q.vector(lanes, b.add(position, i), scale, zero) for i in range(0, count, lanes)]
-        real, out = self._real(scale, zero), []
+            read = self.decoder.reader(b.div(position, q.group))
+            return [read(b.add(position, i)) for i in range(0, count, lanes)]
+        real, out = self.decoder.real(b.div(position, q.group)), []
         i32 = ir.IntegerType.get_signless(32)
         loaded, wide = (ir.VectorType.get([lanes], t) for t in (q.values.type.element_type, i32))
         four = vector.broadcast(wide, arith.constant(i32, 4))
@@ -116,38 +115,6 @@ class QuantizedDots:
             pairs = arith.extui(wide, vector.load(loaded, q.values, [b.value(q.byte(b.add(position, i)))]))
             out += [real(pairs), real(arith.shrui(pairs, four))]
         return out
-
-    def _real(self, scale: ir.Value, zero: ir.Value) -> Callable[[ir.Value], ir.Value]:
-        """What the low 4 bits of i32 stand for in a group."""
-        type_ = ir.VectorType.get([self.lanes], ir.F32Type.get())
-        scales = vector.broadcast(type_, scale)
-        if self.table is not None:
-            row = arith.andi(arith.addi(zero, arith.constant(zero.type, 8)), arith.constant(zero.type, 15))
-            at = [arith.index_castui(ir.IndexType.get(), row), b.value(0)]
-            levels = arith.mulf(vector.load(type_, self.table, at), scales)
-            return lambda index: PermuteOp.build(levels, index).result
-        zeros = vector.broadcast(type_, arith.sitofp(type_.element_type, zero))
-
-        def scaled(halves: ir.Value) -> ir.Value:
-            up = b.integers([28] * self.lanes, halves.type.element_type)
-            integer = arith.sitofp(type_, arith.shrsi(arith.shli(halves, up), up))
-            return arith.mulf(arith.subf(integer, zeros), scales)
-
-        return scaled
-
-
-def _table() -> ir.Value:
-    f32, i32, table = ir.F32Type.get(), ir.IntegerType.get_signless(32), b.alloc([16, 16], ir.F32Type.get())
-    type_ = ir.VectorType.get([16], f32)
-    integers = arith.sitofp(type_, b.integers(_INTEGERS, i32))
-
-    def one(row: Index) -> None:
-        zero = arith.subi(arith.index_cast(i32, b.value(row)), arith.constant(i32, 8))
-        less = arith.subf(integers, vector.broadcast(type_, arith.sitofp(f32, zero)))
-        vector.store(less, table, [b.value(row), b.value(0)])
-
-    b.for_loop(0, 16, one, rolled=True)
-    return table
 
 
 def _evens_first(column: ir.Value, reds: Index, lanes: int) -> ir.Value:

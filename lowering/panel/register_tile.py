@@ -8,6 +8,7 @@ from ..contraction import Matmul
 from ..isa import Isa
 from ..levels import Storage
 from .arithmetic import Arithmetic, bytes_of
+from .decoder import Decoder
 from .lanes import lane_tile
 from .roles import Roles
 from .tile import RegisterTile
@@ -31,7 +32,8 @@ def register_tile(m: Matmul, storage: Storage, roles: Roles, cols: Index, isa: I
         variant = default_variant(roles, cols if isinstance(cols, int) else None, size, isa)
     multiple = ir.IntegerAttr(attributes[MULTIPLE_ATTRIBUTE]).value if MULTIPLE_ATTRIBUTE in attributes else 1
     vectors = max(1, variant.lanes * size // isa.vector_bytes)
-    stored = Stored(storage.values, arithmetic, storage.quantized)
+    decoder = Decoder.of(storage.quantized, isa) if storage.quantized else None
+    stored = Stored(storage.values, arithmetic, decoder)
     tile = RegisterTile(storage, roles, variant, multiple, vectors, arithmetic, stored)
     if not storage.quantized or in_one_piece(storage):
         tile = lane_tile(storage, roles, tile, isa)

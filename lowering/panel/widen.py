@@ -7,6 +7,7 @@ Formats whose rows do not lie in one piece widen scalars as they read them.
 """
 
 import dataclasses
+import functools
 import math
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from ..builder import Index
 from ..levels import Storage
 from ..quantized import Quantized
 from .arithmetic import Arithmetic, convert
+from .decoder import Decoder
 
 #: Values widened at once: one register of f32 with AVX2.
 _LANES = 8
@@ -43,7 +45,12 @@ class Stored:
 
     buffer: ir.Value
     arithmetic: Arithmetic
-    quantized: Quantized | None = None
+    decoder: Decoder | None = None
+
+    @property
+    def quantized(self) -> Quantized | None:
+        """What they stand for, where they are integers in groups."""
+        return self.decoder.quantized if self.decoder else None
 
     @property
     def narrow(self) -> bool:
@@ -102,8 +109,8 @@ class Widening:
         starts = []
         for member, unit in enumerate(units):
             start, end = _range(self.storage, unit, span)
-            if self.values.quantized:
-                self._copy_groups(self.values.quantized, member, start, end)
+            if self.values.decoder:
+                self._copy_groups(self.values.decoder, member, start, end)
             else:
                 self._copy(member, start, end)
             starts.append(start)
@@ -126,9 +133,12 @@ class Widening:
         b.for_loop(0, whole, some, step=_LANES)
         b.for_loop(whole, b.sub(end, start), one)
 
-    def _copy_groups(self, quantized: Quantized, member: int, start: Index, end: Index) -> None:
+    def _copy_groups(self, decoder: Decoder, member: int, start: Index, end: Index) -> None:
         """As :meth:`_copy`, with one scale and zero point for the part of each group."""
+        quantized = decoder.quantized
         lanes = next((n for n in (32, 16) if math.gcd(self.aligned, quantized.group) % n == 0), _LANES)
+        looked_up = decoder.table is not None and lanes >= decoder.lanes
+        lanes = decoder.lanes if looked_up else lanes
 
         def at(position: Index) -> list[ir.Value]:
             return [b.value(member), b.value(b.sub(position, start))]
@@ -142,10 +152,13 @@ class Widening:
             hi = b.minimum(b.add(first, quantized.group), end)
             even = lo if quantized.bits == 8 else b.minimum(b.mul(b.ceildiv(lo, 2), 2), hi)
             whole = b.add(even, b.mul(b.div(b.sub(hi, even), lanes), lanes))
-            scale, zero = quantized.parameters(group)
+            if looked_up:
+                read = decoder.reader(group)
+            else:
+                read = functools.partial(quantized.vector, lanes, parameters=quantized.parameters(group))
 
             def some(p: Index) -> None:
-                vector.store(quantized.vector(lanes, p, scale, zero), self.scratch, at(p))
+                vector.store(read(p), self.scratch, at(p))
 
             b.for_loop(lo, even, one)
             b.for_loop(even, whole, some, step=lanes)
