@@ -19,7 +19,6 @@ Formats whose rows are not visited one by one keep all results of a chunk in the
 """
 
 import dataclasses
-import math
 from collections.abc import Callable
 
 from pith._mlir import bufferization, ir, memref
@@ -36,20 +35,19 @@ from ..stored_batch import matrix_of
 from ..transpose import tile_width
 from .arithmetic import bytes_of
 from .batch import Operand
-from .loops import Point
-from .pack import Panel, clear_rows, pack_panel
+from .pack import Panel
 from .register_tile import VARIANT_ATTRIBUTE, register_tile
 from .results import Results, clear, results_of
 from .rows import most_units, task_units, visit_rows
 from .scatter import scatter_rows
+from .sources import Image, source_of
 from .tile import RegisterTile
 from .variant import MOST_CHUNK_ROWS, PANEL_BYTES, STRIP_BYTES, Roles
-from .windows import Windows, match_windows
 from .write import added_to, as_it_is, write_tile
 
 
 @dataclasses.dataclass(frozen=True)
-class _Emitter:
+class Emitter:
     """Everything the pieces of the template share.
 
     Attributes:
@@ -133,9 +131,6 @@ class _Emitter:
         return max(1, reds // depth) * tile.block
 
 
-#: ``pack(emitter, point of the outer loops, panels, slot, number of the panel)`` fills a panel.
-_Pack = Callable[[_Emitter, Point, ir.Value, Index, Index], None]
-
 #: Panels from which on a task packs its own: threads have as much to do as each other.
 MANY_PANELS = 8
 
@@ -144,22 +139,20 @@ def emit_panel(m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None 
     """Emit the kernel at the insertion point; returns the result tensor, that of the epilogue when there is one."""
     bound = bind(epilogue) if epilogue else None
     g = m.generic
-    dense, init = g.inputs[m.dense], g.init
+    init, source = g.init, source_of(m)
     out, fresh = (bound.out, bound.addend is None) if bound else result_buffer(init)
     target = Operand(out, g.loops(2))
-    windows = None if m.dense_transposed else match_windows(dense)
-    pack, reds = _from_matrix(m) if windows is None else _from_image(m, windows)
 
     def multiply(point: dict[int, Index]) -> None:
         part = storage if m.batch is None else matrix_of(storage, point[m.batch])
         y = target.columns(point, m.row, m.col)
-        e = _emitter(m, part, isa, reds, y, fresh, bound)
-        if windows is not None and isinstance(e.panels, int) and e.panels >= MANY_PANELS:
+        e = _emitter(m, part, isa, source.reds, y, fresh, bound)
+        if isinstance(source, Image) and isinstance(e.panels, int) and e.panels >= MANY_PANELS:
+            pack = source.pack
             _pack_and_multiply(e, lambda *at: pack(e, point, *at), y)
         else:
             panels = b.alloc([e.panels, e.depth, e.lanes], e.tile.element)
-            work = b.mul(e.reds, e.cols)
-            b.parallel_loop([e.panels], lambda panel: pack(e, point, panels, panel, panel), work=work)
+            source.pack_all(e, point, panels)
             _tasks(e, panels, y)
 
     _around(m.outer, target, {}, multiply)
@@ -168,14 +161,14 @@ def emit_panel(m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None 
 
 def _emitter(
     m: Matmul, storage: Storage, isa: Isa, reds: Index, y: ir.Value, fresh: bool, bound: BoundEpilogue | None
-) -> _Emitter:
+) -> Emitter:
     """What multiplies a stored matrix by a dense one of ``reds`` rows into ``y``."""
     roles = Roles.of(storage.format, m.row_dim)
     transposed = m.out_transposed != (bound is not None and bound.transposed)
     cols = b.dim_size(y, 0 if transposed else 1)
     tile = register_tile(m, storage, roles, cols, isa)
     rows = b.dim_size(y, 1 if transposed else 0)
-    return _Emitter(m, storage, roles, tile, rows, cols, reds, task_units(tile), fresh, bound)
+    return Emitter(m, storage, roles, tile, rows, cols, reds, task_units(tile), fresh, bound)
 
 
 def _around(loops: tuple[int, ...], target: Operand, point: dict[int, Index], body: Callable) -> None:
@@ -187,31 +180,7 @@ def _around(loops: tuple[int, ...], target: Operand, point: dict[int, Index], bo
     b.for_loop(0, target.size(first), lambda c: _around(tuple(rest), target, {**point, first: c}, body))
 
 
-def _from_image(m: Matmul, windows: Windows) -> tuple[_Pack, Index]:
-    """What packs panels of windows from their image, and how many rows they have."""
-    image, loops = b.buffer_of(windows.image), m.generic.loops(m.dense)
-
-    def pack(e: _Emitter, point: Point, panels: ir.Value, slot: Index, panel: Index) -> None:
-        windows.pack(image, [point[d] for d in loops[:-2]], panels, slot, b.mul(panel, e.lanes), e.width(panel))
-
-    return pack, math.prod(windows.within)
-
-
-def _from_matrix(m: Matmul) -> tuple[_Pack, Index]:
-    """What packs panels of the dense operand, and how many rows they have."""
-    g = m.generic
-    source = Operand(b.buffer_of(g.inputs[m.dense]), g.loops(m.dense))
-
-    def pack(e: _Emitter, point: Point, panels: ir.Value, slot: Index, panel: Index) -> None:
-        x, unsigned = source.columns(point, m.red, m.col), e.tile.arithmetic.dense_unsigned
-        pack_panel(x, m.dense_transposed, panels, panel, e.reds, e.cols, e.lanes, slot, unsigned)
-        if e.stored is not e.reds:
-            clear_rows(panels, b.value(slot), e.reds, e.stored, e.lanes)
-
-    return pack, source.size(m.red)
-
-
-def _pack_and_multiply(e: _Emitter, pack: Callable[[ir.Value, Index, Index], None], out: ir.Value) -> None:
+def _pack_and_multiply(e: Emitter, pack: Callable[[ir.Value, Index, Index], None], out: ir.Value) -> None:
     """Pack each panel and multiply all rows with it: it stays in L2."""
 
     def task(panel: ir.Value) -> None:
@@ -222,7 +191,7 @@ def _pack_and_multiply(e: _Emitter, pack: Callable[[ir.Value, Index, Index], Non
     b.parallel_loop([e.panels], task, work=b.add(e.work, b.mul(e.reds, e.cols)))
 
 
-def _tasks(e: _Emitter, panels: ir.Value, out: ir.Value) -> None:
+def _tasks(e: Emitter, panels: ir.Value, out: ir.Value) -> None:
     """Multiply chunks of rows with panels, in parallel."""
 
     def task(panel: ir.Value, *chunk: ir.Value) -> None:
@@ -240,7 +209,7 @@ def _stored_size(roles: Roles, dim: int, size: Index) -> Index:
     return b.mul(b.ceildiv(size, divisor), divisor)
 
 
-def _task(e: _Emitter, packed: Panel, tile: ir.Value, out: ir.Value, panel: ir.Value, chunk: Index = 0) -> None:
+def _task(e: Emitter, packed: Panel, tile: ir.Value, out: ir.Value, panel: ir.Value, chunk: Index = 0) -> None:
     """Multiply one chunk of rows with one panel and add the ``tile`` to the output."""
     units, width = e.units, e.width(panel)
     first_row, count = _row_range(e, chunk, units)
@@ -258,7 +227,7 @@ def _task(e: _Emitter, packed: Panel, tile: ir.Value, out: ir.Value, panel: ir.V
     b.only_if(narrow, lambda: _write(e, tile, out, corner, (count, width)))
 
 
-def _visit(e: _Emitter, results: Results, panel: Panel, width: Index, lo: Index, units: Index) -> None:
+def _visit(e: Emitter, results: Results, panel: Panel, width: Index, lo: Index, units: Index) -> None:
     """Visit a chunk's rows, with half the lanes where that is enough for the panel's ``width``."""
 
     def visit(registers: RegisterTile) -> None:
@@ -272,9 +241,7 @@ def _visit(e: _Emitter, results: Results, panel: Panel, width: Index, lo: Index,
     b.if_else(narrow, lambda: visit(tail), lambda: visit(e.tile))
 
 
-def _write(
-    e: _Emitter, tile: ir.Value, out: ir.Value, corner: tuple[Index, Index], extent: tuple[Index, Index]
-) -> None:
+def _write(e: Emitter, tile: ir.Value, out: ir.Value, corner: tuple[Index, Index], extent: tuple[Index, Index]) -> None:
     """Write a finished tile, through the epilogue in steps of two machine vectors: its values stay in registers."""
     if e.epilogue is None:
         write_tile(tile, out, e.m.out_transposed, corner, extent, as_it_is if e.fresh else added_to(out), e.lanes)
@@ -283,7 +250,7 @@ def _write(
     write_tile(tile, out, transposed, corner, extent, e.epilogue.apply, 2 * tile_width(e.tile.arithmetic.sums))
 
 
-def _row_range(e: _Emitter, chunk: Index, units: Index | None) -> tuple[Index, Index]:
+def _row_range(e: Emitter, chunk: Index, units: Index | None) -> tuple[Index, Index]:
     if units is None:
         return 0, e.rows
     step = b.mul(units, e.roles.unit)
@@ -291,7 +258,7 @@ def _row_range(e: _Emitter, chunk: Index, units: Index | None) -> tuple[Index, I
     return first, b.minimum(step, b.sub(e.rows, first))
 
 
-def _tile(e: _Emitter) -> ir.Value:
+def _tile(e: Emitter) -> ir.Value:
     """Memory for the results of a task, and a row of zeros behind them."""
     sums, units = e.tile.arithmetic.sums, most_units(e.tile)
     rows = _stored_size(e.roles, e.m.row_dim, e.rows) if units is None else units * e.roles.unit

@@ -56,27 +56,6 @@ class Panel:
         return [load_at(type_, pointer, (offset * lanes + lane) * size) for lane, type_ in pieces]
 
 
-def pack_panel(
-    source: ir.Value,
-    transposed: bool,
-    panels: ir.Value,
-    panel: Index,
-    reds: Index,
-    cols: Index,
-    lanes: int,
-    slot: Index | None = None,
-    unsigned: bool = False,
-) -> None:
-    """Copy block ``panel`` of columns into ``panels[slot]``, by default the panel's; columns past the edge become zero.
-
-    Elements become those of ``panels``, integers as ``unsigned`` says.
-
-    Shapes: source: ``(reds, cols)``, or ``(cols, reds)`` when ``transposed``; panels: ``(_, reds, lanes)``.
-    """
-    slot = panel if slot is None else slot
-    pack_walked(source, transposed, panels, panel, Walk(reds), Walk(cols), lanes, slot, unsigned)
-
-
 def pack_walked(
     source: ir.Value,
     transposed: bool,
@@ -88,7 +67,13 @@ def pack_walked(
     slot: Index,
     unsigned: bool = False,
 ) -> None:
-    """:func:`pack_panel` of the contracted coordinates and columns that walks pass, in their order."""
+    """Copy block ``panel`` of columns into ``panels[slot]``; columns past the edge become zero.
+
+    Elements become those of ``panels``, integers as ``unsigned`` says. Contracted coordinates and columns are those
+    that walks pass, in their order.
+
+    Shapes: source: ``(reds, cols)``, or ``(cols, reds)`` when ``transposed``; panels: ``(_, reds, lanes)``.
+    """
     reds, cols = red_walk.count, col_walk.count
     first = b.mul(panel, lanes)
     every_panel_full = isinstance(cols, int) and cols % lanes == 0

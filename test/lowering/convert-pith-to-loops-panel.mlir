@@ -19,9 +19,14 @@
 // CHECK:         %[[even:.*]] = arith.minui %{{.*}}, %c256
 // CHECK:         arith.maxui %[[even]], %c64
 
-// The dense operand is packed into panels of 64 columns: 8 registers of sums per row.
-// CHECK:         %[[panels:.*]] = memref.alloc({{.*}}) {alignment = 64 : i64} : memref<?x128x64xf32>
-// CHECK:         scf.parallel
+// The dense operand is packed into panels of 64 columns: 8 registers of sums per row. Of fewer panels than threads, parts
+// of the rows are tasks.
+// CHECK:         %[[panels:.*]] = memref.alloc(%[[count:.*]]) {alignment = 64 : i64} : memref<?x128x64xf32>
+// CHECK:         call @pith_get_num_threads
+// CHECK:         %[[parts:.*]] = arith.ceildivui
+// CHECK:         %[[most:.*]] = arith.ceildivui %c128, %[[parts]]
+// CHECK:         scf.parallel (%{{.*}}, %[[part:.*]]) = (%c0, %c0) to (%[[count]], %[[parts]])
+// CHECK:           arith.muli %[[part]], %[[most]]
 
 // One task per panel and chunk of rows. The first strip starts from zeros: all rows are the tile's last one. Values of
 // rows ahead are asked for.
