@@ -2,8 +2,8 @@
 
 Four cases, by the innermost level:
 
-- ``rows``: dense over rows (row sharing V): a vector of values per coordinate, one element of ``x`` for all; of four rows
-  the values of four coordinates, whose elements of ``x`` are permuted as those of ``gather`` are;
+- ``rows``: dense over rows (row sharing V): a vector of values per coordinate, one element of ``x`` for all; of four
+  rows the values of four coordinates, whose elements of ``x`` are permuted as those of ``gather`` are;
 - ``dot``: dense over contracted coordinates (blocks): a vector of values, as many elements of ``x``;
 - ``gather``: groups ``G:H``: a vector of values from several groups. Every group's elements of ``x`` are in
   a window no wider than a register, or two, from which one permutation takes them for all lanes at once. The groups are
