@@ -36,9 +36,9 @@ def verifier(check: Callable[[ir.OpView], None]) -> Callable[[ir.OpView], bool]:
 
     @functools.wraps(check)
     def verify(op: ir.OpView) -> bool:
-        if not is_well_formed(op):
-            return True
         try:
+            if not is_well_formed(op):
+                return True
             check(op)
         except Misuse as e:
             return fail(op, str(e))

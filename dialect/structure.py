@@ -8,10 +8,14 @@ import functools
 from typing import Any
 
 from pith._mlir import ir
+from pith.errors import IRError
 
 
 def is_well_formed(op: ir.OpView) -> bool:
-    """True when counts, segment sizes and kinds are those ``op``'s class declares."""
+    """True when counts, segment sizes and kinds are those ``op``'s class declares.
+
+    Errors: :class:`pith.IRError` for an attribute that cannot be read.
+    """
     fields = _fields(type(op))
     operation = op.operation
     return (
@@ -32,11 +36,19 @@ def _fields(cls: Any) -> dict[str, list[Any]]:
     return out
 
 
+def attribute_of(operation: ir.Operation, name: str) -> ir.Attribute | None:
+    """An attribute; None for a dense array of elements (``ui8``, ``bf16``) that the bindings have no class for."""
+    try:
+        return operation.attributes[name]
+    except TypeError:
+        return None
+
+
 def _segments(operation: ir.Operation, name: str) -> list[int] | None:
     if name not in operation.attributes:
         return None
-    attr = operation.attributes[name]
-    return list(attr) if isinstance(attr, ir.DenseI32ArrayAttr) else []
+    attr = attribute_of(operation, name)
+    return list(attr) if attr is not None and isinstance(attr, ir.DenseI32ArrayAttr) else []
 
 
 def _counts_fit(fields: list[Any], count: int, segments: list[int] | None) -> bool:
@@ -57,7 +69,12 @@ def _counts_fit(fields: list[Any], count: int, segments: list[int] | None) -> bo
 
 
 def _has(operation: ir.Operation, field: Any) -> bool:
-    return field.name in operation.attributes and _is_kind(operation.attributes[field.name], field.constraint)
+    if field.name not in operation.attributes:
+        return False
+    value = attribute_of(operation, field.name)
+    if value is None:  # IRDL takes any dense array
+        raise IRError(f"expects {field.name} to be an array of signless integers, f32 or f64")
+    return _is_kind(value, field.constraint)
 
 
 def _single_constraints(fields: list[Any]) -> list[Any]:

@@ -9,6 +9,7 @@ from .buffer import BufferAttr
 from .diagnostics import one_line
 from .formats import FormatAttr, PaddedAttr, encoding_of
 from .pattern import PatternType
+from .structure import attribute_of
 
 
 def verify_module(module: ir.Module | ir.Operation | ir.OpView) -> bool:
@@ -41,20 +42,28 @@ def check_type(type_: ir.Type) -> None:
             encoding_of(part)
 
 
-def check_attribute(attr: ir.Attribute) -> None:
+def check_attribute(attr: ir.Attribute | None) -> None:
     """Raise :class:`pith.Error` when ``attr`` is, or is built of, a malformed pith attribute."""
+    if attr is None:
+        return
     if isinstance(attr, (FormatAttr, PaddedAttr)):
         attr.to_format()
     elif isinstance(attr, BufferAttr):
         attr.to_buffer()
     elif isinstance(attr, ir.TypeAttr):
         check_type(attr.value)
-    elif isinstance(attr, ir.ArrayAttr):
-        for item in attr:
-            check_attribute(item)
-    elif isinstance(attr, ir.DictAttr):
-        for item in attr:
-            check_attribute(item.attr)
+    elif isinstance(attr, ir.ArrayAttr | ir.DictAttr):
+        for i in range(len(attr)):
+            check_attribute(_item(attr, i))
+
+
+def _item(attr: ir.ArrayAttr | ir.DictAttr, i: int) -> ir.Attribute | None:
+    """An attribute inside another; None as :func:`~.structure.attribute_of`."""
+    try:
+        item = attr[i]
+        return item.attr if isinstance(item, ir.NamedAttribute) else item
+    except TypeError:
+        return None
 
 
 def _check_op(op: ir.Operation) -> bool:
@@ -64,14 +73,14 @@ def _check_op(op: ir.Operation) -> bool:
     for name in op.attributes:
         # A function's type repeats its arguments: report it only when they are fine.
         if name != "function_type" or not any(seen):
-            problems.append(_problem(check_attribute, op.attributes[name], f"attribute {name}"))
+            problems.append(_problem(check_attribute, attribute_of(op, name), f"attribute {name}"))
     problems += seen
     for text in dict.fromkeys(filter(None, problems)):
         op.location.emit_error(f"'{op.name}' op {text}")
     return not any(problems)
 
 
-def _problem(check, value: ir.Type | ir.Attribute, what: str) -> str | None:
+def _problem(check, value: ir.Type | ir.Attribute | None, what: str) -> str | None:
     try:
         check(value)
     except Error as e:

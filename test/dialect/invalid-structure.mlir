@@ -72,3 +72,29 @@ func.func @f(%p: !pith.pattern<[8], [1]>, %a: tensor<8xf32>) {
 // A parameter of another kind does not even parse.
 // expected-error @below {{expected base attribute 'builtin.integer' but got 'builtin.string'}}
 func.func private @f() attributes {x = #pith.nm<"two", 4>}
+
+// -----
+
+// The bindings have no class for dense arrays of these.
+func.func @f(%p: tensor<9xi32>, %c: tensor<?xi32>, %v: tensor<?xf32>) {
+  // expected-error @below {{'operandSegmentSizes' attribute is expected to be a dense i32 array}}
+  %0 = "pith.assemble"(%p, %c, %v) {operandSegmentSizes = array<ui8: 1, 1, 0, 1, 0>}
+    : (tensor<9xi32>, tensor<?xi32>, tensor<?xf32>) -> tensor<8x16xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<8x16xf32>) {
+  // expected-error @below {{'pith.detect' op expects axes to be an array of signless integers, f32 or f64}}
+  %0 = "pith.detect"(%x) {axes = array<bf16>, granularity = array<i64: 1>, threshold = 0.0 : f64}
+    : (tensor<8x16xf32>) -> !pith.pattern<[8], [1]>
+  return
+}
+
+// -----
+
+// What no pith op reads may be anything.
+func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> attributes {a = array<ui8: 1>, b = [array<bf16: 1.0>]} {
+  return {c = array<f16: 1.0>} %x : tensor<4xf32>
+}
