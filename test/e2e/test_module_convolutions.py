@@ -36,6 +36,32 @@ def test_convolution_is_a_product(options):
     assert '"reduction", "reduction"' not in linalg
 
 
+@pytest.mark.parametrize(
+    ("kernel", "options"),
+    [
+        (2, {"stride": 2}),
+        (3, {"stride": 2, "padding": 1, "output_padding": 1}),
+        ((4, 5), {"stride": (2, 3), "padding": 1, "groups": 2, "bias": False}),
+        (1, {"stride": 3}),
+        (3, {"padding": 1}),
+        (2, {"stride": 2, "dilation": 2}),
+    ],
+)
+@pytest.mark.parametrize("images", [1, 3])
+def test_transposed(images, kernel, options):
+    """Images are not spread out with zeros, unless filters are."""
+    torch.manual_seed(8)
+    module = nn.Sequential(nn.ConvTranspose2d(8, 6, kernel, **options), nn.ReLU())
+    text = _check(module, torch.randn(images, 8, 7, 9)).ir("linalg")
+    by_phases = "stride" in options and "dilation" not in options
+    assert ("insert_slice" not in text) == by_phases
+
+
+def test_transposed_of_lines():
+    torch.manual_seed(9)
+    _check(nn.ConvTranspose1d(8, 6, 4, 2, 1), torch.randn(2, 8, 7))
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("options", [{"padding": 1}, {"stride": 2, "groups": 3}, {"stride": 4}])
 @pytest.mark.parametrize("images", [1, 3])

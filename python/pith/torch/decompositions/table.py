@@ -12,6 +12,7 @@ import torch
 from ..._mlir import fx_importer
 from ..rewrites.grouped_products import histc
 from . import elementwise
+from .convolutions import conv2d, conv_transpose
 from .fused_attention import Attentions
 from .ranking import bucketize, kthvalue, median, median_of_all, searchsorted, sort, topk
 from .scalar_reductions import with_scalars
@@ -38,6 +39,8 @@ def decomposition_table(attentions: Attentions | None = None) -> dict[Any, Calla
     table[_aten._sparse_addmm.default] = sparse_addmm
     table[_aten._native_batch_norm_legit_no_training.default] = batch_norm
     table[_aten.conv2d.default] = conv2d
+    for op in (_aten.conv_transpose1d.default, _aten.conv_transpose2d.input, _aten.conv_transpose3d.input):
+        table[op] = conv_transpose
     table[_aten.constant_pad_nd.default] = constant_pad_nd
     table[_aten.cumsum.default] = cumsum
     table[_aten.cumprod.default] = cumprod
@@ -131,28 +134,6 @@ def batch_norm(
     summand = -mean * factor if bias is None else bias - mean * factor
     shape = [-1] + [1] * (x.dim() - 2)
     return x * factor.view(shape) + summand.view(shape), x.new_empty(0), x.new_empty(0)
-
-
-def conv2d(
-    x: torch.Tensor,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None = None,
-    stride: Sequence[int] = (1, 1),
-    padding: Sequence[int] = (0, 0),
-    dilation: Sequence[int] = (1, 1),
-    groups: int = 1,
-) -> torch.Tensor:
-    """A convolution, then its bias: elementwise ops that follow take the bias along.
-
-    >>> x, w = torch.randn(1, 2, 5, 5), torch.randn(3, 2, 3, 3)
-    >>> torch.allclose(conv2d(x, w, torch.ones(3)), torch.nn.functional.conv2d(x, w, torch.ones(3)), atol=1e-5)
-    True
-    """
-    images = x if x.dim() == 4 else x.unsqueeze(0)
-    pair = [list(v) * (2 // len(v)) for v in (stride, padding, dilation)]
-    out = _aten.convolution(images, weight, None, *pair, False, [0, 0], groups)
-    out = out if bias is None else out + bias.view(-1, 1, 1)
-    return out if x.dim() == 4 else out.squeeze(0)
 
 
 def constant_pad_nd(x: torch.Tensor, pad: Sequence[int], value: float = 0) -> torch.Tensor:
