@@ -57,6 +57,7 @@ class ConvertLinalgToParallelRowsPass(Pass):
         alone = [op for op in found if op not in grouped]
         for group in groups:
             _lower_group(group)
+        alone += [generic.operation for generic in map(_strided_copy, _outermost_copies(module)) if generic is not None]
         for op in alone:
             with ir.InsertionPoint(op), op.location:
                 _lower(_Nest.of(op.opview), parallel=_is_outermost(op))
@@ -69,6 +70,21 @@ def _buffer_ops(module: ir.Module) -> list[ir.Operation]:
         return op.name.startswith("linalg.") and not op.results and op.name not in ("linalg.yield", "linalg.index")
 
     return ops_where(module.operation, writes_buffers)
+
+
+def _outermost_copies(module: ir.Module) -> list[ir.Operation]:
+    return ops_where(module.operation, lambda op: op.name == "memref.copy" and _is_outermost(op))
+
+
+def _strided_copy(op: ir.Operation) -> ir.OpView | None:
+    """A copy in place of ``op``, where lines of it are apart: the call that it would become runs on one thread."""
+    apart = any(isinstance(v.type.layout, ir.StridedLayoutAttr) for v in op.operands)
+    if not apart or op.operands[0].type.rank < 2:
+        return None
+    with ir.InsertionPoint(op), op.location:
+        generic = _copy_as_generic(op.opview)
+    op.erase()
+    return generic
 
 
 def _is_outermost(op: ir.Operation) -> bool:
@@ -125,9 +141,9 @@ class _Nest:
 
 
 def _lower(nest: _Nest, parallel: bool) -> None:
-    """One op: the outermost dimension in parallel, when it may be."""
-    first = nest.outer[0] if nest.outer else None
-    if not parallel or first is None or iterator_types(nest.op)[first] != "parallel" or nest.sizes[first] == 1:
+    """One op: the outermost dimension of several coordinates in parallel, when it may be."""
+    first = next((d for d in nest.outer if nest.sizes[d] != 1), None)
+    if not parallel or first is None or iterator_types(nest.op)[first] != "parallel":
         nest.emit({})
         return
     b.parallel_loop([nest.sizes[first]], lambda iv: nest.emit({first: iv}), work=nest.work)

@@ -378,3 +378,20 @@ func.func @depthwise(%x: memref<8x9x18xf32>, %w: memref<8x2x3xf32>, %y: memref<8
   return
 }
 }
+
+// -----
+
+// A copy into part of a buffer is a loop like any other, along the first dimension of several coordinates; a whole one is
+// left to the runtime.
+// CHECK-LABEL: func.func @copies
+// CHECK:         memref.copy %{{.*}} : memref<1x4x32xf32> to memref<1x4x32xf32>
+// CHECK:         scf.parallel (%{{.*}}) = (%{{.*}}) to (%c4
+// CHECK:           vector.store
+// CHECK-NOT:     memref.copy
+// CHECK:         return
+func.func @copies(%x: memref<1x4x32xf32>, %y: memref<1x4x32xf32>, %z: memref<1x6x34xf32>) {
+  memref.copy %x, %y : memref<1x4x32xf32> to memref<1x4x32xf32>
+  %inner = memref.subview %z[0, 1, 1] [1, 4, 32] [1, 1, 1] : memref<1x6x34xf32> to memref<1x4x32xf32, strided<[204, 34, 1], offset: 35>>
+  memref.copy %x, %inner : memref<1x4x32xf32> to memref<1x4x32xf32, strided<[204, 34, 1], offset: 35>>
+  return
+}
