@@ -125,13 +125,9 @@ def multiply_dynamic(a: Any, b: Any, out: Any = None, variant: str = "auto") -> 
     else:
         last = last_of(key)
         choice = choose(product, granularity, last is not None) if variant == "auto" else named(product, variant)
-        choice = choice if last is None else last.trials.revise(choice)
+        choice = choice if last is None else last.trials.revise(choice, last.choice)
         bound = bind(product, choice)
-        if last is not None and last.tries_dense(choice):
-            last.trials.run_dense(product, last.choice, target)
-            ran = choice.decision.chosen.name
-        else:
-            ran = run(product, choice, target, bound)
+        ran = run(product, choice, target, bound)
         if key is not None and known is None:
             again = bound if ran != "dense" and product.is_row_major else None
             remember(key, choice, ran, x.dtype, again, choice.dense(product))

@@ -28,8 +28,12 @@ from ...runtime.arrays import as_array
 from ..matmul.dense import library_again, multiply_library
 from .trial import DOUBTED, Trials
 
-#: How the number of calls that a decision is kept for grows, and decisions that are kept.
-_GROWTH, _KEPT = 2, 4096
+#: How the number of calls that a decision is kept for grows and shrinks, and decisions that are kept.
+_GROWTH, _SHRINK, _KEPT = 2, 4, 4096
+
+#: Dense calls of a trial, the first of which finds the caches full of something else: 0.94 ms where the library takes
+#: 0.63 (64x1024x1024 f32, two threads, Emerald Rapids, 2026-11-22). A doubted decision is kept for twice as many calls.
+_TRIED = 2
 
 #: Calls that a decision is kept for at most: the first, or up to the second where deciding takes more than ``_SHARE``
 #: of them. Deciding takes ``_DECIDING`` seconds: calls that were computed densely in 0.53 ms took 1.07 ms when they
@@ -66,11 +70,12 @@ class Remembered:
     again: Callable[[], Any] | None = None
     trials: Trials = dataclasses.field(default_factory=Trials)
 
-    def tries_dense(self, choice: Any) -> bool:
-        """Whether the call that decides anew runs dense, to compare it with the calls before."""
-        chosen = choice.decision.chosen
-        settled = self.ran != chosen.name or self.span >= _longest(chosen.cost)
-        return self.trials.is_due(choice, settled)
+    def tries_dense(self) -> bool:
+        """Whether a call runs dense in place of micro-tiles: the last of those that a doubted decision is for, while
+        decisions are kept for longer and longer."""
+        if self.left >= _TRIED or self.span <= _TRIED or not self.trials.doubts(self.choice):
+            return False
+        return self.span < _longest(self.choice.decision.chosen.cost) or self.ran not in self.trials.corrections
 
 
 _MEMORY: dict[tuple, Remembered] = {}
@@ -119,8 +124,7 @@ def remember(key: tuple, choice: Any, ran: str, dtype: Any, bound: Any, dense: C
     """Keep a decision; for longer than the last one when it is the same, or it matters little which one it is."""
     last = _MEMORY.get(key)
     longest = _longest(choice.decision.chosen.cost)
-    span = min(_GROWTH * last.span, longest) if last is not None and _goes_on(last, choice, ran) else 1
-    span = longest if last is not None and last.choice.wait else span
+    span = 1 if last is None else _span_after(last, choice, ran, longest)
     if last is None and len(_MEMORY) >= _KEPT:
         _MEMORY.clear()
     now = _MEMORY[key] = Remembered(choice, ran, dtype, choice.wait or span, span, bound, dense)
@@ -130,9 +134,16 @@ def remember(key: tuple, choice: Any, ran: str, dtype: Any, bound: Any, dense: C
         now.checked, now.again = last.checked, last.again
 
 
-def _goes_on(last: Remembered, choice: Any, ran: str) -> bool:
-    """Whether a decision is the last one, or about as good and known to be."""
-    return last.ran == ran or (choice.gain < DOUBTED and (ran == "dense" or ran in last.trials.corrections))
+def _span_after(last: Remembered, choice: Any, ran: str, longest: int) -> int:
+    """Calls that a decision is kept for: twice as many as the last one, if dense is not taken for micro-tiles or they
+    for it where much is gained by that."""
+    is_timed = last.ran != ran or math.isfinite(last.trials.packed)  # calls on tensors are not
+    if ran != "dense" and ran not in last.trials.corrections and is_timed and last.trials.doubts(choice):
+        return 2 * _TRIED
+    if ran == "dense" and last.choice.wait:
+        return longest
+    goes_on = (last.ran == "dense") == (ran == "dense") or choice.gain < DOUBTED
+    return min(_GROWTH * last.span, longest) if goes_on else max(last.span // _SHRINK, 1)
 
 
 def forget_decisions() -> None:
@@ -170,9 +181,12 @@ def run_again(known: Remembered, x: Any, y: Any, out: Any) -> Any:
 def _multiply(known: Remembered, x: np.ndarray, y: np.ndarray, out: np.ndarray) -> np.ndarray:
     """``x @ y`` in ``out``, of operands that fit."""
     if known.ran != "dense":
+        if known.tries_dense():
+            known.trials.time_dense(lambda: known.dense(x, y, out))
+            return out
         start = time.perf_counter()
         if known.bound.run(x, y, out):
-            known.trials.seconds = min(known.trials.seconds, time.perf_counter() - start)
+            known.trials.took(time.perf_counter() - start)
             return out
         known.left = 0
     known.dense(x, y, out)

@@ -1,8 +1,8 @@
-"""Predictions are corrected by what calls on the same arrays took: dense is run once in between, and compared.
+"""Predictions are corrected by what calls on the same arrays took: dense is run in between, and compared.
 
 The tile database knows some sizes; others are scaled from the nearest one, and two ways that are predicted alike may be
 30 % apart: 64x1024x1024 f32 with 80 % of single elements empty took 1.16 times as long as dense on two threads, where
-1.1 of a gain was predicted (Emerald Rapids, 2026-11-22).
+a gain of 1.3 was predicted (Emerald Rapids, 2026-11-22).
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-
-import numpy as np
+from collections.abc import Callable
+from typing import Any
 
 from .choice import Choice
-from .run import Product, run_dense
 
-#: Up to what predicted gain over dense a decision is put to the test: larger ones are not that wrong. A product that is
-#: dense against the prediction gets so much of it back per decision, for its values or the machine may have changed.
+#: Up to what gain over dense, predicted or measured, a decision is put to the test: larger ones are not that wrong. A
+#: product that is dense against the prediction gets so much of it back per decision: values and machine may change.
 DOUBTED, _FORGIVEN = 1.5, 1.05
+
+#: Of the running median, per call.
+_STEP = 0.05
 
 
 @dataclasses.dataclass(slots=True)
@@ -26,31 +28,45 @@ class Trials:
     """What calls on some arrays took, compared with what was predicted.
 
     Attributes:
-        seconds: the least time of a call on micro-tiles since the last decision.
+        packed: about the median time of calls on micro-tiles since the last decision.
+        dense: the least time of a dense call since then.
         corrections: micro-tile -> its measured gain over dense by the predicted one: the least that was found, since
             what interrupts a dense call makes it larger.
     """
 
-    seconds: float = math.inf
+    packed: float = math.inf
+    dense: float = math.inf
     corrections: dict[str, float] = dataclasses.field(default_factory=dict)
 
-    def revise(self, choice: Choice) -> Choice:
-        """The choice, or dense where micro-tiles were measured to be slower."""
+    def doubts(self, choice: Choice) -> bool:
+        """Whether micro-tiles were chosen that may be slower than dense."""
+        chosen = choice.decision.chosen
+        measured = min(1.0, chosen.cost / self.packed) if math.isfinite(self.packed) else 1.0
+        return bool(chosen.micro_tile) and choice.gain * measured < DOUBTED
+
+    def took(self, seconds: float) -> None:
+        """A call on micro-tiles took so long."""
+        if math.isfinite(self.packed):
+            seconds = self.packed * (1 + _STEP if seconds > self.packed else 1 - _STEP)
+        self.packed = seconds
+
+    def time_dense(self, run: Callable[[], Any]) -> None:
+        """Run dense, in place of micro-tiles that earlier calls were on."""
+        start = time.perf_counter()
+        run()
+        self.dense = min(self.dense, time.perf_counter() - start)
+
+    def revise(self, choice: Choice, before: Choice) -> Choice:
+        """A choice, or dense where micro-tiles were measured to be slower.
+
+        Args:
+            before: the choice that these calls were made by.
+        """
+        if math.isfinite(self.dense) and math.isfinite(self.packed):
+            name, found = before.decision.chosen.name, self.dense / self.packed / before.gain
+            self.corrections[name] = min(self.corrections.get(name, math.inf), found)
         name = choice.decision.chosen.name
         if choice.gain * self.corrections.get(name, math.inf) >= 1.0:
             return choice
         self.corrections[name] *= _FORGIVEN
         return choice.densely()
-
-    def is_due(self, choice: Choice, settled: bool) -> bool:
-        """Whether dense is to be run now, and compared: where it was chosen, or is doubted while nothing is settled."""
-        if not math.isfinite(self.seconds):
-            return False
-        return not choice.decision.chosen.micro_tile or (1.0 < choice.gain < DOUBTED and not settled)
-
-    def run_dense(self, product: Product, before: Choice, out: np.ndarray) -> None:
-        """The dense product, compared with the calls before and what was predicted of them."""
-        start = time.perf_counter()
-        run_dense(product, out, before.dense_way)
-        measured, name = (time.perf_counter() - start) / self.seconds, before.decision.chosen.name
-        self.corrections[name] = min(self.corrections.get(name, math.inf), measured / before.gain)
