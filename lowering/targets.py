@@ -149,6 +149,10 @@ def parse_target(text: str) -> Target:
         return CpuTarget(text.removeprefix("cpu:"))
     if text in ("gpu", "cuda", "nvidia"):
         raise UnsupportedError(f"unknown target {text!r}", hint=f"name the architecture: {', '.join(sorted(CHIPS))}")
+    if text in ISAS:
+        raise UnsupportedError(
+            f"unknown target {text!r}", hint=f"did you mean cpu:{text}? on any machine: {EMULATE}{text}"
+        )
     known = ["cpu", "cpu:ISA", "emulate:ISA", "emulate:CHIP", *sorted(CHIPS)]
     raise _unknown("target", text, known, [EMULATE + name for name in (*ISAS, *CHIPS)])
 

@@ -44,9 +44,10 @@ def numpy_of(value: Any) -> np.ndarray:
         return _numpy_of_torch(value.detach().cpu())
     if isinstance(value, np.ndarray):
         return value if type(value) is np.ndarray else plain_array(value)
+    of_module = "of a module, its weights one by one: module.weight" if hasattr(value, "parameters") else ""
     raise DTypeError(
         f"expects a NumPy array or torch tensor, got {type(value).__name__}",
-        hint="numpy.asarray(x)",
+        hint=of_module or "numpy.asarray(x)",
     )
 
 

@@ -231,6 +231,7 @@ func.func @f(%a: tensor<4x4xf32, #csr>) -> tensor<4x4xf32, #csr> { return %a : t
         ("/no/such/file.mlir", {}, pith.Error, "No such file"),
         (product(HSS_FORMAT), {"path": "fast"}, pith.UnsupportedError, "auto, sparse, sparsifier, loops"),
         (product(HSS_FORMAT), {"target": "tpu"}, pith.UnsupportedError, "unknown target 'tpu'"),
+        (product(HSS_FORMAT), {"target": "avx2"}, pith.UnsupportedError, "did you mean cpu:avx2"),
         (product(HSS_FORMAT), {"target": ["sm_80", "sm_90"]}, pith.ArgumentError, r"got 2 of them(.|\n)*pith\.save"),
         (product(HSS_FORMAT), {"target": 90}, pith.ArgumentError, "expects the name of one target"),
         (product(HSS_FORMAT), {"target": None}, pith.ArgumentError, "expects the name of one target"),

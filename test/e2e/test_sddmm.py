@@ -132,6 +132,13 @@ def test_torch_operands_and_destinations():
     assert R.values.ctypes.data == out.data_ptr()
 
 
+def test_patterns_of_scipy_and_torch():
+    S = pattern((40, 36), "csr")
+    a, b = random_dense(RNG, (40, 50), "f32"), random_dense(RNG, (50, 36), "f32")
+    for foreign in (S.to_scipy(), S.to_torch()):
+        check(pith.sddmm(a, b, foreign).values, sampled(a, b, S), "f32")
+
+
 def test_operands_may_share_memory_with_out():
     S = pattern((8, 8), "d0 : dense, d1 : dense")
     buffer = random_dense(RNG, (64,), "f32")

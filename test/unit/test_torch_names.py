@@ -55,6 +55,16 @@ def test_a_pattern_that_names_nothing_lists_close_names(pattern):
     assert e.value.where == f"sparsity[{pattern!r}]"
 
 
+def test_a_dynamic_mark_that_names_nothing_lists_submodules():
+    with pytest.raises(pith.ImportProgramError, match=r"matches no submodule; close names: 0, 1\.act"):
+        assign_formats({"zzz": pith.dynamic()}, SHAPES, ["0", "1.act"])
+
+
+def test_weights_where_layers_are_named():
+    with pytest.raises(pith.ImportProgramError, match=r"match layers, not their weights: '\*\.up'"):
+        assign_formats({"*.up.weight": FMT}, {"0.up": (32, 16)}, kinds="linear layer")
+
+
 def test_a_format_of_another_rank_or_size_names_the_operand():
     with pytest.raises(pith.ShapeError, match=r"layer\.0\.up\.bias \(sparsity\['\*bias'\]\): .*rank 2"):
         assign_formats({"*bias": FMT}, SHAPES)

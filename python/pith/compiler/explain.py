@@ -71,6 +71,7 @@ def _by_first_buffer(params: Sequence[Param], names: Mapping[int, str]) -> dict[
 def _describe(number: int, plan: OpPlan, named: Mapping[int, str]) -> str:
     shape = "x".join("?" if s == DYNAMIC else str(s) for s in plan.shape)
     bound = f"at most {plan.format.density:.1%} of the elements" if plan.format.density < 1 else "set at run time"
+    bound = "100%: all elements are stored" if plan.format.is_dense else bound
     fused = f"    fused: {', '.join(plan.fused)}\n" if plan.fused else ""
     known = named.get(plan.argument) if plan.argument is not None else None
     name = f" {known}:" if known else ""

@@ -115,7 +115,8 @@ def assign_formats(
                 _require_suitable(fmt, matches[0], table is operands, where)
                 break
         else:
-            raise _nothing_named(pattern, [*shapes, *modules], kinds)
+            known = modules if isinstance(fmt, Dynamic) else [*shapes, *modules]
+            raise _nothing_named(pattern, known, "submodule" if isinstance(fmt, Dynamic) else kinds)
     formats = {name: as_format(said, f"sparsity[{pattern!r}]") for name, (pattern, said) in operands.items()}
     for name, (pattern, said) in operands.items():
         _require_rank(name, pattern, formats[name], shapes)
@@ -142,7 +143,7 @@ def _require_rank(name: str, pattern: str, fmt: Format, shapes: Mapping[str, Seq
     fitting = [n for n in fnmatch.filter(shapes, pattern) if len(shapes[n]) == fmt.rank]
     hint = f"name what it is for: {', '.join(map(repr, fitting[:4]))}" if fitting else "choose another format"
     if len(shapes[name]) == 4 and not fitting:
-        hint = "of convolutions every dimension stays apart: e.g. 'MCRS: R->S->C1->C0(2:4)'"
+        hint = "of convolutions every dimension stays apart: e.g. 'MCRS: R->S->C1->C0(2:4)' or 'MCRS: C0(*)'"
     raise ShapeError(
         f"format {fmt} is for rank {fmt.rank}, got shape {tuple(shapes[name])}",
         where=f"{name} (sparsity[{pattern!r}])",
@@ -197,6 +198,8 @@ def _nothing_named(pattern: str, names: Sequence[str], kinds: str) -> ImportProg
     close = difflib.get_close_matches(pattern, names, 5, 0.5) or [n for n in names if literal and literal in n][:5]
     close = close or difflib.get_close_matches(literal, names, 5, 0.3) or list(names)[:5]
     hint = "patterns match whole dotted names, e.g. '*.dense.weight'"
+    if pattern.removesuffix(".weight") != pattern and fnmatch.filter(names, pattern.removesuffix(".weight")):
+        hint = f"here patterns match layers, not their weights: {pattern.removesuffix('.weight')!r}"
     if any(name.endswith("_orig") for name in close):
         hint = "torch.nn.utils.prune keeps weights and masks apart until prune.remove(module, 'weight')"
     return ImportProgramError(

@@ -157,11 +157,16 @@ class ImportedProgram:
     def _as_in_the_example(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The same call with those arguments by position that were so in the example; as it is where it has others."""
+        """The same call with those arguments by position that were so in the example, and with the example's constants
+        where it leaves them out; as it is where it has others."""
         example, options = pytree.tree_unflatten(range(self.in_spec.num_leaves), self.in_spec)
         by_position = self.names[: len(example)]
         given = {**dict(zip(self.names, args)), **kwargs}
-        if len(given) != len(args) + len(kwargs) or set(given) != {*by_position, *options}:
+        if len(given) != len(args) + len(kwargs):
+            return args, kwargs
+        leaves = [*zip(by_position, example), *options.items()]
+        given = {**{name: self.fixed[i] for name, i in leaves if isinstance(i, int) and i in self.fixed}, **given}
+        if set(given) != {*by_position, *options}:
             return args, kwargs
         return tuple(given[name] for name in by_position), {name: given[name] for name in options}
 

@@ -225,7 +225,7 @@ def _require_all_used(formats: Mapping[str, Stored], layers: Mapping[str, Compil
             raise ImportProgramError(
                 f"{name} is outside of the repeated layers, which alone are compiled",
                 where=f"sparsity of {name}",
-                hint=f"layers: {', '.join(layers)}",
+                hint=f"name weights of the layers alone: '{next(iter(layers)).rpartition('.')[0]}.*.weight'",
             )
 
 

@@ -13,11 +13,11 @@ from ...formats import Format
 from ...formats.pack_buffers import aligned_empty
 from ...runtime import dtype_name
 from ...runtime.arrays import as_array, is_torch
-from ...sparse import SparseTensor
+from ...sparse import SparseTensor, taken_over
 from .ir import SUMS, sddmm_source
 
 
-def sddmm(a: Any, b: Any, pattern_of: SparseTensor, *, out: Any = None, accumulate: bool = False) -> Any:
+def sddmm(a: Any, b: Any, pattern_of: Any, *, out: Any = None, accumulate: bool = False) -> Any:
     """``a @ b`` at the positions another matrix stores, and nowhere else (SDDMM).
 
     Shapes: a: (M, K); b: (K, N); pattern_of: (M, N).
@@ -28,6 +28,7 @@ def sddmm(a: Any, b: Any, pattern_of: SparseTensor, *, out: Any = None, accumula
         copy). One kernel is compiled per format, element type and orientation.
     Args:
         a, b: NumPy arrays, torch CPU tensors, or anything with DLPack, of one element type.
+        pattern_of: a :class:`pith.SparseTensor`; a sparse matrix of SciPy or torch is taken over in every call.
         out: a contiguous 1-D array of ``pattern_of.nse`` elements for the values.
         accumulate: add to what ``out`` holds instead of overwriting it.
     Returns: a :class:`pith.SparseTensor` with the metadata buffers of ``pattern_of`` (shared) and new
@@ -48,6 +49,7 @@ def sddmm(a: Any, b: Any, pattern_of: SparseTensor, *, out: Any = None, accumula
                [5., 0., 0.],
                [0., 0., 9.]], dtype=float32)
     """
+    pattern_of = taken_over(pattern_of)
     if any(getattr(x, "is_cuda", False) for x in (a, b)):
         from .device import sampled_on_device
 
