@@ -11,9 +11,10 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .choice import Choice
+if TYPE_CHECKING:
+    from .choice import Choice
 
 #: Up to what gain over dense, predicted or measured, a decision is put to the test: larger ones are not that wrong. A
 #: product that is dense against the prediction gets so much of it back per decision: values and machine may change.
