@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from pith.lowering.isa import host_isa
 
+from .cores import Cores
 from .machine import OtherLoad, machine_facts
 from .records import Options, Report
 from .report import format_table, markdown, requirement_table, write
@@ -42,15 +43,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(name: str, options: Options, directory: pathlib.Path | None) -> Report | None:
     """Run one suite and publish its report; None when it failed."""
-    facts, others, progress = machine_facts(), OtherLoad(), _Progress()
+    facts, others, progress, cores = machine_facts(), OtherLoad(), _Progress(), Cores(options.threads)
+
+    def step(text: str) -> None:
+        progress(text)
+        cores.sample()
+
     try:
-        report = SUITES[name].load()(options, progress)
+        report = SUITES[name].load()(options, step)
     except Exception as error:  # one suite's failure must not cost the others' results
         progress.clear()
         print(f"bench {name}: {type(error).__name__}: {error}", file=sys.stderr)
         return None
     progress.clear()
     facts["busy_with_others"], facts["seconds"] = others.cores(), round(progress.seconds)
+    facts["multiply_adds"] = cores.rates()
     print(markdown(report, facts, options))
     if directory is not None:
         print(f"written: {write(report, facts, options, directory)} and .json\n")

@@ -118,9 +118,12 @@ def one_line(facts: dict[str, Any]) -> str:
     caches = ", ".join(f"{name} {size}" for name, size in facts["caches"].items())
     load = " ".join(map(str, facts["load_average"]))
     took = f", took {facts['seconds']} s" if "seconds" in facts else ""
+    ceiling = ", ".join(f"{rate} on {count}" for count, rate in facts.get("multiply_adds", {}).items())
+    ceiling = f"; in registers, between cases, GFLOP/s of f32 by cores: {ceiling}" if ceiling else ""
     return (
         f"{facts['date'][:16]}, {facts['cpu']} ({features}; {caches}), {facts['cores']} cores, "
-        f"load before {load}{took}; commit {facts['commit'] or 'unknown'}, Python {facts['python']}, {versions}"
+        f"load before {load}{took}{ceiling}; commit {facts['commit'] or 'unknown'}, "
+        f"Python {facts['python']}, {versions}"
     )
 
 

@@ -14,6 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT))  # appended: the root's folders must not shadow installed packages
 
 from bench import cli  # noqa: E402
+from bench.cores import Cores  # noqa: E402
 from bench.fresh import PROBES, ProbeFailed, run_probe  # noqa: E402
 from bench.harness import Contest, WrongResult, hold, relative_error  # noqa: E402
 from bench.machine import NAMED, OtherLoad, lacking, machine_facts  # noqa: E402
@@ -177,6 +178,16 @@ def test_own_work_is_not_the_others():
     others._start = (0.0, 10.0, 8.0)
     others._now = lambda: (10.0, 25.0, 18.0)
     assert others.cores() == pytest.approx(0.5)
+
+
+def test_reports_say_what_cores_compute_together():
+    cores = Cores((1, 2))
+    cores.sample()
+    rates = cores.rates()
+    assert list(rates) == ["1", "2"] and min(rates.values()) > 0.1
+    assert f"{rates['1']} on 1, {rates['2']} on 2" in markdown(
+        Report("s", "t"), {**machine_facts(), "multiply_adds": rates}, Options()
+    )
 
 
 def test_machine_facts():
