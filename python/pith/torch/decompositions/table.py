@@ -15,7 +15,7 @@ from . import elementwise
 from .convolutions import conv2d, conv_transpose
 from .fused_attention import Attentions
 from .ranking import bucketize, kthvalue, median, median_of_all, searchsorted, sort, topk
-from .scalar_reductions import with_scalars
+from .scalar_reductions import with_scalars, with_wide_sums
 from .scans import cummax, cummin, cumprod, cumsum, logcumsumexp
 
 _aten = torch.ops.aten
@@ -62,7 +62,8 @@ def decomposition_table(attentions: Attentions | None = None) -> dict[Any, Calla
     for op in (_aten.scatter.src, _aten.scatter.value, _aten.scatter_add.default, _aten.scatter_reduce.two):
         table[op] = functools.partial(_with_positive_dim, op)
     table[_aten.scaled_dot_product_attention.default] = attentions or Attentions()
-    return {**table, **with_scalars(table)}
+    table |= with_scalars(table)
+    return table | with_wide_sums(table)
 
 
 def layer_norm(
@@ -84,7 +85,7 @@ def layer_norm(
     out = centred * torch.rsqrt((centred * centred).mean(dims, keepdim=True) + eps)
     if weight is not None:
         out = out * weight
-    return out if bias is None else out + bias
+    return (out if bias is None else out + bias).to(x.dtype)
 
 
 def index_add(rule: Callable, x: torch.Tensor, dim: int, index: Any, source: torch.Tensor, *, alpha: Any = 1) -> Any:
@@ -133,7 +134,7 @@ def batch_norm(
     factor = factor if weight is None else factor * weight
     summand = -mean * factor if bias is None else bias - mean * factor
     shape = [-1] + [1] * (x.dim() - 2)
-    return x * factor.view(shape) + summand.view(shape), x.new_empty(0), x.new_empty(0)
+    return (x * factor.view(shape) + summand.view(shape)).to(x.dtype), x.new_empty(0), x.new_empty(0)
 
 
 def constant_pad_nd(x: torch.Tensor, pad: Sequence[int], value: float = 0) -> torch.Tensor:
