@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from .torch.untraced import leave_untraced
+
 __version__ = "0.1.0"
 
 #: Public name -> the module that defines it. Resolved on first use.
@@ -87,3 +89,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(set(globals()) | set(_EXPORTS))
+
+
+leave_untraced()

@@ -22,10 +22,12 @@ from .formats.pack_buffers import aligned_zeros
 from .formats.pack_read import slots_of
 from .formats.parse import format_name
 from .sparse import FormatLike, SparseTensor, compress
+from .torch.untraced import whole
 
 _WHERE = "pith.quantize"
 
 
+@whole
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class QuantizedTensor:
     """A sparse matrix of quantised values. Made by :func:`quantize`.

@@ -16,7 +16,7 @@ from .errors import ArgumentError, DeviceError, DTypeError, FormatError, Unsuppo
 from .formats.format import Format
 from .formats.pack import pack_coordinates
 from .formats.pack_buffers import aligned_empty
-from .runtime.arrays import is_torch, plain_array
+from .runtime.arrays import is_torch, plain_array, unreadable
 from .semi_structured import from_semi_structured, is_semi_structured, semi_structured_format, to_semi_structured
 
 Parts = tuple[tuple[int, ...], Format, tuple[np.ndarray, ...]]
@@ -92,7 +92,7 @@ def _numpy_of_torch(tensor: Any) -> np.ndarray:
     try:
         return tensor.numpy()
     except (TypeError, RuntimeError) as error:  # quantized, nested
-        raise DTypeError(f"the tensor has no storage that NumPy can read: {error}") from error
+        raise unreadable(sys.modules["torch"], error) from error
 
 
 def torch_of_numpy(array: np.ndarray) -> Any:

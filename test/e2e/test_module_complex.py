@@ -51,6 +51,23 @@ def test_sums_of_complex_numbers():
         torch.testing.assert_close(torch.as_tensor(got), expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int32])
+def test_real_and_complex_operands(dtype):
+    """Of numbers the sums added the real part to both parts; of real tensors they were refused."""
+
+    class Mixed(torch.nn.Module):
+        def forward(self, z, w, x):
+            sums = z + x, x + z, z - x, x - z, torch.add(z, x, alpha=2), torch.sub(x[0], z, alpha=3)
+            numbers = z + 1.5, 2 - z, z - (1 + 2j), torch.add(z, 3, alpha=2)
+            return *sums, *numbers, z * x, z / x, x / z, z / w, z / 2
+
+    z, w = torch.randn(2, 3, 7, dtype=torch.complex64)
+    x = torch.randn(3, 7).mul(4).to(dtype) + 20
+    made = pith.compile(Mixed(), (z, w, x))(z, w, x)
+    for got, expected in zip(made, Mixed()(z, w, x), strict=True):
+        torch.testing.assert_close(torch.as_tensor(got), expected)
+
+
 def test_what_torch_mlir_ends_the_process_for():
     class Refused(torch.nn.Module):
         def forward(self, z):

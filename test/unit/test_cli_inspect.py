@@ -190,6 +190,14 @@ def test_a_model_is_described_matrix_by_matrix(model, capsys):
     assert f"of {dense / 1e6:.2f} MB dense" in out
 
 
+def test_filters_of_convolutions_are_matrices(tmp_path, capsys):
+    filters = pith.prune(RNG.standard_normal((16, 8, 3, 3)).astype(np.float32), "MCRS: CRS0(2:4)")
+    write_safetensors(tmp_path / "m.safetensors", {"conv.weight": filters, "stack": np.ones((2, 3, 4), np.float32)})
+    out = inspect(capsys, tmp_path / "m.safetensors")
+    (line,) = [line.split() for line in out.splitlines() if line.startswith("conv.weight")]
+    assert "1 matrices of 2 tensors" in out and line[1:4] == ["16x8x3x3", "50.00%", "C0(2:4)"]
+
+
 def test_one_tensor_of_a_model(model, capsys):
     out = inspect(capsys, model[0], "--tensor", "a.weight", "--no-picture")
     assert ": a.weight: 64 x 32 float32" in out and "C0(2:4) (tight)" in out

@@ -47,8 +47,8 @@ def read_torch_file(path: str) -> dict[str, np.ndarray]:
 
 
 def describe_model(path: str, tensors: Mapping[str, np.ndarray], columns: int) -> int:
-    """Print the table as it is made; the exit status."""
-    matrices = {n: t for n, t in tensors.items() if t.ndim == 2 and t.size and t.dtype.kind in "fiV"}
+    """Print the table as it is made; the exit status. Filters are matrices with a row per output channel."""
+    matrices = {n: t for n, t in tensors.items() if t.ndim in (2, 4) and t.size and t.dtype.kind in "fiV"}
     if not matrices:
         raise FileFormatError(f"holds {len(tensors)} tensors, none of them a matrix", where=path)
     sys.stdout.write(f"{path}: {len(matrices)} matrices of {len(tensors)} tensors, N = {columns}\n\n")
@@ -71,9 +71,10 @@ def describe_model(path: str, tensors: Mapping[str, np.ndarray], columns: int) -
 
 def _describe(matrix: np.ndarray, columns: int) -> tuple[str, int, int]:
     """The line of one matrix, bytes in its tightest format, and bytes dense."""
+    shape = "x".join(map(str, matrix.shape))
+    matrix = matrix.reshape(matrix.shape[0], -1)
     mask = np.asarray(matrix != 0)
     density = float(mask.mean())
-    shape = "x".join(map(str, matrix.shape))
     if density >= FULL or mask.size > DENSE_LIMIT:
         return f"{shape:>13} {density:>8.2%}  {'dense':<26} {1:>8.1%}  -", matrix.nbytes, matrix.nbytes
     name, nbytes, stored = tightest(infer(mask, matrix.dtype.itemsize), 1)[0]

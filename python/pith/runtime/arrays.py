@@ -177,7 +177,19 @@ def _from_torch(torch: Any, tensor: Any, where: str, differentiable: str | None)
     try:
         return tensor.numpy()
     except (TypeError, RuntimeError) as error:
-        raise DTypeError(f"the tensor has no storage kernels can read: {error}", where=where) from error
+        raise unreadable(torch, error, where) from error
+
+
+def unreadable(torch: Any, error: Exception, where: str | None = None) -> DTypeError:
+    """What to say of a tensor that has no storage; while torch traces, none has."""
+    if torch.compiler.is_compiling():
+        hint = (
+            "compile the dense module with sparsity={'*.weight': format}, or pith.torch's layers; call kernels outside"
+        )
+        return DTypeError(
+            "kernels cannot run while a module is exported: tensors have no values", where=where, hint=hint
+        )
+    return DTypeError(f"the tensor has no storage kernels can read: {error}", where=where)
 
 
 def _from_dlpack(value: Any, where: str) -> np.ndarray:

@@ -14,7 +14,7 @@ import torch
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind, TensorArgument
 from torch.utils import _pytree as pytree
 
-from ..errors import ImportProgramError, UnsupportedError
+from ..errors import Error, ImportProgramError, UnsupportedError
 from .decompositions.fused_attention import Attentions
 from .decompositions.retracing import decomposed
 from .decompositions.table import decomposition_table
@@ -262,7 +262,9 @@ def _export_error(error: Exception, module: torch.nn.Module) -> ImportProgramErr
     """One short typed error for whatever torch.export raised."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     message = " ".join(lines[:3])[:400] or type(error).__name__
-    hint = None
+    hint = error.hint if isinstance(error, Error) else None
+    if isinstance(error, Error):
+        message = f"{error.where}: {error.message}" if error.where else error.message
     if "data-dependent" in message or "Dynamic control flow" in message:
         message = f"control flow depends on the values of a tensor: {lines[0][:200]}"
         hint = "use torch.where or torch.cond, or decide outside the model"

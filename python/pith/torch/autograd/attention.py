@@ -15,8 +15,10 @@ from ...functional.attention.visibility import Limits
 from ...patterns import Pattern
 from ...sparse_interop import numpy_of
 from .first_order import first_order
+from .opaque import opaque
 
 
+@opaque
 def sparse_attention(
     q: torch.Tensor,
     k: torch.Tensor,

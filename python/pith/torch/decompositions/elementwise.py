@@ -15,6 +15,7 @@ _aten = torch.ops.aten
 def rules() -> dict[Any, Callable[..., Any]]:
     """Op -> its decomposition."""
     table: dict[Any, Callable[..., Any]] = {
+        _aten.div.Tensor: div,
         _aten.fmod.Scalar: fmod,
         _aten.hypot.default: hypot,
         _aten.fmax.default: fmax,
@@ -56,6 +57,24 @@ def _of_tensors(op: Callable[..., torch.Tensor], x: Any, y: Any) -> torch.Tensor
     """
     dtype = torch.result_type(x, y)
     return op(*(v.to(dtype) if isinstance(v, torch.Tensor) else torch.full((), v, dtype=dtype) for v in (x, y)))
+
+
+def div(x: Any, y: Any) -> torch.Tensor:
+    """Quotients of complex numbers, which the host does not lower; the divisor is scaled, so that its square is finite.
+
+    >>> div(torch.tensor([1 + 1j]), torch.tensor([2j])).tolist()
+    [(0.5-0.5j)]
+    """
+    if not torch.result_type(x, y).is_complex:
+        return NotImplemented
+    if not (y.is_complex() if isinstance(y, torch.Tensor) else isinstance(y, complex)):
+        return torch.complex(x.real / y, x.imag / y)
+    c, d = (v if isinstance(v, torch.Tensor) else torch.full((), v) for v in (y.real, y.imag))
+    large = torch.maximum(c.abs(), d.abs())
+    c, d = c / large, d / large
+    a, b = (x.real, x.imag) if isinstance(x, torch.Tensor) and x.is_complex() else (x, 0)
+    square = c * c + d * d
+    return torch.complex((a * c + b * d) / square / large, (b * c - a * d) / square / large)
 
 
 def fmod(x: torch.Tensor, other: float) -> torch.Tensor:

@@ -11,6 +11,7 @@ from ...workloads.moe import moe
 from ...workloads.routing import route
 from ..autograd.einsum import _ACTIVATIONS as ACTIVATIONS
 from ..autograd.einsum import einsum
+from ..autograd.opaque import opaque
 
 
 class MoE(torch.nn.Module):
@@ -48,6 +49,7 @@ class MoE(torch.nn.Module):
         self.w1, self.b1 = _layer(n_experts, features, hidden)
         self.w2, self.b2 = _layer(n_experts, hidden, features)
 
+    @opaque
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the layer."""
         features = self.w1.shape[1]

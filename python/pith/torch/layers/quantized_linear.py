@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -11,21 +11,44 @@ from ...errors import DTypeError
 from ...formats import buffer_specs
 from ...formats.pack_buffers import metadata_dtype
 from ...formats.parse import format_name
+from ...functional.matmul.matmul import matmul
 from ...quantization import Quantized, QuantizedTensor
 from ...sparse import SparseTensor
+from ..autograd.opaque import opaque
 from .sparse_linear import as_signed, as_stored, buffer_names, obeying
 
 #: Buffers of the layer behind the metadata of its format.
 _VALUES = ("integers", "scales", "zero_points")
 
 
+def _applied(x: torch.Tensor, weight: QuantizedTensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """The layer in f32, with the result in the type of ``x``."""
+    y = weight.linear(x.detach().float(), None if bias is None else bias.float())
+    return cast(torch.Tensor, y).to(x.dtype)
+
+
+class _Frozen(torch.autograd.Function):
+    """The layer, and the gradient of what goes in: its weight and bias have none."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weight: QuantizedTensor, bias: torch.Tensor | None) -> torch.Tensor:
+        ctx.weight = weight
+        return _applied(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
+        rows = grads[0].detach().float().contiguous()
+        return matmul(rows, ctx.weight.dequantize()).to(grads[0].dtype), None, None
+
+
 class QuantizedLinear(torch.nn.Module):
     """``y = x @ W.T + b`` where ``W`` is stored as small integers, dense or in a sparse format.
 
-    Shapes: x: ``(..., in_features)`` of f32; result: ``(..., out_features)``.
+    Shapes: x: ``(..., in_features)``; result: ``(..., out_features)``.
     Semantics: :func:`pith.linear` with the :class:`pith.QuantizedTensor` ``weight``. Integers, scales, zero points and
-        the format's metadata are buffers, so part of the ``state_dict``; there are no gradients, and a step of
-        ``torch.compile`` ends here. A module with such layers compiles: :func:`pith.compile` takes them as they are.
+        the format's metadata are buffers, so part of the ``state_dict``. What goes in has a gradient, weight and
+        bias have none; graphs of ``torch.compile`` end here. Products are those of f32, and results have the type of x:
+        ``half()`` and its kin leave scales as they are. :func:`pith.compile` takes modules with such layers.
     Attributes:
         scheme: how ``W`` is stored; ``bias``: as in ``nn.Linear``, or None.
 
@@ -59,10 +82,20 @@ class QuantizedLinear(torch.nn.Module):
         self._weight: tuple[Any, QuantizedTensor] | None = None
         self.train(linear.training)
 
-    @torch.compiler.disable
+    @opaque
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the layer."""
-        return self.weight.linear(x.detach(), self.bias)
+        if torch.is_grad_enabled() and x.requires_grad:
+            return cast(torch.Tensor, _Frozen.apply(x, self.weight, self.bias))
+        return _applied(x, self.weight, self.bias)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> QuantizedLinear:
+        """``half()`` and its kin leave scales in f32, like integers: they convert what goes through the layer."""
+        scales = self.scales
+        super()._apply(fn, recurse)
+        if self.scales.dtype != scales.dtype:
+            self.scales = scales.to(self.scales.device)
+        return self
 
     @property
     def weight(self) -> QuantizedTensor:

@@ -1,0 +1,86 @@
+"""What ``torch.compile`` does with pith's own files: their functions run as they are, between its graphs."""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import pathlib
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, TypeVar
+
+Kind = TypeVar("Kind")
+
+#: Dynamo's rules of what is traced. It imports them when something is compiled, perhaps long after pith.
+_RULES = "torch._dynamo.trace_rules"
+
+#: The folder whose functions may be traced, ``pith/torch``: those that run kernels are marked as opaque there.
+_TRACED = "torch"
+
+
+def leave_untraced() -> None:
+    """Have Dynamo call pith's functions instead of tracing into them, now or as soon as it is imported.
+
+    Semantics: the caller's graph ends before such a call and goes on behind it, silently. Traced, the functions
+        would be cut to pieces, with warnings for caches and native code. ``import torch`` is left to who needs it.
+    """
+    rules = sys.modules.get(_RULES)
+    if rules is not None:
+        _skip(rules)
+    elif not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+def whole(cls: type[Kind]) -> type[Kind]:
+    """A frozen dataclass that Dynamo hands to operators as it is (``A @ x``).
+
+    It takes apart what it knows to be frozen, and makes another of traced fields, which are no buffers.
+
+    >>> import dataclasses
+    >>> @whole
+    ... @dataclasses.dataclass(frozen=True)
+    ... class Pair:
+    ...     x: int
+    >>> dataclasses.replace(Pair(1), x=2)
+    Pair(x=2)
+    """
+    del cls.__dataclass_params__  # pyright: ignore[reportAttributeAccessIssue]
+    return cls
+
+
+def _skip(rules: Any) -> None:
+    package = pathlib.Path(__file__).parents[1]
+    entries = [p for p in package.iterdir() if p.name != _TRACED and (p.is_dir() or p.suffix == ".py")]
+    rules.SKIP_DIRS.extend(f"{p.as_posix()}/" if p.is_dir() else p.as_posix() for p in sorted(entries))
+    rules._recompile_re()
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds nothing but Dynamo's rules, once, to add to them when they have been loaded."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name != _RULES:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Loader(spec.loader)
+        return spec
+
+
+class _Loader(importlib.abc.Loader):
+    def __init__(self, loader: Any):
+        self._loader = loader
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        self._loader.exec_module(module)
+        _skip(module)

@@ -1,0 +1,65 @@
+"""Layers as engineers handle them: copies, files, other types, and gradients that pass through frozen ones."""
+
+import copy
+import io
+import pickle
+
+import pith
+import pytest
+import torch
+from pith.torch import MaskedLinear, QuantizedLinear, SparseLinear
+
+
+def masked():
+    layer = MaskedLinear(64, 32, granularity=(8, 1))
+    layer.pattern = layer.strongest(0.2)
+    return layer
+
+
+LAYERS = {
+    "2:4": lambda: SparseLinear("C0(2:4)", 64, 32),
+    "csr": lambda: SparseLinear("csr", 64, 32),
+    "masked": masked,
+    "i8 2:4": lambda: QuantizedLinear(torch.nn.Linear(64, 32), pith.Quantized("C0(2:4)")),
+    "i4": lambda: QuantizedLinear(torch.nn.Linear(64, 32), pith.Quantized(bits=4, group=32)),
+}
+each = pytest.mark.parametrize("name", LAYERS)
+
+
+@each
+def test_copies_and_files(name):
+    torch.manual_seed(1)
+    layer, x, other = LAYERS[name](), torch.randn(5, 64), LAYERS[name]()
+    expected = layer(x)
+    for again in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        torch.testing.assert_close(again(x), expected)
+    file = io.BytesIO()
+    torch.save(layer.state_dict(), file)
+    file.seek(0)
+    other(x)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    torch.testing.assert_close(other(x), expected)
+
+
+@each
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_types(name, dtype):
+    torch.manual_seed(2)
+    layer, x = LAYERS[name](), torch.randn(5, 64)
+    expected = layer(x)
+    y = layer.to(dtype)(x.to(dtype))
+    assert y.dtype == dtype
+    torch.testing.assert_close(y.float(), expected, rtol=5e-2, atol=5e-2)
+    if isinstance(layer, QuantizedLinear):
+        assert layer.scales.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["i8 2:4", "i4"])
+def test_gradients_pass_through_quantised_layers(name):
+    torch.manual_seed(3)
+    layer, x = LAYERS[name](), torch.randn(2, 3, 64, requires_grad=True)
+    dense = layer.to_linear()
+    g = torch.randn(2, 3, 32)
+    (expected,) = torch.autograd.grad(dense(x), x, g)
+    (found,) = torch.autograd.grad(layer(x), x, g)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
