@@ -22,10 +22,6 @@ DENSE_COLUMNS = 16
 #: Measured on Zen 3, one thread, 2026-11-21: 6 ns where a coordinate takes 0.2 ns (1024 x 1024, 2 and 10 % stored).
 WORD = 30
 
-#: Bytes of values from which on coordinates cost nothing beside one column: memory is waited for meanwhile. 4096x4096x1
-#: f32 in 2:4 takes 1.4 ms where its coordinates alone counted 1.6 (Emerald Rapids, one thread, 2026-11-22).
-STREAMED_BYTES = 8 << 20
-
 #: Rows and columns of a tile of sums, and rows of the smallest one where tiles are memory.
 TILE_COLUMNS, DOT_ROWS = 16, 4
 
@@ -87,8 +83,7 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
     ragged        multiply-adds in loops of entries whose vectors are no power of two: sums leave registers
     single        elements of one column that are multiplied one by one: no lanes of a vector run over them
     broadcast     stored values, once per panel
-    coordinate    stored coordinates, set bits and words of bitmasks, once per panel; none where one column waits for
-                  values from memory
+    coordinate    stored coordinates, set bits and words of bitmasks, once per panel
     loop          trips of loops over levels above the last, once per panel
     accumulate    vectors of accumulators begun and put away, once per visit of a row
     stored        bytes of values and metadata, read once per panel
@@ -104,8 +99,6 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
     strip = min(k, variant.strip or k)
     multiply = problem.stored * panels * vectors
     loads = multiply / max(1, min(variant.rows, problem.shared_rows))
-    coordinates = problem.coordinates + problem.set_bits + WORD * problem.bit_words
-    streamed = n == 1 and not problem.stores_singly and problem.stored * size >= STREAMED_BYTES
     far = loads / vectors * width * ((strip * width > L1_BYTES) + (strip * width > L2_BYTES))
     counts = {
         "multiply": multiply,
@@ -114,7 +107,7 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
         "ragged": multiply if vectors & (vectors - 1) and not problem.format.is_static else 0.0,
         "single": problem.stored if variant.family == "column" and problem.stores_singly else 0.0,
         "broadcast": problem.stored * panels,
-        "coordinate": 0.0 if streamed else coordinates * panels,
+        "coordinate": (problem.coordinates + problem.set_bits + WORD * problem.bit_words) * panels,
         "loop": problem.loop_trips * panels,
         "accumulate": problem.row_visits * panels * vectors * -(-k // max(1, strip)),
         "stored": panels * (problem.stored * size + problem.metadata_bytes),
