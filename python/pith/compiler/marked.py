@@ -13,7 +13,7 @@ from pith.passes.analysis.traversal import ops_where
 from pith.passes.infer_pit_axes import ATTRIBUTE as AXES
 from pith.passes.infer_pit_axes import axes_attribute
 from pith.passes.select_tiles import ATTRIBUTE as DECISION
-from pith.passes.select_tiles import BREAK_EVEN, SelectTilesPass, decision_of
+from pith.passes.select_tiles import BREAK_EVEN, EXPECTED, SPARSITY, SelectTilesPass, decision_of
 
 from ..runtime import num_threads
 from ..tuning.candidates import candidates_table, granularity_text
@@ -80,7 +80,12 @@ def _marked(op: ir.Operation) -> str:
     fields = ir.DictAttr(op.attributes[DECISION])
     rule = _rule(decision.chosen.name, ir.FloatAttr(fields[BREAK_EVEN]).value if BREAK_EVEN in fields else 1.0)
     table = "\n".join(f"    {line}" for line in candidates_table(decision, {}))
-    return f"'{op.name}' at {op.location}: {where}\n    may be permuted: {axes}{refused}\n{table}\n    {rule}"
+    known = (
+        ""
+        if SPARSITY in op.attributes
+        else f"\n    assumed, until a call counts: {EXPECTED:.0%} of the micro-tiles are empty"
+    )
+    return f"'{op.name}' at {op.location}: {where}\n    may be permuted: {axes}{refused}{known}\n{table}\n    {rule}"
 
 
 def _rule(chosen: str, limit: float) -> str:
