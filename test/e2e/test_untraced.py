@@ -5,6 +5,7 @@ import sys
 import warnings
 
 import pith
+import pith.torch
 import pytest
 import torch
 from torch._dynamo.utils import counters
@@ -47,10 +48,10 @@ class Around(torch.nn.Module):
         return torch.relu(self.call(self.first(x) * 2)) + 1
 
 
-def compiled(model):
+def compiled(model, backend="eager"):
     torch._dynamo.reset()
     counters.clear()
-    return torch.compile(model, backend="eager")
+    return torch.compile(model, backend=backend)
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -60,6 +61,51 @@ def test_functions_are_called_between_graphs(name):
         warnings.simplefilter("error")
         torch.testing.assert_close(compiled(model)(x), model(x))
     assert sum(counters["graph_break"].values()) <= 4  # traced into, matmul makes 15
+
+
+def masked():
+    layer = pith.torch.MaskedLinear(64, 64)
+    layer.pattern = layer.strongest(0.2)
+    return layer
+
+
+class Sampled(torch.nn.Linear):
+    def forward(self, x):
+        return pith.torch.einsum("mk,kn->mn", x, self.weight, where={"kn": SQUARE}, bias=self.bias)
+
+
+class Attended(torch.nn.Linear):
+    def forward(self, x):
+        q = heads(super().forward(x))
+        return pith.torch.sparse_attention(q, heads(x), q, window=2).transpose(1, 2).reshape(x.shape)
+
+
+SQUARE = pith.Pattern.from_mask(torch.rand(64, 64) > 0.5)
+LAYERS = {
+    "sparse": lambda: pith.torch.SparseLinear("C0(2:4)", 64, 64),
+    "masked": masked,
+    "experts": lambda: pith.torch.MoE(64, 32, n_experts=4),
+    "einsum": lambda: Sampled(64, 64),
+    "attention": lambda: Attended(64, 64),
+}
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_gradients_go_through_calls_between_graphs(name, backend):
+    """Warnings are recorded, not raised: Dynamo looks for ``.grad`` wherever a graph begins behind a call, of torch
+    as of pith, and keeps torch's warning about it from being printed."""
+    model, x, upstream = Around(LAYERS[name]()), torch.randn(9, 64, requires_grad=True), torch.randn(9, 64)
+    leaves = [x, *model.parameters()]
+    expected = model(x)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        result = compiled(model, backend)(x)
+        gradients = torch.autograd.grad(result, leaves, upstream)
+    assert not [str(w.message) for w in said]
+    assert 1 <= sum(counters["graph_break"].values()) <= 2
+    torch.testing.assert_close(result, expected)
+    torch.testing.assert_close(gradients, torch.autograd.grad(expected, leaves, upstream))
 
 
 @pytest.mark.parametrize("first", ["pith", "torch._dynamo"])
