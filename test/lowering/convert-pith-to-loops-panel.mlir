@@ -169,3 +169,35 @@ func.func @wide_registers(%c1: tensor<?xi8>, %c0: tensor<?xi8>, %val: tensor<?xf
   return %r : tensor<?x?xf32>
 }
 }
+
+// -----
+
+// One column of 3:4 among registers of 16 lanes: 16 groups fill three of them, in blocks of two rows. Blocks of four
+// rows would be half as long, 24 elements, and fill one and a half.
+
+#three = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>,
+                      [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<3, 4>], 0, 0, 0>
+#a = affine_map<(i, j, k) -> (i, k)>
+#x = affine_map<(i, j, k) -> (k, j)>
+#y = affine_map<(i, j, k) -> (i, j)>
+
+// CHECK-LABEL: func.func @groups_of_three
+// CHECK:         scf.for {{.*}} iter_args({{.*}}) -> ({{.*}}vector<16xf32>
+// CHECK-COUNT-6:   vector.fma {{.*}} : vector<16xf32>
+// CHECK-NOT:       vector.fma
+// CHECK:           scf.yield
+module attributes {pith.isa = "avx512"} {
+func.func @groups_of_three(%c0: tensor<?xi8>, %val: tensor<?xf32>, %x: tensor<128x1xf32>, %y: tensor<64x1xf32>)
+    -> tensor<64x1xf32> {
+  %A = "pith.assemble"(%c0, %val) {operandSegmentSizes = array<i32: 0, 0, 1, 1, 0>}
+      : (tensor<?xi8>, tensor<?xf32>) -> tensor<64x128xf32, #three>
+  %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%A, %x : tensor<64x128xf32, #three>, tensor<128x1xf32>) outs(%y : tensor<64x1xf32>) {
+  ^bb0(%v: f32, %w: f32, %s: f32):
+    %p = arith.mulf %v, %w : f32
+    %t = arith.addf %s, %p : f32
+    linalg.yield %t : f32
+  } -> tensor<64x1xf32>
+  return %r : tensor<64x1xf32>
+}
+}

@@ -206,14 +206,8 @@ class Problem:
 
     @property
     def stores_singly(self) -> bool:
-        """Elements are met one by one beside one column: coordinates of their own from all over a row say nothing of
-        the next one, and groups of 3 or 6 elements fill no registers: C1(3:4)->C0(2:4) takes 0.8 to 1.3 ns an
-        element, 2:4 0.15 (Emerald Rapids, 2026-11-22)."""
-        if self.format.levels[-1].kind not in ("dense", "nm", "band"):
-            return True
-        groups = itertools.takewhile(lambda level: level.kind == "nm", reversed(self.format.levels))
-        elements = math.prod(level.g for level in groups)
-        return elements & (elements - 1) != 0
+        """Elements have coordinates of their own, from all over a row: nothing says where the next one is."""
+        return self.format.levels[-1].kind not in ("dense", "nm", "band")
 
     @property
     def shared_rows(self) -> float:
