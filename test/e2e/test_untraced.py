@@ -1,4 +1,5 @@
-"""``torch.compile`` of models that call pith: its graphs end before such calls and go on behind, without a word."""
+"""``torch.compile`` of models that call pith: its graphs end before such calls and go on behind, without a word.
+``pith.compile`` has no such ends, and says so."""
 
 import subprocess
 import sys
@@ -61,6 +62,14 @@ def test_functions_are_called_between_graphs(name):
         warnings.simplefilter("error")
         torch.testing.assert_close(compiled(model)(x), model(x))
     assert sum(counters["graph_break"].values()) <= 4  # traced into, matmul makes 15
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_exported_modules_cannot_call_kernels(name):
+    with pytest.raises(pith.ImportProgramError, match=r"kernels cannot run while torch exports") as raised:
+        pith.compile(Around(CALLS[name]), (torch.randn(8, 64),))
+    assert "sparsity={" in (raised.value.hint or "") and "outside of the module" in (raised.value.hint or "")
+    assert __file__ in str(raised.value)
 
 
 def masked():

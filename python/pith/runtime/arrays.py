@@ -162,6 +162,8 @@ def _from_torch(torch: Any, tensor: Any, where: str, differentiable: str | None)
             f"expected a dense tensor, got layout {tensor.layout}", where=where, hint="call .to_dense()"
         )
     if tensor.requires_grad and torch.is_grad_enabled():
+        if torch.compiler.is_compiling():
+            raise _while_exporting(where)
         raise ArgumentError(
             "the tensor requires a gradient, which a native kernel does not compute",
             where=where,
@@ -183,13 +185,17 @@ def _from_torch(torch: Any, tensor: Any, where: str, differentiable: str | None)
 def unreadable(torch: Any, error: Exception, where: str | None = None) -> DTypeError:
     """What to say of a tensor that has no storage; while torch traces, none has."""
     if torch.compiler.is_compiling():
-        hint = (
-            "compile the dense module with sparsity={'*.weight': format}, or pith.torch's layers; call kernels outside"
-        )
-        return DTypeError(
-            "kernels cannot run while a module is exported: tensors have no values", where=where, hint=hint
-        )
+        return _while_exporting(where)
     return DTypeError(f"the tensor has no storage kernels can read: {error}", where=where)
+
+
+def _while_exporting(where: str | None) -> DTypeError:
+    return DTypeError(
+        "kernels cannot run while torch exports a module: its tensors have no values",
+        where=where,
+        hint="write torch's op in the module and name formats, sparsity={'*.weight': format}, or use "
+        "pith.torch.SparseLinear; else call the kernel outside of the module",
+    )
 
 
 def _from_dlpack(value: Any, where: str) -> np.ndarray:

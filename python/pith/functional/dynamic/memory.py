@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 import time
 import weakref
 from collections.abc import Callable
@@ -24,7 +25,7 @@ import numpy as np
 
 from ...compiler.kernel import as_torch
 from ...formats.pack_buffers import aligned_empty
-from ...runtime.arrays import as_array
+from ...runtime.arrays import as_array, unreadable
 from ..matmul.dense import library_again, multiply_library
 from .trial import DOUBTED, Trials
 
@@ -92,7 +93,10 @@ def key_of(marked: Any, x: Any, y: Any, left: bool) -> tuple | None:
     if type(x) is np.ndarray:
         return id(x), id(y), x.shape, y.shape, marked.granularity, left
     if hasattr(x, "data_ptr"):
-        return x.data_ptr(), y.data_ptr(), x.shape, y.shape, marked.granularity, left
+        try:
+            return x.data_ptr(), y.data_ptr(), x.shape, y.shape, marked.granularity, left
+        except RuntimeError as error:
+            raise unreadable(sys.modules["torch"], error, "pith.dynamic") from error
     return None
 
 
