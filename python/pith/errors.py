@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 
 class Error(Exception):
@@ -25,6 +26,17 @@ class Error(Exception):
         self.hint = hint
         text = f"{where}: {message}" if where else message
         super().__init__(f"{text}\n  hint: {hint}" if hint else text)
+
+    def __reduce__(self) -> Any:
+        """Errors travel between processes as what they say and hold, whatever they were made of."""
+        return _remade, (type(self), self.args, self.__dict__)
+
+
+def _remade(kind: type[Error], args: tuple[Any, ...], state: dict[str, Any]) -> Error:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class FormatError(Error, ValueError):
@@ -95,6 +107,26 @@ def about_file(path: object) -> Iterator[None]:
     except Error as e:
         e.message = e.message.replace('"-":', f'"{path}":')
         e.args = tuple(a.replace('"-":', f'"{path}":') if isinstance(a, str) else a for a in e.args)
+        raise
+
+
+@contextlib.contextmanager
+def interrupts_kept() -> Iterator[None]:
+    """Ctrl-C inside of a callback of MLIR comes out as a RuntimeError that quotes it: raise what it was.
+
+    >>> try:
+    ...     with interrupts_kept():
+    ...         raise RuntimeError("Exception raised in callback: Traceback ...\\nKeyboardInterrupt: \\n")
+    ... except KeyboardInterrupt:
+    ...     print("interrupted")
+    interrupted
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if text.startswith("Exception raised in callback") and "\nKeyboardInterrupt" in text:
+            raise KeyboardInterrupt from error
         raise
 
 

@@ -7,7 +7,26 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
+
+from .errors import ArgumentError
+
+
+def name_of_file(path: Any, where: str) -> str:
+    """The name of a file as text. Errors: :class:`pith.ArgumentError` for what is none.
+
+    Example:
+        >>> name_of_file(pathlib.PurePosixPath("a", "b.mtx"), "pith.read")
+        'a/b.mtx'
+    """
+    try:
+        name = os.fsdecode(path)
+    except TypeError as error:
+        text = f"expects the name of a file, got {type(path).__name__}"
+        raise ArgumentError(text, where=where, hint="a string, or a pathlib.Path") from error
+    if "\0" in name:
+        raise ArgumentError(f"no file has the name {name!r}", where=where)
+    return name
 
 
 @contextlib.contextmanager
@@ -20,7 +39,8 @@ def replacing(path: pathlib.Path) -> Iterator[IO[bytes]]:
         os.chmod(name, 0o666 & ~_umask())
         os.replace(name, path)
     except BaseException:
-        os.unlink(name)
+        with contextlib.suppress(FileNotFoundError):  # interrupted behind the last line
+            os.unlink(name)
         raise
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pith
 import pytest
@@ -100,3 +102,13 @@ def test_exit_status(capsys, monkeypatch):
     monkeypatch.setenv("PITH_DEBUG", "1")
     with pytest.raises(pith.FormatError):
         exit_status("x", raising(pith.FormatError("bad")))
+
+
+def test_errors_travel_between_processes():
+    fault = pith.KernelFault("too far", kind="out-of-bounds", kernel="k", block=(0, 0, 0), thread=(1, 0, 0))
+    with pytest.raises(pith.MissingFileError) as missing:
+        pith.read("no/such.mtx")
+    for error in (fault, missing.value, pith.ShapeError("does not fit", where="x", hint="cut it")):
+        again = pickle.loads(pickle.dumps(error))
+        assert type(again) is type(error) and str(again) == str(error)
+        assert vars(again) == vars(error)

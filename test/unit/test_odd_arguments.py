@@ -137,7 +137,7 @@ def test_dense_sums_that_do_not_fit():
 
 def test_storage_that_numpy_does_not_read():
     for call in (lambda: pith.compress(QUANTIZED, "csr"), lambda: pith.prune(QUANTIZED, "csr")):
-        with pytest.raises(pith.DTypeError, match="no storage that NumPy can read"):
+        with pytest.raises(pith.DTypeError, match="no storage kernels can read"):
             call()
 
 
@@ -149,3 +149,24 @@ def test_float8_is_pruned_to_a_density():
 def test_modules_are_no_tensors():
     with pytest.raises(pith.ArgumentError, match="expected an array, got Linear"):
         pith.matmul(A, torch.nn.Linear(4, 3))
+
+
+@pytest.mark.parametrize("path", [None, 3, ["a.pith"], X, A, "a\0.mtx"])
+def test_files_that_have_no_name(path):
+    kernel = pith.compile("func.func @f(%x: tensor<?xf32>) -> tensor<?xf32> { return %x : tensor<?xf32> }")
+    for call in (
+        lambda: pith.read(path),
+        lambda: pith.write(path, A),
+        lambda: pith.load(path),
+        lambda: kernel.save(path),
+        lambda: pith.save([kernel], path),
+        lambda: pith.save(path, "a.pith"),
+    ):
+        with pytest.raises(pith.ArgumentError):
+            call()
+
+
+def test_files_may_be_named_by_bytes(tmp_path):
+    name = str(tmp_path / "a.mtx").encode()
+    pith.write(name, A)
+    np.testing.assert_array_equal(pith.read(name).to_dense(), W)

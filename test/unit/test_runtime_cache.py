@@ -208,3 +208,14 @@ def test_an_unknown_entry_function_is_named():
     empty = Artifact(b"", ())
     with pytest.raises((pith.ArgumentError, pith.RuntimeLibraryError)):
         empty.function("g")
+
+
+def test_an_interrupted_writer_leaves_nothing(cache, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("os.replace", interrupt)
+        cache.get_or_build(KEY, artifact)
+    assert not [p for p in cache.directory.rglob("*") if p.is_file()]
+    assert cache.get_or_build(KEY, artifact) == artifact()

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import ArgumentError, FileFormatError, UnsupportedError
+from ..files import name_of_file
 from . import bundle_cpu, bundle_gpu
 from .bundle_sections import Sections
 from .container import read_container, write_container
@@ -45,7 +46,7 @@ def save(kernels: Sequence[Any], path: str | os.PathLike[str]) -> None:
     """
     from .. import __version__
 
-    plain = [kernel.saved() if hasattr(kernel, "saved") else kernel for kernel in kernels]
+    plain = [kernel.saved() if hasattr(kernel, "saved") else kernel for kernel in _listed(kernels)]
     _require_one_program(plain)
     sections = Sections()
     programs = [_KINDS[_kind(kernel)].describe(kernel, sections) for kernel in plain]
@@ -77,7 +78,7 @@ def load(path: str | os.PathLike[str], target: str | None = None) -> Kernel | Gp
         >>> pith.load(path)(np.ones(2, np.float32))
         array([2., 2.], dtype=float32)
     """
-    where = os.fspath(path)
+    where = name_of_file(path, "pith.load")
     manifest, sections = read_container(where)
     try:
         programs = [(_KINDS[data["kind"]], data) for data in manifest["programs"]]
@@ -95,7 +96,7 @@ def targets(path: str | os.PathLike[str]) -> tuple[str, ...]:
 
     Errors: as :func:`load`.
     """
-    where = os.fspath(path)
+    where = name_of_file(path, "targets")
     manifest, _ = read_container(where)
     try:
         return tuple(str(data["target"]) for data in manifest["programs"])
@@ -108,6 +109,14 @@ def _told(error: Exception, where: str) -> Exception:
     if isinstance(error, (FileFormatError, UnsupportedError)):
         return error
     return FileFormatError(f"has a malformed manifest ({error!r})", where=where, hint="compile it again")
+
+
+def _listed(kernels: Any) -> list[Any]:
+    try:
+        return list(kernels)
+    except TypeError as error:
+        text = f"expects a list of kernels, got {type(kernels).__name__}"
+        raise ArgumentError(text, where="save", hint="pith.save([kernel], path)") from error
 
 
 def _kind(kernel: Any) -> str:

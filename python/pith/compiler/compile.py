@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import ArgumentError, FileFormatError, UnsupportedError, about_file, naming
+from ..errors import ArgumentError, FileFormatError, UnsupportedError, about_file, interrupts_kept, naming
 from ..lowering.targets import CpuTarget, parse_target
 from ..progress import PATIENCE, ProgressBar
 from .collector import no_collection
@@ -17,6 +17,7 @@ from .sizes import SizeRules
 from .weights import stored_values
 
 
+@interrupts_kept()
 def compile(
     program: Any,
     args: Sequence[Any] | None = None,

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FileFormatError, UnsupportedError, naming
+from ..files import name_of_file, replacing
 from ..formats.pack_buffers import ALIGNMENT, aligned_empty
 
 MAGIC = b"pith\x1abn\n"
@@ -40,8 +41,7 @@ def write_container(path: str | os.PathLike[str], manifest: Mapping[str, Any], s
 
     Errors: :class:`pith.MissingFileError`, :class:`pith.FileAccessError`.
     """
-    from ..files import replacing
-
+    where = name_of_file(path, "save")
     layout, offset = [], 0
     for section in sections:
         layout.append([offset, section.nbytes])
@@ -55,9 +55,9 @@ def write_container(path: str | os.PathLike[str], manifest: Mapping[str, Any], s
     digest = hashlib.sha256(_HEADER.pack(*fields, _NO_DIGEST))
     for chunk in chunks:
         digest.update(chunk)
-    folder = pathlib.Path(path).parent
+    folder = pathlib.Path(where).parent
     hint = None if folder.is_dir() else f"there is no folder {folder}: make it first"
-    with naming(os.fspath(path), hint), replacing(pathlib.Path(path)) as file:
+    with naming(where, hint), replacing(pathlib.Path(where)) as file:
         file.writelines([_HEADER.pack(*fields, digest.digest()), *chunks])
 
 
@@ -67,7 +67,7 @@ def read_container(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[n
     Errors: :class:`pith.FileFormatError` for files that are not bundles, cut short or changed;
         :class:`pith.UnsupportedError` for a newer version; those of the operating system.
     """
-    where = os.fspath(path)
+    where = name_of_file(path, "load")
     data = _read(where)
     magic, version, text_length, length, digest = _HEADER.unpack(data[: _HEADER.size].tobytes())
     if version != VERSION:

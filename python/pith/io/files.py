@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, FileFormatError, naming
-from ..files import replacing
+from ..files import name_of_file, replacing
 from ..sparse import FormatLike, SparseTensor, check_dtype
 from .matrix_market import read_matrix_market, write_matrix_market
 from .npz import read_npz, write_npz
@@ -46,6 +46,7 @@ def read(path: str | os.PathLike, *, field_as: Any = None, format: FormatLike | 
         >>> read(path).to_dense().tolist()
         [[5, 7], [7, 0]]
     """
+    path = name_of_file(path, "pith.read")
     reader = _handler(path)[0]
     with naming(path):
         tensor = reader(Path(path))
@@ -75,19 +76,18 @@ def write(path: str | os.PathLike, tensor: SparseTensor) -> None:
     """
     if not isinstance(tensor, SparseTensor):
         raise ArgumentError(f"expects a pith.SparseTensor, got {type(tensor).__name__}", hint="pith.compress(w, fmt)")
+    path = name_of_file(path, "pith.write")
     writer = _handler(path)[1]
     with naming(path), replacing(Path(path)) as file:
-        writer(file, tensor, compress=os.fspath(path).endswith(".gz"))
+        writer(file, tensor, compress=path.endswith(".gz"))
 
 
-def _handler(path: str | os.PathLike) -> tuple[Any, Any]:
-    if not isinstance(path, str | os.PathLike):
-        raise ArgumentError(f"expects the name of a file, got {type(path).__name__}", hint="e.g. 'matrix.mtx'")
-    name = os.fspath(path).lower()
+def _handler(path: str) -> tuple[Any, Any]:
+    name = path.lower()
     for suffix, handler in _SUFFIXES.items():
         if name.endswith(suffix):
             return handler
-    raise FileFormatError("unknown kind of file", where=str(path), hint="name it " + ", ".join(_SUFFIXES))
+    raise FileFormatError("unknown kind of file", where=path, hint="name it " + ", ".join(_SUFFIXES))
 
 
 def cast_exactly(values: np.ndarray, dtype: np.dtype, where: str) -> np.ndarray:

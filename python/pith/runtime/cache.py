@@ -192,9 +192,11 @@ class KernelCache:
                 temporary = file.name
                 file.write(artifact.to_bytes(digest))
             os.replace(temporary, path)
-        except OSError as error:
+        except BaseException as error:
             if temporary is not None:
                 pathlib.Path(temporary).unlink(missing_ok=True)
+            if not isinstance(error, OSError):
+                raise
             self._warn_once(error)
 
     def _warn_once(self, error: OSError) -> None:
