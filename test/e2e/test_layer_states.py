@@ -41,6 +41,18 @@ def test_copies_and_files(name):
     torch.testing.assert_close(other(x), expected)
 
 
+@pytest.mark.parametrize("name", ["2:4", "csr", "i8 2:4"])
+def test_states_of_dense_layers_are_refused_with_advice(name):
+    model, dense = torch.nn.Sequential(LAYERS[name]()), torch.nn.Sequential(torch.nn.Linear(64, 32)).state_dict()
+    maker = "QuantizedLinear" if "i8" in name else "SparseLinear.from_linear"
+    for strict in (True, False):
+        with pytest.raises(RuntimeError, match=rf'"0.weight" is the weight of a dense layer.*then {maker}\(linear'):
+            model.load_state_dict(dense, strict=strict)
+    with pytest.raises(RuntimeError) as raised:  # something else is missing
+        model.load_state_dict({})
+    assert "dense layer" not in str(raised.value)
+
+
 @each
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_types(name, dtype):

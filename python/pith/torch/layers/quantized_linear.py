@@ -15,7 +15,8 @@ from ...functional.matmul.matmul import matmul
 from ...quantization import Quantized, QuantizedTensor
 from ...sparse import SparseTensor
 from ..autograd.opaque import opaque
-from .sparse_linear import as_signed, as_stored, buffer_names, obeying
+from .arguments import require_kind
+from .sparse_linear import as_signed, as_stored, buffer_names, obeying, tell_of_dense
 
 #: Buffers of the layer behind the metadata of its format.
 _VALUES = ("integers", "scales", "zero_points")
@@ -67,6 +68,8 @@ class QuantizedLinear(torch.nn.Module):
     def __init__(self, linear: torch.nn.Linear, scheme: Quantized):
         """Quantise the weight of ``linear``, pruned by magnitude where the format asks for it."""
         super().__init__()
+        require_kind(linear, torch.nn.Linear, "QuantizedLinear: linear")
+        require_kind(scheme, Quantized, "QuantizedLinear: scheme")
         weight = linear.weight.detach()
         if weight.dtype != torch.float32:
             raise DTypeError(f"quantised weights stand for float32, got {weight.dtype}", where=type(self).__name__)
@@ -85,6 +88,7 @@ class QuantizedLinear(torch.nn.Module):
     @opaque
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the layer."""
+        require_kind(x, torch.Tensor, "QuantizedLinear: x")
         if torch.is_grad_enabled() and x.requires_grad:
             return cast(torch.Tensor, _Frozen.apply(x, self.weight, self.bias))
         return _applied(x, self.weight, self.bias)
@@ -124,6 +128,10 @@ class QuantizedLinear(torch.nn.Module):
             if self.bias is not None:
                 linear.bias.copy_(self.bias)
         return linear.train(self.training)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        tell_of_dense(state_dict, prefix, "integers", "QuantizedLinear(linear, scheme)", args[-1])
 
     def extra_repr(self) -> str:
         """What torch prints of the layer: sizes, integers and format."""

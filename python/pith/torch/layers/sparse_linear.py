@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ...sparse import FormatLike, SparseTensor, as_format, compress
 from ...sparse_interop import numpy_of
 from ..autograd.linear import sparse_linear
 from ..autograd.opaque import opaque
+from .arguments import dense_layer, require_kind
 
 #: Element types with kernels for products and their gradients.
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -56,7 +58,7 @@ class SparseLinear(torch.nn.Module):
         dtype: torch.dtype | None = None,
     ):
         super().__init__()
-        dense = torch.nn.Linear(in_features, out_features, bias, dtype=dtype)
+        dense = dense_layer("SparseLinear", in_features, out_features, bias, dtype)
         self._adopt(fmt, dense.weight, dense.bias)
 
     @classmethod
@@ -70,6 +72,7 @@ class SparseLinear(torch.nn.Module):
         >>> torch.equal(sparse.weight, dense.weight)
         True
         """
+        require_kind(linear, torch.nn.Linear, "SparseLinear.from_linear")
         layer = cls.__new__(cls)
         torch.nn.Module.__init__(layer)
         layer._adopt(fmt, linear.weight, linear.bias)
@@ -129,6 +132,10 @@ class SparseLinear(torch.nn.Module):
                 linear.bias.copy_(self.bias)
         return linear.train(self.training)
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        tell_of_dense(state_dict, prefix, "values", "SparseLinear.from_linear(linear, format)", args[-1])
+
     def extra_repr(self) -> str:
         """What torch prints of the layer: sizes, format and density."""
         density = self.values.numel() / max(1, self.out_features * self.in_features)
@@ -138,6 +145,19 @@ class SparseLinear(torch.nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles make their own view of their own buffers."""
         return {**self.__dict__, "_pattern": None}
+
+
+def tell_of_dense(state: Mapping[str, Any], prefix: str, values: str, maker: str, errors: list[str]) -> None:
+    """Add to the errors of ``load_state_dict`` what to do with the state of a dense layer, which has no ``values``.
+
+    As for tensors of another shape this is an error under ``strict=False`` as well: the layer would keep the weight of
+    its start.
+    """
+    if prefix + "weight" in state and prefix + values not in state:
+        errors.append(
+            f'"{prefix}weight" is the weight of a dense layer: load it into a torch.nn.Linear first, then {maker} '
+            "or pith.torch.sparsify_(model, ...)"
+        )
 
 
 def obeying(weight: torch.Tensor, fmt: FormatLike) -> torch.Tensor:
