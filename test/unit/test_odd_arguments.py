@@ -170,3 +170,40 @@ def test_files_may_be_named_by_bytes(tmp_path):
     name = str(tmp_path / "a.mtx").encode()
     pith.write(name, A)
     np.testing.assert_array_equal(pith.read(name).to_dense(), W)
+
+
+LINEAR = torch.nn.Linear(4, 2).eval()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: pith.compile(LINEAR, (torch.ones(2, 4),), dynamic_shapes=True),
+        lambda: pith.compile(LINEAR, (torch.ones(2, 4),), dynamic_shapes=(True,)),
+        lambda: pith.compile(LINEAR, (torch.ones(2, 4),), path=["auto"]),
+        lambda: pith.compile(LINEAR, (torch.ones(2, 4),), sparsity={1: "csr"}),
+        lambda: pith.compile(LINEAR, (torch.ones(2, 4),)).ir(X),
+        lambda: pith.compile(LINEAR, (torch.ones(2, 4),)).dump(None),
+        lambda: pith.attention(*[np.ones((1, 2, 4, 3), np.float32)] * 3, causal=np.ones((4, 4))),
+        lambda: pith.torch.sparse_attention(torch.ones(1, 2, 4, 3, requires_grad=True), torch.ones(3), torch.ones(3)),
+        lambda: pith.torch.SparseLinear("csr", -1, 4),
+        lambda: pith.torch.SparseLinear("csr", 4, 4, bias=np.ones(4)),
+        lambda: pith.torch.MaskedLinear("a", 4),
+        lambda: pith.torch.MoE(0, 4, 2),
+        lambda: pith.torch.MoE(4, 4, None),
+        lambda: pith.torch.MoE(4, 4, 2)(torch.tensor(1.0)),
+        lambda: pith.torch.MoE(4, 4, 2)(X),
+        lambda: pith.torch.SparseLinear.from_linear(torch.nn.ReLU(), "csr"),
+        lambda: pith.torch.MaskedLinear.from_linear(None),
+        lambda: pith.torch.QuantizedLinear(LINEAR, pith.Quantized),
+        lambda: pith.torch.sparsify_(None, {"0": "csr"}),
+    ],
+)
+def test_torch_s_door(call):
+    with pytest.raises(pith.Error):
+        call()
+
+
+def test_functions_that_are_built_into_torch():
+    x = torch.linspace(-1, 1, 6)
+    torch.testing.assert_close(pith.compile(torch.relu, (x,))(x), torch.relu(x))

@@ -19,7 +19,8 @@ from pith.passes.analysis.equal_sizes import equal_sizes
 from pith.passes.guard_asserts import CHECKS_ATTRIBUTE
 from pith.passes.pipeline.diagnostics import collect
 
-from ..errors import IRError, UnsupportedError
+from ..errors import IRError, UnsupportedError, naming
+from ..files import name_of_file
 from ..runtime import MemRefSpec, ScalarSpec, Signature, compile_object
 from ..runtime.artifact import Artifact
 from ..runtime.cpu import cpu_features
@@ -157,11 +158,12 @@ def emit_assembly(llvm_text: str) -> str:
 
 def write_levels(levels: Mapping[str, str], directory: str | os.PathLike[str]) -> pathlib.Path:
     """Write one file per level, numbered in order; returns the directory."""
-    target = pathlib.Path(directory)
-    target.mkdir(parents=True, exist_ok=True)
-    for number, (level, text) in enumerate(levels.items()):
-        suffix = {"ptx": "ptx", "asm": "s"}.get(level, "mlir")
-        (target / f"{number}-{level}.{suffix}").write_text(text)
+    target = pathlib.Path(name_of_file(directory, "dump"))
+    with naming(target):
+        target.mkdir(parents=True, exist_ok=True)
+        for number, (level, text) in enumerate(levels.items()):
+            suffix = {"ptx": "ptx", "asm": "s"}.get(level, "mlir")
+            (target / f"{number}-{level}.{suffix}").write_text(text)
     return target
 
 

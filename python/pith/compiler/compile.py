@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -68,6 +69,8 @@ def compile(
         array([0., 2., 4.], dtype=float32)
     """
     _require_one_target(target)
+    if not isinstance(path, str):
+        raise ArgumentError(f"expects the name of a path, got {type(path).__name__}", where="pith.compile: path")
     source = _source(program)
     if source is not None:
         if args is not None or kwargs is not None or sparsity is not None or tune:
@@ -224,7 +227,12 @@ def _require_compilable(module: Any) -> None:
 def _as_module(function: Any) -> Any:
     import torch
 
-    class Function(torch.nn.Module):
-        forward = staticmethod(function)
+    try:
+        inspect.signature(function)
+        forward = function
+    except ValueError:  # built into torch
 
-    return Function()
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            return function(*args, **kwargs)
+
+    return type("Function", (torch.nn.Module,), {"forward": staticmethod(forward)})()

@@ -176,7 +176,7 @@ class Kernel:
         recomputed from the source on first use, not kept from compilation.
         Errors: :class:`pith.UnsupportedError` for an unknown level.
         """
-        if level not in LEVELS:
+        if not isinstance(level, str) or level not in LEVELS:
             raise UnsupportedError(f"no level {level!r} on the CPU path", hint="one of " + ", ".join(LEVELS))
         if level not in self._levels:
             if level == "asm":

@@ -158,3 +158,16 @@ def integer(value: Any, what: str) -> int:
     if len(found) != 1:
         raise ArgumentError(f"expects one integer, got {value!r}", where=what)
     return found[0]
+
+
+def truth(value: Any, what: str, hint: str | None = None) -> bool:
+    """One truth value. Errors: :class:`pith.ArgumentError` for arrays of several.
+
+    Example:
+        >>> truth(np.True_, "causal")
+        True
+    """
+    try:
+        return bool(value)
+    except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
+        raise ArgumentError(f"expects True or False, got {type(value).__name__}", where=what, hint=hint) from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..errors import ImportProgramError
+from ..errors import ArgumentError, ImportProgramError
 
 if TYPE_CHECKING:
     from .exporting import Exported
@@ -39,6 +39,7 @@ def shapes_by_argument(
     """
     if dynamic_shapes is None:
         return None
+    _require_container(dynamic_shapes, "dynamic_shapes")
     parameters = inspect.signature(module.forward).parameters.values()
     by_position = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][:positional]
     if positional > len(by_position):
@@ -55,6 +56,15 @@ def shapes_by_argument(
     variadic = {p.name for p in parameters if p.kind is p.VAR_POSITIONAL}
     found = {name: dynamic_shapes.get(name) for name in passed}
     return {name: tuple(s) if name in variadic and s is not None else s for name, s in found.items()}
+
+
+def _require_container(shapes: Any, where: str) -> None:
+    if not isinstance(shapes, Mapping | list | tuple):
+        raise ArgumentError(
+            f"expects a dictionary, a list or a tuple, got {type(shapes).__name__}",
+            where=where,
+            hint='per argument its dynamic dimensions: dynamic_shapes={"x": {0: "batch"}}',
+        )
 
 
 def export_dims(shapes: Any) -> Any:
@@ -99,6 +109,8 @@ def _dims_of(shapes: Any, name: str) -> dict[int, Any]:
             shapes = shapes[int(key)]
         else:
             return {}
+    if shapes is not None:
+        _require_container(shapes, f"dynamic_shapes[{name!r}]")
     return dict(shapes.items() if isinstance(shapes, Mapping) else enumerate(shapes or ()))
 
 

@@ -106,6 +106,8 @@ def assign_formats(
     modules = list(submodules)
     for pattern, value in (sparsity or {}).items():
         where = f"sparsity[{pattern!r}]"
+        if not isinstance(pattern, str):
+            raise ArgumentError(f"expects a name pattern, got {type(pattern).__name__}", where=where)
         fmt = _said(value, where)
         for table, names in ((operands, list(shapes)), (activations, modules)):
             matches = fnmatch.filter(names, pattern)
@@ -136,14 +138,18 @@ def check_fits(fmt: Format, shape: Sequence[int], where: str) -> None:
         raise ShapeError(e.message, where=where, hint=e.hint) from e
 
 
+#: Formats of filters, by their number of dimensions.
+_FILTERS = {3: "'MCS: S->C1->C0(2:4)' or 'MCS: C0(*)'", 4: "'MCRS: R->S->C1->C0(2:4)' or 'MCRS: C0(*)'"}
+
+
 def _require_rank(name: str, pattern: str, fmt: Format, shapes: Mapping[str, Sequence[int]]) -> None:
     """Raise for an operand of another rank, and name the others of its pattern: norms have weights, too."""
     if len(shapes[name]) == fmt.rank:
         return
     fitting = [n for n in fnmatch.filter(shapes, pattern) if len(shapes[n]) == fmt.rank]
     hint = f"name what it is for: {', '.join(map(repr, fitting[:4]))}" if fitting else "choose another format"
-    if len(shapes[name]) == 4 and not fitting:
-        hint = "of convolutions every dimension stays apart: e.g. 'MCRS: R->S->C1->C0(2:4)' or 'MCRS: C0(*)'"
+    if len(shapes[name]) in _FILTERS and not fitting:
+        hint = f"of convolutions every dimension stays apart: e.g. {_FILTERS[len(shapes[name])]}"
     raise ShapeError(
         f"format {fmt} is for rank {fmt.rank}, got shape {tuple(shapes[name])}",
         where=f"{name} (sparsity[{pattern!r}])",

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...errors import ArgumentError, CheckError, DTypeError, ShapeError
 from ...patterns import Pattern
-from ...patterns.check import in_range, integer_array
+from ...patterns.check import in_range, integer_array, truth
 
 _WHERE = "pith.attention"
 
@@ -64,7 +64,8 @@ def visibility(sizes: tuple[int, int, int], packed: bool, limits: Limits, by_key
         window = None if window is None else (window[1], window[0])
         pattern = None if pattern is None else _turned(pattern)
     batch, queries, keys = sizes
-    given = (window, bool(limits.causal), by_key)
+    causal = truth(limits.causal, "attention: causal", "of a mask: pattern=pith.Pattern.from_mask(mask)")
+    given = (window, causal, by_key)
     if lengths is None:
         intervals, reach = _of_one(queries, keys, *given)
     else:

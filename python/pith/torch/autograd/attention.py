@@ -57,7 +57,7 @@ def sparse_attention(
     if not (torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v))):
         return attend(q, k, v, limits, scale=scale, return_lse=return_lse)
     heads = 1 if lengths is not None and q.ndim == 3 else -3
-    if q.ndim >= 3 and k.shape[heads] and q.shape[heads] % k.shape[heads] == 0:
+    if min(q.ndim, k.ndim, v.ndim) >= 3 and k.shape[heads] and q.shape[heads] % k.shape[heads] == 0:
         share = q.shape[heads] // k.shape[heads]
         k, v = (x.repeat_interleave(share, heads) if share > 1 else x for x in (k, v))
     out, lse = _Attention.apply(q, k, v, limits, scale)  # pyright: ignore[reportGeneralTypeIssues]

@@ -14,6 +14,7 @@ from ...patterns import Pattern
 from ...patterns.check import granularity_of, grid_of
 from ..autograd.einsum import einsum
 from ..autograd.opaque import opaque
+from .arguments import dense_layer, require_kind
 from .sparse_linear import DTYPES
 
 #: Elements of a micro-tile, and the density above which a step is faster on ``W * mask``, dense: where lines through
@@ -69,7 +70,7 @@ class MaskedLinear(torch.nn.Module):
         dtype: torch.dtype | None = None,
     ):
         super().__init__()
-        dense = torch.nn.Linear(in_features, out_features, bias, dtype=dtype)
+        dense = dense_layer("MaskedLinear", in_features, out_features, bias, dtype)
         self._adopt(dense, granularity)
 
     @classmethod
@@ -80,6 +81,7 @@ class MaskedLinear(torch.nn.Module):
         >>> MaskedLinear.from_linear(dense).weight is dense.weight
         True
         """
+        require_kind(linear, torch.nn.Linear, "MaskedLinear.from_linear")
         layer = cls.__new__(cls)
         torch.nn.Module.__init__(layer)
         layer._adopt(linear, granularity)
@@ -151,6 +153,7 @@ class MaskedLinear(torch.nn.Module):
     @opaque
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the layer."""
+        require_kind(x, torch.Tensor, "MaskedLinear: x")
         if self._pattern.density > self.dense_above:
             return torch.nn.functional.linear(x, torch.where(self.mask, self.weight, 0), self.bias)
         return einsum("...k,nk->...n", x, self.weight, where={"nk": self._pattern}, bias=self.bias)

@@ -12,6 +12,7 @@ from ...workloads.routing import route
 from ..autograd.einsum import _ACTIVATIONS as ACTIVATIONS
 from ..autograd.einsum import einsum
 from ..autograd.opaque import opaque
+from .arguments import require_kind, size_of
 
 
 class MoE(torch.nn.Module):
@@ -39,7 +40,9 @@ class MoE(torch.nn.Module):
 
     def __init__(self, features: int, hidden: int, n_experts: int, k: int = 2, activation: str = "gelu"):
         super().__init__()
-        if activation not in ACTIVATIONS:
+        features, hidden = size_of(features, "MoE: features", 1), size_of(hidden, "MoE: hidden", 1)
+        n_experts, k = size_of(n_experts, "MoE: n_experts", 1), size_of(k, "MoE: k")
+        if not isinstance(activation, str) or activation not in ACTIVATIONS:
             names = ", ".join(ACTIVATIONS)
             raise ArgumentError(f"unknown activation {activation!r}", where="MoE", hint=f"one of {names}")
         if not 1 <= k <= n_experts:
@@ -52,8 +55,9 @@ class MoE(torch.nn.Module):
     @opaque
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the layer."""
+        require_kind(x, torch.Tensor, "MoE: x")
         features = self.w1.shape[1]
-        if x.shape[-1] != features:
+        if not x.dim() or x.shape[-1] != features:
             raise ShapeError(f"expects x of shape (..., {features}), got {tuple(x.shape)}", where="MoE")
         if x.dtype != self.w1.dtype:
             raise DTypeError(f"expects x of {self.w1.dtype}, the type of the weights, got {x.dtype}", where="MoE")

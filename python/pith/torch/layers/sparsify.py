@@ -10,6 +10,7 @@ import torch
 from ...quantization import Quantized
 from ...sparse import FormatLike
 from ..names import assign_formats
+from .arguments import require_kind
 from .quantized_linear import QuantizedLinear
 from .sparse_linear import SparseLinear
 
@@ -35,6 +36,7 @@ def sparsify_(model: torch.nn.Module, sparsity: Mapping[str, FormatLike | Quanti
         >>> model[0].values.numel(), type(model[2]).__name__
         (256, 'Linear')
     """
+    require_kind(model, torch.nn.Module, "sparsify_: model")
     layers = {
         name: module
         for name, module in model.named_modules(remove_duplicate=False)

@@ -1,0 +1,39 @@
+"""What the layers are made of, checked before torch sees it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ...errors import ArgumentError, ShapeError
+from ...patterns.check import integer, truth
+
+
+def size_of(value: Any, what: str, least: int = 0) -> int:
+    """A size as an integer. Errors: :class:`pith.ArgumentError`, :class:`pith.ShapeError` for one below ``least``.
+
+    Example:
+        >>> size_of(torch.tensor(8), "MoE: hidden")
+        8
+    """
+    size = integer(value, what)
+    if not least <= size < 1 << 48:
+        raise ShapeError(f"expects a size >= {least} that fits into memory, got {size}", where=what)
+    return size
+
+
+def dense_layer(
+    where: str, in_features: Any, out_features: Any, bias: Any, dtype: torch.dtype | None
+) -> torch.nn.Linear:
+    """The dense layer whose initial values a layer takes. Errors: as :func:`size_of`."""
+    sizes = size_of(in_features, f"{where}: in_features"), size_of(out_features, f"{where}: out_features")
+    return torch.nn.Linear(*sizes, truth(bias, f"{where}: bias"), dtype=dtype)
+
+
+def require_kind(value: Any, kind: type, where: str) -> None:
+    """Raise :class:`pith.ArgumentError` unless ``value`` is a ``kind`` of torch's or pith's."""
+    if isinstance(value, kind):
+        return
+    got = value.__name__ + " itself" if isinstance(value, type) else type(value).__name__
+    raise ArgumentError(f"expects a {kind.__module__.split('.')[0]} {kind.__name__}, got {got}", where=where)
