@@ -68,6 +68,23 @@ def test_real_and_complex_operands(dtype):
         torch.testing.assert_close(torch.as_tensor(got), expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+def test_numbers_as_factors_and_divisors(dtype):
+    """Of numbers torch-mlir lowers no product with a complex tensor, and takes complex ones for nothing."""
+
+    class Numbers(torch.nn.Module):
+        def forward(self, z):
+            x = z.real
+            products = z * 3, 2.5 * z, z * True, z * (1 - 2j), 1j * z, torch.mul(z, -1)
+            quotients = 3 / z, 2.5 / z, z / 3, z / -0.5, 1j / z, z / (2 + 1j)
+            return *products, *quotients, x * 1j, 2j * x, x + 1j, 1j - x, x - 2j, x.int() * 2j, 1j / x
+
+    z = torch.randn(3, 7, dtype=dtype) + 4
+    made = pith.compile(Numbers(), (z,))(z)
+    for got, expected in zip(made, Numbers()(z), strict=True):
+        torch.testing.assert_close(torch.as_tensor(got), expected)
+
+
 def test_what_torch_mlir_ends_the_process_for():
     class Refused(torch.nn.Module):
         def forward(self, z):

@@ -19,6 +19,9 @@ _BY_PARTS = frozenset({"add", "sub", "rsub", "neg", "sum", "mean"})
 #: Ops of two operands that torch-mlir takes only where both are complex, or neither is.
 _OF_TWO = frozenset({"add", "sub"})
 
+#: Ops that a number makes complex: of real tensors and complex numbers.
+_PROMOTED = _OF_TWO | {"mul"}
+
 #: Ops on complex tensors that end the process in torch-mlir, and have no parts.
 _REFUSED = frozenset({"prod"})
 
@@ -26,7 +29,8 @@ _REFUSED = frozenset({"prod"})
 def split_complex(graph: Graph) -> None:
     """Compute sums and differences of complex tensors part by part: ``complex(op(real(z)), op(imag(z)))``.
 
-    Semantics: real operands of sums and differences with complex ones have zeros for imaginary parts.
+    Semantics: real operands of sums and differences with complex ones have zeros for imaginary parts, and so have
+        numbers that complex tensors are multiplied by.
     Errors: :class:`pith.ImportProgramError` naming an op that torch-mlir cannot take.
     """
     for node in list(graph.nodes):
@@ -40,15 +44,29 @@ def split_complex(graph: Graph) -> None:
                 where=name,
                 hint="write it with products and sums, or on torch.view_as_real",
             )
-        if kinds == {True, False} and name in _OF_TWO:
+        promoted = kinds == {False} and name in _PROMOTED and _is_tensor(node) and value_of(node).is_complex()
+        if promoted or (kinds == {True, False} and name in _OF_TWO):
             _make_complex(graph, node)
             kinds = {True}
+        if kinds == {True} and name == "mul":
+            _make_tensors(graph, node)
         if kinds == {True} and name in _BY_PARTS and node.kwargs.get("dtype") is None:
             _by_parts(graph, node)
 
 
 def _is_tensor(node: Node) -> bool:
     return isinstance(node.meta.get("val"), torch.Tensor)
+
+
+def _make_tensors(graph: Graph, node: Node) -> None:
+    """Complex tensors in the place of the numbers among the factors, which torch-mlir takes for real ones."""
+    part, tensor = value_of(node).real.dtype, node.all_input_nodes[0]
+    call = functools.partial(add_call, graph, node)
+    with graph.inserting_before(node):
+        for i, x in enumerate(node.args):
+            if isinstance(x, bool | int | float | complex):
+                parts = (call(_ATEN.new_full.default, tensor, [], v, dtype=part) for v in (x.real, x.imag))
+                node.update_arg(i, call(_ATEN.complex.default, *parts))
 
 
 def _make_complex(graph: Graph, node: Node) -> None:
