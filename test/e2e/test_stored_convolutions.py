@@ -1,6 +1,7 @@
 """Convolutions with stored filters against float64: ``pith.conv2d`` and compiled modules, any format and geometry."""
 
 import copy
+import re
 
 import numpy as np
 import pith
@@ -184,3 +185,20 @@ def test_any_number_of_images():
     kernel = _check_module(module, torch.randn(2, 8, 7, 9), {"weight": fmt}, **options)
     x = torch.randn(5, 8, 7, 9)
     torch.testing.assert_close(kernel(x), module(x).detach(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer, sizes", [(nn.Conv1d(8, 6, 3), (2, 8, 10)), (nn.Conv2d(8, 6, 3), (2, 8, 10, 9))])
+@pytest.mark.parametrize("said", ["C0(2:4)", "CSR"])
+def test_formats_of_matrices_are_refused_with_formats_of_filters(layer, sizes, said):
+    torch.manual_seed(0)
+    x = torch.randn(sizes)
+    with pytest.raises(pith.ShapeError, match="for rank 2, got shape") as raised:
+        pith.compile(layer, (x,), sparsity={"weight": said})
+    advised = re.findall("'([^']+)'", raised.value.hint or "")
+    assert len(advised) == 2
+    for fmt in advised:
+        pruned = copy.deepcopy(layer)
+        if "*" not in fmt:
+            pruned.weight.data = pith.prune(layer.weight.detach(), fmt)
+        out = pith.compile(pruned, (x,), sparsity={"weight": fmt})(x)
+        torch.testing.assert_close(torch.as_tensor(out), pruned(x).detach(), rtol=1e-4, atol=1e-5)
