@@ -15,7 +15,7 @@ from . import elementwise, embedding_bags
 from .convolutions import conv2d, conv_transpose
 from .fused_attention import Attentions
 from .ranking import bucketize, kthvalue, median, median_of_all, searchsorted, sort, topk
-from .scalar_reductions import with_scalars, with_wide_sums
+from .reductions import with_scalars, with_wide_sums
 from .scans import cummax, cummin, cumprod, cumsum, logcumsumexp
 
 _aten = torch.ops.aten
