@@ -79,7 +79,8 @@ def pack_walked(
     every_panel_full = isinstance(cols, int) and cols % lanes == 0
     width = lanes if every_panel_full else b.minimum(lanes, b.sub(cols, first))
     panel = b.value(slot)
-    if col_walk.is_listed if not transposed else red_walk.is_listed:
+    apart = source.type.get_strides_and_offset()[0][-1] != 1  # a part of a tensor whose last dimension is neither
+    if apart or (red_walk if transposed else col_walk).is_listed:
         _gather(source, transposed, panels, panel, red_walk, col_walk.part(first, lanes), lanes, unsigned)
         return
     if not transposed:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from .torch.untraced import leave_untraced
+from .untraced import leave_untraced
 
 __version__ = "0.1.0"
 

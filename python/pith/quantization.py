@@ -22,7 +22,7 @@ from .formats.pack_buffers import aligned_zeros
 from .formats.pack_read import slots_of
 from .formats.parse import format_name
 from .sparse import FormatLike, SparseTensor, compress
-from .torch.untraced import whole
+from .untraced import whole
 
 _WHERE = "pith.quantize"
 

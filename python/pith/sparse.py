@@ -24,7 +24,7 @@ from .named_formats import BAND, BSR, COO, CSC, CSR, DIA, NM, FormatLike, as_for
 from .packing import pack
 from .sparse_interop import array_like, from_scipy, from_torch, is_foreign, is_torch, numpy_of, to_scipy, to_torch
 from .sparse_operators import SparseOperators
-from .torch.untraced import whole
+from .untraced import whole
 
 __all__ = ["BAND", "BSR", "COO", "CSC", "CSR", "DIA", "NM", "FormatLike", "SparseTensor", "as_format", "check_dtype"]
 __all__ += ["compress", "taken_over"]

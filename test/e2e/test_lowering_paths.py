@@ -331,6 +331,8 @@ def test_batch_and_several_free_dimensions():
         ("i, k", "b, k, h", "b, i, h"),
         ("i, k", "b, h, k", "i, b, h"),
         ("k, i", "h, k, b", "b, h, i"),
+        ("i, k", "h, k, b", "b, h, i"),
+        ("i, k", "k, h, b", "b, i, h"),
         ("i, k", "b, k, g, h", "g, i, b, h"),
     ],
 )

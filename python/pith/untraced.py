@@ -50,7 +50,7 @@ def whole(cls: type[Kind]) -> type[Kind]:
 
 
 def _skip(rules: Any) -> None:
-    package = pathlib.Path(__file__).parents[1]
+    package = pathlib.Path(__file__).parent
     entries = [p for p in package.iterdir() if p.name != _TRACED and (p.is_dir() or p.suffix == ".py")]
     rules.SKIP_DIRS.extend(f"{p.as_posix()}/" if p.is_dir() else p.as_posix() for p in sorted(entries))
     rules._recompile_re()
