@@ -42,7 +42,7 @@ class UnfoldConvolutionsPass(Pass):
     Requires: tensors; run it after copies have been folded into products (``pith-fold-copies``), which would undo it.
     Preserves: everything else, results up to the order of sums. Does not do: one filter per group
     (``convert-linalg-contractions-to-panels`` has a kernel: a product would reuse nothing of its windows); integers;
-    other sizes that only run time knows; windows of more than 256 MB; stored filters of groups.
+    other sizes that only run time knows; windows of more than 2 GB an image; stored filters of groups.
     Cost: linear; where a kernel does not pack windows itself, a copy as large as they are, each element of which feeds
     two operations per filter.
     """

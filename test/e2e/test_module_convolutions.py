@@ -104,6 +104,13 @@ def test_windows_are_packed_from_the_image():
         assert f"{window}x{places}x" not in kernel.ir("vector")
 
 
+def test_windows_of_many_images_are_a_product():
+    """300 MB of them, none of which is written."""
+    torch.manual_seed(3)
+    kernel = _check(nn.Conv2d(64, 2, 3, padding=1), torch.randn(8, 64, 128, 128))
+    assert "tensor.collapse_shape" in kernel.ir("linalg") and f"{64 * 9}x{128 * 128}x" not in kernel.ir("vector")
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("groups", [2, 3, 6])
 def test_groups(groups, stride):
