@@ -44,7 +44,7 @@ SUITES: dict[str, Suite] = {
     "ragged": Suite("bench.suites.ragged", 45, "ragged batches"),
     "neurons": Suite("bench.suites.neurons", 45, "inactive neurons"),
     "conv": Suite("bench.suites.conv", 90, "convolutions with pruned filters"),
-    "networks": Suite("bench.suites.networks", 220, "convolutional networks, dense and pruned"),
+    "networks": Suite("bench.suites.networks", 160, "convolutional networks, dense and pruned"),
     "attention": Suite("bench.suites.attention", 40, "attention over what queries see"),
     "overhead": Suite("bench.suites.overhead", 10, "what a call costs"),
     "compile": Suite("bench.suites.compiling", 80, "time and memory of compilation"),
