@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.abc
 import importlib.machinery
-import pathlib
+import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 Kind = TypeVar("Kind")
 
@@ -50,13 +49,14 @@ def whole(cls: type[Kind]) -> type[Kind]:
 
 
 def _skip(rules: Any) -> None:
-    package = pathlib.Path(__file__).parent
-    entries = [p for p in package.iterdir() if p.name != _TRACED and (p.is_dir() or p.suffix == ".py")]
-    rules.SKIP_DIRS.extend(f"{p.as_posix()}/" if p.is_dir() else p.as_posix() for p in sorted(entries))
+    entries = sorted(os.scandir(os.path.dirname(__file__)), key=lambda entry: entry.path)
+    for entry in entries:
+        if entry.name != _TRACED and (entry.is_dir() or entry.name.endswith(".py")):
+            rules.SKIP_DIRS.append(f"{entry.path}/" if entry.is_dir() else entry.path)
     rules._recompile_re()
 
 
-class _Finder(importlib.abc.MetaPathFinder):
+class _Finder:
     """Finds nothing but Dynamo's rules, once, to add to them when they have been loaded."""
 
     def find_spec(
@@ -67,11 +67,13 @@ class _Finder(importlib.abc.MetaPathFinder):
         sys.meta_path.remove(self)
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader)
+            spec.loader = cast(Any, _Loader(spec.loader))
         return spec
 
 
-class _Loader(importlib.abc.Loader):
+class _Loader:
+    """Loads the rules as their own loader does, and adds to them. Not an ``importlib.abc`` class: that takes 17 ms."""
+
     def __init__(self, loader: Any):
         self._loader = loader
 

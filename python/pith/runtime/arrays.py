@@ -136,6 +136,16 @@ def as_array(value: Any, where: str, differentiable: str | None = None) -> np.nd
         ) from error
 
 
+def array_or_tensor(value: Any, where: str) -> Any:
+    """A NumPy array or torch tensor as it is; a view of anything else that is an array.
+
+    Example:
+        >>> array_or_tensor(memoryview(b"ab"), "x").tolist()
+        [97, 98]
+    """
+    return value if type(value) is np.ndarray or is_torch(value) else as_array(value, where)
+
+
 _HINT = "pass a NumPy array, a torch tensor or another object with __dlpack__ or the buffer protocol"
 
 #: The same for pith's own operands, by the name of their class: this layer knows none of them.

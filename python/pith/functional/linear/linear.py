@@ -13,7 +13,7 @@ from ...errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
 from ...formats import Format
 from ...quantization import QuantizedTensor
 from ...runtime import dtype_name
-from ...runtime.arrays import as_array, empty_array, is_torch
+from ...runtime.arrays import array_or_tensor, as_array, empty_array, is_torch
 from ...sparse import SparseTensor
 from .dense import faster_weight
 from .ir import COMPUTED_IN, linear_source, require_activation
@@ -69,7 +69,7 @@ def linear(
 
         return linear_on_device(x, a, bias, activation, residual)
     a = _weight(a)
-    x = _array(x, "x")
+    x = array_or_tensor(x, f"{_WHERE}: x")
     shape, result_shape = tuple(x.shape), result_shape_of(x, a)
     rows = math.prod(shape[:-1])
     extras = []
@@ -127,13 +127,8 @@ def _weight(a: Any) -> SparseTensor:
     return a
 
 
-def _array(value: Any, name: str) -> Any:
-    """A NumPy array or torch tensor as it is; a view of anything else that is an array."""
-    return value if type(value) is np.ndarray or is_torch(value) else as_array(value, f"{_WHERE}: {name}")
-
-
 def _shaped(value: Any, name: str, shape: tuple[int, ...]) -> Any:
-    array = _array(value, name)
+    array = array_or_tensor(value, f"{_WHERE}: {name}")
     if tuple(array.shape) != shape:
         raise ShapeError(f"expects {name} of shape {shape}, got {tuple(array.shape)}", where=_WHERE, hint=_SHAPES)
     return array

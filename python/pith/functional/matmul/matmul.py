@@ -10,7 +10,7 @@ import numpy as np
 from ...compiler.kernel import as_torch
 from ...errors import DTypeError, ShapeError, UnsupportedError
 from ...quantization import QuantizedTensor
-from ...runtime.arrays import as_array, empty_array, is_torch
+from ...runtime.arrays import array_or_tensor, as_array, empty_array, is_torch
 from ...sparse import SparseTensor, taken_over
 from ...sparse_interop import is_foreign
 from ..dynamic.dynamic import Dynamic, multiply_dynamic
@@ -174,7 +174,7 @@ def _run_batch(plan: Plan, a: SparseTensor, x: Any, result: Any, right: bool) ->
 
 def dense_operand(value: Any, name: str) -> Any:
     """A NumPy array or torch tensor as it is; a view of anything else that is an array."""
-    array = value if type(value) is np.ndarray or is_torch(value) else as_array(value, f"pith.matmul: {name}")
+    array = array_or_tensor(value, f"pith.matmul: {name}")
     if array.dtype.kind == "u" if isinstance(array, np.ndarray) else not array.dtype.is_signed:
         raise DTypeError(
             f"no product of {array.dtype}: integers are signed",

@@ -13,7 +13,7 @@ from ...errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
 from ...formats import Format
 from ...formats.pack_buffers import aligned_empty
 from ...quantization import QuantizedTensor
-from ...runtime.arrays import as_array, is_torch
+from ...runtime.arrays import array_or_tensor, as_array, is_torch
 from ..linear.ir import require_activation
 from .plan import rounded_columns
 from .quantized_ir import QuantizedProduct, quantized_source
@@ -42,7 +42,7 @@ def multiply(
     Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.ArgumentError`,
         :class:`pith.UnsupportedError` (i8 ``x`` with groups).
     """
-    x = x if type(x) is np.ndarray or is_torch(x) else as_array(x, f"{_WHERE}: x")
+    x = array_or_tensor(x, f"{_WHERE}: x")
     _check_scales(x_scale, x_zero, out_scale, out_zero)
     element = _element(a, x, x_scale, x_zero)
     flat, shape = _shapes(a, tuple(x.shape), linear)
@@ -123,7 +123,7 @@ def _scales_and_offsets(
 
 
 def _shaped(value: Any, name: str, shape: tuple[int, ...]) -> Any:
-    array = value if type(value) is np.ndarray or is_torch(value) else as_array(value, f"pith.linear: {name}")
+    array = array_or_tensor(value, f"pith.linear: {name}")
     if tuple(array.shape) != shape:
         raise ShapeError(f"expects {name} of shape {shape}, got {tuple(array.shape)}", where="pith.linear")
     return array
