@@ -15,6 +15,7 @@ import dataclasses
 import difflib
 import os
 from collections.abc import Iterable
+from typing import Any
 
 from pith.errors import UnsupportedError
 from pith.runtime.cpu import cpu_features
@@ -43,7 +44,6 @@ class Isa:
         vector_bytes: width of one vector register.
         vector_registers: how many there are.
         fma: fused multiply-add of f32 and f64 vectors.
-        f16c: conversions between f16 and f32 vectors.
         vnni: dot products of four unsigned and four signed bytes into i32 lanes (AVX-VNNI or AVX512-VNNI).
         vnni_int8: the same of signed bytes, in vectors of 256 bits (AVX-VNNI-INT8).
         avx512_bf16: two-element bf16 dot products into f32 lanes (``vdpbf16ps``).
@@ -60,7 +60,6 @@ class Isa:
     vector_bytes: int
     vector_registers: int
     fma: bool = False
-    f16c: bool = False
     vnni: bool = False
     vnni_int8: bool = False
     avx512_bf16: bool = False
@@ -104,9 +103,18 @@ class Isa:
         return 4 if self.vnni else PAIRS_GAIN if self.fma else 0
 
 
-_AVX2 = ("avx2", "fma", "f16c")
-_AVX512 = (*_AVX2, "avx512f", "avx512bw", "avx512dq", "avx512vl")
-_BF16 = (*_AVX512, "avx512_vnni", "avx512_bf16")
+def _and(isa: Isa, name: str, *features: str, **offers: Any) -> Isa:
+    """What offers all that ``isa`` does, and more; ``features`` come to those a processor must have."""
+    return dataclasses.replace(isa, name=name, features=(*isa.features, *features), **offers)
+
+
+_AVX2 = Isa("avx2", 32, 16, fma=True, llvm_cpu="x86-64-v3", features=("avx2", "fma", "f16c"))
+_AVX2_VNNI = _and(_AVX2, "avx2-vnni", "avx_vnni", llvm_cpu="alderlake", vnni=True)
+_WIDE = {"vector_bytes": 64, "vector_registers": 32, "llvm_cpu": "x86-64-v4"}
+_AVX512 = _and(_AVX2, "avx512", "avx512f", "avx512bw", "avx512dq", "avx512vl", **_WIDE)
+_VNNI = _and(_AVX512, "avx512-vnni", "avx512_vnni", llvm_cpu="cascadelake", vnni=True)
+_BF16 = _and(_VNNI, "avx512-bf16", "avx512_bf16", llvm_cpu="cooperlake", avx512_bf16=True)
+_SAPPHIRE_RAPIDS = {"llvm_cpu": "sapphirerapids", "l1_bytes": 48 << 10, "l2_bytes": 2 << 20}
 
 #: Every instruction set by name, the smallest first: a host is the last one that it executes.
 ISAS: dict[str, Isa] = {
@@ -114,70 +122,14 @@ ISAS: dict[str, Isa] = {
     for isa in (
         Isa("generic", 16, 16),
         Isa("sse", 16, 16, llvm_cpu="x86-64", features=("sse2",)),
-        Isa("avx2", 32, 16, fma=True, f16c=True, llvm_cpu="x86-64-v3", features=_AVX2),
-        Isa("avx2-vnni", 32, 16, fma=True, f16c=True, vnni=True, llvm_cpu="alderlake", features=(*_AVX2, "avx_vnni")),
-        Isa(
-            "avx2-vnni-int8",
-            32,
-            16,
-            fma=True,
-            f16c=True,
-            vnni=True,
-            vnni_int8=True,
-            llvm_cpu="arrowlake",
-            features=(*_AVX2, "avx_vnni", "avx_vnni_int8"),
-        ),
-        Isa("avx512", 64, 32, fma=True, f16c=True, llvm_cpu="x86-64-v4", features=_AVX512),
-        Isa(
-            "avx512-vnni",
-            64,
-            32,
-            fma=True,
-            f16c=True,
-            vnni=True,
-            llvm_cpu="cascadelake",
-            features=(*_AVX512, "avx512_vnni"),
-        ),
-        Isa(
-            "avx512-bf16",
-            64,
-            32,
-            fma=True,
-            f16c=True,
-            vnni=True,
-            avx512_bf16=True,
-            llvm_cpu="cooperlake",
-            features=_BF16,
-        ),
-        Isa(
-            "avx512-fp16",
-            64,
-            32,
-            fma=True,
-            f16c=True,
-            vnni=True,
-            avx512_bf16=True,
-            avx512_fp16=True,
-            l1_bytes=48 << 10,
-            l2_bytes=2 << 20,
-            llvm_cpu="sapphirerapids",
-            features=(*_BF16, "avx512_fp16"),
-        ),
-        Isa(
-            "amx",
-            64,
-            32,
-            fma=True,
-            f16c=True,
-            vnni=True,
-            avx512_bf16=True,
-            amx_bf16=True,
-            amx_int8=True,
-            l1_bytes=48 << 10,
-            l2_bytes=2 << 20,
-            llvm_cpu="sapphirerapids",
-            features=(*_BF16, "amx_tile", "amx_bf16", "amx_int8"),
-        ),
+        _AVX2,
+        _AVX2_VNNI,
+        _and(_AVX2_VNNI, "avx2-vnni-int8", "avx_vnni_int8", llvm_cpu="arrowlake", vnni_int8=True),
+        _AVX512,
+        _VNNI,
+        _BF16,
+        _and(_BF16, "avx512-fp16", "avx512_fp16", **_SAPPHIRE_RAPIDS, avx512_fp16=True),
+        _and(_BF16, "amx", "amx_tile", "amx_bf16", "amx_int8", **_SAPPHIRE_RAPIDS, amx_bf16=True, amx_int8=True),
     )
 }
 

@@ -228,11 +228,11 @@ def test_the_threads_own_device_comes_back():
         made = [cuda.to_device(np.ones(shape, np.float32), 1) for shape in ((3, 4), (4, 5))]
         out = product()(made)
         assert out.device is second
-        assert int(driver.cuCtxGetCurrent()[1]) == first.context_handle
+        assert int(driver.cuCtxGetCurrent()[1]) == int(first.context)
         driver.failures["cuLaunchKernel"] = Status.ILLEGAL_ADDRESS
         with pytest.raises(pith.GpuLaunchError, match="restart the process"):
             product()(made)
-        assert int(driver.cuCtxGetCurrent()[1]) == first.context_handle
+        assert int(driver.cuCtxGetCurrent()[1]) == int(first.context)
 
 
 def test_a_failed_assertion_of_a_kernel_names_the_launch(driver: StandIn):

@@ -1,10 +1,11 @@
 """Tiles in shared memory: every pattern of access the kernels use meets each bank at most once. Banks are counted."""
 
 import pytest
+from banks import bank_conflicts, write_conflicts
 from pith._mlir import ir
 from pith.dialect import make_context
 from pith.lowering.gpu.product.bodies import FmaBody
-from pith.lowering.gpu.product.layout import bank_conflicts, layout_of
+from pith.lowering.gpu.product.layout import layout_of
 from pith.lowering.gpu.product.menu import FMA_MENU, MMA_MENU, TYPICAL, TileChoice, best
 from pith.lowering.gpu.product.mma import MmaBody
 from pith.lowering.gpu.product.tiles import tile_shape
@@ -27,13 +28,6 @@ def shapes_of(choice, width, fast):
     body = MmaBody(choice.m, choice.n, choice.k_bytes // width, choice.warps, fast, width)
     element = element_of(width)
     return [shape for group in body.layout(element, element) for shape in group]
-
-
-def write_conflicts(shape):
-    """Neighbouring threads write neighbouring chunks, row after row."""
-    per_row = shape.extents[1] // shape.chunk
-    chunks = [shape.address(i // per_row, i % per_row * shape.chunk) for i in range(shape.extents[0] * per_row)]
-    return max(bank_conflicts(chunks[i : i + 32], 16) for i in range(0, len(chunks), 32))
 
 
 def matrix_conflicts(shape):

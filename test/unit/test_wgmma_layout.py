@@ -5,9 +5,9 @@ sums of coordinates times strides, then ``Swizzle<bits, 4, 3>``. Nothing of the 
 """
 
 import pytest
+from banks import write_conflicts
 from pith._mlir import ir
 from pith.dialect import make_context
-from pith.lowering.gpu.product.layout import bank_conflicts
 from pith.lowering.gpu.product.menu import WGMMA_MENU, best, predicted_cycles
 from pith.lowering.gpu.product.plan import MAX_ACCUMULATORS
 from pith.lowering.gpu.product.wgmma import (
@@ -84,10 +84,7 @@ def test_descriptors_find_elements(body):
 def test_writers_meet_no_bank_twice(body):
     """Neighbouring threads write neighbouring chunks of rows; cut into narrow panels, two more turns."""
     for (shape,) in body.layout(*[element_of(body.width)] * 2):
-        per_row = shape.extents[1] // shape.chunk
-        chunks = [shape.address(i // per_row, i % per_row * shape.chunk) for i in range(shape.extents[0] * per_row)]
-        worst = max(bank_conflicts(chunks[i : i + 32], 16) for i in range(0, len(chunks), 32))
-        assert worst <= (2 if shape.panels > 1 and shape.pitch * shape.width < 128 else 0)
+        assert write_conflicts(shape) <= (2 if shape.panels > 1 and shape.pitch * shape.width < 128 else 0)
 
 
 def test_a_descriptor_can_be_wrong():

@@ -20,16 +20,13 @@ class Cut:
         rank: dimensions of the tensor.
         axes: dimension of every axis of the pattern.
         granularity: elements of a cell along every axis.
-        first: the dimension with which rows begin.
-        merged: whether the dimensions up to the innermost axis are merged into one line too: cells then follow each
-            other in memory.
+        first: the dimension with which rows begin: the first of all where cells follow each other in memory.
     """
 
     rank: int
     axes: tuple[int, ...]
     granularity: tuple[int, ...]
     first: int
-    merged: bool
 
     @classmethod
     def of(cls, shape: Sequence[int], axes: Sequence[int], granularity: Sequence[int], channel: int | None) -> Cut:
@@ -37,12 +34,12 @@ class Cut:
         rank, innermost = len(shape), max(axes)
         if channel is not None:
             first = rank - 1 if channel >= innermost else innermost
-            return cls(rank, tuple(axes), tuple(granularity), first, False)
+            return cls(rank, tuple(axes), tuple(granularity), first)
         extents = dict(zip(axes, granularity))
         inner = extents.pop(innermost)
         divides = inner == 1 or (shape[innermost] >= 0 and shape[innermost] % inner == 0)
         merged = divides and sorted(axes) == list(range(innermost + 1)) and set(extents.values()) <= {1}
-        return cls(rank, tuple(axes), tuple(granularity), 0 if merged else innermost, merged)
+        return cls(rank, tuple(axes), tuple(granularity), 0 if merged else innermost)
 
     def extent(self, dim: int) -> int | None:
         """Elements of a cell along a dimension; None: all of them."""

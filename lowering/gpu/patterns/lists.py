@@ -231,16 +231,16 @@ def unravel(number: Index, sizes: Sequence[Index]) -> list[Index]:
     return at
 
 
-def strided(count: Index, body: Callable[[ir.Value], None], threads: int = THREADS) -> None:
+def strided(count: Index, body: Callable[[ir.Value], None]) -> None:
     """``body(i)`` for every i below ``count``, shared out over all threads of a grid of any size."""
-    start = b.add(b.mul(gpu.block_id(gpu.Dimension.x), threads), gpu.thread_id(gpu.Dimension.x))
-    step = b.mul(gpu.grid_dim(gpu.Dimension.x), threads)
+    start = b.add(b.mul(gpu.block_id(gpu.Dimension.x), THREADS), gpu.thread_id(gpu.Dimension.x))
+    step = b.mul(gpu.grid_dim(gpu.Dimension.x), THREADS)
     b.for_loop(start, count, body, step=step)
 
 
-def strided_blocks(count: Index, threads: int = THREADS) -> Index:
+def strided_blocks(count: Index) -> Index:
     """Blocks of a grid for :func:`strided` over at most ``count``."""
-    return b.minimum(b.ceildiv(count, threads), STRIDED_BLOCKS)
+    return b.minimum(b.ceildiv(count, THREADS), STRIDED_BLOCKS)
 
 
 def reset(host: Host, op: ir.OpView, listing: DeviceList) -> None:

@@ -7,7 +7,6 @@ nothing; other rows are padded to an odd number of chunks, which keeps reads fre
 """
 
 import dataclasses
-from collections.abc import Iterable
 
 from pith._mlir import arith
 
@@ -16,10 +15,8 @@ from ...builder import Index
 
 #: Bytes one thread copies or reads at once, and what ldmatrix takes as a row.
 CHUNK_BYTES = 16
-#: Bytes of all banks together.
-BANK_BYTES = 128
 #: Where the widest swizzle begins again: 8 rows of 128 bytes. Hardware that computes swizzled addresses starts here.
-SWIZZLE_BYTES = 8 * BANK_BYTES
+SWIZZLE_BYTES = 8 * 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,21 +69,3 @@ def layout_of(chunks: int, apart: int = 1) -> tuple[int, Swizzle]:
     # Padded: rows then start an odd number of chunks apart, or (in pairs) an odd number of pairs.
     pitch = -(-chunks // apart) * apart
     return pitch if pitch // apart % 2 else pitch + apart, NO_SWIZZLE
-
-
-def bank_conflicts(addresses: Iterable[int], nbytes: int) -> int:
-    """Times the busiest bank is asked for more than once by accesses of ``nbytes`` at these byte addresses.
-
-    The hardware serves 128 bytes at a time: 8 accesses of 16 bytes, 16 of 8, 32 of 4. Accesses to one word count once.
-
-    Example:
-        >>> bank_conflicts(range(0, 128, 16), 16), bank_conflicts(range(0, 1024, 128), 16)
-        (0, 7)
-    """
-    at, worst = list(addresses), 0
-    together = BANK_BYTES // nbytes
-    for first in range(0, len(at), together):
-        words = {word for a in at[first : first + together] for word in range(a // 4, (a + nbytes - 1) // 4 + 1)}
-        banks = [word % 32 for word in words]
-        worst = max(worst, max(banks.count(bank) for bank in set(banks)) - 1)
-    return worst

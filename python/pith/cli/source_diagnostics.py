@@ -6,7 +6,6 @@ import contextlib
 import linecache
 import re
 import sys
-from typing import TextIO
 
 from pith._mlir import ir
 from pith.errors import Error
@@ -19,18 +18,16 @@ IN_MEMORY = "-"
 
 
 class DiagnosticPrinter:
-    """A diagnostic handler that prints to ``stream`` as upstream's tools do.
+    """A diagnostic handler that prints to stderr as upstream's tools do.
 
     Args:
         name: what to call the input in messages.
         text: the input; its lines are shown below messages.
-        stream: where to print (default: stderr at the time of printing).
     """
 
-    def __init__(self, name: str, text: str, stream: TextIO | None = None):
+    def __init__(self, name: str, text: str):
         self.name = name
         self.lines = text.split("\n")
-        self.stream = stream
         self.errors = 0
 
     def __call__(self, diagnostic: ir.Diagnostic) -> bool:
@@ -43,10 +40,9 @@ class DiagnosticPrinter:
         if is_reproducer_warning(diagnostic):
             return
         self.errors += diagnostic.severity == "error"
-        stream = self.stream or sys.stderr
-        stream.write(self.format(diagnostic))
+        sys.stderr.write(self.format(diagnostic))
         for note in diagnostic.notes:
-            stream.write(self.format(note))
+            sys.stderr.write(self.format(note))
 
     def report(self, error: Exception) -> None:
         """Print an error that no diagnostic told, at its position where it has one."""
@@ -62,7 +58,7 @@ class DiagnosticPrinter:
 
     def hint(self, text: str) -> None:
         """Print what to do about the errors so far."""
-        (self.stream or sys.stderr).write(f"  hint: {text}\n")
+        sys.stderr.write(f"  hint: {text}\n")
 
     def finish(self) -> bool:
         """Whether the diagnostics so far are no failure by themselves (a printer accepts any)."""

@@ -20,20 +20,18 @@ CHECKS = "PITH_EMULATOR_CHECKS"
 _OPT_LEVEL = 0
 
 
-def compile_emulated(module: Any, target: GpuTarget, checks: bool | None = None) -> tuple[Any, EmulatedProgram]:
+def compile_emulated(module: Any, target: GpuTarget) -> tuple[Any, EmulatedProgram]:
     """The gpu level of a pith-level module, and its kernels as the emulator runs them.
 
     Args:
         module: parsed; a module at the gpu level is taken as it is, and errors name its lines.
-        checks: guard memory accesses; by default unless ``PITH_EMULATOR_CHECKS`` is 0.
 
     Errors: :class:`pith.PassError` for ops without a lowering or an emulation; :class:`pith.ArgumentError` for another
         value of the variable.
     """
     from pith.lowering.gpu.emulate.compile import lower_to_gpu
 
-    if checks is None:
-        checks = _checks()
+    checks = _checks()
     lowered = lower_to_gpu(module, target)
     key = {"emulated": lowered.text, "checks": checks, "level": _OPT_LEVEL}
     artifact = kernel_cache().get_or_build(key, lambda: _build(lowered.text, checks))

@@ -79,13 +79,13 @@ def matrix_coordinates(
     return out, np.logical_and.reduce([(c >= 0) & (c < size) for c, size in zip(out, shape)])
 
 
-def straightened(dense: np.ndarray, fmt: Format, fill: float = 0) -> np.ndarray:
-    """The straightened matrix, with ``fill`` where it holds no element of the matrix.
+def straightened(dense: np.ndarray, fmt: Format) -> np.ndarray:
+    """The straightened matrix, with zeros (False) where it holds no element of the matrix.
 
     >>> straightened(np.arange(1, 10).reshape(3, 3), Format.banded(1, 1)).tolist()
     [[0, 1, 2], [4, 5, 6], [8, 9, 0]]
     """
-    out = np.full(straight_shape(fmt, dense.shape), fill, dense.dtype)
+    out = np.zeros(straight_shape(fmt, dense.shape), dense.dtype)
     for mine, theirs in _diagonal_pairs(dense, out, fmt):
         theirs[...] = mine
     return out

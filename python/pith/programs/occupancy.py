@@ -30,16 +30,6 @@ class Occupancy:
     warps: int
     limit: str
 
-    def waves(self, grid: int, chip: Chip) -> int:
-        """Rounds in which ``grid`` blocks run, the last of them perhaps not full.
-
-        Example:
-            >>> from pith.programs.chips import CHIPS
-            >>> Occupancy(2, 8, "registers").waves(265, CHIPS["sm_90"])
-            2
-        """
-        return -(-grid // max(self.blocks * chip.sms, 1))
-
     def __str__(self) -> str:
         if not self.blocks:
             return f"does not fit ({self.limit})"

@@ -51,11 +51,11 @@ def matmul_on_device(
     return result if out is None else _copied(result, out)
 
 
-def rows_times(x: Any, a: DeviceSparse, target: str | None = None) -> Any:
+def rows_times(x: Any, a: DeviceSparse) -> Any:
     """``x @ a`` for a matrix whose values are on the device."""
     stored = a.tensor
     element = dtype_name(stored.values.dtype)
-    return _kernel(stored.format, element, stored.shape, True, target or chip_of(x))(x, a)
+    return _kernel(stored.format, element, stored.shape, True, chip_of(x))(x, a)
 
 
 def _as_matrix(x: Any, right: bool) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from ...errors import ArgumentError
 from .elements import dlpack_type, name_from_dlpack
 
-CUDA, CUDA_HOST, CUDA_MANAGED = 2, 3, 13
+CUDA, CUDA_MANAGED = 2, 13
 
 
 class _Tensor(ctypes.Structure):

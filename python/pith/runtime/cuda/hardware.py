@@ -58,11 +58,6 @@ class Device:
                 _keep_freed_memory(handle)
         return context
 
-    @functools.cached_property
-    def context_handle(self) -> int:
-        """The context as a number."""
-        return int(self.context)
-
     def enter(self) -> Any | None:
         """Make this the thread's device; returns what :func:`leave` takes, None when the thread had this one or none.
 
