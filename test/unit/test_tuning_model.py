@@ -15,7 +15,7 @@ from pith.formats import Format
 from pith.lowering.isa import ISAS
 from pith.lowering.panel.variant import STRIPS
 from pith.tuning import database
-from pith.tuning.calibrate import fit_samples
+from pith.tuning.calibrate import fit_samples, lacked_cores, least
 from pith.tuning.database import Calibration, calibration_for, merge, read_database, write_database
 from pith.tuning.features import dense_features, features, sparse_features
 from pith.tuning.model import Accuracy, Model, fit, nonnegative_least_squares
@@ -258,8 +258,8 @@ def test_piths_dense_kernel_competes_with_the_features_of_a_product_of_dense_mat
     assert all(v.is_library for v in dense_variants(dense))
 
 
-@pytest.mark.parametrize("library, runs", [(0.97, "dense:own"), (0.9, "dense:library")])
-def test_the_library_must_gain_five_per_cent_over_piths_dense_kernel(library, runs):
+@pytest.mark.parametrize("library, runs", [(0.99, "dense:own"), (0.95, "dense:library")])
+def test_the_library_must_gain_two_per_cent_over_piths_dense_kernel(library, runs):
     p = problem("csr", density=0.9)
     seconds = {"dense:own": 1.0, "dense:library": library}
     ranked = [dataclasses.replace(c, seconds=seconds.get(c.name, 3.0)) for c in rank(p)]
@@ -429,6 +429,35 @@ def test_the_regret_of_choices_is_told():
     assert told(2.0) == {"cases": 2, "over_best": 1.0, "slower_than_dense": 0.0}
     assert told(6.0) == {"cases": 2, "over_best": pytest.approx(2**0.5, rel=1e-3), "slower_than_dense": 0.5}
     assert regret([], Calibration("c", "avx2", 1, models))["cases"] == 0
+
+
+def test_rows_of_blocks_begin_sums_once_per_strip():
+    """However many blocks cut a row: its sums stay in registers from one to the next."""
+    p = problem("V(4)C1(2:4)->C0(2:4)", (512, 1024), 64)
+    variant = dataclasses.replace(sparse_variants(p)[0], strip=256)
+    vectors = variant.lanes * 4 // ISAS["avx2"].vector_bytes
+    assert p.row_visits > p.rows
+    assert sparse_features(p, variant)["accumulate"] == p.rows * vectors * 4 * -(-64 // variant.lanes)
+
+
+@pytest.mark.parametrize("format_", ["csr", "C0(2:4)"])
+def test_panels_of_three_vectors_are_ragged_in_every_format(format_):
+    p = dataclasses.replace(problem(format_, columns=48), isa="avx512-fp16")
+    assert [sparse_features(p, v)["ragged"] > 0 for v in named_variants(p, "lanes=48,rows=1")] == [True]
+    assert sparse_features(p, named_variants(p, "lanes=64,rows=1")[0])["ragged"] == 0
+
+
+@pytest.mark.parametrize("one, two, lacked", [(1e-3, 5.2e-4, False), (1e-3, 9e-4, True), (1e-4, 1e-4, False)])
+def test_cases_measured_without_the_other_core_are_measured_again(one, two, lacked):
+    p = problem("csr", density=0.1)
+    own, dense = sparse_variants(p)[0], dense_variants(p)[0]
+    times = {(own, 1): one, (dense, 1): one, (own, 2): 1.2 * two, (dense, 2): two}
+    samples = [Sample(3, dataclasses.replace(p, threads=n), v, t) for (v, n), t in times.items()]
+    assert lacked_cores(samples) == lacked
+    column = [dataclasses.replace(s, problem=dataclasses.replace(s.problem, columns=1)) for s in samples]
+    assert not lacked_cores(column)  # read from memory, which cores share
+    again = [dataclasses.replace(s, seconds=s.seconds * factor) for s, factor in zip(samples, (2, 0.5, 2, 0.5))]
+    assert [s.seconds for s in least(samples, again)] == [one, one / 2, 1.2 * two, two / 2]
 
 
 def test_densities_share_strips_and_small_matrices_have_none():

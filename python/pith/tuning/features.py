@@ -12,9 +12,6 @@ from pith.lowering.isa import parse_isa
 from .problem import Problem
 from .variants import PANEL_ELEMENTS, Variant
 
-#: Bytes a core can keep beside it: above, a feature counts what comes from further away.
-L1_BYTES, L2_BYTES = 32 << 10, 512 << 10
-
 #: Columns a dense kernel computes at once: a last block is padded to as many, and fewer are hardly less work.
 DENSE_COLUMNS = 16
 
@@ -80,12 +77,12 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
     multiply      multiply-adds of vectors, columns padded to whole panels
     load          vectors of the panel loaded: rows of a register tile share each load
     far           bytes of those loads that L1 does not hold, counted again when L2 does not either
-    ragged        multiply-adds in loops of entries whose vectors are no power of two: sums leave registers
+    ragged        multiply-adds of panels whose vectors are no power of two: sums leave registers
     single        elements of one column that are multiplied one by one: no lanes of a vector run over them
     broadcast     stored values, once per panel
     coordinate    stored coordinates, set bits and words of bitmasks, once per panel
     loop          trips of loops over levels above the last, once per panel
-    accumulate    vectors of accumulators begun and put away, once per visit of a row
+    accumulate    vectors of accumulators begun and put away, once per visit of a row and per strip
     stored        bytes of values and metadata, read once per panel
     pack          bytes of the dense operand packed into panels
     result        bytes of the result written
@@ -95,21 +92,24 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
     lanes = variant.lanes
     panels = -(-n // lanes)
     width = lanes * PANEL_ELEMENTS[problem.element]
-    vectors = -(-width // parse_isa(problem.isa).vector_bytes)
+    isa = parse_isa(problem.isa)
+    vectors = -(-width // isa.vector_bytes)
     strip = min(k, variant.strip or k)
     multiply = problem.stored * panels * vectors
     loads = multiply / max(1, min(variant.rows, problem.shared_rows))
-    far = loads / vectors * width * ((strip * width > L1_BYTES) + (strip * width > L2_BYTES))
+    far = loads / vectors * width * ((strip * width > isa.l1_bytes) + (strip * width > isa.l2_bytes))
+    # Sums stay in registers from one block of a row to the next, but not where masks say which rows have a column.
+    visits = problem.rows if variant.family == "panel" and not problem.masked else problem.row_visits
     counts = {
         "multiply": multiply,
         "load": loads,
         "far": far,
-        "ragged": multiply if vectors & (vectors - 1) and not problem.format.is_static else 0.0,
+        "ragged": multiply if vectors & (vectors - 1) else 0.0,
         "single": problem.stored if variant.family == "column" and problem.stores_singly else 0.0,
         "broadcast": problem.stored * panels,
         "coordinate": (problem.coordinates + problem.set_bits + WORD * problem.bit_words) * panels,
         "loop": problem.loop_trips * panels,
-        "accumulate": problem.row_visits * panels * vectors * -(-k // max(1, strip)),
+        "accumulate": visits * panels * vectors * -(-k // max(1, strip)),
         "stored": panels * (problem.stored * size + problem.metadata_bytes),
         "pack": k * panels * width,
         "result": problem.rows * n * size,

@@ -24,7 +24,7 @@ _LOOK = 1.5e-10
 def faster_weight(a: SparseTensor, x: Any, rows: int) -> SparseTensor:
     """The weight that ``rows`` rows of ``x`` are multiplied with: ``a``, or a copy that stores every element.
 
-    Semantics: the copy where it is predicted to gain more than 5 %, and ``x`` is finite: elements that are not stored
+    Semantics: the copy where it is predicted to gain more than 2 %, and ``x`` is finite: elements that are not stored
         count as exact zeros, which infinities would make NaN of.
     """
     element = dtype_name(a.values.dtype)
