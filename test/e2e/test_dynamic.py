@@ -234,7 +234,7 @@ def test_errors(call, kind, message):
 
 
 def test_decisions_are_kept_and_made_anew():
-    """Operands elsewhere are looked at anew; a buffer that is overwritten is noticed some calls later."""
+    """A buffer that is overwritten is noticed some calls later, and so are operands elsewhere."""
     forget_decisions()
     rng = np.random.default_rng(12)
     b = rng.standard_normal((1024, 512)).astype(np.float32)
@@ -247,8 +247,30 @@ def test_decisions_are_kept_and_made_anew():
         ran.append(known.ran)
     assert ran[:2] == ["dense", "dense"] and ran[7] != "dense", ran
     assert ran[10] == "dense", ran
-    pith.matmul(pith.dynamic(thin), b)
+    for _ in range(2):
+        pith.matmul(pith.dynamic(thin), b)
     assert [known.ran == "dense" for known in dynamic_memory._MEMORY.values()] == [True, False]
+
+
+def test_new_arrays_of_a_layer_follow_its_decisions(monkeypatch):
+    """Inputs that were never seen are sampled as seldom as one that is written to again, for the layer's shape only."""
+    forget_decisions()
+    rng, sampled = np.random.default_rng(17), []
+    look = dynamic_choice.sampled_coverage
+    monkeypatch.setattr(dynamic_choice, "sampled_coverage", lambda x: (sampled.append(x.shape), look(x))[1])
+    b = rng.standard_normal((1024, 512)).astype(np.float32)
+    inputs = [sparse(rng, (1024, 1024), (32, 1), 0.97) for _ in range(12)]
+    for i, a in enumerate(inputs):
+        x = np.asfortranarray(a) if i == 5 else a
+        assert error(pith.matmul(pith.dynamic(x), b), a, b) < TOLERANCE["float32"]
+    assert 1 <= len(sampled) <= 4, sampled
+    other = np.concatenate([inputs[0], inputs[1]])
+    pith.matmul(pith.dynamic(other), b)
+    assert sampled[-1] == other.shape
+    for _ in range(3):  # full ones are dense, and a layer that becomes so is noticed
+        full = rng.standard_normal((1024, 1024)).astype(np.float32)
+        assert error(pith.matmul(pith.dynamic(full), b), full, b) < TOLERANCE["float32"]
+    assert [known.ran for known in dynamic_memory._BESIDE.values()].count("dense") == 1
 
 
 def test_what_is_remembered_is_not_followed_into_the_operands():

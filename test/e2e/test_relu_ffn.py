@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pith
 import pytest
+from pith.functional.dynamic import dense
 from pith.runtime.cache import kernel_cache
+from pith.tuning.tiles import LIBRARY, OWN
 from relative_error import error_of
 
 torch = pytest.importorskip("torch")
@@ -34,6 +36,24 @@ def test_result_is_that_of_the_dense_layer(rows, inactive, skip):
     args = operands(rng, rows, 23, 301, 45, inactive)
     out = pith.relu_ffn(*(a.astype(np.float32) for a in args), skip=skip)
     assert out.dtype == np.float32 and error_of(out, reference(*args)) < TOLERANCES["float32"]
+
+
+@pytest.mark.parametrize("way", [OWN, LIBRARY])
+@pytest.mark.parametrize("biased", [False, True])
+def test_dense_layers_of_either_kind(way, biased, monkeypatch):
+    """pith's kernel and the library's; NaN stays, and operands that are not row-major, or read-only, are taken."""
+    monkeypatch.setattr(dense, "dense_way", lambda *_: way)
+    rng = np.random.default_rng(biased)
+    x, w, b = (rng.standard_normal(s).astype(np.float32) for s in ((37, 51), (51, 70), 70))
+    b = b if biased else None
+    wanted = x.astype(np.float64) @ w + (0 if b is None else b)
+    w.flags.writeable = False
+    for one, other in ((x, w), (np.asfortranarray(x), w), (x, np.asfortranarray(w))):
+        assert error_of(dense.dense_layer(one, other, b), wanted) < TOLERANCES["float32"]
+        rectified = dense.dense_layer(one, other, b, rectified=True)
+        assert error_of(rectified, np.maximum(wanted, 0)) < TOLERANCES["float32"]
+    x[3, 4] = np.nan
+    assert (np.isnan(dense.dense_layer(x, w, b, rectified=True)).all(axis=1) == (np.arange(37) == 3)).all()
 
 
 @pytest.mark.parametrize("rows", [0, 1, 40])

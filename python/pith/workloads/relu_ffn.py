@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import functools
 import math
-import sys
 from typing import Any
 
 import numpy as np
 
 from ..compiler.kernel import compile_source
 from ..errors import ArgumentError, ShapeError
-from ..functional.dynamic.dynamic import dynamic
+from ..functional.dynamic.dense import dense_layer
+from ..functional.dynamic.dynamic import dynamic, multiply_dynamic
 from ..functional.einsum.einsum import einsum
-from ..functional.matmul.matmul import matmul
+from ..functional.matmul.dense import is_finite
 from ..patterns import detect
 from ..runtime import dtype_name
 from .arguments import array_of, float_element, like, shaped
@@ -109,15 +109,10 @@ def _limits(threshold: Any, hidden: int, array: np.ndarray) -> np.ndarray | None
 
 
 def _hidden(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, limits: np.ndarray | None) -> np.ndarray:
-    """The hidden layer: a dense product, of the library where it has the element type."""
-    if x.dtype not in _LIBRARY:
-        z = einsum("tk,kh->th", x, w, bias=b, activation="relu")
-        return z if limits is None else np.where(z <= limits, np.zeros((), z.dtype), z)
-    z = _product(x, w, b)
-    if limits is not None:
-        return np.where(z <= limits, np.zeros((), z.dtype), z)
-    torch = sys.modules.get("torch")
-    return np.maximum(z, 0, out=z) if torch is None else torch.relu_(torch.from_numpy(z)).numpy()
+    """The hidden layer: a dense product."""
+    library = x.dtype in _LIBRARY
+    z = dense_layer(x, w, b, rectified=True) if library else einsum("tk,kh->th", x, w, bias=b, activation="relu")
+    return z if limits is None else np.where(z <= limits, np.zeros((), z.dtype), z)
 
 
 def _few(x: np.ndarray, w1: Any, b1: Any, w2: np.ndarray, b2: Any, limits: np.ndarray | None) -> np.ndarray:
@@ -137,18 +132,9 @@ def _second(hidden: np.ndarray, w: np.ndarray, b: np.ndarray | None, skip: bool 
     """``hidden @ w + b`` of more than a few rows, dense or along what is active."""
     library = hidden.dtype in _LIBRARY
     if skip is False:
-        return _product(hidden, w, b) if library else einsum("th,hn->tn", hidden, w, bias=b)
+        return dense_layer(hidden, w, b) if library else einsum("th,hn->tn", hidden, w, bias=b)
     if skip is None and library:
-        out = matmul(dynamic(hidden), w)
-        if math.isfinite(out[0].sum() if len(out) else 0):  # else 0 may have met infinity
-            return out if b is None else np.add(out, b, out=out)
+        out = multiply_dynamic(dynamic(hidden), w, bias=b)
+        if not len(out) or is_finite(out[0]):  # else 0 may have met infinity
+            return out
     return einsum("th,hn->tn", hidden, w, where={"th": detect(hidden, 1)}, bias=b)
-
-
-def _product(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
-    """The dense product of the library: torch's when it is loaded, else NumPy's."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return x @ w if b is None else x @ w + b
-    x, w = torch.from_numpy(x), torch.from_numpy(w)
-    return (torch.mm(x, w) if b is None else torch.addmm(torch.from_numpy(b), x, w)).numpy()

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...tuning.tiles import IN_PLACE, TileTable
 from .choice import Choice
+from .dense import add_bias
 from .run import Attempt, Product, Tile, cells_in, in_place, packed, run_dense
 
 
@@ -29,9 +30,13 @@ class Bound:
     attempt: Attempt
     most: int
 
-    def run(self, x: np.ndarray, y: np.ndarray, out: np.ndarray) -> bool:
-        """Write ``x @ y`` to ``out``; False, and nothing is written, where too much is there."""
-        return self.attempt(x, y, self.most, out) <= self.most
+    def run(self, x: np.ndarray, y: np.ndarray, out: np.ndarray, bias: np.ndarray | None = None) -> bool:
+        """Write ``x @ y + bias`` to ``out``; False, and nothing is written, where too much is there."""
+        if self.attempt(x, y, self.most, out) > self.most:
+            return False
+        if bias is not None:
+            add_bias(out, bias)
+        return True
 
 
 def bind(p: Product, choice: Choice) -> Bound | None:
@@ -51,17 +56,18 @@ def _break_even(table: TileTable, extents: tuple[int, int, int], tile: Tile) -> 
     return table.nearest(extents).table.break_even(tile)
 
 
-def run(product: Product, choice: Choice, out: np.ndarray, bound: Bound | None) -> str:
+def run(product: Product, choice: Choice, out: np.ndarray, bound: Bound | None, bias: np.ndarray | None = None) -> str:
     """Compute what was chosen; what ran in the end: after detection the exact count may still say dense.
 
     Args:
         bound: what :func:`bind` makes of the choice.
+        bias: a number per column that is added, or None.
     """
     if not out.size or not product.x.size:
-        out[...] = 0
+        out[...] = 0 if bias is None else bias
         return "dense"
     x, y = (product.x, product.y) if product.side == "left" else (product.y, product.x)
-    if bound is not None and bound.run(x, y, out):
+    if bound is not None and bound.run(x, y, out, bias):
         return choice.decision.chosen.name
-    run_dense(product, out, choice.dense_way)
+    run_dense(product, out, choice.dense_way, bias)
     return "dense"

@@ -29,7 +29,8 @@ from ...tuning.tiles import (
     tile_of,
     usual_dense,
 )
-from .run import MultiplyDense, Product, dense_multiplier, packs
+from .dense import MultiplyDense, dense_multiplier
+from .run import Product, packs
 from .sampling import COLUMNS, ROWS, sampled_coverage
 
 Coverage = Mapping[tuple[int, ...], float]

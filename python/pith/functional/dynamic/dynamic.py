@@ -105,14 +105,18 @@ def dynamic(x: Any = None, granularity: Any = "auto", threshold: float = _NONE) 
     return Dynamic(x, granularity_of(granularity, 2), threshold_of(threshold))
 
 
-def multiply_dynamic(a: Any, b: Any, out: Any = None, variant: str = "auto") -> Any:
-    """:func:`pith.matmul` where ``a`` or ``b`` is :class:`Dynamic`."""
+def multiply_dynamic(a: Any, b: Any, out: Any = None, variant: str = "auto", bias: np.ndarray | None = None) -> Any:
+    """:func:`pith.matmul` where ``a`` or ``b`` is :class:`Dynamic`.
+
+    Args:
+        bias: of arrays of two dimensions: a number per column of the result that is added to it.
+    """
     x, y, left = _value(a), _value(b), isinstance(a, Dynamic)
     if type(x) is not np.ndarray and (getattr(x, "is_cuda", False) or getattr(y, "is_cuda", False)):
         return _on_device(a, b, out, variant)
     key = key_of(a if left else b, x, y, left) if variant == "auto" else None
     known = recall(key) if key is not None else None
-    if known is not None and (done := run_again(known, x, y, out)) is not None:
+    if known is not None and (done := run_again(known, x, y, out, bias)) is not None:
         return done
     from .bound import bind, run
     from .choice import choose, named
@@ -120,14 +124,14 @@ def multiply_dynamic(a: Any, b: Any, out: Any = None, variant: str = "auto") -> 
     product, shape, granularity = prepare(a, b)
     target = product.result() if out is None else _target(out, shape, product)
     if known is not None and known.ran != "dense":
-        if run(product, known.choice, target, bind(product, known.choice)) != known.ran:
+        if run(product, known.choice, target, bind(product, known.choice), bias) != known.ran:
             known.left = 0
     else:
         last = last_of(key)
         choice = choose(product, granularity, last is not None) if variant == "auto" else named(product, variant)
         choice = choice if last is None else last.trials.revise(choice, last.choice)
         bound = bind(product, choice)
-        ran = run(product, choice, target, bound)
+        ran = run(product, choice, target, bound, bias)
         if key is not None and known is None:
             again = bound if ran != "dense" and product.is_row_major else None
             remember(key, choice, ran, x.dtype, again, choice.dense(product))

@@ -2,8 +2,9 @@
 
 A sample and the code around it take 0.1 to 0.4 ms when the caches hold something else. A decision that repeats is
 kept for the next 1, 2, 4, 8 calls on the same arrays (a layer's weights, and a buffer that its input is written to
-again), and for more where a call takes so little that samples would take more than 1 % of them. What is packed is still
-detected, and counted, in every call: more than pays there is computed densely.
+again), and for more where a call takes so little that samples would take more than 1 % of them. Inputs that were never
+seen follow what was decided for others of their shape beside the same dense operand: a layer makes new arrays in every
+call. What is packed is still detected, and counted, in every call: more than pays there is computed densely.
 
 A decision is valid for any operands, if not the best: so what it is kept by need not be exact, only cheap. Between two
 products the caches hold nothing of the interpreter, and every attribute or call on the way to the library costs some
@@ -26,7 +27,8 @@ import numpy as np
 from ...compiler.kernel import as_torch
 from ...formats.pack_buffers import aligned_empty
 from ...runtime.arrays import as_array, unreadable
-from ..matmul.dense import library_again, multiply_library
+from ..matmul.dense import library_again
+from .dense import MultiplyDense, dense_way, library_layer
 from .trial import DOUBTED, Trials
 
 #: How the number of calls that a decision is kept for grows and shrinks, and decisions that are kept.
@@ -53,7 +55,7 @@ class Remembered:
         left: calls it still holds for.
         span: calls it was to hold for when it was made.
         bound: what runs it again (:class:`pith.functional.dynamic.bound.Bound`); None for dense, or where nothing does.
-        dense: ``dense(left, right, out)`` is the dense product, also where too much is there.
+        dense: what multiplies densely, also where too much is there.
         checked: ``x``, ``y`` and ``out`` of the last call that wrote to a given array: what has been found out about
             these three objects holds.
         again: the library's product of those three, where it is what runs; it does not keep them.
@@ -66,7 +68,7 @@ class Remembered:
     left: int
     span: int
     bound: Any
-    dense: Callable[[np.ndarray, np.ndarray, np.ndarray], None]
+    dense: MultiplyDense
     checked: tuple[weakref.ref, weakref.ref, weakref.ref] | None = None
     again: Callable[[], Any] | None = None
     trials: Trials = dataclasses.field(default_factory=Trials)
@@ -79,7 +81,9 @@ class Remembered:
         return self.span < _longest(self.choice.decision.chosen.cost) or self.ran not in self.trials.corrections
 
 
+#: By both operands; by the dense one, and the shape of the other.
 _MEMORY: dict[tuple, Remembered] = {}
+_BESIDE: dict[tuple, Remembered] = {}
 
 
 def key_of(marked: Any, x: Any, y: Any, left: bool) -> tuple | None:
@@ -91,13 +95,18 @@ def key_of(marked: Any, x: Any, y: Any, left: bool) -> tuple | None:
     if marked.threshold or type(x) is not type(y) or x.dtype.itemsize == 1:
         return None
     if type(x) is np.ndarray:
-        return id(x), id(y), x.shape, y.shape, marked.granularity, left
+        return _key(id(x), id(y), x, y, marked.granularity, left)
     if hasattr(x, "data_ptr"):
         try:
-            return x.data_ptr(), y.data_ptr(), x.shape, y.shape, marked.granularity, left
+            return _key(x.data_ptr(), y.data_ptr(), x, y, marked.granularity, left)
         except RuntimeError as error:
             raise unreadable(sys.modules["torch"], error, "pith.dynamic") from error
     return None
+
+
+def _key(one: int, other: int, x: Any, y: Any, granularity: Any, left: bool) -> tuple:
+    """The marked operand's identity first: without it, a key is one of :data:`_BESIDE`."""
+    return (*((one, other) if left else (other, one)), x.dtype, x.shape, y.shape, granularity, left)
 
 
 def _longest(seconds: float) -> int:
@@ -112,7 +121,7 @@ def _longest(seconds: float) -> int:
 
 def recall(key: tuple) -> Remembered | None:
     """The decision that holds for this call, or None."""
-    found = _MEMORY.get(key)
+    found = last_of(key)
     if found is None or not found.left:
         return None
     found.left -= 1
@@ -120,18 +129,29 @@ def recall(key: tuple) -> Remembered | None:
 
 
 def last_of(key: tuple | None) -> Remembered | None:
-    """What was decided about these operands before, be it that they are not looked at."""
-    return _MEMORY.get(key) if key is not None else None
+    """What was decided about these operands before, or about others like the marked one; also not to look at them."""
+    if key is None:
+        return None
+    found = _MEMORY.get(key)
+    return found if found is not None else _BESIDE.get(key[1:])
 
 
-def remember(key: tuple, choice: Any, ran: str, dtype: Any, bound: Any, dense: Callable[..., None]) -> None:
+def remember(key: tuple, choice: Any, ran: str, dtype: Any, bound: Any, dense: MultiplyDense) -> None:
     """Keep a decision; for longer than the last one when it is the same, or it matters little which one it is."""
-    last = _MEMORY.get(key)
+    if key not in _MEMORY:
+        _keep(_BESIDE, key[1:], choice, ran, dtype, bound, dense)
+    _keep(_MEMORY, key, choice, ran, dtype, bound, dense)
+
+
+def _keep(
+    memory: dict[tuple, Remembered], key: tuple, choice: Any, ran: str, dtype: Any, bound: Any, dense: MultiplyDense
+) -> None:
+    last = memory.get(key)
     longest = _longest(choice.decision.chosen.cost)
     span = 1 if last is None else _span_after(last, choice, ran, longest)
-    if last is None and len(_MEMORY) >= _KEPT:
-        _MEMORY.clear()
-    now = _MEMORY[key] = Remembered(choice, ran, dtype, choice.wait or span, span, bound, dense)
+    if last is None and len(memory) >= _KEPT:
+        memory.clear()
+    now = memory[key] = Remembered(choice, ran, dtype, choice.wait or span, span, bound, dense)
     if last is not None and last.choice.table is choice.table:  # and so on as many threads
         now.trials.corrections = last.trials.corrections
     if last is not None and ran == last.ran == "dense" and last.dense is dense:
@@ -153,14 +173,16 @@ def _span_after(last: Remembered, choice: Any, ran: str, longest: int) -> int:
 def forget_decisions() -> None:
     """Decide anew: after the tile database changed."""
     _MEMORY.clear()
+    _BESIDE.clear()
+    dense_way.cache_clear()
 
 
-def run_again(known: Remembered, x: Any, y: Any, out: Any) -> Any:
-    """``x @ y`` as it was decided, without another look; None where operands or ``out`` need one."""
+def run_again(known: Remembered, x: Any, y: Any, out: Any, bias: np.ndarray | None = None) -> Any:
+    """``x @ y + bias`` as it was decided, without another look; None where operands or ``out`` need one."""
     seen = known.checked
     if seen is not None and seen[2]() is out and seen[0]() is x and seen[1]() is y and out.flags.writeable:
-        if known.again is None:
-            return _multiply(known, x, y, out)
+        if known.again is None or bias is not None:
+            return _multiply(known, x, y, out, bias)
         known.again()
         return out
     if x.dtype is not known.dtype or y.dtype is not known.dtype:
@@ -169,7 +191,7 @@ def run_again(known: Remembered, x: Any, y: Any, out: Any) -> Any:
     if type(x) is not np.ndarray:
         plain = dense and out is None and not (x.requires_grad or y.requires_grad)
         return _multiply_tensors(known, x, y) if plain else None
-    if not dense and known.bound is None:
+    if not (dense or (known.bound is not None and x.flags.c_contiguous and y.flags.c_contiguous)):
         return None
     if x.ndim != 2 or y.ndim != 2:
         return x @ y if dense and out is None and x.dtype.itemsize >= 4 else None
@@ -178,34 +200,34 @@ def run_again(known: Remembered, x: Any, y: Any, out: Any) -> Any:
         return None
     if target is out:
         known.checked = weakref.ref(x), weakref.ref(y), weakref.ref(out)
-        known.again = library_again(x, y, out) if dense and known.dense is multiply_library else None
-    return _multiply(known, x, y, target)
+        known.again = library_again(x, y, out) if dense and known.dense is library_layer else None
+    return _multiply(known, x, y, target, bias)
 
 
-def _multiply(known: Remembered, x: np.ndarray, y: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """``x @ y`` in ``out``, of operands that fit."""
+def _multiply(known: Remembered, x: np.ndarray, y: np.ndarray, out: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+    """``x @ y + bias`` in ``out``, of operands that fit."""
     if known.ran != "dense":
         if known.tries_dense():
-            known.trials.time_dense(lambda: known.dense(x, y, out))
+            known.trials.time_dense(lambda: known.dense(x, y, out, bias))
             return out
         start = time.perf_counter()
-        if known.bound.run(x, y, out):
+        if known.bound.run(x, y, out, bias):
             known.trials.took(time.perf_counter() - start)
             return out
         known.left = 0
-    known.dense(x, y, out)
+    known.dense(x, y, out, bias)
     return out
 
 
 def _multiply_tensors(known: Remembered, x: Any, y: Any) -> Any:
     """The dense product of two tensors; None for stacks of a type that torch may multiply slowly."""
-    if known.dense is multiply_library:
+    if known.dense is library_layer:
         return x @ y
     if x.ndim != 2 or y.ndim != 2:
         return x @ y if x.dtype.itemsize >= 4 else None
     a, b = (as_array(v, "pith.matmul of a dynamic operand") for v in (x, y))
     out = aligned_empty(a.shape[0] * b.shape[1], a.dtype).reshape(a.shape[0], b.shape[1])
-    known.dense(a, b, out)
+    known.dense(a, b, out, None)
     return as_torch(out)
 
 

@@ -17,15 +17,11 @@ from ...patterns.finding import kernel_for
 from ...runtime import dtype_name, num_threads, numpy_dtype
 from ...runtime.arrays import empty_array
 from ...sparse import SparseTensor, as_format
-from ...tuning.tiles import LIBRARY, OWN, usual_dense
 from ..einsum.arguments import axes_of
 from ..einsum.nest import Listed
-from ..matmul.dense import multiply_library
+from .dense import dense_multiplier
 from .ir import dynamic_source
 from .sampling import COLUMNS, ROWS
-
-#: ``multiply(left operand, right operand, out)``.
-MultiplyDense = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
 
 Tile = tuple[int, ...]
 
@@ -75,27 +71,9 @@ class Product:
         return empty_array((rows, columns), self.dtype)
 
 
-def run_dense(p: Product, out: np.ndarray, way: str) -> None:
+def run_dense(p: Product, out: np.ndarray, way: str, bias: np.ndarray | None = None) -> None:
     """The dense product, by the library or by pith's own kernel."""
-    dense_multiplier(dtype_name(p.x.dtype), way)(*((p.x, p.y) if p.side == "left" else (p.y, p.x)), out)
-
-
-@functools.cache
-def dense_multiplier(element: str, way: str) -> MultiplyDense:
-    """What multiplies matrices; what pith's own kernel would copy first, the library where it is usual."""
-    if way != OWN:
-        return multiply_library
-    from ..einsum.einsum import dense_kernel
-
-    kernel, usual = dense_kernel(element), usual_dense(element)
-
-    def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-        if usual == LIBRARY and not (a.flags.c_contiguous and b.flags.c_contiguous):
-            multiply_library(a, b, out)
-        else:
-            kernel(np.ascontiguousarray(a), np.ascontiguousarray(b), out)
-
-    return multiply
+    dense_multiplier(dtype_name(p.x.dtype), way)(*((p.x, p.y) if p.side == "left" else (p.y, p.x)), out, bias)
 
 
 def cells_of(tile: Tile) -> tuple[tuple[int, ...], tuple[int, ...]]:

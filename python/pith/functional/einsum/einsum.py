@@ -112,9 +112,10 @@ def execute(
     return target
 
 
-def dense_kernel(element: str) -> Any:
-    """The native kernel of ``mk,kn->mn`` of row-major operands, and the result, all of which is written."""
-    return _kernel(("mk", "kn"), "mn", None, (), element, FRESH, None, False).native
+def dense_kernel(element: str, biased: bool = False, activation: str | None = None) -> Any:
+    """The native kernel of ``activation(mk,kn->mn + bias of n)``: row-major operands, the bias where it is ``biased``,
+    and the result, all of which is written."""
+    return _kernel(("mk", "kn"), "mn", "n" if biased else None, (), element, FRESH, activation, False).native
 
 
 @functools.cache

@@ -91,7 +91,7 @@ def own_product(a: SparseTensor, x: Any, out: Any, right: bool, kernel: Kernel) 
     copy = products_of(a).unpacked(a, dtype_name(a.values.dtype))
     kernel.native(copy.reshape(-1), *a.shape, x, out)
     line = out[:, 0] if right else out[0]
-    return _is_finite(line if isinstance(line, np.ndarray) else as_array(line, "pith.matmul: out"))
+    return is_finite(line if isinstance(line, np.ndarray) else as_array(line, "pith.matmul: out"))
 
 
 def library_product(a: SparseTensor, x: Any, out: Any, right: bool, computed: str) -> bool:
@@ -113,7 +113,7 @@ def library_product(a: SparseTensor, x: Any, out: Any, right: bool, computed: st
         _multiply_torch(torch, products_of(a).unpacked_torch(a, computed), x, _torch_view(target), right)
     else:
         _multiply_numpy(products_of(a).unpacked(a, computed), x, target, right)
-    return _is_finite(target[:, 0] if right else target[0])
+    return is_finite(target[:, 0] if right else target[0])
 
 
 def _fits(torch: Any, x: Any, dtype: np.dtype) -> bool:
@@ -164,7 +164,7 @@ def _result_dtype(dtype: np.dtype) -> np.dtype:
     return dtype
 
 
-def _is_finite(line: np.ndarray) -> bool:
+def is_finite(line: np.ndarray) -> bool:
     """Whether a line of the result is finite; a line whose square overflows is taken as not."""
     if line.dtype.kind == "i":
         return True
