@@ -453,11 +453,26 @@ def test_cases_measured_without_the_other_core_are_measured_again(one, two, lack
     own, dense = sparse_variants(p)[0], dense_variants(p)[0]
     times = {(own, 1): one, (dense, 1): one, (own, 2): 1.2 * two, (dense, 2): two}
     samples = [Sample(3, dataclasses.replace(p, threads=n), v, t) for (v, n), t in times.items()]
-    assert lacked_cores(samples) == lacked
+    assert lacked_cores(samples) == ({2} if lacked else set())
     column = [dataclasses.replace(s, problem=dataclasses.replace(s.problem, columns=1)) for s in samples]
     assert not lacked_cores(column)  # read from memory, which cores share
     again = [dataclasses.replace(s, seconds=s.seconds * factor) for s, factor in zip(samples, (2, 0.5, 2, 0.5))]
     assert [s.seconds for s in least(samples, again)] == [one, one / 2, 1.2 * two, two / 2]
+
+
+def test_cases_without_the_other_core_are_left_out_of_the_fit_for_it():
+    """Nine cases scale, a tenth takes as long on two threads as on one."""
+    p = problem("csr", (1024, 1024), density=0.1)
+    dense = dense_variants(p)[0]
+
+    def fitted(lacking):
+        seconds = {(case, n): 1e-3 / (1 if case in lacking else n) for case in range(10) for n in (1, 2)}
+        samples = [Sample(c, dataclasses.replace(p, threads=n), dense, t) for (c, n), t in seconds.items()]
+        models = [c.models["dense/f32"] for c in fit_samples(samples, "c", "avx2", {})]
+        return [m.predict(features(dataclasses.replace(p, threads=n), dense)) for n, m in enumerate(models, 1)]
+
+    assert fitted({3}) == pytest.approx([1e-3, 5e-4], rel=1e-3)
+    assert fitted(set(range(10))) == pytest.approx([1e-3, 1e-3], rel=1e-3)  # there is one core only
 
 
 def test_densities_share_strips_and_small_matrices_have_none():

@@ -99,10 +99,15 @@ def calibrate(
 
 
 def fit_samples(samples: Sequence[Sample], cpu: str, isa: str, facts: Mapping[str, Any]) -> list[Calibration]:
-    """Models of everything measured, per number of threads; accuracy is of a fit without the held-out cases."""
-    out = []
+    """Models of what was measured, per number of threads; accuracy is of a fit without the held-out cases.
+
+    Cases without the other cores are left out, unless most cases are like that.
+    """
+    out, groups = [], [(case, lacked_cores(group)) for case, group in _cases(samples).items()]
     for threads in sorted({s.problem.threads for s in samples}):
-        own = [s for s in samples if s.problem.threads == threads]
+        lacking = {case for case, lacked in groups if threads in lacked}
+        kept = {case for case, _ in groups} - lacking if 2 * len(lacking) < len(groups) else set(dict(groups))
+        own = [s for s in samples if s.problem.threads == threads and s.case in kept]
         models: dict[str, Model] = {}
         trained: dict[str, Model] = {}
         accuracy: dict[str, Accuracy] = {}
@@ -164,8 +169,8 @@ def _measure_all(settings: Settings, progress: Progress) -> list[Sample]:
     return samples
 
 
-def lacked_cores(samples: Sequence[Sample]) -> bool:
-    """Whether other work seems to have run on the cores while a case was measured on more than the fewest threads."""
+def lacked_cores(samples: Sequence[Sample]) -> set[int]:
+    """Numbers of threads on which one case seems to have been measured while other work had the cores."""
     fewest = min(s.problem.threads for s in samples)
     alone = {s.variant.name: s.seconds for s in samples if s.problem.threads == fewest and s.seconds >= _LONG}
     gains: dict[int, list[float]] = {}
@@ -173,7 +178,7 @@ def lacked_cores(samples: Sequence[Sample]) -> bool:
         threads = s.problem.threads
         if threads > fewest and s.variant.name in alone and s.problem.columns > 1:
             gains.setdefault(threads, []).append(alone[s.variant.name] / s.seconds * fewest / threads)
-    return any(max(gained) < _SCALES for gained in gains.values())
+    return {threads for threads, gained in gains.items() if max(gained) < _SCALES}
 
 
 def least(first: Sequence[Sample], again: Sequence[Sample]) -> list[Sample]:
@@ -231,6 +236,14 @@ def _some_tiles(problem: Problem, number: int) -> list[Variant]:
     guess, *others = sparse_variants(problem)
     picked = np.random.default_rng(number).permutation(len(others))[: MOST_TILES - 1]
     return [guess, *(others[i] for i in sorted(picked))]
+
+
+def _cases(samples: Iterable[Sample]) -> dict[int, list[Sample]]:
+    """Samples by case."""
+    cases: dict[int, list[Sample]] = {}
+    for sample in samples:
+        cases.setdefault(sample.case, []).append(sample)
+    return cases
 
 
 def _groups(samples: Iterable[Sample]) -> dict[str, list[Sample]]:

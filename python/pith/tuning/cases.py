@@ -12,14 +12,17 @@ from ..pruning import prune
 from ..runtime import numpy_dtype
 from ..sparse import as_format, compress
 
-#: Formats of the sparse operand; those with a density hold as much, drawn anew for every case.
+#: Formats of the sparse operand; those with a density hold as much, drawn anew for every case. Groups keep 12 to 75 %: of
+#: fits to 25 to 50 % alone, predictions for 80 % were 6 % too short, for 20 % in panels of 128 columns 30 %.
 STATIC = (
     "dense",
+    "C0(3:4)",
     "C0(2:4)",
     "C0(1:4)",
     "C0(2:8)",
     "C1(3:4)->C0(2:4)",
     "C1(2:4)->C0(2:4)",
+    "C1(2:4)->C0(1:4)",
     "V(4)C1(2:4)->C0(2:4)",
     "V(8)C0(2:4)",
     "V(16)C0(2:16)",
