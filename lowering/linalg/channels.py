@@ -9,8 +9,8 @@ from typing import Any
 from pith._mlir import ir
 from pith.dialect.tiling import bare_dim, dims_of
 from pith.passes.analysis.multiply_add import multiplies_inputs
+from pith.passes.analysis.padding import unpadded
 from pith.passes.analysis.structured import iterator_types
-from pith.passes.analysis.traversal import defining_op
 
 from .. import builder as b
 from ..contraction import indexing_maps, is_generic
@@ -122,19 +122,9 @@ def _fits(c: ChannelConvolution) -> bool:
 
 def _unpadded(image: ir.Value, lead: int) -> tuple[tuple[int, ...], ir.Value]:
     """What is padded with zeros to make ``image``, behind how many of them per dimension; itself, behind none."""
-    none = (0,) * image.type.rank
-    pad = defining_op(image, "tensor.pad")
-    if pad is None:
-        return none, image
-    low = tuple(int(v) for v in pad.operation.attributes["static_low"])
-    value = list(pad.operation.regions[0].blocks[0].operations)[-1].operands[0]
-    constant = defining_op(value, "arith.constant")
-    zero = constant is not None and getattr(constant.operation.attributes["value"], "value", None) == 0.0
-    source = pad.operands[0]
-    sizes = list(zip(low, source.type.shape, image.type.shape))
-    inside = all(0 <= lo and lo + s <= size for lo, s, size in sizes[lead:])
-    same = all(lo == 0 and s == size for lo, s, size in sizes[:lead])
-    return (low, source) if zero and inside and same else (none, image)
+    source, low = unpadded(image)
+    same = not any(low[:lead]) and list(source.type.shape[:lead]) == list(image.type.shape[:lead])
+    return (low, source) if same else ((0,) * image.type.rank, image)
 
 
 def _is_sum(expr: ir.AffineExpr) -> bool:

@@ -104,6 +104,27 @@ def test_windows_are_packed_from_the_image():
         assert f"{window}x{places}x" not in kernel.ir("vector")
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("pad", "options", "size"),
+    [
+        ((1, 1, 1, 1), {"kernel_size": 3}, (14, 14)),
+        ((4, 2, 0, 4), {"kernel_size": (5, 2), "stride": (2, 1), "dilation": 3}, (33, 7)),  # runs end before the image
+        ((4, 0, 2, 1), {"kernel_size": 3, "stride": (3, 1), "dilation": (1, 2), "groups": 2}, (40, 19)),
+        ((3, 2, 0, 5), {"kernel_size": (1, 7), "stride": (1, 2)}, (9, 33)),
+        ((0, 3, 6, 0), {"kernel_size": 4, "stride": 2, "dilation": 2}, (5, 14)),  # places that see nothing but zeros
+    ],
+)
+@pytest.mark.parametrize("images", [1, 3])
+def test_zeros_around_an_image_are_not_written(images, pad, options, size, dtype):
+    torch.manual_seed(8)
+    module = nn.Sequential(nn.ZeroPad2d(pad), nn.Conv2d(6, 10, **options), nn.ReLU()).to(dtype)
+    tolerance = {torch.float32: 1e-6, torch.float64: 1e-14, torch.bfloat16: 4e-3}[dtype]
+    x = torch.randn(images, 6, *size, dtype=torch.float64).to(dtype)
+    text = _check(module, x, tolerance=tolerance).ir("vector")
+    assert f"x{size[0] + pad[2] + pad[3]}x{size[1] + pad[0] + pad[1]}x" not in text
+
+
 def test_windows_of_many_images_are_a_product():
     """300 MB of them, none of which is written."""
     torch.manual_seed(3)

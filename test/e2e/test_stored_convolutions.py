@@ -26,6 +26,7 @@ CASES = (
     ((1, 16, 12, 33, 31), (3, 3), {"stride": 2, "padding": 1}),  # many panels: packed by the tasks
     ((1, 16, 8, 40, 37), (3, 3), {"stride": 3, "dilation": 2}),
     ((2, 16, 12, 8, 7), (1, 1), {}),
+    ((2, 16, 12, 33, 7), (5, 2), {"stride": (2, 1), "dilation": 3, "padding": (2, 4)}),  # runs end before it
 )
 
 
@@ -51,7 +52,7 @@ def test_formats(fmt, case):
     _check(pith.conv2d(x, pith.compress(w, fmt), **geometry), _convolved(x, w, geometry), 1e-6)
 
 
-@pytest.mark.parametrize("case", CASES[2:], ids=["stride 2", "stride 3", "pointwise"])
+@pytest.mark.parametrize("case", CASES[2:], ids=["stride 2", "stride 3", "pointwise", "padded"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_geometries_with_an_epilogue(case, dtype):
     rng = np.random.default_rng(1)

@@ -61,3 +61,34 @@ func.func @strided(%x: tensor<1x8x33x33xf32>, %a: tensor<5x72xf32, #fmt>, %y: te
   } -> tensor<5x256xf32>
   return %r : tensor<5x256xf32>
 }
+
+// Zeros around the image are not written there: a row of it is asked for, and of a line what is on it is copied.
+// CHECK-LABEL: func.func @padded(
+// CHECK:         %[[IMAGE:.*]] = bufferization.to_buffer %arg0
+// CHECK:         %[[INSIDE:.*]] = arith.cmpi ult, %{{.*}}, %c40_{{.*}} : index
+// CHECK-NEXT:    scf.if %[[INSIDE]]
+// CHECK:           vector.load %[[IMAGE]]{{.*}} memref<1x8x40x40xf32>
+// CHECK:         } else {
+// CHECK:           vector.store %{{.*}}, %{{.*}} : memref<1x72x64xf32>
+func.func @padded(%image: tensor<1x8x40x40xf32>, %a: tensor<5x72xf32, #fmt>, %y: tensor<5x1600xf32>) -> tensor<5x1600xf32> {
+  %zero = arith.constant 0.0 : f32
+  %x = tensor.pad %image low[0, 0, 1, 1] high[0, 0, 1, 1] {
+  ^bb0(%i: index, %j: index, %k: index, %l: index):
+    tensor.yield %zero : f32
+  } : tensor<1x8x40x40xf32> to tensor<1x8x42x42xf32>
+  %e = tensor.empty() : tensor<3x3x8x40x40xf32>
+  %win = linalg.generic {indexing_maps = [#read, #same], iterator_types = ["parallel", "parallel", "parallel", "parallel", "parallel"]}
+      ins(%x : tensor<1x8x42x42xf32>) outs(%e : tensor<3x3x8x40x40xf32>) {
+  ^bb0(%v: f32, %u: f32):
+    linalg.yield %v : f32
+  } -> tensor<3x3x8x40x40xf32>
+  %m = tensor.collapse_shape %win [[0, 1, 2], [3, 4]] : tensor<3x3x8x40x40xf32> into tensor<72x1600xf32>
+  %r = linalg.generic {indexing_maps = [#k, #w, #o], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%m, %a : tensor<72x1600xf32>, tensor<5x72xf32, #fmt>) outs(%y : tensor<5x1600xf32>) {
+  ^bb0(%v: f32, %u: f32, %s: f32):
+    %p = arith.mulf %v, %u : f32
+    %q = arith.addf %s, %p : f32
+    linalg.yield %q : f32
+  } -> tensor<5x1600xf32>
+  return %r : tensor<5x1600xf32>
+}
