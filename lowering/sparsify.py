@@ -10,6 +10,7 @@ from pith.passes.analysis.traversal import ops_named
 from pith.passes.core import Pass
 
 from .contraction import indexing_maps
+from .reads import place_reads
 
 #: What ``sparsification-and-bufferization`` does to dense tensors.
 _BUFFERIZE = (
@@ -35,6 +36,9 @@ class SparsifyPass(Pass):
     module serial. A module without sparse tensors is bufferized, as that pass does it, and nothing else: for an encoder
     layer that takes 15 ms, the whole of it 70 (2026-11).
 
+    Tensors that loops read through memory (``bufferization.to_buffer`` with ``read_only``) keep it for all of these
+    loops, also where cse left one such op for several.
+
     What an argument with upstream's encoding says of its storage becomes an LLVM struct, as ``sparsifier`` has it.
 
     Requires: ``linalg.generic`` only. Cost: upstream's.
@@ -45,6 +49,7 @@ class SparsifyPass(Pass):
     vl: int = 16
 
     def run(self, module: ir.Module) -> None:
+        place_reads(module)
         manager = PassManager.parse(f"builtin.module({self._passes(module)})", module.context)
         manager.enable_verifier(False)
         manager.run(module.operation)

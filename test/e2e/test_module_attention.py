@@ -86,6 +86,22 @@ def test_equal_shapes_share_no_memory():
     _check(Heads(), torch.randn(3, 1, 128, 128, generator=torch.Generator().manual_seed(2)).unbind())
 
 
+def test_layers_that_share_a_mask_of_the_shape_of_their_heads():
+    """The second layer's values are as large as the mask, which they must not overwrite: T5 on 16 tokens."""
+
+    class Layers(torch.nn.Module):
+        def forward(self, x, bias):
+            mask = torch.where(torch.ones(2, 1, 16, 16, dtype=torch.bool), bias.permute(2, 0, 1)[None], -1e30)
+            for _ in range(2):
+                heads = x.view(2, 16, 4, 16).transpose(1, 2)
+                y = F.scaled_dot_product_attention(heads, heads, heads, mask.contiguous(), scale=1.0)
+                x = x + y.transpose(1, 2).reshape(2, 16, 64)
+            return x
+
+    generator = torch.Generator().manual_seed(3)
+    _check(Layers(), [torch.randn(2, 16, 64, generator=generator), torch.randn(16, 16, 4, generator=generator)])
+
+
 def test_grouped_heads_and_other_ranks():
     _check(Sdpa(enable_gqa=True), _operands(groups=2))
     q, k, v = (x[0] for x in _operands())
