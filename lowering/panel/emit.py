@@ -13,8 +13,9 @@ Code it emits for ``out[row, col] += sparse[row, red] * dense[red, col]``::
 
 L and R are the variant's (variant.py). The panel is where raggedness and orientation of the dense
 side end: ``dense`` and ``out`` may be stored either way, and no column count needs to divide L.
-The dense operand may be a vector. Of batches, one matrix is multiplied after the other. Windows of images are packed
-from the image (windows.py); where there are many panels of them, by the task that multiplies with them.
+What is one panel as it lies is not packed. The dense operand may be a vector. Of batches, one matrix is multiplied
+after the other. Windows of images are packed from the image (windows.py); where there are many panels of them, by the
+task that multiplies with them.
 Formats whose rows are not visited one by one keep all results of a chunk in the tile (scatter.py).
 """
 
@@ -146,14 +147,13 @@ def emit_panel(m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None 
     def multiply(point: dict[int, Index]) -> None:
         part = storage if m.batch is None else matrix_of(storage, point[m.batch])
         y = target.columns(point, m.row, m.col)
-        e = _emitter(m, part, isa, source.reds, y, fresh, bound)
+        finish = bound.of_matrix([point.get(d) for d in g.loops(2)]) if bound and m.outer else bound
+        e = _emitter(m, part, isa, source.reds, y, fresh, finish)
         if isinstance(source, Image) and isinstance(e.panels, int) and e.panels >= MANY_PANELS:
             pack = source.pack
             _pack_and_multiply(e, lambda *at: pack(e, point, *at), y)
         else:
-            panels = b.alloc([e.panels, e.depth, e.lanes], e.tile.element)
-            source.pack_all(e, point, panels)
-            _tasks(e, panels, y)
+            _tasks(e, source.panels(e, point), y)
 
     _around(m.outer, target, {}, multiply)
     return bound.result() if bound else bufferization.to_tensor(init.type, out, restrict=True, writable=True)

@@ -225,3 +225,22 @@ def test_entries_that_are_taken_together(lanes, isa):
             x[-1] = np.nan
             kernel.native(*a.buffers, *a.shape, x, out)
             assert np.linalg.norm(out - reference) <= TOLERANCE["f32"] * np.linalg.norm(reference)
+
+
+@pytest.mark.parametrize("fmt", ["C0(2:4)", "V(4)C1(2:4)->C0(2:4)", "C0(2:4) pad"])
+@pytest.mark.parametrize("offset", [0, 4, 32])
+def test_an_operand_that_is_a_panel_is_read_as_it_lies(fmt, offset):
+    """On a cache line or not, and with columns beside it that are not of the product."""
+    rng, (m, k, n) = np.random.default_rng(SEED), (72, 256, 64)
+    w = pith.prune(rng.standard_normal((m, k), np.float32), fmt)
+    room = np.full(k * n + 32, np.nan, np.float32)
+    begin = (-room.ctypes.data % 64 + offset) // 4
+    x = room[begin : begin + k * n].reshape(k, n)
+    x[...] = rng.standard_normal((k, n))
+    beside = np.concatenate([x, np.full_like(x, np.nan)], axis=1)[:, :n]
+    a, expected = pith.compress(w, fmt), w.astype(np.float64) @ x
+    for operand in (x, beside):
+        for variant in ("lanes=64,rows=1", "lanes=32,rows=1"):
+            out = np.full((m, n), np.nan, np.float32)
+            pith.matmul(a, operand, out=out, variant=variant)
+            assert np.linalg.norm(out - expected) <= TOLERANCE["f32"] * np.linalg.norm(expected)

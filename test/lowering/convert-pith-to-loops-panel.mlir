@@ -20,13 +20,20 @@
 // CHECK:         arith.maxui %[[even]], %c64
 
 // The dense operand is packed into panels of 64 columns: 8 registers of sums per row. Of fewer panels than threads, parts
-// of the rows are tasks.
-// CHECK:         %[[panels:.*]] = memref.alloc(%[[count:.*]]) {alignment = 64 : i64} : memref<?x128x64xf32>
+// of the rows are tasks. An operand of 64 columns on a cache line is a panel as it lies.
+// CHECK:         %[[begins:.*]] = arith.andi %{{.*}}, %c63
+// CHECK:         %[[aligned:.*]] = arith.cmpi eq, %[[begins]], %c0
+// CHECK:         %[[one:.*]] = arith.cmpi eq, %{{.*}}, %c64
+// CHECK:         %[[lies:.*]] = arith.andi %[[aligned]], %[[one]]
+// CHECK:         %[[made:.*]] = memref.alloc(%{{.*}}) {alignment = 64 : i64} : memref<?x128x64xf32>
+// CHECK:         scf.if %[[lies]]
 // CHECK:         call @pith_get_num_threads
 // CHECK:         %[[parts:.*]] = arith.ceildivui
 // CHECK:         %[[most:.*]] = arith.ceildivui %c128, %[[parts]]
-// CHECK:         scf.parallel (%{{.*}}, %[[part:.*]]) = (%c0, %c0) to (%[[count]], %[[parts]])
+// CHECK:         scf.parallel (%{{.*}}, %[[part:.*]]) = (%c0, %c0) to (%{{.*}}, %[[parts]])
 // CHECK:           arith.muli %[[part]], %[[most]]
+// CHECK:         %[[panel:.*]] = memref.reinterpret_cast %{{.*}} to offset: [0], sizes: [%{{.*}}, 128, 64], strides: [8192, 64, 1]
+// CHECK:         %[[panels:.*]] = arith.select %[[lies]], %{{.*}}, %[[made]] : memref<?x128x64xf32>
 
 // One task per panel and chunk of rows. The first strip starts from zeros: all rows are the tile's last one. Values of
 // rows ahead are asked for.
