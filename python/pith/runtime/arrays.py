@@ -146,6 +146,21 @@ def array_or_tensor(value: Any, where: str) -> Any:
     return value if type(value) is np.ndarray or is_torch(value) else as_array(value, where)
 
 
+def array_of_shape(value: Any, name: str, shape: tuple[int, ...], where: str, hint: str | None = None) -> Any:
+    """The operand ``name`` of ``where`` as :func:`array_or_tensor` has it.
+
+    Errors: :class:`pith.ShapeError` for another shape.
+
+    Example:
+        >>> array_of_shape(np.ones(3), "bias", (3,), "pith.linear").tolist()
+        [1.0, 1.0, 1.0]
+    """
+    array = array_or_tensor(value, f"{where}: {name}")
+    if tuple(array.shape) != shape:
+        raise ShapeError(f"expects {name} of shape {shape}, got {tuple(array.shape)}", where=where, hint=hint)
+    return array
+
+
 _HINT = "pass a NumPy array, a torch tensor or another object with __dlpack__ or the buffer protocol"
 
 #: The same for pith's own operands, by the name of their class: this layer knows none of them.

@@ -13,7 +13,7 @@ from ...errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
 from ...formats import Format
 from ...quantization import QuantizedTensor
 from ...runtime import dtype_name
-from ...runtime.arrays import array_or_tensor, as_array, empty_array, is_torch
+from ...runtime.arrays import array_of_shape, array_or_tensor, as_array, empty_array, is_torch
 from ...sparse import SparseTensor
 from .dense import faster_weight
 from .ir import COMPUTED_IN, linear_source, require_activation
@@ -72,11 +72,7 @@ def linear(
     x = array_or_tensor(x, f"{_WHERE}: x")
     shape, result_shape = tuple(x.shape), result_shape_of(x, a)
     rows = math.prod(shape[:-1])
-    extras = []
-    if bias is not None:
-        extras.append(_shaped(bias, "bias", (a.shape[0],)))
-    if residual is not None:
-        extras.append(_shaped(residual, "residual", result_shape).reshape(rows, a.shape[0]))
+    extras = _added(bias, residual, result_shape)
     a = a if variant == "sparse" else faster_weight(a, x, rows)
     multiple = _size_class(a.format, a.shape[1])
     kernel, dtype = _kernel(
@@ -127,11 +123,15 @@ def _weight(a: Any) -> SparseTensor:
     return a
 
 
-def _shaped(value: Any, name: str, shape: tuple[int, ...]) -> Any:
-    array = array_or_tensor(value, f"{_WHERE}: {name}")
-    if tuple(array.shape) != shape:
-        raise ShapeError(f"expects {name} of shape {shape}, got {tuple(array.shape)}", where=_WHERE, hint=_SHAPES)
-    return array
+def _added(bias: Any, residual: Any, shape: tuple[int, ...]) -> list[Any]:
+    """What is given of them for a result of ``shape``; the residual as a matrix."""
+    extras = []
+    if bias is not None:
+        extras.append(array_of_shape(bias, "bias", shape[-1:], _WHERE, _SHAPES))
+    if residual is not None:
+        matrix = math.prod(shape[:-1]), shape[-1]
+        extras.append(array_of_shape(residual, "residual", shape, _WHERE, _SHAPES).reshape(matrix))
+    return extras
 
 
 @functools.cache

@@ -13,12 +13,12 @@ from ...errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
 from ...formats import Format
 from ...formats.pack_buffers import aligned_empty
 from ...quantization import QuantizedTensor
-from ...runtime.arrays import array_or_tensor, as_array, is_torch
+from ...runtime.arrays import array_of_shape, array_or_tensor, as_array, is_torch
 from ..linear.ir import require_activation
 from .plan import rounded_columns
 from .quantized_ir import QuantizedProduct, quantized_source
 
-_WHERE = "pith.matmul"
+_WHERE, _LINEAR = "pith.matmul", "pith.linear"
 
 
 def multiply(
@@ -51,20 +51,11 @@ def multiply(
     extras = [] if offsets is None else [offsets]
     rows = (flat[0], a.shape[0]) if linear else (a.shape[0], flat[1])
     if residual is not None:
-        extras.append(_shaped(residual, "residual", shape).reshape(rows))
+        extras.append(array_of_shape(residual, "residual", shape, _LINEAR).reshape(rows))
     if out_scale is not None:
         extras += [np.full(1, 1 / np.float32(out_scale), np.float32), np.full(1, out_zero, np.float32)]
-    product = QuantizedProduct(
-        a.format,
-        a.bits,
-        a.group,
-        element,
-        linear,
-        offsets is not None,
-        activation,
-        residual is not None,
-        out_scale is not None,
-    )
+    how = linear, offsets is not None, activation, residual is not None, out_scale is not None
+    product = QuantizedProduct(a.format, a.bits, a.group, element, *how)
     columns = flat[0] if linear else flat[1]
     kernel = _kernel(product, rounded_columns(columns) if columns > 64 else columns, a.shape[1])
     out = aligned_empty(math.prod(rows), np.dtype(np.int8 if out_scale is not None else np.float32))
@@ -103,7 +94,7 @@ def _shapes(a: QuantizedTensor, shape: tuple[int, ...], linear: bool) -> tuple[t
     inner = a.shape[1]
     if linear:
         if not shape or shape[-1] != inner:
-            raise ShapeError(f"expects x of shape (..., {inner}), got {shape}", where="pith.linear")
+            raise ShapeError(f"expects x of shape (..., {inner}), got {shape}", where=_LINEAR)
         return (math.prod(shape[:-1]), inner), (*shape[:-1], a.shape[0])
     if len(shape) not in (1, 2) or shape[0] != inner:
         raise ShapeError(f"expects x of shape ({inner},) or ({inner}, N), got {shape}", where=_WHERE)
@@ -115,22 +106,15 @@ def _scales_and_offsets(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """What sums are multiplied with, and what is added then: the bias, and what the zero point of x subtracts."""
     scales = a.scales if x_scale == 1 else a.scales * np.float32(x_scale)
-    offsets = None if bias is None else _numpy(_shaped(bias, "bias", (a.shape[0],)))
+    offsets = None if bias is None else _numpy(array_of_shape(bias, "bias", (a.shape[0],), _LINEAR))
     if x_zero != 0:
         moved = (-x_zero * a.row_sums * scales).astype(np.float32)
         offsets = moved if offsets is None else moved + offsets
     return scales, offsets
 
 
-def _shaped(value: Any, name: str, shape: tuple[int, ...]) -> Any:
-    array = array_or_tensor(value, f"pith.linear: {name}")
-    if tuple(array.shape) != shape:
-        raise ShapeError(f"expects {name} of shape {shape}, got {tuple(array.shape)}", where="pith.linear")
-    return array
-
-
 def _numpy(value: Any) -> np.ndarray:
-    return as_array(value, "pith.linear: bias").astype(np.float32, copy=False)
+    return as_array(value, f"{_LINEAR}: bias").astype(np.float32, copy=False)
 
 
 @functools.cache

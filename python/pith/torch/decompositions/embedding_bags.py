@@ -63,25 +63,16 @@ def embedding_bag(
 
 
 def native_embedding_bag(
-    weight: torch.Tensor,
-    indices: torch.Tensor,
-    offsets: torch.Tensor,
-    scale_grad_by_freq: bool = False,
-    mode: int = 0,
-    sparse: bool = False,
-    per_sample_weights: torch.Tensor | None = None,
-    include_last_offset: bool = False,
-    padding_idx: int = -1,
+    weight: torch.Tensor, indices: torch.Tensor, offsets: torch.Tensor, *options: Any
 ) -> tuple[torch.Tensor, ...]:
-    """The op behind :func:`embedding_bag`: -1 is no row.
+    """The op behind :func:`embedding_bag`: its options, by position; as ``padding_idx`` -1 is no row.
 
     >>> table, offsets = torch.eye(3), torch.tensor([0, 1])
     >>> native_embedding_bag(table, torch.tensor([0, 2]), offsets)[0].tolist()
     [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     """
-    row = padding_idx if padding_idx >= 0 else None
-    options = scale_grad_by_freq, mode, sparse, per_sample_weights, include_last_offset
-    return embedding_bag(weight, indices, offsets, *options, row)
+    *others, row = options if len(options) == 6 else (*options, -1)
+    return embedding_bag(weight, indices, offsets, *others, padding_idx=row if row >= 0 else None)
 
 
 def _bags(offsets: torch.Tensor, n: int) -> torch.Tensor:
