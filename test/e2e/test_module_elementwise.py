@@ -139,3 +139,13 @@ def test_sorted_boundaries():
     same(lambda e: torch.searchsorted(e, 0.0, right=True), edges)
     places = torch.tensor([2, 0, 1])
     same(lambda e, x, p: torch.searchsorted(e, x, sorter=p), torch.tensor([2.0, 3.0, 1.0]), x, places)
+
+
+def test_tensors_of_one_value():
+    """torch-mlir compares a float with an integer bit by bit, and divides integers that have no sign."""
+    half, zero = torch.full((3,), 0.5), torch.zeros(3)
+    same(lambda x: (zero.clone().zero_().clamp(0, 6) + x, torch.zeros(3) < 1, torch.full((3,), 0.5) < 0, x), zero)
+    same(lambda x: (torch.nn.functional.hardswish(torch.zeros(3) + 1), torch.ones(1) <= 0, x + 1), half)
+    same(lambda x: (torch.div(torch.full((3,), -3), torch.full((3,), 2**40), rounding_mode="trunc"), x), zero)
+    same(lambda x: torch.nn.functional.cosine_embedding_loss(x, x + 1, torch.ones(2)), torch.ones(2, 5))
+    same(lambda x: (torch.zeros(3, dtype=torch.int32) < x, torch.full((2, 3), torch.inf) * 0 + x), half)

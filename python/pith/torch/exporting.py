@@ -27,6 +27,7 @@ from .rewrites.grouped_products import recognise_grouped_products
 from .rewrites.picked_rows import widen_picked_rows
 from .rewrites.size_extremes import spell_out_extremes
 from .rewrites.spelled_attention import recognise_attention
+from .rewrites.splats import fold_splats
 from .rewrites.unsigned import widen_bytes
 from .rewrites.value_sizes import COMPUTE_ON_ALL, require_known_sizes
 from .rewrites.views import resolve_views
@@ -127,7 +128,7 @@ def export(
             recognise_grouped_products(program.graph_module.graph)
             recognise_attention(program.graph_module.graph)
             program = decomposed(program, decomposition_table(attentions))
-            program.graph.eliminate_dead_code()
+            fold_splats(program.graph)
             widen_bytes(program.graph)
             split_complex(program.graph)
             spell_out_extremes(program.graph)
