@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pith
 import pytest
 import torch
@@ -97,6 +99,12 @@ def test_every_style_compiles(dispatch, k):
     kernel = pith.compile(layer, (torch.randn(13, FEATURES),), dynamic_shapes=({0: "tokens"},) if is_dynamic else None)
     for tokens in (13, 70)[: 1 + is_dynamic]:
         assert_same(kernel, layer, torch.randn(tokens, FEATURES))
+
+
+def test_explain_counts_what_patterns_name():
+    text = pith.compile(layer_of(index_select, 2), (torch.randn(13, FEATURES),)).explain()
+    assert re.fullmatch(r"computed only where patterns say \(pith.pit_tile\): [1-9]\d*; patterns .*: [1-9]\d*", text)
+    assert "runs dense" not in text
 
 
 def test_experts_that_nobody_chose_and_one_that_all_chose():

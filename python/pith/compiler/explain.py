@@ -11,6 +11,7 @@ from pith._mlir import ir
 from pith.lowering.cpu import run_stage, stages
 from pith.lowering.isa import HOST
 from pith.lowering.plan import OpPlan, plan_module
+from pith.passes.analysis.traversal import ops_named
 
 from ..formats import DYNAMIC
 from ..runtime import num_threads
@@ -37,7 +38,8 @@ def explain_source(
     entry: str | None = None,
     names: Mapping[int, str] | None = None,
 ) -> str:
-    """The ops of a program that read encoded tensors, and those whose operands are marked ``pith.dynamic``.
+    """The ops of a program that read encoded tensors, those whose operands are marked ``pith.dynamic``, and how many
+    compute what patterns name.
 
     Args:
         file: what holds the source, where it is a file.
@@ -47,7 +49,7 @@ def explain_source(
     module = parse(source, isa, file)
     params = _parameters(module, source, entry)
     named = _by_first_buffer(params, names or dict(enumerate(p.name for p in params)))
-    marked = explain_marked(module)
+    marked = [*explain_marked(module), *_listed(module)]
     linalg = stages("auto")[0]
     with module.context, ir.Location.unknown():
         run_stage(module, linalg)
@@ -55,6 +57,15 @@ def explain_source(
     if not plans and not marked:
         return "no op reads a sparse tensor: everything runs dense"
     return "\n".join([*marked, *(_describe(number, plan, named) for number, plan in enumerate(plans))])
+
+
+def _listed(module: ir.Module) -> list[str]:
+    """How much of a program computes only what patterns name: no dense rival is predicted of that."""
+    ops, found = (len(ops_named(module.operation, f"pith.{name}")) for name in ("pit_tile", "detect"))
+    text = (
+        f"computed only where patterns say (pith.pit_tile): {ops}; patterns found in every call (pith.detect): {found}"
+    )
+    return [text] if ops else []
 
 
 def _parameters(module: ir.Module, source: str, entry: str | None) -> list[Param]:

@@ -12,8 +12,8 @@ from ..pruning import prune
 from ..runtime import numpy_dtype
 from ..sparse import as_format, compress
 
-#: Formats of the sparse operand; those with a density hold as much, drawn anew for every case. Groups keep 12 to 75 %: of
-#: fits to 25 to 50 % alone, predictions for 80 % were 6 % too short, for 20 % in panels of 128 columns 30 %.
+#: Formats of the sparse operand; those with a density hold as much, drawn anew for every case. Groups keep 12 to 75 %:
+#: of fits to 25 to 50 % alone, predictions for 80 % were 6 % too short, for 20 % in panels of 128 columns 30 %.
 STATIC = (
     "dense",
     "C0(3:4)",

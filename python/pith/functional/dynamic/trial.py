@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 #: product that is dense against the prediction gets so much of it back per decision: values and machine may change.
 DOUBTED, _FORGIVEN = 1.5, 1.05
 
-#: Of the running median, per call.
-_STEP = 0.05
+#: Of the running median, per call; calls of which the fastest counts before: a decision may hold for no more, and what
+#: interrupts one of two makes it several times as long.
+_STEP, _FIRST = 0.05, 4
 
 
 @dataclasses.dataclass(slots=True)
@@ -29,13 +30,15 @@ class Trials:
     """What calls on some arrays took, compared with what was predicted.
 
     Attributes:
-        packed: about the median time of calls on micro-tiles since the last decision.
+        packed: about the median time of calls on micro-tiles since the last decision, of the first few the least.
+        calls: on micro-tiles since then.
         dense: the least time of a dense call since then.
         corrections: micro-tile -> its measured gain over dense by the predicted one: the least that was found, since
             what interrupts a dense call makes it larger.
     """
 
     packed: float = math.inf
+    calls: int = 0
     dense: float = math.inf
     corrections: dict[str, float] = dataclasses.field(default_factory=dict)
 
@@ -47,9 +50,10 @@ class Trials:
 
     def took(self, seconds: float) -> None:
         """A call on micro-tiles took so long."""
-        if math.isfinite(self.packed):
+        self.calls += 1
+        if self.calls > _FIRST:
             seconds = self.packed * (1 + _STEP if seconds > self.packed else 1 - _STEP)
-        self.packed = seconds
+        self.packed = seconds if self.calls > _FIRST else min(self.packed, seconds)
 
     def time_dense(self, run: Callable[[], Any]) -> None:
         """Run dense, in place of micro-tiles that earlier calls were on."""
@@ -66,8 +70,11 @@ class Trials:
         if math.isfinite(self.dense) and math.isfinite(self.packed):
             name, found = before.decision.chosen.name, self.dense / self.packed / before.gain
             self.corrections[name] = min(self.corrections.get(name, math.inf), found)
-        name = choice.decision.chosen.name
-        if choice.gain * self.corrections.get(name, math.inf) >= 1.0:
+        if self.allow(choice):
             return choice
-        self.corrections[name] *= _FORGIVEN
+        self.corrections[choice.decision.chosen.name] *= _FORGIVEN
         return choice.densely()
+
+    def allow(self, choice: Choice) -> bool:
+        """Whether a choice is not measured to be slower than dense."""
+        return choice.gain * self.corrections.get(choice.decision.chosen.name, math.inf) >= 1.0
