@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Sequence
 
 from pith._mlir import ir
-from pith.passes.analysis.multiply_add import SIGNED_CASTS, multiplies_inputs
 from pith.passes.analysis.structured import iterator_types
 
 from .. import builder as b
@@ -17,7 +16,7 @@ from ..panel.write import added_to, as_it_is
 from ..quantized import Quantized
 from ..subview import part_of
 from ..transpose import Transform
-from .contraction import bare_dims, is_dense, sums_in_registers
+from .contraction import bare_dims, is_dense, sums_products
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,10 +70,9 @@ class ColumnProduct:
 
 def match_column_product(op: ir.OpView) -> ColumnProduct | None:
     """Recognise a product in which one operand is a matrix stored by rows and the other has none."""
-    if not is_generic(op) or len(op.operands) != 3 or any(not is_dense(v.type) for v in op.operands):
+    if not is_generic(op) or len(op.operands) != 3 or not all(is_dense(v.type) for v in op.operands):
         return None
-    lhs, rhs, acc = (v.type.element_type for v in op.operands)
-    if lhs != rhs or not sums_in_registers(acc) or not multiplies_inputs(op.regions[0].blocks[0], *SIGNED_CASTS):
+    if not sums_products(op):
         return None
     dims = tuple(map(bare_dims, indexing_maps(op)))
     kinds = iterator_types(op)

@@ -106,10 +106,9 @@ def match_dense_contraction(op: ir.OpView, isa: Isa) -> DenseContraction | None:
 
     Of two of the same type, that of the sums (f32, f64 or i32) or one that is widened to it.
     """
-    if not is_generic(op) or len(op.operands) != 3 or any(not is_dense(v.type) for v in op.operands):
+    if not is_generic(op) or len(op.operands) != 3 or not all(is_dense(v.type) for v in op.operands):
         return None
-    lhs, rhs, acc = (v.type.element_type for v in op.operands)
-    if lhs != rhs or not sums_in_registers(acc) or not multiplies_inputs(op.regions[0].blocks[0], *SIGNED_CASTS):
+    if not sums_products(op):
         return None
     dims = tuple(map(bare_dims, indexing_maps(op)))
     if () in dims:
@@ -139,9 +138,11 @@ def is_dense(type_: ir.Type) -> bool:
     return isinstance(type_, ir.RankedTensorType) and type_.rank > 0 and type_.encoding is None
 
 
-def sums_in_registers(type_: ir.Type) -> bool:
-    """True for the element types that sums are kept in."""
-    return isinstance(type_, (ir.F32Type, ir.F64Type)) or str(type_) == "i32"
+def sums_products(op: ir.OpView) -> bool:
+    """Whether an op on three operands adds up products of factors of one type, in a type that registers sum in."""
+    lhs, rhs, sums = (v.type.element_type for v in op.operands)
+    held = isinstance(sums, (ir.F32Type, ir.F64Type)) or str(sums) == "i32"
+    return held and lhs == rhs and multiplies_inputs(op.regions[0].blocks[0], *SIGNED_CASTS)
 
 
 def bare_dims(exprs: tuple[ir.AffineExpr, ...]) -> tuple[int, ...]:

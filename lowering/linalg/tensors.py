@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 from pith._mlir import bufferization, ir, memref
 from pith.formats.pack_digits import is_row_major
-from pith.passes.analysis.multiply_add import SIGNED_CASTS, multiplies_inputs
 
 from ..builder import Index, buffer_of
 from ..contraction import Matmul
@@ -26,7 +25,7 @@ from ..transpose import Transform
 from .channel_kernel import emit_channels
 from .channels import ChannelConvolution
 from .columns import ColumnProduct
-from .contraction import DenseContraction, sums_in_registers
+from .contraction import DenseContraction, sums_products
 
 #: What there are kernels for.
 Product = DenseContraction | ColumnProduct | ChannelConvolution
@@ -140,10 +139,7 @@ def match_plain(m: Matmul, storage: Storage, isa: Isa) -> PlainProduct | None:
     vector has, are what the general template has tiles for.
     """
     g = m.generic
-    if m.col is None or not is_row_major(g.format):
-        return None
-    lhs, rhs, acc = (v.type.element_type for v in g.op.operands)
-    if lhs != rhs or not sums_in_registers(acc) or not multiplies_inputs(g.op.regions[0].blocks[0], *SIGNED_CASTS):
+    if m.col is None or not is_row_major(g.format) or not sums_products(g.op):
         return None
     dims = (g.loops(0), g.loops(1), g.loops(2))
     left = m.row_dim == 0
@@ -152,6 +148,7 @@ def match_plain(m: Matmul, storage: Storage, isa: Isa) -> PlainProduct | None:
     attributes = g.op.operation.attributes
     named = VARIANT_ATTRIBUTE in attributes
     variant = Variant.parse(ir.StringAttr(attributes[VARIANT_ATTRIBUTE]).value) if named else None
+    acc = g.op.operands[2].type.element_type
     lanes = isa.vector_bytes // (8 if isinstance(acc, ir.F64Type) else 4)
     columns = c.static_size(col)
     if storage.quantized and not (left and columns == 1 and _in_whole_groups(m, storage, isa)):
