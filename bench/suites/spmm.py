@@ -8,7 +8,17 @@ from typing import Any
 
 from bench.harness import Contest
 from bench.kernels import bare_sparsifier, path_a
-from bench.operands import SHAPES, Product, at_sparsity, pith_matmul, poisoned, torch_csr, torch_dense, weights
+from bench.operands import (
+    SHAPES,
+    Product,
+    at_sparsity,
+    own_copy,
+    pith_matmul,
+    poisoned,
+    torch_csr,
+    torch_dense,
+    weights,
+)
 from bench.records import Options, Progress, Report, Requirement, Table
 from bench.sweep import Sweep, plural
 
@@ -64,10 +74,10 @@ def _contest(name: str, product: Product, natives: dict[str, Any]) -> Contest:
 
 
 def _native(native: Any, csr: Any, product: Product) -> Any:
-    out = poisoned(product.shape)
+    own, out = own_copy(csr), poisoned(product.shape)
 
     def call() -> Any:
-        native(*csr.buffers, product.x, out)
+        native(*own.buffers, product.x, out)
         return out
 
     return call
