@@ -12,6 +12,7 @@ from .ahead import Ahead
 from .dense_tile import DenseTile
 from .next_block import NextBlock
 from .pack import Panel
+from .pack_ahead import PackAhead
 from .rest import Spread
 from .unpacked import Unpacked
 from .walk import Walk
@@ -37,7 +38,7 @@ class DenseProduct:
         rows, cols, reds: positions, and what those of rows and columns are in ``out``.
         fresh: the content of ``out`` does not matter.
         finish: given what is to be stored in ``out``, makes what is; None when that is the same.
-        ahead: fetches what is packed next, where that is known.
+        ahead, following: fetches what is packed next, and packs the next panel, where that is known.
         l2_bytes: of a core.
         by_chunk: ``lhs`` of the tiles holds the rows of the chunk that is multiplied, and no others.
         spread: what tiles store besides.
@@ -57,6 +58,7 @@ class DenseProduct:
     ahead: Ahead | NextBlock | None = None
     by_chunk: bool = False
     spread: Spread | None = None
+    following: PackAhead | None = None
     block: tuple[Index, Index] | None = None
 
     @property
@@ -161,7 +163,7 @@ class DenseProduct:
         first_row, first_col = corner
 
         def some_rows(tile: DenseTile, u: Index, span: tuple[Index, Index]) -> None:
-            besides = self._besides(b.add(first_row, u), done, first_col)
+            besides = self._besides(panel, b.add(first_row, u), done, first_col)
             self._tile_in_place(tile, panel, corner, u, span, sums, besides)
 
         self._strips(self.tile, count, some_rows, done, self.tile.low)
@@ -204,13 +206,16 @@ class DenseProduct:
         """What the positions of rows in a chunk are in ``lhs``."""
         return [b.sub(p, first_row) if self.by_chunk else self.rows.at(p) for p in positions]
 
-    def _besides(self, row: Index, done: Index, first_col: Index) -> Callable[[Index], None] | None:
+    def _besides(self, panel: Panel, row: Index, done: Index, first_col: Index) -> Callable[[Index], None] | None:
         """What unrolled blocks of the register tile from position ``row`` on do about memory while they multiply."""
         (lo, hi), unrolled = self.span, self.tile.unrolled
         height, does = self.tile.variant.rows, list[Callable[[Index], None]]()
+        tile, blocks = b.div(b.sub(row, done), height), b.div(b.sub(hi, lo), unrolled)
         if self.ahead is not None:
-            blocks, column = b.div(b.sub(hi, lo), unrolled), b.add(self.cols.first, first_col)
-            does.append(self.ahead.fetch(b.div(b.sub(row, done), height), blocks, column))
+            does.append(self.ahead.fetch(tile, blocks, b.add(self.cols.first, first_col)))
+        if self.following is not None:
+            near = (does.pop(),) if isinstance(self.ahead, Ahead) else ()  # asks for what is packed here
+            does.append(self.following.pack(panel.panels, first_col, tile, blocks, *near))
         if self.spread is not None:
             does.append(self.spread.store(first_col, b.div(row, height)))
 

@@ -28,6 +28,12 @@ EXPECTING = 128
 EXPECTED_BYTES = 3 << 20
 
 
+def unrolled(variant: Variant, vectors: int) -> int:
+    """Contracted coordinates per trip of the loop of a tile of so many vectors across: a power of two."""
+    most = min(MOST_UNROLLED, BLOCK_OPERATIONS // (variant.rows * vectors))
+    return 1 << max(0, most.bit_length() - 1)
+
+
 @dataclasses.dataclass(frozen=True)
 class DenseTile:
     """Accumulators of some rows by some lanes.
@@ -102,10 +108,7 @@ class DenseTile:
     @property
     def unrolled(self) -> int:
         """Contracted coordinates per trip of the loop, a power of two."""
-        if self.unroll:
-            return self.unroll
-        most = min(MOST_UNROLLED, BLOCK_OPERATIONS // (self.variant.rows * self.vectors))
-        return 1 << max(0, most.bit_length() - 1)
+        return self.unroll or unrolled(self.variant, self.vectors)
 
     def zeros(self) -> list[ir.Value]:
         """Accumulators at the start."""

@@ -10,8 +10,9 @@ Code it emits for ``out[outer, row, col] += lhs[outer, row, red] * rhs[outer, re
 
 Only panels are copied, as long as the list is; dense operands are read and written through it. A task packs what it
 multiplies with, which costs about as much as four rows do (``parts.py``), or lets its first tile of rows pack it
-(``pack_along.py``), of a few rows a block of contracted coordinates at a time (``cut.py``); fewer meet what is not
-packed (``few_rows.py``, ``few_dots.py``). What sticks out on the right, outputs stored by columns and epilogues behind
+(``pack_along.py``), or those that meet the panel before (``pack_ahead.py``); of a few rows a block of contracted
+coordinates at a time (``cut.py``); fewer meet what is not packed (``few_rows.py``, ``few_dots.py``). What sticks out
+on the right, outputs stored by columns and epilogues behind
 several strips go through a tile in memory.
 """
 
@@ -46,6 +47,9 @@ class ListedEmitter(ListedTask):
         if (cut := self.cut) and not self.summed:
             wide = b.minimum(b.ceildiv(panels, b.thread_count()), cut.panels)
             packed = cut.choose(self.loops.most_rows, wide, packed)
+        ahead = None if self.summed else self._packs_ahead(self.loops.most_rows)
+        if ahead is not None:
+            packed = arith.select(ahead, b.value(b.ceildiv(panels, b.thread_count())), b.value(packed))
         if not self.may_be_few:
             return packed
         few = b.less(self.loops.most_rows, self.few + 1)
@@ -119,3 +123,9 @@ class ListedEmitter(ListedTask):
             self._multiply(point, rows, ((panel, b.minimum(b.add(panel, width), last)), (first, last)))
 
         b.for_loop(first, last, some, step=width)
+
+    def members(self, group: Index, cols: Walk) -> tuple[Index, Index]:
+        """The panels of a group of columns: the first, and one past the last."""
+        panels = b.ceildiv(cols.count, self.lanes)
+        first = b.minimum(b.mul(group, self.group), panels)
+        return first, b.minimum(b.add(first, self.group), panels)

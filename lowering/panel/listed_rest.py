@@ -50,7 +50,9 @@ class RestEmitter(ListedEmitter):
         usual = super()._panels_per_task()
         if not self.packs_along:
             return usual
-        return arith.select(b.less(self.few, self.loops.most_rows), b.value(1), b.value(usual))
+        one = arith.select(b.less(self.few, self.loops.most_rows), b.value(1), b.value(usual))
+        ahead = self._packs_ahead(self.loops.most_rows)
+        return one if ahead is None else arith.select(ahead, b.value(usual), one)
 
     def _task(self, at: Sequence[Index], first: Index, most: Index, groups: tuple[Index, Index]) -> None:
         parts = b.ceildiv(self.loops.most_rows, most)

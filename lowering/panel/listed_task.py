@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
-from pith._mlir import arith, ir
+from pith._mlir import ir
 
 from .. import builder as b
 from ..builder import Index
@@ -25,6 +25,7 @@ from .few_rows import FEW_ROWS, FewRows
 from .loops import Loops, Point
 from .next_block import NextBlock
 from .pack import Panel, clear_rows, pack_group
+from .pack_ahead import PackAhead, suits
 from .pack_along import FEW_UNPACKED_ROWS, LEAST_BYTES, pack_along
 from .variant import CHUNK_ROWS, Variant, dense_variant
 from .walk import Walk
@@ -64,6 +65,7 @@ class ListedTask:
     may_cut = True
     unit = 1
     group: Index = 1
+    following: PackAhead | None = None
 
     def __init__(
         self,
@@ -147,7 +149,9 @@ class ListedTask:
         cut = self.cut
         block = cut.choose(rows.count, CUT_REDS, b.maximum(depth, 1)) if cut else depth
         again = b.minimum(b.sub(chunks, 1), 1) if self.packs_along else 1  # or all lie in one place
-        panels = b.alloc([b.add(b.mul(b.sub(self.group, 1), again), 1), block, self.lanes], self.element)
+        slots = b.add(b.mul(b.sub(self.group, 1), again), 1)
+        self.following = following = self._pack_ahead(point, rows, cols, reds, members[0])
+        panels = b.alloc([following.slots(slots) if following else slots, block, self.lanes], self.element)
         widened = self._room_for_chunk(reds)
 
         def all_panels(run: Runner, lo: Index, chunk: Index) -> None:
@@ -157,7 +161,8 @@ class ListedTask:
             b.for_loop(0, count, lambda s: run(slot(s, lo), b.mul(b.add(first, s), self.lanes), chunk))
 
         def slot(s: Index, lo: Index) -> Panel:
-            return Panel(panels, b.value(b.mul(s, again)), lo)
+            own = b.mul(s, again)
+            return Panel(panels, following.slot(s, own) if following else b.value(own), lo)
 
         if not self.packs_along:
             self._pack(point, panels, members[0], reds, cols)
@@ -216,11 +221,12 @@ class ListedTask:
         whole, (first, last) = self._product(point, rows, cols, reds, None), members[0]
         product = dataclasses.replace(whole, block=(0, reds.count))  # sums are put down half-way
         high = b.add(b.minimum(rows.count, self.chunk), product.spare_rows)
-        apart = cut.choose(rows.count, high, 0)
+        apart, source = cut.choose(rows.count, high, 0), self.rhs.matrix(point, self.c.red, self.c.col)
         sums = product.room(b.add(b.mul(b.sub(last, b.add(first, 1)), apart), self.chunk), False)
 
         def of_block(block: Span) -> Runner:
-            now = dataclasses.replace(product, block=block, ahead=self._next_block(point, cols, reds, block, members))
+            ahead = NextBlock.of(source, reds, cols, block, members, self.lanes)
+            now = dataclasses.replace(product, block=block, ahead=ahead)
 
             def run(panel: Panel, first_col: Index, chunk: Index) -> None:
                 own = sums
@@ -232,22 +238,6 @@ class ListedTask:
             return run
 
         return of_block
-
-    def _next_block(self, point: Point, cols: Walk, reds: Walk, block: Span, members: Members) -> NextBlock:
-        """Below a block of contracted coordinates, else to the right of it, else where the next matrix begins."""
-        ((first, last), (begin, end)), (lo, hi) = members, block
-        column, right, left = (b.value(b.add(cols.first, b.mul(p, self.lanes))) for p in (first, last, begin))
-        is_below, is_right = b.less(hi, reds.count), b.less(last, end)
-        red = arith.select(is_below, b.value(hi), arith.select(is_right, b.value(0), b.value(reds.count)))
-        next_column = arith.select(is_below, column, arith.select(is_right, right, left))
-        source, width = self.rhs.matrix(point, self.c.red, self.c.col), b.mul(b.sub(last, first), self.lanes)
-        return NextBlock(source, reds, (red, next_column), b.sub(hi, lo), width, lo, hi, column, self.lanes)
-
-    def members(self, group: Index, cols: Walk) -> tuple[Index, Index]:
-        """The panels of a group of columns: the first, and one past the last."""
-        panels = b.ceildiv(cols.count, self.lanes)
-        first = b.minimum(b.mul(group, self.group), panels)
-        return first, b.minimum(b.add(first, self.group), panels)
 
     def _product(self, point: Point, rows: Walk, cols: Walk, reds: Walk, widened: ir.Value | None) -> DenseProduct:
         out = self.out.matrix(point, self.c.row, self.c.col)
@@ -270,7 +260,23 @@ class ListedTask:
             self.l2_bytes,
             self._ahead(point, cols, reds),
             widened is not None,
+            following=self.following,
         )
+
+    def _packs_ahead(self, rows: Index) -> ir.Value | None:
+        """Whether panels that so many rows meet are packed while the one before is; None where they never are."""
+        if not self.packs_along or self.loops.all_reds is not None:
+            return None
+        span = (self.cut.rows[1] if self.cut else self.few, self.chunk)
+        vectors, reds = max(1, self.lanes // self.vector), self.rhs.size(self.c.red)
+        return suits(rows, self.loops.most_rows, span, self.variant, vectors, reds)
+
+    def _pack_ahead(self, point: Point, rows: Walk, cols: Walk, reds: Walk, members: Span) -> PackAhead | None:
+        when = self._packs_ahead(rows.count)
+        if when is None:
+            return None
+        source = self.rhs.matrix(point, self.c.red, self.c.col)
+        return PackAhead(source, reds, cols, members, self.lanes, self.vector, when)
 
     def _left(self, point: Point, reds: Walk) -> tuple[ir.Value, Walk]:
         """The left operand at ``point``, and its contracted coordinates."""

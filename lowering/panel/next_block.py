@@ -7,7 +7,7 @@ lines that software asks for, which a panel's two to four lines of every row fil
 import dataclasses
 from collections.abc import Callable
 
-from pith._mlir import ir, memref
+from pith._mlir import arith, ir, memref
 
 from .. import builder as b
 from ..builder import Index
@@ -43,6 +43,29 @@ class NextBlock:
     hi: Index
     column: Index
     lanes: int
+
+    @classmethod
+    def of(
+        cls,
+        source: ir.Value,
+        reds: Walk,
+        cols: Walk,
+        block: tuple[Index, Index],
+        members: tuple[tuple[Index, Index], tuple[Index, Index]],
+        lanes: int,
+    ) -> "NextBlock":
+        """Below a block of contracted coordinates, else to the right of it, else where the next matrix begins.
+
+        Args:
+            members: the panels that are multiplied together, and those of their task.
+        """
+        ((first, last), (begin, end)), (lo, hi) = members, block
+        column, right, left = (b.value(b.add(cols.first, b.mul(p, lanes))) for p in (first, last, begin))
+        is_below, is_right = b.less(hi, reds.count), b.less(last, end)
+        red = arith.select(is_below, b.value(hi), arith.select(is_right, b.value(0), b.value(reds.count)))
+        next_column = arith.select(is_below, column, arith.select(is_right, right, left))
+        width = b.mul(b.sub(last, first), lanes)
+        return cls(source, reds, (red, next_column), b.sub(hi, lo), width, lo, hi, column, lanes)
 
     @property
     def _columns(self) -> int:

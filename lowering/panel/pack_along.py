@@ -59,7 +59,10 @@ def pack_along(
         fits = b.less(b.add(first_col, lanes - 1), cols.count)
         return b.if_else(fits, whole, ragged, [ir.IndexType.get()])
 
-    if isinstance(chunk, int):
+    if isinstance(chunk, int) and (product.following is None or chunk > 0):
         return pack()[0] if chunk == 0 else 0
-    is_first = arith.cmpi(arith.CmpIPredicate.eq, chunk, b.value(0))
+    is_first = arith.cmpi(arith.CmpIPredicate.eq, b.value(chunk), b.value(0))
+    if product.following is not None:
+        is_packed = product.following.is_packed(first_col)
+        is_first = arith.andi(is_first, arith.xori(is_packed, arith.constant(is_packed.type, True)))
     return b.if_else(is_first, pack, lambda: [b.value(0)], [ir.IndexType.get()])[0]

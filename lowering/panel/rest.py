@@ -9,7 +9,7 @@ pieces, 1.96 with whole rows and 1.91 without zeros; with 50 % 7.25, 7.14, 7.10 
 import dataclasses
 from collections.abc import Callable
 
-from pith._mlir import ir, vector
+from pith._mlir import arith, ir, vector
 
 from .. import builder as b
 from ..builder import Index
@@ -102,6 +102,7 @@ class Spread:
         panel = b.div(b.sub(column, self.column), self.lanes)
         start = b.mul(b.add(b.mul(panel, self.tiles), b.sub(tile, self.first)), self.share)
         end = b.minimum(b.add(start, self.share), self.rest.vectors)
+        end = arith.select(b.less(tile, self.first), b.value(0), b.value(end)) if self.first else end
 
         def one(block: Index) -> None:
             number = b.add(start, block)

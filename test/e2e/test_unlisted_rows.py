@@ -5,7 +5,16 @@ import pytest
 from pith.functional.dynamic.run import Product, in_place
 
 #: Rows, contracted dimension, columns: whole and ragged panels, narrower than a vector, several chunks of rows.
-SHAPES = [(20, 30, 64), (200, 100, 130), (300, 70, 50), (1, 5, 7), (100, 300, 520), (700, 40, 96), (40, 3, 200)]
+SHAPES = [
+    (20, 30, 64),
+    (200, 100, 130),
+    (300, 70, 50),
+    (1, 5, 7),
+    (100, 300, 520),
+    (700, 40, 96),
+    (40, 3, 200),
+    (1020, 67, 330),
+]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -353,6 +353,31 @@ func.func @packed_along(%x: memref<16x256xf32>, %w: memref<256x96xf32>, %y: memr
   return
 }
 
+// So many rows that they have an unrolled block per vector of a panel, and meet it once: panels have two slots by turns, and
+// every block copies a vector of the next one. Only the first is packed by the tile that meets it. Not with 16 rows, above.
+
+// CHECK-LABEL: func.func @packed_ahead
+// CHECK-SAME:    %{{.*}}: memref<112x256xf32>, %[[b:.*]]: memref<256x320xf32>, %{{.*}}: memref<112x320xf32>
+// CHECK:         %[[two:.*]] = arith.select %{{.*}}, %c2, %{{.*}} : index
+// CHECK:         %[[panels:.*]] = memref.alloc(%[[two]]) {{.*}} : memref<?x256x64xf32>
+// CHECK-COUNT-6:   vector.fma
+// CHECK:           memref.prefetch %[[b]]{{.*}} locality<3>
+// CHECK-NEXT:      %[[part:.*]] = vector.load %[[b]]{{.*}}, vector<16xf32>
+// CHECK-NEXT:      vector.store %[[part]], %[[panels]]
+// CHECK:           } else {
+// CHECK-COUNT-4:     memref.prefetch %[[b]]{{.*}} locality<2>
+// CHECK-COUNT-24:  vector.fma
+func.func @packed_ahead(%x: memref<112x256xf32>, %w: memref<256x320xf32>, %y: memref<112x320xf32>) {
+  linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%x, %w : memref<112x256xf32>, memref<256x320xf32>) outs(%y : memref<112x320xf32>) {
+  ^bb0(%v: f32, %u: f32, %o: f32):
+    %m = arith.mulf %v, %u : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
+  }
+  return
+}
+
 // Tiles ask for the lines that they write where caches do not hold them: those of 1024x1024, not those of 16x96.
 
 // CHECK-LABEL: func.func @far_results
