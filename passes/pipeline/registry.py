@@ -13,19 +13,31 @@ from ..core import Pass
 
 _UPSTREAM = pathlib.Path(__file__).with_name("upstream_passes.txt")
 
+#: Python module -> the passes and the pipelines that were loaded from it (:func:`.loading.load_passes`).
+_LOADED: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
+
+
+def register(module: str, passes: dict[str, str], pipelines: dict[str, str]) -> None:
+    """Add passes ("module:Class" by name) and pipelines that ``module`` brings, in place of those it brought before."""
+    _LOADED[module] = passes, pipelines
+
 
 def pith_passes() -> dict[str, str]:
-    """Name -> "module:Class" of every pass of pith: tensor level, then conversions."""
+    """Name -> "module:Class" of every pass of pith: tensor level, then conversions, then loaded ones."""
     from pith import lowering, passes
 
-    return {**passes.PASSES, **lowering.PASSES}
+    return {**passes.PASSES, **lowering.PASSES, **_loaded(0)}
 
 
 def pith_pipelines() -> dict[str, str]:
     """Name -> text of every named pipeline of pith."""
     from pith import lowering
 
-    return lowering.PIPELINES
+    return {**lowering.PIPELINES, **_loaded(1)}
+
+
+def _loaded(kind: int) -> dict[str, str]:
+    return {name: text for brought in _LOADED.values() for name, text in brought[kind].items()}
 
 
 @functools.cache
@@ -53,8 +65,10 @@ def load_pass(name: str) -> type[Pass]:
     return _load(table[name])
 
 
-def is_known(name: str) -> bool:
-    """Whether ``name`` is a pass or pipeline of pith or of upstream."""
+def is_known(name: str, besides: str | None = None) -> bool:
+    """Whether ``name`` is a pass or pipeline of pith or of upstream; not of a module that was loaded ``besides``."""
+    if besides in _LOADED and any(name in table for table in _LOADED[besides]):
+        return False
     return any(name in table for table in (pith_passes(), pith_pipelines(), upstream_passes()))
 
 

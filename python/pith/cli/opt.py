@@ -18,6 +18,11 @@ def _dispatch(argv: Sequence[str]) -> int:
 
     line = parse_command_line(argv)
     flags = line.flags
+    if flags.load:
+        from pith.passes.pipeline.loading import load_passes
+
+        for source in flags.load:
+            load_passes(source)
     if flags.version or flags.list_passes or flags.show_dialects or flags.dump_irdl:
         from .opt_queries import answer
 

@@ -54,6 +54,8 @@ def _add_input(group) -> None:
 def _add_passes(group) -> None:
     flag = group.add_argument
     flag("--pass-pipeline", metavar="TEXT", help="pipeline to run: 'builtin.module(a,b{x=1},func.func(c))'")
+    flag("--load", "--load-pass-plugin", action="append", default=[], metavar="FILE.py|MODULE",
+         help="make the passes that a Python file or module defines known")  # fmt: skip
     flag("--verify-each", nargs="?", const="1", default="1", metavar="0|1", type=_switch,
          help="verify after every pass (default 1)")  # fmt: skip
     flag("--dump-pass-pipeline", action="store_true", help="print the pipeline that will run to stderr")
