@@ -41,6 +41,26 @@ def test_copies_and_files(name):
     torch.testing.assert_close(other(x), expected)
 
 
+def test_a_state_brings_its_own_pattern():
+    """Two models pruned by magnitude store different elements, and perhaps not as many."""
+    torch.manual_seed(4)
+    saved, other = (torch.nn.Linear(64, 32) for _ in range(2))
+    torch.nn.init.sparse_(saved.weight, 0.9)
+    source, layer = (SparseLinear.from_linear(linear, "csr") for linear in (saved, other))
+    x, values = torch.randn(5, 64), layer.values
+    layer(x).sum().backward()
+    torch.nn.Sequential(layer).load_state_dict(torch.nn.Sequential(source).state_dict())
+    torch.testing.assert_close(layer(x), saved(x))
+    assert layer.values is values and values.grad is None  # the optimizer goes on with it
+    state = source.state_dict()
+    layer.load_state_dict({**state, "coordinates_1": state["coordinates_1"][:-1]})
+    with pytest.raises(pith.FormatError):
+        layer(x)
+    two_of_four = SparseLinear("C0(2:4)", 64, 32)
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        two_of_four.load_state_dict({**two_of_four.state_dict(), "values": torch.ones(5)})
+
+
 @pytest.mark.parametrize("name", ["2:4", "csr", "i8 2:4"])
 def test_states_of_dense_layers_are_refused_with_advice(name):
     model, dense = torch.nn.Sequential(LAYERS[name]()), torch.nn.Sequential(torch.nn.Linear(64, 32)).state_dict()

@@ -572,14 +572,76 @@ def test_recurrent_layers_import_quietly(recwarn):
     assert not [w for w in recwarn if "_flat_weights" in str(w.message)]
 
 
-def test_pruned_by_torch_and_not_made_permanent():
-    """The weight of torch.nn.utils.prune is no parameter until the pruning is made permanent; the error says so."""
-    from torch.nn.utils import prune
+@pytest.mark.parametrize("way", ["unstructured", "structured", "twice", "sparsifier", "weight norm"])
+def test_weights_that_torch_computes_are_those_of_the_moment(way, recwarn):
+    """Masks and parametrizations keep weights under other names: they are computed once, in no call."""
+    from torch.ao.pruning import WeightNormSparsifier
+    from torch.nn.utils import parametrizations, prune
 
-    layer = torch.nn.Sequential(torch.nn.Linear(8, 8)).eval()
-    prune.l1_unstructured(layer[0], "weight", 0.5)
-    x = torch.ones(2, 8)
-    with pytest.raises(pith.ImportProgramError, match=r"prune\.remove\(module, 'weight'\)"):
-        pith.compile(layer, (x,), sparsity={"0.weight": "csr"})
-    prune.remove(layer[0], "weight")
-    torch.testing.assert_close(pith.compile(layer, (x,), sparsity={"0.weight": "csr"})(x), layer(x).detach())
+    torch.manual_seed(0)
+    model, x = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU()).eval(), torch.randn(3, 8)
+    if way == "sparsifier":
+        sparsifier = WeightNormSparsifier(sparsity_level=0.5, sparse_block_shape=(1, 4), zeros_per_block=4)
+        sparsifier.prepare(model, [{"tensor_fqn": "0.weight"}])
+        sparsifier.step()
+    elif way == "weight norm":
+        parametrizations.weight_norm(model[0])
+    elif way == "structured":
+        prune.ln_structured(model[0], "weight", 0.5, n=2, dim=0)
+    else:
+        prune.l1_unstructured(model[0], "weight", 0.5)
+        _ = prune.random_unstructured(model[0], "weight", 0.5) if way == "twice" else None
+    expected, names = model(x).detach(), [name for name, _ in model.named_parameters()]
+    k = pith.compile(model, (x,), sparsity={"0.weight": "csr"}, path="sparse")
+    torch.testing.assert_close(k(x), expected)
+    assert {p.name for p in k.program.parameters} == {"0.weight", "0.bias"} and "operand 0.weight" in k.explain()
+    torch.testing.assert_close(k.rebind(model)(x), expected)
+    torch.testing.assert_close(model(x).detach(), expected)  # the model is as it was
+    assert [name for name, _ in model.named_parameters()] == names
+    assert not [w for w in recwarn if "export" in str(w.message)]
+
+
+@pytest.mark.parametrize("layout", ["coo", "csr", "csc", "bsr"])
+def test_weights_in_sparse_layouts_are_stored_so(layout):
+    torch.manual_seed(0)
+    model, x = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Linear(8, 16)).eval(), torch.randn(3, 8)
+    weight = torch.nn.init.sparse_(model[1].weight.data, 0.5)
+    expected = model(x).detach()
+    stored = {"coo": weight.to_sparse, "bsr": lambda: weight.to_sparse_bsr((4, 4))}
+    made = stored.get(layout, getattr(weight, f"to_sparse_{layout}", None))()
+    model[1].weight = torch.nn.Parameter(made, requires_grad=False)
+    k = pith.compile(model, (x,), path="sparse")
+    torch.testing.assert_close(k(x), expected)
+    assert "operand 1.weight" in k.explain()
+    torch.testing.assert_close(k.rebind(model)(x), expected)
+
+
+def test_weights_in_layouts_without_a_format_are_named():
+    model = torch.nn.Sequential(torch.nn.Linear(8, 8))
+    model[0].weight = torch.nn.Parameter(model[0].weight.detach().to_sparse_bsc((4, 4)), requires_grad=False)
+    with pytest.raises(pith.UnsupportedError, match=r"0\.weight: cannot import torch.sparse_bsc"):
+        pith.compile(model, (torch.ones(2, 8),))
+
+
+def test_exported_programs_bring_examples_and_dynamic_sizes():
+    torch.manual_seed(0)
+    model, x = torch.nn.Linear(8, 4), torch.randn(3, 8)
+    program = torch.export.export(model, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    k, other = pith.compile(program, sparsity={"weight": "csr"}, path="sparse"), torch.randn(5, 8)
+    torch.testing.assert_close(k(other), model(other).detach())
+    with pytest.raises(pith.ShapeError):
+        pith.compile(torch.export.export(model, (x,)), (x,))(other)
+
+
+def test_what_is_no_program_is_refused():
+    model, x = torch.nn.Linear(8, 4).eval(), torch.ones(3, 8)
+    with pytest.raises(pith.ArgumentError, match="kwargs: expects example arguments by name, got int"):
+        pith.compile(model, (x,), kwargs=3)
+    with pytest.raises(pith.ArgumentError, match="entry is for MLIR"):
+        pith.compile(model, (x,), entry="forward")
+    with pytest.raises(pith.ArgumentError, match="expects a torch Module, got NoneType"):
+        pith.torch.import_program(None, (x,))
+    with pytest.raises(pith.ArgumentError, match="expects a torch Module, got NoneType"):
+        pith.compile(model, (x,)).rebind(None)
+    with pytest.raises(pith.UnsupportedError, match="TorchScript"):
+        pith.compile(torch.jit.trace(model, (x,)), (x,))

@@ -34,8 +34,9 @@ def compile(
     """Compile a program to a kernel.
 
     Args:
-        program: a ``torch.nn.Module`` or a function on tensors (needs ``args``); MLIR text, a path to a
-            ``.mlir`` file, or an MLIR module (then ``args`` and ``sparsity`` do not apply).
+        program: a ``torch.nn.Module`` or a function on tensors (needs ``args``), a ``torch.export.ExportedProgram``
+            (which has examples and dynamic sizes itself); MLIR text, a path to a ``.mlir`` file, or an MLIR module
+            (then ``args`` and ``sparsity`` do not apply).
         args, kwargs: example arguments, as for ``torch.export``.
         target: ``cpu``; ``cpu:avx2``, at most what the processor has; ``emulate:amx``, which runs code for
             AMX anywhere, slowly; a GPU architecture such as ``sm_90``: made anywhere, called with arrays on a GPU;
@@ -78,10 +79,19 @@ def compile(
             raise UnsupportedError(text, hint="put formats into the types")
         with about_file(program) if _is_file(program) else contextlib.nullcontext():
             return _compile_mlir(source, entry, target, path)
+    if _is_exported(program):
+        from ..torch.exported_program import as_module
+
+        program, own_args, own_kwargs, own_shapes = as_module(program)
+        args, kwargs = (own_args, own_kwargs) if args is None and kwargs is None else (args, kwargs)
+        dynamic_shapes = own_shapes if dynamic_shapes is None else dynamic_shapes
     if args is None:
         raise ArgumentError(
             "expects example arguments for a PyTorch program", where="pith.compile", hint="pass args=(...)"
         )
+    if entry is not None:
+        text = "entry is for MLIR with several functions; of a PyTorch program forward is compiled"
+        raise ArgumentError(text, where="pith.compile: entry", hint="a function: pith.compile(module.other, args)")
     if tune and not isinstance(parse_target(target), CpuTarget):
         raise UnsupportedError("tune=True is for CPUs", where="pith.compile", hint="leave it out")
     return _compile_torch(program, args, kwargs, target, sparsity, dynamic_shapes, path, tune)
@@ -108,6 +118,11 @@ def read_source(path: str | pathlib.Path) -> str:
             return pathlib.Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as e:
         raise FileFormatError(f"not UTF-8 text (byte {e.object[e.start]:#04x})", where=str(path)) from None
+
+
+def _is_exported(program: Any) -> bool:
+    """Whether ``program`` is a ``torch.export.ExportedProgram``; torch is not imported for what is none."""
+    return type(program).__name__ == "ExportedProgram" and hasattr(program, "graph_signature")
 
 
 def _is_file(program: Any) -> bool:

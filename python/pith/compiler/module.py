@@ -92,8 +92,12 @@ class ModuleKernel:
             >>> torch.allclose(k(x), second(x), atol=1e-5)
             True
         """
+        from torch.nn import Module
+
+        from ..torch.layers.arguments import require_kind
         from ..torch.layers.stored import with_dense_layers
 
+        require_kind(module, Module, "rebind")
         self._require_twin(module)
         module, own = with_dense_layers(module)
         tensors = {

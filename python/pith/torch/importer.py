@@ -18,6 +18,7 @@ from ..formats import Format
 from ..quantization import Quantized, QuantizedTensor
 from .dynamic import dim_names, dynamic_dims, export_dims, require_dims, shapes_by_argument
 from .exporting import Exported, export, input_leaves
+from .layers.arguments import require_kind
 from .layers.stored import with_dense_layers
 from .layouts import format_of
 from .linalg.marks import resolve_markers
@@ -67,7 +68,7 @@ def import_program(
         >>> p.parameters[0].tensor is linear.weight
         True
     """
-    _require_several(args)
+    _require_call(module, args, kwargs)
     kwargs = dict(kwargs or {})
     module, stored = with_dense_layers(module)
     tensors = _tensors_of(module)
@@ -89,8 +90,16 @@ def import_program(
     return program
 
 
-def _require_several(args: Any) -> None:
-    """Refuse a tensor in place of a tuple of them: its rows would be taken for the arguments."""
+def _require_call(module: Any, args: Any, kwargs: Any) -> None:
+    """Refuse what is no module, and a tensor in place of a tuple of them: its rows would be taken for the arguments."""
+    require_kind(module, torch.nn.Module, "import_program")
+    if isinstance(module, torch.jit.ScriptModule):
+        text, hint = "cannot import TorchScript", "give it the module that the script was made from"
+        raise UnsupportedError(text, where=type(module).__name__, hint=hint)
+    if not isinstance(kwargs, Mapping | None):
+        raise ArgumentError(
+            f"expects example arguments by name, got {type(kwargs).__name__}", where="kwargs", hint="kwargs={'mask': x}"
+        )
     if not isinstance(args, (tuple, list)):
         raise ArgumentError(
             f"expects a tuple of example arguments, got {type(args).__name__}", where="args", hint="args=(x,)"

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import ArgumentError, FormatError, ImportProgramError, ShapeError, UnsupportedError
 from ..formats import HSS, Format
+from ..formats.infer import Inferred
 from ..formats.parse import parse_format
 from ..functional.dynamic.dynamic import Dynamic
 from ..quantization import Quantized, QuantizedTensor
@@ -56,7 +57,7 @@ def as_format(value: object, where: str) -> Format:
         return value
     if isinstance(value, HSS):
         return value.to_format()
-    if isinstance(value, Quantized | QuantizedTensor):
+    if isinstance(value, Quantized | QuantizedTensor | Inferred):
         return as_format(value.format, where)
     if not isinstance(value, str):
         raise FormatError(
@@ -206,8 +207,6 @@ def _nothing_named(pattern: str, names: Sequence[str], kinds: str) -> ImportProg
     hint = "patterns match whole dotted names, e.g. '*.dense.weight'"
     if pattern.removesuffix(".weight") != pattern and fnmatch.filter(names, pattern.removesuffix(".weight")):
         hint = f"here patterns match layers, not their weights: {pattern.removesuffix('.weight')!r}"
-    if any(name.endswith("_orig") for name in close):
-        hint = "torch.nn.utils.prune keeps weights and masks apart until prune.remove(module, 'weight')"
     return ImportProgramError(
         f"the pattern matches no {kinds}; close names: {', '.join(close) or 'none'}",
         where=f"sparsity[{pattern!r}]",

@@ -133,8 +133,19 @@ class SparseLinear(torch.nn.Module):
         return linear.train(self.training)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        self._take_sizes(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
         tell_of_dense(state_dict, prefix, "values", "SparseLinear.from_linear(linear, format)", args[-1])
+
+    def _take_sizes(self, state: Mapping[str, Any], prefix: str) -> None:
+        """Make room for another pattern than the layer's own: how much CSR and its kin store is not fixed."""
+        if self.format.is_static:
+            return
+        for name in ("values", *buffer_names(self.format)):
+            mine, other = getattr(self, name), state.get(prefix + name)
+            if isinstance(other, torch.Tensor) and other.dim() == 1 and other.shape != mine.shape:
+                mine.data = mine.data.new_empty(other.shape)
+                mine.grad = None
 
     def extra_repr(self) -> str:
         """What torch prints of the layer: sizes, format and density."""

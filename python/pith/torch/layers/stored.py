@@ -8,16 +8,20 @@ import torch
 
 from ..names import Stored
 from .masked_linear import MaskedLinear
+from .plain import plain
 from .quantized_linear import QuantizedLinear
 from .sparse_linear import SparseLinear
 
 #: Layers that ``torch.export`` cannot trace, and that know the dense layer they stand for.
 _STORED = (SparseLinear, QuantizedLinear, MaskedLinear)
 
+#: A module -> what stands for it.
+_Twins = dict[torch.nn.Module, torch.nn.Module]
+
 
 def with_dense_layers(module: torch.nn.Module) -> tuple[torch.nn.Module, dict[str, Stored]]:
     """``module`` with every :class:`pith.torch.SparseLinear`, :class:`pith.torch.QuantizedLinear` and
-    :class:`pith.torch.MaskedLinear` as the dense layer that computes the same.
+    :class:`pith.torch.MaskedLinear` as the dense layer that computes the same, and others as :func:`plain` has them.
 
     Returns: the module itself when it has none, else a copy that shares all other layers and parameters; and how
         weights of sparse layers are stored, by parameter name: a format, or the quantised tensor itself.
@@ -29,26 +33,34 @@ def with_dense_layers(module: torch.nn.Module) -> tuple[torch.nn.Module, dict[st
         >>> dense[0], dense[1] is model[1], model[0] is sparse, list(formats)
         (Linear(in_features=16, out_features=8, bias=True), True, True, ['0.weight'])
     """
-    said: dict[str, Stored] = {
-        f"{name}.weight" if name else "weight": layer.format if isinstance(layer, SparseLinear) else layer.weight
-        for name, layer in module.named_modules(remove_duplicate=False)
-        if isinstance(layer, SparseLinear | QuantizedLinear)
-    }
-    stored = any(isinstance(layer, _STORED) for layer in module.modules())
-    return (_replaced(module, {}) if stored else module), said
+    said: dict[str, Stored] = {}
+    done: _Twins = {}
+    for name, layer in module.named_modules(remove_duplicate=False):
+        prefix = f"{name}." if name else ""
+        if isinstance(layer, _STORED):
+            done[layer] = layer.to_linear()
+        else:
+            done[layer], formats = plain(layer, prefix)
+            said.update(formats)
+        if isinstance(layer, SparseLinear | QuantizedLinear):
+            said[f"{prefix}weight"] = layer.format if isinstance(layer, SparseLinear) else layer.weight
+    same = all(layer is made for layer, made in done.items())
+    return (module if same else _with_children(module, done, {})), said
 
 
-def _replaced(module: torch.nn.Module, done: dict[int, torch.nn.Module]) -> torch.nn.Module:
-    """The copy of ``module``: one for every place it stands in."""
-    if id(module) not in done:
-        done[id(module)] = module.to_linear() if isinstance(module, _STORED) else _with_children(module, done)
-    return done[id(module)]
-
-
-def _with_children(module: torch.nn.Module, done: dict[int, torch.nn.Module]) -> torch.nn.Module:
-    children = {name: _replaced(m, done) for name, m in module._modules.items() if m is not None}
-    if all(module._modules[name] is m for name, m in children.items()):
-        return module
-    clone = copy.copy(module)
-    clone._modules = {**module._modules, **children}
-    return clone
+def _with_children(
+    module: torch.nn.Module,
+    done: dict[torch.nn.Module, torch.nn.Module],
+    copied: dict[torch.nn.Module, torch.nn.Module],
+) -> torch.nn.Module:
+    """What stands for ``module``, with what stands for its children: one for every place it stands in."""
+    if module in copied:
+        return copied[module]
+    made = done[module]
+    if not isinstance(module, _STORED):
+        children = {n: _with_children(m, done, copied) for n, m in made._modules.items() if m is not None}
+        if any(made._modules[name] is not m for name, m in children.items()):
+            made = copy.copy(made) if made is module else made
+            made._modules = {**made._modules, **children}
+    copied[module] = made
+    return made

@@ -10,8 +10,8 @@ from .nodes import unknown_dim
 
 #: What to do about rows that a mask picks.
 COMPUTE_ON_ALL = (
-    "compute on the rows that a mask picks however many there are: a mixture of experts loops over all of its "
-    "experts; or use pith.torch.MoE"
+    "do not ask how many rows a mask picks: leave out `if rows.numel() == 0: continue`, for products of no rows "
+    "compute nothing; or use pith.torch.MoE"
 )
 
 _HINT = "multiply by the mask, or use torch.where, so that sizes stay; or pick outside the model"
