@@ -17,10 +17,9 @@ from .widen import Widening, widening
 #: How many rows ahead values are asked for, by width of registers. A strip of a row is too short for the
 #: hardware to see a stream in it: from the last-level cache its latency is as long as the work on it. On a Zen 3 core
 #: 2:4 goes from 28-66 to 64-68 GF/s with 2 (3 shapes, 2026-11). Wider registers take half as long for a tile: on
-#: Emerald Rapids, 4096x4096x32 after other work, 1:4 takes 4.3, 3.65, 3.65 and 3.6 ms with 2, 4, 6 and 8; three shapes
-#: whose values lie in L2 or L3 are the same (2026-11-22). Rows that share coordinates are asked for together: with four
-#: times as many ahead as here, V(4) and V(16) of C1(2:4)->C0(2:4) lose 1.05x (four shapes, as above).
-AHEAD = {32: 2, 64: 4}
+#: Emerald Rapids, 4096x4096x32 after other work, 1:4 takes 4.3, 3.65, 3.65 and 3.6 ms with 2, 4, 6 and 8; V(4) and V(1)
+#: of C1(2:4)->C0(2:4) 3.36 and 3.60 with 4, 3.26 and 3.49 with 8 (2026-11-22).
+AHEAD = {32: 2, 64: 8}
 
 
 def most_units(tile: RegisterTile) -> int | None:
@@ -86,8 +85,6 @@ def _pass(
         else:  # past the last row, the last one again: its results land in rows that nobody reads
             last = b.sub(total, 1)
             members = [b.minimum(b.add(b.add(lo, u), g), last) for g in range(tile.group)]
-        if span is not None:
-            tile.prefetch([b.add(unit, distance * tile.group) for unit in members], span[0], strip)
         if positions is not None:
             ahead = b.minimum(b.add(u, distance), b.sub(b.dim_size(positions, 0), 1))
             tile.prefetch_entries(memref.load(positions, [b.value(ahead)]))
@@ -99,6 +96,9 @@ def _pass(
                 first = b.add(first, b.mul(w, tile.windows[level] * tile.roles.format.exprs[level].div))
             cursors = Cursors(positions, b.value(u)) if positions is not None else None
             for turn in range(tile.turns):
+                if span is not None:
+                    ahead = [b.add(unit, distance * tile.group) for unit in members]
+                    tile.prefetch(ahead, span[0], strip, (*_number(tile, at), turn))
                 reader.visit(Place(members, first, panel, target, begun, cursors), at, span, turn)
 
         _nest_windows(tile, window)
@@ -117,6 +117,15 @@ def _begin(tile: RegisterTile, lo: Index, units: Index) -> ir.Value:
 
     b.for_loop(0, local, one)
     return cursors
+
+
+def _number(tile: RegisterTile, at: dict[int, Index]) -> tuple[Index, int]:
+    """Which window ``at`` is, of how many."""
+    number, windows = 0, 1
+    for level, w in at.items():
+        count = tile.roles.format.exprs[level].mod // tile.windows[level]
+        number, windows = b.add(b.mul(number, count), w), windows * count
+    return number, windows
 
 
 def _nest_windows(tile: RegisterTile, body) -> None:

@@ -114,6 +114,40 @@ func.func @shared_rows(%c0: tensor<?xi8>, %val: tensor<?xf32>, %x: tensor<128x?x
 
 // -----
 
+// Eight rows that share are visited in windows of two. Each asks for a quarter of what is stored of the eight rows
+// ahead: 16 of 64 lines.
+
+#v8 = #pith.format<affine_map<(d0, d1) -> (d0 floordiv 8, d1 floordiv 4, d1 mod 4, d0 mod 8)>,
+                   [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>, #pith.level<"dense">], 0, 0, 0>
+#a = affine_map<(i, j, k) -> (i, k)>
+#x = affine_map<(i, j, k) -> (k, j)>
+#y = affine_map<(i, j, k) -> (i, j)>
+
+// CHECK-LABEL: func.func @windows_of_rows
+// CHECK:         scf.for %[[window:.*]] = %c0 to %c4 step
+// CHECK:           %[[line:.*]] = arith.muli %[[window]], %c64
+// CHECK:           arith.divui %[[line]], %c4
+// CHECK:           scf.for %{{.*}} = %c0 to %c256 step %c16 {
+// CHECK:             memref.prefetch %{{.*}} : memref<?xf32>
+// CHECK:           vector.fma
+module attributes {pith.isa = "avx2"} {
+func.func @windows_of_rows(%c0: tensor<?xi8>, %val: tensor<?xf32>, %x: tensor<128x?xf32>, %y: tensor<64x?xf32>)
+    -> tensor<64x?xf32> {
+  %A = "pith.assemble"(%c0, %val) {operandSegmentSizes = array<i32: 0, 0, 1, 1, 0>}
+      : (tensor<?xi8>, tensor<?xf32>) -> tensor<64x128xf32, #v8>
+  %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%A, %x : tensor<64x128xf32, #v8>, tensor<128x?xf32>) outs(%y : tensor<64x?xf32>) {
+  ^bb0(%v: f32, %w: f32, %s: f32):
+    %p = arith.mulf %v, %w : f32
+    %t = arith.addf %s, %p : f32
+    linalg.yield %t : f32
+  } -> tensor<64x?xf32>
+  return %r : tensor<64x?xf32>
+}
+}
+
+// -----
+
 // One column: values are read once, from memory if there are many, so each block of them asks for a line 64 KiB ahead
 // (16384 elements), unless the buffer has less than 8 MiB (2097152).
 
