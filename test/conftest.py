@@ -9,10 +9,12 @@ from hypothesis import settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-# Set before anything imports pith: the cache is configured on its first use.
-_cache = tempfile.mkdtemp(prefix="pith-test-cache-")
-os.environ["PITH_CACHE_DIR"] = _cache
-atexit.register(shutil.rmtree, _cache, ignore_errors=True)
+# Set before anything imports pith: the cache is configured on its first use. Workers inherit it: what one compiles,
+# the others load.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _cache = tempfile.mkdtemp(prefix="pith-test-cache-")
+    os.environ["PITH_CACHE_DIR"] = _cache
+    atexit.register(shutil.rmtree, _cache, ignore_errors=True)
 
 # A failure in CI is due to the change under test; `make fuzz` draws new examples.
 settings.register_profile("fixed", derandomize=True)

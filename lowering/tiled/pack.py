@@ -7,6 +7,7 @@ go; 16, and the order in a row, are the unit's.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 from pith._mlir import arith, ir, memref, vector
 
@@ -70,29 +71,19 @@ def pack(p: Panels, panel: Index, slot: Index | None = None) -> None:
         top, row = b.mul(t, p.pitch), b.mul(t, p.unit.panel_rows)
         whole = b.div(b.minimum(p.pitch, b.sub(p.reds, b.minimum(top, p.reds))), together)
 
-        def elements(lo: Index, hi: Index) -> None:
-            def group(r: Index, j: Index) -> None:
-                for g in range(together):
-                    at = b.add(b.add(top, b.mul(r, together)), g)
-                    _copy_or_clear(p, [panel, b.value(b.add(row, r))], at, j, g, first, width)
+        def place(r: Index) -> list[ir.Value]:
+            return [panel, b.value(b.add(row, r))]
 
-            b.for_loop(lo, hi, lambda r: b.for_loop(0, columns, lambda j: group(r, j)))
+        def elements(lo: Index, hi: Index) -> None:
+            b.for_loop(lo, hi, lambda r: _copy_elements(p, place, r, top, first, width))
 
         def vectors() -> None:
             pack_row = _copy_columns if p.transposed else _interleave_rows
-
-            def one(r: Index) -> None:
-                pack_row(p, [panel, b.value(b.add(row, r))], b.add(top, b.mul(r, together)), first)
-
-            b.for_loop(0, whole, one)
+            b.for_loop(0, whole, lambda r: pack_row(p, place(r), b.add(top, b.mul(r, together)), first))
 
         def ragged() -> None:
             room = _room(p)
-
-            def one(r: Index) -> None:
-                _copy_ragged(p, room, [panel, b.value(b.add(row, r))], b.add(top, r), first, width)
-
-            b.for_loop(0, whole, one)
+            b.for_loop(0, whole, lambda r: _copy_ragged(p, room, place(r), b.add(top, r), first, width))
 
         if p.has_vectors:
             in_parts = together == 1 and not p.transposed
@@ -100,10 +91,22 @@ def pack(p: Panels, panel: Index, slot: Index | None = None) -> None:
         else:
             elements(0, whole)
         elements(whole, used)
-        rest = p.unit.panel_rows
-        b.for_loop(used, rest, lambda r: vector.store(zero, p.buffer, [panel, b.value(b.add(row, r)), b.value(0)]))
+        b.for_loop(used, p.unit.panel_rows, lambda r: vector.store(zero, p.buffer, [*place(r), b.value(0)]))
 
     b.for_loop(0, p.tiles, tile)
+
+
+def _copy_elements(
+    p: Panels, place: Callable[[Index], list[ir.Value]], r: Index, top: Index, first: Index, width: Index
+) -> None:
+    """Row ``r`` of a tile, element by element."""
+
+    def group(j: Index) -> None:
+        for g in range(p.unit.together):
+            at = b.add(b.add(top, b.mul(r, p.unit.together)), g)
+            _copy_or_clear(p, place(r), at, j, g, first, width)
+
+    b.for_loop(0, p.unit.panel_columns, group)
 
 
 def _copy_or_clear(p: Panels, where: list[ir.Value], k: Index, j: Index, g: int, first: Index, width: Index) -> None:
