@@ -404,6 +404,27 @@ def test_what_turns_out_slower_than_dense_is_not_run_again(monkeypatch):
     assert known.trials.corrections["1x1"] == pytest.approx(0.5 / 1.2 * 1.05)
 
 
+@pytest.mark.parametrize("faster", [False, True])
+def test_dense_products_of_both_kinds_are_compared(faster, monkeypatch):
+    """pith's kernel was predicted to be faster than the library's; what they take on these arrays decides."""
+    pytest.importorskip("torch")
+    forget_decisions()
+    said = dynamic_choice.Choice(Decision((Candidate("dense", 1e-3, way=tiles.OWN),)), {}, None)
+    monkeypatch.setattr(dynamic_choice, "choose", lambda *_: said)
+    took = Trials.took_densely
+    monkeypatch.setattr(
+        Trials, "took_densely", lambda self, library, seconds: took(self, library, 1 + 0.1 * (library != faster))
+    )
+    rng = np.random.default_rng(18)
+    a, b = (rng.standard_normal((96, 96)).astype(np.float32) for _ in range(2))
+    for _ in range(24):
+        out = np.full_like(a, np.nan)
+        pith.matmul(pith.dynamic(a), b, out=out)
+        assert error(out, a, b) < TOLERANCE["float32"]
+    (known,) = dynamic_memory._MEMORY.values()
+    assert known.trials.knows_ways and (known.dense is dynamic_memory.library_layer) == faster
+
+
 def test_dense_calls_that_are_run_again_do_not_keep_their_arrays():
     forget_decisions()
     rng = np.random.default_rng(16)

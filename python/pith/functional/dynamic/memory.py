@@ -35,8 +35,8 @@ from .trial import DOUBTED, Trials
 _GROWTH, _SHRINK, _KEPT = 2, 4, 4096
 
 #: Dense calls of a trial, the first of which finds the caches full of something else: 0.94 ms where the library takes
-#: 0.63 (64x1024x1024 f32, two threads, Emerald Rapids, 2026-11-22). A doubted decision is kept for twice as many calls.
-_TRIED = 2
+#: 0.63 (64x1024x1024 f32, two threads, Emerald Rapids, 2026-11-22). A doubted decision is kept for so many calls.
+_TRIED, _DOUBTED_SPAN = 2, 6
 
 #: Calls that a decision is kept for at most: the first, or up to the second where deciding takes more than ``_SHARE``
 #: of them. Deciding takes ``_DECIDING`` seconds: calls that were computed densely in 0.53 ms took 1.07 ms when they
@@ -87,26 +87,22 @@ _BESIDE: dict[tuple, Remembered] = {}
 
 
 def key_of(marked: Any, x: Any, y: Any, left: bool) -> tuple | None:
-    """What decisions are remembered by; None when nothing is remembered: a threshold, operands of two kinds, or bytes,
-    whose results have another type.
+    """What decisions are remembered by; None when nothing is remembered: a threshold, or operands of two kinds.
 
-    Arrays are told apart by their identity, tensors, of which views are made in every call, by where they lie.
+    Arrays are told apart by their identity, tensors, of which views are made in every call, by where they lie. The
+    marked operand's is first: without it, a key is one of :data:`_BESIDE`.
     """
-    if marked.threshold or type(x) is not type(y) or x.dtype.itemsize == 1:
+    if marked.threshold or type(x) is not type(y):
         return None
+    one, other = (x, y) if left else (y, x)
     if type(x) is np.ndarray:
-        return _key(id(x), id(y), x, y, marked.granularity, left)
+        return id(one), id(other), one.shape, other.shape, marked.granularity, left
     if hasattr(x, "data_ptr"):
         try:
-            return _key(x.data_ptr(), y.data_ptr(), x, y, marked.granularity, left)
+            return one.data_ptr(), other.data_ptr(), one.shape, other.shape, marked.granularity, left
         except RuntimeError as error:
             raise unreadable(sys.modules["torch"], error, "pith.dynamic") from error
     return None
-
-
-def _key(one: int, other: int, x: Any, y: Any, granularity: Any, left: bool) -> tuple:
-    """The marked operand's identity first: without it, a key is one of :data:`_BESIDE`."""
-    return (*((one, other) if left else (other, one)), x.dtype, x.shape, y.shape, granularity, left)
 
 
 def _longest(seconds: float) -> int:
@@ -117,6 +113,23 @@ def _longest(seconds: float) -> int:
     """
     least, most = _LONGEST
     return min(most, max(least, int(_DECIDING / (_SHARE * seconds)))) if seconds > 0 else least
+
+
+def repeat(key: tuple | None, x: Any, y: Any, out: Any) -> bool:
+    """Run the library's product of three arrays again, where it is what was decided for them.
+
+    With few calls and look-ups on the way: behind a product each finds nothing in the caches (300x700x500 f32 on two
+    threads, 0.76 ms: 13 us instead of 16 around the library's own; Emerald Rapids, 2026-11-22).
+    """
+    found = _MEMORY.get(key) if key is not None else None
+    if found is None or found.again is None or not found.left or found.checked is None:
+        return False
+    one, other, result = found.checked
+    if result() is not out or one() is not x or other() is not y or not out.flags.writeable:
+        return False
+    found.left -= 1
+    found.again()
+    return True
 
 
 def recall(key: tuple) -> Remembered | None:
@@ -137,7 +150,12 @@ def last_of(key: tuple | None) -> Remembered | None:
 
 
 def remember(key: tuple, choice: Any, ran: str, dtype: Any, bound: Any, dense: MultiplyDense) -> None:
-    """Keep a decision; for longer than the last one when it is the same, or it matters little which one it is."""
+    """Keep a decision; for longer than the last one when it is the same, or it matters little which one it is.
+
+    None about bytes, whose results have another type.
+    """
+    if dtype.itemsize == 1:
+        return
     if key not in _MEMORY:
         _keep(_BESIDE, key[1:], choice, ran, dtype, bound, dense)
     _keep(_MEMORY, key, choice, ran, dtype, bound, dense)
@@ -151,9 +169,11 @@ def _keep(
     span = 1 if last is None else _span_after(last, choice, ran, longest)
     if last is None and len(memory) >= _KEPT:
         memory.clear()
+    if last is not None and last.trials.prefers_library:
+        dense = library_layer
     now = memory[key] = Remembered(choice, ran, dtype, choice.wait or span, span, bound, dense)
     if last is not None and last.choice.table is choice.table:  # and so on as many threads
-        now.trials.corrections = last.trials.corrections
+        now.trials.corrections, now.trials.ways = last.trials.corrections, last.trials.ways
     if last is not None and ran == last.ran == "dense" and last.dense is dense:
         now.checked, now.again = last.checked, last.again
 
@@ -163,7 +183,7 @@ def _span_after(last: Remembered, choice: Any, ran: str, longest: int) -> int:
     for it where much is gained by that."""
     is_timed = last.ran != ran or math.isfinite(last.trials.packed)  # calls on tensors are not
     if ran != "dense" and ran not in last.trials.corrections and is_timed and last.trials.doubts(choice):
-        return 2 * _TRIED
+        return _DOUBTED_SPAN
     if ran == "dense" and last.choice.wait:
         return longest
     goes_on = (last.ran == "dense") == (ran == "dense") or choice.gain < DOUBTED
@@ -181,10 +201,7 @@ def run_again(known: Remembered, x: Any, y: Any, out: Any, bias: np.ndarray | No
     """``x @ y + bias`` as it was decided, without another look; None where operands or ``out`` need one."""
     seen = known.checked
     if seen is not None and seen[2]() is out and seen[0]() is x and seen[1]() is y and out.flags.writeable:
-        if known.again is None or bias is not None:
-            return _multiply(known, x, y, out, bias)
-        known.again()
-        return out
+        return _multiply(known, x, y, out, bias)
     if x.dtype is not known.dtype or y.dtype is not known.dtype:
         return None
     dense = known.ran == "dense"
@@ -208,15 +225,28 @@ def _multiply(known: Remembered, x: np.ndarray, y: np.ndarray, out: np.ndarray, 
     """``x @ y + bias`` in ``out``, of operands that fit."""
     if known.ran != "dense":
         if known.tries_dense():
-            known.trials.time_dense(lambda: known.dense(x, y, out, bias))
+            dense = library_layer if _is_wide(x) and not known.left else known.dense  # the faster of both counts
+            known.trials.time_dense(lambda: dense(x, y, out, bias))
             return out
         start = time.perf_counter()
         if known.bound.run(x, y, out, bias):
             known.trials.took(time.perf_counter() - start)
             return out
         known.left = 0
-    known.dense(x, y, out, bias)
+        known.dense(x, y, out, bias)
+    elif known.dense is library_layer or known.trials.knows_ways or not _is_wide(x):
+        known.dense(x, y, out, bias)
+    else:  # the last calls of a decision by the library, to compare
+        by_library = known.left < _TRIED and known.span > _TRIED
+        start = time.perf_counter()
+        (library_layer if by_library else known.dense)(x, y, out, bias)
+        known.trials.took_densely(by_library, time.perf_counter() - start)
     return out
+
+
+def _is_wide(x: np.ndarray) -> bool:
+    """An element type that the library multiplies as fast as the processor can."""
+    return x.dtype.kind == "f" and x.dtype.itemsize >= 4
 
 
 def _multiply_tensors(known: Remembered, x: Any, y: Any) -> Any:
