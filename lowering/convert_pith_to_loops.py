@@ -11,7 +11,7 @@ from pith.passes.core import Pass, pass_error
 
 from . import builder as b
 from .contraction import analyse, decompress_operands, encoded_operands, is_generic, match_matmul, why_not_sparse
-from .epilogue.match import match_epilogue
+from .epilogue.match import match_batch_epilogue
 from .isa import Isa
 from .levels import Storage, inside, load_value, start, storage_of, walk
 from .linalg.tensors import match_plain
@@ -112,7 +112,7 @@ def _lower_linalg(op: ir.Operation, isa: Isa, panel_only: bool) -> None:
     matmul, tiles = match_matmul(generic), match_tiles(generic, isa)
     if panel_only and (matmul or tiles) is None:
         return
-    epilogue = match_epilogue(view) if tiles or (matmul and matmul.is_plain) else None
+    epilogue = match_batch_epilogue(view) if tiles or (matmul and matmul.col is not None) else None
     with ir.InsertionPoint(epilogue.last if epilogue else op), op.location:
         storage = _storage(view.operands[driver])
         plain = match_plain(matmul, storage, isa) if matmul and matmul.is_plain else None

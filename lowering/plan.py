@@ -9,7 +9,7 @@ from pith.passes.analysis.traversal import defining_op, ops_named
 
 from .contraction import analyse, encoded_operands, match_matmul, match_product, why_not_sparse
 from .convert_pith_to_sparse_tensor import is_convertible
-from .epilogue.match import match_epilogue
+from .epilogue.match import match_batch_epilogue
 from .epilogue.names import epilogue_steps
 from .module_isa import isa_of
 from .tiled.match import describe, match_tiles
@@ -102,7 +102,7 @@ def _product(op: ir.OpView, driver: int | None) -> tuple[tuple[str, ...], int | 
     if m is None or m.batch is not None:
         return (), None, None
     columns = 1 if m.col is None else shape_of(op.operands[m.dense].type)[g.loops(m.dense).index(m.col)]
-    return (_fused(op) if m.is_plain else ()), m.row_dim, columns
+    return (() if m.col is None else _fused(op)), m.row_dim, columns
 
 
 def _sampled(op: ir.OpView) -> OpPlan:
@@ -112,7 +112,7 @@ def _sampled(op: ir.OpView) -> OpPlan:
 
 
 def _fused(op: ir.OpView) -> tuple[str, ...]:
-    epilogue = match_epilogue(op)
+    epilogue = match_batch_epilogue(op)
     return epilogue_steps(epilogue) if epilogue else ()
 
 

@@ -80,6 +80,18 @@ def match_epilogue(product: ir.OpView) -> Epilogue | None:
     return chain.found
 
 
+def match_batch_epilogue(product: ir.OpView) -> Epilogue | None:
+    """:func:`match_epilogue`, but of batches of products only what no sum reads.
+
+    A softmax or a norm of rows reads what comes before it again while it is in L1 (``linalg/row_groups.py``).
+    """
+    found = match_epilogue(product)
+    if found is None or product.results[0].type.rank == 2:
+        return found
+    readers = [use.owner.opview for use in found.last.results[0].uses]
+    return None if any(is_generic(r) and "reduction" in iterator_types(r) for r in readers) else found
+
+
 class _Chain:
     """The state of the search: where it stands, and the best answer so far."""
 

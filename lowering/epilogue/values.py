@@ -27,6 +27,7 @@ class BoundEpilogue:
             :meth:`apply` returns.
         addend: what the product is added to, in the product's own order, or None for zero.
         views: per stage and block argument a memref with one dimension per index, a scalar, or None.
+        around: of one matrix of a batch, its place in the dimensions of the product; None in those of the matrix.
     """
 
     epilogue: Epilogue
@@ -34,6 +35,11 @@ class BoundEpilogue:
     out: ir.Value
     addend: ir.Value | None
     views: tuple[tuple[ir.Value | None, ...], ...]
+    around: tuple[Index | None, ...] = ()
+
+    def of_matrix(self, around: Sequence[Index | None]) -> "BoundEpilogue":
+        """What follows one matrix of a batch, see :attr:`around`; places in it are those of the matrix."""
+        return dataclasses.replace(self, around=tuple(around))
 
     @property
     def transposed(self) -> bool:
@@ -46,6 +52,9 @@ class BoundEpilogue:
         ``value`` is a scalar, or a vector of neighbours along the last dimension of ``out``.
         """
         lanes = value.type.shape[0] if isinstance(value.type, ir.VectorType) else None
+        if self.around:
+            inner = iter(at)
+            at = [next(inner) if place is None else place for place in self.around]
         if self.addend is not None:
             add = arith.addf if isinstance(self.addend.type.element_type, ir.FloatType) else arith.addi
             value = add(self._load(self.addend, range(len(at)), at, lanes), value)

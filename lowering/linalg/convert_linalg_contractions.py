@@ -8,7 +8,7 @@ from pith._mlir import ir
 from pith.passes.core import Pass
 
 from ..builder import buffer_of
-from ..epilogue.match import match_epilogue
+from ..epilogue.match import match_batch_epilogue, match_epilogue
 from ..isa import Isa
 from ..module_isa import isa_of
 from ..replace_product import replace_product
@@ -72,8 +72,7 @@ def _lower_tensors(c: Product, isa: Isa) -> None:
     sources, windows = c.sources if channels else list(c.op.operands)[:2], None
     if isinstance(c, DenseContraction) and (windows := windows_of(c, isa)) is not None:
         sources[c.rhs] = windows.image
-    convolves = channels or windows is not None  # what follows other batches of products may need whole rows of them
-    epilogue = match_epilogue(c.op) if convolves or c.op.results[0].type.rank == 2 else None
+    epilogue = match_epilogue(c.op) if channels or windows is not None else match_batch_epilogue(c.op)
     if channels and epilogue and epilogue.transposed:
         epilogue = None
     with ir.InsertionPoint(epilogue.last if epilogue else c.op), c.op.location:

@@ -90,6 +90,43 @@ def test_what_follows_convolutions_of_several_images_is_computed_along():
     assert _check(module, torch.randn(3, 16, 13, 17)).ir("vector").count("scf.parallel") == 1
 
 
+@pytest.mark.parametrize("fmt", [None, "MCRS: C0(2:4)"])
+@pytest.mark.parametrize("window", [1, 3])
+def test_norms_and_residuals_of_several_images_are_computed_along(fmt, window):
+    """Pointwise convolutions and stored filters, too, which are a product per image."""
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(20, 20, window, padding=window // 2), nn.BatchNorm2d(20)
+
+        def forward(self, x):
+            return torch.relu(self.norm(self.conv(x)) + x)
+
+    torch.manual_seed(10)
+    block = Block()
+    block.norm.running_mean.normal_()
+    options = {}
+    if fmt:
+        block.conv.weight.data = pith.prune(block.conv.weight.data, fmt)
+        options = {"sparsity": {"conv.weight": fmt}, "path": "sparse"}
+    for dtype, tolerance in ((torch.float32, 1e-6), (torch.float64, 1e-14)):
+        kernel = _check(block.to(dtype), torch.randn(3, 20, 9, 11, dtype=dtype), tolerance=tolerance, **options)
+        made = [line for line in kernel.ir("vector").splitlines() if "memref.alloc()" in line and "3x20x" in line]
+        assert len(made) == 1  # the result
+
+
+def test_softmax_reads_rows_of_a_product():
+    """Of a batch of products, what comes before a softmax is part of its loop over rows."""
+
+    class Scores(nn.Module):
+        def forward(self, x, y):
+            return torch.softmax((x @ y) * 0.125 + 1, -1)
+
+    torch.manual_seed(11)
+    _check(Scores(), torch.randn(3, 17, 24), torch.randn(3, 24, 19))
+
+
 def test_windows_are_packed_from_the_image():
     """No buffer as large as the windows, for several images, groups, and lines and volumes."""
     torch.manual_seed(8)
