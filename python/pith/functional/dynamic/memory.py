@@ -174,6 +174,7 @@ def _keep(
     now = memory[key] = Remembered(choice, ran, dtype, choice.wait or span, span, bound, dense)
     if last is not None and last.choice.table is choice.table:  # and so on as many threads
         now.trials.corrections, now.trials.ways = last.trials.corrections, last.trials.ways
+        now.trials.library_calls = last.trials.library_calls
     if last is not None and ran == last.ran == "dense" and last.dense is dense:
         now.checked, now.again = last.checked, last.again
 
@@ -236,8 +237,8 @@ def _multiply(known: Remembered, x: np.ndarray, y: np.ndarray, out: np.ndarray, 
         known.dense(x, y, out, bias)
     elif known.dense is library_layer or known.trials.knows_ways or not _is_wide(x):
         known.dense(x, y, out, bias)
-    else:  # the last calls of a decision by the library, to compare
-        by_library = known.left < _TRIED and known.span > _TRIED
+    else:  # half of the calls of a decision by the library, to compare
+        by_library = known.left < known.span // 2 and known.span > _TRIED
         start = time.perf_counter()
         (library_layer if by_library else known.dense)(x, y, out, bias)
         known.trials.took_densely(by_library, time.perf_counter() - start)
