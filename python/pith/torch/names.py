@@ -52,6 +52,10 @@ def as_format(value: object, where: str) -> Format:
     True
     >>> as_format("C0(2:4)", "w").density
     0.5
+    >>> import pith, torch
+    >>> found = pith.infer_format(torch.eye(8))
+    >>> as_format(found, "w") == found.format
+    True
     """
     if isinstance(value, Format):
         return value
