@@ -69,6 +69,8 @@ def _last_use(alloc: ir.Operation, free: ir.Operation) -> ir.Operation:
     while waiting:
         for use in waiting.pop().uses:
             user = _ancestor(use.owner.operation, alloc.block)
+            if user is None:  # in another block, behind what frees
+                return free
             if user == free or user in seen:
                 continue
             seen.add(user)
@@ -77,8 +79,10 @@ def _last_use(alloc: ir.Operation, free: ir.Operation) -> ir.Operation:
     return last
 
 
-def _ancestor(op: ir.Operation, block: ir.Block) -> ir.Operation:
-    """The op of ``block`` that is ``op`` or that it lies in."""
+def _ancestor(op: ir.Operation, block: ir.Block) -> ir.Operation | None:
+    """The op of ``block`` that is ``op`` or that it lies in; None where there is none."""
     while op.block != block:
+        if op.parent is None or op.name == "func.func":
+            return None
         op = op.parent.operation
     return op

@@ -47,8 +47,8 @@ func.func @batch(%pos: tensor<?xi32>, %crd: tensor<?xi32>, %val: tensor<?xf32>,
 
 // CHECK-LABEL: func.func @vector
 // CHECK:         memref.expand_shape %{{.*}} {{\[\[}}0, 1]] output_shape [8, 1]
-// CHECK:         scf.parallel
 // CHECK:         memref.expand_shape %{{.*}} {{\[\[}}0, 1]] output_shape [16, 1]
+// CHECK:         scf.parallel
 func.func @vector(%crd: tensor<?xi8>, %val: tensor<?xf32>, %x: tensor<16xf32>, %y: tensor<8xf32>) -> tensor<8xf32> {
   %A = "pith.assemble"(%crd, %val) {operandSegmentSizes = array<i32: 0, 0, 1, 1, 0>}
       : (tensor<?xi8>, tensor<?xf32>) -> tensor<8x16xf32, #nm>

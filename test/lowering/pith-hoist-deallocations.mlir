@@ -112,3 +112,20 @@ func.func @returned(%x: memref<4xindex>, %n: index) -> (index, index) {
   memref.dealloc %b : memref<?xindex>
   return %first, %size : index, index
 }
+
+// What another block asks of the memory leaves it where it is.
+// CHECK-LABEL: func.func @other_block
+// CHECK-COUNT-2: memref.copy
+// CHECK-NEXT:    memref.dealloc
+// CHECK:         memref.dim
+func.func @other_block(%x: memref<4xindex>, %n: index) -> index {
+  %c0 = arith.constant 0 : index
+  %a = memref.alloc(%n) : memref<?xindex>
+  memref.copy %x, %x : memref<4xindex> to memref<4xindex>
+  memref.copy %x, %x : memref<4xindex> to memref<4xindex>
+  memref.dealloc %a : memref<?xindex>
+  cf.br ^next
+^next:
+  %size = memref.dim %a, %c0 : memref<?xindex>
+  return %size : index
+}
