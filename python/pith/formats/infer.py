@@ -111,7 +111,8 @@ def infer_listed(
 
 def _check_matrix(shape: Sequence[int]) -> None:
     if len(shape) != 2 or not 0 < math.prod(shape) < 2**63:
-        raise ShapeError(f"expects a matrix with elements, got shape {tuple(shape)}", hint="reshape it first")
+        hint = "the matrix of a filter is w.reshape(len(w), -1)" if len(shape) > 2 else "reshape it first"
+        raise ShapeError(f"expects a matrix with elements, got shape {tuple(shape)}", hint=hint)
 
 
 def _ranked(

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ...errors import ArgumentError, ShapeError
+from ...errors import ArgumentError, ShapeError, UnsupportedError
 from ...patterns.check import integer, truth
 
 
@@ -37,3 +37,10 @@ def require_kind(value: Any, kind: type, where: str) -> None:
         return
     got = value.__name__ + " itself" if isinstance(value, type) else type(value).__name__
     raise ArgumentError(f"expects a {kind.__module__.split('.')[0]} {kind.__name__}, got {got}", where=where)
+
+
+def refuse_export(layer: str) -> None:
+    """Raise :class:`pith.UnsupportedError` while ``torch.export`` traces: what a layer stores has no values then."""
+    if torch.compiler.is_exporting():
+        hint = "pith.compile takes the model as it is; layer.to_linear() is the dense layer"
+        raise UnsupportedError("torch.export cannot trace what is stored in a format", where=layer, hint=hint)

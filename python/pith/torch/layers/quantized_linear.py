@@ -15,7 +15,7 @@ from ...functional.matmul.matmul import matmul
 from ...quantization import Quantized, QuantizedTensor
 from ...sparse import SparseTensor
 from ..autograd.opaque import opaque
-from .arguments import require_kind
+from .arguments import refuse_export, require_kind
 from .sparse_linear import as_signed, as_stored, buffer_names, obeying, tell_of_dense
 
 #: Buffers of the layer behind the metadata of its format.
@@ -104,6 +104,7 @@ class QuantizedLinear(torch.nn.Module):
     @property
     def weight(self) -> QuantizedTensor:
         """``W`` on the layer's own buffers; checked when they have changed (``load_state_dict``)."""
+        refuse_export("QuantizedLinear")
         names = buffer_names(self._like.format)
         stored = {n: b for n in (*names, *_VALUES) if (b := getattr(self, n)) is not None}
         state = [(b.data_ptr(), 0 if b.is_inference() else b._version) for b in stored.values()]

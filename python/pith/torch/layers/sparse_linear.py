@@ -17,7 +17,7 @@ from ...sparse import FormatLike, SparseTensor, as_format, compress
 from ...sparse_interop import numpy_of
 from ..autograd.linear import sparse_linear
 from ..autograd.opaque import opaque
-from .arguments import dense_layer, require_kind
+from .arguments import dense_layer, refuse_export, require_kind
 
 #: Element types with kernels for products and their gradients.
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -105,6 +105,7 @@ class SparseLinear(torch.nn.Module):
 
         Of a layer on a GPU, a copy on the host, with the values of the time it was made; :attr:`weight` has today's.
         """
+        refuse_export("SparseLinear")
         buffers = [getattr(self, name) for name in buffer_names(self.format)]
         state = [(b.device, b.data_ptr(), 0 if b.is_inference() else b._version) for b in buffers]
         if self._pattern is None or self._pattern[0] != state:
