@@ -89,8 +89,14 @@ def default_variant(roles: Roles, columns: int | None, element_bytes: int, isa: 
     # A row alone has no use for more: past 256 bytes its results no longer fit L1 beside the panel.
     shared = vector * min(SHARING_VECTORS, isa.vector_registers // 2 // rows)
     most = max(1, PANEL_BYTES // element_bytes) if rows == 1 else shared
-    return Variant(fitting_lanes(columns, vector, most), rows)
+    lanes = fitting_lanes(columns, vector, most)
+    return Variant(vector if rows > 1 and lanes * element_bytes == _HALF < isa.vector_bytes else lanes, rows)
 
+
+#: Bytes of the registers that only one unit multiplies while instructions of 512 bits are on their way, and LLVM makes
+#: such of addresses: tiles of several rows take whole registers. B(4x4)C0(1:2), 2048x2048, 8 columns of f32: 0.84 ms
+#: instead of 1.68; 4 of f64: 1.6 instead of 2.1 (Emerald Rapids, 2026-11-22).
+_HALF = 32
 
 #: Rows that share the windows of one column that groups choose from. On a Zen 3 core, 4096x4096 of 1:4: one row
 #: takes 1.5 ms, two 1.4, four 1.0 (2026-11).
@@ -136,6 +142,8 @@ STRIPS = (96, 160, 256)
 #: Bytes of panel rows that a row of results meets in a strip at least, for coming from and going to memory. Zen 3, 64
 #: columns, 2026-11: CSR at 50, 70, 80 % gains 1.45x, 1.3x, 1.1x from strips of 96, 96 and 256; at 95 % every strip
 #: loses. With 32 columns, 50 and 70 % gain 1.0x and 0.8x from strips of 96, 1.2x and 1.15x from strips of 256.
+#: Emerald Rapids, times with strips of 256 over those without, at 50, 70, 80, 90 %: 64 columns 0.79, 0.82, 0.92, 1.02;
+#: 32: 0.72, 0.80, 0.94, 1.23; 16: 0.89, 1.03, 1.27, 1.77; 8: 0.94, 1.13, 1.32, 2.0 (2048x2048, 2026-11).
 _MET_BYTES = 6 << 10
 
 #: Least density of a row that strips are tried for: below, the panel may as well come from L2.
@@ -145,18 +153,20 @@ _LEAST_DENSITY = 3 / 32
 def strip_of(roles: Roles, density: float, width: int, isa: Isa) -> int:
     """Contracted coordinates per strip of a compressed second level, for a panel of ``width`` bytes; 0: all in one.
 
-    The longest strip that L1 holds, where rows meet enough in it.
+    The longest strip that L1 holds, or the longest of all, where rows meet enough in it.
 
     >>> from pith.formats import Format
     >>> from pith.lowering.isa import ISAS
     >>> csr, isa = Roles.of(Format.csr(), 0), ISAS["avx2"]
     >>> [strip_of(csr, density, 256, isa) for density in (0.5, 0.3, 0.2, 0.05)]
     [96, 96, 256, 0]
+    >>> [strip_of(csr, density, 64, isa) for density in (0.5, 0.3)]
+    [256, 0]
     """
     if not roles.has_cursors or density < _LEAST_DENSITY:
         return 0
     near = max((strip for strip in STRIPS if strip * width <= isa.l1_bytes), default=STRIPS[0])
-    return near if near * density * width >= _MET_BYTES else STRIPS[-1]
+    return next((strip for strip in (near, STRIPS[-1]) if strip * density * width >= _MET_BYTES), 0)
 
 
 def dense_variant(columns: int | None, element_bytes: int, isa: Isa, rows: int | None = None) -> Variant:
