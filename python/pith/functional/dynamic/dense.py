@@ -10,7 +10,6 @@ import numpy as np
 
 from ...formats.pack_buffers import aligned_empty
 from ...runtime import dtype_name, num_threads
-from ...tuning.tiles import LIBRARY, OWN, table_for, usual_dense
 from ..matmul.dense import multiply_library
 
 #: ``multiply(left operand, right operand, out, bias)``; ``bias``: a number per column, or None.
@@ -20,6 +19,8 @@ MultiplyDense = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
 @functools.cache
 def dense_multiplier(element: str, way: str) -> MultiplyDense:
     """What multiplies matrices; what pith's own kernel would copy first, the library where it is usual."""
+    from ...tuning.tiles import LIBRARY, OWN, usual_dense
+
     if way != OWN:
         return library_layer
     usual = usual_dense(element)
@@ -71,6 +72,8 @@ def dense_layer(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, rectified
     pith's own kernel computes what follows on sums that it is about to store: 256x1024 by 1024x4096 f32 with bias and
     ReLU takes it 7.4 ms on two threads, the library 8.2; 15.4 and 15.3 on one (Emerald Rapids, 2026-11-22).
     """
+    from ...tuning.tiles import OWN
+
     (rows, _), columns = x.shape, w.shape[1]
     out = aligned_empty(rows * columns, x.dtype).reshape(rows, columns)
     element = dtype_name(x.dtype)
@@ -85,6 +88,8 @@ def dense_layer(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, rectified
 @functools.lru_cache(maxsize=4096)
 def dense_way(element: str, extents: tuple[int, int, int], threads: int) -> str:
     """How a product is run densely: ``extents`` are rows, what is contracted, columns."""
+    from ...tuning.tiles import table_for, usual_dense  # they load MLIR, which kernels from the cache do not need
+
     table = table_for(element, "left", threads)
     return usual_dense(element) if table is None else table.dense_way(table.nearest(extents))
 
