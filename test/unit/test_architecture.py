@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import re
 
 import pytest
 
@@ -34,6 +35,27 @@ ALLOWED = {
 
 def sources(folder):
     return sorted(p for p in (ROOT / folder).rglob("*.py") if "__pycache__" not in p.parts)
+
+
+#: Packages of many modules: the docstring of each says what is in them.
+MAPPED = (
+    "lowering/panel",
+    "lowering/patterns",
+    "lowering/tiled",
+    "lowering/gpu/product",
+    "python/pith/compiler",
+    "python/pith/formats",
+    "python/pith/functional/dynamic",
+)
+
+
+@pytest.mark.parametrize("folder", MAPPED)
+def test_large_packages_say_what_their_modules_are(folder):
+    package = ast.parse((ROOT / folder / "__init__.py").read_text(encoding="utf-8"))
+    named = set(re.findall(r"``(\w+)``", ast.get_docstring(package)))
+    modules = {p.stem for p in (ROOT / folder).glob("*.py")} - {"__init__"}
+    assert len(modules) > 10
+    assert not modules - named, f"the docstring of {folder}/__init__.py does not say what these are"
 
 
 def module_of(path):

@@ -1,4 +1,4 @@
-"""Build a native object from pith-level IR, through the cache; the only module here that needs MLIR."""
+"""Build a native object from pith-level IR."""
 
 from __future__ import annotations
 
