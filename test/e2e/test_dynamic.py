@@ -388,7 +388,7 @@ def test_what_turns_out_slower_than_dense_is_not_run_again(monkeypatch):
     """A prediction that is 20 % in favour of single elements of a full matrix is compared with dense, and corrected."""
     forget_decisions()
     single = Candidate("1x1", 1e-3, micro_tile=(1, 1), way=tiles.IN_PLACE)
-    said = dynamic_choice.Choice(Decision((single, Candidate("dense", 1.2e-3, way=tiles.LIBRARY))), {}, None)
+    said = dynamic_choice.Choice(Decision((single, Candidate("dense", 1.2e-3, way=tiles.LIBRARY))), None)
     monkeypatch.setattr(dynamic_choice, "choose", lambda *_: said)
     monkeypatch.setattr(Trials, "took", lambda self, seconds: setattr(self, "packed", 2e-3))
     monkeypatch.setattr(Trials, "time_dense", lambda self, run: (run(), setattr(self, "dense", 1e-3)))
@@ -409,7 +409,7 @@ def test_dense_products_of_both_kinds_are_compared(faster, monkeypatch):
     """pith's kernel was predicted to be faster than the library's; what they take on these arrays decides."""
     pytest.importorskip("torch")
     forget_decisions()
-    said = dynamic_choice.Choice(Decision((Candidate("dense", 1e-3, way=tiles.OWN),)), {}, None)
+    said = dynamic_choice.Choice(Decision((Candidate("dense", 1e-3, way=tiles.OWN),)), None)
     monkeypatch.setattr(dynamic_choice, "choose", lambda *_: said)
     took = Trials.took_densely
     monkeypatch.setattr(

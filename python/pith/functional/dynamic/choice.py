@@ -62,7 +62,6 @@ class Choice:
 
     Attributes:
         decision: the candidates by predicted time, the chosen one first.
-        coverage: share of empty micro-tiles in the sample; empty when nothing was sampled.
         table: the measured times; None for an element type nobody measured.
         reason: why nothing was sampled, or an empty text.
         wait: calls for which the product is dense whatever the operands hold; 0 where they were looked at.
@@ -70,7 +69,6 @@ class Choice:
     """
 
     decision: Decision
-    coverage: Coverage
     table: TileTable | None
     reason: str = ""
     wait: int = 0
@@ -132,7 +130,7 @@ def choose(product: Product, granularity: Any, repeated: bool = False) -> Choice
         overhead = REPEATED_OVERHEAD if dense < SMALL else OVERHEAD
         needed = (decision.chosen.cost + overhead) * (DENSE_GAIN if checked else CLEAR_GAIN)
         decision = decision if needed < _cost(decision, "dense") else _dense_first(decision)
-    return Choice(decision, coverage, table)
+    return Choice(decision, table)
 
 
 def named(product: Product, variant: str) -> Choice:
@@ -151,7 +149,7 @@ def named(product: Product, variant: str) -> Choice:
             hint="auto, dense, rows, columns, or a micro-tile: 8x1, 1x32, 1x1, 32x1 in place",
         )
     way = way or (PACKED if packs(product.side, tile) else IN_PLACE)
-    return Choice(Decision((Candidate(name_of(tile), 0.0, micro_tile=tile, way=way),)), {}, None, usual=usual)
+    return Choice(Decision((Candidate(name_of(tile), 0.0, micro_tile=tile, way=way),)), None, usual=usual)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -184,7 +182,7 @@ def _declared(x: np.ndarray, granularity: Any, sampled: Coverage, nearest: Measu
 
 
 def _dense(reason: str, table: TileTable | None = None, seconds: float = 0.0, way: str = LIBRARY) -> Choice:
-    return Choice(Decision((Candidate("dense", seconds, way=way),)), {}, table, reason)
+    return Choice(Decision((Candidate("dense", seconds, way=way),)), table, reason)
 
 
 def _cost(decision: Decision, name: str) -> float:
