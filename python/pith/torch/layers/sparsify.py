@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 
+from ...errors import UnsupportedError
 from ...quantization import Quantized
 from ...sparse import FormatLike
 from ..names import assign_formats
 from .arguments import require_kind
 from .quantized_linear import QuantizedLinear
 from .sparse_linear import SparseLinear
+from .transposed import as_linear, linear_shape
 
 
 def sparsify_(model: torch.nn.Module, sparsity: Mapping[str, FormatLike | Quantized]) -> tuple[str, ...]:
     """Replace ``nn.Linear`` modules by :class:`SparseLinear` or :class:`QuantizedLinear` in place; returns their names.
+    So is the ``Conv1D`` of transformers (GPT-2); formats are for ``out x in``, the transpose of the weight it has.
 
     Args:
         sparsity: ``fnmatch`` pattern of module names -> format, or :class:`pith.Quantized`. Every pattern has to name
@@ -27,7 +30,8 @@ def sparsify_(model: torch.nn.Module, sparsity: Mapping[str, FormatLike | Quanti
         name; use :meth:`SparseLinear.from_linear`.
     Errors: :class:`pith.ImportProgramError` for a pattern that names no linear layer, or two that disagree;
         :class:`pith.ShapeError` for a format that does not divide a weight, :class:`pith.FormatError` for
-        one that is malformed. The model is then as it was.
+        one that is malformed; :class:`pith.UnsupportedError` for a pattern that names experts whose weights are
+        one tensor, or that tensor. The model is then as it was.
 
     Example:
         >>> model = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.ReLU(), torch.nn.Linear(32, 8))
@@ -37,18 +41,19 @@ def sparsify_(model: torch.nn.Module, sparsity: Mapping[str, FormatLike | Quanti
         (256, 'Linear')
     """
     require_kind(model, torch.nn.Module, "sparsify_: model")
-    layers = {
-        name: module
+    shapes = {
+        name: shape
         for name, module in model.named_modules(remove_duplicate=False)
-        if name and type(module) is torch.nn.Linear
+        if name and (shape := linear_shape(module)) is not None
     }
-    shapes = {name: tuple(m.weight.shape) for name, m in layers.items()}
+    _refuse_stacks(model, sparsity, shapes)
+    layers = {name: model.get_submodule(name) for name in shapes}
     formats = assign_formats(sparsity, shapes, kinds="torch.nn.Linear inside of the model").operands
-    made: dict[torch.nn.Linear, SparseLinear | QuantizedLinear] = {}
+    made: dict[torch.nn.Module, SparseLinear | QuantizedLinear] = {}
     for name in formats:
         if layers[name] not in made:
             said = next(f for pattern, f in sparsity.items() if fnmatch.fnmatch(name, pattern))
-            made[layers[name]] = _stored(layers[name], said)
+            made[layers[name]] = _stored(as_linear(layers[name]), said)
     for name, layer in layers.items():
         if layer in made:
             parent, _, child = name.rpartition(".")
@@ -58,3 +63,21 @@ def sparsify_(model: torch.nn.Module, sparsity: Mapping[str, FormatLike | Quanti
 
 def _stored(linear: torch.nn.Linear, said: FormatLike | Quantized) -> SparseLinear | QuantizedLinear:
     return QuantizedLinear(linear, said) if isinstance(said, Quantized) else SparseLinear.from_linear(linear, said)
+
+
+def _refuse_stacks(model: torch.nn.Module, sparsity: Mapping[str, object], layers: Iterable[str]) -> None:
+    """Raise for a pattern that names no linear layer, but a stack of matrices or the module that has it: the experts of
+    transformers are such parameters, of three dimensions."""
+    owners = {id(p): m for m in model.modules() for p in m.parameters(recurse=False) if p.dim() == 3}
+    owners = {i: m for i, m in owners.items() if not isinstance(m, torch.nn.modules.conv._ConvNd)}
+    stacks = {name: p for name, p in model.named_parameters(remove_duplicate=False) if id(p) in owners}
+    for pattern in filter(lambda key: isinstance(key, str), sparsity if isinstance(sparsity, Mapping) else ()):
+        named = [n for n in stacks if fnmatch.fnmatch(n, pattern) or fnmatch.fnmatch(n.rpartition(".")[0], pattern)]
+        if named and not fnmatch.filter(layers, pattern):
+            stack = stacks[named[0]]
+            raise UnsupportedError(
+                f"{named[0]} of {type(owners[id(stack)]).__name__} is one parameter of shape {tuple(stack.shape)}, "
+                "not a linear layer",
+                where=f"sparsify_: sparsity[{pattern!r}]",
+                hint="pith.compile stores such stacks: sparsity={" + repr(named[0]) + ": 'MCS: S0(2:4)'}",
+            )
