@@ -34,7 +34,7 @@ PASSES: dict[str, str] = {
 
 #: Dense neighbours fused, copies folded into maps, encodings where they can be read.
 _FUSED = (
-    "func.func(convert-elementwise-to-linalg,linalg-fuse-elementwise-ops,linalg-generalize-named-ops),"
+    "pith-hoist-sizes,func.func(convert-elementwise-to-linalg,linalg-fuse-elementwise-ops,linalg-generalize-named-ops),"
     "pith-split-products,pith-fold-copies,pith-collapse-batch,pith-propagate-encodings,pith-hoist-scales"
 )
 

@@ -13,6 +13,7 @@ PASSES: dict[str, str] = {
     "pith-select-tiles": "pith.passes.select_tiles:SelectTilesPass",
     "pith-form-pit-tiles": "pith.passes.form_pit_tiles:FormPitTilesPass",
     "pith-guard-asserts": "pith.passes.guard_asserts:GuardAssertsPass",
+    "pith-hoist-sizes": "pith.passes.hoist_sizes:HoistSizesPass",
     "pith-propagate-encodings": "pith.passes.propagate_encodings:PropagateEncodingsPass",
     "pith-hoist-scales": "pith.passes.hoist_scales:HoistScalesPass",
     "pith-fold-copies": "pith.passes.fold_copies:FoldCopiesPass",

@@ -148,6 +148,40 @@ def test_any_batch_and_length():
         assert _error(kernel(x, mask), Masked()(x.double(), mask)) < 1e-6
 
 
+def test_attention_of_attention_at_any_size():
+    """Heads are cut from what another layer made: the sizes of those reshapes are computed before that is."""
+
+    class Layers(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = torch.nn.MultiheadAttention(12, 2)
+            self.second = torch.nn.MultiheadAttention(12, 3, batch_first=True)
+
+        def forward(self, x):
+            x = F.softshrink(x) * 0.5 + 0.25
+            x = self.first(x, x, x)[0]
+            return self.second(x, x, x)[0]
+
+    torch.manual_seed(0)
+    module = Layers().eval()
+    kernel = pith.compile(module, (torch.randn(2, 6, 12),), dynamic_shapes={"x": {0: "rows", 1: "columns"}})
+    wide = copy.deepcopy(module).double()
+    for rows, columns in ((2, 6), (5, 3), (1, 40)):
+        x = torch.randn(rows, columns, 12)
+        with torch.no_grad():
+            assert _error(kernel(x), wide(x.double())) < 1e-6
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_any_head_size(causal):
+    module = Sdpa(is_causal=causal)
+    dims = {3: "size"}
+    kernel = pith.compile(module, _operands(), dynamic_shapes={"q": dims, "k": dims, "v": dims})
+    for size in (32, 5, 71):
+        args = _operands(depth=size, width=size)
+        assert _error(kernel(*args), module(*map(_wide, args))) < 1e-6
+
+
 class Spelled(torch.nn.Module):
     """Attention as models write it."""
 

@@ -47,12 +47,12 @@ class Attentions:
         enable_gqa: bool = False,
     ) -> torch.Tensor:
         """One op where the fused kernel can compute it and is not slower; else products and a softmax."""
-        factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
         why_not = _why_apart(query, key, value, attn_mask, dropout_p)
         sizes = f"{_text(query.shape)} queries, {_text(key.shape)} keys"
         if why_not is not None:
             self.found[f"attention ({sizes}): products and a softmax, {why_not}"] = None
-            return _apart(query, key, value, attn_mask, dropout_p, is_causal, factor)
+            return _apart(query, key, value, attn_mask, dropout_p, is_causal, scale)
+        factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
         seen = "causal" if is_causal else "all keys" if attn_mask is None else "a mask"
         self.found[f"attention ({sizes}, {seen}): fused, no scores in memory"] = None
         missing = 4 - query.dim()
@@ -127,12 +127,12 @@ def _apart(
     mask: torch.Tensor | None,
     dropout: float,
     causal: bool,
-    scale: float,
+    scale: float | None,
 ) -> torch.Tensor:
     if query.dim() > 2 and 1 < key.shape[-3] < query.shape[-3]:  # other sizes are equal, or broadcast
         share = query.shape[-3] // key.shape[-3]
         key, value = (x.repeat_interleave(share, -3) for x in (key, value))
-    scores = (query * scale) @ key.mT
+    scores = (query * (_root_scale(query) if scale is None else scale)) @ key.mT
     if causal:
         mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool).tril()
     if mask is None:
@@ -142,6 +142,12 @@ def _apart(
         scores = torch.where(mask, scores, hidden) if mask.dtype == torch.bool else scores + mask
         weights = torch.ops.aten._safe_softmax(scores, -1)
     return torch.dropout(weights, dropout, True) @ value if dropout else weights @ value
+
+
+def _root_scale(query: torch.Tensor) -> float | torch.Tensor:
+    """One over the root of the head size; a tensor where calls bring the size: the root of a symbol would fix it."""
+    size = query.shape[-1]
+    return 1 / math.sqrt(size) if isinstance(size, int) else torch.full((), size, dtype=query.dtype).rsqrt()
 
 
 def _text(shape: torch.Size) -> str:
