@@ -14,6 +14,9 @@ LOOP_ANNOTATION = "llvm.loop_annotation"
 
 _AS_IT_IS = "#llvm.loop_annotation<vectorize = <disable = true>, unroll = <disable = true>>"
 
+#: Attribute of an ``scf.for`` that ``pith-share-loops`` makes a function of.
+APART = "pith.apart"
+
 #: An index that is known now, or an SSA value of ``index`` type.
 Index = int | ir.Value
 
@@ -137,11 +140,13 @@ def for_loop(
     carried: Sequence[ir.Value] = (),
     step: Index = 1,
     rolled: bool = False,
+    apart: bool = False,
 ) -> list[ir.Value]:
     """``scf.for``; ``body(iv, *carried)`` returns the next carried values, when there are any.
 
     Trips of 0 or 1 need no loop. LLVM neither unrolls nor vectorises a loop that is ``rolled``: what is written
-    in vectors already, or runs for edges only, gains nothing, and doubles the time compiling takes.
+    in vectors already, or runs for edges only, gains nothing, and doubles the time compiling takes. A loop that is
+    ``apart`` becomes a function: the code around it has the registers that LLVM would keep for it.
     """
     if isinstance(lo, int) and isinstance(hi, int) and isinstance(step, int) and hi - lo <= step:
         if hi > lo:
@@ -151,6 +156,8 @@ def for_loop(
     loop = scf.ForOp(value(lo), value(hi), value(step), list(carried))
     if rolled:
         loop.operation.attributes[LOOP_ANNOTATION] = ir.Attribute.parse(_AS_IT_IS)
+    if apart:
+        loop.operation.attributes[APART] = ir.UnitAttr.get()
     with ir.InsertionPoint(loop.body):
         made = body(loop.induction_variable, *loop.inner_iter_args)
         scf.yield_(list(made or ()) if carried else [])

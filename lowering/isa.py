@@ -72,6 +72,16 @@ class Isa:
     features: tuple[str, ...] = ()
     emulated: bool = False
 
+    @property
+    def has_masks(self) -> bool:
+        """Loads and stores leave lanes out at no cost: a mask is a register of its own.
+
+        Example:
+            >>> [isa.name for isa in ISAS.values() if isa.has_masks][0]
+            'avx512'
+        """
+        return "avx512vl" in self.features
+
     def runs_on(self, features: Iterable[str]) -> bool:
         """True when a processor with these flags executes the instruction set.
 

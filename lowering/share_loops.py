@@ -12,6 +12,8 @@ from pith.passes.analysis.traversal import defining_op
 from pith.passes.cloning import clone, substitute
 from pith.passes.core import Pass
 
+from .builder import APART
+
 _T = TypeVar("_T")
 
 
@@ -31,7 +33,8 @@ class ShareLoopsPass(Pass):
         func.call @main_loop0(%n, %k)
 
     Projections of queries, keys and values, and layers that follow each other, are such loops. Constants move into the
-    function.
+    function. A loop marked ``pith.apart`` becomes a function that is not inlined, though it occurs once: registers are
+    allocated for it and for what is around it separately.
 
     Requires: memrefs. Preserves: loops with results, loops inside of parallel loops, loops that occur once.
     Cost: a look at the body of every parallel loop; a walk over those that look alike, which are printed where they
@@ -41,10 +44,11 @@ class ShareLoopsPass(Pass):
     name: ClassVar[str] = "pith-share-loops"
 
     def run(self, module: ir.Module) -> None:
-        for function in list(module.body.operations):
-            if isinstance(function, func.FuncOp) and not function.is_external:
-                for number, twins in enumerate(_twins(function)):
-                    _call_one(module, f"{function.sym_name.value}_loop{number}", twins)
+        for kind, find in (("loop", _twins), ("part", _parts)):
+            for function in list(module.body.operations):
+                if isinstance(function, func.FuncOp) and not function.is_external:
+                    for number, twins in enumerate(find(function)):
+                        _call_one(module, f"{function.sym_name.value}_{kind}{number}", twins)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,10 +101,16 @@ def _constant(value: ir.Value) -> ir.Operation | None:
 def _twins(function: func.FuncOp) -> list[list[_Loop]]:
     """The parallel loops of a function that occur several times."""
     alike = _repeated(
-        _outer_loops(function.operation), lambda op: tuple(o.operation.name for o in op.regions[0].blocks[0])
+        _outer(function.operation, "scf.parallel", lambda op: not op.results),
+        lambda op: tuple(o.operation.name for o in op.regions[0].blocks[0]),
     )
     same = [group for ops in alike for group in _repeated(map(_Loop.of, ops), lambda loop: loop.key)]
     return [twins for group in same for twins in _repeated(group, lambda loop: loop.text)]
+
+
+def _parts(function: func.FuncOp) -> list[list[_Loop]]:
+    """The loops of a function that are to be functions themselves."""
+    return [[_Loop.of(op)] for op in _outer(function.operation, "scf.for", lambda op: APART in op.attributes)]
 
 
 def _repeated(members: Iterable[_T], key: Callable[[_T], object]) -> list[list[_T]]:
@@ -111,15 +121,14 @@ def _repeated(members: Iterable[_T], key: Callable[[_T], object]) -> list[list[_
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _outer_loops(root: ir.Operation) -> list[ir.Operation]:
-    """Parallel loops in no other one, without results."""
+def _outer(root: ir.Operation, name: str, wanted: Callable[[ir.Operation], bool]) -> list[ir.Operation]:
+    """The ops of a name that are wanted, but for those in others of the name that are."""
     found: list[ir.Operation] = []
 
     def visit(op: ir.Operation) -> ir.WalkResult:
-        if op.name != "scf.parallel":
+        if op.name != name or not wanted(op):
             return ir.WalkResult.ADVANCE
-        if not op.results:
-            found.append(op)
+        found.append(op)
         return ir.WalkResult.SKIP
 
     root.walk(visit, ir.WalkOrder.PRE_ORDER)
@@ -132,6 +141,8 @@ def _call_one(module: ir.Module, name: str, twins: list[_Loop]) -> None:
     passed = [i for i, value in enumerate(first.captured) if _constant(value) is None]
     with ir.InsertionPoint(module.body):
         made = func.FuncOp(name, ir.FunctionType.get([first.kinds[i] for i in passed], []), visibility="private")
+    if APART in first.op.attributes:
+        made.operation.attributes["passthrough"] = ir.ArrayAttr.get([ir.StringAttr.get("noinline")])
     name = ir.SymbolTable(module.operation).insert(made).value
     for loop in twins:
         with ir.InsertionPoint(loop.op), loop.op.location:

@@ -13,8 +13,9 @@ walk            a loop over all of a dimension, or over a run-time list of indic
 ==============  ==============================================================================================
 
 Both kinds of products: ``variant`` (tile, strip and chunk sizes, no MLIR), ``arithmetic`` (types of operands and sums),
-``pack`` (into panels), ``windows`` (panels packed from an image), ``batch`` (one matrix of many), ``parts`` (rows per
-thread), ``ahead`` (prefetches), ``write`` (finished tiles to memory), ``address`` (rows that coordinates pick).
+``pack`` (into panels), ``windows`` (panels packed from an image, with ``window_masks`` or ``window_runs``), ``batch``
+(one matrix of many), ``parts`` (rows per thread), ``ahead`` (prefetches), ``write`` (finished tiles to memory),
+``address`` (rows that coordinates pick).
 
 A stored operand times a dense one: ``emit`` is the whole loop nest, and the place to start.
 

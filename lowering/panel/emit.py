@@ -140,7 +140,7 @@ def emit_panel(m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None 
     """Emit the kernel at the insertion point; returns the result tensor, that of the epilogue when there is one."""
     bound = bind(epilogue) if epilogue else None
     g = m.generic
-    init, source = g.init, source_of(m)
+    init, source = g.init, source_of(m, isa)
     out, fresh = (bound.out, bound.addend is None) if bound else result_buffer(init)
     target = Operand(out, g.loops(2))
 

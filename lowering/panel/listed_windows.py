@@ -57,7 +57,7 @@ class WindowsEmitter(ListedEmitter):
         def one(slot: Index) -> None:
             column = b.mul(b.add(first, slot), self.lanes)
             width = self.lanes if cols.whole(self.lanes) else b.minimum(self.lanes, b.sub(cols.count, column))
-            self.windows.pack(self.rhs.buffer, batch, panels, slot, column, width)
+            self.windows.pack(self.rhs.buffer, batch, panels, slot, column, width, self.isa)
 
         b.for_loop(0, b.sub(last, first), one)
 

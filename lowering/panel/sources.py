@@ -9,6 +9,7 @@ from pith._mlir import arith, ir, memref
 from .. import builder as b
 from ..builder import Index
 from ..contraction import Matmul
+from ..isa import Isa
 from ..subview import part_of
 from .address import address_of
 from .arithmetic import CACHE_LINE
@@ -95,6 +96,7 @@ class Image:
     windows: Windows
     memref: ir.Value
     loops: tuple[int, ...]
+    isa: Isa
 
     @property
     def reds(self) -> Index:
@@ -102,9 +104,13 @@ class Image:
         return math.prod(self.windows.within)
 
     def pack(self, e: "Emitter", point: Point, panels: ir.Value, slot: Index, panel: Index) -> None:
-        """Pack one panel into ``panels[slot]``."""
-        batch = [point[d] for d in self.loops[:-2]]
-        self.windows.pack(self.memref, batch, panels, slot, b.mul(panel, e.lanes), e.width(panel))
+        """Pack one panel into ``panels[slot]``, apart from what multiplies with it.
+
+        In one function with it, LLVM has no register left for the address of values: it is read anew for each of them.
+        Two basic blocks of ResNet-18, 2:4, 5.66 and 5.2 ms (Emerald Rapids, 2026-11-22).
+        """
+        batch, column = [point[d] for d in self.loops[:-2]], b.mul(panel, e.lanes)
+        self.windows.pack(self.memref, batch, panels, slot, column, e.width(panel), self.isa, apart=True)
 
     def panels(self, e: "Emitter", point: Point) -> ir.Value:
         """All panels, packed."""
@@ -113,10 +119,10 @@ class Image:
         return panels
 
 
-def source_of(m: Matmul) -> Matrix | Image:
+def source_of(m: Matmul, isa: Isa) -> Matrix | Image:
     """Where the panels of a product come from."""
     dense, loops = m.generic.inputs[m.dense], m.generic.loops(m.dense)
     windows = None if m.dense_transposed else match_windows(dense)
     if windows is None:
         return Matrix(m, Operand(b.buffer_of(dense), loops))
-    return Image(windows, b.buffer_of(windows.image), loops)
+    return Image(windows, b.buffer_of(windows.image), loops, isa)

@@ -3,15 +3,15 @@
 Of a tensor that only lists what windows of an image hold, :func:`match_windows` finds the image and where it is read;
 :meth:`Windows.pack` fills a panel from there. Columns of the product are places of the result, a line of the image
 after the other: what of a line falls into a panel is copied in vectors, for every element of the window. Zeros around
-an image are never written there: what of a window lies outside becomes zero in the panel.
+an image are never written there: what of a window lies outside becomes zero in the panel. How lines are copied depends
+on the machine: ``window_masks`` or ``window_runs``.
 """
 
 import dataclasses
-import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from pith._mlir import arith, ir, memref, vector
+from pith._mlir import ir
 from pith.dialect.tiling import dims_of
 from pith.passes.analysis.padding import unpadded
 from pith.passes.analysis.structured import Structured
@@ -19,11 +19,10 @@ from pith.passes.analysis.traversal import defining_op
 
 from .. import builder as b
 from ..builder import Index
-from .arithmetic import convert
+from ..isa import Isa
 from .pack import clear_rows
-
-#: Elements of the shortest vector that is copied: lines of images of 7x7 are two of four that overlap.
-_SHORT = 4
+from .window_masks import MaskedRun
+from .window_runs import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +48,15 @@ class Windows:
     guarded: tuple[int, ...]
 
     def pack(
-        self, image: ir.Value, batch: Sequence[Index], panels: ir.Value, slot: Index, first: Index, width: Index
+        self,
+        image: ir.Value,
+        batch: Sequence[Index],
+        panels: ir.Value,
+        slot: Index,
+        first: Index,
+        width: Index,
+        isa: Isa,
+        apart: bool = False,
     ) -> None:
         """Fill ``panels[slot]`` with the columns from ``first`` on; those past the ``width``-th become zero.
 
@@ -57,21 +64,23 @@ class Windows:
             image: :attr:`image` as a memref.
             batch: where in the batches.
             panels: ``(slots, rows, lanes)``, as many rows as a window has elements.
+            apart: in a function of its own.
         """
         lanes, line, rows = panels.type.shape[-1], self.places[-1], math.prod(self.within)
         if not isinstance(width, int):
             partial = b.less(width, lanes)
             b.only_if(partial, lambda: clear_rows(panels, b.value(slot), 0, rows, lanes))
         end = b.add(first, width)
+        kind = MaskedRun if isa.has_masks and self.stride <= MaskedRun.most_stride else Run
 
         def one_line(number: Index) -> None:
             start = b.mul(number, line)
             lo, hi = b.maximum(first, start), b.minimum(end, b.add(start, line))
             above = self._above(number)
-            run = _Run(self, image, [*batch, *above], b.sub(lo, start), b.sub(hi, lo), panels, slot, b.sub(lo, first))
-            run.copy()
+            run = kind(self, image, [*batch, *above], b.sub(lo, start), b.sub(hi, lo), panels, slot, b.sub(lo, first))
+            run.copy(isa.vector_bytes)
 
-        b.for_loop(b.div(first, line), b.ceildiv(end, line), one_line)
+        b.for_loop(b.div(first, line), b.ceildiv(end, line), one_line, apart=apart)
 
     def _above(self, number: Index) -> list[Index]:
         """The places of all loops but the last for line ``number``."""
@@ -85,141 +94,6 @@ class Windows:
         """How many loops over parts of the window say where dimension ``dim`` of the image is read."""
         parts = [d - self.lead for d in dims_of(self.read[dim]) if 0 <= d - self.lead < len(self.within)]
         return max(parts, default=-1) + 1
-
-
-@dataclasses.dataclass(frozen=True)
-class _Run:
-    """Neighbouring places of a line, ``count`` from place ``x`` on, that go to column ``column`` of a panel."""
-
-    windows: Windows
-    image: ir.Value
-    around: list[Index]
-    x: Index
-    count: Index
-    panels: ir.Value
-    slot: Index
-    column: Index
-
-    def copy(self) -> None:
-        """Copy the run for every element of the window; what is no whole vector, by one that overlaps another."""
-        element = self.panels.type.element_type
-        wide = 32 // (element.width // 8)
-        if self.windows.stride > 2:
-            self._every(1)
-            return
-        count = self._least()
-        short = b.less(count, _SHORT)
-
-        def narrow() -> None:
-            b.if_else(short, lambda: self._every(1), lambda: self._every(_SHORT))
-
-        if wide == _SHORT:
-            narrow()
-        else:
-            b.if_else(b.less(count, wide), narrow, lambda: self._every(wide))
-
-    def _least(self) -> Index:
-        """How many places of the run are on the image for whatever element of the window."""
-        w = self.windows
-        if len(w.read) - 1 not in w.guarded:
-            return self.count
-        lo, _ = self._on_image([0] * len(w.within))
-        _, hi = self._on_image([size - 1 for size in w.within])
-        return b.sub(b.maximum(lo, hi), lo)
-
-    def _every(self, lanes: int) -> None:
-        """Loops over the elements of the window, the pieces of the run innermost."""
-        self._nest(lanes, [], 0, (0, self.count))
-
-    def _nest(self, lanes: int, window: list[Index], row: Index, span: tuple[Index, Index] | None) -> None:
-        """The loops inside those at ``window``; ``span``: the places on the image, as far as it is known; None: no
-        place is, whatever follows."""
-        w = self.windows
-        due = [d for d in w.guarded if w.depth(d) == len(window)] if span else []
-        if len(w.read) - 1 in due:
-            span = self._on_image(window)
-        conditions = [self._is_inside(d, window) for d in due if d != len(w.read) - 1]
-
-        def inner(span: tuple[Index, Index] | None) -> None:
-            if len(window) == len(w.within):
-                self._line(lanes, window, row, span)
-                return
-            size = w.within[len(window)]
-            step = functools.partial(self._step, lanes, window, b.mul(row, size), span)
-            b.for_loop(0, size, step, rolled=True)
-
-        if conditions:
-            inside = functools.reduce(arith.andi, conditions)
-            b.if_else(inside, lambda: inner(span), lambda: inner(None))
-        else:
-            inner(span)
-
-    def _step(self, lanes: int, window: list[Index], first: Index, span: tuple[Index, Index] | None, at: Index) -> None:
-        self._nest(lanes, [*window, at], b.add(first, at), span)
-
-    def _line(self, lanes: int, window: list[Index], row: Index, span: tuple[Index, Index] | None) -> None:
-        """An element of the window, for all places of the run: zeros, what is on the image, zeros."""
-        if span is None:
-            self._pieces(lanes, 0, self.count, lambda at: self._store(self._zeros(lanes), row, at))
-            return
-        lo, hi = span
-        self._pieces(1, 0, lo, lambda at: self._store(self._zeros(1), row, at))
-        self._pieces(lanes, lo, hi, lambda at: self._store(self._load(window, at, lanes), row, at))
-        if hi is not self.count:
-            self._pieces(1, hi, self.count, lambda at: self._store(self._zeros(1), row, at))
-
-    def _pieces(self, lanes: int, lo: Index, hi: Index, body: Callable[[Index], None]) -> None:
-        """``body`` at pieces of ``lanes`` places that cover ``lo`` to ``hi``, the last one up to there."""
-
-        def one(i: Index) -> None:
-            body(b.minimum(i, b.sub(hi, lanes)) if lanes > 1 else i)
-
-        b.for_loop(lo, hi, one, step=lanes, rolled=True)
-
-    def _place(self, dim: int, window: Sequence[Index], at: Index) -> Index:
-        """Where dimension ``dim`` of the image is read at place ``at`` of the run, negative before the image."""
-        w = self.windows
-        whole = [*window, *[0] * (len(w.within) - len(window))]
-        point = [*self.around[: w.lead], *whole, *self.around[w.lead :], b.add(self.x, at)]
-        return b.sub(b.apply(w.read[dim], point), w.low[dim])
-
-    def _on_image(self, window: Sequence[Index]) -> tuple[Index, Index]:
-        """The places of the run that are on the image along a line."""
-        last, stride = len(self.windows.read) - 1, self.windows.stride
-        first, size = self._place(last, window, 0), self.image.type.shape[last]
-        lo, hi = (_clamped(b.sub(edge, first), stride, self.count) for edge in (0, size))
-        return lo, hi
-
-    def _is_inside(self, dim: int, window: Sequence[Index]) -> ir.Value:
-        """Whether a place before it, negative, or behind it, is none: unsigned, both are large."""
-        return b.less(self._place(dim, window, 0), self.image.type.shape[dim])
-
-    def _zeros(self, lanes: int) -> ir.Value:
-        element = self.panels.type.element_type
-        zero = b.zero_of(element)
-        return zero if lanes == 1 else vector.broadcast(ir.VectorType.get([lanes], element), zero)
-
-    def _store(self, values: ir.Value, row: Index, at: Index) -> None:
-        """Put elements into the panel from the run's place ``at`` on."""
-        there = [b.value(self.slot), b.value(row), b.value(b.add(self.column, at))]
-        if isinstance(values.type, ir.VectorType):
-            vector.store(values, self.panels, there)
-        else:
-            memref.store(values, self.panels, there)
-
-    def _load(self, window: list[Index], at: Index, lanes: int) -> ir.Value:
-        """``lanes`` elements from the run's place ``at`` on."""
-        w, element = self.windows, self.panels.type.element_type
-        *outer, last = (self._place(d, window, at) for d in range(len(w.read)))
-        here = [b.value(i) for i in outer]
-        if lanes == 1:
-            return convert(memref.load(self.image, [*here, b.value(last)]), element)
-        type_ = ir.VectorType.get([lanes], self.image.type.element_type)
-        values = vector.load(type_, self.image, [*here, b.value(last)])
-        if w.stride == 2:  # the second half from where its last element is the last one that is read
-            more = vector.load(type_, self.image, [*here, b.value(b.add(last, lanes - 1))])
-            values = vector.shuffle(values, more, [*range(0, lanes, 2), *range(lanes + 1, 2 * lanes, 2)])
-        return convert(values, element)
 
 
 def match_windows(matrix: ir.Value) -> Windows | None:
@@ -252,12 +126,6 @@ def match_windows(matrix: ir.Value) -> Windows | None:
         low,
         guarded,
     )
-
-
-def _clamped(distance: Index, step: int, most: Index) -> Index:
-    """How many steps it takes to come so far, at least none and at most ``most``."""
-    steps = b.value(distance) if step == 1 else arith.ceildivsi(b.value(distance), b.value(step))
-    return arith.minsi(arith.maxsi(steps, b.value(0)), b.value(most))
 
 
 def _bare(image: ir.Value, backwards: bool) -> tuple[ir.Value, tuple[int, ...], tuple[int, ...]]:

@@ -1,4 +1,5 @@
-// RUN: pith-opt --pith-assemble-arguments --convert-pith-to-loops %s | filecheck %s
+// RUN: env PITH_ISA=emulate:avx2 pith-opt --pith-assemble-arguments --convert-pith-to-loops %s | filecheck %s
+// RUN: env PITH_ISA=emulate:avx512 pith-opt --pith-assemble-arguments --convert-pith-to-loops %s | filecheck %s --check-prefix=MASKS
 
 #fmt = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>, [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
 #read = affine_map<(r, s, c, y, x) -> (0, c, y + r, x + s)>
@@ -17,8 +18,16 @@
 // CHECK:           %[[PANEL:.*]] = memref.alloc() {{.*}} : memref<1x72x64xf32>
 // CHECK:           %[[PIECE:.*]] = vector.load %[[IMAGE]]{{.*}} memref<1x8x42x42xf32>, vector<8xf32>
 // CHECK:           vector.store %[[PIECE]], %[[PANEL]]
+// CHECK:           {pith.apart}
 // CHECK:           vector.fma
 // CHECK-NOT:     scf.parallel
+//
+// With masks whole registers are copied, and what lanes past the line's end hold is not stored.
+// MASKS-LABEL: func.func @windows(
+// MASKS:         %[[PUT:.*]] = vector.create_mask %{{.*}} : vector<16xi1>
+// MASKS-COUNT-8: vector.maskedstore %{{.*}}[%{{.*}}], %{{.*}}, %{{.*}} : memref<1x72x64xf32>, vector<16xi1>, vector<16xf32>
+// MASKS-NOT:     vector.maskedstore
+// MASKS:         {pith.apart}
 func.func @windows(%x: tensor<1x8x42x42xf32>, %a: tensor<5x72xf32, #fmt>, %y: tensor<5x1600xf32>) -> tensor<5x1600xf32> {
   %e = tensor.empty() : tensor<3x3x8x40x40xf32>
   %win = linalg.generic {indexing_maps = [#read, #same], iterator_types = ["parallel", "parallel", "parallel", "parallel", "parallel"]}
@@ -44,6 +53,11 @@ func.func @windows(%x: tensor<1x8x42x42xf32>, %a: tensor<5x72xf32, #fmt>, %y: te
 // CHECK:           vector.shuffle %{{.*}}, %{{.*}} [0, 2, 4, 6, 9, 11, 13, 15]
 // CHECK:         scf.parallel
 // CHECK:           vector.fma
+//
+// MASKS-LABEL: func.func @strided(
+// MASKS:         vector.maskedload
+// MASKS:         vector.maskedload
+// MASKS:         vector.shuffle %{{.*}}, %{{.*}} [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30]
 func.func @strided(%x: tensor<1x8x33x33xf32>, %a: tensor<5x72xf32, #fmt>, %y: tensor<5x256xf32>) -> tensor<5x256xf32> {
   %e = tensor.empty() : tensor<3x3x8x16x16xf32>
   %win = linalg.generic {indexing_maps = [#twice, #same], iterator_types = ["parallel", "parallel", "parallel", "parallel", "parallel"]}
@@ -70,6 +84,13 @@ func.func @strided(%x: tensor<1x8x33x33xf32>, %a: tensor<5x72xf32, #fmt>, %y: te
 // CHECK:           vector.load %[[IMAGE]]{{.*}} memref<1x8x40x40xf32>
 // CHECK:         } else {
 // CHECK:           vector.store %{{.*}}, %{{.*}} : memref<1x72x64xf32>
+//
+// MASKS-LABEL: func.func @padded(
+// MASKS:         %[[INSIDE:.*]] = arith.cmpi ult, %{{.*}}, %c40_{{.*}} : index
+// MASKS:         %[[HI:.*]] = arith.select %[[INSIDE]]
+// MASKS:         vector.create_mask
+// MASKS:         vector.create_mask
+// MASKS:         vector.maskedload {{.*}} memref<1x8x40x40xf32>
 func.func @padded(%image: tensor<1x8x40x40xf32>, %a: tensor<5x72xf32, #fmt>, %y: tensor<5x1600xf32>) -> tensor<5x1600xf32> {
   %zero = arith.constant 0.0 : f32
   %x = tensor.pad %image low[0, 0, 1, 1] high[0, 0, 1, 1] {

@@ -64,6 +64,24 @@ func.func @different(%x: memref<?xf32>, %y: memref<?xf32>, %z: memref<8xf32>, %n
   return
 }
 
+// A loop that is apart becomes a function that is not inlined, the one around it stays.
+// CHECK-LABEL: func.func @apart
+// CHECK:         scf.parallel (%[[I:.*]]) =
+// CHECK-NEXT:      func.call @apart_part0(%{{.*}}, %[[I]]) : (memref<?xf32>, index) -> ()
+// CHECK-NOT:       scf.for
+func.func @apart(%x: memref<?xf32>, %n: index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c4 = arith.constant 4 : index
+  scf.parallel (%i) = (%c0) to (%n) step (%c1) {
+    scf.for %j = %c0 to %c4 step %c1 {
+      %v = memref.load %x[%j] : memref<?xf32>
+      memref.store %v, %x[%i] : memref<?xf32>
+    } {pith.apart}
+  }
+  return
+}
+
 // CHECK:      func.func private @twice_loop0(%[[N:.*]]: index, %[[X:.*]]: memref<?xf32>) {
 // CHECK-DAG:    %[[C0:.*]] = arith.constant 0 : index
 // CHECK-DAG:    %[[C1:.*]] = arith.constant 1 : index
@@ -72,4 +90,10 @@ func.func @different(%x: memref<?xf32>, %y: memref<?xf32>, %z: memref<8xf32>, %n
 // CHECK:          %[[V:.*]] = memref.load %[[X]][%[[I]]]
 // CHECK:          arith.mulf %[[V]], %[[TWO]]
 // CHECK:        return
+// CHECK:      func.func private @apart_part0(%[[X:.*]]: memref<?xf32>, %[[I:.*]]: index) attributes {passthrough = ["noinline"]} {
+// CHECK-DAG:    %[[C0:.*]] = arith.constant 0 : index
+// CHECK-DAG:    %[[C4:.*]] = arith.constant 4 : index
+// CHECK:        scf.for %[[J:.*]] = %[[C0]] to %[[C4]]
+// CHECK:          memref.load %[[X]][%[[J]]]
+// CHECK:          memref.store %{{.*}}, %[[X]][%[[I]]]
 // CHECK-NOT:  func.func private
