@@ -99,3 +99,20 @@ ALL = pith.Pattern.from_mask(np.ones(4))
 def test_errors(arguments, kind, message):
     with pytest.raises(kind, match=message):
         pith.linear(**(dict(x=X, a=W) | arguments))
+
+
+@pytest.mark.parametrize("name", ["x", "w", "b"])
+def test_out_may_be_an_operand(name):
+    """What is written over is read before; rows that are not named stay."""
+    rng = np.random.default_rng(2)
+    x, w, b = operands(rng, 257, 257, 257)
+    named = rng.permutation(257)[:200]
+    store = np.zeros((258, 257), np.float32)
+    given = {"x": x, "w": w, "b": b}
+    store[: 1 if name == "b" else 257] = given[name]
+    out = store[:257]
+    before, given[name] = out.copy(), store[0] if name == "b" else out
+    pith.linear(given["x"], given["w"], given["b"], where=pith.Pattern.from_indices(named, 257), out=out)
+    expected = before.astype(np.float64)
+    expected[named] = reference(x, w, b, named)[named]
+    assert error_of(out, expected) < TOLERANCES["float32"]

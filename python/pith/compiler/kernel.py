@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import pathlib
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 from ..errors import ArgumentError, CheckError, UnsupportedError
 from ..lowering.isa import EMULATE, HOST, parse_isa
 from ..runtime import Signature, take_failure
+from ..runtime.arrays import loaded_torch
 from ..runtime.artifact import Artifact
 from ..runtime.cache import kernel_cache
 from ..sparse import SparseTensor
@@ -239,7 +239,7 @@ def compile_source(
 
 
 def _any_torch(args: Sequence[Any]) -> bool:
-    torch = sys.modules.get("torch")
+    torch = loaded_torch()
     if torch is None:
         return False
     tensor = torch.Tensor
@@ -257,7 +257,7 @@ def _to_torch(result: Any) -> Any:
 
 def as_torch(array: np.ndarray) -> Any:
     """A torch tensor over an array; NumPy has no bfloat16 of its own that torch would take."""
-    torch = sys.modules.get("torch") or importlib.import_module("torch")  # an import statement takes 0.4 us
+    torch = loaded_torch() or importlib.import_module("torch")  # an import statement takes 0.4 us
     if array.dtype.kind == "V" and array.dtype.name == "bfloat16":  # the name alone takes NumPy 5 us to make
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array)

@@ -47,9 +47,24 @@ def conform(value: Any, spec: MemRefSpec, where: str) -> np.ndarray:
     return np.ascontiguousarray(array)
 
 
+#: torch, once it was seen as a whole.
+_torch: Any = None
+
+
+def loaded_torch() -> Any:
+    """torch where it is loaded, else None: also while another thread is importing it, when half of it is there."""
+    global _torch
+    torch = sys.modules.get("torch")
+    if torch is not _torch:
+        if getattr(getattr(torch, "__spec__", None), "_initializing", False):
+            return None
+        _torch = torch
+    return torch
+
+
 def is_torch(value: Any) -> bool:
     """True for a torch tensor; does not import torch."""
-    torch = sys.modules.get("torch")
+    torch = loaded_torch()
     return torch is not None and isinstance(value, torch.Tensor)
 
 

@@ -6,6 +6,8 @@ import functools
 import math
 from typing import Any
 
+import numpy as np
+
 from ..compiler.kernel import Kernel, compile_source
 from ..errors import ArgumentError, ShapeError
 from ..patterns import Pattern
@@ -29,6 +31,7 @@ def linear_where(x: Any, w: Any, where: Pattern, bias: Any, activation: str | No
         target.fill(0)
     else:
         result, target = out, _target(out, shape, array)
+        array, weight, *extras = (a.copy() if np.may_share_memory(a, target) else a for a in (array, weight, *extras))
     flat = math.prod(array.shape[:-1])
     kernel = _kernel(element, rows.granularity[0], bias is not None, activation)
     kernel.native(

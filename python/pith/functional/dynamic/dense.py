@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable
 
 import numpy as np
 
 from ...formats.pack_buffers import aligned_empty
 from ...runtime import dtype_name, num_threads
+from ...runtime.arrays import loaded_torch
 from ..matmul.dense import multiply_library
 
 #: ``multiply(left operand, right operand, out, bias)``; ``bias``: a number per column, or None.
@@ -36,7 +36,7 @@ def dense_multiplier(element: str, way: str) -> MultiplyDense:
 
 def library_layer(a: np.ndarray, b: np.ndarray, out: np.ndarray, bias: np.ndarray | None = None) -> None:
     """``out = a @ b + bias`` by the library."""
-    torch = sys.modules.get("torch")
+    torch = loaded_torch()
     if bias is None:
         multiply_library(a, b, out)
     elif torch is not None and all(v.flags.carray for v in (a, b, bias)):
@@ -59,7 +59,7 @@ def own_layer(
 
 def add_bias(out: np.ndarray, bias: np.ndarray) -> None:
     """Add a number per column to a matrix. 256x1024 f32 takes NumPy 84 us (Emerald Rapids, 2026-11-22)."""
-    torch = sys.modules.get("torch")
+    torch = loaded_torch()
     if torch is not None and bias.flags.writeable:
         torch.from_numpy(out).add_(torch.from_numpy(bias))
     else:
@@ -96,7 +96,7 @@ def dense_way(element: str, extents: tuple[int, int, int], threads: int) -> str:
 
 def _rectify(z: np.ndarray) -> np.ndarray:
     """``relu(z)`` in place."""
-    torch = sys.modules.get("torch")
+    torch = loaded_torch()
     if torch is None:
         return np.maximum(z, 0, out=z)
     torch.relu_(torch.from_numpy(z))

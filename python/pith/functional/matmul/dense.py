@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 from ...compiler.kernel import Kernel
 from ...generation import generation
 from ...runtime import dtype_name, numpy_dtype
-from ...runtime.arrays import as_array
+from ...runtime.arrays import as_array, loaded_torch
 from ...sparse import SparseTensor
 
 #: Products of two i8 whose sum f32 holds exactly: 1024 * 128 * 128 = 2 ** 24.
@@ -103,7 +102,7 @@ def library_product(a: SparseTensor, x: Any, out: Any, right: bool, computed: st
         the result, which is looked at), or an operand is of a kind the kernel converts or refuses. What
         ``out`` holds then is void.
     """
-    torch = sys.modules.get("torch")
+    torch = loaded_torch()
     target = out if type(out) is np.ndarray else _numpy_view(torch, out)
     if target is None or not _fits(torch, x, a.values.dtype):
         return False
@@ -130,7 +129,7 @@ def _torch_dtype(dtype: np.dtype) -> Any:
 
 def multiply_library(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """``out = a @ b`` for matrices of one element type: torch's product when torch is loaded, else NumPy's."""
-    torch = sys.modules.get("torch")
+    torch = loaded_torch()
     if torch is not None and a.dtype.kind == "f" and a.flags.carray and b.flags.carray:  # the common case
         torch.mm(torch.from_numpy(a), torch.from_numpy(b), out=torch.from_numpy(out))
     elif torch is not None and a.flags.writeable and b.flags.writeable:
@@ -145,7 +144,7 @@ def library_again(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> Callable[[],
     It does not keep them. Making three tensors takes 10 us where the caches hold nothing of it (Emerald Rapids,
     2026-11-22).
     """
-    torch = sys.modules.get("torch")
+    torch = loaded_torch()
     plain = all(v.dtype.kind == "f" and v.size and v.flags.carray for v in (a, b, out))
     return functools.partial(torch.mm, *map(_borrowed, (a, b)), out=_borrowed(out)) if torch and plain else None
 

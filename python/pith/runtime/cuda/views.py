@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from ...errors import ArgumentError, DeviceError
+from ..arrays import loaded_torch
 from . import dlpack, streams
 from .driver import check, driver
 from .elements import name_from_typestr, numpy_name
@@ -70,7 +71,7 @@ def view(value: Any, where: str) -> View:
 
 def framework_of(kind: type) -> str:
     """``torch``, ``cupy``, ``numpy``, or the name of the package a type is from; loads none of them."""
-    torch = sys.modules.get("torch")
+    torch = loaded_torch()
     if torch is not None and issubclass(kind, torch.Tensor):
         return "torch"
     return kind.__module__.partition(".")[0]
