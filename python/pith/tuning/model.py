@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
+
+#: A feature that stands for several.
+_CORE = "core"
 
 #: Gauss-Newton steps from the fit of relative errors to that of logarithms; 3 change nothing more.
 _STEPS = 8
@@ -88,6 +91,29 @@ def fit(features: Sequence[Mapping[str, float]], seconds: Sequence[float]) -> Mo
         # log p(c) at c0 is log p0 + (X c - p0) / p0: the next least-squares problem.
         solution = nonnegative_least_squares(scaled / predicted[:, None], 1 + np.log(times / predicted))
     return Model({name: float(c / s) for name, c, s in zip(names, best, scale) if c > 0})
+
+
+def fit_beside(
+    alone: Model, apart: Collection[str], features: Sequence[Mapping[str, float]], seconds: Sequence[float]
+) -> Model:
+    """The model with the least error whose coefficients are a multiple of those of another, but for some features.
+
+    Args:
+        alone: the other model.
+        apart: features that have coefficients of their own.
+
+    Example:
+        >>> alone = Model({"call": 1e-6, "multiply": 1e-9, "load": 3e-9})
+        >>> samples = [{"call": 1.0, "multiply": n, "load": n} for n in (1e3, 1e4, 1e5)]
+        >>> found = fit_beside(alone, ["call"], samples, [2e-6 + 6e-9 * s["load"] for s in samples])
+        >>> {name: float(f"{c:.4g}") for name, c in found.coefficients.items()}
+        {'call': 2e-06, 'multiply': 1.5e-09, 'load': 4.5e-09}
+    """
+    core = Model({name: c for name, c in alone.coefficients.items() if name not in apart})
+    parts = [{**{n: v for n, v in f.items() if n in apart}, _CORE: core.predict(f)} for f in features]
+    found = dict(fit(parts, seconds).coefficients)
+    times = found.pop(_CORE, 0.0)
+    return Model({**found, **{name: times * c for name, c in core.coefficients.items() if times}})
 
 
 def nonnegative_least_squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
