@@ -1,4 +1,4 @@
-"""The CPU path as named levels: what ``Kernel.ir`` shows and ``pith-opt`` can start and stop at."""
+"""Stages from level to level, and those of the CPU: what ``Kernel.ir`` shows and ``pith-opt`` can start and stop at."""
 
 import dataclasses
 

@@ -4,10 +4,10 @@ import dataclasses
 
 from pith._mlir import ir
 from pith.errors import UnsupportedError
-from pith.passes.pipeline import run_pipeline
 from pith.programs import Program
 
 from .. import ptx
+from ..cpu import Stage, run_stage
 from ..gpu_module_to_binary import ptx_of
 from ..targets import GpuTarget, Target
 from .describe import describe_program
@@ -39,14 +39,14 @@ def compile_ptx(module: ir.Module, target: Target) -> GpuArtifact:
     with module.context, ir.Location.unknown():
         levels = {"pith": str(module)}
         work = ir.Module.parse(levels["pith"])
-        _run(work, to_gpu(target))
+        run_stage(work, Stage("gpu", to_gpu(target)))
         levels["gpu"] = str(work)
         program = describe_program(work)
-        _run(work, "gpu-to-nvvm")
+        run_stage(work, Stage("nvvm", "gpu-to-nvvm"))
         levels["nvvm"] = str(work)
         kernels = next(op for op in work.body.operations if op.operation.name == "gpu.module")
         levels["llvm"] = ptx.llvm_ir(kernels)
-        _run(work, "pith-gpu-module-to-binary")
+        run_stage(work, Stage("ptx", "pith-gpu-module-to-binary"))
         binary = next(op for op in work.body.operations if op.operation.name == "gpu.binary")
         levels["ptx"] = ptx_of(binary)
     return GpuArtifact(levels["ptx"], program, levels)
@@ -62,7 +62,3 @@ def to_gpu(target: GpuTarget) -> str:
     convert = f"convert-pith-to-gpu{{target={target.options}}}"
     choose = f"pith-inline-calls,pith-form-pit-tiles{{target={target.chip}}}"
     return f"{choose},pith-to-tensors,{convert},canonicalize,cse"
-
-
-def _run(module: ir.Module, pipeline: str) -> None:
-    run_pipeline(module, f"builtin.module({pipeline})")

@@ -4,9 +4,9 @@ import dataclasses
 import re
 
 from pith._mlir import ir
-from pith.passes.pipeline import run_pipeline
 from pith.programs import Program
 
+from ...cpu import Stage, run_stage
 from ...emulate_gpu import SITES, STATIC
 from ...targets import GpuTarget
 from ..compile import to_gpu
@@ -56,7 +56,7 @@ def lower_to_gpu(module: ir.Module, target: GpuTarget) -> GpuLevel:
         work, origins = module, {}
         if not any(op.operation.name == "gpu.module" for op in module.body.operations):
             work = ir.Module.parse(module.operation.get_asm(enable_debug_info=True))
-            run_pipeline(work, f"builtin.module({to_gpu(target)})")
+            run_stage(work, Stage("gpu", to_gpu(target)))
             origins = _origins(work)
         program = describe_program(work)
         text = readable(str(work) if work is not module else work.operation.get_asm(enable_debug_info=True))
@@ -93,7 +93,7 @@ def lower_emulated(text: str, checks: bool) -> EmulatedKernels:
     with ir.Location.unknown():
         module = ir.Module.parse(text)
         emulate = f"pith-emulate-gpu{{checks={str(checks).lower()}}},canonicalize,cse"
-        run_pipeline(module, f"builtin.module({emulate},vector-to-llvm)", verify=False)
+        run_stage(module, Stage("llvm", f"{emulate},vector-to-llvm"))
     attributes = module.operation.attributes
     sites = [ir.StringAttr(s).value for s in ir.ArrayAttr(attributes[SITES])]
     static = {named.name: ir.IntegerAttr(named.attr).value for named in ir.DictAttr(attributes[STATIC])}

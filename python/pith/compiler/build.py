@@ -181,11 +181,15 @@ def function_of(module: ir.Module, entry: str) -> ir.OpView:
 
 
 def entry_name(text: str) -> str:
+    """:func:`only_entry` of a module as text."""
+    return only_entry(parse(text))
+
+
+def only_entry(module: ir.Module) -> str:
     """Name of the only public function with a body.
 
     Errors: :class:`pith.IRError` when there is none or more than one.
     """
-    module = parse(text)
     functions = [op for op in module.body.operations if op.operation.name == "func.func"]
     if not functions and any(op.operation.name == "llvm.func" for op in module.body.operations):
         raise IRError(

@@ -47,9 +47,10 @@ def _checks() -> bool:
 
 
 def _build(text: str, checks: bool) -> Artifact:
-    from pith.dialect import make_context
     from pith.lowering.gpu.emulate.compile import lower_emulated
 
-    with make_context():
+    from .contexts import borrowed_context
+
+    with borrowed_context() as context, context:
         made = lower_emulated(text, checks)
         return Artifact(compile_object(made.module, made.kernels, opt_level=_OPT_LEVEL), (), made.meta)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pith._mlir import ir
 
-from .build import entry_name, function_of, parse
+from .build import function_of, only_entry, parse
 
 _SYMBOL = re.compile(r'@(?:"([^"]*)"|([\w$.-]+))')
 _VISIBILITY = "sym_visibility"
@@ -31,7 +31,7 @@ def selected(source: str, entry: str | None = None, file: str | None = None) -> 
         (False, True)
     """
     module = parse(source, path=file)
-    name = entry or entry_name(source)
+    name = entry or only_entry(module)
     with module.context:
         chosen = function_of(module, name)
         dropped = _unused(module, name)

@@ -15,7 +15,7 @@ from pith.passes.analysis.traversal import ops_named
 
 from ..formats import DYNAMIC
 from ..runtime import num_threads
-from .build import entry_name, function_of, parameters_of, parse
+from .build import function_of, only_entry, parameters_of, parse
 from .marked import explain_marked
 from .params import Param
 
@@ -70,7 +70,7 @@ def _listed(module: ir.Module) -> list[str]:
 
 def _parameters(module: ir.Module, source: str, entry: str | None) -> list[Param]:
     with module.context:
-        return parameters_of(function_of(module, entry or entry_name(source)), source)
+        return parameters_of(function_of(module, entry or only_entry(module)), source)
 
 
 def _by_first_buffer(params: Sequence[Param], names: Mapping[int, str]) -> dict[int, str]:

@@ -59,9 +59,9 @@ def _build(source: str, target: Target) -> Artifact:
 
 def _parsed(source: str) -> tuple[Any, list[Param], SizeRules]:
     """The module, in a context of its own, and of its one public function the parameters and the rules for sizes."""
-    from .build import entry_name, function_of, parameters_of, parse, size_rules_of
+    from .build import function_of, only_entry, parameters_of, parse, size_rules_of
 
     module = parse(source)
     with module.context:
-        function = function_of(module, entry_name(source))
+        function = function_of(module, only_entry(module))
         return module, parameters_of(function, source), size_rules_of(function)
