@@ -214,7 +214,8 @@ class DenseProduct:
         if self.ahead is not None:
             does.append(self.ahead.fetch(tile, blocks, b.add(self.cols.first, first_col)))
         if self.following is not None:
-            near = (does.pop(),) if isinstance(self.ahead, Ahead) else ()  # asks for what is packed here
+            near = tuple(does)  # asks for what is packed here, or behind it: the core has room for few lines
+            does.clear()
             does.append(self.following.pack(panel.panels, first_col, tile, blocks, *near))
         if self.spread is not None:
             does.append(self.spread.store(first_col, b.div(row, height)))

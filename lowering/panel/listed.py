@@ -118,6 +118,8 @@ class ListedEmitter(ListedTask):
         first, last = (self.members(g, cols)[0] for g in groups)
         cut = self.cut
         width = cut.choose(rows.count, cut.panels, self.group) if cut else self.group
+        if (ahead := self._packs_ahead(rows.count)) is not None:
+            width = arith.select(ahead, b.value(b.maximum(b.sub(last, first), 1)), b.value(width))
 
         def some(panel: Index) -> None:
             self._multiply(point, rows, ((panel, b.minimum(b.add(panel, width), last)), (first, last)))

@@ -25,7 +25,7 @@ from .few_rows import FEW_ROWS, FewRows
 from .loops import Loops, Point
 from .next_block import NextBlock
 from .pack import Panel, clear_rows, pack_group
-from .pack_ahead import PackAhead, suits
+from .pack_ahead import PackAhead, most_each, suits
 from .pack_along import FEW_UNPACKED_ROWS, LEAST_BYTES, pack_along
 from .variant import CHUNK_ROWS, Variant, dense_variant
 from .walk import Walk
@@ -119,10 +119,10 @@ class ListedTask:
         whole = self.compact is not None or self.c.factor != self.element or self.loops.all_reds is not None
         if whole or not (self.packs_along and self.may_cut):
             return None
-        size, rhs = bytes_of(self.element), self.rhs.buffer
+        size, rhs, reds = bytes_of(self.element), self.rhs.buffer, self.rhs.size(self.c.red)
         total = b.mul(b.product([b.dim_size(rhs, i) for i in range(len(self.rhs.dims))]), size)
-        cut = Cut.of(self.variant.rows, self.chunk, total, self.lanes * size, self.l2_bytes)
-        return cut if cut.can_be(self.loops.most_rows, self.rhs.size(self.c.red)) else None
+        cut = Cut.of(self.variant.rows, self.chunk, total, reds, self.lanes * size, self.l2_bytes)
+        return cut if cut.can_be(self.loops.most_rows, reds) else None
 
     def _multiply(self, point: Point, rows: Walk, members: Members) -> None:
         packed, few = (functools.partial(f, point, rows, members) for f in (self._multiply_packed, self._multiply_few))
@@ -269,14 +269,15 @@ class ListedTask:
             return None
         span = (self.cut.rows[1] if self.cut else self.few, self.chunk)
         vectors, reds = max(1, self.lanes // self.vector), self.rhs.size(self.c.red)
-        return suits(rows, self.loops.most_rows, span, self.variant, vectors, reds)
+        each = most_each(reds, self.lanes * bytes_of(self.element), self.l2_bytes)
+        return suits(rows, self.loops.most_rows, span, self.variant, vectors, reds, each)
 
     def _pack_ahead(self, point: Point, rows: Walk, cols: Walk, reds: Walk, members: Span) -> PackAhead | None:
         when = self._packs_ahead(rows.count)
         if when is None:
             return None
         source = self.rhs.matrix(point, self.c.red, self.c.col)
-        return PackAhead(source, reds, cols, members, self.lanes, self.vector, when)
+        return PackAhead(source, rows.count, reds, cols, members, self.variant, self.vector, when)
 
     def _left(self, point: Point, reds: Walk) -> tuple[ir.Value, Walk]:
         """The left operand at ``point``, and its contracted coordinates."""

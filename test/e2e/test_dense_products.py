@@ -80,8 +80,8 @@ def test_few_rows_pack_nothing(einsum, element):
 @pytest.mark.parametrize("dynamic", ["", "ikj"])
 @pytest.mark.parametrize("element", ["f32", "f64"])
 def test_the_next_panel_is_packed_ahead(element, dynamic):
-    """Rows on both sides of those that pack the next panel and meet it once; whole panels and others."""
-    for i, k, j in ((96, 64, 192), (97, 64, 320), (103, 63, 330), (112, 3, 200), (130, 129, 64), (252, 37, 257)):
+    """Rows on both sides of those that pack the next panel, by one vector or two, and meet it once; also odd panels."""
+    for i, k, j in ((48, 64, 192), (49, 64, 320), (96, 63, 200), (103, 63, 330), (112, 3, 200), (252, 37, 257)):
         run("ik,kj->ij", {"i": i, "k": k, "j": j}, element, dynamic)
         run("bik,bkj->bij", {"b": 3, "i": i, "k": k, "j": j}, element, dynamic)
     run("ik,kj->ij", {"i": 253, "k": 40, "j": 200}, element, dynamic)

@@ -354,16 +354,22 @@ func.func @packed_along(%x: memref<16x256xf32>, %w: memref<256x96xf32>, %y: memr
 }
 
 // So many rows that they have an unrolled block per vector of a panel, and meet it once: panels have two slots by turns, and
-// every block copies a vector of the next one. Only the first is packed by the tile that meets it. Not with 16 rows, above.
+// every block copies a vector of the next one, or two. Only the first is packed by the tile that meets it. Not with 16 rows,
+// above.
 
 // CHECK-LABEL: func.func @packed_ahead
 // CHECK-SAME:    %{{.*}}: memref<112x256xf32>, %[[b:.*]]: memref<256x320xf32>, %{{.*}}: memref<112x320xf32>
 // CHECK:         %[[two:.*]] = arith.select %{{.*}}, %c2, %{{.*}} : index
 // CHECK:         %[[panels:.*]] = memref.alloc(%[[two]]) {{.*}} : memref<?x256x64xf32>
 // CHECK-COUNT-6:   vector.fma
-// CHECK:           memref.prefetch %[[b]]{{.*}} locality<3>
+// CHECK:           arith.select %{{.*}}, %c1, %c2 : index
+// CHECK:           memref.prefetch %[[b]]{{.*}} locality<2>
 // CHECK-NEXT:      %[[part:.*]] = vector.load %[[b]]{{.*}}, vector<16xf32>
 // CHECK-NEXT:      vector.store %[[part]], %[[panels]]
+// CHECK:           scf.if
+// CHECK-NEXT:        arith.divui
+// CHECK:             %[[next:.*]] = vector.load %[[b]]{{.*}}, vector<16xf32>
+// CHECK-NEXT:        vector.store %[[next]], %[[panels]]
 // CHECK:           } else {
 // CHECK-COUNT-4:     memref.prefetch %[[b]]{{.*}} locality<2>
 // CHECK-COUNT-24:  vector.fma
