@@ -30,12 +30,13 @@ _BFLOAT16 = {
 def is_vectorizable(block: ir.Block) -> bool:
     """True when every op of the body is arithmetic on numbers: no regions, indices or memory."""
     *body, _ = block.operations
-    return all(
-        op.operation.name.startswith(("arith.", "math."))
-        and not len(op.operation.regions)
-        and all(_is_number(v.type) for v in (*op.operands, *op.results))
-        for op in body
-    )
+    return all(is_arithmetic(op.operation) for op in body)
+
+
+def is_arithmetic(op: ir.Operation) -> bool:
+    """True for arithmetic on numbers, which :func:`apply` computes on vectors."""
+    numbers = all(_is_number(v.type) for v in (*op.operands, *op.results))
+    return op.name.startswith(("arith.", "math.")) and not len(op.regions) and numbers
 
 
 def evaluate(block: ir.Block, arguments: Mapping[ir.Value, ir.Value]) -> list[ir.Value]:
@@ -48,7 +49,7 @@ def evaluate(block: ir.Block, arguments: Mapping[ir.Value, ir.Value]) -> list[ir
     for op in body:
         operation = op.operation
         operands = [values.get(v, v) for v in operation.operands]
-        results = _clone(operation, operands)
+        results = apply(operation, operands)
         values.update(zip(operation.results, results))
     return [values.get(v, v) for v in terminator.operands]
 
@@ -65,7 +66,8 @@ def lanes_of(values: Sequence[ir.Value]) -> int | None:
     return next((v.type.shape[0] for v in values if isinstance(v.type, ir.VectorType)), None)
 
 
-def _clone(op: ir.Operation, operands: Sequence[ir.Value]) -> list[ir.Value]:
+def apply(op: ir.Operation, operands: Sequence[ir.Value]) -> list[ir.Value]:
+    """The results of ``op``, which :func:`is_arithmetic`, for scalars and vectors of one length."""
     lanes = lanes_of(operands)
     if lanes is not None and op.name.startswith("math.") and op.name not in _VECTOR_MATH:
         return _lane_by_lane(op, operands, lanes)

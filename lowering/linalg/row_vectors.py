@@ -6,7 +6,7 @@ time for the layer (Emerald Rapids, 2026-11).
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from pith._mlir import ir, memref, vector
 from pith.dialect.tiling import dims_of
@@ -16,9 +16,13 @@ from ..builder import Index
 from ..module_isa import isa_of
 from ..template_scalar import indices_at
 from ..vectorize import broadcast, evaluate, is_vectorizable
+from .row_gathers import Gathers
 
 #: Shorter vectors are not worth a loop of their own.
 _LEAST_LANES = 4
+
+#: Ops that f16 and bf16 may have.
+_MOVES = ("arith.extf", "arith.truncf", "arith.select", "linalg.yield", "arith.constant", "memref.load")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,18 +32,21 @@ class RowVectors:
     Attributes:
         loop: the iteration dimension, along which every operand that has it is contiguous.
         lanes: elements of a vector.
+        gathers: how the body is computed, where it is more than arithmetic on what the operands hold.
     """
 
     op: ir.OpView
     maps: Sequence[Sequence[ir.AffineExpr]]
     loop: int
     lanes: int
+    gathers: Gathers | None = None
 
     @classmethod
     def of(cls, op: ir.OpView, maps: Sequence[Sequence[ir.AffineExpr]], loop: int, size: Index) -> "RowVectors | None":
         """For a parallel ``loop`` of ``size``; None where elements have to be computed one by one."""
         block = op.regions[0].blocks[0]
-        if not is_vectorizable(block) or not all(map(_is_wide, block.operations)):
+        gathers = None if is_vectorizable(block) else Gathers.of(block, _along(block, maps, loop), loop)
+        if not (is_vectorizable(block) or gathers) or not all(map(_is_wide, _operations_in(block))):
             return None
         if not all(map(_is_in_bytes, (v for v in op.operands if isinstance(v.type, ir.MemRefType)))):
             return None
@@ -49,10 +56,11 @@ class RowVectors:
         if not all(loop in dims_of(exprs[-1]) for exprs in maps[-outs:] if exprs) or not all(maps[-outs:]):
             return None
         values = (*block.arguments, *(r for inner in block.operations for r in inner.operation.results))
-        lanes = isa_of(op).vector_bytes * 8 // max(v.type.width for v in values)
+        lanes = isa_of(op).vector_bytes * 8 // (gathers.bits() if gathers else max(v.type.width for v in values))
         while isinstance(size, int) and lanes > size:
             lanes //= 2
-        return cls(op, maps, loop, lanes) if lanes >= _LEAST_LANES else None
+        side_by_side = gathers.vectors(block, size, lanes) if gathers and lanes else 1
+        return cls(op, maps, loop, lanes * side_by_side, gathers) if lanes >= _LEAST_LANES else None
 
     def emit(self, size: Index, point: list[Index], single: Callable[[], None]) -> None:
         """The loop at the insertion point; ``single`` computes one element, at ``point``."""
@@ -63,7 +71,9 @@ class RowVectors:
         def some(at: Index) -> None:
             point[self.loop] = at
             row = {a: self._vector(i, point) for i, a in enumerate(arguments) if i in along and _is_used(a)}
-            results = evaluate(self.op.regions[0].blocks[0], {**uniform, **row})
+            block, values = self.op.regions[0].blocks[0], {**uniform, **row}
+            evaluated = self.gathers and self.gathers.evaluate(block, values, point, self.lanes)
+            results = evaluated or evaluate(block, values)
             first = len(arguments) - len(results)
             for view, exprs, result in zip(list(self.op.operands)[first:], self.maps[first:], results):
                 vector.store(broadcast(result, self.lanes), view, indices_at(exprs, point))
@@ -88,10 +98,23 @@ class RowVectors:
         return vector.load(type_, view, indices_at(self.maps[operand], point))
 
 
-def _is_wide(op: ir.OpView) -> bool:
+def _along(block: ir.Block, maps: Sequence[Sequence[ir.AffineExpr]], loop: int) -> list[ir.Value]:
+    """Arguments that are other elements at every coordinate of ``loop``."""
+    return [a for a, exprs in zip(block.arguments, maps) if any(loop in dims_of(e) for e in exprs)]
+
+
+def _operations_in(block: ir.Block) -> Iterator[ir.Operation]:
+    """The ops of a body, and of the loops in it."""
+    for op in block.operations:
+        yield op.operation
+        for region in op.operation.regions:
+            yield from _operations_in(region.blocks[0])
+
+
+def _is_wide(op: ir.Operation) -> bool:
     """Not arithmetic in f16 or bf16, which no processor has vectors for that pith asks for them."""
-    moves = op.operation.name in ("arith.extf", "arith.truncf", "arith.select", "linalg.yield", "arith.constant")
-    types = (v.type for v in (*op.operation.operands, *op.operation.results))
+    moves = op.name in _MOVES
+    types = (v.type for v in (*op.operands, *op.results))
     return moves or all(t.width >= 32 for t in types if isinstance(t, ir.FloatType))
 
 

@@ -395,3 +395,63 @@ func.func @copies(%x: memref<1x4x32xf32>, %y: memref<1x4x32xf32>, %z: memref<1x6
   memref.copy %x, %inner : memref<1x4x32xf32> to memref<1x4x32xf32, strided<[204, 34, 1], offset: 35>>
   return
 }
+
+// -----
+
+// Rows of a table, summed over the places of a bag: what is read at the column is a vector, four side by side where they
+// divide the row; the row that is read is found once, and so is the count.
+
+#bag = affine_map<(i, j) -> (i)>
+#out = affine_map<(i, j) -> (i, j)>
+
+// CHECK-LABEL: func.func @bags
+// CHECK:         scf.parallel (%[[i:.*]]) =
+// CHECK:           scf.for %[[j:[a-z0-9]+]] = %c0 to %c192 step %c32 {
+// CHECK:             %[[sum:.*]]:2 = scf.for %[[p:.*]] = %{{.*}} to %{{.*}} step %c1 iter_args(%[[s:.*]] = %{{.*}}, %[[c:.*]] = %{{.*}}) -> (vector<32xf32>, index) {
+// CHECK:               %[[row:.*]] = memref.load %arg1[%[[p]]] : memref<?xindex>
+// CHECK-NEXT:          %[[v:.*]] = vector.load %arg2[%[[row]], %[[j]]] : memref<?x192xf32>, vector<32xf32>
+// CHECK-NEXT:          arith.addf %[[s]], %[[v]] : vector<32xf32>
+// CHECK-NEXT:          arith.addi %[[c]], %c1
+// CHECK:             vector.store %[[sum]]#0, %arg3[%[[i]], %[[j]]] : memref<?x192xf32>, vector<32xf32>
+module attributes {pith.isa = "avx2"} {
+func.func @bags(%ends: memref<?xi64>, %rows: memref<?xindex>, %table: memref<?x192xf32>, %y: memref<?x192xf32>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %zero = arith.constant 0.0 : f32
+  linalg.generic {indexing_maps = [#bag, #out], iterator_types = ["parallel", "parallel"]}
+      ins(%ends : memref<?xi64>) outs(%y : memref<?x192xf32>) {
+  ^bb0(%last: i64, %o: f32):
+    %j = linalg.index 1 : index
+    %end = arith.index_cast %last : i64 to index
+    %sum:2 = scf.for %p = %c0 to %end step %c1 iter_args(%s = %zero, %c = %c0) -> (f32, index) {
+      %row = memref.load %rows[%p] : memref<?xindex>
+      %x = memref.load %table[%row, %j] : memref<?x192xf32>
+      %t = arith.addf %s, %x : f32
+      %d = arith.addi %c, %c1 : index
+      scf.yield %t, %d : f32, index
+    }
+    linalg.yield %sum#0 : f32
+  }
+  return
+}
+}
+
+// -----
+
+// Read at another column than the one that is written: an element at a time.
+// CHECK-LABEL: func.func @turned
+// CHECK-NOT:     vector.load
+// CHECK:         return
+#one = affine_map<(i, j) -> (i, j)>
+module attributes {pith.isa = "avx2"} {
+func.func @turned(%rows: memref<?xi64>, %table: memref<192x192xf32>, %y: memref<192x192xf32>) {
+  linalg.generic {indexing_maps = [#one], iterator_types = ["parallel", "parallel"]} outs(%y : memref<192x192xf32>) {
+  ^bb0(%o: f32):
+    %i = linalg.index 0 : index
+    %j = linalg.index 1 : index
+    %x = memref.load %table[%j, %i] : memref<192x192xf32>
+    linalg.yield %x : f32
+  }
+  return
+}
+}

@@ -6,6 +6,8 @@ lowering; ``attention`` is an op of models (:mod:`pith.torch.interval_attention`
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 LIBRARY = torch.library.Library("pith", "FRAGMENT")
@@ -17,6 +19,9 @@ LIBRARY.define(
 LIBRARY.define("linear_of_rows(Tensor x, Tensor weight, Tensor mask) -> Tensor")
 LIBRARY.impl("linear_of_rows", lambda x, weight, mask: x @ weight.T, "CompositeExplicitAutograd")
 LIBRARY.define("grouped_mm(Tensor x, Tensor weight, Tensor offs, bool turned) -> Tensor")
+LIBRARY.define(
+    "bags(Tensor table, Tensor indices, Tensor begins, Tensor ends, Tensor? weights, int mode, int padding) -> Tensor"
+)
 LIBRARY.impl("mark", lambda x, name: x.clone(), "CompositeExplicitAutograd")
 LIBRARY.impl("reshape", lambda x, shape, groups: x.reshape(shape).clone(), "CompositeExplicitAutograd")
 
@@ -25,6 +30,14 @@ LIBRARY.impl("reshape", lambda x, shape, groups: x.reshape(shape).clone(), "Comp
 def _grouped_mm(x: torch.Tensor, weight: torch.Tensor, offs: torch.Tensor, turned: bool) -> torch.Tensor:
     wide = torch.float32 if x.element_size() < 4 else x.dtype
     return x.new_zeros((x.shape[0], weight.shape[1 if turned else 2]), dtype=wide)
+
+
+@torch.library.impl(LIBRARY, "bags", "CompositeExplicitAutograd")
+def _bags(
+    table: torch.Tensor, indices: torch.Tensor, begins: torch.Tensor, ends: torch.Tensor, *_: Any
+) -> torch.Tensor:
+    wide = torch.float32 if table.element_size() < 4 else table.dtype
+    return table.new_zeros((begins.shape[0], table.shape[1]), dtype=wide)
 
 
 #: ``mark(x, name)``: x, the output of submodule ``name``, which the user declared sparse.
@@ -44,3 +57,8 @@ LINEAR_OF_ROWS = torch.ops.pith.linear_of_rows.default
 #: ``grouped_mm(x, weight, offs, turned)``: ``x[s] @ weight[e]`` for the group e of row s, in f32 for narrower types;
 #: groups end at ``offs``, and what is behind them is zero. ``turned``: ``weight[e]`` is stored transposed.
 GROUPED_MM = torch.ops.pith.grouped_mm.default
+
+#: ``bags(table, indices, begins, ends, weights, mode, padding)``: of every bag b the sum (mode 0), mean (1) or maximum
+#: (2) of the rows ``indices[begins[b]:ends[b]]`` but ``padding`` (-1 for none), each times its weight, in f32 for
+#: narrower types; zero where there are none.
+BAGS = torch.ops.pith.bags.default

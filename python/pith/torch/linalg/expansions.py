@@ -16,6 +16,7 @@ from ...functional.dynamic.dynamic import Dynamic
 from ...passes.analysis.traversal import ops_named
 from ...passes.generic import generic
 from ..names import check_fits
+from .bags import bags_of_rows
 from .marks import emit_marker
 
 _PREFIX = "torch.pith."
@@ -37,6 +38,7 @@ def expand_pith_ops(module: ir.Module, activations: Mapping[str, Format | Dynami
         "attention": _attention,
         "linear_of_rows": _linear_of_rows,
         "grouped_mm": _grouped_mm,
+        "bags": _bags,
     }
     for op in found:
         with ir.InsertionPoint(op), op.location:
@@ -113,6 +115,14 @@ def _grouped_mm(op: ir.Operation) -> ir.Value:
         [picked], [x, weight], init, maps, kinds, [0, 2], [_ROWS, 0, 1, 0], [1, 1], product, accumulate=True
     )
     return tile.operation.results[0]
+
+
+def _bags(op: ir.Operation) -> ir.Value:
+    given = op.operands[4]
+    weights = None if str(given.type) == "!torch.none" else _to_builtin(given)
+    table, indices, begins, ends = map(_to_builtin, list(op.operands)[:4])
+    mode, padding = (ir.IntegerAttr(v.owner.attributes["value"]).value for v in list(op.operands)[5:])
+    return bags_of_rows(table, indices, (begins, ends), weights, mode, padding, _tensor_type(op.results[0].type))
 
 
 def _rows_of_groups(offs: ir.Value, rows: ir.Value | int) -> ir.Value:
