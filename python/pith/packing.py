@@ -64,5 +64,5 @@ def _by_kernel(array: np.ndarray, fmt: Format, ranking: Ranking, saliency: np.nd
         return None if out is None else np.ascontiguousarray(out[tuple(slice(s) for s in array.shape)])
     pruned, has_nan = packing.prune_compiled(array, fmt.with_padding(False), ranking, saliency)
     if has_nan:
-        raise nan_error(np.isnan(ranked))
+        raise nan_error(np.isnan(ranked), ranking)
     return pruned

@@ -133,10 +133,10 @@ def test_nan_and_infinity(columns):
     assert pith.prune(x, "C0(1:4)")[0, 4:8].tolist() == [0, np.inf, 0, 0]
     saliency = x.copy()
     saliency[0, columns - 2] = np.nan
-    with pytest.raises(pith.FormatError, match=rf"element \[0, {columns - 2}\].*NaN"):
+    with pytest.raises(pith.FormatError, match=rf"element \[0, {columns - 2}\].*by saliency: NaN"):
         pith.prune(x, "C0(1:4)", saliency=saliency)
     assert np.isnan(pith.prune(saliency, "C0(1:4)", saliency=x)).sum() == 0  # may be dropped like any other
-    with pytest.raises(pith.FormatError, match=rf"element \[0, {columns - 2}\].*NaN"):
+    with pytest.raises(pith.FormatError, match=rf"element \[0, {columns - 2}\].*by magnitude: NaN"):
         pith.prune(saliency, "csr", density=0.5)
 
 

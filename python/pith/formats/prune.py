@@ -149,15 +149,16 @@ def elements_ranked(ranked: np.ndarray, ranking: Ranking, origin: list[int]) -> 
     out = out if ranking.score == "value" else np.abs(out)
     nan = np.isnan(out)
     if nan.any():
-        raise nan_error(nan, origin)
+        raise nan_error(nan, ranking, origin)
     return out
 
 
-def nan_error(nan: np.ndarray, origin: list[int] | None = None) -> FormatError:
-    """The error for a tensor that is NaN where ``nan`` is True; ``origin`` is where that part of it begins."""
+def nan_error(nan: np.ndarray, ranking: Ranking, origin: list[int] | None = None) -> FormatError:
+    """The error for what is ranked and NaN where ``nan`` is True; ``origin`` is where that part of it begins."""
     first = np.unravel_index(int(np.argmax(nan)), nan.shape)
     where = [int(i) + o for i, o in zip(first, origin or [0] * nan.ndim)]
-    return FormatError("cannot prune by magnitude: NaN", where=f"element {where}", hint="replace NaN, e.g. by 0")
+    by = "saliency" if ranking.score == "value" else "magnitude"
+    return FormatError(f"cannot prune by {by}: NaN", where=f"element {where}", hint="replace NaN, e.g. by 0")
 
 
 def _accumulator(dtype: np.dtype) -> np.dtype:
