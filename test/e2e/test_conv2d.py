@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pith
+import pith.functional.conv2d.library as library
 import pytest
 import torch
 from pith.functional.conv2d import named as conv2d_named
@@ -72,6 +75,35 @@ def test_groups_that_do_not_fit():
             pith.conv2d(x, w, groups=groups)
     with pytest.raises(pith.UnsupportedError, match="patterns lie on images"):
         pith.conv2d(x, w, groups=2, filters=listed(4, 0.5))
+
+
+def test_calls_that_repeat(monkeypatch):
+    """Both ways are timed, the faster one runs; arrays, patterns and threads may be others."""
+    monkeypatch.setattr(library, "_HOLDS", 9)
+    library.forget_repeated()
+    geometry = {"stride": (1, 2), "padding": 1}
+    ran, run = [], library.Library.__call__
+
+    def slow(self, x, w, way):
+        ran.append(way)
+        time.sleep(0.01 * (way == "named"))
+        return run(self, x, w, way)
+
+    monkeypatch.setattr(library.Library, "__call__", slow)
+    patterns = {"channels": listed(20, 0.5), "filters": listed(6, 0.5)}
+    for call in range(12):
+        if call == 11:  # as many channels, others of them
+            patterns["channels"] = pith.Pattern.from_indices(
+                np.setdiff1d(range(20), patterns["channels"].indices()), 20
+            )
+        x, w = RNG.standard_normal((2, 20, 9, 10)), RNG.standard_normal((6, 20, 3, 2))
+        x[:, elements(patterns["channels"], 20) == 0] = np.nan
+        given = (torch.from_numpy(x), torch.from_numpy(w)) if call % 2 else (x, w)
+        out = pith.conv2d(*given, **patterns, **geometry)
+        np.testing.assert_allclose(out, expected(np.nan_to_num(x), w, patterns, **geometry), atol=1e-12)
+        assert isinstance(out, torch.Tensor) == bool(call % 2)
+    first, other = ran[0], "dense" if ran[0] == "named" else "named"
+    assert ran[1:7] == [first] * 3 + [other] * 3 and ran[7:10] == ["dense"] * 3 and ran[10:] == [first] * 2
 
 
 def test_what_is_not_named_is_not_read():

@@ -22,6 +22,7 @@ _ELEMENTS = (*_USUAL, "f16", "bf16", "i8")
 
 def measure(args: argparse.Namespace) -> int:
     """Measure, write, and show where each micro-tile begins to beat dense."""
+    from ..functional.conv2d.library import forget_repeated
     from ..functional.dynamic.memory import forget_decisions
     from ..progress import ProgressBar
     from ..tuning import tiles
@@ -45,6 +46,7 @@ def measure(args: argparse.Namespace) -> int:
     tiles.write_tables(path, [*found, *(t for t in old if _key(t) not in taken)])
     tiles.forget_tables()
     forget_decisions()
+    forget_repeated()
     sys.stdout.write("\n\n".join(map(_summary, found)) + f"\n\nwritten: {path}\n")
     return 0
 

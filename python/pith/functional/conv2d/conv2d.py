@@ -18,6 +18,7 @@ from ..einsum.ir import SUMS
 from ..einsum.kernel import require_invariant
 from ..einsum.nest import Listed, Nest
 from .geometry import Geometry
+from .library import key_of, repeat
 from .named import AXES, convolve_named
 from .stored import convolve_stored
 
@@ -51,7 +52,8 @@ def conv2d(
         are zero in the result, channels that are not named are not read. ``padding`` is zeros on both sides.
         The window's rows and columns are axes that may not be permuted: patterns on them are refused with the
         reason. What runs is decided by the counts and the tile database, as for :func:`pith.dynamic`;
-        ``pith.explain(pith.conv2d, x, w, channels=...)`` shows it. Groups are convolutions one after the other; they
+        ``pith.explain(pith.conv2d, x, w, channels=...)`` shows it. Calls that repeat, the same patterns and sizes, time
+        torch's two ways and take the faster one. Groups are convolutions one after the other; they
         take patterns of images.
         A stored ``w`` is multiplied by windows of the image as a matrix, see :func:`pith.matmul`: zeros are skipped,
         and ``activation(... + bias) + residual`` is computed before anything is stored. So is a dense ``w`` beside one
@@ -85,9 +87,13 @@ def conv2d(
         parts = [conv2d(part, own, **options) for part, own in _groups(arrays[0], arrays[1], groups, given)]
         return as_torch(np.concatenate(parts, 1)) if is_torch(x) else np.concatenate(parts, 1)
     given = {"images": images, "filters": filters, "channels": channels, "rows": rows, "columns": columns}
-    made = prepared(x, w, stride=stride, padding=padding, dilation=dilation, **given)
-    out = convolve_named(*made, variant)
-    return as_torch(out) if is_torch(x) else out
+    a, b = (v if type(v) is np.ndarray else as_array(v, f"{_WHERE}: {name}") for v, name in ((x, "x"), (w, "w")))
+    key = key_of(a, b, given, (stride, padding, dilation)) if variant == "auto" else None
+    out = repeat(key, a, b, given)
+    if out is None:
+        made = prepared(a, b, stride=stride, padding=padding, dilation=dilation, **given)
+        out = convolve_named(*made, variant, key)
+    return out if a is x else as_torch(out) if is_torch(x) else out
 
 
 def prepared(

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,10 @@ from ..einsum.ir import NAMED, Program
 from ..einsum.kernel import kernel_of
 from ..einsum.nest import Listed, Nest
 from .geometry import Geometry
+from .library import DENSE, PACKED, Library, remember
 
-#: The ways: torch's convolution with what is not named zeroed, or of copies of what is named; pith's kernels.
-DENSE, PACKED, KERNEL = "dense", "named", "windows"
+#: The way that is none of the library's: pith's kernels.
+KERNEL = "windows"
 
 #: Name of a pattern -> the dimension it lies on.
 AXES = {"images": "n", "filters": "f", "channels": "c", "rows": "y", "columns": "x"}
@@ -158,49 +159,22 @@ def convolve_named(
     patterns: Mapping[str, Pattern],
     geometry: Geometry,
     variant: str,
+    key: Hashable | None,
 ) -> np.ndarray:
-    """The convolution of what patterns name, the way that is predicted to be fastest; see :func:`pith.conv2d`."""
-    way = choose(Named.of(x, w, shape, patterns), variant).chosen.name
+    """The convolution of what patterns name, the way that is predicted to be fastest; see :func:`pith.conv2d`.
+
+    Args:
+        key: what later calls of the kind are known by, if they may be measured.
+    """
+    decision = choose(Named.of(x, w, shape, patterns), variant)
+    way = decision.chosen.name
     if way == KERNEL:
         return _by_kernels(x, w, shape, patterns, geometry)
-    return _by_library(x, w, shape, patterns, geometry, way == DENSE)
-
-
-def _by_library(
-    x: np.ndarray,
-    w: np.ndarray,
-    shape: Sequence[int],
-    patterns: Mapping[str, Pattern],
-    geometry: Geometry,
-    all_channels: bool,
-) -> np.ndarray:
-    """torch's convolution of copies of what is named, or of all channels, those that are not named zeroed."""
-    import torch
-
-    # torch gathers 3x3 filters of 256 channels at ten times NumPy's speed (2026-11-22).
-    listed = {name: p.indices()[0] for name, p in patterns.items()}
-    if not all(map(len, listed.values())):
-        return np.zeros(shape, x.dtype)
-    named = {name: torch.from_numpy(i) for name, i in listed.items() if len(i) < patterns[name].sizes[0]}
-    a, b = (torch.from_numpy(v if v.flags.carray else v.copy()) for v in (x, w))
-    if "images" in named:
-        a = a.index_select(0, named["images"])
-    if "filters" in named:
-        b = b.index_select(0, named["filters"])
-    if "channels" in named and all_channels:
-        dropped = np.ones(x.shape[1], bool)
-        dropped[listed["channels"]] = False
-        a = (a if "images" in named else a.clone()).index_fill_(1, torch.from_numpy(np.flatnonzero(dropped)), 0)
-    elif "channels" in named:
-        a, b = (v.index_select(1, named["channels"]) for v in (a, b))
-    g = geometry
-    found = torch.nn.functional.conv2d(a, b, None, g.stride, g.padding, g.dilation).numpy()
-    if "images" not in named and "filters" not in named:
-        return found
-    out = np.zeros(shape, x.dtype)
-    kept = (listed[name] if name in named else np.arange(n) for name, n in zip(("images", "filters"), shape))
-    out[np.ix_(*kept)] = found
-    return out
+    library = Library(w.shape, shape, patterns, geometry)
+    if variant == "auto":
+        ways = [c.name for c in decision.candidates if c.name != KERNEL]
+        remember(key, library, ways if "channels" in library.named else ways[:1], patterns)
+    return library(x, w, way)
 
 
 def _by_kernels(
