@@ -17,16 +17,41 @@ def sample_source(element: str) -> str:
     Results: per entry of :data:`COUNTED` how many are not empty; per sampled block row a word whose bit i says that
     row i holds anything in the blocks looked at; per block column the same of columns.
     """
-    vector = f"vector<{SIDE}x{element}>"
-    counts = ", ".join("i64" for _ in COUNTED)
-    names = [f"%n{i}" for i in range(len(COUNTED))]
-    start = ", ".join(f"{n} = %z64" for n in names)
-    tensors = "tensor<?xi32>, tensor<?xi32>"
-    inner = ", ".join(f"%in{i} = {n}" for i, n in enumerate(names))
+    k = len(COUNTED)
+    counts, flags = ", ".join("i64" for _ in COUNTED), "tensor<?xi32>, tensor<?xi32>"
+    outer = ", ".join(f"%n{i} = %z64" for i in range(k))
+    inner = ", ".join(f"%in{i} = %n{i}" for i in range(k))
     return f"""
 func.func @sample(%x: tensor<?x?x{element}>, {", ".join(f"%{p}: index" for p in _PARAMS)})
-    -> (tensor<{len(COUNTED)}xi64>, {tensors}) {{
-  %zero = arith.constant 0 : index
+    -> (tensor<{k}xi64>, {flags}) {{
+{_start(element)}  %t:{k + 2} = scf.for %a = %zero to %an step %one iter_args({outer}, %rw = %f0, %cw = %f1)
+      -> ({counts}, {flags}) {{
+    %am = arith.muli %a, %row_step : index
+    %ab = arith.addi %am, %row0 : index
+    %row = arith.muli %ab, %side : index
+    %s:{k + 2} = scf.for %b = %zero to %bn step %one iter_args({inner}, %word = %z32, %cv = %cw)
+        -> ({counts}, i32, tensor<?xi32>) {{
+      %bm = arith.muli %b, %column_step : index
+      %bb = arith.addi %bm, %column0 : index
+      %column = arith.muli %bb, %side : index
+{_block(element)}
+      %old = tensor.extract %cv[%b] : tensor<?xi32>
+      %new = arith.ori %old, %tall32_0 : i32
+      %next = tensor.insert %new into %cv[%b] : tensor<?xi32>
+      scf.yield {", ".join(f"%k{i}" for i in range(k))}, %word{SIDE}, %next : {counts}, i32, tensor<?xi32>
+    }}
+    %rn = tensor.insert %s#{k} into %rw[%a] : tensor<?xi32>
+    scf.yield {", ".join(f"%s#{i}" for i in range(k))}, %rn, %s#{k + 1} : {counts}, {flags}
+  }}
+  %all = tensor.from_elements {", ".join(f"%t#{i}" for i in range(k))} : tensor<{k}xi64>
+  return %all, %t#{k}, %t#{k + 1} : tensor<{k}xi64>, {flags}
+}}
+"""
+
+
+def _start(element: str) -> str:
+    """Constants, the numbers of blocks that are looked at (``%an`` by ``%bn``), and cleared words for both results."""
+    return f"""  %zero = arith.constant 0 : index
   %one = arith.constant 1 : index
   %side = arith.constant {SIDE} : index
   %z64 = arith.constant 0 : i64
@@ -44,42 +69,20 @@ func.func @sample(%x: tensor<?x?x{element}>, {", ".join(f"%{p}: index" for p in 
   %ca = arith.subi %cb, %column0 : index
   %bn = arith.ceildivui %ca, %column_step : index
   %pad = arith.constant {_zero(element)} : {element}
-  %pads = arith.constant dense<{_zero(element)}> : {vector}
+  %pads = arith.constant dense<{_zero(element)}> : vector<{SIDE}x{element}>
   %e0 = tensor.empty(%an) : tensor<?xi32>
   %e1 = tensor.empty(%bn) : tensor<?xi32>
   %f0 = linalg.fill ins(%z32 : i32) outs(%e0 : tensor<?xi32>) -> tensor<?xi32>
   %f1 = linalg.fill ins(%z32 : i32) outs(%e1 : tensor<?xi32>) -> tensor<?xi32>
-  %t:{len(COUNTED) + 2} = scf.for %a = %zero to %an step %one iter_args({start}, %rw = %f0, %cw = %f1)
-      -> ({counts}, {tensors}) {{
-    %am = arith.muli %a, %row_step : index
-    %ab = arith.addi %am, %row0 : index
-    %row = arith.muli %ab, %side : index
-    %s:{len(COUNTED) + 2} = scf.for %b = %zero to %bn step %one iter_args({inner}, %word = %z32, %cv = %cw)
-        -> ({counts}, i32, tensor<?xi32>) {{
-      %bm = arith.muli %b, %column_step : index
-      %bb = arith.addi %bm, %column0 : index
-      %column = arith.muli %bb, %side : index
-{_block(element, vector)}
-      %old = tensor.extract %cv[%b] : tensor<?xi32>
-      %new = arith.ori %old, %tall32_0 : i32
-      %next = tensor.insert %new into %cv[%b] : tensor<?xi32>
-      scf.yield {", ".join(f"%k{i}" for i in range(len(COUNTED)))}, %word{SIDE}, %next : {counts}, i32, tensor<?xi32>
-    }}
-    %rn = tensor.insert %s#{len(COUNTED)} into %rw[%a] : tensor<?xi32>
-    scf.yield {", ".join(f"%s#{i}" for i in range(len(COUNTED)))}, %rn, %s#{len(COUNTED) + 1} : {counts}, {tensors}
-  }}
-  %all = tensor.from_elements {", ".join(f"%t#{i}" for i in range(len(COUNTED)))} : tensor<{len(COUNTED)}xi64>
-  return %all, %t#{len(COUNTED)}, %t#{len(COUNTED) + 1} : tensor<{len(COUNTED)}xi64>, {tensors}
-}}
 """
 
 
-def _block(element: str, vector: str) -> str:
+def _block(element: str) -> str:
     """The flags of one block: 32 rows of words, merged upwards in pairs, and what is counted of each."""
     lines = ["%wide0 = arith.constant 0 : i32", "%bytes0 = arith.constant 0 : i32", "%single0 = arith.constant 0 : i32"]
     lines += ["%word0 = arith.addi %word, %z32 : i32"]
     for r in range(SIDE):
-        lines += _row(r, element, vector)
+        lines += _row(r, element)
     tall = 1
     while tall < SIDE:
         for g in range(SIDE // tall // 2):
@@ -92,7 +95,8 @@ def _block(element: str, vector: str) -> str:
     return "\n".join("      " + line for line in lines)
 
 
-def _row(r: int, element: str, vector: str) -> list[str]:
+def _row(r: int, element: str) -> list[str]:
+    vector = f"vector<{SIDE}x{element}>"
     compare = "cmpi ne" if element.startswith("i") else "cmpf une"
     return [
         f"%o{r} = arith.constant {r} : index",

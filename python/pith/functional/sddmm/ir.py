@@ -2,11 +2,59 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from ...formats import Format, buffer_specs
 from ...formats.attribute import format_attribute
 
 #: Element type of the operands and of the result -> element type of the sums.
 SUMS = {"f16": "f32", "bf16": "f32", "f32": "f32", "f64": "f64"}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Storage:
+    """The buffers of a stored tensor as text: arguments of a function, operands and results of ``pith.assemble``.
+
+    Attributes:
+        names, types: of the buffers, in the order of the storage contract.
+        order: their positions in the order of the op, which has a group per element type.
+        counts: buffers per group.
+    """
+
+    names: tuple[str, ...]
+    types: tuple[str, ...]
+    order: tuple[int, ...]
+    counts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, fmt: Format) -> _Storage:
+        specs = buffer_specs(fmt)
+        groups = [_group(fmt, s.role, s.level) for s in specs]
+        names = tuple(f"%{s.role}{s.level}" for s in specs)
+        types = tuple(f"tensor<?x{'index' if s.native else f'i{s.storage_bits}'}>" for s in specs)
+        order = tuple(sorted(range(len(specs)), key=groups.__getitem__))
+        return cls(names, types, order, tuple(groups.count(g) for g in range(3)))
+
+    @property
+    def arguments(self) -> str:
+        return "".join(f"{name}: {type_}, " for name, type_ in zip(self.names, self.types))
+
+    def assemble(self, values: str, sums: str, encoded: str) -> str:
+        """``%s``: the tensor of these buffers and ``values``."""
+        operands = ", ".join([*(self.names[i] for i in self.order), values, "%m", "%n"])
+        types = ", ".join([*(self.types[i] for i in self.order), sums, "index", "index"])
+        segments = _commas(*self.counts, 1, 2)
+        return f"""  %s = "pith.assemble"({operands}) {{operandSegmentSizes = array<i32: {segments}>}}
+      : ({types}) -> {encoded}
+"""
+
+    def disassemble(self, sums: str, encoded: str) -> str:
+        """``%w``: the values of ``%r``."""
+        results = ", ".join([*(f"%r{i}" for i in self.order), "%w"])
+        types = ", ".join([*(self.types[i] for i in self.order), sums])
+        return f"""  {results} = "pith.disassemble"(%r) {{resultSegmentSizes = array<i32: {_commas(*self.counts, 1)}>}}
+      : ({encoded}) -> ({types})
+"""
 
 
 def sddmm_source(
@@ -21,44 +69,23 @@ def sddmm_source(
 
     ``program``: of tensors, the values written in place and returned, as GPU programs are; else of memory.
     """
-    acc = SUMS[element]
-    specs = buffer_specs(fmt)
-    names = [f"%{s.role}{s.level}" for s in specs]
-    types = [f"tensor<?x{'index' if s.native else f'i{s.storage_bits}'}>" for s in specs]
-    groups = [_group(fmt, s.role, s.level) for s in specs]
-    order = sorted(range(len(specs)), key=groups.__getitem__)
-    counts = [groups.count(g) for g in range(3)]
-    sums, outs = f"tensor<?x{acc}>", f"tensor<?x{element}>"
-    encoded, dense = f"tensor<?x?x{acc}, #fmt>", f"tensor<?x?x{element}>"
+    acc, storage = SUMS[element], _Storage.of(fmt)
+    sums, dense, encoded = f"tensor<?x{acc}>", f"tensor<?x?x{element}>", f"tensor<?x?x{acc}, #fmt>"
     widen = "" if element == acc else "".join(f"    %{x}w = arith.extf %{x} : {element} to {acc}\n" for x in "xy")
     x, y = ("x", "y") if element == acc else ("xw", "yw")
     before, init = _initial(element, acc, accumulate)
     after = "" if element == acc else _convert("w", "narrow", "truncf", acc, element, "dst")
-    listed = "".join(f"{name}: {type_}, " for name, type_ in zip(names, types))
-    operands = ", ".join([*(names[i] for i in order), init, "%m", "%n"])
-    operand_types = ", ".join([*(types[i] for i in order), sums, "index", "index"])
-    result_types = ", ".join([*(types[i] for i in order), sums])
-    results = ", ".join([*(f"%r{i}" for i in order), "%w"])
-    if program:
-        taken, returned = f'%dst: {outs} {{bufferization.writable = true, pith.name = "out"}}', f" -> {outs}"
-        start, end = "", f"  return %{'narrow' if after else 'w'} : {outs}\n"
-    else:
-        taken, returned = f'%out: memref<?x{element}> {{pith.name = "out"}}', ""
-        start = f"  %dst = bufferization.to_tensor %out restrict writable : memref<?x{element}> to {outs}\n"
-        end = f"""  bufferization.materialize_in_destination %{"narrow" if after else "w"} in restrict writable %out
-      : ({outs}, memref<?x{element}>) -> ()
-  return
-"""
+    stored = storage.arguments
+    taken, returned, start, end = _destination(element, "narrow" if after else "w", program)
     return f"""#fmt = {format_attribute(fmt)}
 #a = affine_map<(i, j, k) -> {"(k, i)" if left else "(i, k)"}>
 #b = affine_map<(i, j, k) -> {"(j, k)" if right else "(k, j)"}>
 #s = affine_map<(i, j, k) -> (i, j)>
 #id = affine_map<(p) -> (p)>
-func.func @sddmm({listed}%m: index, %n: index, %a: {dense} {{pith.name = "a"}}, %b: {dense} {{pith.name = "b"}},
+func.func @sddmm({stored}%m: index, %n: index, %a: {dense} {{pith.name = "a"}}, %b: {dense} {{pith.name = "b"}},
                  {taken}){returned} {{
   %zero = arith.constant 0.0 : {acc}
-{start}{before}  %s = "pith.assemble"({operands}) {{operandSegmentSizes = array<i32: {_commas(*counts, 1, 2)}>}}
-      : ({operand_types}) -> {encoded}
+{start}{before}{storage.assemble(init, sums, encoded)}\
   %r = linalg.generic {{indexing_maps = [#a, #b, #s], iterator_types = ["parallel", "parallel", "reduction"]}}
       ins(%a, %b : {dense}, {dense}) outs(%s : {encoded}) {{
   ^bb0(%x: {element}, %y: {element}, %z: {acc}):
@@ -66,10 +93,22 @@ func.func @sddmm({listed}%m: index, %n: index, %a: {dense} {{pith.name = "a"}}, 
     %t = arith.addf %z, %p : {acc}
     linalg.yield %t : {acc}
   }} -> {encoded}
-  {results} = "pith.disassemble"(%r) {{resultSegmentSizes = array<i32: {_commas(*counts, 1)}>}}
-      : ({encoded}) -> ({result_types})
-{after}{end}}}
+{storage.disassemble(sums, encoded)}{after}{end}}}
 """
+
+
+def _destination(element: str, values: str, program: bool) -> tuple[str, str, str, str]:
+    """Where ``%values`` go: the argument, the type that is returned, and the ops at both ends of the function."""
+    outs, buffer = f"tensor<?x{element}>", f"memref<?x{element}>"
+    if program:
+        taken = f'%dst: {outs} {{bufferization.writable = true, pith.name = "out"}}'
+        return taken, f" -> {outs}", "", f"  return %{values} : {outs}\n"
+    start = f"  %dst = bufferization.to_tensor %out restrict writable : {buffer} to {outs}\n"
+    end = f"""  bufferization.materialize_in_destination %{values} in restrict writable %out
+      : ({outs}, {buffer}) -> ()
+  return
+"""
+    return f'%out: {buffer} {{pith.name = "out"}}', "", start, end
 
 
 def _commas(*numbers: int) -> str:
