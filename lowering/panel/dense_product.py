@@ -210,7 +210,7 @@ class DenseProduct:
         """What unrolled blocks of the register tile from position ``row`` on do about memory while they multiply."""
         (lo, hi), unrolled = self.span, self.tile.unrolled
         height, does = self.tile.variant.rows, list[Callable[[Index], None]]()
-        tile, blocks = b.div(b.sub(row, done), height), b.div(b.sub(hi, lo), unrolled)
+        tile, blocks = b.ceildiv(b.sub(row, done), height), b.div(b.sub(hi, lo), unrolled)
         if self.ahead is not None:
             does.append(self.ahead.fetch(tile, blocks, b.add(self.cols.first, first_col)))
         if self.following is not None:
@@ -218,7 +218,7 @@ class DenseProduct:
             does.clear()
             does.append(self.following.pack(panel.panels, first_col, tile, blocks, *near))
         if self.spread is not None:
-            does.append(self.spread.store(first_col, b.div(row, height)))
+            does.append(self.spread.store(first_col, b.ceildiv(row, height)))
 
         def block(number: Index) -> None:
             for each in does:
@@ -269,9 +269,7 @@ class DenseProduct:
         """``some_rows(tile, first, span)`` for rows ``done`` to ``count``, a strip at a time; ``low``: see its tile."""
         (begin, end), last = self.span, count
         if low:
-            left = b.mod(count, tile.variant.rows)
-            fits = b.less(left, low.variant.rows + 1)
-            last = b.maximum(arith.select(fits, b.value(b.sub(count, left)), b.value(count)), done)
+            last = b.maximum(b.sub(count, tile.low_rows(count, low)), done)
 
         def one_strip(lo: Index) -> None:
             span = self.span if self.is_one_strip else (lo, b.minimum(b.add(lo, self.strip), end))
