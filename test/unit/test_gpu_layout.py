@@ -14,8 +14,9 @@ from pith.programs.chips import CHIPS
 LANES = range(32)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def context():
+    """For element types only: making one takes longer than most of these tests."""
     with make_context(), ir.Location.unknown():
         yield
 

@@ -25,8 +25,9 @@ from pith.programs.chips import CHIPS
 MODES = {1: (8, 3), 2: (4, 2), 3: (2, 1)}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def context():
+    """For element types only: making one takes longer than most of these tests."""
     with make_context(), ir.Location.unknown():
         yield
 
