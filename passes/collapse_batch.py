@@ -38,8 +38,8 @@ class CollapseBatchPass(Pass):
 
     Requires: ``pith-fold-copies`` before it; operands may be encoded or ``pith.decompress``-ed. Preserves: bodies of
     ``pith.pit_tile``; results bit by bit. Does not do: dense ops but products, loops of an encoded operand, operands
-    with a layout of their own.
-    Cost: linear.
+    with a layout of their own; sizes of 0, whose product with one known at run time is 0 to upstream's tensors and
+    unknown to its buffers. Cost: linear.
     """
 
     name: ClassVar[str] = "pith-collapse-batch"
@@ -83,7 +83,8 @@ def _walk_together(op: Structured, a: int, b: int) -> bool:
             continue
         if reads_encoded(value) or dims.count(a) != 1 or dims.count(b) != 1:
             return False
-        if dims.index(b) != dims.index(a) + 1:
+        first = dims.index(a)
+        if dims.index(b) != first + 1 or 0 in shape_of(value.type)[first : first + 2]:
             return False
     return True
 

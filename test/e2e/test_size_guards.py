@@ -139,6 +139,12 @@ def test_a_size_that_a_decomposition_settles(monkeypatch):
         k(torch.randn(3, 4, 6))
 
 
+def test_batches_of_nothing_beside_any_size():
+    k = _compiled(torch.nn.Linear(16, 5), (torch.randn(0, 2, 16),), ({1: "n"},))
+    for size in (2, 0, 7):
+        assert k(torch.randn(0, size, 16)).shape == (0, size, 5)
+
+
 @pytest.mark.parametrize("first, second", [(4, 6), (6, 4), (5, 5), (300, 2)])
 def test_the_larger_and_the_smaller_of_two_sizes(first, second):
     k = _compiled(Extremes(), (torch.randn(4, 5), torch.randn(6, 5)), {"x": {0: "n"}, "y": {0: "m"}})

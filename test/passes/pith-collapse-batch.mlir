@@ -105,3 +105,19 @@ func.func @halves(%x: tensor<?x?x8xf16>, %w: tensor<16x8xf16>, %c: tensor<?x?x16
   } -> tensor<?x?x16xf32>
   return %r : tensor<?x?x16xf32>
 }
+
+// A size of 0 stays a loop of its own: times a size known at run time, upstream takes it for 0 here and for unknown there.
+// CHECK-LABEL: func.func @no_batch
+// CHECK-NOT: tensor.collapse_shape
+func.func @no_batch(%x: tensor<0x?x8xf32>, %w: tensor<16x8xf32>, %c: tensor<0x?x16xf32>) -> tensor<0x?x16xf32> {
+  %r = linalg.generic {
+    indexing_maps = [affine_map<(b, t, o, k) -> (b, t, k)>, affine_map<(b, t, o, k) -> (o, k)>, affine_map<(b, t, o, k) -> (b, t, o)>],
+    iterator_types = ["parallel", "parallel", "parallel", "reduction"]}
+    ins(%x, %w : tensor<0x?x8xf32>, tensor<16x8xf32>) outs(%c : tensor<0x?x16xf32>) {
+  ^bb0(%p: f32, %q: f32, %z: f32):
+    %0 = arith.mulf %p, %q : f32
+    %1 = arith.addf %z, %0 : f32
+    linalg.yield %1 : f32
+  } -> tensor<0x?x16xf32>
+  return %r : tensor<0x?x16xf32>
+}
