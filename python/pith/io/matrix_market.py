@@ -166,7 +166,7 @@ def _check_entries(numbers: np.ndarray, lines: np.ndarray, source: TextSource, h
             at = int(np.argmin(fits))
             whole = column[at] == np.floor(column[at])
             problem = f"is outside of 1..{size}" if whole else "is not an integer"
-            raise source.error(f"{name} {column[at]} {problem}", "coordinates count from 1", int(lines[at]))
+            raise source.error(f"{name} {column[at]:.15g} {problem}", "coordinates count from 1", int(lines[at]))
     if header.symmetry == "general":
         return
     wrong = numbers[:, 1] > numbers[:, 0]
