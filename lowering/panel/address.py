@@ -11,17 +11,25 @@ def address_of(buffer: ir.Value) -> ir.Value:
     return memref.extract_aligned_pointer_as_index(buffer)
 
 
+def kept(word: Index) -> Index:
+    """The same number as one that LLVM cannot take apart."""
+    return arith.index_cast(ir.IndexType.get(), _kept(word))
+
+
 def opaque(address: Index) -> ir.Value:
-    """The same address as a pointer that LLVM cannot take apart: an assembly statement without instructions.
+    """The same address as a pointer that LLVM cannot take apart.
 
     Else LLVM adds base and index up in every load, and a multiply-add that loads so is two instructions to Intel's
     cores; or it computes several sums in a vector, by instructions that wait for the multiply-adds' ports. On a core of
     Emerald Rapids, 64 or 128 columns, C1(2:4)->C0(2:4) goes from 64 to 82-85 GF/s, 1:4 from 90 to 95 (2026-11-22).
     """
+    return llvm.inttoptr(ir.Type.parse("!llvm.ptr"), _kept(address))
+
+
+def _kept(word: Index) -> ir.Value:
+    """An assembly statement without instructions."""
     i64 = ir.IntegerType.get_signless(64)
-    word = arith.index_cast(i64, b.value(address))
-    kept = llvm.InlineAsmOp(i64, [word], "", "=r,0").results[0]
-    return llvm.inttoptr(ir.Type.parse("!llvm.ptr"), kept)
+    return llvm.InlineAsmOp(i64, [arith.index_cast(i64, b.value(word))], "", "=r,0").results[0]
 
 
 def load_at(type_: ir.VectorType, pointer: ir.Value, offset: int) -> ir.Value:

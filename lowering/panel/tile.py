@@ -232,7 +232,7 @@ class RegisterTile:
             for m in members:
                 key = (identity(m.red), *map(identity, m.picked), m.red_offset)
                 if key not in loaded:
-                    loaded[key] = at.panel.pieces(pieces, m.red, m.red_offset, m.picked)
+                    loaded[key] = at.panel.pieces(pieces, m.red, m.red_offset, m.picked, self.rows > 1)
                 stored = self.values.scalar(self.member(m.row), m.position.value)
                 for i, x in enumerate(loaded[key], base + m.row * len(pieces)):
                     out[i] = multiply_add(vector.broadcast(x.type, stored), x, out[i])

@@ -82,6 +82,40 @@ func.func @rows_of_their_own(%c1: tensor<?xi8>, %c0: tensor<?xi8>, %val: tensor<
 
 // -----
 
+// Rows that share a group of C1 and choose from it themselves, V(4)C1(2:4)->C0(2:4): what a row adds to the group's address
+// goes through an assembly statement, or LLVM would add for several rows in a vector.
+
+#v4c1 = #pith.format<affine_map<(d0, d1) -> (d0 floordiv 4, d1 floordiv 16, (d1 floordiv 4) mod 4, d0 mod 4, d1 mod 4)>,
+                     [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
+#a = affine_map<(i, j, k) -> (i, k)>
+#x = affine_map<(i, j, k) -> (k, j)>
+#y = affine_map<(i, j, k) -> (i, j)>
+
+// CHECK-LABEL: func.func @shared_groups
+// CHECK:         %[[own:.*]] = llvm.inline_asm "", "=r,0"
+// CHECK-NEXT:    %[[part:.*]] = arith.index_cast %[[own]] : i64 to index
+// CHECK-NEXT:    %[[address:.*]] = arith.addi %{{.*}}, %[[part]] : index
+// CHECK-NEXT:    %[[word:.*]] = arith.index_cast %[[address]] : index to i64
+// CHECK-NEXT:    %[[kept:.*]] = llvm.inline_asm "", "=r,0" %[[word]]
+// CHECK-NEXT:    llvm.inttoptr %[[kept]]
+module attributes {pith.isa = "avx2"} {
+func.func @shared_groups(%c1: tensor<?xi8>, %c0: tensor<?xi8>, %val: tensor<?xf32>, %x: tensor<128x32xf32>,
+                         %y: tensor<64x32xf32>) -> tensor<64x32xf32> {
+  %A = "pith.assemble"(%c1, %c0, %val) {operandSegmentSizes = array<i32: 0, 0, 2, 1, 0>}
+      : (tensor<?xi8>, tensor<?xi8>, tensor<?xf32>) -> tensor<64x128xf32, #v4c1>
+  %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%A, %x : tensor<64x128xf32, #v4c1>, tensor<128x32xf32>) outs(%y : tensor<64x32xf32>) {
+  ^bb0(%v: f32, %w: f32, %s: f32):
+    %p = arith.mulf %v, %w : f32
+    %t = arith.addf %s, %p : f32
+    linalg.yield %t : f32
+  } -> tensor<64x32xf32>
+  return %r : tensor<64x32xf32>
+}
+}
+
+// -----
+
 // Four rows that share their choice, V(4)C0(2:4), share every load of a panel row: the tile is 4 rows by
 // 16 columns, each coordinate is decoded once for all of them.
 
