@@ -56,7 +56,9 @@ def test_padded_batch(dtype):
 
     out = torch.full((4, 12, 33), 7.0, dtype=kind)
     assert pith.linear(x, w, b, where=pith.Ragged(x[0, :3], [0, 0, 3, 0]).tokens(12), out=out) is out
-    assert torch.equal(out[2, :3], y[2, :3]) and bool((out[[0, 1, 3]] == 7).all() and (out[2, 3:] == 7).all())
+    # few rows are summed in another order than many
+    assert error_of(out[2, :3].double().numpy(), y[2, :3].double().numpy()) < TOLERANCES[dtype]
+    assert bool((out[[0, 1, 3]] == 7).all() and (out[2, 3:] == 7).all())
 
 
 def test_new_rows_compile_nothing_and_copy_nothing():
