@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pith
 import pytest
+from pith.runtime import kernel_cache
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -87,3 +88,47 @@ def test_experts_in_one_parameter_are_named_and_compile_in_a_format():
     kernel = pith.compile(model, (ids,), kwargs={"use_cache": False}, sparsity=sparsity)
     expected = model(ids, use_cache=False).last_hidden_state.detach()
     torch.testing.assert_close(kernel(ids).last_hidden_state, expected, rtol=1e-4, atol=1e-5)
+
+
+class _WithCache(torch.nn.Module):
+    """A decoder whose keys and values are arguments and results."""
+
+    def __init__(self, decoder):
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, ids, past):
+        cache = transformers.DynamicCache(config=self.decoder.config)
+        for layer, (keys, values) in enumerate(past):
+            cache.update(keys, values, layer)
+        out = self.decoder(ids, past_key_values=cache, use_cache=True).last_hidden_state
+        return out[:, -1], [(layer.keys, layer.values) for layer in cache.layers]
+
+
+def test_one_kernel_serves_caches_of_all_lengths():
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 50, "n_positions": 64, "n_embd": 16, "n_layer": 2, "n_head": 2}
+    model = transformers.GPT2Model(transformers.GPT2Config(**sizes, bos_token_id=None, eos_token_id=None)).eval()
+    pith.torch.sparsify_(model, {"*.c_fc": "C0(2:4)"})
+    tokens = torch.randint(0, 50, (2, 40))
+    with torch.no_grad():
+        _, past = _WithCache(model)(tokens[:, :8], [])
+        grows = [({2: "past"}, {2: "past"}) for _ in past]
+        step = pith.compile(_WithCache(model), (tokens[:, 8:9], past), dynamic_shapes=({}, grows))
+        compiled = kernel_cache().stats.compiled
+        for n in range(8, 40):
+            got, past = step(tokens[:, n : n + 1], past)
+            assert past[1][0].shape[2] == n + 1
+        expected = model(tokens, use_cache=False).last_hidden_state[:, -1]
+    assert kernel_cache().stats.compiled == compiled
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_caches_among_arguments_and_results_are_refused_with_what_takes_them():
+    sizes = {"vocab_size": 50, "n_positions": 64, "n_embd": 16, "n_layer": 1, "n_head": 2}
+    model = transformers.GPT2Model(transformers.GPT2Config(**sizes, bos_token_id=None, eos_token_id=None)).eval()
+    ids = torch.randint(0, 50, (2, 8))
+    for kwargs in ({"past_key_values": transformers.DynamicCache()}, {"use_cache": True}):
+        with pytest.raises(pith.ImportProgramError, match="DynamicCache") as raised:
+            pith.compile(model, (ids,), kwargs=kwargs)
+        assert "Decoders that generate" in (raised.value.hint or "")

@@ -41,6 +41,9 @@ _KINDS = {
 }
 
 
+#: What to do about results and arguments that hold keys and values.
+_OF_CACHES = "for a cache of transformers see 'Decoders that generate' in docs/guide/torch.md"
+
 #: Python values that may stand among the arguments; they become part of the program.
 _FIXED = (bool, int, float, str)
 
@@ -97,7 +100,7 @@ def input_leaves(module: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[s
                 f"argument {name!r} is of type {type(leaf).__name__}; arguments are tensors, containers of them, "
                 "and constants (bool, int, float, str, None)",
                 where=f"{type(module).__name__}.forward",
-                hint="pass its tensors, or make it in a wrapper module",
+                hint=f"pass its tensors, and make it in a module around this one ({_OF_CACHES})",
             )
     return named
 
@@ -274,6 +277,6 @@ def _export_error(error: Exception, module: torch.nn.Module) -> ImportProgramErr
     elif "onstraint" in message or "specialized" in message:
         hint = "give that dimension a fixed size, or an example size other than 0 and 1"
     elif "not a known type" in message:
-        hint = "return tensors and containers of them; for a cache of transformers: kwargs={'use_cache': False}"
+        hint = f"return tensors and containers of them; {_OF_CACHES}, or kwargs={{'use_cache': False}}"
     where = raised_at(error) or f"{type(module).__name__}.forward"
     return ImportProgramError(f"torch.export failed: {message}", where=where, hint=hint)
