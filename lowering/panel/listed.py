@@ -17,23 +17,36 @@ several strips go through a tile in memory.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from pith._mlir import arith, ir
 
 from .. import builder as b
 from ..builder import Index
+from ..transpose import Transform
 from .arithmetic import bytes_of
 from .blocking import LISTED_PACKING_ROWS, PACKING_ROWS, most_panels
 from .compact import copy_left
+from .firsts import Firsts
 from .listed_task import ListedTask, Span
 from .loops import Point
 from .parts import part_rows
 from .walk import Walk
-from .write import clear_columns
+from .write import added_to, clear_columns
 
 
 class ListedEmitter(ListedTask):
-    """The loops around the tasks; :meth:`emit` emits them at the insertion point. Arguments: :class:`ListedTask`."""
+    """The loops around the tasks; :meth:`emit` emits them at the insertion point. Arguments: :class:`ListedTask`.
+
+    Args:
+        adds: what ``finish_at`` makes is added to what the output holds.
+    """
+
+    firsts: Firsts | None = None
+
+    def __init__(self, *args: Any, adds: bool = False, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.adds = adds
 
     def emit(self) -> None:
         self.compact = copy_left(self.c, self.lhs, self.rhs.size(self.c.red), self.loops, self.element)
@@ -95,8 +108,27 @@ class ListedEmitter(ListedTask):
             out = self.out.matrix(point, self.c.row, self.c.col)
             rows, cols = self.out.size(self.c.row), self.out.size(self.c.col)
             lo, hi = (b.minimum(b.product([g, self.group, self.lanes]), cols) for g in groups)
-            clear_columns(out, self.c.out_transposed, rows, (lo, hi), self.vector)
+            self._clear(point, out, rows, (lo, hi))
         self._sum(self.summed, point, first, most, groups)
+
+    def _clear(self, point: Point, out: ir.Value, rows: Index, cols: Span) -> None:
+        """Zero some columns of the output, or of what no list names where lists tell which of them come first."""
+        loops, turned = self.loops, self.c.out_transposed
+        if not set(loops.row_loops) & set(self.summed):
+            clear_columns(out, turned, rows, cols, self.vector)
+            return
+        operands = [self.lhs if d in self.lhs.dims else self.rhs for d in self.summed]
+        sizes = {d: operand.size(d) for d, operand in zip(self.summed, operands)}
+        self.firsts = Firsts.find(rows, {d: loops.outer[d] for d in self.summed}, sizes, point, loops.rows)
+        self.firsts.clear_others(out, turned, rows, cols, self.vector)
+
+    def _finish(self, point: Point, out: ir.Value) -> Transform | None:
+        finish = super()._finish(point, out)
+        if self.firsts is not None:
+            return self.firsts.added(finish, point, out, self.c.out_transposed)
+        if finish is None or not self.adds:
+            return finish
+        return lambda value, at: added_to(out)(finish(value, at), at)
 
     def _sum(self, summed: Sequence[int], point: Point, first: Index, most: Index, groups: tuple[Index, Index]) -> None:
         """The loops that tasks run themselves, because they add to the same output, then the product."""

@@ -16,7 +16,6 @@ from .. import builder as b
 from ..builder import Index
 from ..contraction import indexing_maps, is_generic
 from ..panel.batch import Operand
-from ..panel.write import added_to
 from ..transpose import Transform
 from ..vectorize import broadcast, evaluate, is_vectorizable
 
@@ -89,14 +88,11 @@ def match_body(op: ir.OpView, tiling: Tiling) -> Body | None:
     return Body((min(factors), max(factors)), closed and not tiling.accumulate, ends, sums)
 
 
-def finish_at_point(
-    p: Any, buffers: Sequence[ir.Value], adds: bool
-) -> Callable[[Mapping[int, Index], ir.Value], Transform]:
+def finish_at_point(p: Any, buffers: Sequence[ir.Value]) -> Callable[[Mapping[int, Index], ir.Value], Transform]:
     """What the body of a :class:`ListedProduct` stores for its sums: a function of the outer loops and of the output.
 
     Args:
         buffers: the operands of the ``pit_tile``, inputs and init, as memrefs.
-        adds: whether that is added to what is there.
     """
     c, finish = p.product, p.body.finish
     block = finish.op.regions[0].blocks[0]
@@ -113,8 +109,7 @@ def finish_at_point(
                     scalars[argument] = value
                 elif any(True for _ in argument.uses):
                     scalars[argument] = _load(Operand(buffers[number], loops[number]), place, along, lanes)
-            result = broadcast(evaluate(block, scalars)[0], lanes)
-            return added_to(out)(result, at) if adds else result
+            return broadcast(evaluate(block, scalars)[0], lanes)
 
         return apply
 

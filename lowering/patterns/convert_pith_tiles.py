@@ -127,9 +127,9 @@ def _emit(p: ListedProduct, isa: Isa, out: ir.Value, fresh: bool, finish: Transf
     loops, blocks = bound.loops(), bound.blocks()
     if blocks is None:
         adds = p.tiling.accumulate and not (fresh and (p.is_partition or not p.summed))
-        finish_at = p.body.finish and finish_at_point(p, [*inputs, out], adds)
+        finish_at = p.body.finish and finish_at_point(p, [*inputs, out])
         emitter = listed_emitter(c, p.body.sums, isa, rest)
-        emitter(c, buffers, isa, fresh, finish, loops, finish_at, p.is_partition).emit()
+        emitter(c, buffers, isa, fresh, finish, loops, finish_at, p.is_partition, adds=adds).emit()
     else:
         BlockEmitter(c, buffers, isa, fresh, finish, loops, blocks, p.body.sums).emit()
 

@@ -88,8 +88,7 @@ class TileListedEmitter(ListedEmitter):
         block = Block(unit, Expanded(unit, buffer, tiles), panels, self.height, offsets)
         rooms = {width: scratch(unit, self.height, width, on_stack=False) for width in {1, self.width}}
         out = self.out.matrix(point, self.c.row, self.c.col)
-        finish = self.finish if self.finish_at is None else self.finish_at(point, out)
-        transform = finish or (as_it_is if self.fresh else added_to(out))
+        transform = self._finish(point, out) or (as_it_is if self.fresh else added_to(out))
 
         def write(part: Walk, g: Index, slot: Index, width: int) -> None:
             room, row, col = rooms[width], b.mul(g, block.rows), b.mul(b.add(first, slot), COLUMNS)

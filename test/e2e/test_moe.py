@@ -7,7 +7,9 @@ import tracemalloc
 import numpy as np
 import pith
 import pytest
+from pith.compiler.kernel import compile_source
 from pith.runtime.cache import kernel_cache
+from pith.workloads.moe_ir import grouped_source
 from relative_error import error_of
 
 torch = pytest.importorskip("torch")
@@ -125,6 +127,23 @@ def test_two_experts_of_a_token_are_added():
     np.testing.assert_array_equal(pith.grouped_matmul(x, experts, w), np.full((130, 70), 303, np.float32))
     gates = np.tile(np.float32([[0.5, 2]]), (130, 1))
     np.testing.assert_array_equal(pith.grouped_matmul(x, experts, w, gates), np.full((130, 70), 156, np.float32))
+
+
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("experts", [1, 7])
+def test_sums_of_tokens_that_some_experts_list(gated, experts):
+    """The first expert of a token stores, others add, and what none lists is zero, whatever the output held."""
+    rng, tokens, shape = np.random.default_rng(5), 70, (13, 75)
+    chosen = rng.random((tokens, experts)) < 0.4
+    chosen[::9] = False
+    x, w = rng.standard_normal((tokens, 13), np.float32), rng.standard_normal((experts, *shape), np.float32)
+    gates = rng.standard_normal((tokens, experts), np.float32)
+    listed = rng.permutation(np.argwhere(chosen)).astype(np.int32)
+    kernel = compile_source(grouped_source("f32", "f32", False, None, gated, True), "grouped")
+    out = np.full((tokens, 75), np.nan, np.float32)
+    kernel.native(listed, x, w, *[gates] * gated, out)
+    weights = chosen * (gates.astype(float) if gated else 1.0)
+    assert error_of(out, np.einsum("te,tk,ekn->tn", weights, x.astype(float), w.astype(float))) < 1e-5
 
 
 def test_nan_stays_with_its_token_and_expert():

@@ -88,6 +88,43 @@ func.func @experts(%p: !pith.pattern<[64, 8], [1, 1]>, %x: tensor<64x32xf32>, %w
   return %r : tensor<64x48xf32>
 }
 
+// Into zeros: the lists are walked once for the first expert of every row, which stores; the others add to what is there.
+// Rows that have none are cleared.
+// CHECK-LABEL: func.func @first_experts
+// CHECK:       %[[FIRST:.*]] = memref.alloc() {{.*}} : memref<64xi32>
+// CHECK:       scf.for
+// CHECK-NEXT:    memref.store %c-1{{.*}}, %[[FIRST]]
+// CHECK:       scf.for %{{.*}} = %c0{{.*}} to %c8
+// CHECK:           %[[WAS:.*]] = memref.load %[[FIRST]]
+// CHECK-NEXT:      %[[NONE:.*]] = arith.cmpi eq, %[[WAS]], %c-1
+// CHECK-NEXT:      %[[IS:.*]] = arith.select %[[NONE]], %{{.*}}, %[[WAS]]
+// CHECK-NEXT:      memref.store %[[IS]], %[[FIRST]]
+// CHECK:       arith.cmpi eq, %{{.*}}, %c-1
+// CHECK-NEXT:  scf.if
+// CHECK:         vector.store
+// CHECK:       vector.fma
+// CHECK:       vector.maskedload
+func.func @first_experts(%p: !pith.pattern<[64, 8], [1, 1]>, %x: tensor<64x32xf32>, %w: tensor<8x32x48xf32>) -> tensor<64x48xf32> {
+  %zero = arith.constant 0.0 : f32
+  %empty = tensor.empty() : tensor<64x48xf32>
+  %y = linalg.fill ins(%zero : f32) outs(%empty : tensor<64x48xf32>) -> tensor<64x48xf32>
+  %r = "pith.pit_tile"(%p, %x, %w, %y) ({
+  ^bb0(%tx: tensor<16x32xf32>, %tw: tensor<1x32x48xf32>, %ty: tensor<16x48xf32>):
+    %t = linalg.generic {indexing_maps = [#te, #ekn, #tn], iterator_types = ["parallel", "parallel", "reduction", "reduction"]}
+        ins(%tx, %tw : tensor<16x32xf32>, tensor<1x32x48xf32>) outs(%ty : tensor<16x48xf32>) {
+    ^bb0(%a: f32, %b: f32, %c: f32):
+      %u = arith.mulf %a, %b : f32
+      %v = arith.addf %c, %u : f32
+      linalg.yield %v : f32
+    } -> tensor<16x48xf32>
+    "pith.yield"(%t) : (tensor<16x48xf32>) -> ()
+  }) {indexing_maps = [#te, #ekn, #tn], iterator_types = ["parallel", "parallel", "reduction", "reduction"], axes = array<i64: 0, 3>,
+      tile = array<i64: 16, 0, 0, 1>, micro_tile = array<i64: 1, 1>, accumulate = true,
+      operandSegmentSizes = array<i32: 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1>}
+      : (!pith.pattern<[64, 8], [1, 1]>, tensor<64x32xf32>, tensor<8x32x48xf32>, tensor<64x48xf32>) -> tensor<64x48xf32>
+  return %r : tensor<64x48xf32>
+}
+
 // Blocks of rows with contracted coordinates of their own, PIT's 32x1: entries are looked at in parallel, and sorted by
 // block where those of a block do not stand together; their values are copied in parallel in the order in which register tiles (4 rows) read them; panel rows are found by coordinate.
 // CHECK-LABEL: func.func @blocks
