@@ -492,7 +492,8 @@ func.func @depthwise(%x: tensor<?x6x5x24xf32>, %w: tensor<6x3x3xf32>, %o: tensor
 
 // -----
 
-// Windows of an image are packed from the image, converted on the way; no matrix of them is made.
+// Windows of an image are packed from the image, converted on the way; no matrix of them is made. Where threads would
+// get fewer tasks, they pack one panel each.
 
 #read = affine_map<(c, r, s, y, x) -> (0, c, y + r, x + s)>
 #same = affine_map<(c, r, s, y, x) -> (c, r, s, y, x)>
@@ -505,10 +506,13 @@ module attributes {pith.isa = "avx512"} {
 // CHECK-LABEL: func.func @windows
 // CHECK-NOT:     linalg.generic
 // CHECK:         %[[image:.*]] = bufferization.to_buffer %arg0
+// CHECK:         %[[few:.*]] = arith.cmpi ugt, %{{.*}}, %c7 : index
+// CHECK:         %[[uneven:.*]] = arith.andi %{{.*}}, %[[few]]
+// CHECK:         %[[group:.*]] = arith.select %[[uneven]], %c1, %c8 : index
 // CHECK:         scf.parallel
-// CHECK:           %[[panels:.*]] = memref.alloc() {{.*}} : memref<{{[0-9]+}}x72x{{[0-9]+}}xf32>
-// CHECK:           vector.load %[[image]]{{.*}} : memref<1x8x42x42xbf16>, vector<8xbf16>
-// CHECK:           vector.store %{{.*}}, %[[panels]]{{.*}} vector<8xf32>
+// CHECK:           %[[panels:.*]] = memref.alloc(%[[group]]) {{.*}} : memref<?x72x{{[0-9]+}}xf32>
+// CHECK:           vector.maskedload %[[image]]{{.*}} : memref<1x8x42x42xbf16>, vector<16xi1>, vector<16xbf16>
+// CHECK:           vector.maskedstore %[[panels]]{{.*}} vector<16xi1>, vector<16xf32>
 // CHECK:           vector.fma
 func.func @windows(%x: tensor<1x8x42x42xbf16>, %w: tensor<24x72xbf16>, %y: tensor<24x1600xf32>) -> tensor<24x1600xf32> {
   %e = tensor.empty() : tensor<8x3x3x40x40xbf16>
