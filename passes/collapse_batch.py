@@ -38,8 +38,8 @@ class CollapseBatchPass(Pass):
 
     Requires: ``pith-fold-copies`` before it; operands may be encoded or ``pith.decompress``-ed. Preserves: bodies of
     ``pith.pit_tile``; results bit by bit. Does not do: dense ops but products, loops of an encoded operand, operands
-    with a layout of their own; sizes of 0, whose product with one known at run time is 0 to upstream's tensors and
-    unknown to its buffers. Cost: linear.
+    with a layout of their own; sizes of 0 beside one known at run time: their product is 0 to upstream's tensors
+    and unknown to its buffers. Cost: linear.
     """
 
     name: ClassVar[str] = "pith-collapse-batch"
@@ -83,8 +83,7 @@ def _walk_together(op: Structured, a: int, b: int) -> bool:
             continue
         if reads_encoded(value) or dims.count(a) != 1 or dims.count(b) != 1:
             return False
-        first = dims.index(a)
-        if dims.index(b) != first + 1 or 0 in shape_of(value.type)[first : first + 2]:
+        if dims.index(b) != dims.index(a) + 1 or {0, DYNAMIC} <= set(shape_of(value.type)):
             return False
     return True
 

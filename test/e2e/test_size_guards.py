@@ -143,6 +143,8 @@ def test_batches_of_nothing_beside_any_size():
     k = _compiled(torch.nn.Linear(16, 5), (torch.randn(0, 2, 16),), ({1: "n"},))
     for size in (2, 0, 7):
         assert k(torch.randn(0, size, 16)).shape == (0, size, 5)
+    nothing = torch.randn(0, 3, 4, 16)
+    assert _compiled(torch.nn.Linear(16, 5), (nothing,), None)(nothing).shape == (0, 3, 4, 5)
 
 
 @pytest.mark.parametrize("first, second", [(4, 6), (6, 4), (5, 5), (300, 2)])
