@@ -90,7 +90,7 @@ def dense_rivals(module: ir.Module, stored: dict[int, SparseTensor], isa: str, t
         tuned: time the products before they are compared.
 
     Semantics: an argument is named when every op that reads it is a product of the panel template, and the
-        dense product is predicted to be faster by :data:`pith.tuning.select.DENSE_GAIN`, for any number of columns if it is dynamic.
+        dense product is predicted to be faster by :data:`DENSE_GAIN`, for any number of columns if it is dynamic.
     """
     copy = parse_for_cpu(str(module), isa)
     params = parameters_of(_function(copy))
