@@ -633,6 +633,15 @@ def test_exported_programs_bring_examples_and_dynamic_sizes():
         pith.compile(torch.export.export(model, (x,)), (x,))(other)
 
 
+@pytest.mark.parametrize("shape, dim", [((0, 3, 4, 9), 1), ((3, 0, 4, 9), 0)])
+def test_stacks_of_nothing_beside_sizes_of_run_time_are_refused(shape, dim):
+    """They would end the process inside of torch-mlir."""
+    model, x = torch.nn.Linear(9, 5).eval(), torch.ones(shape)
+    with pytest.raises(pith.ImportProgramError, match="make the size that is 0 in the example dynamic"):
+        pith.compile(model, (x,), dynamic_shapes=({dim: torch.export.Dim.AUTO},))
+    torch.testing.assert_close(pith.compile(model, (x,))(x), model(x).detach())
+
+
 def test_what_is_no_program_is_refused():
     model, x = torch.nn.Linear(8, 4).eval(), torch.ones(3, 8)
     with pytest.raises(pith.ArgumentError, match="kwargs: expects example arguments by name, got int"):

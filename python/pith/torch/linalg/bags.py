@@ -63,9 +63,9 @@ def bags_of_rows(
             kept = arith.cmpi(arith.CmpIPredicate.ne, row, arith.constant(row.type, padding))
             return arith.select(kept, more, total), arith.select(kept, counted, count), valid
 
-        limits = (arith.index_cast(index, v) for v in (begin, end))
+        low, high = (arith.index_cast(index, v) for v in (begin, end))
         valid = arith.constant(ir.IntegerType.get_signless(1), 1)
-        total, count, valid = for_loop(*limits, add, [first, zero, valid])
+        total, count, valid = for_loop(low, high, add, [first, zero, valid])
         cf.assert_(valid, _MESSAGE)  # not for every row: the call would put the sums into memory
         if mode == _MEAN:
             return arith.divf(total, arith.maximumf(count, one))

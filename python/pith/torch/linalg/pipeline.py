@@ -46,6 +46,7 @@ def import_graph(graph: torch.fx.Graph, func_name: str, activations: Mapping[str
 
     Errors: :class:`pith.ImportProgramError` naming the PyTorch op and the model's source line.
     """
+    _refuse_stacks_of_nothing(graph)
     fx = fx_importer()
     context = make_context()
     fx.torch_d.register_dialect(context)
@@ -68,6 +69,17 @@ def import_graph(graph: torch.fx.Graph, func_name: str, activations: Mapping[str
     if found is not None:
         raise _unsupported(*found, graph)
     return module
+
+
+def _refuse_stacks_of_nothing(graph: torch.fx.Graph) -> None:
+    """torch-mlir ends the process on stacks of matrices of which one size is 0 and another known at run time only."""
+    products = (torch.ops.aten.linear.default, torch.ops.aten.matmul.default)
+    for node in (n for n in graph.nodes if n.target in products):
+        stack = [s if isinstance(s, int) else None for s in node.meta["val"].shape[:-2]]
+        if 0 in stack and None in stack:
+            text = " x ".join("?" if s is None else str(s) for s in stack)
+            hint = "make the size that is 0 in the example dynamic, too, or give an example where it is not 0"
+            raise ImportProgramError(f"{node.target} of {text} matrices is not supported", where=node.name, hint=hint)
 
 
 def _load_cast_dialect(context: ir.Context) -> None:
