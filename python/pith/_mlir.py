@@ -11,8 +11,16 @@ import importlib
 import pathlib
 from typing import TYPE_CHECKING, Any
 
-from torch_mlir import ir, passmanager, rewrite
-from torch_mlir.passmanager import PassManager
+from .errors import ToolError
+
+try:
+    from torch_mlir import ir, passmanager, rewrite
+    from torch_mlir.passmanager import PassManager
+except ImportError as e:
+    raise ToolError(
+        f"compiling needs MLIR, which does not import: {e}",
+        hint="pip install pith-mlir brings it (torch-mlir); kernel files (pith.load) run without",
+    ) from e
 
 if TYPE_CHECKING:
     from torch_mlir.dialects import (

@@ -24,6 +24,12 @@ for name in ("torch", "torch_mlir", "llvmlite", "transformers"):
 import numpy as np, pith
 kernel = pith.load(sys.argv[1])
 np.save(sys.argv[3], kernel(np.load(sys.argv[2])))
+try:
+    kernel.ir("vector")
+except pith.errors.ToolError as error:
+    assert "needs MLIR" in str(error) and "pip install" in error.hint
+else:
+    raise AssertionError("the compiler was there")
 """
 
 

@@ -266,6 +266,7 @@ def test_calls_that_do_not_fit():
         ((dense, x, init), pith.FormatError, "'a0'.*SparseTensor.*ndarray"),
         ((stored, stored, init), pith.FormatError, "'a1'.*dense array"),
         ((pith.compress(dense, "csr"), x, init), pith.FormatError, "'a0'.*expects the format"),
+        ((stored.to(stored.format.with_widths(nm=8)), x, init), pith.FormatError, "'a0'.*nm coordinates of .*, got 8"),
         ((pith.compress(dense[:5], HSS_FORMAT), x, init), pith.ShapeError, "'a0': expects shape 6x16, got 5x16"),
         ((stored, x[:15], init), pith.ShapeError, r"'a1'.*got shape \(15, 5\)"),
         ((stored, x.astype(np.float64), init), pith.DTypeError, "'a1'.*float64"),

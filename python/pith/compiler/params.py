@@ -71,9 +71,7 @@ class Param:
                 hint="pack it first: pith." + ("quantize(w, fmt, ...)" if self.dtype == "i4" else "compress(w, fmt)"),
             )
         if value.format is not self.format and value.format != self.format:
-            raise FormatError(
-                f"expects the format {self.format}, got {value.format}", where=where, hint="convert it: A.to(fmt)"
-            )
+            raise _other_format(self.format, value.format, where)
         if len(value.shape) != len(self.shape) or any(s not in (DYNAMIC, n) for s, n in zip(self.shape, value.shape)):
             expected = "x".join("?" if s == DYNAMIC else str(s) for s in self.shape)
             raise ShapeError(f"expects shape {expected}, got {'x'.join(map(str, value.shape))}", where=where)
@@ -116,6 +114,22 @@ class Param:
             fmt = (parsed.to_format() if isinstance(parsed, HSS) else parsed).with_widths(pos, crd, nm)
         shape, granularity = tuple(data["shape"]), tuple(data.get("granularity", ()))
         return cls(data["name"], data["kind"], data["dtype"], shape, fmt, granularity)
+
+
+def _other_format(expected: Any, got: Any, where: str) -> FormatError:
+    """The error for a tensor in another format: where levels are the same, the widths of buffers differ."""
+    if str(expected) != str(got):
+        return FormatError(f"expects the format {expected}, got {got}", where=where, hint="convert it: A.to(fmt)")
+    wanted, had = ([f.pos_width or 64, f.crd_width or 64, f.nm_width or "as few as hold them"] for f in (expected, got))
+    names = ("positions", "coordinates", "nm coordinates")
+    differ = [(name, a, b) for name, a, b in zip(names, wanted, had) if a != b]
+    said = " and ".join(f"{name} of {a} bits, got {b}" for name, a, b in differ)
+    widths = f"pos={expected.pos_width}, crd={expected.crd_width}, nm={expected.nm_width}"
+    return FormatError(
+        f"expects the format {expected} with {said}",
+        where=where,
+        hint=f"convert it: A.to(A.format.with_widths({widths}))",
+    )
 
 
 def flatten(params: Sequence[Param], args: Sequence[Any], name: str) -> list[Any]:
