@@ -119,7 +119,7 @@ def llvm_ir(op: ir.Operation | ir.OpView) -> str:
             raise PassError(f"cannot be translated to LLVM IR: {e}", where=operation.name, hint=_LOWER_FIRST) from e
 
 
-_LOWER_FIRST = "lower it first: pith-to-nvvm or gpu-to-nvvm for GPU modules, a cpu pipeline for others"
+_LOWER_FIRST = "lower it first: --pith-to-llvm for a CPU, --pith-to-nvvm or --gpu-to-nvvm for a GPU"
 
 
 def _require_llvm(root: ir.Operation) -> None:

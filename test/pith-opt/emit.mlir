@@ -10,7 +10,7 @@
 // RUN: not pith-opt %s --emit=llvm 2>&1 | filecheck %s --check-prefix=EARLY
 // EARLY:      emit.mlir:14:1: error: cannot be translated to LLVM IR: holds a 'func.func' op
 // EARLY-NEXT: func.func @add
-// EARLY:      hint: lower it first
+// EARLY:      hint: lower it first: --pith-to-llvm for a CPU
 func.func @add(%a: i32, %b: i32) -> i32 {
   %0 = arith.addi %a, %b : i32
   return %0 : i32
