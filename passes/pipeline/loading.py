@@ -14,6 +14,9 @@ from pith.errors import PipelineError
 from ..core import Pass
 from .registry import is_known, register
 
+#: What names of modules made of files begin with.
+LOADED = "loaded by pith from "
+
 
 def load_passes(source: str) -> tuple[str, ...]:
     """Make the passes of a Python file (``passes.py``) or module (``package.module``) known to pipelines.
@@ -55,7 +58,7 @@ def _module(source: str) -> ModuleType:
 
 def _of_file(source: str) -> ModuleType:
     path = pathlib.Path(source).resolve()
-    name = f"loaded by pith from {path}"  # dataclasses and registry look the module up by name
+    name = f"{LOADED}{path}"  # dataclasses and registry look the module up by name
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

@@ -43,7 +43,8 @@ def build_pass(cls: type[Pass], node: PassNode, source: Source) -> Pass:
             values[field] = _convert(known[option.key], option.value)
         except ValueError:
             what = f"option {option.key!r} of {node.name!r} expects {describe_type(known[option.key])}"
-            source.error(option.pos, f"{what}, got {option.value!r}" if option.value is not None else what)
+            hint = "options are separated by spaces" if "," in (option.value or "") else None
+            source.error(option.pos, f"{what}, got {option.value!r}" if option.value is not None else what, hint)
     try:
         return cls(**values)
     except Error as e:

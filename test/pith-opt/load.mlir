@@ -17,6 +17,10 @@
 
 // RUN: not pith-opt --own-mark %s 2>&1 | filecheck %s --check-prefix=UNKNOWN
 // UNKNOWN: unknown pass 'own-mark'
+
+// RUN: not pith-opt --load %S/Inputs/own_pass.py --own-failure %s 2>&1 | filecheck %s --check-prefix=FAILURE
+// FAILURE:      pith-opt: error: {{.*}}own_pass.py:30: in pass 'own-failure' ValueError: a mistake
+// FAILURE-NEXT: hint: PITH_DEBUG=1 shows the traceback
 func.func @f() {
   return
 }

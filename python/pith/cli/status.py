@@ -39,5 +39,21 @@ def _message(error: Exception) -> str:
         reason = str(error.strerror or error)
         return f"{reason}: {error.filename}" if error.filename else reason
     where = "".join(f" {note}" for note in getattr(error, "__notes__", ()))
+    loaded = _loaded_line(error)
+    if loaded is not None:
+        return f"{loaded}:{where} {type(error).__name__}: {error}\n  hint: PITH_DEBUG=1 shows the traceback"
     hint = "PITH_DEBUG=1 shows the traceback; please report it"
     return f"internal error{where}: {type(error).__name__}: {error}\n  hint: {hint}"
+
+
+def _loaded_line(error: Exception) -> str | None:
+    """The innermost line of a file of ``--load`` that an error passed through."""
+    loading = sys.modules.get("pith.passes.pipeline.loading")
+    if loading is None:
+        return None
+    found, at = None, error.__traceback__
+    while at is not None:
+        if at.tb_frame.f_globals.get("__name__", "").startswith(loading.LOADED):
+            found = f"{at.tb_frame.f_code.co_filename}:{at.tb_lineno}"
+        at = at.tb_next
+    return found

@@ -20,4 +20,14 @@ class OwnMarkPass(Pass):
             op.attributes[self.text] = ir.UnitAttr.get(module.context)
 
 
+@dataclasses.dataclass(frozen=True)
+class OwnFailurePass(Pass):
+    """Fail as a mistake in a pass would."""
+
+    name: ClassVar[str] = "own-failure"
+
+    def run(self, module: ir.Module) -> None:
+        raise ValueError("a mistake")
+
+
 PIPELINES = {"own-pipeline": "own-mark{text=both}"}
