@@ -6,7 +6,7 @@ pipelines, each a textual pipeline over pith's and upstream's passes.
 
 #: name in a textual pipeline -> "module:Class" (imported when the pass is first named).
 PASSES: dict[str, str] = {
-    "convert-math-to-intrinsics": "pith.lowering.convert_math_to_intrinsics:ConvertMathToIntrinsicsPass",
+    "convert-math-to-intrinsics": "pith.lowering.gpu.convert_math_to_intrinsics:ConvertMathToIntrinsicsPass",
     "convert-pith-attention-to-loops": "pith.lowering.attention.convert_pith_attention:ConvertPithAttentionPass",
     "convert-pith-patterns-to-linalg": "pith.lowering.patterns.convert_pith_patterns:ConvertPithPatternsPass",
     "convert-pith-tiles-to-panels": "pith.lowering.patterns.convert_pith_tiles:ConvertPithTilesPass",
@@ -16,20 +16,20 @@ PASSES: dict[str, str] = {
     "convert-linalg-to-parallel-rows": "pith.lowering.linalg.convert_linalg_to_rows:ConvertLinalgToParallelRowsPass",
     "convert-pith-storage-to-loops": "pith.lowering.storage.convert_pith_storage:ConvertPithStoragePass",
     "convert-pith-vectors-to-llvm": "pith.lowering.convert_pith_vectors_to_llvm:ConvertPithVectorsToLLVMPass",
-    "convert-pith-to-gpu": "pith.lowering.convert_pith_to_gpu:ConvertPithToGpuPass",
+    "convert-pith-to-gpu": "pith.lowering.gpu.convert_pith_to_gpu:ConvertPithToGpuPass",
     "convert-pith-to-loops": "pith.lowering.convert_pith_to_loops:ConvertPithToLoopsPass",
     "convert-pith-to-sparse-tensor": "pith.lowering.convert_pith_to_sparse_tensor:ConvertPithToSparseTensorPass",
     "convert-x86-tiles-to-llvm": "pith.lowering.x86.convert_x86_tiles_to_llvm:ConvertX86TilesToLLVMPass",
     "pith-assemble-arguments": "pith.lowering.assemble_arguments:AssembleArgumentsPass",
     "pith-protect-arguments": "pith.lowering.protect_arguments:ProtectArgumentsPass",
-    "pith-pass-tensor-maps-by-value": "pith.lowering.pass_tensor_maps_by_value:PassTensorMapsByValuePass",
+    "pith-pass-tensor-maps-by-value": "pith.lowering.gpu.pass_tensor_maps_by_value:PassTensorMapsByValuePass",
     "pith-hoist-deallocations": "pith.lowering.hoist_deallocations:HoistDeallocationsPass",
     "pith-retain-loop-annotations": "pith.lowering.retain_loop_annotations:RetainLoopAnnotationsPass",
     "pith-share-loops": "pith.lowering.share_loops:ShareLoopsPass",
     "pith-sparsify": "pith.lowering.sparsify:SparsifyPass",
-    "pith-emulate-gpu": "pith.lowering.emulate_gpu:EmulateGpuPass",
+    "pith-emulate-gpu": "pith.lowering.gpu.emulate_gpu:EmulateGpuPass",
     "pith-emulate-x86": "pith.lowering.x86.emulate_x86:EmulateX86Pass",
-    "pith-gpu-module-to-binary": "pith.lowering.gpu_module_to_binary:GpuModuleToBinaryPass",
+    "pith-gpu-module-to-binary": "pith.lowering.gpu.gpu_module_to_binary:GpuModuleToBinaryPass",
 }
 
 #: Dense neighbours fused, copies folded into maps, encodings where they can be read.

@@ -8,9 +8,9 @@ from pith.programs import Program
 
 from .. import ptx
 from ..cpu import Stage, run_stage
-from ..gpu_module_to_binary import ptx_of
 from ..targets import GpuTarget, Target
 from .describe import describe_program
+from .gpu_module_to_binary import ptx_of
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pith.errors import UnsupportedError
 from pith.programs import Launch, Operand, Program, Size, TensorMap, const, dim, scalar
 from pith.programs.sizes import binary
 
-from ..gpu_module_to_binary import module_target
+from .gpu_module_to_binary import module_target
 from .host import NOTE, STORAGE, WRITABLE
 
 _ARITHMETIC = {

@@ -7,10 +7,10 @@ from pith._mlir import ir
 from pith.programs import Program
 
 from ...cpu import Stage, run_stage
-from ...emulate_gpu import SITES, STATIC
 from ...targets import GpuTarget
 from ..compile import to_gpu
 from ..describe import describe_program
+from ..emulate_gpu import SITES, STATIC
 from .context import place_of
 
 

@@ -61,7 +61,8 @@ def _without_pith_attributes(module: Any) -> Any:
 
 
 def _emit_kernels(op: Any, kind: str) -> str:
-    from pith.lowering import gpu_module_to_binary, ptx
+    from pith.lowering import ptx
+    from pith.lowering.gpu import gpu_module_to_binary
 
     binary = op.operation.name == "gpu.binary"
     if kind == "llvm":

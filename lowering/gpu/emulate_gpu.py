@@ -7,11 +7,11 @@ from pith._mlir import ir
 from pith.passes.analysis.traversal import ops_where
 from pith.passes.core import Pass, pass_error
 
-from .gpu.emulate.checks import ALWAYS, GUARDS
-from .gpu.emulate.context import Emulation
-from .gpu.emulate.ops import REPLACEMENTS
-from .gpu.emulate.outline import flatten_spaces, outline_module
-from .gpu.emulate.wgmma import hold_in_vectors
+from .emulate.checks import ALWAYS, GUARDS
+from .emulate.context import Emulation
+from .emulate.ops import REPLACEMENTS
+from .emulate.outline import flatten_spaces, outline_module
+from .emulate.wgmma import hold_in_vectors
 
 #: Attributes of the module: where the sites are, and bytes of static shared memory per kernel.
 SITES, STATIC = "pith.emulator_sites", "pith.emulator_static_bytes"

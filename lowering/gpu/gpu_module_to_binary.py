@@ -8,8 +8,8 @@ from pith._mlir import gpu, ir
 from pith.errors import Error, UnsupportedError
 from pith.passes.core import Pass, pass_error
 
-from . import ptx
-from .targets import GpuTarget
+from .. import ptx
+from ..targets import GpuTarget
 
 #: ``CompilationTarget`` of upstream's gpu.object: the text of an assembler, not machine code.
 _ASSEMBLY = 2

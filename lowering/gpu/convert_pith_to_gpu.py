@@ -7,8 +7,8 @@ from pith._mlir import func, ir
 from pith.errors import UnsupportedError
 from pith.passes.core import Pass, pass_error
 
-from .gpu.convert import convert_function
-from .targets import GpuTarget, parse_target
+from ..targets import GpuTarget, parse_target
+from .convert import convert_function
 
 
 @dataclasses.dataclass(frozen=True)
