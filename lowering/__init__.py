@@ -15,7 +15,7 @@ PASSES: dict[str, str] = {
     ),
     "convert-linalg-to-parallel-rows": "pith.lowering.linalg.convert_linalg_to_rows:ConvertLinalgToParallelRowsPass",
     "convert-pith-storage-to-loops": "pith.lowering.storage.convert_pith_storage:ConvertPithStoragePass",
-    "convert-pith-vectors-to-llvm": "pith.lowering.convert_pith_vectors_to_llvm:ConvertPithVectorsToLLVMPass",
+    "convert-pith-vectors-to-llvm": "pith.lowering.x86.convert_pith_vectors_to_llvm:ConvertPithVectorsToLLVMPass",
     "convert-pith-to-gpu": "pith.lowering.gpu.convert_pith_to_gpu:ConvertPithToGpuPass",
     "convert-pith-to-loops": "pith.lowering.convert_pith_to_loops:ConvertPithToLoopsPass",
     "convert-pith-to-sparse-tensor": "pith.lowering.convert_pith_to_sparse_tensor:ConvertPithToSparseTensorPass",

@@ -7,9 +7,9 @@ import dataclasses
 from pith._mlir import arith, ir
 
 from .. import builder as b
-from ..attention_sizes import shared_row
 from ..builder import Index
 from .operands import Blocking, Operands, load, load_signed, store
+from .sizes import shared_row
 
 #: Keys that two neighbours without a common key see together, from which on they are better off in two blocks: a
 #: block costs what about 14 more keys would (D = 32 and 64, f32, Zen 3, 2026-11).

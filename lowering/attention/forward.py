@@ -9,13 +9,13 @@ from pith._mlir import arith, ir, memref, vector
 from pith._mlir import math as math_dialect
 
 from .. import builder as b
-from ..attention_sizes import shared_row
 from ..builder import Index
 from ..panel.arithmetic import CACHE_LINE, bytes_of
 from ..transpose import copy_transposed
 from .meeting import Chunk, Meeting, widening
 from .operands import load, narrowed, scratch, store
 from .queries import QueryBlock, Span
+from .sizes import shared_row
 from .tile import Softmax
 
 

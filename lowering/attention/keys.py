@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pith._mlir import arith, ir
 
 from .. import builder as b
-from ..attention_sizes import shared_row
 from ..builder import Index
 from .operands import load, load_signed, store
 from .queries import QueryBlock, Span
+from .sizes import shared_row
 
 
 @dataclasses.dataclass(frozen=True)

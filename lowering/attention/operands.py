@@ -13,10 +13,10 @@ from pith.dialect.pattern import PatternType
 from pith.passes.analysis.traversal import defining_op
 
 from .. import builder as b
-from ..attention_sizes import AttentionSizes
 from ..bfloat16 import round_to_bfloat16
 from ..builder import Index
 from ..isa import Isa
+from .sizes import AttentionSizes
 
 #: Keys of one chunk: K and V of a chunk and the scores of a block of queries fit L1 (at D = 64, f32: 38 KiB of
 #: which V is read last). 32 to 128 differ by less than 3 % on Zen 3 (2026-11).

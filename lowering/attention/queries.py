@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pith._mlir import arith, ir
 
 from .. import builder as b
-from ..attention_sizes import shared_row
 from ..builder import Index
 from ..panel.arithmetic import convert
 from ..transpose import copy_transposed
 from ..vectorize import broadcast, lanes_of
 from .operands import Blocking, Operands, load, load_signed, scratch, store
+from .sizes import shared_row
 
 #: Rows of ``QueryBlock.seen``: first key and end, of the interval and of what global tokens reach.
 LO, HI, REACH_LO, REACH_HI = range(4)

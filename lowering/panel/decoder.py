@@ -13,9 +13,9 @@ from pith.dialect import PermuteOp
 
 from .. import builder as b
 from ..builder import Index
-from ..convert_pith_vectors_to_llvm import has_permute
 from ..isa import Isa
 from ..quantized import Quantized
+from ..x86.convert_pith_vectors_to_llvm import has_permute
 
 #: Integers of 4 bits, in the order of their bits.
 _INTEGERS = (*range(8), *range(-8, 0))

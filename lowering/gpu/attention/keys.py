@@ -11,7 +11,7 @@ import dataclasses
 from pith._mlir import arith, ir
 
 from ... import builder as b
-from ...attention_sizes import shared_row
+from ...attention.sizes import shared_row
 from ...builder import Index
 from ..product.tiles import SharedTile, is_below
 from .problem import Operands, Problem, i32, index, load

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pith._mlir import arith, gpu, ir, math, memref
 
 from ... import builder as b
-from ...attention_sizes import shared_row
+from ...attention.sizes import shared_row
 from ...builder import Index
 from ..product.staging import Threads
 from ..product.tiles import SharedMemory, SharedTile, TileShape, is_below, tile_shape

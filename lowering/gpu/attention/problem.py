@@ -11,7 +11,7 @@ from pith.dialect.pattern import PatternType
 from pith.passes.core import pass_error
 
 from ... import builder as b
-from ...attention_sizes import AttentionSizes
+from ...attention.sizes import AttentionSizes
 from ...builder import Index
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pith._mlir import arith, gpu, ir
 
 from ... import builder as b
-from ...attention_sizes import shared_row
+from ...attention.sizes import shared_row
 from ...builder import Index
 from ..product.staging import Threads
 from ..product.tiles import SharedTile, is_below

@@ -9,9 +9,9 @@ from pith._mlir import arith, ir, llvm, vector
 from pith.passes.analysis.traversal import ops_named
 from pith.passes.core import Pass
 
-from .isa import Isa
-from .module_isa import isa_of
-from .x86.emulate_dot import dot_lanes
+from ..isa import Isa
+from ..module_isa import isa_of
+from .emulate_dot import dot_lanes
 
 #: Intrinsics for ``result[i] = source[index[i]]`` by element type, shape of the source and register width. A source of
 #: two registers is two operands, the index between them.

@@ -2,8 +2,8 @@
 
 from pith._mlir import ir
 
-from . import builder as b
-from .builder import Index
+from .. import builder as b
+from ..builder import Index
 
 
 class AttentionSizes:
