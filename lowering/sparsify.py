@@ -9,8 +9,8 @@ from pith.passes.analysis.structured import iterator_types
 from pith.passes.analysis.traversal import ops_named
 from pith.passes.core import Pass
 
+from .bufferization.reads import place_reads
 from .contraction import indexing_maps
-from .reads import place_reads
 
 #: What ``sparsification-and-bufferization`` does to dense tensors.
 _BUFFERIZE = (

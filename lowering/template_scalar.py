@@ -17,9 +17,9 @@ from pith._mlir import bufferization, ir, linalg, memref
 from pith.passes.cloning import clone
 
 from . import builder as b
+from .bufferization.destination import buffer_to_overwrite, is_exclusive, updated_buffer
 from .builder import Index
 from .contraction import SparseGeneric, indexing_maps
-from .destination import buffer_to_overwrite, is_exclusive, updated_buffer
 from .levels import Cursor, Storage, descend, inside, load_value, start, walk
 
 

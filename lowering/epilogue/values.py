@@ -11,8 +11,8 @@ from pith._mlir import arith, bufferization, ir, memref, vector
 from pith.passes.analysis.vanishing import is_zero_filled
 
 from .. import builder as b
+from ..bufferization.destination import buffer_to_overwrite, is_exclusive, result_buffer
 from ..builder import Index
-from ..destination import buffer_to_overwrite, is_exclusive, result_buffer
 from ..vectorize import broadcast, evaluate
 from .match import Epilogue, Operand
 

@@ -4,7 +4,7 @@ from pith._mlir import func, gpu, ir
 from pith.dialect import encoding_of
 from pith.passes.core import pass_error
 
-from ..protect_arguments import is_entry
+from ..bufferization.protect_arguments import is_entry
 from ..targets import GpuTarget
 from .converters import convert_op
 from .host import STORAGE, WRITABLE, Host, buffer_type

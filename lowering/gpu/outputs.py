@@ -7,8 +7,8 @@ from pith.dialect import shape_of
 from pith.passes.analysis.traversal import defining_op
 
 from .. import builder as b
+from ..bufferization.destination import readers
 from ..builder import Index
-from ..destination import readers
 from .host import Host
 
 #: Ops that see the elements of their operand under another shape.

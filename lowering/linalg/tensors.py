@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pith._mlir import bufferization, ir, memref
 from pith.formats.pack_digits import is_row_major
 
+from ..bufferization.destination import result_buffer
 from ..builder import Index, buffer_of
 from ..contraction import Matmul
-from ..destination import result_buffer
 from ..epilogue.match import Epilogue
 from ..epilogue.values import bind
 from ..isa import Isa

@@ -25,9 +25,9 @@ from collections.abc import Callable
 from pith._mlir import bufferization, ir, memref
 
 from .. import builder as b
+from ..bufferization.destination import result_buffer
 from ..builder import Index
 from ..contraction import Matmul
-from ..destination import result_buffer
 from ..epilogue.match import Epilogue
 from ..epilogue.values import BoundEpilogue, bind
 from ..isa import Isa
@@ -149,9 +149,8 @@ def emit_panel(m: Matmul, storage: Storage, isa: Isa, epilogue: Epilogue | None 
         y = target.columns(point, m.row, m.col)
         finish = bound.of_matrix([point.get(d) for d in g.loops(2)]) if bound and m.outer else bound
         e = _emitter(m, part, isa, source.reds, y, fresh, finish)
-        if isinstance(source, Image) and isinstance(e.panels, int) and e.panels >= MANY_PANELS:
-            pack = source.pack
-            _pack_and_multiply(e, lambda *at: pack(e, point, *at), y)
+        if isinstance(source, Image):
+            _pack_and_multiply(e, functools.partial(source.pack, e, point), y)
         else:
             _tasks(e, source.panels(e, point), y)
 
@@ -181,7 +180,12 @@ def _around(loops: tuple[int, ...], target: Operand, point: dict[int, Index], bo
 
 
 def _pack_and_multiply(e: Emitter, pack: Callable[[ir.Value, Index, Index], None], out: ir.Value) -> None:
-    """Pack each panel and multiply all rows with it: it stays in L2."""
+    """Pack each panel and multiply all rows with it: it stays in L2; few of them before all else, by all threads."""
+    if isinstance(e.panels, int) and e.panels < MANY_PANELS:
+        panels = b.alloc([e.panels, e.depth, e.lanes], e.tile.element)
+        b.parallel_loop([e.panels], lambda panel: pack(panels, panel, panel), work=b.mul(e.reds, e.cols))
+        _tasks(e, panels, out)
+        return
 
     def task(panel: ir.Value) -> None:
         panels, tile = b.alloc([1, e.depth, e.lanes], e.tile.element), _tile(e)

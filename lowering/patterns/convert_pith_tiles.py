@@ -10,8 +10,8 @@ from pith._mlir import bufferization, ir
 from pith.passes.analysis.traversal import ops_named
 from pith.passes.core import Pass
 
+from ..bufferization.destination import result_buffer
 from ..builder import Index, buffer_of, dim_size
-from ..destination import result_buffer
 from ..epilogue.match import Epilogue, match_epilogue
 from ..epilogue.values import bind
 from ..isa import Isa

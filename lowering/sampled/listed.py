@@ -23,8 +23,8 @@ from pith.dialect import CoordinatesOp
 from pith.dialect.tiling import PARALLEL, Tiling, bare_dim, tiling_of
 
 from .. import builder as b
+from ..bufferization.destination import result_buffer
 from ..builder import Index
-from ..destination import result_buffer
 from ..panel.write import as_it_is, fill_block
 from ..patterns.body import match_body
 from ..patterns.sort import Coordinates, Lists, sort_by_groups

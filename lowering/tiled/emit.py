@@ -22,8 +22,8 @@ from collections.abc import Callable
 from pith._mlir import arith, bufferization, ir
 
 from .. import builder as b
+from ..bufferization.destination import result_buffer
 from ..builder import Index
-from ..destination import result_buffer
 from ..epilogue.match import Epilogue
 from ..epilogue.values import bind
 from ..levels import Storage

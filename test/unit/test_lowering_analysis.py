@@ -12,9 +12,9 @@ from pith.formats.attribute import format_attribute
 from pith.formats.sparse_tensor import sparse_tensor_encoding
 from pith.lowering import PIPELINES
 from pith.lowering import builder as b
+from pith.lowering.bufferization.destination import zero_filled
 from pith.lowering.contraction import analyse, match_matmul, why_not_sparse
 from pith.lowering.cpu import PATHS
-from pith.lowering.destination import zero_filled
 
 CSR = format_attribute(Format.csr())
 

@@ -10,7 +10,7 @@ from pith._mlir import ir, memref, tensor
 from pith.passes.analysis.traversal import defining_op
 from pith.passes.analysis.vanishing import zero_fill
 
-from . import builder as b
+from .. import builder as b
 
 #: Position of the operand that holds the elements of an op's result, or that the op may write it over.
 _UNDER = {
