@@ -1,7 +1,21 @@
-"""Lowerings from pith to sparse_tensor / linalg / vector / gpu, targets, and named pipelines.
+"""Lowerings from tensors to loops, to LLVM and to GPU kernels: where each part lies, and the tables of passes.
 
 :data:`PASSES` is the explicit table of conversion passes, :data:`PIPELINES` that of the named
-pipelines, each a textual pipeline over pith's and upstream's passes.
+pipelines, each a textual pipeline over pith's and upstream's passes. What is in this folder:
+
+==================  ==================================================================================================
+which lowering      ``plan`` (the analysis that ``explain()`` prints), ``convert_pith_to_loops`` (the pass that picks a
+                    template), ``replace_product`` (a kernel's result in the place of its ops)
+templates           packages: ``sparse`` (any format, and what the others read formats with), ``panel``, ``tiled``,
+                    ``sampled``, ``linalg``, ``patterns``, ``storage``, ``attention``; ``epilogue`` for all of them
+pieces of IR        ``builder`` (sizes, index arithmetic, loops), ``subview``, ``transpose``, ``vectorize`` (scalar
+                    bodies on vectors), ``bfloat16``, ``quantized``
+memory and loops    ``bufferization``; ``share_loops`` (equal loops become calls of one function)
+targets             ``targets`` (CPUs and GPUs by name), ``isa`` and ``module_isa`` (instruction sets of CPUs), ``x86``,
+                    ``gpu``
+levels              ``cpu`` (stages from level to level), ``retain_loop_annotations`` (what loops ask of LLVM), ``ptx``
+                    (LLVM IR as text to PTX or assembly)
+==================  ==================================================================================================
 """
 
 #: name in a textual pipeline -> "module:Class" (imported when the pass is first named).
@@ -18,15 +32,15 @@ PASSES: dict[str, str] = {
     "convert-pith-vectors-to-llvm": "pith.lowering.x86.convert_pith_vectors_to_llvm:ConvertPithVectorsToLLVMPass",
     "convert-pith-to-gpu": "pith.lowering.gpu.convert_pith_to_gpu:ConvertPithToGpuPass",
     "convert-pith-to-loops": "pith.lowering.convert_pith_to_loops:ConvertPithToLoopsPass",
-    "convert-pith-to-sparse-tensor": "pith.lowering.convert_pith_to_sparse_tensor:ConvertPithToSparseTensorPass",
+    "convert-pith-to-sparse-tensor": "pith.lowering.sparse.convert_pith_to_sparse_tensor:ConvertPithToSparseTensorPass",
     "convert-x86-tiles-to-llvm": "pith.lowering.x86.convert_x86_tiles_to_llvm:ConvertX86TilesToLLVMPass",
-    "pith-assemble-arguments": "pith.lowering.assemble_arguments:AssembleArgumentsPass",
+    "pith-assemble-arguments": "pith.lowering.sparse.assemble_arguments:AssembleArgumentsPass",
     "pith-protect-arguments": "pith.lowering.bufferization.protect_arguments:ProtectArgumentsPass",
     "pith-pass-tensor-maps-by-value": "pith.lowering.gpu.pass_tensor_maps_by_value:PassTensorMapsByValuePass",
     "pith-hoist-deallocations": "pith.lowering.bufferization.hoist_deallocations:HoistDeallocationsPass",
     "pith-retain-loop-annotations": "pith.lowering.retain_loop_annotations:RetainLoopAnnotationsPass",
     "pith-share-loops": "pith.lowering.share_loops:ShareLoopsPass",
-    "pith-sparsify": "pith.lowering.sparsify:SparsifyPass",
+    "pith-sparsify": "pith.lowering.sparse.sparsify:SparsifyPass",
     "pith-emulate-gpu": "pith.lowering.gpu.emulate_gpu:EmulateGpuPass",
     "pith-emulate-x86": "pith.lowering.x86.emulate_x86:EmulateX86Pass",
     "pith-gpu-module-to-binary": "pith.lowering.gpu.gpu_module_to_binary:GpuModuleToBinaryPass",

@@ -10,17 +10,17 @@ from pith.passes.analysis.traversal import defining_op, is_used, ops_named
 from pith.passes.core import Pass, pass_error
 
 from . import builder as b
-from .contraction import analyse, decompress_operands, encoded_operands, is_generic, match_matmul, why_not_sparse
 from .epilogue.match import match_batch_epilogue
 from .isa import Isa
-from .levels import Storage, inside, load_value, start, storage_of, walk
 from .linalg.tensors import match_plain
 from .module_isa import isa_of
 from .panel.emit import emit_panel
 from .quantized import Quantized
 from .replace_product import replace_product
 from .sampled.template import lower_encoded_result
-from .template_scalar import emit_scalar
+from .sparse.contraction import analyse, decompress_operands, encoded_operands, is_generic, match_matmul, why_not_sparse
+from .sparse.levels import Storage, inside, load_value, start, storage_of, walk
+from .sparse.template_scalar import emit_scalar
 from .tiled.emit import emit_tiles
 from .tiled.match import match_tiles
 

@@ -7,11 +7,11 @@ from pith.dialect import encoding_of, format_of, shape_of
 from pith.formats import Format
 from pith.passes.analysis.traversal import defining_op, ops_named
 
-from .contraction import analyse, encoded_operands, match_matmul, match_product, why_not_sparse
-from .convert_pith_to_sparse_tensor import is_convertible
 from .epilogue.match import match_batch_epilogue
 from .epilogue.names import epilogue_steps
 from .module_isa import isa_of
+from .sparse.contraction import analyse, encoded_operands, match_matmul, match_product, why_not_sparse
+from .sparse.convert_pith_to_sparse_tensor import is_convertible
 from .tiled.match import describe, match_tiles
 
 

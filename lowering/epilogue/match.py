@@ -10,7 +10,7 @@ from pith._mlir import ir
 from pith.dialect import encoding_of
 from pith.passes.analysis.structured import iterator_types
 
-from ..contraction import indexing_maps, is_generic
+from ..sparse.contraction import indexing_maps, is_generic
 from ..vectorize import is_vectorizable
 
 #: Ops that see the same elements under another shape.

@@ -13,7 +13,7 @@ from pith.passes.analysis.padding import unpadded
 from pith.passes.analysis.structured import iterator_types
 
 from .. import builder as b
-from ..contraction import indexing_maps, is_generic
+from ..sparse.contraction import indexing_maps, is_generic
 from .contraction import is_dense
 
 #: Elements of the largest filter: all multiply-adds of a tile are written out, at most eight lines of them.

@@ -7,13 +7,13 @@ from pith._mlir import ir
 from pith.passes.analysis.structured import iterator_types
 
 from .. import builder as b
-from ..contraction import indexing_maps, is_generic
 from ..isa import Isa
 from ..panel.dense_column import DenseColumn
 from ..panel.dots import Dots
 from ..panel.quantized_dots import QuantizedDots
 from ..panel.write import added_to, as_it_is
 from ..quantized import Quantized
+from ..sparse.contraction import indexing_maps, is_generic
 from ..subview import part_of
 from ..transpose import Transform
 from .contraction import bare_dims, is_dense, sums_products

@@ -10,9 +10,9 @@ from pith.dialect.tiling import bare_dim
 from pith.passes.analysis.multiply_add import SIGNED_CASTS, multiplies_inputs
 from pith.passes.analysis.structured import iterator_types
 
-from ..contraction import indexing_maps, is_generic
 from ..isa import Isa
 from ..panel.few_dots import few_dot_rows
+from ..sparse.contraction import indexing_maps, is_generic
 
 #: Sizes that only run time knows count as this many when orientations are compared.
 _TYPICAL = 128

@@ -11,8 +11,8 @@ from pith.passes.core import Pass, pass_error
 
 from .. import builder as b
 from ..builder import Index
-from ..contraction import indexing_maps, is_generic
-from ..template_scalar import compute_point, free_loops, load_outputs, store_outputs
+from ..sparse.contraction import indexing_maps, is_generic
+from ..sparse.template_scalar import compute_point, free_loops, load_outputs, store_outputs
 from .row_groups import RowGroup, row_groups
 from .row_vectors import RowVectors, steps_by_one
 

@@ -13,7 +13,7 @@ from pith.dialect.tiling import dims_of
 from pith.passes.analysis.structured import iterator_types
 from pith.passes.analysis.traversal import constant_index, defining_op, ops_where
 
-from ..contraction import indexing_maps, is_generic
+from ..sparse.contraction import indexing_maps, is_generic
 
 #: Ops between two members of a group that neither read nor write memory, so that the earlier one may move past them.
 _TRANSPARENT = ("arith.", "affine.apply", "memref.alloc", "memref.alloca", "memref.dim", "memref.get_global")

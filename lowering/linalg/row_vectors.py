@@ -14,7 +14,7 @@ from pith.dialect.tiling import dims_of
 from .. import builder as b
 from ..builder import Index
 from ..module_isa import isa_of
-from ..template_scalar import indices_at
+from ..sparse.template_scalar import indices_at
 from ..vectorize import broadcast, evaluate, is_vectorizable
 from .row_gathers import Gathers
 

@@ -9,17 +9,17 @@ from pith.formats.pack_digits import is_row_major
 
 from ..bufferization.destination import result_buffer
 from ..builder import Index, buffer_of
-from ..contraction import Matmul
 from ..epilogue.match import Epilogue
 from ..epilogue.values import bind
 from ..isa import Isa
-from ..levels import Storage
 from ..panel.listed_windows import WindowsEmitter, match_windows_of
 from ..panel.loops import Loops, Point
 from ..panel.quantized_dots import QuantizedDots
 from ..panel.register_tile import MULTIPLE_ATTRIBUTE, VARIANT_ATTRIBUTE
 from ..panel.variant import Variant
 from ..panel.windows import Windows
+from ..sparse.contraction import Matmul
+from ..sparse.levels import Storage
 from ..tiled.listed import listed_emitter, listed_unit
 from ..transpose import Transform
 from .channel_kernel import emit_channels

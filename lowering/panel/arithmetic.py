@@ -5,7 +5,7 @@ import dataclasses
 from pith._mlir import arith, ir, vector
 
 from ..bfloat16 import widen_bfloat16
-from ..contraction import Matmul
+from ..sparse.contraction import Matmul
 
 #: Largest integer up to which f32 holds all of them.
 _F32_INTEGERS = 1 << 24

@@ -27,12 +27,12 @@ from pith._mlir import bufferization, ir, memref
 from .. import builder as b
 from ..bufferization.destination import result_buffer
 from ..builder import Index
-from ..contraction import Matmul
 from ..epilogue.match import Epilogue
 from ..epilogue.values import BoundEpilogue, bind
 from ..isa import Isa
-from ..levels import Storage
-from ..stored_batch import matrix_of
+from ..sparse.contraction import Matmul
+from ..sparse.levels import Storage
+from ..sparse.stored_batch import matrix_of
 from ..transpose import tile_width
 from .arithmetic import bytes_of
 from .batch import Operand

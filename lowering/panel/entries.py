@@ -7,7 +7,7 @@ from pith._mlir import arith, ir, vector
 
 from .. import builder as b
 from ..builder import Index
-from ..levels import Storage
+from ..sparse.levels import Storage
 from .arithmetic import Arithmetic, convert, multiply_add
 from .members import Member
 from .pack import Panel

@@ -9,7 +9,7 @@ from pith.dialect import PermuteOp
 
 from .. import builder as b
 from ..builder import Index
-from ..levels import Storage
+from ..sparse.levels import Storage
 from .members import Position, identity
 from .pack import Panel
 from .words import load_word

@@ -23,7 +23,7 @@ from pith._mlir import arith, ir, vector
 from .. import builder as b
 from ..builder import Index
 from ..isa import Isa
-from ..levels import Storage
+from ..sparse.levels import Storage
 from ..x86.convert_pith_vectors_to_llvm import has_permute
 from .arithmetic import bytes_of
 from .decoder import Decoder

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pith._mlir import arith, ir, math, memref, vector
 
 from .. import builder as b
-from ..levels import load_coordinate
+from ..sparse.levels import load_coordinate
 from .members import Member, Position
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from pith._mlir import ir
 from pith.formats.pack_digits import may_repeat
 
 from ..builder import Index
-from ..contraction import Matmul
 from ..isa import Isa
-from ..levels import Storage
+from ..sparse.contraction import Matmul
+from ..sparse.levels import Storage
 from .arithmetic import Arithmetic, bytes_of
 from .decoder import Decoder
 from .lanes import lane_tile

@@ -7,7 +7,7 @@ from pith._mlir import ir
 
 from .. import builder as b
 from ..builder import Index
-from ..levels import load_coordinate
+from ..sparse.levels import load_coordinate
 from .members import Cursors, Member, Position, by_position
 
 if TYPE_CHECKING:

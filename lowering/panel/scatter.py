@@ -5,8 +5,8 @@ from pith.formats.diagonals import last_level
 
 from .. import builder as b
 from ..builder import Index
-from ..contraction import Matmul
-from ..levels import Cursor, descend, start, walk
+from ..sparse.contraction import Matmul
+from ..sparse.levels import Cursor, descend, start, walk
 from .arithmetic import multiply_add
 from .pack import Panel
 from .tile import RegisterTile

@@ -8,8 +8,8 @@ from pith._mlir import arith, ir, memref
 
 from .. import builder as b
 from ..builder import Index
-from ..contraction import Matmul
 from ..isa import Isa
+from ..sparse.contraction import Matmul
 from ..subview import part_of
 from .address import address_of
 from .arithmetic import CACHE_LINE

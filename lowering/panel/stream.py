@@ -1,6 +1,6 @@
 """The index stream of a product: visits stored elements and feeds them to a register tile.
 
-Like :func:`pith.lowering.levels.walk`, but for several rows at once and with the innermost levels
+Like :func:`pith.lowering.sparse.levels.walk`, but for several rows at once and with the innermost levels
 unrolled: inside a block of groups every position is a constant away from the block's first, so
 packed coordinates are loaded a word at a time and cut out by constant shifts.
 """
@@ -14,7 +14,7 @@ from pith._mlir import arith, ir
 
 from .. import builder as b
 from ..builder import Index
-from ..levels import Cursor, Storage, load_coordinate, visit_level
+from ..sparse.levels import Cursor, Storage, load_coordinate, visit_level
 from .masks import visit_masks
 from .members import Member, Position, by_position, identity, shared
 from .roles import Roles

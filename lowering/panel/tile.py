@@ -9,7 +9,7 @@ from pith._mlir import ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
-from ..levels import Storage
+from ..sparse.levels import Storage
 from .arithmetic import CACHE_LINE, Arithmetic, add, bytes_of, multiply_add, to_sums
 from .members import Cursors, Member, Position, identity
 from .pack import Panel

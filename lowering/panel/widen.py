@@ -15,8 +15,8 @@ from pith._mlir import arith, ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
-from ..levels import Storage
 from ..quantized import Quantized
+from ..sparse.levels import Storage
 from .arithmetic import Arithmetic, convert
 from .decoder import Decoder
 

@@ -14,8 +14,8 @@ from pith.passes.analysis.vanishing import is_zero_filled
 
 from .. import builder as b
 from ..builder import Index
-from ..contraction import indexing_maps, is_generic
 from ..panel.batch import Operand
+from ..sparse.contraction import indexing_maps, is_generic
 from ..transpose import Transform
 from ..vectorize import broadcast, evaluate, is_vectorizable
 

@@ -7,7 +7,7 @@ from pith._mlir import arith, ir, memref
 
 from .. import builder as b
 from ..builder import Index
-from ..levels import Cursor, Step, Storage, walk
+from ..sparse.levels import Cursor, Step, Storage, walk
 from .tile import Leaf, Tile, choose_tile, leaf_of
 
 #: Rows per parallel task: enough to use each block of columns several times while it is in L1.

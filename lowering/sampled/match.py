@@ -9,7 +9,7 @@ from pith.formats import Format
 from pith.passes.analysis.multiply_add import SIGNED_CASTS, multiplies_inputs
 from pith.passes.analysis.structured import iterator_types
 
-from ..contraction import indexing_maps
+from ..sparse.contraction import indexing_maps
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ Code it emits, where rows are the dimension that the format's first level cuts::
 
     pack left into rows[strip][i][depth], right into cols[strip][j][depth]   (lowering/sampled/pack.py)
     scf.parallel (chunk of the first level)
-      count the chunk's entries; then list them: column, position, and row   (two walks: lowering/levels.py)
+      count the chunk's entries; then list them: column, position, and row   (two walks: lowering/sparse/levels.py)
       for each strip of contracted coordinates
         for each block of columns: with the strip, what L1 holds
           for each row, over its entries there, a tile of them at a time     (lowering/sampled/tile.py)
@@ -28,8 +28,8 @@ from pith.passes.core import pass_error
 from .. import builder as b
 from ..builder import Index
 from ..isa import Isa
-from ..levels import Step, Storage, descend, load_coordinate, start, walk
 from ..panel.arithmetic import bytes_of
+from ..sparse.levels import Step, Storage, descend, load_coordinate, start, walk
 from .dot import TileEmitter
 from .entries import Blocking, Plan, Visit, list_entries
 from .match import SampledProduct, match_sampled

@@ -13,7 +13,7 @@ from pith.formats import buffer_specs
 
 from .. import builder as b
 from ..builder import Index
-from ..levels import Storage
+from ..sparse.levels import Storage
 from .sinks import Counting, Filling, heads
 from .tree import Parts, Tree, cut
 from .walk import store_walk

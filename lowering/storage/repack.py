@@ -4,7 +4,7 @@ from pith._mlir import bufferization, ir, linalg, memref
 from pith.dialect import AssembleOp, buffer_types, format_of
 
 from .. import builder as b
-from ..levels import Cursor, Storage, descend, inside, start, storage_of, walk
+from ..sparse.levels import Cursor, Storage, descend, inside, start, storage_of, walk
 
 
 def emit_repack(whole: AssembleOp, source: ir.Value) -> ir.Value:

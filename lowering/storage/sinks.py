@@ -8,7 +8,7 @@ from pith.formats import Format
 
 from .. import builder as b
 from ..builder import Index
-from ..levels import Storage
+from ..sparse.levels import Storage
 from .tree import raise_flag
 
 _COUNTED = ("compressed", "loose_compressed", "bitmask")

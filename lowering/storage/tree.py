@@ -2,7 +2,7 @@
 
 A node is a prefix of level coordinates; the elements below it are the block of the tensor that
 those coordinates name. The root is the whole tensor, a leaf one element. Where
-:mod:`pith.lowering.levels` walks what is stored, this walks what could be.
+:mod:`pith.lowering.sparse.levels` walks what is stored, this walks what could be.
 """
 
 import dataclasses

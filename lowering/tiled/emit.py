@@ -26,8 +26,8 @@ from ..bufferization.destination import result_buffer
 from ..builder import Index
 from ..epilogue.match import Epilogue
 from ..epilogue.values import bind
-from ..levels import Storage
 from ..panel.write import added_to, as_it_is, write_tile
+from ..sparse.levels import Storage
 from ..transpose import Transform
 from .block import Block, fill_offsets, offsets_room, scratch
 from .choice import Source

@@ -7,7 +7,7 @@ from pith._mlir import arith, ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
-from ..levels import Cursor, Storage, descend, load_value, start, walk
+from ..sparse.levels import Cursor, Storage, descend, load_value, start, walk
 from .unit import TileUnit
 
 
@@ -51,7 +51,7 @@ class Rows(TileRows):
     pitch: int
 
     def visit(self, leaf, carried: list[ir.Value]) -> list[ir.Value]:
-        """Walk the stored elements of the rows; ``leaf`` as in :func:`pith.lowering.levels.walk`."""
+        """Walk the stored elements of the rows; ``leaf`` as in :func:`pith.lowering.sparse.levels.walk`."""
         top = start(self.storage.format)
         div = self.storage.format.exprs[0].div
         lo = b.div(self.first, div)

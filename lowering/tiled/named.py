@@ -17,8 +17,8 @@ from pith._mlir import arith, ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
-from ..levels import Cursor, Storage, descend, start, walk
 from ..panel.widen import first_value
+from ..sparse.levels import Cursor, Storage, descend, start, walk
 from .expand import Rows as TaskRows
 from .groups import GroupLevel
 from .named_unit import NamedRows, NamedUnit

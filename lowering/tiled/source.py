@@ -13,7 +13,7 @@ from pith._mlir import ir, memref
 
 from .. import builder as b
 from ..builder import Index
-from ..levels import Cursor, Storage, descend, start, walk
+from ..sparse.levels import Cursor, Storage, descend, start, walk
 from .choice import blocks_shape
 from .expand import PresentTiles
 from .unit import TileUnit

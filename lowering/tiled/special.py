@@ -12,7 +12,7 @@ from pith._mlir import arith, ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
-from ..levels import Cursor, Storage, descend, load_value, start, walk
+from ..sparse.levels import Cursor, Storage, descend, load_value, start, walk
 from .pack import Panels
 
 #: The exponent of a bf16: all ones in infinities and NaNs, and in nothing else.

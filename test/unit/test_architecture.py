@@ -39,6 +39,7 @@ def sources(folder):
 
 #: Packages of many modules: the docstring of each says what is in them.
 MAPPED = (
+    "lowering",
     "lowering/panel",
     "lowering/patterns",
     "lowering/tiled",

@@ -13,8 +13,8 @@ from pith.formats.sparse_tensor import sparse_tensor_encoding
 from pith.lowering import PIPELINES
 from pith.lowering import builder as b
 from pith.lowering.bufferization.destination import zero_filled
-from pith.lowering.contraction import analyse, match_matmul, why_not_sparse
 from pith.lowering.cpu import PATHS
+from pith.lowering.sparse.contraction import analyse, match_matmul, why_not_sparse
 
 CSR = format_attribute(Format.csr())
 

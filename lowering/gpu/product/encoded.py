@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pith.formats import Format
 
 from ... import builder as b
-from ... import levels
 from ...builder import Index
+from ...sparse import levels
 from .staging import Filler, Threads
 from .tiles import Axis, SharedTile, TileShape, all_of, is_below
 

@@ -1,6 +1,6 @@
 """From the position of a stored element up to its coordinates: how threads that share a tensor's entries find theirs.
 
-Loops over levels (:mod:`pith.lowering.levels`) go down and visit entries in order, one after the other. A thread
+Loops over levels (:mod:`pith.lowering.sparse.levels`) go down and visit entries in order, one after the other. A thread
 that is given entry number q goes up instead: every level tells its coordinate at q and the position above it.
 """
 
@@ -10,8 +10,8 @@ from pith._mlir import arith, ir
 from pith.formats import Format
 
 from ... import builder as b
-from ... import levels
 from ...builder import Index
+from ...sparse import levels
 
 #: Levels whose coordinate and parent follow from a position.
 _CLIMBED = ("dense", "nm", "compressed", "singleton")

@@ -6,8 +6,8 @@ from pith._mlir import arith, gpu, ir, memref
 from pith.formats import Format, buffer_specs
 
 from ... import builder as b
-from ... import levels
 from ...builder import Index
+from ...sparse import levels
 from ..host import Host
 from ..linalg.transpose import add_into, transposed
 from ..numbers import zero

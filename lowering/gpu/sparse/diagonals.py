@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pith._mlir import ir, memref
 
 from ... import builder as b
-from ... import levels
 from ...builder import Index
+from ...sparse import levels
 from ..host import Host
 from ..numbers import converted, times
 from ..warp import WARP

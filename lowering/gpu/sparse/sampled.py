@@ -19,9 +19,9 @@ from pith.passes.analysis.traversal import defining_op
 from pith.passes.core import pass_error
 
 from ... import builder as b
-from ... import levels
 from ...builder import Index
 from ...sampled.match import Factor, SampledProduct, match_sampled
+from ...sparse import levels
 from ..host import Host
 from ..linalg.transpose import transposed
 from ..numbers import converted, plus, times_plus

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pith._mlir import ir, vector
 
 from ... import builder as b
-from ... import levels
 from ...builder import Index
+from ...sparse import levels
 from ..product.staging import Filler, Finish, Threads, async_copy
 from ..product.tiles import Axis, SharedTile, TileShape, all_of, pick
 from .stored import Stored

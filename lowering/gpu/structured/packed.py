@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from pith._mlir import arith, ir, memref, vector
 
 from ... import builder as b
-from ... import levels
 from ...builder import Index
+from ...sparse import levels
 from ..patterns.lists import as_i32, i32, word
 from ..product.staging import Filler, Finish, Threads
 from ..product.tiles import Axis, SharedTile, TileShape, all_of, is_below

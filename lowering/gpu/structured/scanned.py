@@ -16,8 +16,8 @@ from pith._mlir import math as math_dialect
 from pith.formats import Format
 
 from ... import builder as b
-from ... import levels
 from ...builder import Index
+from ...sparse import levels
 from ..patterns.lists import as_index, i32, word
 from ..product.encoded import descend_static, digits_of, slots_of, store_inside, window_of
 from ..product.staging import Filler, Threads

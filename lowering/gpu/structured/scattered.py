@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from ... import builder as b
-from ... import levels
 from ...builder import Index
+from ...sparse import levels
 from ..product.encoded import digits_of
 from ..product.staging import Filler, Threads
 from ..product.tiles import Axis, SharedTile, TileShape, all_of, is_below

@@ -6,8 +6,8 @@ from pith._mlir import ir
 from pith.formats import buffer_specs
 
 from ... import builder as b
-from ... import levels
 from ...builder import Index
+from ...sparse import levels
 from ..product.encoded import EncodedSource
 from ..product.staging import Source
 from ..product.tiles import Axis

@@ -7,8 +7,8 @@ from pith._mlir import arith, ir
 from pith.formats import Level, LevelExpr
 
 from ... import builder as b
-from ... import levels
 from ...builder import Index
+from ...sparse import levels
 from ..product.tiles import all_of
 from .split import Split
 

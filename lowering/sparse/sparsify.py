@@ -9,7 +9,7 @@ from pith.passes.analysis.structured import iterator_types
 from pith.passes.analysis.traversal import ops_named
 from pith.passes.core import Pass
 
-from .bufferization.reads import place_reads
+from ..bufferization.reads import place_reads
 from .contraction import indexing_maps
 
 #: What ``sparsification-and-bufferization`` does to dense tensors.

@@ -9,7 +9,7 @@ from pith.formats import Format, buffer_specs
 from pith.passes.analysis.traversal import ops_named
 from pith.passes.core import Pass, pass_error
 
-from .builder import value
+from ..builder import value
 
 
 @dataclasses.dataclass(frozen=True)

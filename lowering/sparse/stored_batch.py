@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pith._mlir import ir
 from pith.formats import DYNAMIC, Format, LevelExpr, buffer_specs
 
-from . import builder as b
-from .builder import Index
+from .. import builder as b
+from ..builder import Index
+from ..subview import part_of
 from .levels import Storage
-from .subview import part_of
 
 
 def batch_dim(fmt: Format, shape: Sequence[int]) -> int | None:

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from pith._mlir import arith, ir, math, memref
 from pith.formats import Format, buffer_specs
 
-from . import builder as b
-from .builder import Index
-from .panel.words import load_word
-from .quantized import Quantized
+from .. import builder as b
+from ..builder import Index
+from ..panel.words import load_word
+from ..quantized import Quantized
 
 
 @dataclasses.dataclass(frozen=True)

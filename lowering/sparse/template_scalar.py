@@ -3,7 +3,7 @@
 Shape of the code it emits (levels of the sparse operand outside, all other dimensions inside)::
 
     scf.parallel over the first level, when it is dense and indexes the output
-      loops over the remaining levels          (lowering/levels.py)
+      loops over the remaining levels          (lowering/sparse/levels.py)
         loops over the dimensions the sparse operand does not have
           out[...] = body(loads..., out[...])
 
@@ -16,9 +16,9 @@ from collections.abc import Callable, Sequence
 from pith._mlir import bufferization, ir, linalg, memref
 from pith.passes.cloning import clone
 
-from . import builder as b
-from .bufferization.destination import buffer_to_overwrite, is_exclusive, updated_buffer
-from .builder import Index
+from .. import builder as b
+from ..bufferization.destination import buffer_to_overwrite, is_exclusive, updated_buffer
+from ..builder import Index
 from .contraction import SparseGeneric, indexing_maps
 from .levels import Cursor, Storage, descend, inside, load_value, start, walk
 
