@@ -24,7 +24,7 @@ A stored operand times a dense one: ``emit`` is the whole loop nest, and the pla
 - ``rows`` passes over the rows of a chunk, ``results`` keeps sums between strips; ``scatter`` does for formats that
   visit rows in no order.
 - ``stream`` visits stored elements, with ``members`` (positions on the way down), ``runs`` (entries of a compressed
-  level), ``masks`` (entries that rows share in part), ``words`` (packed coordinates); ``tile`` multiplies them.
+  level), ``masks`` (entries that rows share in part); ``tile`` multiplies them.
 - ``widen`` converts narrow values, ``decoder`` those with scales.
 - One column: ``lanes`` puts stored elements into the lanes, through ``lane_stream``, ``entries`` and ``gather``.
 

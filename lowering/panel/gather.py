@@ -10,9 +10,9 @@ from pith.dialect import PermuteOp
 from .. import builder as b
 from ..builder import Index
 from ..sparse.levels import Storage
+from ..sparse.words import load_word
 from .members import Position, identity
 from .pack import Panel
-from .words import load_word
 
 #: Elements of a quarter or half of a register, within which a permutation is one operation of one cycle.
 QUAD = 4

@@ -15,11 +15,11 @@ from pith._mlir import arith, ir
 from .. import builder as b
 from ..builder import Index
 from ..sparse.levels import Cursor, Storage, load_coordinate, visit_level
+from ..sparse.words import load_word, piece
 from .masks import visit_masks
 from .members import Member, Position, by_position, identity, shared
 from .roles import Roles
 from .runs import takes_together, visit_entries
-from .words import load_word, piece
 
 #: Vector multiply-adds in one unrolled block. 128 are 1 KiB of code, some of the 4 KiB of decoded
 #: instructions that Zen and Core keep, and enough to hide what a block does once.

@@ -15,8 +15,8 @@ from pith.formats import Format, buffer_specs
 
 from .. import builder as b
 from ..builder import Index
-from ..panel.words import load_word
 from ..quantized import Quantized
+from .words import load_word
 
 
 @dataclasses.dataclass(frozen=True)
