@@ -64,9 +64,8 @@ def fill_offsets(unit: TileUnit, source: TileSource, offsets: ir.Value | None, t
         return
 
     def tile(g: Index) -> None:
-        zeros = [b.zero_of(unit.acc)] * unit.rows
-        sums = source.steps(g, lambda load, place, sums: unit.add_offsets(load(0), sums), zeros)
-        for r, total in enumerate(sums):
+        sums = source.steps(g, lambda load, place, sums: unit.add_offsets(load(0), sums), unit.no_offsets())
+        for r, total in enumerate(unit.offsets(sums)):
             memref.store(total, offsets, [b.value(b.add(b.mul(g, unit.rows), r))])
 
     b.for_loop(0, tiles, tile)

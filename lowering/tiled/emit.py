@@ -129,7 +129,7 @@ def _panels(p: TileProduct, storage: Storage, dense: ir.Value, cols: Index) -> P
 def _task(e: _Emitter, task: ir.Value, chunk: ir.Value) -> None:
     """Multiply the rows of a task with a chunk of the columns."""
     first = b.mul(task, e.p.task_rows)
-    rooms = {width: scratch(e.p.unit, e.p.row_tiles, width) for width in _widths(e.p)}
+    rooms = {width: scratch(e.p.unit, e.p.height(width), width) for width in _widths(e.p)}
     lo = b.mul(chunk, e.task_tiles)
     hi = b.minimum(b.add(lo, e.task_tiles), e.column_tiles)
     _with_source(e, first, lambda source: _columns(e, source, rooms, first, (lo, hi)))
@@ -169,23 +169,27 @@ def _columns(
     e: _Emitter, source: TileSource, rooms: dict[int, ir.Value], first: Index, span: tuple[Index, Index]
 ) -> None:
     """All tiles of the output for a task: a few columns at a time, then those left over one at a time."""
-    (lo, hi), wide, high = span, e.p.column_tiles, e.p.unit.rows * e.p.row_tiles
+    (lo, hi), wide = span, e.p.column_tiles
     whole = b.add(lo, b.mul(b.div(b.sub(hi, lo), wide), wide))
-    groups: Index = e.p.task_rows // high
-    if groups != 1:
-        groups = b.minimum(groups, b.ceildiv(b.sub(e.rows, first), high))
+
+    def groups(height: int) -> Index:
+        """Blocks of so many row tiles."""
+        most, high = e.p.task_rows // (e.p.unit.rows * height), e.p.unit.rows * height
+        return 1 if most == 1 else b.minimum(most, b.ceildiv(b.sub(e.rows, first), high))
+
     if isinstance(source, Named):
         offsets = source.listed.offsets
     else:
         offsets = offsets_room(e.p.unit, e.p.task_rows)
-        fill_offsets(e.p.unit, source, offsets, b.mul(groups, e.p.row_tiles))
-    block = Block(e.p.unit, source, e.panels.buffer, e.p.row_tiles, offsets)
+        fill_offsets(e.p.unit, source, offsets, groups(1))
 
     def columns(n: Index, width: int) -> None:
-        def rows(g: Index) -> None:
-            _write(e, rooms[width], block.sums(g, n, width), b.add(first, b.mul(g, high)), n)
+        block = Block(e.p.unit, source, e.panels.buffer, e.p.height(width), offsets)
 
-        b.for_loop(0, groups, rows)
+        def rows(g: Index) -> None:
+            _write(e, rooms[width], block.sums(g, n, width), b.add(first, b.mul(g, block.rows)), n)
+
+        b.for_loop(0, groups(block.height), rows)
 
     b.for_loop(lo, whole, lambda n: columns(n, wide), step=wide)
     if e.p.unit.panel_tiles == 1:

@@ -117,8 +117,16 @@ class TileUnit(abc.ABC):
     def start(self, height: int, width: int, offsets: ir.Value | None, row: Index) -> list[ir.Value]:
         """Sums of ``height`` x ``width`` tiles; ``offsets`` from ``row`` on are those of their rows."""
 
+    def no_offsets(self) -> list[ir.Value]:
+        """What :meth:`add_offsets` adds to, a sum per row; only of units that take offsets."""
+        raise NotImplementedError
+
     def add_offsets(self, a: Any, sums: list[ir.Value]) -> list[ir.Value]:
         """``sums[r]`` with what row r of ``A`` adds to its offset; only of units that take offsets."""
+        raise NotImplementedError
+
+    def offsets(self, sums: list[ir.Value]) -> list[ir.Value]:
+        """The numbers that sums of rows start from; only of units that take offsets."""
         raise NotImplementedError
 
     @abc.abstractmethod

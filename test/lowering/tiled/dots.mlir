@@ -45,7 +45,7 @@ module attributes {pith.isa = "avx512-bf16"} {
 // -----
 
 // Bytes with VNNI: panels hold unsigned ones (128 more: the sign bit flipped), and sums start from -128 times the
-// sum of the row.
+// sum of the row: dot products with 128. Two row tiles meet a column tile that is left, as many sums as one meets two.
 
 #dense = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"dense">], 0, 0, 0>
 #a = affine_map<(i, j, k) -> (i, k)>
@@ -54,26 +54,27 @@ module attributes {pith.isa = "avx512-bf16"} {
 
 module attributes {pith.isa = "avx512-vnni"} {
   // CHECK-LABEL: func.func @bytes
-  // CHECK-DAG:     %[[minus:.*]] = arith.constant dense<-128> : vector<64xi32>
   // CHECK-DAG:     %[[flip:.*]] = arith.constant dense<-128> : vector<64xi8>
   // CHECK:         %[[packed:.*]] = arith.xori %{{.*}}, %[[flip]] : vector<64xi8>
   // CHECK:         vector.store %[[packed]]
-  // CHECK:         %[[wide:.*]] = arith.extsi %{{.*}} : vector<64xi8> to vector<64xi32>
-  // CHECK:         %[[times:.*]] = arith.muli %[[wide]], %[[minus]]
-  // CHECK:         vector.reduction <add>, %[[times]], %{{.*}} : vector<64xi32> into i32
-  // CHECK:         "pith.dot"(%{{.*}}) : (vector<16xi32>, vector<64xi8>, vector<64xi8>) -> vector<16xi32>
-  func.func @bytes(%val: tensor<?xi8>, %x: tensor<128x64xi8>, %y: tensor<64x64xi32>) -> tensor<64x64xi32> {
+  // CHECK-DAG:     memref.alloca() {alignment = 64 : i64} : memref<16x16xi32>
+  // CHECK-DAG:     memref.alloca() {alignment = 64 : i64} : memref<8x32xi32>
+  // CHECK:         %[[row:.*]] = vector.load %{{.*}} : memref<?xi8>, vector<64xi8>
+  // CHECK:         "pith.dot"(%{{.*}}, %[[flip]], %[[row]]) : (vector<16xi32>, vector<64xi8>, vector<64xi8>) -> vector<16xi32>
+  // CHECK:         %[[sum:.*]] = vector.reduction <add>, %{{.*}} : vector<16xi32> into i32
+  // CHECK:         arith.subi %{{.*}}, %[[sum]] : i32
+  func.func @bytes(%val: tensor<?xi8>, %x: tensor<128x48xi8>, %y: tensor<64x48xi32>) -> tensor<64x48xi32> {
     %A = "pith.assemble"(%val) {operandSegmentSizes = array<i32: 0, 0, 0, 1, 0>}
         : (tensor<?xi8>) -> tensor<64x128xi8, #dense>
     %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}
-        ins(%A, %x : tensor<64x128xi8, #dense>, tensor<128x64xi8>) outs(%y : tensor<64x64xi32>) {
+        ins(%A, %x : tensor<64x128xi8, #dense>, tensor<128x48xi8>) outs(%y : tensor<64x48xi32>) {
     ^bb0(%v: i8, %w: i8, %s: i32):
       %v1 = arith.extsi %v : i8 to i32
       %w1 = arith.extsi %w : i8 to i32
       %p = arith.muli %v1, %w1 : i32
       %t = arith.addi %s, %p : i32
       linalg.yield %t : i32
-    } -> tensor<64x64xi32>
-    return %r : tensor<64x64xi32>
+    } -> tensor<64x48xi32>
+    return %r : tensor<64x48xi32>
   }
 }
