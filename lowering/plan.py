@@ -10,7 +10,7 @@ from pith.passes.analysis.traversal import defining_op, ops_named
 from .epilogue.match import match_batch_epilogue
 from .epilogue.names import epilogue_steps
 from .module_isa import isa_of
-from .sparse.contraction import analyse, encoded_operands, match_matmul, match_product, why_not_sparse
+from .sparse.contraction import analyse, encoded_operands, match_matmul, match_product, why_not_sparse, why_not_upstream
 from .sparse.convert_pith_to_sparse_tensor import is_convertible
 from .tiled.match import describe, match_tiles
 
@@ -119,7 +119,8 @@ def _fused(op: ir.OpView) -> tuple[str, ...]:
 def _choose(op: ir.OpView, encoded: list[int], own: list[int], driver: int | None, path: str) -> tuple[str, str]:
     if driver is None:
         return "dense", f"zeros cannot be skipped: {why_not_sparse(op, (own or encoded)[0])}"
-    if path == "sparsifier" and not own:
+    odd = None if own or path == "loops" else why_not_upstream(op)
+    if path == "sparsifier" and not own and not odd:
         return "sparsifier", "sparse_tensor can say the format, and path 'sparsifier' asks for it"
     alone = len(encoded) == 1 or path == "loops" or bool(own)
     tiles = match_tiles(analyse(op, driver), isa_of(op)) if alone else None
@@ -127,6 +128,8 @@ def _choose(op: ir.OpView, encoded: list[int], own: list[int], driver: int | Non
         return "tiles", describe(tiles)
     if alone and match_matmul(analyse(op, driver)):
         return "panel", "a matrix product: packed panels, accumulators in registers"
+    if odd:
+        return "dense", f"no template of its own, and sparse_tensor cannot iterate over it: {odd}"
     if not own and path != "loops":
         return "sparsifier", "no template of its own, and sparse_tensor can say the format"
     return "scalar", "not a matrix product of numbers, and sparse_tensor cannot say the format or the dynamic shape"

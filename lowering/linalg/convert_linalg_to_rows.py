@@ -112,7 +112,8 @@ class _Nest:
         """The nest, its sizes emitted at the insertion point."""
         maps, iterators = indexing_maps(op), iterator_types(op)
         _reassociate(op)
-        return cls(op, maps, _sizes(op, maps, len(iterators)), *_loop_order(maps, iterators))
+        sizes = _sizes(op, maps, len(iterators))
+        return cls(op, maps, sizes, *_loop_order(maps, iterators, len(op.inputs)))
 
     @property
     def work(self) -> Index:
@@ -180,7 +181,7 @@ def _copy_as_generic(op: ir.OpView) -> ir.OpView:
     return generic
 
 
-def _loop_order(maps, iterators: tuple[str, ...]) -> tuple[list[int], list[int]]:
+def _loop_order(maps, iterators: tuple[str, ...], inputs: int) -> tuple[list[int], list[int]]:
     """Iteration dimensions outside in, and the reductions inside them whose result stays in a register.
 
     Innermost goes the dimension that is contiguous wherever it occurs, when there is one (a matrix
@@ -189,7 +190,7 @@ def _loop_order(maps, iterators: tuple[str, ...]) -> tuple[list[int], list[int]]
     dims = list(range(len(iterators)))
     lane = _contiguous_dim(maps, iterators)
     if lane is None:
-        split = _first_inner_reduction(iterators)
+        split = _first_inner_reduction(iterators, {d for m in maps[inputs:] for e in m for d in dims_of(e)})
         return dims[:split], dims[split:]
     parallel = [d for d in dims if iterators[d] == "parallel" and d != lane]
     return [*parallel, *(d for d in dims if iterators[d] == "reduction"), lane], []
@@ -210,10 +211,10 @@ def _contiguous_dim(maps, iterators: tuple[str, ...]) -> int | None:
     return lane if iterators[lane] == "parallel" and places and contiguous and not alone else None
 
 
-def _first_inner_reduction(iterators: tuple[str, ...]) -> int:
-    """Where the trailing run of reduction dimensions begins."""
+def _first_inner_reduction(iterators: tuple[str, ...], written: set[int]) -> int:
+    """Where the trailing run of reduction dimensions begins that no result has: of several one may have them."""
     split = len(iterators)
-    while split and iterators[split - 1] == "reduction":
+    while split and iterators[split - 1] == "reduction" and split - 1 not in written:
         split -= 1
     return split
 

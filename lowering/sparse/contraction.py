@@ -1,9 +1,11 @@
 """Analysis: what a ``linalg.generic`` with one encoded operand computes (IR -> dataclass)."""
 
 import dataclasses
+from collections.abc import Iterator
 
 from pith._mlir import ir, linalg
 from pith.dialect import DecompressOp, encoding_of, format_of, shape_of
+from pith.dialect.tiling import dims_of
 from pith.formats import Format
 from pith.passes.analysis.multiply_add import CASTS, multiplies_inputs
 from pith.passes.analysis.structured import Structured
@@ -12,6 +14,8 @@ from pith.passes.analysis.vanishing import KEEPS, effect_of_zero, why_not_skippe
 from pith.passes.core import pass_error
 
 from .stored_batch import batch_dim
+
+_QUOTIENTS = (ir.AffineModExpr, ir.AffineFloorDivExpr, ir.AffineCeilDivExpr)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +64,27 @@ def decompress_operands(op: ir.Operation, operands: list[int]) -> None:
 def why_not_sparse(op: ir.OpView, sparse: int) -> str | None:
     """Why zeros of operand ``sparse`` may not be skipped in ``op``, or None when they may."""
     return why_not_skipped(_structured(op), sparse, format_of(op.operands[sparse].type))
+
+
+def why_not_upstream(op: ir.OpView) -> str | None:
+    """Why upstream's sparsifier cannot iterate over ``op``, whatever is stored, or None when it can.
+
+    It leaves an op as it is when an operand, be it a dense one, is read by a quotient of a loop or has a loop twice.
+    """
+    for map_ in _structured(op).maps:
+        loops = [d for e in map_.results for d in dims_of(e)]
+        if len(set(loops)) < len(loops):
+            return f"{map_} has a loop twice"
+        if any(isinstance(part, _QUOTIENTS) for e in map_.results for part in _parts(e)):
+            return f"{map_} has a quotient"
+    return None
+
+
+def _parts(e: ir.AffineExpr) -> Iterator[ir.AffineExpr]:
+    yield e
+    if isinstance(e, ir.AffineBinaryExpr):
+        yield from _parts(e.lhs)
+        yield from _parts(e.rhs)
 
 
 def analyse(op: ir.OpView, sparse: int) -> SparseGeneric:

@@ -11,7 +11,7 @@ from pith.passes.analysis.encodings import ops_with_encodings
 from pith.passes.analysis.traversal import ops_named, ops_where
 from pith.passes.core import Pass
 
-from .contraction import decompress_operands, encoded_operands, indexing_maps, why_not_sparse
+from .contraction import decompress_operands, encoded_operands, indexing_maps, why_not_sparse, why_not_upstream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ConvertPithToSparseTensorPass(Pass):
     ``pith.compress`` and ``pith.decompress`` become ``sparse_tensor.convert``, ``pith.disassemble``
     becomes ``sparse_tensor.positions/coordinates/values``. Linalg ops keep their form: the
     sparsifier takes them. Operands it cannot iterate over are decompressed first: where zeros may
-    not be skipped, beside an operand that stays pith's, or stored in an order no loop nest shares.
+    not be skipped, beside an operand that stays pith's or has a loop twice, or stored in an order no loop nest shares.
 
     Requires: ``linalg.generic`` only (named ops convert, but unchecked). Preserves: formats upstream
     refuses (``nm`` above another sparse level or with packed sub-byte coordinates, ``bitmask``) and
@@ -90,14 +90,14 @@ def _convert_types(op: ir.Operation) -> None:
 def _unpack_what_upstream_cannot_iterate(module: ir.Module) -> None:
     """Decompress operands that will be upstream's in ops its sparsifier fails on or miscompiles.
 
-    These are ops in which zeros may not be skipped, ops with another operand that stays pith's, and
-    all operands but one when no order of the loops suits the storage of every operand.
+    These are ops in which zeros may not be skipped, ops with another operand that stays pith's or with a loop in two
+    places of an operand, and all operands but one when no order of the loops suits the storage of every operand.
     """
     for op in ops_named(module.operation, "linalg.generic"):
         inputs = [i for i in encoded_operands(op.opview) if i < len(op.operands) - len(op.results)]
         upstream = [i for i in inputs if is_convertible(op.operands[i].type)]
         kept = [i for i in upstream if why_not_sparse(op.opview, i) is None]
-        if len(upstream) < len(inputs):
+        if len(upstream) < len(inputs) or why_not_upstream(op.opview):
             kept = []
         elif not _has_common_order(op.opview, kept):
             kept = kept[:1]

@@ -455,3 +455,24 @@ func.func @turned(%rows: memref<?xi64>, %table: memref<192x192xf32>, %y: memref<
   return
 }
 }
+
+// -----
+
+// Two results, of which one has the loop that the other sums over: no register holds it along that loop.
+// CHECK-LABEL: func.func @two_results
+// CHECK:         scf.parallel (%[[i:.*]]) =
+// CHECK-NEXT:      scf.for %[[j:[a-z0-9]+]] = %c0 to %c12 step %c1 {
+// CHECK:             memref.store %{{.*}}, %arg1[%[[i]], %[[j]]]
+// CHECK-NEXT:        memref.store %{{.*}}, %arg2[%[[i]]]
+#ij = affine_map<(i, j) -> (i, j)>
+#i = affine_map<(i, j) -> (i)>
+func.func @two_results(%x: memref<8x12xf32>, %y: memref<8x12xf32>, %z: memref<8xf32>) {
+  linalg.generic {indexing_maps = [#ij, #ij, #i], iterator_types = ["parallel", "reduction"]}
+      ins(%x : memref<8x12xf32>) outs(%y, %z : memref<8x12xf32>, memref<8xf32>) {
+  ^bb0(%v: f32, %o: f32, %s: f32):
+    %p = arith.addf %v, %o : f32
+    %t = arith.addf %s, %p : f32
+    linalg.yield %p, %t : f32, f32
+  }
+  return
+}

@@ -148,6 +148,28 @@ func.func @mixed(%a: tensor<8x16xf32, #csr>, %b: tensor<8x16xf32, #csc>, %c: ten
 
 // -----
 
+// What upstream's sparsifier leaves as it is, a loop in two places of the dense operand, reads a dense copy.
+
+#csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 32, 32, 0>
+#id = affine_map<(i, j) -> (i, j)>
+
+// CHECK-LABEL: func.func @sheared
+// CHECK:         %[[d:.*]] = sparse_tensor.convert %arg0
+// CHECK-NEXT:    linalg.generic
+// CHECK-SAME:      ins(%[[d]], %arg1 : tensor<8x16xf32>, tensor<8x23xf32>)
+func.func @sheared(%a: tensor<8x16xf32, #csr>, %x: tensor<8x23xf32>, %y: tensor<8x16xf32>) -> tensor<8x16xf32> {
+  %0 = linalg.generic {indexing_maps = [#id, affine_map<(i, j) -> (i, i + j)>, #id],
+      iterator_types = ["parallel", "parallel"]}
+      ins(%a, %x : tensor<8x16xf32, #csr>, tensor<8x23xf32>) outs(%y : tensor<8x16xf32>) {
+  ^bb0(%v: f32, %w: f32, %s: f32):
+    %p = arith.mulf %v, %w : f32
+    linalg.yield %p : f32
+  } -> tensor<8x16xf32>
+  return %0 : tensor<8x16xf32>
+}
+
+// -----
+
 // The buffers of a tensor are upstream's own accessors.
 
 #csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 32, 32, 0>
