@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 from .untraced import leave_untraced
@@ -61,6 +62,7 @@ _EXPORTS = {
             "ImportProgramError",
             "KernelFault",
             "MissingFileError",
+            "MissingNameError",
             "NoGpuError",
             "PassError",
             "PipelineError",
@@ -82,7 +84,7 @@ def __getattr__(name: str) -> Any:
     elif name in ("torch", "runtime", "formats", "errors", "dialect", "passes", "lowering", "patterns"):
         value = importlib.import_module(f".{name}", __name__)
     else:
-        raise AttributeError(f"module 'pith' has no attribute {name!r}")
+        raise AttributeError(f"module 'pith' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
     globals()[name] = value
     return value
 

@@ -59,6 +59,10 @@ class ArgumentError(Error, TypeError):
     """A call has the wrong number of arguments, or one that cannot be used (read-only, needs a gradient)."""
 
 
+class MissingNameError(Error, AttributeError):
+    """An attribute that other libraries' arrays have and pith's do not; the hint says what to write."""
+
+
 class FileFormatError(Error, ValueError):
     """A file is malformed; ``where`` is ``path:line`` or ``path``."""
 
@@ -94,7 +98,7 @@ def naming(path: object, hint: str | None = None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def about_file(path: object) -> Iterator[None]:
-    """Name the file that a text is from: what is said about places of the text calls it ``"-"``.
+    """Name the file that a text is from: what is said about places of the text calls it ``"-"``, or ``-`` in a line.
 
     >>> with about_file("f.mlir"):
     ...     raise IRError('error: "-":3:7: expects an operand')
@@ -105,8 +109,11 @@ def about_file(path: object) -> Iterator[None]:
     try:
         yield
     except Error as e:
-        e.message = e.message.replace('"-":', f'"{path}":')
-        e.args = tuple(a.replace('"-":', f'"{path}":') if isinstance(a, str) else a for a in e.args)
+
+        def named(text: Any) -> Any:
+            return text.replace('"-":', f'"{path}":').replace("\n-:", f"\n{path}:") if isinstance(text, str) else text
+
+        e.message, e.args = named(e.message), tuple(map(named, e.args))
         raise
 
 

@@ -87,4 +87,6 @@ def as_format(fmt: FormatLike) -> tuple[Format, HSS | None]:
         return named.to_format(), named
     if isinstance(named, Format):
         return named, None
-    raise FormatError(f"expects a format, got {type(fmt).__name__}", hint='e.g. pith.CSR, "C1(3:4)->C0(2:4)"')
+    is_dtype = isinstance(fmt, type) or "dtype" in type(fmt).__name__.lower()
+    hint = "A.astype(dtype) changes the element type" if is_dtype else 'e.g. pith.CSR, "C1(3:4)->C0(2:4)"'
+    raise FormatError(f"expects a format, got {type(fmt).__name__}", hint=hint)

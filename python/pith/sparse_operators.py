@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import ArgumentError, CheckError, DTypeError, FormatError, ShapeError, UnsupportedError
+from .foreign_names import INSTEAD_OF_TENSORS, SAME_OF_TENSORS, ForeignNames
 from .formats.format import Format
 from .formats.pack_buffers import aligned_zeros
 from .named_formats import in_the_words_of
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 Change = Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]
 
 
-class SparseOperators:
+class SparseOperators(ForeignNames):
     """The operators of :class:`pith.SparseTensor`.
 
     Semantics: results keep the format of the left sparse operand, and elements that are zero stay exact zeros,
@@ -31,6 +32,8 @@ class SparseOperators:
     Errors:  :class:`pith.ShapeError` for shapes that do not broadcast; :class:`pith.FormatError` when a sum or a
         slice does not obey the format; :class:`pith.ArgumentError` for results that would not be sparse.
     """
+
+    SAME, INSTEAD = SAME_OF_TENSORS, INSTEAD_OF_TENSORS
 
     #: NumPy leaves ``array * tensor`` and ``array @ tensor`` to the methods below instead of converting the tensor.
     __array_ufunc__ = None

@@ -28,3 +28,19 @@
 // HELP: --pass-pipeline
 // HELP: --mlir-print-ir-after-all
 // HELP: --list-passes
+
+// Beside passes, --help is about them.
+// RUN: pith-opt --pith-select-tiles --cse -pith-inline-calls --help | filecheck %s --check-prefix=PASS
+// PASS: pith-select-tiles: Choose by predicted cost
+// PASS: options:
+// PASS-NEXT: target={{ +}}a string (default cpu)
+// PASS: block={{ +}}a comma-separated list (an integer each) (default none)
+// PASS: usage: pith-opt --pith-select-tiles=target=... FILE.mlir
+// PASS: cse: Eliminate common sub-expressions
+// PASS: pith-inline-calls:
+// PASS: options: none
+// RUN: pith-opt --vector-to-llvm -h | filecheck %s --check-prefix=PIPELINE
+// PIPELINE: vector-to-llvm: a pipeline of pith
+// RUN: not pith-opt --csee --help 2>&1 | filecheck %s --check-prefix=NOPASS
+// NOPASS: unknown pass 'csee'
+// NOPASS-NEXT: hint: did you mean 'cse'?

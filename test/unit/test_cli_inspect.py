@@ -251,3 +251,23 @@ def test_diagonals(tmp_path, capsys):
     assert ["d0", "dense", "73", "91.25%"] in lines
     assert main(["inspect", str(tmp_path / "a.mtx"), "--format", "band(1:1)", "--no-picture"]) == 0
     assert "is on diagonal 7" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("named", ["f32", "float32"])
+def test_elements_of_another_type(tmp_path, capsys, named):
+    dense = RNG.standard_normal((32, 64)) * (RNG.random((32, 64)) < 0.3)
+    pith.write(tmp_path / "a.mtx", pith.compress(dense, "csr"))
+    plain = inspect(capsys, tmp_path / "a.mtx", "--no-picture")
+    single = inspect(capsys, tmp_path / "a.mtx", "--no-picture", "--dtype", named)
+    assert "32 x 64 float64" in plain
+    assert "32 x 64 float32" in single
+    stored = [int(re.search(r"^csr +(\d+)", text, re.MULTILINE)[1]) for text in (plain, single)]
+    assert stored[1] == pith.compress(dense, "csr").astype(np.float32).nbytes < stored[0]
+    assert "--dtype: knows f32, bf16" in inspect(capsys, tmp_path / "a.mtx", "--dtype", "q4", status=1)
+
+
+def test_a_model_of_another_type(tmp_path, capsys):
+    write_safetensors(tmp_path / "m.safetensors", {"w": np.eye(64, dtype=np.float32), "b": np.ones(3, np.float32)})
+    assert "of 0.02 MB dense" in inspect(capsys, tmp_path / "m.safetensors")
+    assert "of 0.01 MB dense" in inspect(capsys, tmp_path / "m.safetensors", "--dtype", "bf16")
+    assert "64 x 64 bfloat16" in inspect(capsys, tmp_path / "m.safetensors", "--dtype", "bf16", "--tensor", "w")

@@ -190,7 +190,9 @@ def test_sizes_are_whole_numbers():
     assert str(pith.NM(np.int64(2), np.int32(4))) == "C0(2:4)" and type(pith.NM(np.int64(2), 4).ranks[0].g) is int
     for make in (pith.NM, pith.BSR, pith.BAND):
         for g in (2.0, True, "2", None):
-            with pytest.raises(pith.FormatError, match="expects a whole number, got"):
+            with pytest.raises(pith.FormatError, match=r"expects a whole number( of at least 1)?, got"):
                 make(g, 4)
+    with pytest.raises(pith.FormatError, match="the height of a block expects a whole number of at least 1, got 0"):
+        pith.BSR(0, 4)
     with pytest.raises(pith.FormatError, match="expects rows and columns"):
         Rank(2, 4, block=(4,))  # type: ignore[arg-type]

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from .status import exit_status
+
+if TYPE_CHECKING:
+    from .opt_args import CommandLine
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,6 +27,9 @@ def _dispatch(argv: Sequence[str]) -> int:
 
         for source in flags.load:
             load_passes(source)
+    if flags.help:
+        sys.stdout.write(_help(line))
+        return 0
     if flags.version or flags.list_passes or flags.show_dialects or flags.dump_irdl:
         from .opt_queries import answer
 
@@ -31,6 +38,17 @@ def _dispatch(argv: Sequence[str]) -> int:
     from .opt_driver import drive
 
     return drive(line)
+
+
+def _help(line: CommandLine) -> str:
+    """Of the command, or of the passes that it names."""
+    if line.passes:
+        from .opt_queries import describe_passes
+
+        return describe_passes(name for name, _ in line.passes)
+    from .opt_args import build_parser
+
+    return build_parser().format_help()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ EPILOG = """\
 naming passes:
   --<pass>[=options] and --<pipeline> run a pass or pipeline of pith or upstream, in order of appearance;
   options are separated by spaces:  pith-opt --pith-select-tiles=target=cpu --convert-scf-to-cf --cse a.mlir
-  --list-passes shows the names. --pass-pipeline says the same as one text, with nesting:
+  --list-passes shows the names, pith-opt --<pass> --help what a pass does and its options.
+  --pass-pipeline says the same as one text, with nesting:
   pith-opt --pass-pipeline='builtin.module(pith-select-tiles{target=cpu},func.func(canonicalize))' a.mlir
 """
 
@@ -27,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+        add_help=False,
         usage="%(prog)s [flags] [--<pass>[=options] ...] [input]",
     )
     parser.add_argument("input", nargs="?", default="-", help="file to read; - is stdin (default)")
@@ -99,6 +101,7 @@ def _add_tracing(group) -> None:
 
 def _add_queries(group) -> None:
     flag = group.add_argument
+    flag("-h", "--help", action="store_true", help="this text, or with --<pass> what that pass does and its options")
     flag("--list-passes", action="store_true", help="passes and pipelines of pith and upstream")
     flag("--show-dialects", action="store_true", help="available dialects")
     flag("--dump-irdl", action="store_true", help="the pith dialect as IRDL, for mlir-opt --irdl-file")

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import inspect
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pith.errors import PipelineError
+
+if TYPE_CHECKING:
+    from pith.passes.core import Pass
 
 
 def answer(flags: argparse.Namespace) -> str:
-    """The text for the first query among ``flags``."""
+    """The text for the first query among ``flags`` but ``--help``."""
     if flags.version:
         return version()
     if flags.list_passes:
@@ -35,6 +45,44 @@ def list_passes() -> str:
     return "\n".join(_section(title, entries) for title, entries in sections)
 
 
+def describe_passes(names: Iterable[str]) -> str:
+    """What passes and pipelines do, with the options of pith's.
+
+    Errors: :class:`pith.PipelineError` for a name nobody knows.
+    """
+    return "\n".join(map(_describe, names))
+
+
+def _describe(name: str) -> str:
+    from pith.passes.pipeline.registry import is_known, load_pass, pith_passes, pith_pipelines, suggest, upstream_passes
+
+    if name in pith_passes():
+        return _describe_pass(name, load_pass(name))
+    if name in pith_pipelines():
+        return f"{name}: a pipeline of pith\n\n  {' '.join(pith_pipelines()[name].split())}\n"
+    if not is_known(name):
+        raise PipelineError(f"unknown pass {name!r}", hint=suggest(name))
+    summary = upstream_passes()[name] or "no summary"
+    return f"{name}: {summary}\n\na pass or pipeline of MLIR; it has the options it has in mlir-opt\n"
+
+
+def _describe_pass(name: str, cls: type[Pass]) -> str:
+    """The docstring as it reads in a terminal, then the options."""
+    from pith.passes.pipeline.options import describe_type, format_value, option_types
+
+    text = re.sub(r":\w+:`([^`]+)`", r"\1", inspect.cleandoc(cls.__doc__ or "")).replace("``", "`")
+    defaults = {f.name.replace("_", "-"): f.default for f in dataclasses.fields(cls)}
+    rows = {}
+    for option, type_ in option_types(cls).items():
+        default = defaults[option]
+        text_of = "none" if default in ("", (), None) else format_value(default)
+        said = "required" if default is dataclasses.MISSING else f"default {text_of}"
+        rows[f"{option}="] = f"{describe_type(type_)} ({said})"
+    options = _section("options", rows) if rows else "options: none\n"
+    shown = f"={next(iter(rows))}..." if rows else ""
+    return f"{name}: {text}\n\n{options}\nusage: pith-opt --{name}{shown} FILE.mlir\n"
+
+
 def show_dialects() -> str:
     """Dialects an input may use, on one line like upstream's."""
     return "Available Dialects: " + ", ".join(dialect_names()) + "\n"
@@ -45,8 +93,6 @@ def dialect_names() -> list[str]:
 
     MLIR tells the registered ones only in the note on an op of an unknown dialect.
     """
-    import re
-
     from pith import dialect
     from pith._mlir import ir
 

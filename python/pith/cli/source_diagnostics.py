@@ -9,12 +9,10 @@ import sys
 
 from pith._mlir import ir
 from pith.errors import Error
+from pith.excerpts import IN_MEMORY, excerpt
 from pith.passes.pipeline.diagnostics import Diagnostic
 
 _FILE_LOCATION = re.compile(r'loc\("([^"]*)":(\d+):(\d+)\)')
-
-#: The file name MLIR gives to text that was parsed from memory.
-IN_MEMORY = "-"
 
 
 class DiagnosticPrinter:
@@ -76,19 +74,6 @@ class DiagnosticPrinter:
         else:
             text = linecache.getline(diagnostic.file, diagnostic.line)
         return head + (excerpt(text.rstrip("\r\n"), diagnostic.column) if text.strip() else "")
-
-
-def excerpt(text: str, column: int) -> str:
-    """The line ``text`` and a caret below byte ``column`` (MLIR counts bytes, from 1).
-
-    Example:
-        >>> print(excerpt("\u00fc = x", 6), end="")
-        \u00fc = x
-            ^
-    """
-    before = text.encode()[: max(0, column - 1)].decode(errors="ignore")
-    pad = "".join("\t" if c == "\t" else " " for c in before)
-    return f"{text}\n{pad}^\n"
 
 
 def is_reproducer_warning(diagnostic: Diagnostic) -> bool:

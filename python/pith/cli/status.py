@@ -6,7 +6,8 @@ import os
 import sys
 from collections.abc import Callable
 
-from pith.errors import Error
+from pith.errors import Error, PassError
+from pith.excerpts import with_excerpts
 
 
 def exit_status(name: str, command: Callable[[], int]) -> int:
@@ -33,6 +34,8 @@ def exit_status(name: str, command: Callable[[], int]) -> int:
 
 def _message(error: Exception) -> str:
     """What to tell the user: pith's and the system's errors in their own words, others as a bug."""
+    if isinstance(error, PassError):
+        return with_excerpts(str(error))
     if isinstance(error, Error):
         return str(error)
     if isinstance(error, OSError):

@@ -18,9 +18,10 @@ import re
 import sys
 from collections.abc import Iterator
 
+from pith.excerpts import IN_MEMORY
 from pith.passes.pipeline.diagnostics import Diagnostic
 
-from .source_diagnostics import IN_MEMORY, DiagnosticPrinter, is_reproducer_warning
+from .source_diagnostics import DiagnosticPrinter, is_reproducer_warning
 
 _EXPECTED = re.compile(
     r"expected-(?P<kind>error|note|remark|warning)(?P<re>-re)?\s*"

@@ -20,6 +20,7 @@ from pith.passes.guard_asserts import CHECKS_ATTRIBUTE
 from pith.passes.pipeline.diagnostics import collect
 
 from ..errors import IRError, UnsupportedError, naming
+from ..excerpts import with_excerpts
 from ..files import name_of_file
 from ..runtime import MemRefSpec, ScalarSpec, Signature, compile_object
 from ..runtime.artifact import Artifact
@@ -56,11 +57,12 @@ def parse(text: str, isa: str = HOST, path: str | None = None, context: ir.Conte
         try:
             module = ir.Module.parse(text) if path is None else ir.Module.parseFile(path)
         except ir.MLIRError as e:
-            raise IRError(f"the IR does not parse or verify: {e}") from e
+            said = str(e).removeprefix("Unable to parse module assembly:\n")
+            raise IRError(with_excerpts(f"the IR does not parse or verify:\n{said}", text)) from e
         with collect(home) as found:
             good = verify_module(module)
         if not good:
-            raise IRError("\n".join(["the IR does not verify:", *map(str, found)]))
+            raise IRError(with_excerpts("\n".join(["the IR does not verify:", *map(str, found)]), text))
         if isa != HOST and ISA_ATTRIBUTE not in module.operation.attributes:
             set_isa(module, parse_isa(isa))
     return module

@@ -133,7 +133,7 @@ class Format:
         >>> Format.bsr(1, 1) == Format.csr()
         True
         """
-        bh, bw = whole(bh, "the height of a block"), whole(bw, "the width of a block")
+        bh, bw = whole(bh, "the height of a block", 1), whole(bw, "the width of a block", 1)
         inside = [(LevelExpr(d, 1, extent), "dense") for d, extent in ((0, bh), (1, bw)) if extent != 1]
         outside = ((LevelExpr(0, bh), "dense"), (LevelExpr(1, bw), "compressed"))
         return cls.make(2, *outside, *inside, pos_width=width, crd_width=width)

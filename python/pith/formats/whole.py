@@ -19,8 +19,8 @@ def settle_whole(part: Any, called: str, *names: str) -> None:
             object.__setattr__(part, name, whole(value, f"{name} of {called}"))
 
 
-def whole(value: Any, what: str) -> int:
-    """``value`` as a Python integer.
+def whole(value: Any, what: str, least: int | None = None) -> int:
+    """``value`` as a Python integer, of at least ``least``.
 
     >>> whole(2.0, "G")
     Traceback (most recent call last):
@@ -28,8 +28,9 @@ def whole(value: Any, what: str) -> int:
     pith.errors.FormatError: G expects a whole number, got 2.0
     """
     try:
-        if not isinstance(value, bool):
+        if not isinstance(value, bool) and (least is None or value >= least):
             return operator.index(value)
     except TypeError:
         pass
-    raise FormatError(f"{what} expects a whole number, got {value!r}")
+    bound = "" if least is None else f" of at least {least}"
+    raise FormatError(f"{what} expects a whole number{bound}, got {value!r}")

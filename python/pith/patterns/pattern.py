@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError
+from ..foreign_names import INSTEAD_OF_PATTERNS, ForeignNames
 from . import algebra, build, cells
 from .check import coordinates_of, granularity_of, grid_of, sizes_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Pattern:
+class Pattern(ForeignNames):
     """Which micro-tiles of some axes are present: an unordered list of distinct coordinates.
 
     One pattern can serve any number of operations, and a new pattern compiles nothing.
@@ -44,6 +45,8 @@ class Pattern:
     sizes: tuple[int, ...]
     granularity: tuple[int, ...]
     coordinates: np.ndarray
+
+    INSTEAD = INSTEAD_OF_PATTERNS
 
     def __post_init__(self) -> None:
         sizes = sizes_of(self.sizes)

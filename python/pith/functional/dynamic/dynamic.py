@@ -10,6 +10,7 @@ import numpy as np
 
 from ...compiler.kernel import as_torch
 from ...errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
+from ...foreign_names import INSTEAD_OF_DYNAMIC, SAME_OF_DYNAMIC, ForeignNames
 from ...runtime import dtype_name
 from ...runtime.arrays import as_array, is_torch
 from ...sparse import SparseTensor
@@ -22,7 +23,7 @@ _NONE = 0.0
 
 
 @dataclasses.dataclass(eq=False, slots=True)  # frozen ones take three times as long to make
-class Dynamic:
+class Dynamic(ForeignNames):
     """An operand whose zeros may be skipped; made by :func:`dynamic`.
 
     Attributes:
@@ -47,6 +48,8 @@ class Dynamic:
     def shape(self) -> tuple[int, ...]:
         """Of the operand."""
         return tuple(self.value.shape)
+
+    SAME, INSTEAD = SAME_OF_DYNAMIC, INSTEAD_OF_DYNAMIC
 
     #: NumPy leaves ``array @ dynamic`` to :meth:`__rmatmul__`.
     __array_ufunc__: ClassVar[None] = None

@@ -1,0 +1,165 @@
+"""Names that SciPy, NumPy and torch have for what pith's arrays do: they work, or the error says what to write.
+
+A class lists them in two tables and inherits :class:`ForeignNames`; nothing is looked up for names that it has.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import operator
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from .errors import MissingNameError, ShapeError
+
+if TYPE_CHECKING:
+    from .sparse import SparseTensor
+
+Names = Mapping[str, Callable[[Any], Any]]
+
+
+class ForeignNames:
+    """A class that knows other libraries' names for its attributes.
+
+    Attributes:
+        SAME: name -> the attribute, made from the object.
+        INSTEAD: name -> what to write instead.
+
+    Errors:  :class:`pith.MissingNameError` (an ``AttributeError``) for names of ``INSTEAD``; a plain one for others.
+
+    Example:
+        >>> class Box(ForeignNames):
+        ...     SAME = {"numel": lambda box: lambda: 3}
+        ...     INSTEAD = {"max": "max(box.items)"}
+        >>> Box().numel()
+        3
+        >>> Box().max
+        Traceback (most recent call last):
+        ...
+        pith.errors.MissingNameError: a Box has no 'max'
+          hint: max(box.items)
+    """
+
+    __slots__ = ()
+    SAME: ClassVar[Names] = {}
+    INSTEAD: ClassVar[Mapping[str, str]] = {}
+
+    if not TYPE_CHECKING:  # checkers go on finding misspelt names
+
+        def __getattr__(self, name: str) -> Any:
+            if name in self.SAME:
+                return self.SAME[name](self)
+            kind = type(self).__name__
+            if name in self.INSTEAD:
+                raise MissingNameError(f"a {kind} has no {name!r}", hint=self.INSTEAD[name])
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=self)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.SAME})
+
+
+def _converter(fmt: str) -> Callable[[Any], Any]:
+    """``A.tocsr(copy=...)``: a copy is never needed, since tensors do not change."""
+    return lambda tensor: lambda copy=False: tensor.to(fmt)
+
+
+def _in_blocks(tensor: SparseTensor) -> Any:
+    return lambda blocksize, copy=False: tensor.to(f"bsr({blocksize[0]}x{blocksize[1]})")
+
+
+def _copied(tensor: SparseTensor) -> Any:
+    return lambda: dataclasses.replace(tensor, buffers=tuple(b.copy() for b in tensor.buffers))
+
+
+def _nonzero(tensor: SparseTensor) -> Any:
+    """Coordinates in row-major order, as NumPy lists them."""
+
+    def nonzero() -> tuple[np.ndarray, ...]:
+        coords, values = tensor.coordinates()
+        flat = np.sort(np.ravel_multi_index(tuple(coords[:, values != 0]), tensor.shape))
+        return tuple(np.unravel_index(flat, tensor.dense_shape or tensor.shape))
+
+    return nonzero
+
+
+def _diagonal(tensor: SparseTensor) -> Any:
+    def diagonal(k: int = 0) -> np.ndarray:
+        if tensor.ndim != 2:
+            raise ShapeError(f"expects a matrix, got shape {tensor.shape}", where="diagonal")
+        rows, columns = tensor.shape
+        coords, values = tensor.coordinates()
+        on = (coords[1] - coords[0] == k) & (values != 0)
+        out = np.zeros(max(0, min(rows + min(k, 0), columns - max(k, 0))), values.dtype)
+        out[coords[0 if k > 0 else 1, on]] = values[on]
+        return out
+
+    return diagonal
+
+
+_SCIPY = "A.to(pith.CSR).to_scipy()"
+_BY_SCIPY = "max min mean argmax argmin maximum minimum power sqrt sign floor ceil rint trunc sin tan".split()
+_BY_SCIPY += "arctan log1p expm1 conj conjugate real imag trace tolil todok".split()
+_IN_PLACE = "setdiag eliminate_zeros sum_duplicates sort_indices resize prune add_ mul_ zero_".split()
+
+#: What works on a :class:`pith.SparseTensor` A beside its own names.
+SAME_OF_TENSORS: Names = {
+    **dict.fromkeys(("dot", "matmul", "mm", "mv"), lambda A: A.__matmul__),
+    **dict.fromkeys(("multiply", "mul"), lambda A: A.__mul__),
+    **{f"to{fmt}": _converter(fmt) for fmt in ("csr", "csc", "coo", "dia")},
+    **{f"to_sparse_{fmt}": _converter(fmt) for fmt in ("csr", "csc", "coo")},
+    **dict.fromkeys(("tobsr", "to_sparse_bsr"), _in_blocks),
+    "asformat": lambda A: A.to,
+    **dict.fromkeys(("copy", "clone"), _copied),
+    **dict.fromkeys(("transpose", "t"), lambda A: lambda: A.T),
+    "nonzero": _nonzero,
+    "diagonal": _diagonal,
+    "abs": lambda A: A.__abs__,
+    "numel": lambda A: lambda: math.prod(A.shape),
+    "dim": lambda A: lambda: A.ndim,
+    "coalesce": lambda A: lambda: A,
+}
+
+#: What to write instead of what does not.
+INSTEAD_OF_TENSORS: Mapping[str, str] = {
+    **{name: f"{_SCIPY}.{name}(...); a matrix stored as CSR is not copied" for name in _BY_SCIPY},
+    **{name: f"a SparseTensor never changes; pith.compress({_SCIPY}, fmt) takes SciPy's back" for name in _IN_PLACE},
+    **{name: f"{_SCIPY}.{name}; A.buffers are those of A.format, values last" for name in ("indptr", "indices")},
+    **{name: f"A.to(pith.CSR).to_torch().{name}()" for name in ("crow_indices", "col_indices")},
+    **dict.fromkeys(("row", "col", "coords"), "A.coordinates() are (coordinates, values) of what is stored"),
+    "data": "A.values are the stored values",
+    "size": "A.shape; A.nse stored elements (SciPy's size), A.numel() in all (NumPy's size)",
+    **dict.fromkeys(("getnnz", "count_nonzero"), "A.nnz; per row: np.bincount(A.nonzero()[0], minlength=A.shape[0])"),
+    **dict.fromkeys(("std", "var"), "np.std(A.to_dense())"),
+    **dict.fromkeys(("A", "numpy", "tolist", "flatten"), "A.to_dense() is the NumPy array"),
+    "H": "A.T of real elements",
+    **dict.fromkeys(("reshape", "view", "unsqueeze", "squeeze"), "A.to_dense() can be reshaped"),
+    **dict.fromkeys(("float", "half", "double", "bfloat16", "int", "long", "type"), "A.astype(np.float32)"),
+    **dict.fromkeys(("add", "sub", "div"), "A + B, A - B, A / number"),
+    **dict.fromkeys(("getrow", "getcol", "item"), "A[i], A[:, j], A[i, j]"),
+    **dict.fromkeys(("cuda", "cpu", "device"), "a SparseTensor is on the host: pith.matmul(A, x) follows x to its GPU"),
+    **dict.fromkeys(("requires_grad", "grad", "backward", "requires_grad_"), "pith.torch has layers with gradients"),
+}
+
+#: The same of a :class:`pith.Pattern` p.
+INSTEAD_OF_PATTERNS: Mapping[str, str] = {
+    "shape": "p.sizes counts elements, p.grid micro-tiles",
+    "ndim": "p.rank",
+    **dict.fromkeys(("nnz", "size", "sum", "count_nonzero", "numel"), "p.count micro-tiles, p.indices() elements"),
+    **dict.fromkeys(("toarray", "to_dense", "todense", "numpy"), "p.mask() is True for the listed micro-tiles"),
+    **dict.fromkeys(("nonzero", "coords", "row", "col"), "p.indices() names elements, p.coordinates micro-tiles"),
+    **dict.fromkeys(("any", "all"), "p.count > 0, p.density == 1"),
+    **dict.fromkeys(("union", "intersection", "complement", "difference"), "p | q, p & q, ~p, p & ~q"),
+    **dict.fromkeys(("sort", "sort_indices"), "p.sorted()"),
+    **dict.fromkeys(("reshape", "view", "ravel"), "p.flatten(), p.coarsen(granularity)"),
+    **dict.fromkeys(("cuda", "cpu", "to", "device"), "p.coordinates is an array on the host"),
+}
+
+_OF_ARRAYS = "T t mT transpose sum mean max min abs any all nnz nonzero copy clone reshape view astype item".split()
+_OF_ARRAYS += "numpy toarray to_dense todense tolist dot mm size numel data device cpu cuda to detach".split()
+
+#: The same of a :class:`pith.functional.dynamic.dynamic.Dynamic` d.
+SAME_OF_DYNAMIC: Names = {name: operator.attrgetter(f"value.{name}") for name in ("dtype", "ndim")}
+INSTEAD_OF_DYNAMIC: Mapping[str, str] = dict.fromkeys(_OF_ARRAYS, "d.value is the array; d @ x multiplies")
