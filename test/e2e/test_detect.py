@@ -268,25 +268,3 @@ def test_any_number_of_threads():
                 assert_found(x, granularity, deterministic=True)
     finally:
         pith.runtime.set_num_threads(before)
-
-
-@pytest.mark.parametrize("overflow", ["grow", "error"])
-def test_declared_capacity(overflow):
-    """A list past its capacity grows, or is an error: it is never cut."""
-    kernel = pith.compile(
-        f"""func.func @f(%x: tensor<?x?xf32>) -> tensor<?x2xi32> {{
-      %p = "pith.detect"(%x) {{axes = array<i64: 0, 1>, granularity = array<i64: 1, 1>, threshold = 0.0 : f64,
-        pith.buffer = #pith.buffer<10, "{overflow}", "global">}} : (tensor<?x?xf32>) -> !pith.pattern<[-1, -1], [1, 1]>
-      %c = "pith.coordinates"(%p) : (!pith.pattern<[-1, -1], [1, 1]>) -> tensor<?x2xi32>
-      return %c : tensor<?x2xi32>
-    }}"""
-    )
-    x = np.zeros((200, 300), np.float32)
-    x[0, :10] = 1
-    assert len(kernel(x)) == 10
-    x[1] = 1
-    if overflow == "grow":
-        assert len(kernel(x)) == 310
-        return
-    with pytest.raises(pith.CheckError, match="more micro-tiles are present than its buffer of 10 holds"):
-        kernel(x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pith
 import pytest
 
@@ -68,6 +69,28 @@ def test_parameters_go_in_without_a_gradient(twice):
         with torch.no_grad():
             twice(x, y)
         assert torch.equal(y, x + x)
+
+
+G = torch.ones(2, 3, requires_grad=True)
+W = pith.compress(np.eye(4, 3, dtype=np.float32), "csr")
+Q = torch.ones(1, 1, 4, 8, requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        (lambda: pith.linear(G, W), r"pith\.torch\.sparse_linear\(x, values, A, bias\) has gradients"),
+        (lambda: pith.linear(G, np.ones((4, 3), np.float32)), r"pith\.torch\.sparse_linear"),
+        (lambda: pith.linear(G.detach(), W, bias=torch.ones(4, requires_grad=True)), r"pith\.torch\.sparse_linear"),
+        (lambda: pith.matmul(W, G.T), r"pith\.torch\.sparse_linear\(x, values, A\), which is x @ A\.T"),
+        (lambda: pith.einsum("mk->m", G), r"pith\.torch\.einsum has gradients"),
+        (lambda: pith.attention(Q, Q, Q), r"pith\.torch\.sparse_attention has gradients"),
+        (lambda: pith.detect(pith.dynamic(G) @ G.T, 1), r"hint: without them: torch\.no_grad\(\), or tensor\.detach"),
+    ],
+)
+def test_errors_name_what_has_gradients(call, hint):
+    with pytest.raises(pith.ArgumentError, match=r"requires a gradient(.|\n)*" + hint):
+        call()
 
 
 X = torch.ones(2, 3)

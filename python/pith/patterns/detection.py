@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import ArgumentError, CheckError, DTypeError, ShapeError
 from ..runtime.arrays import as_array
 from ..sparse_interop import array_like, is_torch
 from .check import COORDINATES, granularity_of, grid_of, integers, threshold_of
@@ -25,6 +25,8 @@ def detect(
     axes: int | Sequence[int] | None = None,
     threshold: Any = 0.0,
     deterministic: bool = False,
+    capacity: int | None = None,
+    overflow: str = "error",
 ) -> Pattern:
     """The micro-tiles of ``x`` that hold anything: one parallel pass over the data, which is not copied.
 
@@ -34,6 +36,9 @@ def detect(
         threshold: what magnitudes must exceed: a number, or an array that broadcasts against ``x`` and varies
             along one dimension (a threshold per channel).
         deterministic: list the micro-tiles in row-major order instead of in any.
+        capacity: the most micro-tiles the pattern may list, where something later has room for so many.
+        overflow: what happens when more are found: ``error``, or ``grow``, which lists them all the same, as without a
+            capacity. Nothing is ever left out.
 
     Shapes:  x: NumPy array or torch tensor of floats, integers or booleans; granularity: elements along every
         axis, or one number for all. Sizes need not be multiples of it.
@@ -45,7 +50,8 @@ def detect(
         that use a pattern on the GPU detect it themselves (the op ``pith.detect``).
     Errors:  :class:`pith.ArgumentError` for a negative or NaN threshold; :class:`pith.ShapeError` for axes that
         are no dimensions of x or repeated, and thresholds that do not fit; :class:`pith.FormatError` for a
-        granularity below 1; :class:`pith.DTypeError`, :class:`pith.DeviceError` for other tensors.
+        granularity below 1; :class:`pith.DTypeError`, :class:`pith.DeviceError` for other tensors;
+        :class:`pith.CheckError` when more is found than ``capacity``.
     Source:  Zheng et al., PIT, SOSP 2023 (online detection).
 
     Example:
@@ -55,7 +61,16 @@ def detect(
         [[1, 2], [3, 0]]
         >>> detect(x, 1, axes=1, threshold=0.5, deterministic=True).coordinates.tolist()
         [0, 4]
+        >>> detect(x, 1, capacity=1)
+        Traceback (most recent call last):
+        ...
+        pith.errors.CheckError: detect: 2 micro-tiles were found, the capacity is 1
+          hint: a larger capacity, overflow="grow", wider micro-tiles or a higher threshold
     """
+    if capacity is not None or overflow != "error":
+        limits = _capacity_of(capacity, overflow)
+        found = detect(x, granularity, axes=axes, threshold=threshold, deterministic=deterministic)
+        return _require_room(found, *limits)
     if getattr(x, "is_cuda", False):
         from .device import detect_on_device
 
@@ -71,6 +86,28 @@ def detect(
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError, OverflowError):
         pass  # the first of its kind, or nothing plain (a layout without strides): below
     return _detect(x, granularity, axes, threshold, deterministic)
+
+
+def _capacity_of(capacity: Any, overflow: Any) -> tuple[int | None, str]:
+    """Both, checked before anything is read."""
+    if not isinstance(overflow, str) or overflow not in ("error", "grow"):
+        raise ArgumentError(f"expects 'error' or 'grow', got {overflow!r}", where="detect: overflow")
+    if capacity is None:
+        return None, overflow
+    most = integers(capacity, "capacity")
+    if len(most) != 1 or most[0] < 0:
+        raise ArgumentError(f"expects a number of micro-tiles, got {capacity!r}", where="detect: capacity")
+    return most[0], overflow
+
+
+def _require_room(found: Pattern, capacity: int | None, overflow: str) -> Pattern:
+    if capacity is not None and overflow == "error" and found.count > capacity:
+        raise CheckError(
+            f"{found.count} micro-tiles were found, the capacity is {capacity}",
+            where="detect",
+            hint='a larger capacity, overflow="grow", wider micro-tiles or a higher threshold',
+        )
+    return found
 
 
 def _is_plain(x: Any) -> bool:

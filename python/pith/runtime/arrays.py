@@ -129,14 +129,14 @@ def check_shape(shape: tuple[int, ...], spec: MemRefSpec, where: str) -> None:
             raise ShapeError(f"expected {spec}, got shape {tuple(shape)}: size {size} in axis {axis}", where=where)
 
 
-def as_array(value: Any, where: str, differentiable: str | None = None) -> np.ndarray:
-    """A NumPy view of any supported array-like; ``differentiable`` is the function that computes gradients."""
+def as_array(value: Any, where: str) -> np.ndarray:
+    """A NumPy view of any supported array-like."""
     if type(value) is np.ndarray:
         return value
     if isinstance(value, np.ndarray):
         return plain_array(value, where)
     if is_torch(value):
-        return _from_torch(sys.modules["torch"], value, where, differentiable)
+        return _from_torch(sys.modules["torch"], value, where)
     if hasattr(value, "__array_interface__"):
         return np.asarray(value)
     if hasattr(value, "__dlpack__"):
@@ -193,7 +193,18 @@ def _has_element_strides(array: np.ndarray) -> bool:
     return all(stride % array.itemsize == 0 for stride in array.strides)
 
 
-def _from_torch(torch: Any, tensor: Any, where: str, differentiable: str | None) -> np.ndarray:
+#: What computes gradients in place of a function, by the name that ``where`` begins with.
+_DIFFERENTIABLE = {
+    "linear": "pith.torch.sparse_linear(x, values, A, bias)",
+    "matmul": "pith.torch.sparse_linear(x, values, A), which is x @ A.T",
+    "einsum": "pith.torch.einsum",
+    "attention": "pith.torch.sparse_attention",
+    "grouped_matmul": "pith.torch.MoE",
+    "moe": "pith.torch.MoE",
+}
+
+
+def _from_torch(torch: Any, tensor: Any, where: str) -> np.ndarray:
     """A view of a dense CPU tensor. Gradients do not flow through kernels, so asking for one is an error."""
     if tensor.device.type != "cpu":
         raise DeviceError(f"expected a tensor on the CPU, got one on {tensor.device}", where=where, hint=_MOVE)
@@ -204,10 +215,11 @@ def _from_torch(torch: Any, tensor: Any, where: str, differentiable: str | None)
     if tensor.requires_grad and torch.is_grad_enabled():
         if torch.compiler.is_compiling():
             raise _while_exporting(where)
+        other = _DIFFERENTIABLE.get(where.partition(":")[0].removeprefix("pith."))
         raise ArgumentError(
             "the tensor requires a gradient, which a native kernel does not compute",
             where=where,
-            hint=f"call {differentiable or 'it under torch.no_grad()'}, or pass tensor.detach()",
+            hint=f"{f'{other} has gradients; ' if other else ''}without them: torch.no_grad(), or tensor.detach()",
         )
     if type(tensor) in (torch.Tensor, torch.nn.Parameter):  # subclasses may mean something else by their storage
         register_tensor_type(type(tensor))

@@ -21,9 +21,6 @@ from .ir import ADDED, FRESH, NAMED, SUMS, Program, stored_type
 from .kernel import kernel_of
 from .nest import Listed, nest_of
 
-#: What computes gradients of it.
-_GRADIENTS = "pith.torch.einsum"
-
 
 def einsum(
     equation: str,
@@ -75,7 +72,7 @@ def einsum(
         from .device import einsum_on_device
 
         return einsum_on_device(equation, operands, require_mapping(where), bias, activation, scale, out, accumulate)
-    arrays = [as_array(x, f"{WHERE}: operand {i}", _GRADIENTS) for i, x in enumerate(operands)]
+    arrays = [as_array(x, f"{WHERE}: operand {i}") for i, x in enumerate(operands)]
     parsed = parse(equation, tuple(a.ndim for a in arrays))
     sizes = extents(parsed, [a.shape for a in arrays])
     result = execute(parsed, arrays, sizes, require_mapping(where), bias, activation, scale, out, accumulate)
@@ -151,7 +148,7 @@ def _extras(
     equation: Equation, sizes: Mapping[str, int], element: str, bias: Any, activation: str | None, scale: float | None
 ) -> list[Any]:
     """What the kernel takes behind the coordinates: bias and scale."""
-    taken = None if bias is None else as_array(bias, f"{WHERE}: bias", _GRADIENTS)
+    taken = None if bias is None else as_array(bias, f"{WHERE}: bias")
     require_epilogue(equation, sizes, element, taken, activation, scale)
     extras: list[Any] = []
     if taken is not None:
@@ -169,7 +166,7 @@ _SMALL = 1 << 14
 
 def _target(out: Any, shape: tuple[int, ...], element: str, accumulate: bool) -> np.ndarray:
     """The array that is written: ``out``, or a new one."""
-    array = None if out is None else as_array(out, f"{WHERE}: out", _GRADIENTS)
+    array = None if out is None else as_array(out, f"{WHERE}: out")
     require_out(array, shape, element, accumulate)
     if array is None:
         size, dtype = math.prod(shape), numpy_dtype(stored_type(element))
