@@ -22,9 +22,10 @@ from pith.passes.pipeline.diagnostics import collect
 from ..errors import IRError, UnsupportedError, naming
 from ..excerpts import with_excerpts
 from ..files import name_of_file
-from ..runtime import MemRefSpec, ScalarSpec, Signature, compile_object
+from ..runtime import MemRefSpec, ScalarSpec, Signature
 from ..runtime.artifact import Artifact
 from ..runtime.cpu import cpu_features
+from ..runtime.jit import EMULATED_OPT_LEVEL, OPT_LEVEL, compile_object
 from .contexts import borrowed_context
 from .marked import decide_marked
 from .params import Param
@@ -102,7 +103,8 @@ def _build(module: ir.Module, text: str, entry: str, path: str, isa: str) -> Art
         run_stage(module, last)
         described = {"params": [p.to_json() for p in params], "sizes": sizes.to_json()}
         meta = {**described, "checks": _checks(module), "isa": isa, "tiles": _tiles(module)}
-        obj = compile_object(module, [entry])
+        level = EMULATED_OPT_LEVEL if isa_of(module).emulated else OPT_LEVEL
+        obj = compile_object(module, [entry], level)
     return Artifact(obj, (signature,), meta)
 
 

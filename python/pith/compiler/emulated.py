@@ -10,14 +10,10 @@ from ..lowering.targets import GpuTarget
 from ..runtime.artifact import Artifact
 from ..runtime.cache import kernel_cache
 from ..runtime.emulator import EmulatedProgram
-from ..runtime.jit import compile_object
+from ..runtime.jit import EMULATED_OPT_LEVEL, compile_object
 
 #: Environment variable: ``0`` leaves memory accesses of emulated kernels unguarded, which is several times faster.
 CHECKS = "PITH_EMULATOR_CHECKS"
-
-#: Compiling takes two thirds of the time it takes at the default level; products of 200 x 200 x 256 run at 0.85 of the
-#: speed: most of the time is the emulator's own (2026-11-21, tiles of 64 x 64 in f32 and f16).
-_OPT_LEVEL = 0
 
 
 def compile_emulated(module: Any, target: GpuTarget) -> tuple[Any, EmulatedProgram]:
@@ -33,7 +29,7 @@ def compile_emulated(module: Any, target: GpuTarget) -> tuple[Any, EmulatedProgr
 
     checks = _checks()
     lowered = lower_to_gpu(module, target)
-    key = {"emulated": lowered.text, "checks": checks, "level": _OPT_LEVEL}
+    key = {"emulated": lowered.text, "checks": checks, "level": EMULATED_OPT_LEVEL}
     artifact = kernel_cache().get_or_build(key, lambda: _build(lowered.text, checks))
     return lowered, EmulatedProgram(artifact, lowered.origins)
 
@@ -53,4 +49,4 @@ def _build(text: str, checks: bool) -> Artifact:
 
     with borrowed_context() as context, context:
         made = lower_emulated(text, checks)
-        return Artifact(compile_object(made.module, made.kernels, opt_level=_OPT_LEVEL), (), made.meta)
+        return Artifact(compile_object(made.module, made.kernels, opt_level=EMULATED_OPT_LEVEL), (), made.meta)
