@@ -41,14 +41,6 @@ def test_copies_and_files(name):
     torch.testing.assert_close(other(x), expected)
 
 
-@pytest.mark.parametrize("name", [name for name in LAYERS if name != "masked"])
-def test_export_says_what_takes_the_layer(name):
-    model, x = torch.nn.Sequential(LAYERS[name]()).eval(), torch.randn(5, 64)
-    with pytest.raises(pith.UnsupportedError, match=r"(?s)cannot trace.*pith.compile takes the model"):
-        torch.export.export(model, (x,))
-    torch.testing.assert_close(pith.compile(model, (x,))(x), model(x).detach(), rtol=1e-4, atol=1e-5)
-
-
 def test_a_state_brings_its_own_pattern():
     """Two models pruned by magnitude store different elements, and perhaps not as many."""
     torch.manual_seed(4)

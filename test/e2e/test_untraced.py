@@ -91,7 +91,6 @@ class Attended(torch.nn.Linear):
 
 SQUARE = pith.Pattern.from_mask(torch.rand(64, 64) > 0.5)
 LAYERS = {
-    "sparse": lambda: pith.torch.SparseLinear("C0(2:4)", 64, 64),
     "masked": masked,
     "experts": lambda: pith.torch.MoE(64, 32, n_experts=4),
     "einsum": lambda: Sampled(64, 64),

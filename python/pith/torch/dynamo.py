@@ -13,6 +13,8 @@ import torch
 from ..compiler.compile import compile
 from ..compiler.module import ModuleKernel
 from ..errors import ArgumentError, UnsupportedError
+from .exported_program import as_module
+from .layers.recovered import stored_calls
 
 #: What ``torch.compile(..., options=)`` may hold: arguments of :func:`pith.compile`.
 _OPTIONS = ("path", "sparsity", "target")
@@ -67,6 +69,7 @@ class CompiledGraph:
         self._graph, self._options = graph, options
         placeholders = [node for node in graph.graph.nodes if node.op == "placeholder"]
         self._names = {i: name for i, node in enumerate(placeholders) if (name := _own_name(node)) is not None}
+        self._has_layers = bool(stored_calls(graph.graph))
         self._compiled: dict[tuple[Any, ...], _Entry] = {}
 
     def __call__(self, *args: Any) -> Any:
@@ -87,10 +90,12 @@ class CompiledGraph:
         return tuple(entry.kernel for entry in self._compiled.values())
 
     def _make(self, entry: _Entry | None, own: dict[int, torch.Tensor], given: dict[int, Any]) -> ModuleKernel:
-        module = _Bound(self._graph, own, self._names, given)
+        module: torch.nn.Module = _Bound(self._graph, own, self._names, given)
+        examples = tuple(torch.zeros(a.shape, dtype=a.dtype) for a in given.values() if isinstance(a, torch.Tensor))
+        if self._has_layers:
+            module = as_module(torch.export.export(module, examples))[0]
         if entry is not None:
             return entry.kernel.rebind(module)
-        examples = tuple(torch.zeros(a.shape, dtype=a.dtype) for a in given.values() if isinstance(a, torch.Tensor))
         return compile(module, examples, **self._options)
 
 

@@ -9,6 +9,8 @@ import torch
 from torch.export.graph_signature import InputKind
 from torch.utils import _pytree as pytree
 
+from .layers.recovered import with_layers
+
 
 def as_module(program: torch.export.ExportedProgram) -> tuple[torch.nn.Module, tuple[Any, ...], dict[str, Any], Any]:
     """(module, args, kwargs, dynamic_shapes) of a program: its own examples, and the sizes that it left open.
@@ -25,7 +27,7 @@ def as_module(program: torch.export.ExportedProgram) -> tuple[torch.nn.Module, t
     open_sizes = [_open_sizes(values.get(arg.name)) for arg in inputs]
     (args, kwargs), spec = program.example_inputs or ((), {}), program.call_spec.in_spec
     shaped_args, shaped_kwargs = ((), {}) if spec is None else pytree.tree_unflatten(open_sizes, spec)
-    module = program.module()
+    module = with_layers(program.module())
     called = inspect.signature(module.forward).bind(*shaped_args, **shaped_kwargs).arguments
     return module, args, kwargs, called if any(open_sizes) else None
 

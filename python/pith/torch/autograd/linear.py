@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -56,28 +57,13 @@ def sparse_linear(
         if name != "bias" or bias is not None:
             _require_tensor(tensor, name)
     x, values, bias = autocast(x, values, bias)
-    for name, tensor in (("x", x), ("bias", values if bias is None else bias)):
-        if tensor.dtype != values.dtype:
-            raise DTypeError(
-                f"expects {values.dtype}, the type of the values, got {tensor.dtype}", where=f"sparse_linear: {name}"
-            )
     if len(pattern.shape) != 2 or tuple(values.shape) != (pattern.nse,):
         raise ShapeError(
             f"expects {pattern.nse} values for {pattern}, got {tuple(values.shape)}",
             where="sparse_linear",
             hint="a vector of the stored values: pattern.values",
         )
-    if x.dim() == 0 or x.shape[-1] != pattern.shape[1]:
-        raise ShapeError(
-            f"expects inputs of {pattern.shape[1]} features, got shape {tuple(x.shape)}",
-            where="sparse_linear: x",
-            hint="the weight is stored out x in",
-        )
-    if bias is not None and tuple(bias.shape) != (pattern.shape[0],):
-        raise ShapeError(f"expects shape ({pattern.shape[0]},), got {tuple(bias.shape)}", where="sparse_linear: bias")
-    places = sorted({str(t.device) for t in (x, values, bias) if t is not None})
-    if len(places) > 1:
-        raise DeviceError(f"expects all tensors on one device, got {' and '.join(places)}", where="sparse_linear")
+    require_fitting(x, values, bias, pattern.shape)
     return cast(torch.Tensor, _SparseLinear.apply(x, values, pattern, bias))
 
 
@@ -88,6 +74,29 @@ def _require_tensor(tensor: Any, name: str) -> None:
         )
 
 
+def require_fitting(x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None, shape: Sequence[int]) -> None:
+    """Raise unless the operands belong together; looks at no values. Errors: as :func:`sparse_linear`.
+
+    >>> require_fitting(torch.ones(2, 4), torch.ones(3), None, (8, 4))
+    """
+    for name, tensor in (("x", x), ("bias", values if bias is None else bias)):
+        if tensor.dtype != values.dtype:
+            raise DTypeError(
+                f"expects {values.dtype}, the type of the values, got {tensor.dtype}", where=f"sparse_linear: {name}"
+            )
+    if x.dim() == 0 or x.shape[-1] != shape[1]:
+        raise ShapeError(
+            f"expects inputs of {shape[1]} features, got shape {tuple(x.shape)}",
+            where="sparse_linear: x",
+            hint="the weight is stored out x in",
+        )
+    if bias is not None and tuple(bias.shape) != (shape[0],):
+        raise ShapeError(f"expects shape ({shape[0]},), got {tuple(bias.shape)}", where="sparse_linear: bias")
+    places = sorted({str(t.device) for t in (x, values, bias) if t is not None})
+    if len(places) > 1:
+        raise DeviceError(f"expects all tensors on one device, got {' and '.join(places)}", where="sparse_linear")
+
+
 class _SparseLinear(torch.autograd.Function):
     """The layer and its three gradients."""
 
@@ -96,28 +105,40 @@ class _SparseLinear(torch.autograd.Function):
         ctx: Any, x: torch.Tensor, values: torch.Tensor, pattern: SparseTensor, bias: torch.Tensor | None
     ) -> torch.Tensor:
         ctx.save_for_backward(x, values)
-        ctx.pattern, ctx.has_bias = pattern, bias is not None
-        weight = _weight(pattern, values)
-        # A dense copy of the weight would not outlive the call; making it took 40 times as long as the layer.
-        return linear(x.detach(), weight, None if bias is None else bias.detach(), variant="sparse")
+        ctx.pattern = pattern
+        return product(x, values, pattern, bias)
 
     @staticmethod
     @first_order("pith.torch.sparse_linear")
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, values = ctx.saved_tensors
-        pattern, grad = ctx.pattern, grads[0]
         wants_x, wants_values, _, wants_bias = ctx.needs_input_grad
-        rows = grad.reshape(-1, pattern.shape[0]).contiguous()
-        dx = dvalues = dbias = None
-        if wants_x:
-            dx = _input_gradient(rows, pattern, values).reshape(x.shape)
-        if wants_values:
-            dvalues = torch.empty_like(values, memory_format=torch.contiguous_format)
-            inputs = x.detach().reshape(-1, pattern.shape[1]).contiguous()
-            sddmm(rows.T, inputs, pattern, out=dvalues)
-        if wants_bias:
-            dbias = rows.sum(0)
+        dx, dvalues, dbias = gradients(grads[0], x, values, ctx.pattern, (wants_x, wants_values, wants_bias))
         return dx, dvalues, None, dbias
+
+
+def product(x: torch.Tensor, values: torch.Tensor, pattern: SparseTensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """``x @ W.T + bias``, without gradients."""
+    # A dense copy of the weight would not outlive the call; making it took 40 times as long as the layer.
+    weight = _weight(pattern, values)
+    return linear(x.detach(), weight, None if bias is None else bias.detach(), variant="sparse")
+
+
+def gradients(
+    grad: torch.Tensor, x: torch.Tensor, values: torch.Tensor, pattern: SparseTensor, wants: Sequence[bool]
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
+    """Those of x, of the values and of the bias, where they are wanted."""
+    rows = grad.reshape(-1, pattern.shape[0]).contiguous()
+    dx = dvalues = dbias = None
+    if wants[0]:
+        dx = _input_gradient(rows, pattern, values).reshape(x.shape)
+    if wants[1]:
+        dvalues = torch.empty_like(values, memory_format=torch.contiguous_format)
+        inputs = x.detach().reshape(-1, pattern.shape[1]).contiguous()
+        sddmm(rows.T, inputs, pattern, out=dvalues)
+    if wants[2]:
+        dbias = rows.sum(0)
+    return dx, dvalues, dbias
 
 
 def _weight(pattern: SparseTensor, values: torch.Tensor) -> Any:

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, cast
 
 import torch
 
 from ...errors import DTypeError
-from ...formats import buffer_specs
-from ...formats.pack_buffers import metadata_dtype
 from ...formats.parse import format_name
-from ...functional.matmul.matmul import matmul
 from ...quantization import Quantized, QuantizedTensor
-from ...sparse import SparseTensor
-from ..autograd.opaque import opaque
+from ..autograd.quantized import input_gradient, quantized_product
+from ..autograd.stored import stored, text_of
+from ..stored_ops import QUANTIZED_LINEAR
 from .arguments import refuse_export, require_kind
-from .sparse_linear import as_signed, as_stored, buffer_names, obeying, tell_of_dense
+from .sparse_linear import as_signed, buffer_names, obeying, tell_of_dense
 
 #: Buffers of the layer behind the metadata of its format.
 _VALUES = ("integers", "scales", "zero_points")
-
-
-def _applied(x: torch.Tensor, weight: QuantizedTensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """The layer in f32, with the result in the type of ``x``."""
-    y = weight.linear(x.detach().float(), None if bias is None else bias.float())
-    return cast(torch.Tensor, y).to(x.dtype)
 
 
 class _Frozen(torch.autograd.Function):
@@ -34,12 +25,11 @@ class _Frozen(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: QuantizedTensor, bias: torch.Tensor | None) -> torch.Tensor:
         ctx.weight = weight
-        return _applied(x, weight, bias)
+        return quantized_product(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> Any:
-        rows = grads[0].detach().float().contiguous()
-        return matmul(rows, ctx.weight.dequantize()).to(grads[0].dtype), None, None
+        return input_gradient(grads[0], ctx.weight), None, None
 
 
 class QuantizedLinear(torch.nn.Module):
@@ -48,8 +38,9 @@ class QuantizedLinear(torch.nn.Module):
     Shapes: x: ``(..., in_features)``; result: ``(..., out_features)``.
     Semantics: :func:`pith.linear` with the :class:`pith.QuantizedTensor` ``weight``. Integers, scales, zero points and
         the format's metadata are buffers, so part of the ``state_dict``. What goes in has a gradient, weight and
-        bias have none; graphs of ``torch.compile`` end here. Products are those of f32, and results have the type of x:
-        ``half()`` and its kin leave scales as they are. :func:`pith.compile` takes modules with such layers.
+        bias have none. Products are those of f32, and results have the type of x: ``half()`` and its kin leave scales
+        as they are. Where torch traces, the layer is an op (:mod:`pith.torch.stored_ops`). :func:`pith.compile` takes
+        modules with such layers.
     Attributes:
         scheme: how ``W`` is stored; ``bias``: as in ``nn.Linear``, or None.
 
@@ -73,25 +64,43 @@ class QuantizedLinear(torch.nn.Module):
         weight = linear.weight.detach()
         if weight.dtype != torch.float32:
             raise DTypeError(f"quantised weights stand for float32, got {weight.dtype}", where=type(self).__name__)
-        q = scheme.of(obeying(weight, scheme.format))
-        self.scheme, self._like = scheme, dataclasses.replace(q)
+        bias = None if linear.bias is None else torch.nn.Parameter(linear.bias.detach().clone(), requires_grad=False)
+        self._hold(scheme.of(obeying(weight, scheme.format)), scheme, bias)
+        self.train(linear.training)
+
+    @classmethod
+    def holding(cls, q: QuantizedTensor, bias: torch.Tensor | None) -> QuantizedLinear:
+        """The layer of a quantised matrix, with a bias that is shared.
+
+        >>> q = Quantized().of(torch.ones(8, 64))
+        >>> QuantizedLinear.holding(q, None)
+        QuantizedLinear(in_features=64, out_features=8, bias=False, i8, a scale per row, dense)
+        """
+        layer = cls.__new__(cls)
+        torch.nn.Module.__init__(layer)
+        scheme = Quantized(q.hss or q.format, q.bits, q.group)
+        layer._hold(q, scheme, None if bias is None else torch.nn.Parameter(bias.detach(), requires_grad=False))
+        return layer
+
+    def _hold(self, q: QuantizedTensor, scheme: Quantized, bias: torch.nn.Parameter | None) -> None:
+        self.scheme, self._notation = scheme, str(q.hss or format_name(q.format))
         self.out_features, self.in_features = q.shape
         for name, buffer in zip((*buffer_names(q.format), "integers"), q.buffers):
             self.register_buffer(name, as_signed(buffer))
         self.register_buffer("scales", torch.from_numpy(q.scales))
         self.register_buffer("zero_points", None if q.zero_points is None else torch.from_numpy(q.zero_points))
-        bias = None if linear.bias is None else torch.nn.Parameter(linear.bias.detach().clone(), requires_grad=False)
         self.register_parameter("bias", bias)
-        self._weight: tuple[Any, QuantizedTensor] | None = None
-        self.train(linear.training)
+        self._text = text_of(q)
+        self._names = [*buffer_names(q.format), *_VALUES[: 2 if q.zero_points is None else 3]]
 
-    @opaque
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the layer."""
         require_kind(x, torch.Tensor, "QuantizedLinear: x")
+        if torch.compiler.is_compiling():
+            return QUANTIZED_LINEAR(x, self.bias, self._buffers_of_weight(), self._text)
         if torch.is_grad_enabled() and x.requires_grad:
             return cast(torch.Tensor, _Frozen.apply(x, self.weight, self.bias))
-        return _applied(x, self.weight, self.bias)
+        return quantized_product(x, self.weight, self.bias)
 
     def _apply(self, fn: Any, recurse: bool = True) -> QuantizedLinear:
         """``half()`` and its kin leave scales in f32, like integers: they convert what goes through the layer."""
@@ -105,21 +114,10 @@ class QuantizedLinear(torch.nn.Module):
     def weight(self) -> QuantizedTensor:
         """``W`` on the layer's own buffers; checked when they have changed (``load_state_dict``)."""
         refuse_export("QuantizedLinear")
-        names = buffer_names(self._like.format)
-        stored = {n: b for n in (*names, *_VALUES) if (b := getattr(self, n)) is not None}
-        state = [(b.data_ptr(), 0 if b.is_inference() else b._version) for b in stored.values()]
-        if self._weight is None or self._weight[0] != state:
-            types = {n: metadata_dtype(s.bits) for n, s in zip(names, buffer_specs(self._like.format))}
-            arrays = {n: as_stored(b, types.get(n)) for n, b in stored.items()}
-            q = dataclasses.replace(
-                self._like,
-                buffers=(*(arrays[n] for n in names), arrays["integers"]),
-                scales=arrays["scales"],
-                zero_points=arrays.get("zero_points"),
-            )
-            SparseTensor(q.shape, q.format, (*q.buffers[:-1], q.integers), q.hss).validate()
-            self._weight = (state, q)
-        return self._weight[1]
+        return stored(self._buffers_of_weight(), self._text)
+
+    def _buffers_of_weight(self) -> list[torch.Tensor]:
+        return [getattr(self, name) for name in self._names]
 
     def to_linear(self) -> torch.nn.Linear:
         """The dense layer with the weight as :meth:`pith.QuantizedTensor.dequantize` gives it."""
@@ -138,8 +136,4 @@ class QuantizedLinear(torch.nn.Module):
         """What torch prints of the layer: sizes, integers and format."""
         sizes = f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
         scales = "a scale per row" if self.scheme.group is None else f"groups of {self.scheme.group}"
-        return f"{sizes}, i{self.scheme.bits}, {scales}, {self._like.hss or format_name(self._like.format)}"
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Copies and pickles make their own view of their own buffers."""
-        return {**self.__dict__, "_weight": None}
+        return f"{sizes}, i{self.scheme.bits}, {scales}, {self._notation}"

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...errors import DeviceError, DTypeError
+from ...errors import DTypeError
 from ...formats import Format, buffer_specs
-from ...formats.pack_buffers import metadata_dtype
 from ...formats.parse import format_name
 from ...pruning import prune
 from ...sparse import FormatLike, SparseTensor, as_format, compress
 from ...sparse_interop import numpy_of
+from ..autograd.autocast import autocast
 from ..autograd.linear import sparse_linear
-from ..autograd.opaque import opaque
+from ..autograd.stored import stored, text_of
+from ..stored_ops import SPARSE_LINEAR
 from .arguments import dense_layer, refuse_export, require_kind
 
 #: Element types with kernels for products and their gradients.
@@ -30,7 +31,8 @@ class SparseLinear(torch.nn.Module):
     Semantics: the parameter ``values`` holds what the format stores, in storage order; optimizers see nothing
         else, so the pattern stays what it was at the start. Metadata buffers are part of the ``state_dict``.
         A fresh layer is an ``nn.Linear``'s, pruned. Kernels are compiled once per format and element
-        type; neither steps nor new weights recompile.
+        type; neither steps nor new weights recompile. Where torch traces, the layer is an op
+        (:mod:`pith.torch.stored_ops`).
     Attributes:
         values: the stored values; ``bias``: as in ``nn.Linear``, or None.
         format: how ``W`` is stored.
@@ -83,21 +85,41 @@ class SparseLinear(torch.nn.Module):
             raise DTypeError(
                 f"no kernels for weights of {weight.dtype}", where="SparseLinear", hint="float32, bfloat16, ..."
             )
-        stored = compress(obeying(weight.detach(), fmt), fmt)
-        self.out_features, self.in_features = stored.shape
-        self.format, self._hss = stored.format, stored.hss
-        for name, buffer in zip(buffer_names(self.format), stored.buffers):
-            self.register_buffer(name, as_signed(buffer))
-        values = torch.empty(stored.nse, dtype=weight.dtype)
-        numpy_of(values)[:] = stored.values
-        self.values = torch.nn.Parameter(values, requires_grad=weight.requires_grad)
-        self.register_parameter("bias", None if bias is None else torch.nn.Parameter(bias.detach().clone()))
-        self._pattern: tuple[Any, SparseTensor] | None = None
+        packed = compress(obeying(weight.detach(), fmt), fmt)
+        values = torch.empty(packed.nse, dtype=weight.dtype)
+        numpy_of(values)[:] = packed.values
+        values = torch.nn.Parameter(values, requires_grad=weight.requires_grad)
+        self._hold(packed, values, None if bias is None else torch.nn.Parameter(bias.detach().clone()))
 
-    @opaque
+    @classmethod
+    def holding(cls, packed: SparseTensor, values: torch.Tensor, bias: torch.Tensor | None) -> SparseLinear:
+        """The layer of a matrix, with parameters for its values and a bias that are shared.
+
+        >>> stored = compress(torch.eye(4), "csr")
+        >>> SparseLinear.holding(stored, torch.ones(4), None)(torch.ones(1, 4)).tolist()
+        [[1.0, 1.0, 1.0, 1.0]]
+        """
+        layer = cls.__new__(cls)
+        torch.nn.Module.__init__(layer)
+        layer._hold(packed, as_parameter(values), None if bias is None else as_parameter(bias))
+        return layer
+
+    def _hold(self, packed: SparseTensor, values: torch.nn.Parameter, bias: torch.nn.Parameter | None) -> None:
+        self.out_features, self.in_features = packed.shape
+        self.format, self._hss = packed.format, packed.hss
+        for name, buffer in zip(buffer_names(self.format), packed.buffers):
+            self.register_buffer(name, as_signed(buffer))
+        self.values = values
+        self.register_parameter("bias", bias)
+        self._metadata, self._text = buffer_names(self.format), text_of(packed)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the layer."""
-        return sparse_linear(x, self.values, self.pattern, self.bias)
+        if not torch.compiler.is_compiling():
+            return sparse_linear(x, self.values, self.pattern, self.bias)
+        require_kind(x, torch.Tensor, "SparseLinear: x")
+        x, values, bias = autocast(x, self.values, self.bias)
+        return SPARSE_LINEAR(x, values, bias, [getattr(self, name) for name in self._metadata], self._text)
 
     @property
     def pattern(self) -> SparseTensor:
@@ -106,22 +128,14 @@ class SparseLinear(torch.nn.Module):
         Of a layer on a GPU, a copy on the host, with the values of the time it was made; :attr:`weight` has today's.
         """
         refuse_export("SparseLinear")
-        buffers = [getattr(self, name) for name in buffer_names(self.format)]
-        state = [(b.device, b.data_ptr(), 0 if b.is_inference() else b._version) for b in buffers]
-        if self._pattern is None or self._pattern[0] != state:
-            specs = buffer_specs(self.format)
-            arrays = [numpy_of(b).view(metadata_dtype(spec.bits)) for b, spec in zip(buffers, specs)]
-            shape, values = (self.out_features, self.in_features), numpy_of(self.values)
-            tensor = SparseTensor(shape, self.format, (*arrays, values), self._hss).validate()
-            self._pattern = (state, tensor)
-        return self._pattern[1]
+        return stored([*(getattr(self, name) for name in self._metadata), self.values], self._text)
 
     @property
     def weight(self) -> torch.Tensor:
         """``W``, unpacked; a copy."""
-        stored = SparseTensor(self.pattern.shape, self.format, (*self.pattern.buffers[:-1], numpy_of(self.values)))
-        out = torch.empty(stored.shape, dtype=self.values.dtype)
-        numpy_of(out)[:] = stored.to_dense()
+        today = SparseTensor(self.pattern.shape, self.format, (*self.pattern.buffers[:-1], numpy_of(self.values)))
+        out = torch.empty(today.shape, dtype=self.values.dtype)
+        numpy_of(out)[:] = today.to_dense()
         return out.to(self.values.device)
 
     def to_linear(self) -> torch.nn.Linear:
@@ -154,10 +168,6 @@ class SparseLinear(torch.nn.Module):
         sizes = f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
         return f"{sizes}, format={self._hss or format_name(self.format)}, density={density:.3f}"
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Copies and pickles make their own view of their own buffers."""
-        return {**self.__dict__, "_pattern": None}
-
 
 def tell_of_dense(state: Mapping[str, Any], prefix: str, values: str, maker: str, errors: list[str]) -> None:
     """Add to the errors of ``load_state_dict`` what to do with the state of a dense layer, which has no ``values``.
@@ -182,13 +192,11 @@ def buffer_names(fmt: Format) -> list[str]:
     return [f"{spec.role}_{spec.level}" for spec in buffer_specs(fmt)]
 
 
+def as_parameter(tensor: torch.Tensor) -> torch.nn.Parameter:
+    """The tensor itself where it is a parameter, else one on its memory."""
+    return tensor if isinstance(tensor, torch.nn.Parameter) else torch.nn.Parameter(tensor, tensor.requires_grad)
+
+
 def as_signed(buffer: np.ndarray) -> torch.Tensor:
     """A copy as a tensor: torch can do little with unsigned integers of 16 bits and more."""
     return torch.from_numpy(buffer.view(f"i{buffer.itemsize}").copy())
-
-
-def as_stored(buffer: torch.Tensor, dtype: np.dtype | None = None) -> np.ndarray:
-    """The buffer in the element type of the storage contract; None for its own."""
-    if buffer.device.type != "cpu":
-        raise DeviceError(f"expects buffers on the CPU, got {buffer.device}", where="stored weight", hint="layer.cpu()")
-    return buffer.numpy() if dtype is None else buffer.numpy().view(dtype)

@@ -42,10 +42,18 @@ def expand_pith_ops(module: ir.Module, activations: Mapping[str, Format | Dynami
     }
     for op in found:
         with ir.InsertionPoint(op), op.location:
-            result = rules[_name(op).removeprefix(_PREFIX)](op)
+            result = rules.get(_name(op).removeprefix(_PREFIX), _refuse)(op)
             new = _create("torch_c.from_builtin_tensor", op.results[0].type, result)
         op.results[0].replace_all_uses_with(new)
         op.erase()
+
+
+def _refuse(op: ir.Operation) -> ir.Value:
+    raise ImportProgramError(
+        f"cannot take the op {_name(op).removeprefix('torch.')} from inside of a program",
+        where=str(op.location).partition("(")[0],
+        hint="give pith.compile the module that has the layer, or what torch.export makes of it",
+    )
 
 
 def _mark(op: ir.Operation, activations: Mapping[str, Format | Dynamic]) -> ir.Value:
