@@ -77,7 +77,9 @@ def room_for(c: Coordinates, axis: int, expand: bool, bounds: int) -> Lists:
     """Memory for lists, with one bound per group, or two for groups in any order."""
     groups = b.product([n for a, n in enumerate(c.grid) if a != axis])
     bounds = b.alloc([b.add(b.mul(groups, bounds), 2)], ir.IndexType.get())
-    ids = b.alloc([b.mul(c.count, c.granularity[axis] if expand else 1)], ir.IntegerType.get_signless(32))
+    extent = c.granularity[axis] if expand else 1
+    most = extent if extent == 1 else b.minimum(extent, c.sizes[axis])
+    ids = b.alloc([b.mul(c.count, most)], ir.IntegerType.get_signless(32))
     return Lists(ids, bounds, groups)
 
 

@@ -99,7 +99,7 @@ def torch_of_numpy(array: np.ndarray) -> Any:
     """``torch.from_numpy`` that also takes ml_dtypes."""
     import torch
 
-    if array.dtype.kind != "V":
+    if array.dtype.type.__module__ != "ml_dtypes":  # of its types float8_e5m2 is of kind "f"
         return torch.from_numpy(array)
     bits = np.int16 if array.dtype.itemsize == 2 else np.uint8
     return torch.from_numpy(array.view(bits)).view(getattr(torch, array.dtype.name))

@@ -27,6 +27,13 @@ def reference(x, w, b, named, activation=None):
     return np.maximum(y, 0) if activation == "relu" else y
 
 
+def test_micro_tiles_larger_than_the_axis():
+    """Their list takes no more memory than the axis has elements."""
+    x, w, b = operands(np.random.default_rng(0), 9, 5, 7)
+    rows = pith.Pattern.from_indices([0], 9, 2**40)
+    assert error_of(pith.linear(x, w, b, where=rows), reference(x, w, b, slice(None))) < TOLERANCES["float32"]
+
+
 @pytest.mark.parametrize("density", [0.0, 0.02, 0.4, 1.0])
 @pytest.mark.parametrize("granularity", [1, 4])
 @pytest.mark.parametrize("sizes", [(203, 37, 61), (64, 64, 64), (1, 5, 1), (130, 300, 9)])

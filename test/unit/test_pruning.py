@@ -107,7 +107,7 @@ def test_report_of_unstructured_and_empty():
     assert (empty.density, empty.energy, empty.ranks[0].kept) == (0, 1, 1)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "int8"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float8_e5m2", "float8_e4m3fn", "float32", "float64", "int8"])
 def test_torch_in_torch_out(dtype):
     torch = pytest.importorskip("torch")
     w = (torch.randn(8, 32) * 20).to(getattr(torch, dtype))
@@ -115,7 +115,7 @@ def test_torch_in_torch_out(dtype):
     out = pith.prune(w, "C0(2:4)", saliency=saliency)
     mask = pith.prune_mask(w, "C0(2:4)", saliency=saliency)
     assert out.dtype == w.dtype and mask.dtype == torch.bool
-    assert torch.equal(out, w.masked_fill(~mask, 0))
+    assert torch.equal(out.double(), w.double().masked_fill(~mask, 0))
     keep = keep_mask(saliency.numpy(), pith.HSS.parse("C0(2:4)").to_format(), Ranking("value"))
     np.testing.assert_array_equal(mask.numpy(), keep)
 
