@@ -86,7 +86,7 @@ def test_compile_for_a_gpu():
 def test_explain(capsys):
     assert main(["explain", "f.mlir"]) == 0
     out = capsys.readouterr().out
-    assert "operand a: ?x?xf32 stored as d0 : dense, d1 : compressed" in out
+    assert "operand a: ?x?xf32 stored as csr" in out
     assert 'loc("f.mlir":' in out and '"-"' not in out
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
@@ -190,7 +191,7 @@ def test_explain_says_what_became_of_each_op():
     explained = {path: pith.compile(product(Format.csr()), path=path).explain() for path in PATHS}
     assert explained["auto"].startswith("[0] panel:")
     assert explained["sparsifier"].startswith("[0] sparsifier:")
-    assert "d0 : dense, d1 : compressed" in explained["auto"]
+    assert "stored as csr\n    density set at run time" in explained["auto"] and "predicted" not in explained["auto"]
     a, b = Operand((6, 16), "f32", "i, j", HSS_FORMAT), Operand((6, 16), "f32", "i, j")
     add = generic("i, j", "pp", (a, b), b, "%p = arith.addf %b0, %b1 : f32\n    linalg.yield %p : f32")
     assert "zeros cannot be skipped" in pith.compile(add).explain()
@@ -324,6 +325,20 @@ def test_explain_names_the_weights_of_a_module():
     told = pith.compile(model, (torch.randn(3, 16),), sparsity={"*.weight": "C0(2:4)"}, path="sparse").explain()
     assert "operand up.weight: 24x16xf32" in told and "operand down.weight: 16x24xf32" in told
     assert told.count("from " + __file__) == 2 and "of ir('pith')" not in told  # lines of FeedForward.forward
+
+
+@pytest.mark.parametrize("fmt", ["csr", "csc", "bsr(4x4)", "masked(4)", "C1(*)->C0(2:4)"])
+def test_explain_predicts_from_the_values_of_weights(fmt):
+    model, x = FeedForward().eval(), torch.randn(3, 16)
+    for layer in (model.up, model.down):
+        layer.weight.data = torch.zeros_like(layer.weight)
+        layer.weight.data[:4, :2] = 1.0  # 8 of 384 elements
+    told = pith.compile(model, (x,), sparsity={"up.weight": fmt}, path="sparse").explain()
+    assert f"density {16 / 384 if fmt == 'bsr(4x4)' else 8 / 384:.1%} of the elements are stored" in told
+    assert len(re.findall(r"(?:predicted|measured) at N = 3: [\d.]+ \w?s, dense [\d.]+ ", told)) == 1
+    rows = {"x": {0: torch.export.Dim("rows")}}
+    told = pith.compile(model, (x,), sparsity={"up.weight": fmt}, path="sparse", dynamic_shapes=rows).explain()
+    assert re.findall(r" at N = (\d+)", told) == ["1", "32", "512"]
 
 
 def test_a_parameter_that_breaks_its_format_is_named():

@@ -206,7 +206,8 @@ class Kernel:
         """
         from .explain import explain_source
 
-        return explain_source(located or self.source, self.path, self.isa, entry=self.name, names=names)
+        source = located or self.source
+        return explain_source(source, self.path, self.isa, entry=self.name, names=names, bound=self.bound)
 
     def dump(self, directory: str | os.PathLike[str], levels: Sequence[str] = LEVELS[:-1]) -> pathlib.Path:
         """Write the IR of ``levels`` below ``directory``, one numbered file each; returns the directory.
