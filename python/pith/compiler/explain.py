@@ -82,9 +82,12 @@ def _parameters(module: ir.Module, source: str, entry: str | None) -> list[Param
 
 def _stored(params: Sequence[Param], bound: Mapping[int, Sequence[Any]]) -> dict[int, SparseTensor]:
     """Sparse parameters whose values are known, by position."""
-    known = ((i, p, bound[i]) for i, p in enumerate(params) if i in bound and p.format is not None)
-    sized = ((i, p, native, len(buffer_specs(p.format)) + 1) for i, p, native in known)
-    return {i: SparseTensor(p.shape_of(native), p.format, tuple(native[:n])) for i, p, native, n in sized}
+    out = {}
+    for i, native in bound.items():
+        if (fmt := params[i].format) is not None:
+            buffers = tuple(native[: len(buffer_specs(fmt)) + 1])
+            out[i] = SparseTensor(params[i].shape_of(native), fmt, buffers)
+    return out
 
 
 def _by_first_buffer(params: Sequence[Param], said: Mapping[int, Said]) -> dict[int, Said]:
@@ -121,8 +124,8 @@ def _line(location: str) -> str:
 
 
 def _predicted(plan: OpPlan, tensor: SparseTensor | None) -> str:
-    """Predicted (of tuned ones measured) times of a product beside the dense one's, where what they depend on is known now; none are fitted
-    for integers that stand for real values."""
+    """Predicted (of tuned ones measured) times of a product beside the dense one's, where what they depend on is known
+    now; none are fitted for integers that stand for real values."""
     if plan.integers or plan.columns is None or DYNAMIC in plan.shape:
         return ""
     tensor = tensor if tensor is not None and tensor.shape == plan.shape else None
