@@ -9,7 +9,7 @@ import pith
 import pytest
 from cpu_programs import check, random_dense, random_sparse, wide
 from pith.formats import HSS, Format
-from pith.functional.linear import dense as linear_dense
+from pith.functional.linear import choice as linear_choice
 from pith.functional.matmul.dense import products_of
 
 RNG = np.random.default_rng(2026)
@@ -56,7 +56,7 @@ def test_linear_is_torch_linear():
 
 @pytest.mark.parametrize("element", ["f32", "bf16"])
 def test_the_unpacked_weight_gives_the_same(element, monkeypatch):
-    monkeypatch.setattr(linear_dense, "_gains", lambda a, rows: True)
+    monkeypatch.setattr(linear_choice, "_choose", lambda *_: linear_choice.Choice(dense=True))
     w = random_sparse(RNG, (52, 48), element, FORMATS["hss"])
     a = pith.compress(w, FORMATS["hss"])
     for rows in (1, 7, 130):
@@ -67,7 +67,7 @@ def test_the_unpacked_weight_gives_the_same(element, monkeypatch):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_what_is_not_stored_counts_as_zero_whatever_is_faster(bad, monkeypatch):
-    monkeypatch.setattr(linear_dense, "_gains", lambda a, rows: True)
+    monkeypatch.setattr(linear_choice, "_choose", lambda *_: linear_choice.Choice(dense=True))
     a, x = pith.compress(np.eye(4, dtype=np.float32), "csr"), np.ones((3, 4), np.float32)
     x[1, 2] = bad
     np.testing.assert_array_equal(pith.linear(x, a, activation="relu"), np.maximum(x, 0))

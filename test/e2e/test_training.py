@@ -11,7 +11,7 @@ import numpy as np
 import pith
 import pytest
 import torch
-from pith.functional.linear import dense as linear_dense
+from pith.functional.linear import choice as linear_choice
 from pith.functional.matmul import dense
 from pith.functional.matmul import plan as matmul_plan
 from pith.functional.matmul.transposed import Transposed
@@ -391,7 +391,7 @@ def test_layers_make_no_dense_copy_of_a_weight_that_lives_for_one_call(monkeypat
         raise AssertionError("a dense copy was made")
 
     asked = {"auto": OWN}
-    monkeypatch.setattr(linear_dense, "_gains", lambda *_: True)
+    monkeypatch.setattr(linear_choice, "_choose", lambda *_: linear_choice.Choice(dense=True))
     monkeypatch.setattr(matmul_plan, "choose", lambda problem, among: choose(problem, asked.get(among, among)))
     monkeypatch.setattr(dense.Products, "unpacked", unpacked)
     for fmt in ("C0(7:8)", "csr"):

@@ -44,6 +44,10 @@ CALL, EXPAND = 4e-6, 0.18e-9
 #: registers. As fitted on a Zen 3 core (2026-11).
 TRIP, ACCUMULATE = 0.14e-9, 0.006e-9
 
+#: Seconds that such a vector waits more where a strip of a row ends as the data say. As fitted on an Emerald
+#: Rapids core (2026-11).
+EXIT = 2.4e-9
+
 #: Seconds that an element of one column takes beyond those of a vector, where it is multiplied alone; likewise.
 SINGLE = 0.7e-9
 
@@ -83,6 +87,7 @@ def roofline(isa: str, family: str, element: str) -> Model:
         "coordinate": slower * load,
         "loop": TRIP,
         "accumulate": ACCUMULATE,
+        "exit": EXIT,
         "stored": 1 / L2_RATE,
         "pack": 1 / MEMORY_RATE,
         "result": 2 / MEMORY_RATE,

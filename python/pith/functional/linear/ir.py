@@ -67,20 +67,25 @@ def linear_source(
     bias: bool = False,
     activation: str | None = None,
     residual: bool = False,
+    variant: str | None = None,
     multiple: int = 1,
     one_row: bool = False,
 ) -> str:
-    """Pith-level IR of ``out = activation(x @ a.T + bias) + residual`` with dynamic shapes, ``in`` a multiple of some.
-
-    ``one_row``: ``x`` has one row, and the kernel knows it.
+    """Pith-level IR of ``out = activation(x @ a.T + bias) + residual`` with dynamic shapes.
 
     A product and one elementwise op: the lowering computes the second where the first stores its tiles.
+
+    Args:
+        variant: shape of the kernel (``lanes=64,rows=1``), None for the compiler's choice.
+        multiple: a number known to divide ``in``.
+        one_row: ``x`` has one row, and the kernel knows it.
     """
     t, m = COMPUTED_IN[element], 1 if one_row else "?"
     matrix, weight = f"tensor<{m}x?x{element}>", f"tensor<?x?x{element}, {format_attribute(fmt)}>"
     sums, extras = f"tensor<{m}x?x{t}>", _extras(bias, residual, f"tensor<?x{element}>", matrix)
     parameters = "".join(f'%{name}: {type_} {{pith.name = "{name}"}}, ' for name, type_, _ in extras)
-    attributes = f'\n      attrs = {{"pith.multiple" = {multiple} : i64}}'
+    chosen = f'"pith.variant" = "{variant}", ' if variant else ""
+    attributes = f'\n      attrs = {{{chosen}"pith.multiple" = {multiple} : i64}}'
     product = _product(element, (matrix, weight, sums), attributes)
     body = product + _finish(element, (sums, matrix), extras, activation)
     return f"""{_MAPS}func.func @linear(%a: {weight} {{pith.name = "a"}},

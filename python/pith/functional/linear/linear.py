@@ -15,7 +15,7 @@ from ...quantization import QuantizedTensor
 from ...runtime import dtype_name
 from ...runtime.arrays import array_of_shape, array_or_tensor, as_array, empty_array, is_torch
 from ...sparse import SparseTensor
-from .dense import faster_weight
+from .choice import choice_for, faster_weight
 from .ir import COMPUTED_IN, linear_source, require_activation
 
 
@@ -74,10 +74,7 @@ def linear(
     rows = math.prod(shape[:-1])
     extras = _added(bias, residual, result_shape)
     a = a if variant == "sparse" else faster_weight(a, x, rows)
-    multiple = _size_class(a.format, a.shape[1])
-    kernel, dtype = _kernel(
-        a.format, a.values.dtype, bias is not None, activation, residual is not None, multiple, rows == 1
-    )
+    kernel, dtype = _kernel_for(a, rows, bias is not None, activation, residual is not None)
     out = empty_array(result_shape, dtype)
     kernel.native(*a.buffers, *a.shape, x.reshape(rows, shape[-1]), *extras, out.reshape(rows, a.shape[0]))
     return as_torch(out) if is_torch(x) else out
@@ -134,6 +131,15 @@ def _added(bias: Any, residual: Any, shape: tuple[int, ...]) -> list[Any]:
     return extras
 
 
+def _kernel_for(
+    a: SparseTensor, rows: int, bias: bool, activation: str | None, residual: bool
+) -> tuple[Kernel, np.dtype]:
+    """The kernel for so many rows; of a weight that stores every element, the compiler chooses the register tile."""
+    variant = None if a.format.is_dense else choice_for(a, rows).variant
+    multiple = _size_class(a.format, a.shape[1])
+    return _kernel(a.format, a.values.dtype, bias, activation, residual, variant, multiple, rows == 1)
+
+
 @functools.cache
 def _size_class(fmt: Format, contracted: int) -> int:
     """The divisor of the contracted size that a kernel is specialised on."""
@@ -144,7 +150,14 @@ def _size_class(fmt: Format, contracted: int) -> int:
 
 @functools.cache
 def _kernel(
-    fmt: Format, dtype: np.dtype, bias: bool, activation: str | None, residual: bool, multiple: int, one_row: bool
+    fmt: Format,
+    dtype: np.dtype,
+    bias: bool,
+    activation: str | None,
+    residual: bool,
+    variant: str | None,
+    multiple: int,
+    one_row: bool,
 ) -> tuple[Kernel, np.dtype]:
     """The kernel of a format, element type and epilogue, and the dtype of its result."""
     from ...runtime import numpy_dtype
@@ -156,5 +169,5 @@ def _kernel(
         raise DTypeError(
             f"no linear kernel for {dtype}", where=_WHERE, hint=quantised if dtype.kind in "iu" else floats
         )
-    source = linear_source(fmt, element, bias, activation, residual, multiple, one_row)
+    source = linear_source(fmt, element, bias, activation, residual, variant, multiple, one_row)
     return compile_source(source, "linear"), numpy_dtype(element)

@@ -1,0 +1,79 @@
+"""What a linear layer multiplies by: what is stored, by the fastest register tile, or an unpacked copy."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from ...formats import Format
+from ...runtime import dtype_name, num_threads
+from ...runtime.arrays import as_array
+from ...sparse import SparseTensor
+from ...tuning.problem import Problem
+from ...tuning.select import DENSE_GAIN, MOST_DENSE_BYTES, choose, dense_bytes
+from ...tuning.variants import OWN
+from ..matmul.dense import products_of
+from ..matmul.plan import rounded_columns
+from .ir import COMPUTED_IN
+
+#: Seconds per element of looking whether the input is finite: a sum of 4 MB takes 0.15 ms (Zen 3, 2026-11).
+_LOOK = 1.5e-10
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Choice:
+    """What is predicted to be fastest for a weight and a number of rows.
+
+    Attributes:
+        variant: register tile of the kernel on what is stored (the text of ``pith.variant``); None: the compiler's.
+        dense: the kernel on an unpacked copy is faster than that one.
+    """
+
+    variant: str | None = None
+    dense: bool = False
+
+
+def choice_for(a: SparseTensor, rows: int) -> Choice:
+    """The choice for ``rows`` rows, decided once per tensor.
+
+    Of CSR with half of its elements stored, 512x768x3072 takes 27.8 ms by the compiler's register tile, which knows no
+    density, and 14.6 by the one that is chosen (one thread of Emerald Rapids, 2026-11-23).
+    """
+    if dtype_name(a.values.dtype) not in COMPUTED_IN:
+        return Choice()
+    rows = rounded_columns(rows) if rows > 64 else rows
+    plans, key = products_of(a).plans, ("linear", rows, num_threads())
+    if key not in plans:
+        plans[key] = _choose(a, rows)
+    return plans[key]
+
+
+def faster_weight(a: SparseTensor, x: Any, rows: int) -> SparseTensor:
+    """The weight that ``rows`` rows of ``x`` are multiplied with: ``a``, or a copy that stores every element.
+
+    Semantics: the copy where it is predicted to gain more than 2 %, and ``x`` is finite: elements that are not stored
+        count as exact zeros, which infinities would make NaN of.
+    """
+    if not choice_for(a, rows).dense or not _is_finite(x):
+        return a
+    return SparseTensor(a.shape, Format.dense(2), (products_of(a).unpacked(a, dtype_name(a.values.dtype)).reshape(-1),))
+
+
+def _choose(a: SparseTensor, rows: int) -> Choice:
+    problem = Problem.of(a, rows)
+    if problem.is_plain or not rows or not a.shape[0] * a.shape[1]:
+        return Choice()
+    own, dense = choose(problem, "sparse"), choose(problem, OWN)
+    fits = dense_bytes(problem, dense.variant) <= MOST_DENSE_BYTES
+    gains = own.seconds > DENSE_GAIN * (dense.seconds + _LOOK * rows * a.shape[1])
+    return Choice(None if rows == 1 else own.variant.attribute, fits and gains)
+
+
+def _is_finite(x: Any) -> bool:
+    """Whether a sum of all elements is finite: one that overflows is taken as not."""
+    array = as_array(x, "pith.linear: x")
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(array.sum(dtype=np.float64 if array.dtype.itemsize == 8 else np.float32))
