@@ -6,7 +6,7 @@ Elsewhere integers are shifted, converted and scaled.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pith._mlir import arith, ir, vector
 from pith.dialect import PermuteOp
@@ -51,11 +51,20 @@ class Decoder:
         """Of real values."""
         return ir.VectorType.get([self.lanes], ir.F32Type.get())
 
-    def reader(self, group: Index) -> Callable[[Index], ir.Value]:
-        """What reads values of a group in order, from a position on that is a multiple of the lanes."""
+    def order(self, may_turn: bool) -> list[int]:
+        """Which of the values that are read together each lane has: all in order, unless they may take turns.
+
+        Then lanes have integers of one word and of the next in turn, as both lie beside each other in memory.
+        """
+        words = self.lanes // _IN_WORD
+        turns = may_turn and self.table is not None
+        return [lane % words * _IN_WORD + lane // words if turns else lane for lane in range(self.lanes)]
+
+    def reader(self, group: Index, order: Sequence[int]) -> Callable[[Index], ir.Value]:
+        """What reads values of a group in an :meth:`order`, from a position on that is a multiple of the lanes."""
         if self.table is not None:
             real = self.real(group)
-            return lambda at: real(self._in_order(at))
+            return lambda at: real(self._integers(at, order))
         parameters = self.quantized.parameters(group)
         return lambda at: self.quantized.vector(self.lanes, at, parameters)
 
@@ -77,7 +86,7 @@ class Decoder:
 
         return scaled
 
-    def _in_order(self, position: Index) -> ir.Value:
+    def _integers(self, position: Index, order: Sequence[int]) -> ir.Value:
         """Integers of 4 bits from a position on in the low bits of i32; others stand above them."""
         q, i32 = self.quantized, ir.IntegerType.get_signless(32)
         words = self.lanes // _IN_WORD
@@ -85,8 +94,8 @@ class Decoder:
             ir.VectorType.get([4 * words], q.values.type.element_type), q.values, [b.value(q.byte(position))]
         )
         packed = vector.bitcast(ir.VectorType.get([words], i32), loaded)
-        spread = vector.shuffle(packed, packed, [lane // _IN_WORD for lane in range(self.lanes)])
-        return arith.shrui(spread, b.integers([lane % _IN_WORD * 4 for lane in range(self.lanes)], i32))
+        spread = vector.shuffle(packed, packed, [i // _IN_WORD for i in order])
+        return arith.shrui(spread, b.integers([i % _IN_WORD * 4 for i in order], i32))
 
 
 def _table() -> ir.Value:

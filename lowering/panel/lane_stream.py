@@ -123,7 +123,7 @@ class LaneStream(Stream):
         key = identity(position.base), position.scale, position.offset // part
         if key not in self._groups:
             first = b.add(b.mul(position.base, position.scale), position.offset // part * part)
-            self._groups[key] = decoder.reader(b.div(first, decoder.quantized.group)), position.base
+            self._groups[key] = decoder.reader(b.div(first, decoder.quantized.group), self.tile.order), position.base
         return self._groups[key][0]
 
     @contextlib.contextmanager
@@ -153,6 +153,6 @@ class LaneStream(Stream):
                 if len(pending) == self.tile.lanes:
                     values, sums = self._values(m, dict(pending[0].chosen)[level]), next(turn)
                     gather = Gather(self.storage, self.panel, self.type, reach, self.tile.parts, self.tile.pairs)
-                    out[sums] = vector.fma(values, gather(pending), out[sums])
+                    out[sums] = vector.fma(values, gather([pending[i] for i in self.tile.order]), out[sums])
                     pending.clear()
         return out

@@ -30,8 +30,8 @@ from .decoder import Decoder
 from .gather import QUAD
 from .lane_stream import LaneStream, no_leaf
 from .roles import Roles
-from .stream import BLOCK_OPERATIONS
-from .tile import CHAINS, Place, RegisterTile, run_stream
+from .stream import BLOCK_OPERATIONS, Leaf, Stream
+from .tile import CHAINS, STRIP_OPERATIONS, Place, RegisterTile, run_stream
 from .widen import Stored
 
 #: Vectors that the innermost run of a block is unrolled into, at most: times eight rows that is a page of code.
@@ -118,6 +118,31 @@ class LaneTile(RegisterTile):
         return decoder if self.lanes == decoder.lanes and decoder.quantized.group % self.lanes == 0 else None
 
     @property
+    def operations(self) -> int:
+        """Multiply-adds of an unrolled block, about: long ones decode the scale and zero point of a group once.
+
+        One column of 2048x2048 int4, a core of Emerald Rapids: 2:4 0.192 to 0.176 ms, 1:4 0.175 to 0.138 (2026-11-23).
+        """
+        return STRIP_OPERATIONS if self.decoder else BLOCK_OPERATIONS
+
+    def _stream(self, window_at: dict[int, Index], leaf: Leaf, turn: int = 0) -> Stream:
+        return dataclasses.replace(super()._stream(window_at, leaf, turn), most=self.operations)
+
+    @property
+    def order(self) -> Sequence[int]:
+        """Which of the stored elements that are read together each lane has.
+
+        Lanes of one permutation, whose coordinates are in one word, may have any; then integers need no permutation of
+        their own: 4096x4096x1 of int4 in 2:4 takes 0.89 ms instead of 0.97 (Emerald Rapids, 2026-11-23).
+        """
+        if self.decoder is None:
+            return range(self.lanes)
+        fmt = self.roles.format
+        in_one_word = all(self.lanes * fmt.coord_bits(n) <= 32 for n in range(2, len(fmt.levels)))
+        turns = self.kind == "gather" and not self.period and self.pairs and in_one_word
+        return self.decoder.order(turns and 2 * fmt.density >= 1)
+
+    @property
     def exact_terms(self) -> int | None:
         """Products of a row that its accumulators hold exactly: lanes take turns."""
         most = self.arithmetic.most_terms
@@ -201,6 +226,7 @@ class LaneTile(RegisterTile):
             self.multiple,
             1,
             leaf=no_leaf,
+            most=self.operations,
             tile=self,
             type=type_,
             panel=at.panel,

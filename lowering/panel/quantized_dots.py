@@ -105,7 +105,7 @@ class QuantizedDots:
         """The values from a position on, all of one group, in vectors; of 4 bits the even ones of two, then the odd."""
         q, lanes = self.quantized, self.lanes
         if q.bits == 8:
-            read = self.decoder.reader(b.div(position, q.group))
+            read = self.decoder.reader(b.div(position, q.group), self.decoder.order(False))
             return [read(b.add(position, i)) for i in range(0, count, lanes)]
         real, out = self.decoder.real(b.div(position, q.group)), []
         i32 = ir.IntegerType.get_signless(32)

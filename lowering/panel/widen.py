@@ -153,7 +153,7 @@ class Widening:
             even = lo if quantized.bits == 8 else b.minimum(b.mul(b.ceildiv(lo, 2), 2), hi)
             whole = b.add(even, b.mul(b.div(b.sub(hi, even), lanes), lanes))
             if looked_up:
-                read = decoder.reader(group)
+                read = decoder.reader(group, decoder.order(False))
             else:
                 read = functools.partial(quantized.vector, lanes, parameters=quantized.parameters(group))
 

@@ -180,3 +180,40 @@ func.func @four_bits_by_a_column(%val: tensor<?xi8>, %scales: tensor<?xf32>, %ze
   return %r : tensor<64x1xf32>
 }
 }
+
+// -----
+
+#nm = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>,
+    [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
+#a = affine_map<(i, j, k) -> (i, k)>
+#x = affine_map<(i, j, k) -> (k, j)>
+#y = affine_map<(i, j, k) -> (i, j)>
+
+// CHECK-LABEL: func.func @four_bits_of_groups_by_a_column
+// 16 stored values of 2:4 are two words beside each other, which lanes take in turn; they find their coordinates in one
+// word, and what those choose from in two registers. A block is all that a group of 64 has.
+// CHECK:         %[[levels:.*]] = arith.mulf {{.*}} : vector<16xf32>
+// CHECK:         %[[bytes:.*]] = vector.load {{.*}} : memref<?xi8>, vector<8xi8>
+// CHECK:         %[[words:.*]] = vector.bitcast %[[bytes]] : vector<8xi8> to vector<2xi32>
+// CHECK:         %[[all:.*]] = vector.shuffle %[[words]], %[[words]] [0, 1, 0, 1, {{.*}}] : vector<2xi32>, vector<2xi32>
+// CHECK:         %[[integers:.*]] = arith.shrui %[[all]], {{.*}} : vector<16xi32>
+// CHECK:         "pith.permute"(%[[levels]], %[[integers]])
+// CHECK:         "pith.permute"(%{{.*}}, %{{.*}}) : (vector<32xf32>, vector<16xi32>) -> vector<16xf32>
+// CHECK-COUNT-3: "pith.permute"(%[[levels]], %{{.*}})
+module attributes {pith.isa = "avx512"} {
+func.func @four_bits_of_groups_by_a_column(%crd: tensor<?xi8>, %val: tensor<?xi8>, %scales: tensor<?xf32>,
+    %zeros: tensor<?xi8>, %x: tensor<256x1xf32>, %y: tensor<64x1xf32>) -> tensor<64x1xf32> {
+  %Q = "pith.assemble"(%crd, %val) {operandSegmentSizes = array<i32: 0, 0, 1, 1, 0>}
+      : (tensor<?xi8>, tensor<?xi8>) -> tensor<64x256xi4, #nm>
+  %A = "pith.dequantize"(%Q, %scales, %zeros) {group = 64 : i64}
+      : (tensor<64x256xi4, #nm>, tensor<?xf32>, tensor<?xi8>) -> tensor<64x256xf32, #nm>
+  %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%A, %x : tensor<64x256xf32, #nm>, tensor<256x1xf32>) outs(%y : tensor<64x1xf32>) {
+  ^bb0(%v: f32, %w: f32, %s: f32):
+    %p = arith.mulf %v, %w : f32
+    %t = arith.addf %s, %p : f32
+    linalg.yield %t : f32
+  } -> tensor<64x1xf32>
+  return %r : tensor<64x1xf32>
+}
+}
