@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -62,13 +61,21 @@ def _guarded(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
         yield Finding(check.__name__.lstrip("_"), "broken", text.replace("\n", "\n" + " " * 30))
 
 
+def _version(package: str) -> str | None:
+    """Of an installed package, else None."""
+    import importlib.metadata  # takes 20 ms, and `pith --help` reads this module
+
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def _versions() -> Iterator[Finding]:
     yield Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     for name in REQUIRED:
-        try:
-            yield Finding(name, "ok", importlib.metadata.version(name))
-        except importlib.metadata.PackageNotFoundError:
-            yield Finding(name, "broken", f"is not installed: pip install {name}")
+        version = _version(name)
+        yield Finding(name, "ok" if version else "broken", version or f"is not installed: pip install {name}")
 
 
 def _processor() -> Iterator[Finding]:
@@ -153,10 +160,8 @@ def _ptxas() -> Iterator[Finding]:
 
 def _extras() -> Iterator[Finding]:
     for name, extra in OPTIONAL.items():
-        try:
-            yield Finding(name, "ok", importlib.metadata.version(name))
-        except importlib.metadata.PackageNotFoundError:
-            yield Finding(name, "missing", f"optional: pip install 'pith-mlir[{extra}]'")
+        version = _version(name)
+        yield Finding(name, "ok" if version else "missing", version or f"optional: pip install 'pith-mlir[{extra}]'")
 
 
 def _kernel() -> Iterator[Finding]:

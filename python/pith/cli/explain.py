@@ -1,9 +1,9 @@
 """Say what each op of a program becomes, and why.
 
-pith explain f.mlir                     on the CPU: the ops on sparse data
-pith explain f.mlir --target sm_90      on a GPU: every kernel, with its tile, grid, shared memory and registers
-pith explain model.py:build             a PyTorch module that a Python file builds
-pith explain f.pith                     of a kernel file: its targets, then the best one for this machine
+  pith explain f.mlir                     on the CPU: the ops on sparse data
+  pith explain f.mlir --target sm_90      on a GPU: every kernel, with its tile, grid, shared memory and registers
+  pith explain model.py:build             a PyTorch module that a Python file builds
+  pith explain f.pith                     of a kernel file: its targets, then the best one for this machine
 """
 
 from __future__ import annotations
