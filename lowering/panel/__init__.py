@@ -34,7 +34,8 @@ Dense operands, whole or along run-time lists: ``listed`` is the loop nest, ``li
   operand.
 - ``dense_product`` multiplies a chunk by packed panels, ``dense_tile`` is its register tile.
 - Packed while multiplied: ``unpacked`` and ``pack_along`` (a panel by the first tile of rows that meets it),
-  ``pack_ahead`` (the next panel). Memory that is asked for meanwhile: ``cut`` and ``next_block``.
+  ``pack_ahead`` (the next panel). Blocks of contracted coordinates, the next of which is fetched meanwhile: ``cut``,
+  ``cut_product`` and ``next_block``.
 - Nothing packed: ``few_rows``; ``few_dots``, ``dense_column`` and ``quantized_dots`` on the tiles of ``dots``.
 - ``listed_windows``: convolutions. ``listed_rest`` and ``rest``: rows that no list names. ``firsts``: who
   meets a row first of those whose results are added. ``blocks``: blocks of rows with contracted coordinates of their

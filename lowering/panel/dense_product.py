@@ -14,7 +14,7 @@ from .next_block import NextBlock
 from .pack import Panel
 from .pack_ahead import PackAhead
 from .rest import Spread
-from .unpacked import Unpacked
+from .unpacked import InSource, Unpacked
 from .walk import Walk
 from .write import added_to, as_it_is, write_tile
 
@@ -26,6 +26,9 @@ STRIP_SHARE = 8
 
 #: Indices of the accumulators' first elements in a matrix.
 _Places = list[list[ir.Value]]
+
+#: Is told the number of an unrolled block, or a contracted position, while it is multiplied.
+Meanwhile = Callable[[Index], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,8 +77,7 @@ class DenseProduct:
     @property
     def strip(self) -> Index:
         """Contracted coordinates that rows pass over at once."""
-        row_bytes = self.lanes * (8 if isinstance(self.element, ir.F64Type) else 4)
-        step = self.tile.unrolled
+        row_bytes, step = self.lanes * (8 if isinstance(self.element, ir.F64Type) else 4), self.tile.unrolled
         strip = max(1, self.l2_bytes // STRIP_SHARE // (row_bytes * step)) * step
         if isinstance(self.reds, int) and self.reds:
             return -(-self.reds // -(-self.reds // strip) // step) * step  # strips of about one size
@@ -146,20 +148,20 @@ class DenseProduct:
         if not self.in_place:
             self._through_tile(self.tile, panel, corner, extent, sums)
         elif self.is_whole:
-            self._in_place(panel, corner, count, sums, done)
+            self.run_whole(panel, corner, count, sums, done)
         elif isinstance(self.cols.count, int) and self.cols.count < self.lanes:
             self._through_tile(self.narrow, panel, corner, extent, sums)
         else:
-            full = arith.cmpi(arith.CmpIPredicate.eq, b.value(width), b.value(self.lanes))
             b.if_else(
-                full,
-                lambda: self._in_place(panel, corner, count, sums, done),
+                arith.cmpi(arith.CmpIPredicate.eq, b.value(width), b.value(self.lanes)),
+                lambda: self.run_whole(panel, corner, count, sums, done),
                 lambda: self._through_tile(self.narrow, panel, corner, extent, sums),
             )
 
-    def _in_place(
-        self, panel: Panel, corner: tuple[Index, Index], count: Index, sums: ir.Value | None, done: Index
+    def run_whole(
+        self, panel: Panel | InSource, corner: tuple[Index, Index], count: Index, sums: ir.Value | None, done: Index
     ) -> None:
+        """Some rows of a chunk with a whole panel."""
         first_row, first_col = corner
 
         def some_rows(tile: DenseTile, u: Index, span: tuple[Index, Index]) -> None:
@@ -171,12 +173,12 @@ class DenseProduct:
     def _tile_in_place(
         self,
         tile: DenseTile,
-        panel: Panel | Unpacked,
+        panel: Panel | InSource,
         corner: tuple[Index, Index],
         u: Index,
         span: tuple[Index, Index],
         sums: ir.Value | None,
-        besides: Callable[[Index], None] | None,
+        besides: Meanwhile | None,
     ) -> None:
         """The register tile of the rows from ``u`` on of a chunk; its results are finished behind the last strip."""
         first_row, first_col = corner
@@ -206,17 +208,16 @@ class DenseProduct:
         """What the positions of rows in a chunk are in ``lhs``."""
         return [b.sub(p, first_row) if self.by_chunk else self.rows.at(p) for p in positions]
 
-    def _besides(self, panel: Panel, row: Index, done: Index, first_col: Index) -> Callable[[Index], None] | None:
+    def _besides(self, panel: Panel | InSource, row: Index, done: Index, first_col: Index) -> Meanwhile | None:
         """What unrolled blocks of the register tile from position ``row`` on do about memory while they multiply."""
         (lo, hi), unrolled = self.span, self.tile.unrolled
-        height, does = self.tile.variant.rows, list[Callable[[Index], None]]()
+        height, does = self.tile.variant.rows, list[Meanwhile]()
         tile, blocks = b.ceildiv(b.sub(row, done), height), b.div(b.sub(hi, lo), unrolled)
         if self.ahead is not None:
             does.append(self.ahead.fetch(tile, blocks, b.add(self.cols.first, first_col)))
-        if self.following is not None:
-            near = tuple(does)  # asks for what is packed here, or behind it: the core has room for few lines
-            does.clear()
-            does.append(self.following.pack(panel.panels, first_col, tile, blocks, *near))
+        if self.following is not None and isinstance(panel, Panel):
+            # What asks for what is packed here, or behind it: the core has room for few lines.
+            does = [self.following.pack(panel.panels, first_col, tile, blocks, *does)]
         if self.spread is not None:
             does.append(self.spread.store(first_col, b.ceildiv(row, height)))
 
@@ -226,7 +227,7 @@ class DenseProduct:
 
         return block if does else None
 
-    def besides_packing(self, first_col: Index) -> Callable[[Index], None] | None:
+    def besides_packing(self, first_col: Index) -> Meanwhile | None:
         """What the tile that packs does about memory at every contracted position."""
         if not isinstance(self.ahead, NextBlock):
             return None

@@ -11,7 +11,7 @@ from ..builder import Index
 from .arithmetic import CACHE_LINE, bytes_of, multiply_add
 from .pack import Panel
 from .stream import BLOCK_OPERATIONS
-from .unpacked import Unpacked
+from .unpacked import InSource, Unpacked
 from .variant import Variant
 from .walk import Walk
 
@@ -138,7 +138,7 @@ class DenseTile:
     def multiply(
         self,
         rows: list[Index],
-        panel: Panel | Unpacked,
+        panel: Panel | InSource,
         column: Index,
         span: tuple[Index, Index],
         accs: list[ir.Value],

@@ -1,6 +1,5 @@
 """What a task of a product of dense matrices does: panels are packed, before or along, whole or in blocks."""
 
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
@@ -10,7 +9,6 @@ from .. import builder as b
 from ..builder import Index
 from ..isa import Isa
 from ..linalg.contraction import DenseContraction
-from ..subview import part_of
 from ..transpose import Transform
 from .ahead import Ahead
 from .arithmetic import bytes_of
@@ -18,12 +16,12 @@ from .batch import Operand
 from .blocking import long_chunk
 from .compact import Compact, copy_rows
 from .cut import CUT_REDS, Cut
+from .cut_product import CutProduct
 from .dense_product import DenseProduct
 from .dense_tile import DenseTile
 from .few_dots import FewDots, few_dot_rows
 from .few_rows import FEW_ROWS, FewRows
 from .loops import Loops, Point
-from .next_block import NextBlock
 from .pack import Panel, clear_rows, pack_group
 from .pack_ahead import PackAhead, most_each, suits
 from .pack_along import FEW_UNPACKED_ROWS, LEAST_BYTES, pack_along
@@ -121,7 +119,8 @@ class ListedTask:
             return None
         size, rhs, reds = bytes_of(self.element), self.rhs.buffer, self.rhs.size(self.c.red)
         total = b.mul(b.product([b.dim_size(rhs, i) for i in range(len(self.rhs.dims))]), size)
-        cut = Cut.of(self.variant.rows, self.chunk, total, reds, self.lanes * size, self.l2_bytes)
+        panels = b.ceildiv(self.rhs.size(self.c.col), self.lanes)
+        cut = Cut.of(self.variant.rows, self.chunk, total, (reds, panels), self.lanes * size, self.l2_bytes)
         return cut if cut.can_be(self.loops.most_rows, reds) else None
 
     def _multiply(self, point: Point, rows: Walk, members: Members) -> None:
@@ -171,7 +170,7 @@ class ListedTask:
             run = self._runner(point, rows, cols, reds, widened)
             b.for_loop(0, chunks, functools.partial(all_panels, run, 0))
             return
-        runner = self._runner_of_blocks(point, rows, cols, reds, members, cut)
+        runner = self._cut_product(point, rows, cols, reds, members, cut).runner()
 
         def one_block(lo: Index) -> None:
             run = runner((lo, b.minimum(b.add(lo, block), reds.count)))
@@ -214,30 +213,14 @@ class ListedTask:
             done = pack_along(product, panel, first_col, chunk, source, reds, sums)
         product.run(panel, first_col, chunk, self.chunk, sums, done)
 
-    def _runner_of_blocks(
-        self, point: Point, rows: Walk, cols: Walk, reds: Walk, members: Members, cut: Cut
-    ) -> Callable[[Span], Runner]:
-        """:meth:`_runner` of a block of contracted coordinates; sums of every panel have a place of their own."""
-        whole, (first, last) = self._product(point, rows, cols, reds, None), members[0]
-        product = dataclasses.replace(whole, block=(0, reds.count))  # sums are put down half-way
-        high = b.add(b.minimum(rows.count, self.chunk), product.spare_rows)
-        apart, source = cut.choose(rows.count, high, 0), self.rhs.matrix(point, self.c.red, self.c.col)
-        sums = product.room(b.add(b.mul(b.sub(last, b.add(first, 1)), apart), self.chunk), False)
+    def _cut_product(self, point: Point, rows: Walk, cols: Walk, reds: Walk, members: Members, cut: Cut) -> CutProduct:
+        def packed(product: DenseProduct, sums: ir.Value | None, panel: Panel, first_col: Index, chunk: Index) -> None:
+            self._run(product, sums, point, reds, panel, first_col, chunk)
 
-        def of_block(block: Span) -> Runner:
-            ahead = NextBlock.of(source, reds, cols, block, members, self.lanes)
-            now = dataclasses.replace(product, block=block, ahead=ahead)
-
-            def run(panel: Panel, first_col: Index, chunk: Index) -> None:
-                own = sums
-                if sums is not None:
-                    begin = b.mul(b.sub(b.div(first_col, self.lanes), first), apart)
-                    own = part_of(sums, [begin, 0], [high, self.lanes], (0, 1))
-                self._run(now, own, point, reds, panel, first_col, chunk)
-
-            return run
-
-        return of_block
+        # Tasks of a matrix take its columns from left to right; one that sums over matrices takes the same of each.
+        before_next = members[1] if self.summed else (0, b.ceildiv(cols.count, self.lanes))
+        product, source = self._product(point, rows, cols, reds, None), self.rhs.matrix(point, self.c.red, self.c.col)
+        return CutProduct(product, cut, source, reds, (members[0], before_next), self.chunk, packed)
 
     def _product(self, point: Point, rows: Walk, cols: Walk, reds: Walk, widened: ir.Value | None) -> DenseProduct:
         out = self.out.matrix(point, self.c.row, self.c.col)
@@ -267,7 +250,7 @@ class ListedTask:
         """Whether panels that so many rows meet are packed while the one before is; None where they never are."""
         if not self.packs_along or self.loops.all_reds is not None:
             return None
-        span = (self.cut.rows[1] if self.cut else self.few, self.chunk)
+        span = (self.cut.bound if self.cut else self.few, self.chunk)
         vectors, reds = max(1, self.lanes // self.vector), self.rhs.size(self.c.red)
         each = most_each(reds, self.lanes * bytes_of(self.element), self.l2_bytes)
         return suits(rows, self.loops.most_rows, span, self.variant, vectors, reds, each)

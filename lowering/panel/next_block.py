@@ -32,6 +32,7 @@ class NextBlock:
         width: columns.
         lo, hi: contracted positions of the block that is multiplied; ``column``: its first.
         lanes: columns of a panel.
+        packs: the first tile of rows with a panel packs it, and fetches more than others do.
     """
 
     source: ir.Value
@@ -43,6 +44,7 @@ class NextBlock:
     hi: Index
     column: Index
     lanes: int
+    packs: bool = True
 
     @classmethod
     def of(
@@ -57,7 +59,7 @@ class NextBlock:
         """Below a block of contracted coordinates, else to the right of it, else where the next matrix begins.
 
         Args:
-            members: the panels that are multiplied together, and those of their task.
+            members: the panels that are multiplied together, and those of which the last comes before the next matrix.
         """
         ((first, last), (begin, end)), (lo, hi) = members, block
         column, right, left = (b.value(b.add(cols.first, b.mul(p, lanes))) for p in (first, last, begin))
@@ -82,7 +84,7 @@ class NextBlock:
 
     def fetch(self, tile: Index, blocks: Index, column: Index) -> Callable[[Index], None]:
         """What an unrolled block of another tile does; see :meth:`Ahead.fetch`."""
-        before = b.add(b.sub(self.hi, self.lo), b.mul(tile, blocks))
+        before = b.add(b.sub(self.hi, self.lo) if self.packs else 0, b.mul(tile, blocks))
         begin = self._begin(column)
         return lambda block: self._fetch(begin, b.add(before, block))
 

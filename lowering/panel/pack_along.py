@@ -41,7 +41,7 @@ def pack_along(
         met = b.less(height, count) if not isinstance(count, int) else None  # again, by other rows
         alone = isinstance(count, int) and count <= height
         besides = product.besides_packing(first_col)
-        row = Unpacked(source, reds, first, None if alone else panel, met, lanes, product.element, besides)
+        row = Unpacked(source, reds, first, product.element, None if alone else panel, met, lanes, besides)
         product.pack(row, first_col, sums)
         return [b.value(height)]
 

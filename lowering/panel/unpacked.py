@@ -1,4 +1,5 @@
-"""Panels that are packed while they are multiplied for the first time: memory and multiply-adds are busy together."""
+"""Panels that are read where they lie: never packed, or packed while they are multiplied for the first time, so that
+memory and multiply-adds are busy together."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -18,34 +19,43 @@ UNPACKED_AHEAD = 8
 
 
 @dataclasses.dataclass(frozen=True)
-class Unpacked:
-    """A panel that is packed while it is multiplied for the first time.
+class InSource:
+    """A panel that is read where it lies.
 
     Attributes:
         source: ``(reds, cols)``, in rows.
         reds: positions of contracted coordinates, and what they are in ``source``.
         first: column of the panel's first lane.
-        panel: where it is packed, or None: no other row meets it.
-        met: whether another does, where only run time knows.
-        lanes: of the panel.
         element: of a panel.
-        meanwhile: told every contracted position.
     """
 
     source: ir.Value
     reds: Walk
     first: Index
-    panel: Panel | None
-    met: ir.Value | None
-    lanes: int
     element: ir.Type
-    meanwhile: Callable[[Index], None] | None = None
 
     def part(self, type_: ir.VectorType, red: Index, column: Index) -> ir.Value:
         """See :meth:`Panel.part`."""
         here = [b.value(self.reds.at(red)), b.value(b.add(self.first, column))]
         row = vector.load(ir.VectorType.get(type_.shape, self.source.type.element_type), self.source, here)
         return convert(row, self.element)
+
+
+@dataclasses.dataclass(frozen=True)
+class Unpacked(InSource):
+    """A panel that is packed while it is multiplied for the first time.
+
+    Attributes:
+        panel: where it is packed, or None: no other row meets it.
+        met: whether another does, where only run time knows.
+        lanes: of the panel.
+        meanwhile: told every contracted position.
+    """
+
+    panel: Panel | None
+    met: ir.Value | None
+    lanes: int
+    meanwhile: Callable[[Index], None] | None = None
 
     def keep(self, red: Index, row: Sequence[tuple[int, ir.Value]]) -> None:
         """Store the row of contracted position ``red``, of which the parts begin at some lanes; fetch a later one.

@@ -139,13 +139,15 @@ def test_last_rows_take_a_lower_tile(k, isa):
 
 
 @pytest.mark.parametrize("element", ["f32", "f64"])
-@pytest.mark.parametrize("i", [9, 16, 24, 66, 96, 97])
+@pytest.mark.parametrize("i", [9, 16, 24, 25, 66, 96, 97])
 def test_few_rows_meet_blocks_of_a_large_matrix(i, element):
-    """More rows than a tile has, on both sides of what is cut; whole panels and ragged ones, a short last block."""
-    for k, j in ((700, 1000), (1030, 640)):
+    """More rows than a tile has, on both sides of what is cut and of what is read where it lies; blocks of whole rows
+    and of parts, whole panels and ragged ones, a short last block."""
+    for k, j in ((700, 1000), (1030, 640), (4200, 140)):
         run("ik,kj->ij", {"i": i, "k": k, "j": j}, element)
         run("ik,kj->ij", {"i": i, "k": k, "j": j}, element, dynamic="ikj")
-    run("bik,bkj->bij", {"b": 3, "i": i, "k": 130, "j": 2100}, element, dynamic="i")
+    for k, j in ((130, 2100), (300, 900)):
+        run("bik,bkj->bij", {"b": 3, "i": i, "k": k, "j": j}, element, dynamic="i")
 
 
 @pytest.mark.parametrize("rows", [16, 33])
