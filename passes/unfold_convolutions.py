@@ -31,9 +31,9 @@ class UnfoldConvolutionsPass(Pass):
              ins(%windows', %w') outs(%o') { mulf, addf }
 
     The product is one that the kernels of products are made for; they read windows from the image while they pack
-    them. Any strides, dilations and order of dimensions; groups are a batch of products. How many images there are
-    may be known at run time only; a single image is no loop of the product. Windows of one element are no copy where
-    they are the image.
+    them. Any strides, dilations and order of dimensions; groups are a batch of products. How many images there are,
+    and how large they are, may be known at run time only; a single image is no loop of the product. Windows of one
+    element are no copy where they are the image.
 
     Stored filters are a matrix over the same buffers (``pith.disassemble``, ``pith.assemble``) in the order in which
     they are stored: of ``R->S->C1->C0(2:4)`` the product's ``k`` is ``(r, s, c)``. Where they are padded, so is the
@@ -42,7 +42,8 @@ class UnfoldConvolutionsPass(Pass):
     Requires: tensors; run it after copies have been folded into products (``pith-fold-copies``), which would undo it.
     Preserves: everything else, results up to the order of sums. Does not do: one filter per group
     (``convert-linalg-contractions-to-panels`` has a kernel: a product would reuse nothing of its windows); integers;
-    other sizes that only run time knows; windows of more than 2 GB an image; stored filters of groups.
+    channels and windows that only run time knows; windows that are known to be more than 2 GB an image; stored filters
+    of groups.
     Cost: linear; where a kernel does not pack windows itself, a copy as large as they are, each element of which feeds
     two operations per filter.
     """
@@ -100,7 +101,8 @@ def _windows(c: Convolution) -> ir.Value:
     groups += [list(range(lead, lead + len(c.window))), list(range(lead + len(c.window), len(sizes)))]
     if (merged := _whole_image(read, sizes, image.type.shape, groups)) is not None:
         return _collapsed(image, merged)
-    known = [_dim(c.op.inits[0], c.out.index(c.alone[i])) if s == DYNAMIC else s for i, s in enumerate(sizes)]
+    loops = [*c.alone, *c.window, *c.places]
+    known = [_dim(c.op.inits[0], c.out.index(loop)) if s == DYNAMIC else s for loop, s in zip(loops, sizes)]
     maps = [ir.AffineMap.get(len(sizes), 0, read), ir.AffineMap.get_identity(len(sizes))]
     empty = tensor.empty(known, image.type.element_type)
     copied = generic([image], empty, maps, ["parallel"] * len(sizes), lambda x, _: x)

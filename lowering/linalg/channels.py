@@ -122,7 +122,7 @@ def _fits(c: ChannelConvolution) -> bool:
 
 def _unpadded(image: ir.Value, lead: int) -> tuple[tuple[int, ...], ir.Value]:
     """What is padded with zeros to make ``image``, behind how many of them per dimension; itself, behind none."""
-    source, low = unpadded(image)
+    source, low, _ = unpadded(image)
     same = not any(low[:lead]) and list(source.type.shape[:lead]) == list(image.type.shape[:lead])
     return (low, source) if same else ((0,) * image.type.rank, image)
 

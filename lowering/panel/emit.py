@@ -20,9 +20,10 @@ Formats whose rows are not visited one by one keep all results of a chunk in the
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
-from pith._mlir import bufferization, ir, memref
+from pith._mlir import arith, bufferization, ir, memref
 
 from .. import builder as b
 from ..bufferization.destination import result_buffer
@@ -181,18 +182,31 @@ def _around(loops: tuple[int, ...], target: Operand, point: dict[int, Index], bo
 
 def _pack_and_multiply(e: Emitter, pack: Callable[[ir.Value, Index, Index], None], out: ir.Value) -> None:
     """Pack each panel and multiply all rows with it: it stays in L2; few of them before all else, by all threads."""
-    if isinstance(e.panels, int) and e.panels < MANY_PANELS:
-        panels = b.alloc([e.panels, e.depth, e.lanes], e.tile.element)
-        b.parallel_loop([e.panels], lambda panel: pack(panels, panel, panel), work=b.mul(e.reds, e.cols))
-        _tasks(e, panels, out)
+    few = e.panels < MANY_PANELS if isinstance(e.panels, int) else b.less(e.panels, MANY_PANELS)
+    shared = None if few is False else b.alloc([_if(few, e.panels, 0), e.depth, e.lanes], e.tile.element)
+    work = b.mul(e.reds, e.cols)
+    if shared is not None:
+        b.parallel_loop([_if(few, e.panels, 0)], lambda panel: pack(shared, panel, panel), work=work)
+    if few is True:
+        _tasks(e, shared, out)
         return
 
-    def task(panel: ir.Value) -> None:
-        panels, tile = b.alloc([1, e.depth, e.lanes], e.tile.element), _tile(e)
-        pack(panels, 0, panel)
-        b.for_loop(0, e.chunks, lambda chunk: _task(e, Panel(panels, b.value(0)), tile, out, panel, chunk))
+    def task(panel: ir.Value, part: Index = 0) -> None:
+        panels, tile = b.alloc([_if(few, 0, 1), e.depth, e.lanes], e.tile.element), _tile(e)
+        b.for_loop(0, _if(few, 0, 1), lambda _: pack(panels, 0, panel), rolled=True)
+        packed = Panel(panels if shared is None else arith.select(few, shared, panels), b.value(_if(few, panel, 0)))
+        chunks = _if(few, part, 0), _if(few, b.add(part, 1), e.chunks)
+        b.for_loop(*chunks, lambda chunk: _task(e, packed, tile, out, panel, chunk))
 
-    b.parallel_loop([e.panels], task, work=b.add(e.work, b.mul(e.reds, e.cols)))
+    extents = [e.panels] if few is False else [e.panels, _if(few, e.chunks, 1)]
+    b.parallel_loop(extents, task, work=b.add(e.work, work))
+
+
+def _if(condition: bool | ir.Value, then: Index, otherwise: Index) -> Index:
+    """One of two indices."""
+    if isinstance(condition, bool):
+        return then if condition else otherwise
+    return arith.select(condition, b.value(then), b.value(otherwise))
 
 
 def _tasks(e: Emitter, panels: ir.Value, out: ir.Value) -> None:

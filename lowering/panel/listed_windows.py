@@ -33,7 +33,7 @@ WINDOW_PACKING_ROWS = 12
 class _Unmade(Operand):
     """A matrix of windows that is not there, by the buffer of its image: all that is asked of it are its sizes."""
 
-    sizes: dict[int, int]
+    sizes: dict[int, Index]
 
     def size(self, loop: int) -> Index:
         """Extent of the dimension that ``loop`` walks: of the window, or of places."""
@@ -51,7 +51,7 @@ class WindowsEmitter(ListedEmitter):
 
     def __init__(self, windows: Windows, c: DenseContraction, buffers: Sequence[ir.Value], *args: Any, **kwargs: Any):
         super().__init__(c, buffers, *args, **kwargs)
-        sizes = {c.red: math.prod(windows.within), c.col: math.prod(windows.places)}
+        sizes = {c.red: math.prod(windows.within), c.col: b.product(windows.places)}
         self.windows, self.rhs = windows, _Unmade(buffers[c.rhs], c.dims[c.rhs], sizes)
         self.packs_along = False
 

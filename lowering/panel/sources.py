@@ -112,12 +112,6 @@ class Image:
         batch, column = [point[d] for d in self.loops[:-2]], b.mul(panel, e.lanes)
         self.windows.pack(self.memref, batch, panels, slot, column, e.width(panel), self.isa, apart=True)
 
-    def panels(self, e: "Emitter", point: Point) -> ir.Value:
-        """All panels, packed."""
-        panels = b.alloc([e.panels, e.depth, e.lanes], e.tile.element)
-        b.parallel_loop([e.panels], lambda panel: self.pack(e, point, panels, panel, panel), work=b.mul(e.reds, e.cols))
-        return panels
-
 
 def source_of(m: Matmul, isa: Isa) -> Matrix | Image:
     """Where the panels of a product come from."""

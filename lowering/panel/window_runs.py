@@ -116,13 +116,13 @@ class Run:
     def on_image(self, window: Sequence[Index]) -> tuple[Index, Index]:
         """The places of the run that are on the image along a line."""
         last, stride = len(self.windows.read) - 1, self.windows.stride
-        first, size = self.place(last, window, 0), self.image.type.shape[last]
+        first, size = self.place(last, window, 0), b.dim_size(self.image, last)
         lo, hi = (_clamped(b.sub(edge, first), stride, self.count) for edge in (0, size))
         return lo, hi
 
     def is_inside(self, dim: int, window: Sequence[Index]) -> ir.Value:
         """Whether a place before it, negative, or behind it, is none: unsigned, both are large."""
-        return b.less(self.place(dim, window, 0), self.image.type.shape[dim])
+        return b.less(self.place(dim, window, 0), b.dim_size(self.image, dim))
 
     def zeros(self, lanes: int) -> ir.Value:
         element = self.panels.type.element_type

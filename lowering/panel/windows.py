@@ -32,7 +32,8 @@ class Windows:
     Attributes:
         image: a tensor.
         read: where it is read, per dimension of it, in loops over batches, parts of the window and places.
-        lead: how many of the loops are batches; ``within``: the sizes of the window's; ``places``: of the places'.
+        lead: how many of the loops are batches; ``within``: the sizes of the window's; ``places``: of the places',
+            which run time may know only.
         stride: elements of the image between neighbours of a line.
         low: where the image begins in what is read, per dimension: behind so many zeros.
         guarded: dimensions in which there are zeros before or behind it.
@@ -42,7 +43,7 @@ class Windows:
     read: tuple[ir.AffineExpr, ...]
     lead: int
     within: tuple[int, ...]
-    places: tuple[int, ...]
+    places: tuple[Index, ...]
     stride: int
     low: tuple[int, ...]
     guarded: tuple[int, ...]
@@ -108,20 +109,21 @@ def match_windows(matrix: ir.Value) -> Windows | None:
     sizes = list(op.inits[0].type.shape)
     last, lead = len(sizes) - 1, len(groups) - 2
     plain = isinstance(image.type, ir.RankedTensorType) and written == ir.AffineMap.get_identity(len(sizes))
-    if not plain or any(len(g) > 1 for g in groups[:lead]) or any(s < 0 for s in sizes[lead:]):
+    places = _sizes(op.inits[0], groups[-1])
+    within = groups[-2] if lead >= 0 else []
+    if not plain or places is None or any(len(g) > 1 for g in groups[:lead]) or any(sizes[d] < 0 for d in within):
         return None
     *outer, along = read.results
     stride = _step(along, last)
     if stride is None or any(last in dims_of(e) for e in outer):
         return None
-    within = range(lead, lead + len(groups[-2]))
     image, low, guarded = _bare(image, any((_step(along, d) or 0) < 0 for d in within))
     return Windows(
         image,
         tuple(read.results),
         lead,
         tuple(sizes[d] for d in groups[-2]),
-        tuple(sizes[d] for d in groups[-1]),
+        places,
         stride,
         low,
         guarded,
@@ -131,14 +133,22 @@ def match_windows(matrix: ir.Value) -> Windows | None:
 def _bare(image: ir.Value, backwards: bool) -> tuple[ir.Value, tuple[int, ...], tuple[int, ...]]:
     """An image without the zeros around it, how many come before it, and the dimensions in which there are some.
 
-    Where only run time knows the size of one of these, or a line is read ``backwards``, the image is what it is with
-    the zeros.
+    Where a line is read ``backwards``, the image is what it is with the zeros.
     """
-    source, low = unpadded(image)
-    guarded = [d for d, sizes in enumerate(zip(source.type.shape, image.type.shape)) if sizes[0] != sizes[1] or low[d]]
-    if backwards or any(source.type.is_dynamic_dim(d) for d in guarded):
+    source, low, high = unpadded(image)
+    if backwards:
         return image, (0,) * image.type.rank, ()
-    return source, low, tuple(guarded)
+    return source, low, tuple(d for d, around in enumerate(zip(low, high)) if any(around))
+
+
+def _sizes(made: ir.Value, dims: Sequence[int]) -> tuple[Index, ...] | None:
+    """Sizes of a ``tensor.empty``; None of another tensor where only run time knows one."""
+    shape, op = made.type.shape, defining_op(made, "tensor.empty")
+    if op is None:
+        return None if any(shape[d] < 0 for d in dims) else tuple(shape[d] for d in dims)
+    dynamic = iter(op.operands)
+    sizes = [next(dynamic) if size < 0 else size for size in shape]
+    return tuple(sizes[d] for d in dims)
 
 
 def _forwards(op: Structured) -> bool:

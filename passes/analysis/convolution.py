@@ -37,7 +37,7 @@ class Convolution:
         places: other loops of both.
         window: what is summed up, in the order in which filters hold it: parts of loops.
         view: stored filters as a matrix; None of dense ones.
-        sizes: of all loops; those of images may be dynamic.
+        sizes: of all loops; those of images and places may be dynamic.
     """
 
     op: Structured
@@ -85,12 +85,13 @@ class Convolution:
         return found if plain and together and digits and found._fits() else None
 
     def _fits(self) -> bool:
-        """Sizes are known but those of images, and windows are not too large."""
-        if any(self.sizes[d] == DYNAMIC for d in (*self.filters, *self.places)):
+        """Sizes of filters are known, and windows are not too large, as far as that is."""
+        if any(self.sizes[d] == DYNAMIC for d in self.filters):
             return False
         if any(self.padding_of(d) and self._dim_of(d.dim) is None for d in self.window):
             return False
-        sizes = (*(self.sizes[d] for d in self.places), *(d.size for d in self.window))
+        places = (1 if self.sizes[d] == DYNAMIC else self.sizes[d] for d in self.places)
+        sizes = (*places, *(d.size for d in self.window))
         elements = math.prod(sizes) if all(self.sizes[d] for d in self.alone) else 0
         return 0 < elements * self.weights.type.element_type.width // 8 <= MOST_BYTES
 

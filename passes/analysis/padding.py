@@ -7,16 +7,19 @@ from pith._mlir import ir
 from .traversal import defining_op
 
 
-def unpadded(value: ir.Value) -> tuple[ir.Value, tuple[int, ...]]:
-    """What zeros were put around to make ``value``, and how many before it per dimension; itself, behind none.
+def unpadded(value: ir.Value) -> tuple[ir.Value, tuple[int, ...], tuple[int, ...]]:
+    """What zeros were put around to make ``value``, and how many before and behind it per dimension; itself and none.
 
     Looks through one ``tensor.pad`` after the other. Only numbers of zeros that are known now.
     """
-    low = (0,) * value.type.rank
+    low = high = (0,) * value.type.rank
     while (pad := defining_op(value, "tensor.pad")) is not None and _is_plain(pad):
-        low = tuple(a + b for a, b in zip(low, _numbers(pad, "static_low")))
+        low, high = (
+            tuple(a + b for a, b in zip(so_far, _numbers(pad, name)))
+            for so_far, name in ((low, "static_low"), (high, "static_high"))
+        )
         value = pad.operands[0]
-    return value, low
+    return value, low, high
 
 
 def _is_plain(pad: ir.OpView) -> bool:

@@ -183,6 +183,66 @@ def test_a_filter_per_channel(stride):
     _check(nn.Conv2d(7, 7, (3, 2), stride, 1, groups=7), torch.randn(2, 7, 9, 21))
 
 
+#: Lines shorter than a vector, some panels, many of them: each ends its own way.
+SIZES = ((9, 10), (16, 16), (9, 33), (64, 70))
+
+
+def _of_any_size(module, channels, dtype=torch.float32, images=1, tolerance=1e-6, **options):
+    """Compile for images of any size; compare some."""
+    module, dims = module.eval().to(dtype), {2: "h", 3: "w"} | ({0: "n"} if images > 1 else {})
+    example = torch.randn(images, channels, 11, 12, dtype=dtype)
+    kernel = pith.compile(module, (example,), dynamic_shapes=(dims,), **options)
+    for number, size in enumerate(SIZES):
+        x = torch.randn(images + number if images > 1 else 1, channels, *size, dtype=dtype)
+        with torch.no_grad():
+            reference = copy.deepcopy(module).double()(x.double())
+        out = kernel(x)
+        assert out.shape == reference.shape
+        assert ((out.double() - reference).norm() / reference.norm()).item() < tolerance
+    return kernel
+
+
+@pytest.mark.parametrize("images", [1, 2])
+@pytest.mark.parametrize(
+    "conv",
+    [
+        {"kernel_size": 3, "padding": 1},
+        {"kernel_size": 3, "stride": 2, "padding": 1, "groups": 2},
+        {"kernel_size": (2, 5), "stride": (3, 2), "dilation": (2, 1)},
+        {"kernel_size": 1},
+        {"kernel_size": 4, "stride": 4},
+        {"kernel_size": 3, "padding": 1, "groups": 6},
+    ],
+)
+def test_images_of_any_size(conv, images):
+    """Nothing is summed element by element, and no matrix of windows is made, unless a stride skips most of a line."""
+    torch.manual_seed(11)
+    module = nn.Sequential(nn.Conv2d(6, 12, **conv), nn.BatchNorm2d(12), nn.ReLU(), nn.Conv2d(12, 7, 1))
+    kernel = _of_any_size(module, 6, images=images)
+    assert '"reduction", "reduction", "reduction"' not in kernel.ir("linalg")
+    skips = conv.get("stride") == 4
+    assert skips or "insert_slice" not in kernel.ir("linalg")
+
+
+@pytest.mark.parametrize("fmt", ["MCRS: C0(2:4)", "MCRS: C0(*)", "MCRS: R->S->C1->C0(2:4)"])
+@pytest.mark.parametrize("images", [1, 2])
+def test_stored_filters_meet_images_of_any_size(fmt, images):
+    """Few panels are packed by all threads, of many each by the task that multiplies with it."""
+    torch.manual_seed(12)
+    module = nn.Sequential(nn.Conv2d(12, 150, 3, 2, 1), nn.ReLU())
+    module[0].weight.data = pith.prune(module[0].weight.data, fmt if "*" not in fmt else "MCRS: C0(1:3)")
+    for dtype, tolerance in ((torch.float32, 1e-6), (torch.float64, 1e-14)):
+        options = {"sparsity": {"0.weight": fmt}, "path": "sparse", "tolerance": tolerance}
+        assert "panel: " in _of_any_size(module, 12, dtype, images, **options).explain()
+
+
+def test_an_example_says_nothing_of_how_large_images_are():
+    """torch calls another library above 20480 elements, and would keep to the example's side of that."""
+    kernel = pith.compile(nn.Conv2d(8, 4, 3), (torch.randn(1, 8, 9, 9),), dynamic_shapes=({2: "h", 3: "w"},))
+    assert kernel(torch.randn(1, 8, 80, 90)).shape == (1, 4, 78, 88)
+    assert torch.backends.mkldnn.enabled
+
+
 @pytest.mark.parametrize("groups", [1, 3])
 def test_any_number_of_images(groups):
     torch.manual_seed(2)

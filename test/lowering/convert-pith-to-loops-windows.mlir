@@ -113,3 +113,31 @@ func.func @padded(%image: tensor<1x8x40x40xf32>, %a: tensor<5x72xf32, #fmt>, %y:
   } -> tensor<5x1600xf32>
   return %r : tensor<5x1600xf32>
 }
+
+// Only run time knows the height of the image, and how many panels there are: few are packed before all else, of many
+// each by its task.
+// CHECK-LABEL: func.func @any_height(
+// CHECK:         %[[FEW:.*]] = arith.cmpi ult, %{{.*}}, %c8
+// CHECK:         scf.parallel
+// CHECK:           {pith.apart}
+// CHECK:         scf.parallel
+// CHECK:           {pith.apart}
+// CHECK:           arith.select %[[FEW]], %{{.*}}, %{{.*}} : memref<?x72x64xf32>
+// CHECK:           vector.fma
+func.func @any_height(%x: tensor<1x8x?x42xf32>, %h: index, %a: tensor<5x72xf32, #fmt>, %y: tensor<5x?xf32>) -> tensor<5x?xf32> {
+  %e = tensor.empty(%h) : tensor<3x3x8x?x40xf32>
+  %win = linalg.generic {indexing_maps = [#read, #same], iterator_types = ["parallel", "parallel", "parallel", "parallel", "parallel"]}
+      ins(%x : tensor<1x8x?x42xf32>) outs(%e : tensor<3x3x8x?x40xf32>) {
+  ^bb0(%v: f32, %u: f32):
+    linalg.yield %v : f32
+  } -> tensor<3x3x8x?x40xf32>
+  %m = tensor.collapse_shape %win [[0, 1, 2], [3, 4]] : tensor<3x3x8x?x40xf32> into tensor<72x?xf32>
+  %r = linalg.generic {indexing_maps = [#k, #w, #o], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%m, %a : tensor<72x?xf32>, tensor<5x72xf32, #fmt>) outs(%y : tensor<5x?xf32>) {
+  ^bb0(%v: f32, %u: f32, %s: f32):
+    %p = arith.mulf %v, %u : f32
+    %q = arith.addf %s, %p : f32
+    linalg.yield %q : f32
+  } -> tensor<5x?xf32>
+  return %r : tensor<5x?xf32>
+}

@@ -157,9 +157,12 @@ func.func @pointwise(%x: tensor<2x8x6x6xf32>, %w: tensor<5x8x1x1xf32>, %y: tenso
   return %r : tensor<2x5x6x6xf32>
 }
 
-// Images whose height only run time knows stay where they are.
+// Images whose height only run time knows.
 // CHECK-LABEL: func.func @dynamic(
-// CHECK-NOT:     collapse_shape
+// CHECK:         %[[H:.*]] = tensor.dim %arg2, %c2
+// CHECK:         tensor.empty(%[[H]]) : tensor<3x3x3x?x4xf32>
+// CHECK:         linalg.generic {{.*}} tensor<27x?xf32>, tensor<8x27xf32>) outs(%{{.*}} : tensor<8x?xf32>)
+// CHECK:         tensor.expand_shape {{.*}} : tensor<8x?xf32> into tensor<1x8x?x4xf32>
 func.func @dynamic(%x: tensor<1x3x?x6xf32>, %w: tensor<8x3x3x3xf32>, %y: tensor<1x8x?x4xf32>) -> tensor<1x8x?x4xf32> {
   %r = linalg.generic {indexing_maps = [affine_map<(n, f, y, x, c, r, s) -> (n, c, y + r, x + s)>, #filters, #out],
       iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}

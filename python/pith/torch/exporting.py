@@ -31,6 +31,7 @@ from .rewrites.splats import fold_splats
 from .rewrites.unsigned import widen_bytes
 from .rewrites.value_sizes import COMPUTE_ON_ALL, require_known_sizes
 from .rewrites.views import resolve_views
+from .size_guards import convolutions_of_any_size
 from .small_sizes import smallest_sizes
 
 _KINDS = {
@@ -122,7 +123,7 @@ def export(
     fixed = {i: leaf for i, leaf in enumerate(flat) if isinstance(leaf, _FIXED)}
     dense_args, dense_kwargs = pytree.tree_map_only(torch.Tensor, _strided, (tuple(args), dict(kwargs)))
     try:
-        with errors_told_once(), _hooks(module, marked), warnings.catch_warnings():
+        with errors_told_once(), _hooks(module, marked), convolutions_of_any_size(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             warnings.filterwarnings("ignore", ".*_flat_weights.*")  # LSTM and GRU sort their weights while they run
             program = torch.export.export(module, dense_args, dense_kwargs, dynamic_shapes=dynamic_shapes)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sympy
@@ -20,6 +21,21 @@ _RELATIONS = {
     sympy.Gt: ("<", True),
 }
 _ARITHMETIC = {"Mod": "%", "PythonMod": "%", "FloorDiv": "//", "CleanDiv": "//", "Add": "+", "Mul": "*"}
+
+
+@contextlib.contextmanager
+def convolutions_of_any_size() -> Iterator[None]:
+    """Keep torch from choosing a library for convolutions while it traces them.
+
+    Of more than 20480 elements of an image it takes oneDNN, and traces a guard for it: the program would be for images
+    on the example's side of that.
+    """
+    enabled = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(enabled)
 
 
 def size_demands(values: Mapping[int, Any]) -> tuple[Term, ...]:
