@@ -1,10 +1,13 @@
 """Element types of a product: what its sums are kept in, and how operands get there."""
 
 import dataclasses
+import math
 
 from pith._mlir import arith, ir, vector
 
+from .. import builder as b
 from ..bfloat16 import widen_bfloat16
+from ..builder import Index
 from ..sparse.contraction import Matmul
 
 #: Largest integer up to which f32 holds all of them.
@@ -91,6 +94,15 @@ def add(x: ir.Value, y: ir.Value) -> ir.Value:
 def bytes_of(element: ir.Type) -> int:
     """Bytes of an element."""
     return element.width // 8
+
+
+def whole_bytes(count: Index, bits: int) -> Index:
+    """Whole bytes that ``count`` pieces of ``bits`` bits take.
+
+    Of ``count * bits / 8`` LLVM would keep what the product may lose above: a mask beside the shift.
+    """
+    common = math.gcd(bits, 8)
+    return b.div(b.mul(count, bits // common), 8 // common)
 
 
 def _is_byte(type_: ir.Type) -> bool:

@@ -16,6 +16,7 @@ from .. import builder as b
 from ..builder import Index
 from ..sparse.levels import Cursor, Storage, load_coordinate, visit_level
 from ..sparse.words import load_word, piece
+from .arithmetic import whole_bytes
 from .masks import visit_masks
 from .members import Member, Position, by_position, identity, shared
 from .roles import Roles
@@ -91,9 +92,25 @@ class Stream:
 
     def range(self, level: int, members: Sequence[Member], lo: Index, hi: Index, accs: list[ir.Value]):
         """Visit coordinates ``[lo, hi)`` of a dense level of the contracted dimension, some at a time."""
+        block = self._band_block(level) or self.block(level, len(members))
+        some = self._some(level, members)
+        if block == 1:
+            return b.for_loop(lo, hi, some(1), accs)
+        band = self.storage.format.levels[level].kind == "band"  # whose ends are cut off
+        if self.cuts(level, block) and not band:
+            return b.for_loop(lo, hi, some(block), accs, step=block)
+        whole = b.add(lo, b.mul(b.div(b.sub(hi, lo), block), block))
+        accs = b.for_loop(lo, whole, some(block), accs, step=block)
+        return b.for_loop(whole, hi, some(1), accs)
+
+    def unrolled_block(self, level: int, members: Sequence[Member], lo: Index, accs: list[ir.Value]) -> list[ir.Value]:
+        """Visit one block of coordinates of a dense level of the contracted dimension, those from ``lo`` on."""
+        return self._some(level, members)(self.block(level, len(members)))(lo, *accs)
+
+    def _some(self, level: int, members: Sequence[Member]) -> Callable[[int], Callable[..., list[ir.Value]]]:
+        """``_some(...)(count)(c, *accs)`` visits ``count`` coordinates from ``c`` on, unrolled."""
         size, div = self.storage.level_sizes[level], self.storage.format.exprs[level].div
         bases = [b.mul(m.position.value, size) for m in members]
-        block = self._band_block(level) or self.block(level, len(members))
 
         def some(count: int) -> Callable[..., list[ir.Value]]:
             def body(c: Index, *inner: ir.Value) -> list[ir.Value]:
@@ -111,14 +128,7 @@ class Stream:
 
             return body
 
-        if block == 1:
-            return b.for_loop(lo, hi, some(1), accs)
-        band = self.storage.format.levels[level].kind == "band"  # whose ends are cut off
-        if self.cuts(level, block) and not band:
-            return b.for_loop(lo, hi, some(block), accs, step=block)
-        whole = b.add(lo, b.mul(b.div(b.sub(hi, lo), block), block))
-        accs = b.for_loop(lo, whole, some(block), accs, step=block)
-        return b.for_loop(whole, hi, some(1), accs)
+        return some
 
     def _band(self, level: int, members: Sequence[Member], accs: list[ir.Value]) -> list[ir.Value]:
         """Visit the diagonals of a row that are inside the matrix; rows share none of their coordinates."""
@@ -229,7 +239,7 @@ class Stream:
         first, size = piece(at.count * at.scale * width // 8, at.offset * width // 8)
         key = (level, identity(at.base), first)
         if key not in self._words:
-            byte = b.add(b.div(b.mul(at.base, at.scale * width), 8), first)
+            byte = b.add(whole_bytes(at.base, at.scale * width), first)
             self._words[key] = load_word(self.storage.metadata[level, "coordinates"], byte, size), at.base
         shift = at.offset * width - 8 * first
         word, _ = self._words[key]

@@ -10,7 +10,7 @@ from pith._mlir import ir, memref, vector
 from .. import builder as b
 from ..builder import Index
 from ..sparse.levels import Storage
-from .arithmetic import CACHE_LINE, Arithmetic, add, bytes_of, multiply_add, to_sums
+from .arithmetic import CACHE_LINE, Arithmetic, add, bytes_of, multiply_add, to_sums, whole_bytes
 from .members import Cursors, Member, Position, identity
 from .pack import Panel
 from .roles import Roles
@@ -42,6 +42,7 @@ class Place:
         results: the chunk's results, ``(rows, lanes)``.
         begun: what sums start from, where coordinates are visited in strips.
         cursors: where the row stands in a compressed second level that is visited in strips.
+        is_block: the strip is one unrolled block.
     """
 
     units: Sequence[Index]
@@ -50,6 +51,7 @@ class Place:
     results: ir.Value
     begun: ir.Value
     cursors: Cursors | None = None
+    is_block: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,6 +143,10 @@ class RegisterTile:
     def block(self) -> int:
         """Coordinates of the second level that are unrolled together."""
         return self._stream({}, lambda _, accs: accs).block(1, self.group)
+
+    def cuts(self, strip: int) -> bool:
+        """True when ``strip`` is known to divide the number of coordinates of the second level."""
+        return self._stream({}, lambda _, accs: accs).cuts(1, strip)
 
     def _stream(self, window_at: dict[int, Index], leaf: Leaf, turn: int = 0) -> Stream:
         # Strips are whole blocks: of two or more, what rounding down wastes of L1 is little. C1(2:4)->C0(2:4) gains
@@ -267,7 +273,7 @@ class RegisterTile:
 def _ask(buffer: ir.Value, first: Index, count: int, bits: int, place: Callable[[Index], Index] | None = None) -> None:
     """Ask for ``count`` elements of ``bits`` bits from element ``first`` on; ``place`` says where an element is."""
     line = CACHE_LINE * 8 // bits
-    place = place or (lambda at: at if bits >= 8 else b.div(b.mul(at, bits), 8))
+    place = place or (lambda at: at if bits >= 8 else whole_bytes(at, bits))
 
     def ask(at: Index) -> None:
         memref.prefetch(buffer, [b.value(place(b.add(first, at)))], False, 3, True)
@@ -286,4 +292,6 @@ def run_stream(stream: Stream, at: Place, span: tuple[Index, Index] | None, accs
         return stream.visit(1, members, accs)
     if at.cursors:
         return visit_until(stream, 1, members[0], at.cursors, span[1], accs)
+    if at.is_block:
+        return stream.unrolled_block(1, members, span[0], accs)
     return stream.range(1, members, *span, accs)

@@ -216,7 +216,7 @@ func.func @one_column(%c0: tensor<?xi8>, %val: tensor<?xf32>, %x: tensor<128x1xf
 // -----
 
 // Among registers of 512 bits a strip of the panel, 128 coordinates here, is one block: 16 groups of C1, twice as many
-// as above, of 2 elements each.
+// as above, of 2 elements each. The loop over rows is the innermost one.
 
 #hss = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 8, (d1 floordiv 4) mod 2, d1 mod 4)>,
                     [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<1, 2>, #pith.nm<2, 4>], 0, 0, 0>
@@ -225,10 +225,13 @@ func.func @one_column(%c0: tensor<?xi8>, %val: tensor<?xf32>, %x: tensor<128x1xf
 #y = affine_map<(i, j, k) -> (i, j)>
 
 // CHECK-LABEL: func.func @wide_registers
-// CHECK:         scf.for {{.*}} iter_args(%{{.*}} = %{{.*}}) -> (vector<64xf32>, vector<64xf32>)
-// CHECK-COUNT-32:  vector.fma {{.*}} vector<64xf32>
-// CHECK-NOT:       vector.fma
-// CHECK:           scf.yield
+// CHECK-NOT:     iter_args
+// CHECK:         scf.for %{{.*}} = %c0 to %c32 step %c16 {
+// CHECK:           scf.for %{{.*}} = %c0 to %{{.*}} step %c1 {
+// CHECK-NOT:         scf.for
+// CHECK-COUNT-32:    vector.fma {{.*}} vector<64xf32>
+// CHECK-NOT:         vector.fma
+// CHECK:             vector.store
 module attributes {pith.isa = "avx512"} {
 func.func @wide_registers(%c1: tensor<?xi8>, %c0: tensor<?xi8>, %val: tensor<?xf32>, %rows: index,
                           %x: tensor<256x?xf32>, %y: tensor<?x?xf32>) -> tensor<?x?xf32> {
