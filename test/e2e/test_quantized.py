@@ -1,6 +1,7 @@
 """Quantised weights: error bounds of rounding, products against float64 of the dequantised weights, requantising."""
 
 import dataclasses
+import re
 
 import ml_dtypes
 import numpy as np
@@ -288,6 +289,8 @@ def test_new_values_transposes_and_explanations():
         assert pith.repack(q, 3 * w, out=q) is q
         np.testing.assert_array_equal(q.dequantize().to_dense(), new.dequantize().to_dense())
         assert "dequantised inside the load" in pith.explain(q, np.ones((64, 8), np.float32))
+        assert "on a copy of 8192 bytes" in pith.explain(q, np.ones((64, 8), np.float32))
+    assert re.search(r"predicted to take .* on a copy of 2048 bytes", pith.explain(rows, np.ones((64, 8), np.int8)))
     by_dots = host_isa().dot_gain("i8") >= 2
     assert ("runs dots: bytes" in pith.explain(rows, np.ones((64, 8), np.int8))) == by_dots
     assert "runs dots" not in pith.explain(rows, np.ones((64, 1), np.int8))

@@ -73,10 +73,12 @@ def _explain_conv2d(function: Any, x: Any, *filters: Any, variant: str, **option
 
 
 def _explain_quantized(q: QuantizedTensor, other: Any, side: str) -> str:
-    """Products with quantised weights have one kernel each: what it is."""
+    """Products with quantised weights have one kernel each: what it is, and what a dense copy would take."""
     from ..functional.matmul.quantized import kernel_of
 
-    tensor = SparseTensor(q.shape, q.format, (*q.buffers[:-1], q.integers), q.hss)
+    by_bytes = str(getattr(other, "dtype", "")).removeprefix("torch.") == "int8" and q.group is None
+    values = q.integers if by_bytes else q.integers.astype("float32")
+    tensor = SparseTensor(q.shape, q.format, (*q.buffers[:-1], values), q.hss)
     columns = columns_of(tensor, other, side)
     scales = "a scale per row" if q.group is None else f"a scale and zero point per group of {q.group}"
     name = q.hss or format_name(q.format)
@@ -84,13 +86,20 @@ def _explain_quantized(q: QuantizedTensor, other: Any, side: str) -> str:
     stored = f"{100 * q.count / max(1, q.shape[0] * q.shape[1]):.1f} % stored"
     if side == "right":
         return f"{columns}x{q.shape[0]} times {sparse}, {stored}\ndoes not run: quantised matrices stand on the left"
-    dtype = str(getattr(other, "dtype", "")).removeprefix("torch.")
-    runs = kernel_of(q, columns, "i8" if dtype == "int8" and q.group is None else "f32")
+    runs = kernel_of(q, columns, "i8" if by_bytes else "f32")
     how = "bytes are multiplied by dot instructions" if runs == "dots" else "weights are dequantised inside the load"
-    copy = 4 * q.shape[0] * q.shape[1]
-    kernel = f"runs {runs}: {how}; the only kernel, nothing is predicted"
-    kernel += f"\nno dense product: its copy in f32 would take {copy} bytes in place of {q.nbytes}"
-    return f"{sparse}, {stored}, times {q.shape[1]}x{columns}\n{kernel}"
+    problem = Problem.of(tensor, columns, side=side)
+    own = [seconds_text(c.seconds) for c in rank(problem, "sparse") if by_bytes and c.name == runs]
+    known = f"predicted {own[0]}" if own else "its time is not predicted"
+    dense, copy = rank(problem, "dense")[0], values.itemsize * q.shape[0] * q.shape[1]
+    return "\n".join(
+        [
+            f"{sparse}, {stored}, times {q.shape[1]}x{columns}",
+            f"runs {runs}: {how}; the only kernel, {known}",
+            f"no dense product: {dense.name} is predicted to take {seconds_text(dense.seconds)} on a copy of {copy} bytes "
+            f"in place of {q.nbytes}",
+        ]
+    )
 
 
 def explain_problem(
