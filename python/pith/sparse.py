@@ -18,10 +18,10 @@ from .formats.hss import HSS
 from .formats.pack import pack_coordinates
 from .formats.pack_buffers import metadata_dtype
 from .formats.pack_check import check_storage
-from .formats.pack_read import coordinates_of, unpack
+from .formats.pack_read import coordinates_of
 from .formats.parse import format_name
 from .named_formats import BAND, BSR, COO, CSC, CSR, DIA, NM, FormatLike, as_format, in_the_words_of
-from .packing import pack
+from .packing import pack, unpack
 from .sparse_interop import array_like, from_scipy, from_torch, is_foreign, is_torch, numpy_of, to_scipy, to_torch
 from .sparse_operators import SparseOperators
 from .untraced import whole

@@ -46,7 +46,7 @@ def _validate(flat: np.ndarray, form: Format) -> None:
     if flat.size >= WORTH_A_KERNEL:
         from .compiler import packing
 
-        if packing.checks(flat, form) and packing.violation_compiled(flat, form) < 0:
+        if packing.takes(flat, form) and packing.violation_compiled(flat, form) < 0:
             return
     if (violation := first_violation(flat, form)) is not None:
         raise violation.error(form)

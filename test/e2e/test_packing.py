@@ -1,12 +1,14 @@
-"""Large tensors are packed and pruned by compiled kernels; the result is NumPy's, bit for bit."""
+"""Large tensors are packed, unpacked and pruned by compiled kernels; the result is NumPy's, bit for bit."""
 
 import numpy as np
 import pith
 import pytest
 from pith.compiler import packing as kernels
 from pith.formats.pack import pack as pack_numpy
+from pith.formats.pack_read import unpack as unpack_numpy
 from pith.formats.parse import parse_format
 from pith.formats.prune import prune_array as prune_numpy
+from pith.named_formats import as_format
 from pith.packing import WORTH_A_KERNEL, pack, prune_array
 
 FORMATS = ["C1(3:4)->C0(2:4)", "V(4)C1(1:2)->C0(2:4)", "B(4x4)C0(1:2)"]
@@ -43,6 +45,32 @@ def test_same_as_numpy(text):
 
 
 COUNTED = ["C0(*)", "C0->M0(*)", "M0(*)->C0(*)", "coo", "B(16x16)C0(*)", "C1(*)->C0(2:4)", "d0 : dense, d1 : bitmask"]
+
+
+UNPACKED = [*FORMATS, *COUNTED, "csc", "masked(4)", "C0(3:7) pad", "d0 : dense, d1 : loose_compressed"]
+
+
+@pytest.mark.parametrize("dtype", (np.float32, np.float64, np.int8), ids=lambda t: t.__name__)
+@pytest.mark.parametrize("text", UNPACKED)
+def test_unpacking_by_a_kernel_is_numpys(text, dtype):
+    fmt = as_format(text)[0]
+    w = weights(text)
+    w = np.where(np.isfinite(w), prune_numpy(w, fmt if fmt.is_static else as_format("C0(2:4)")[0]) * 5, 1).astype(dtype)
+    a = pith.compress(w, text)
+    before = kernels._unpack_kernel.cache_info()
+    got = a.to_dense()
+    after = kernels._unpack_kernel.cache_info()
+    assert after.hits + after.misses == before.hits + before.misses + 1
+    np.testing.assert_array_equal(got, w)
+    np.testing.assert_array_equal(got, unpack_numpy(a.buffers, a.format, a.shape))
+
+
+def test_small_tensors_and_diagonals_are_unpacked_by_numpy():
+    before = kernels._unpack_kernel.cache_info()
+    for text, size in (("csr", 64), ("dia", 1024)):
+        w = np.eye(size, dtype=np.float32)
+        np.testing.assert_array_equal(pith.compress(w, text).to_dense(), w)
+    assert kernels._unpack_kernel.cache_info() == before
 
 
 @pytest.mark.parametrize("dtype", (np.float32, np.float16, np.int8), ids=lambda t: t.__name__)

@@ -1,4 +1,4 @@
-"""Packing and pruning by kernels compiled from ``pith.compress``, ``pith.repack`` and ``pith.prune_by``.
+"""Packing, unpacking and pruning by kernels compiled from ``pith.compress``, ``decompress``, ``repack`` and ``prune_by``.
 
 :mod:`pith.packing` decides when they are worth it. They use all threads and no memory beyond the
 result, where NumPy needs several times the input.
@@ -54,6 +54,25 @@ def pack_compiled(array: np.ndarray, fmt: Format) -> list[np.ndarray] | None:
     return [*(m.view(f"u{m.itemsize}") if m.itemsize < 4 else m for m in metadata), values]
 
 
+def unpack_compiled(buffers: Sequence[np.ndarray], fmt: Format, shape: Sequence[int]) -> np.ndarray:
+    """The dense tensor of a shape that ``buffers`` store; the inverse of :func:`pack_compiled`."""
+    return _unpack_kernel(fmt, dtype_name(buffers[-1].dtype)).native(*buffers, *shape)
+
+
+@functools.cache
+def _unpack_kernel(fmt: Format, element: str) -> Any:
+    dense = f"tensor<{'x'.join('?' * fmt.rank)}x{element}>"
+    encoded = f"{dense[:-1]}, #fmt>"
+    source = f"""#fmt = {format_attribute(fmt)}
+
+func.func @unpack(%a: {encoded}) -> {dense} {{
+  %w = "pith.decompress"(%a) : ({encoded}) -> {dense}
+  return %w : {dense}
+}}
+"""
+    return compile_source(source, "unpack")
+
+
 def prune_compiled(
     array: np.ndarray, fmt: Format, ranking: Ranking, saliency: np.ndarray | None = None
 ) -> tuple[np.ndarray, bool]:
@@ -67,7 +86,7 @@ def prune_compiled(
     return pruned, bool(has_nan)
 
 
-def checks(array: np.ndarray, fmt: Format) -> bool:
+def takes(array: np.ndarray, fmt: Format) -> bool:
     """True when the compiler is installed and knows the element type; formats of diagonals are NumPy's."""
     return fmt.diagonal is None and array.dtype.name in _ELEMENTS and _compiler_is_installed()
 
