@@ -31,7 +31,7 @@ def pack(array: np.ndarray, fmt: Format) -> list[np.ndarray]:
 def unpack(buffers: Sequence[np.ndarray], fmt: Format, shape: Sequence[int]) -> np.ndarray:
     """As :func:`pith.formats.pack_read.unpack`; large tensors by a compiled kernel.
 
-    4096x4096 of f32 in C0(2:4) take NumPy 270 ms, the kernel 16 to 22; copying them takes 9 (Emerald Rapids, 2026-11-23).
+    4096x4096 of f32 in C0(2:4) take NumPy 270 ms, the kernel 16 to 22, a copy 9 (Emerald Rapids, 2026-11-23).
     """
     if math.prod(shape) >= WORTH_A_KERNEL:
         from .compiler import packing
