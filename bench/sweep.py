@@ -22,8 +22,8 @@ class Sweep:
 
     Attributes:
         seconds: that timing one contest should take.
-        doubted: whether a contest is held again, longer, and counts as it was found then: the least of a hundred
-            medians of eleven quotients is what was interrupted.
+        doubted: of an outcome and the facts about its case, whether the contest is held again, longer, and counts as
+            it was found then: the least of a hundred medians of eleven quotients is what was interrupted.
         found: threads -> (facts about the case, its outcome), in the order they ran.
     """
 
@@ -31,7 +31,7 @@ class Sweep:
         self,
         options: Options,
         seconds: float = CONTEST_SECONDS,
-        doubted: Callable[[Outcome], bool] = lambda outcome: False,
+        doubted: Callable[[Outcome, dict[str, Any]], bool] = lambda outcome, facts: False,
     ):
         self.options, self.seconds, self.doubted = options, seconds, doubted
         self.found: dict[int, list[tuple[dict[str, Any], Outcome]]] = {threads: [] for threads in options.threads}
@@ -44,7 +44,7 @@ class Sweep:
                 progress(f"{report.suite}: {contest.name}, {plural(threads)}")
                 set_threads(threads)
                 outcome = hold(contest, rounds, self.seconds)
-                if self.doubted(outcome):
+                if self.doubted(outcome, facts):
                     outcome = hold(contest, AGAIN * rounds, AGAIN * self.seconds)
                 self.found[threads].append((facts, outcome))
                 report.cases.append(outcome.to_json(**facts, threads=threads))

@@ -64,7 +64,7 @@ NOTES = (
 def run(options: Options, progress: Progress) -> Report:
     """Run the suite."""
     report = Report("pit", "Sparsity known only at run time, f32, against dense torch", notes=list(NOTES))
-    sweep, bound = (Sweep(options, doubted=lambda outcome: outcome.speedup(AUTO) < DOUBTED) for _ in range(2))
+    sweep, bound = (Sweep(options, doubted=lambda outcome, _: outcome.speedup(AUTO) < DOUBTED) for _ in range(2))
     sparsities = SPARSITIES[1::2] if options.quick else SPARSITIES
     sweep.run(_contests(sparsities), report, progress)
     report.tables, bound_tables = [], report.tables
