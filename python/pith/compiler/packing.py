@@ -1,4 +1,4 @@
-"""Packing, unpacking and pruning by kernels compiled from ops of the pith dialect (``pith.compress``, ``prune_by``, ...).
+"""Packing, unpacking and pruning by kernels compiled from ``pith.compress``, ``decompress``, ``prune_by``, ``repack``.
 
 :mod:`pith.packing` decides when they are worth it. They use all threads and no memory beyond the
 result, where NumPy needs several times the input.
