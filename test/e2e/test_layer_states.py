@@ -95,3 +95,17 @@ def test_gradients_pass_through_quantised_layers(name):
     (expected,) = torch.autograd.grad(dense(x), x, g)
     (found,) = torch.autograd.grad(layer(x), x, g)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_steps_decide_nothing_again(monkeypatch):
+    """What products of a layer choose depends on its pattern, not on its values."""
+    torch.manual_seed(5)
+    layer, x = SparseLinear("C0(2:4)", 64, 32), torch.randn(5, 64, requires_grad=True)
+    layer(x).sum().backward()
+    for module in ("pith.functional.linear.choice", "pith.functional.matmul.plan"):
+        monkeypatch.setattr(f"{module}.choose", None)
+    with torch.no_grad():
+        layer.values.mul_(2)
+    y = layer(x)
+    y.sum().backward()
+    torch.testing.assert_close(y, layer.to_linear()(x))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Sequence
 from typing import Any, cast
@@ -11,14 +12,20 @@ import torch
 
 from ...errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ...functional.linear.linear import linear
+from ...functional.matmul.dense import products_of
 from ...functional.matmul.matmul import matmul
 from ...functional.matmul.transposed import Transposed, row_order_pays
 from ...functional.sddmm.sddmm import sddmm
 from ...sparse import SparseTensor
 from ...sparse_interop import numpy_of
 from .autocast import autocast
+from .dense_rival import Densely, densely, is_finite, taken, unpacked
 from .first_order import first_order
 from .opaque import opaque
+
+#: Pattern -> (element type, what its values are multiplied as) -> choices of its products. Values do not change them,
+#: and deciding takes longer than a small layer: 110 of 140 us forward, 64 x 64 (Emerald Rapids, 2026-11-23).
+_plans: weakref.WeakKeyDictionary[SparseTensor, dict[Any, dict[Any, Any]]] = weakref.WeakKeyDictionary()
 
 #: Patterns whose transpose was asked for; an entry lives as long as its pattern.
 _transposes: weakref.WeakKeyDictionary[SparseTensor, Transposed] = weakref.WeakKeyDictionary()
@@ -32,9 +39,10 @@ def sparse_linear(
 
     Shapes: x: ``(..., in)``; values: ``(pattern.nse,)``; pattern: ``(out, in)``; bias: ``(out,)``;
         result: ``(..., out)``.
-    Semantics: gradients are with respect to ``x``, the stored values and the bias; nothing dense of the shape
-        of ``W`` is made. ``dx`` multiplies by ``W``, in column order where that is faster: its index is made
-        once per pattern object. ``dvalues`` is :func:`pith.sddmm`. Gradients of gradients are not available.
+    Semantics: gradients are with respect to ``x``, the stored values and the bias. ``dx`` multiplies by ``W``, in
+        column order where that is faster: its index is made once per pattern object. ``dvalues`` is
+        :func:`pith.sddmm`. On CPUs, each of the three products that is predicted to be faster dense is torch's, on a
+        copy of ``W`` (or of its gradient) that lives as long as the product. Gradients of gradients are not available.
         On a GPU all three products run there: the pattern's metadata is copied to it once.
         In a ``torch.autocast`` region everything is computed in its type.
     Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.DeviceError`;
@@ -119,7 +127,8 @@ class _SparseLinear(torch.autograd.Function):
 
 def product(x: torch.Tensor, values: torch.Tensor, pattern: SparseTensor, bias: torch.Tensor | None) -> torch.Tensor:
     """``x @ W.T + bias``, without gradients."""
-    # A dense copy of the weight would not outlive the call; making it took 40 times as long as the layer.
+    if not x.is_cuda and densely(pattern, math.prod(x.shape[:-1]), x.dtype).forward and is_finite(x):
+        return torch.nn.functional.linear(x.detach(), unpacked(pattern, values), bias)
     weight = _weight(pattern, values)
     return linear(x.detach(), weight, None if bias is None else bias.detach(), variant="sparse")
 
@@ -129,13 +138,15 @@ def gradients(
 ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
     """Those of x, of the values and of the bias, where they are wanted."""
     rows = grad.reshape(-1, pattern.shape[0]).contiguous()
+    dense = Densely() if rows.is_cuda else densely(pattern, rows.shape[0], rows.dtype)
     dx = dvalues = dbias = None
-    if wants[0]:
+    if wants[0] and dense.input and is_finite(rows):
+        dx = torch.mm(rows, unpacked(pattern, values)).reshape(x.shape)
+    elif wants[0]:
         dx = _input_gradient(rows, pattern, values).reshape(x.shape)
     if wants[1]:
-        dvalues = torch.empty_like(values, memory_format=torch.contiguous_format)
         inputs = x.detach().reshape(-1, pattern.shape[1]).contiguous()
-        sddmm(rows.T, inputs, pattern, out=dvalues)
+        dvalues = _value_gradient(rows, inputs, pattern, dense.values)
     if wants[2]:
         dbias = rows.sum(0)
     return dx, dvalues, dbias
@@ -147,7 +158,25 @@ def _weight(pattern: SparseTensor, values: torch.Tensor) -> Any:
         from ...functional.sddmm.device import on_device_of
 
         return on_device_of(values, pattern)
-    return SparseTensor(pattern.shape, pattern.format, (*pattern.buffers[:-1], numpy_of(values)))
+    if values.data_ptr() == pattern.values.ctypes.data and values.is_contiguous():
+        return pattern  # the layer's own: making another takes as long as a small product, 30 us
+    weight = SparseTensor(pattern.shape, pattern.format, (*pattern.buffers[:-1], numpy_of(values)))
+    return _decided(weight, pattern, "rows")
+
+
+def _decided(tensor: SparseTensor, pattern: SparseTensor, role: str) -> SparseTensor:
+    """``tensor``, which has other values in every call, with the choices that were made for its pattern."""
+    products_of(tensor).plans = _plans.setdefault(pattern, {}).setdefault((tensor.values.dtype, role), {})
+    return tensor
+
+
+def _value_gradient(rows: torch.Tensor, inputs: torch.Tensor, pattern: SparseTensor, dense: bool) -> torch.Tensor:
+    """``rows.T @ inputs`` at what is stored."""
+    if dense:
+        return taken(pattern, torch.mm(rows.T, inputs))
+    out = rows.new_empty(pattern.nse)
+    sddmm(rows.T, inputs, pattern, out=out)
+    return out
 
 
 def _input_gradient(rows: torch.Tensor, pattern: SparseTensor, values: torch.Tensor) -> torch.Tensor:
@@ -165,8 +194,8 @@ def _for_columns(pattern: SparseTensor, values: np.ndarray) -> SparseTensor:
     The index of the columns is made once per pattern object.
     """
     if not row_order_pays(pattern.format):
-        return SparseTensor(pattern.shape, pattern.format, (*pattern.buffers[:-1], values))
+        return _decided(SparseTensor(pattern.shape, pattern.format, (*pattern.buffers[:-1], values)), pattern, "rows")
     index = _transposes.get(pattern)
     if index is None:
         index = _transposes[pattern] = Transposed(pattern)
-    return index.tensor(values).T
+    return _decided(index.tensor(values).T, pattern, "columns")
