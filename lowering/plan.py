@@ -10,6 +10,7 @@ from pith.passes.analysis.traversal import defining_op, ops_named
 from .epilogue.match import match_batch_epilogue
 from .epilogue.names import epilogue_steps
 from .module_isa import isa_of
+from .panel.windows import match_windows
 from .sparse.contraction import analyse, encoded_operands, match_matmul, match_product, why_not_sparse, why_not_upstream
 from .sparse.convert_pith_to_sparse_tensor import is_convertible
 from .tiled.match import describe, match_tiles
@@ -30,6 +31,7 @@ class OpPlan:
             operand's own (-1: dynamic; of batches, for each), 1 for a vector; else None.
         argument: number of the function's argument that the operand's first buffer is; None when it is none.
         integers: type of the integers that the operand's real values are stored as, ``i8`` or ``i4``; else None.
+        windows: what a product meets the operand with is packed from an image.
     """
 
     location: str
@@ -43,6 +45,7 @@ class OpPlan:
     columns: int | None = None
     argument: int | None = None
     integers: str | None = None
+    windows: bool = False
 
 
 def plan_module(module: ir.Module, path: str) -> list[OpPlan]:
@@ -71,6 +74,7 @@ def _plan(op: ir.OpView, path: str) -> OpPlan:
         *_product(op, driver if choice in ("tiles", "panel") else None),
         argument=_first_argument(operand),
         integers=_integers(op, operand),
+        windows=any(match_windows(v) is not None for v in list(op.operands)[:2]),
     )
 
 

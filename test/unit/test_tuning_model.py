@@ -283,6 +283,23 @@ def test_a_model_that_counts_nothing_of_a_problem_gives_way_to_the_roofline(monk
         forget_ranks()
 
 
+def test_windows_of_images_take_as_long_to_pack_beside_stored_filters_as_beside_dense_ones():
+    models = {"panel/f32": Model({"multiply": 1e-10, "pack": 3e-10}), "whole/f32": Model({"operand": 1e-10})}
+    calibration = Calibration("cpu", "avx2", 1, models)
+    matrix = problem(shape=(64, 576), columns=3136)
+    windows = dataclasses.replace(matrix, windows=True)
+
+    def seconds(p, among):
+        (variant,) = named_variants(p, among)
+        return ranked_by(calibration, p, [variant], among)[0].seconds
+
+    of_windows = 576 * 3136 * 4 * 1e-10
+    assert seconds(windows, "dense:own") == seconds(matrix, "dense:own") == pytest.approx(of_windows)
+    multiplied = 1e-10 * features(matrix, named_variants(matrix, "lanes=64,rows=1")[0])["multiply"]
+    assert seconds(windows, "lanes=64,rows=1") == pytest.approx(multiplied + of_windows)
+    assert seconds(matrix, "lanes=64,rows=1") == pytest.approx(multiplied + 3 * of_windows)
+
+
 def test_unknown_variants_are_refused_with_those_there_are():
     with pytest.raises(pith.UnsupportedError, match="no variant 'fast'") as e:
         named_variants(problem(), "fast")

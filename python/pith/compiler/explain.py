@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import re
@@ -147,6 +148,7 @@ def _compared(plan: OpPlan, tensor: SparseTensor | None, columns: int) -> str:
     else:
         rows, inner = plan.shape
         problem = Problem.of_format(plan.format, (rows, inner), columns, plan.dtype, side=side)
+    problem = dataclasses.replace(problem, windows=plan.windows)
     best, rival = rank(problem, "sparse")[0], rank(problem, OWN)[0]
     own, dense = best.seconds, rival.seconds
     how = "measured" if best.measured and rival.measured else "predicted"

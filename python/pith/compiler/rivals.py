@@ -149,7 +149,8 @@ class _Reading:
         known = () if plan.columns is None else (plan.columns,)
         side = "left" if plan.row_dim == 0 else "right"
         columns = TYPICAL_COLUMNS if plan.columns == DYNAMIC else known
-        return cls(tensor, {n: Problem.of(tensor, n, side=side) for n in columns})
+        problems = {n: Problem.of(tensor, n, side=side) for n in columns}
+        return cls(tensor, {n: dataclasses.replace(p, windows=plan.windows) for n, p in problems.items()})
 
 
 def _tune(plan: OpPlan, tensor: SparseTensor) -> None:

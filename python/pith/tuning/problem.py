@@ -38,6 +38,7 @@ class Problem:
         threads: of the kernel.
         isa: name of the instruction set (:data:`pith.lowering.isa.ISAS`).
         torch: the dense product is torch's, else NumPy's.
+        windows: the dense operand lists windows of an image, from which either product packs them.
 
     Example:
         >>> p = Problem.of_format(Format.dense(), (64, 32), 8, "f32", threads=1)
@@ -55,6 +56,7 @@ class Problem:
     threads: int = 1
     isa: str = "generic"
     torch: bool = False
+    windows: bool = False
 
     @classmethod
     def of(cls, tensor: Any, columns: int, *, side: str = "left", threads: int | None = None) -> Problem:

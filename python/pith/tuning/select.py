@@ -8,11 +8,12 @@ import math
 from collections.abc import Mapping, Sequence
 
 from .database import Calibration, calibration_for
-from .features import features
+from .features import Features, features
 from .measured import forget, measured_times, settled
+from .model import Model
 from .problem import Problem
 from .roofline import roofline
-from .variants import Variant, named_variants
+from .variants import OWN, Variant, named_variants
 
 #: A dense product is taken when it is predicted to be more than this much faster: the sparse operand is there already,
 #: an unpacked copy is not. More would not do: predictions are off by 5 % either way, and no product shall take so much
@@ -114,6 +115,22 @@ def dense_bytes(problem: Problem, variant: Variant) -> int:
     return math.prod(problem.shape) * ELEMENT_BYTES[element]
 
 
+def _packing_of_dense(problem: Problem, calibration: Calibration) -> float:
+    """Seconds that the dense kernel takes to pack windows, by the code that stored operands meet them with, too.
+
+    As panels of a matrix, two threads were predicted to take 441 and 130 us beside stored and dense filters for the
+    3x3 windows of 64 channels of 56x56: 64 filters of 2:4 in 1.02 ms, dense 0.89. They take 1.06 and 1.30
+    (Emerald Rapids, 2026-11-23).
+    """
+    (own,) = named_variants(problem, OWN)
+    return _packing(calibration.model(own, problem.element)[0], features(problem, own))
+
+
+def _packing(model: Model, values: Features) -> float:
+    """Seconds of making panels of the dense operand, whatever the family calls that."""
+    return model.predict({name: values.get(name, 0.0) for name in ("pack", "operand")})
+
+
 def _candidate(problem: Problem, variant: Variant, calibration: Calibration, among: str) -> Candidate:
     model, measured = calibration.model(variant, problem.element)
     values = features(problem, variant)
@@ -123,8 +140,11 @@ def _candidate(problem: Problem, variant: Variant, calibration: Calibration, amo
     reason = ", ".join(f"{name} {share:.0%}" for name, share in shares if share >= 0.005)
     if measured is None and calibration.origin != "roofline":
         reason += "; never measured, by the roofline"
+    seconds = model.predict(values)
+    if problem.windows and not variant.is_dense:
+        seconds += _packing_of_dense(problem, calibration) - _packing(model, values)
     eligible = True
     if variant.is_dense and among == "auto" and (size := dense_bytes(problem, variant)) > MOST_DENSE_BYTES:
         reason, eligible = f"not taken: its copy of the operand is {size / 1e9:.1f} GB", False
     call = model.predict({"call": values.get("call", 0.0)})
-    return Candidate(variant.name, model.predict(values), reason, variant, eligible, call)
+    return Candidate(variant.name, seconds, reason, variant, eligible, call)
