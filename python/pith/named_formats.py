@@ -56,6 +56,26 @@ def NM(g: int, h: int) -> HSS:
 FormatLike = Format | HSS | str
 
 
+def short_name(fmt: Format) -> str:
+    """The shortest name of a format: a library's, else the literature's, else its levels.
+
+    >>> short_name(CSR), short_name(NM(2, 4).to_format())
+    ('csr', 'C0(2:4)')
+    """
+    name = format_name(fmt)
+    if name != str(fmt):
+        return name
+    try:
+        ranks = str(HSS.from_format(fmt)).split("->")
+    except FormatError:
+        return name
+    for first in reversed(range(len(ranks))):  # dense ranks outside of the others go without saying
+        with contextlib.suppress(FormatError):
+            if HSS.parse(text := "->".join(ranks[first:])).to_format() == fmt:
+                return text
+    return name
+
+
 @contextlib.contextmanager
 def in_the_words_of(hss: HSS | None, fmt: Format) -> Iterator[None]:
     """Let errors call a format what the user called it: ``C0(2:4)``, not its levels.
@@ -71,7 +91,7 @@ def in_the_words_of(hss: HSS | None, fmt: Format) -> Iterator[None]:
     try:
         yield
     except Error as e:
-        levels, name = str(fmt), format_name(fmt) if hss is None else str(hss)
+        levels, name = str(fmt), short_name(fmt) if hss is None else str(hss)
         if levels == name or levels not in e.message:
             raise
         raise type(e)(e.message.replace(levels, name), where=e.where, hint=e.hint) from None

@@ -201,7 +201,7 @@ def test_explain_says_what_became_of_each_op():
         assert pith.compile(larger, path=path).explain().startswith("[0] dense:")
     both = generic("i, j", "pp", (csr, a), b, "%p = arith.mulf %b0, %b1 : f32\n    linalg.yield %p : f32")
     assert pith.compile(both).explain().startswith("[0] scalar:")
-    assert "nm(3:4)" in pith.compile(both).explain()
+    assert "stored as C1(3:4)->C0(2:4)\n" in pith.compile(both).explain()
     dense = generic("i, j", "pp", (b,), b, "linalg.yield %b0 : f32")
     assert "everything runs dense" in pith.compile(dense).explain()
 

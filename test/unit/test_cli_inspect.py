@@ -271,3 +271,9 @@ def test_a_model_of_another_type(tmp_path, capsys):
     assert "of 0.02 MB dense" in inspect(capsys, tmp_path / "m.safetensors")
     assert "of 0.01 MB dense" in inspect(capsys, tmp_path / "m.safetensors", "--dtype", "bf16")
     assert "64 x 64 bfloat16" in inspect(capsys, tmp_path / "m.safetensors", "--dtype", "bf16", "--tensor", "w")
+
+
+@pytest.mark.parametrize("file", ["w.mtx", "w.NPY", "m.safetensors"])
+def test_explaining_data_sends_here(file, capsys):
+    assert main(["explain", file]) == 1
+    assert f"hint: pith inspect {file}" in capsys.readouterr().err

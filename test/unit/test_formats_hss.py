@@ -186,6 +186,11 @@ def test_shapes_and_dims_that_do_not_fit():
         HSS.from_format(Format.coo())
 
 
+def test_text_is_parsed():
+    with pytest.raises(pith.FormatError, match=r"hint: pith\.HSS\.parse\('C0\(2:4\)'\)"):
+        pith.HSS("C0(2:4)")  # type: ignore[arg-type]
+
+
 def test_sizes_are_whole_numbers():
     assert str(pith.NM(np.int64(2), np.int32(4))) == "C0(2:4)" and type(pith.NM(np.int64(2), 4).ranks[0].g) is int
     for make in (pith.NM, pith.BSR, pith.BAND):

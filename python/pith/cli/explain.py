@@ -1,9 +1,9 @@
 """Say what each op of a program becomes, and why.
 
-  pith explain f.mlir                     on the CPU: the ops on sparse data
-  pith explain f.mlir --target sm_90      on a GPU: every kernel, with its tile, grid, shared memory and registers
-  pith explain model.py:build             a PyTorch module that a Python file builds
-  pith explain f.pith                     of a kernel file: its targets, then the best one for this machine
+pith explain f.mlir                     on the CPU: the ops on sparse data
+pith explain f.mlir --target sm_90      on a GPU: every kernel, with its tile, grid, shared memory and registers
+pith explain model.py:build             a PyTorch module that a Python file builds
+pith explain f.pith                     of a kernel file: its targets, then the best one for this machine
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import argparse
 import sys
 
+from ..errors import ArgumentError
 from .compile import add_kernel_options, is_program, load_program
+from .inspect import MATRICES, MODELS
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +30,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the plan."""
+    if args.file.lower().endswith((*MATRICES, *MODELS, ".npy")):
+        raise ArgumentError(
+            f"explains programs, got {args.file}", where="pith explain", hint=f"pith inspect {args.file}"
+        )
     if not is_program(args.file):
         from ..compiler.bundle import load, targets
 

@@ -16,7 +16,7 @@ from pith.lowering.plan import OpPlan, plan_module
 from pith.passes.analysis.traversal import ops_named
 
 from ..formats import DYNAMIC, buffer_specs
-from ..formats.parse import format_name
+from ..named_formats import short_name
 from ..sparse import SparseTensor
 from .build import function_of, only_entry, parameters_of, parse
 from .marked import explain_marked
@@ -109,7 +109,7 @@ def _describe(number: int, plan: OpPlan, named: Mapping[int, str], stored: Mappi
     name = f" {known}:" if known else ""
     return (
         f"[{number}] {plan.choice}: {plan.reason}\n{fused}"
-        f"    operand{name} {shape}x{plan.integers or plan.dtype} stored as {format_name(plan.format)}\n"
+        f"    operand{name} {shape}x{plan.integers or plan.dtype} stored as {short_name(plan.format)}\n"
         f"    density {bound}; from {_line(plan.location)}{_predicted(plan, tensor)}"
     )
 

@@ -75,6 +75,8 @@ class HSS:
     padded: bool = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.ranks, str):
+            raise FormatError("expects ranks, got text", hint=f"pith.HSS.parse({self.ranks!r})")
         object.__setattr__(self, "ranks", without_usual_numbers(self.ranks))
         check_hss(self)
 

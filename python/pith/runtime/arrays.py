@@ -180,6 +180,7 @@ _HINT = "pass a NumPy array, a torch tensor or another object with __dlpack__ or
 
 #: The same for pith's own operands, by the name of their class: this layer knows none of them.
 _HINTS = {
+    "SparseTensor": "A.to_dense() is the array",
     "Dynamic": "pith.matmul takes dynamic operands; here pass its .value",
     "Ragged": "pass its .data, and where sequences matter lengths=r.lengths",
 }
