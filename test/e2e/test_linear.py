@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pith
 import pytest
-from cpu_programs import check, random_dense, random_sparse, wide
+from cpu_programs import DTYPES, check, random_dense, random_sparse, wide
 from pith.formats import HSS, Format
 from pith.functional.linear import choice as linear_choice
 from pith.functional.matmul.dense import products_of
@@ -77,6 +77,16 @@ def test_where_dense_gains_nothing_the_weight_stays_as_it_is():
     a = pith.compress(random_sparse(RNG, (256, 256), "f32", FORMATS["csr"]) * (RNG.random((256, 256)) < 0.05), "csr")
     pith.linear(random_dense(RNG, (64, 256), "f32"), a)
     assert not products_of(a).dense
+
+
+@pytest.mark.parametrize("element", ["f32", "f64", "f16", "bf16"])
+@pytest.mark.parametrize("activation", ["gelu", "gelu_tanh", "silu"])
+def test_activations_of_large_numbers(activation, element):
+    """Where the approximated functions end, they are what they tend to: no part of a large number is left."""
+    x = np.repeat(np.array([[-6e4, -1000, -200, 0, 200, 1000, 6e4, 0]]).astype(DTYPES[element]), 17, 0)
+    identity = pith.compress(np.eye(8).astype(DTYPES[element]), "csr")
+    out = np.asarray(pith.linear(x, identity, None, activation), float)
+    np.testing.assert_allclose(out, np.maximum(x, 0).astype(float), rtol=0, atol=1e-30)
 
 
 def test_nan_and_infinity_pass_through():
