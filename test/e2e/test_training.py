@@ -18,6 +18,8 @@ from pith.functional.matmul.transposed import Transposed
 from pith.pruning import prune
 from pith.runtime import kernel_cache
 from pith.torch import SparseLinear, sparse_linear, sparsify_
+from pith.torch.autograd import linear as autograd_linear
+from pith.torch.autograd.dense_rival import Densely, densely
 from pith.tuning.select import choose
 from pith.tuning.variants import OWN
 
@@ -386,7 +388,7 @@ def test_compiled_models_call_the_layers_as_they_are():
     assert model[0].values.grad is not None
 
 
-def test_layers_make_no_dense_copy_of_a_weight_that_lives_for_one_call(monkeypatch):
+def test_small_layers_make_no_dense_copy_of_a_weight_that_lives_for_one_call(monkeypatch):
     def unpacked(*_: object) -> None:
         raise AssertionError("a dense copy was made")
 
@@ -403,3 +405,47 @@ def test_layers_make_no_dense_copy_of_a_weight_that_lives_for_one_call(monkeypat
         pith.linear(x.detach(), layer.pattern)
     with pytest.raises(AssertionError, match="a dense copy"):
         pith.matmul(layer.pattern, torch.ones(64, 3))
+
+
+RIVALS = ["csr", "csc", "bsr(4x4)", "C0(2:4)", "C1(3:4)->C0(2:4)", "V(4)C0(2:4)", "masked(4)", "C0(2:4) pad"]
+
+
+def step(pattern, x, grad):
+    """Result and gradients of one step."""
+    x, values = x.clone().requires_grad_(), torch.from_numpy(pattern.values.copy()).requires_grad_()
+    y = sparse_linear(x, values, pattern, torch.ones(pattern.shape[0], dtype=x.dtype))
+    y.backward(grad)
+    return y.detach(), x.grad, values.grad
+
+
+@pytest.mark.parametrize("fmt", RIVALS)
+def test_the_dense_rival_gives_the_same(fmt, monkeypatch):
+    torch.manual_seed(0)
+    shape = (98, 130) if fmt.endswith("pad") else (96, 128)
+    w = weight(*shape, fmt).numpy()
+    pattern, x, grad = pith.compress(w, fmt), *(torch.randn(5, 14, n, dtype=torch.float64) for n in reversed(shape))
+    sparse = step(pattern, x, grad)
+    monkeypatch.setattr(autograd_linear, "densely", lambda *_: Densely(True, True, True))
+    monkeypatch.setattr(autograd_linear, "sddmm", None)
+    monkeypatch.setattr(autograd_linear, "matmul", None)
+    for theirs, ours in zip(sparse, step(pattern, x, grad)):
+        assert ours.shape == theirs.shape
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_the_dense_rival_leaves_what_is_not_finite_to_the_sparse_kernel(bad, monkeypatch):
+    monkeypatch.setattr(autograd_linear, "densely", lambda *_: Densely(True, True, True))
+    pattern = pith.compress(np.eye(4), "csr")
+    x, grad = torch.ones(3, 4, dtype=torch.float64), torch.ones(3, 4, dtype=torch.float64)
+    x[1, 2] = grad[2, 0] = bad
+    y, dx, _ = step(pattern, x, grad)
+    assert torch.equal(y.isfinite(), x.isfinite()) and torch.equal(dx.isfinite(), grad.isfinite())
+
+
+def test_products_of_much_that_is_stored_run_densely_and_of_little_sparsely():
+    keep = np.random.default_rng(0).random((1024, 1024))
+    half, tenth = (pith.compress((keep < share).astype(np.float32), "csr") for share in (0.6, 0.1))
+    assert densely(half, 512, torch.float32).values and densely(half, 512, torch.float32).input
+    assert densely(tenth, 512, torch.float32) == Densely()
+    assert densely(half, 512, torch.bfloat16) == densely(half, 4, torch.float32) == Densely()
