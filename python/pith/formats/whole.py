@@ -28,9 +28,10 @@ def whole(value: Any, what: str, least: int | None = None) -> int:
     pith.errors.FormatError: G expects a whole number, got 2.0
     """
     try:
-        if not isinstance(value, bool) and (least is None or value >= least):
-            return operator.index(value)
+        number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
-        pass
-    bound = "" if least is None else f" of at least {least}"
-    raise FormatError(f"{what} expects a whole number{bound}, got {value!r}")
+        number = None
+    if number is None or (least is not None and number < least):
+        bound = "" if least is None else f" of at least {least}"
+        raise FormatError(f"{what} expects a whole number{bound}, got {value!r}")
+    return number
