@@ -11,7 +11,6 @@ from .. import builder as b
 from ..builder import Index
 from ..sparse.levels import Storage
 from ..sparse.words import load_word
-from .arithmetic import whole_bytes
 from .members import Position, identity
 from .pack import Panel
 
@@ -185,7 +184,7 @@ class Gather:
         at = next(whole, None)
         size = end - start if at is None else _WORD
         at = start if at is None else at
-        base = whole_bytes(first.base, first.scale * width)
+        base = b.div(b.mul(first.base, first.scale * width), 8)
         return load_word(buffer, b.add(base, at), size), at
 
 

@@ -293,5 +293,5 @@ def run_stream(stream: Stream, at: Place, span: tuple[Index, Index] | None, accs
     if at.cursors:
         return visit_until(stream, 1, members[0], at.cursors, span[1], accs)
     if at.is_block:
-        return stream.unrolled_block(1, members, span[0], accs)
+        return dataclasses.replace(stream, is_block=True).unrolled_block(1, members, span[0], accs)
     return stream.range(1, members, *span, accs)
