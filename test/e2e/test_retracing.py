@@ -55,9 +55,35 @@ def test_functions_are_traced_once_more(monkeypatch, dynamic, masked):
     assert any("self.up" in n.meta.get("stack_trace", "") for n in light.graph.nodes)
 
 
+class Named(torch.nn.Module):
+    """Arguments called as a builtin and as the nodes that ops become."""
+
+    def forward(self, input, add, add_1):
+        return (input + add) * (input + add_1)
+
+
 @pytest.mark.parametrize(
-    "module", [Writes(), torch.nn.BatchNorm1d(4), torch.nn.BatchNorm1d(4).eval()], ids=["writes", "trains", "norm"]
+    ("module", "inputs"),
+    [
+        (torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4), torch.nn.ReLU()), [(2, 3, 5, 6)]),
+        (torch.nn.BatchNorm1d(4, affine=False), [(3, 4)]),
+        (Named(), [(3, 4), (3, 4), (3, 4)]),
+    ],
+    ids=["sequential", "norm", "named"],
 )
+def test_names_and_stored_statistics_take_the_short_way(monkeypatch, module, inputs):
+    tensors = [torch.randn(*shape) for shape in inputs]
+    exported = [torch.export.export(module.eval(), tuple(tensors)) for _ in range(2)]
+    full = exported[0].run_decompositions(decomposition_table())
+    monkeypatch.setattr(torch.export.ExportedProgram, "run_decompositions", None)
+    light = decomposed(exported[1], decomposition_table())
+    assert kinds(light) == kinds(full)
+    placeholders = [n.name for n in light.graph.nodes if n.op == "placeholder"]
+    assert placeholders == [spec.arg.name for spec in light.graph_signature.input_specs]
+    assert len({n.name for n in light.graph.nodes}) == len(light.graph.nodes)
+
+
+@pytest.mark.parametrize("module", [Writes(), torch.nn.BatchNorm1d(4)], ids=["writes", "trains"])
 def test_what_writes_takes_the_long_way(module):
     program = torch.export.export(module, (torch.randn(3, 4),))
     full, ours = (f(decomposition_table()) for f in (program.run_decompositions, lambda t: decomposed(program, t)))

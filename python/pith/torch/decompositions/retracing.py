@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,9 @@ from torch.fx.traceback import preserve_node_meta
 _aten = torch.ops.aten
 
 #: Ops that change a buffer, or whose effect is none of their results, though their schema does not say so.
-_IMPURE = (_aten.batch_norm, _aten.instance_norm, _aten._assert_scalar, _aten._assert_async)
+_IMPURE = (_aten.instance_norm, _aten._assert_scalar, _aten._assert_async)
+#: Operand of ``aten.batch_norm``: true where it changes its statistics.
+_TRAINING = 5
 
 
 def decomposed(
@@ -42,19 +44,35 @@ def decomposed(
 
     with mode, torch.no_grad():
         graph = make_fx(run, {**_composites(), **table}, "symbolic", pre_dispatch=True)(*values).graph
-    new = [node for node in graph.nodes if node.op == "placeholder"]
-    for node, before in zip(new, old):
-        node._rename(before.name)
-    if [node.name for node in new] != [node.name for node in old] or not all(map(_is_function, graph.nodes)):
+    if not all(map(_is_function, graph.nodes)):
         return program.run_decompositions(dict(table))  # a decomposition makes a tensor, or writes to one
+    graph.eliminate_dead_code()  # results of decompositions that nothing reads
+    _name_arguments(graph, [node.name for node in old])
     module.graph = graph
     return program
+
+
+def _name_arguments(graph: torch.fx.Graph, names: Sequence[str]) -> None:
+    """Give the arguments of a graph these names, by which the program's signature knows them."""
+    arguments = [node for node in graph.nodes if node.op == "placeholder"]
+    for node in graph.nodes:
+        if node.op != "placeholder" and node.name in names:
+            node._rename(f"{node.name}_1")
+    for node, name in zip(arguments, names, strict=True):
+        node._rename(name)
+        node.name = name  # such as the `input` of nn.Sequential: FX does not take names of builtins
+
+
+def _normalise(x: Any, weight: Any, bias: Any, mean: Any, variance: Any, *rest: Any) -> torch.Tensor:
+    """``aten.batch_norm`` with stored statistics, which it leaves as they are."""
+    _, momentum, eps, _ = rest
+    return _aten._native_batch_norm_legit_no_training.default(x, weight, bias, mean, variance, momentum, eps)[0]
 
 
 @functools.cache
 def _composites() -> dict[Any, Callable[..., Any]]:
     """Ops made of others that may return their operand (``reshape``: a view, or a copy and a view), and what of."""
-    found = {_aten.dropout.default: _aten.dropout.default.decompose}
+    found = {_aten.dropout.default: _aten.dropout.default.decompose, _aten.batch_norm.default: _normalise}
     for name in torch._C._dispatch_get_registrations_for_dispatch_key("CompositeImplicitAutograd"):
         namespace, _, base = name.partition("::")
         if namespace == "aten":
@@ -70,6 +88,8 @@ def _is_function(node: torch.fx.Node) -> bool:
     if node.op != "call_function":
         return node.op in ("placeholder", "output")
     target = node.target
+    if target is _aten.batch_norm.default:
+        return not node.args[_TRAINING]
     if isinstance(target, torch._ops.OpOverload):
         return not target._schema.is_mutable and target._overloadpacket not in _IMPURE
     return getattr(target, "__module__", None) in ("_operator", "math", "torch")
