@@ -19,7 +19,7 @@ from .quantized import Quantized
 from .replace_product import replace_product
 from .sampled.template import lower_encoded_result
 from .sparse.contraction import analyse, decompress_operands, encoded_operands, is_generic, match_matmul, why_not_sparse
-from .sparse.levels import Storage, inside, load_value, start, storage_of, walk
+from .sparse.levels import DENSITY_ATTRIBUTE, Storage, inside, load_value, start, storage_of, walk
 from .sparse.template_scalar import emit_scalar
 from .tiled.emit import emit_tiles
 from .tiled.match import match_tiles
@@ -145,7 +145,10 @@ def _storage(v: ir.Value) -> Storage:
     view = producer.opview
     sizes = iter(view.sizes)
     shape = [next(sizes) if v.type.is_dynamic_dim(d) else v.type.get_dim_size(d) for d in range(v.type.rank)]
-    return storage_of(format_of(v.type), shape, view.buffers)
+    storage = storage_of(format_of(v.type), shape, view.buffers)
+    said = producer.attributes
+    density = ir.FloatAttr(said[DENSITY_ATTRIBUTE]).value if DENSITY_ATTRIBUTE in said else None
+    return dataclasses.replace(storage, density=density)
 
 
 def _quantized(op: ir.Operation) -> Storage:

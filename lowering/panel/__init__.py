@@ -19,8 +19,8 @@ Both kinds of products: ``variant`` (tile, strip and chunk sizes, no MLIR), ``ar
 
 A stored operand times a dense one: ``emit`` is the whole loop nest, and the place to start.
 
-- ``roles`` says what a format's levels are to the product, ``register_tile`` chooses the tile, ``sources`` what panels
-  are packed from.
+- ``roles`` says what a format's levels are to the product, ``register_tile`` chooses the tile, ``strips`` its strips of
+  compressed levels, ``sources`` what panels are packed from.
 - ``rows`` passes over the rows of a chunk, ``results`` keeps sums between strips; ``scatter`` does for formats that
   visit rows in no order.
 - ``stream`` visits stored elements, with ``members`` (positions on the way down), ``runs`` (entries of a compressed

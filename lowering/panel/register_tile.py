@@ -11,6 +11,7 @@ from .arithmetic import Arithmetic, bytes_of
 from .decoder import Decoder
 from .lanes import lane_tile
 from .roles import Roles
+from .strips import in_strips
 from .tile import RegisterTile
 from .variant import Variant, default_variant
 from .widen import Stored, in_one_piece
@@ -30,6 +31,7 @@ def register_tile(m: Matmul, storage: Storage, roles: Roles, cols: Index, isa: I
         variant = Variant.parse(ir.StringAttr(attributes[VARIANT_ATTRIBUTE]).value)
     else:
         variant = default_variant(roles, cols if isinstance(cols, int) else None, size, isa)
+        variant = in_strips(variant, roles, storage.density, size, isa)
     multiple = ir.IntegerAttr(attributes[MULTIPLE_ATTRIBUTE]).value if MULTIPLE_ATTRIBUTE in attributes else 1
     vectors = max(1, variant.lanes * size // isa.vector_bytes)
     decoder = Decoder.of(storage.quantized, isa) if storage.quantized else None

@@ -10,6 +10,7 @@ from pith.passes.analysis.traversal import ops_named
 from pith.passes.core import Pass, pass_error
 
 from ..builder import value
+from .levels import DENSITY_ATTRIBUTE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +27,8 @@ class AssembleArgumentsPass(Pass):
           %A = "pith.assemble"(%crd, %values) : ... -> tensor<8x16xf32, #nm>
 
     Buffers stand in storage order at the argument's place, values last, followed by one ``index``
-    per dynamic dimension; each carries ``{pith.storage = "<argument>.<role>[<level>]"}``. Encoded
+    per dynamic dimension; each carries ``{pith.storage = "<argument>.<role>[<level>]"}``. What an argument says
+    of its share of stored elements (``pith.density``), its ``pith.assemble`` does. Encoded
     results are returned as their buffers through ``pith.disassemble``. What takes an argument apart gets its buffers.
 
     Requires: functions with encoded signatures are not called inside the module (inline first).
@@ -82,11 +84,13 @@ def _expand_arguments(op: func.FuncOp) -> None:
             values = [block.add_argument(t, arg.location) for _, t in parts]
             count = len(buffer_specs(fmt)) + 1
             whole = AssembleOp.build(arg.type, values[:count], values[count:])
+            if DENSITY_ATTRIBUTE in attr:
+                whole.operation.attributes[DENSITY_ATTRIBUTE] = attr[DENSITY_ATTRIBUTE]
             _take_apart(arg, values[:count])
             arg.replace_all_uses_with(whole.result)
+            named = {n: said for n, said in _as_dict(attr).items() if n != DENSITY_ATTRIBUTE}
             attrs += [
-                ir.DictAttr.get({**_as_dict(attr), "pith.storage": ir.StringAttr.get(f"{number}.{role}")})
-                for role, _ in parts
+                ir.DictAttr.get({**named, "pith.storage": ir.StringAttr.get(f"{number}.{role}")}) for role, _ in parts
             ]
     for _ in old:
         block.erase_argument(0)

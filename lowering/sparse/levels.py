@@ -18,12 +18,16 @@ from ..builder import Index
 from ..quantized import Quantized
 from .words import load_word
 
+#: Attribute of an encoded argument, and of the ``pith.assemble`` that it becomes: the share of elements that is stored.
+DENSITY_ATTRIBUTE = "pith.density"
+
 
 @dataclasses.dataclass(frozen=True)
 class Storage:
     """The buffers of one encoded tensor as memrefs, with its format, level sizes and sizes.
 
-    ``quantized`` says what the values stand for when they are not the elements themselves.
+    ``quantized`` says what the values stand for when they are not the elements themselves, ``density`` what share of
+    all elements is stored where that is known.
     """
 
     format: Format
@@ -32,6 +36,7 @@ class Storage:
     values: ir.Value
     sizes: tuple[Index, ...] = ()
     quantized: Quantized | None = None
+    density: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,8 @@ import pith
 import pytest
 import torch
 from pith.compiler import rivals
+from pith.compiler.rivals import settle
+from pith.torch.importer import import_program
 from pith.tuning.select import Candidate, rank
 from pith.tuning.variants import OWN
 
@@ -124,3 +126,19 @@ def test_a_saved_program_holds_what_was_decided(layer, predictions, tmp_path):
     kernel.save(tmp_path / "layer.pith")
     loaded = pith.load(tmp_path / "layer.pith")
     np.testing.assert_array_equal(np.asarray(loaded(x)), np.asarray(kernel(x)))
+
+
+def test_kernels_of_modules_know_how_much_of_a_weight_is_stored():
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(512, 96).eval()
+    kept = torch.rand_like(layer.weight)
+    x = torch.randn(40, 512)
+    for share, said in ((0.6, "pith.density = 5.625000e-01 : f32"), (0.02, None)):
+        with torch.no_grad():
+            layer.weight[kept > share] = 0
+        program = import_program(layer, (x,), sparsity={"weight": "csr"})
+        settled = settle(program, "avx2", competing=False)
+        text = str(settled.program.module)
+        assert "pith.density" not in text if said is None else said in text
+        compiled = pith.compile(layer, (x,), sparsity={"weight": "csr"}, path="sparse")
+        torch.testing.assert_close(compiled(x), layer(x), rtol=1e-5, atol=1e-5)

@@ -20,6 +20,20 @@ func.func @one_argument(%x: tensor<4xf32>, %a: tensor<8x16xf32, #csr>) -> (tenso
 
 // -----
 
+// What share of the elements is stored is said of the whole, not of its buffers.
+
+#csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 32, 32, 0>
+
+// CHECK-LABEL: func.func @density
+// CHECK-SAME:    tensor<?xf32> {pith.name = "w", pith.storage = "0.values"})
+// CHECK-NEXT:    "pith.assemble"({{.*}}) {{.*}}pith.density = 5.000000e-01 : f32
+func.func @density(%a: tensor<8x16xf32, #csr> {pith.name = "w", pith.density = 0.5 : f32}) -> tensor<8x16xf32> {
+  %d = "pith.decompress"(%a) : (tensor<8x16xf32, #csr>) -> tensor<8x16xf32>
+  return %d : tensor<8x16xf32>
+}
+
+// -----
+
 // What is said of a result stays with it; what is said of a stored tensor is not said of its buffers.
 
 #csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 32, 32, 0>

@@ -13,7 +13,7 @@ import pith
 import pytest
 from pith.formats import Format
 from pith.lowering.isa import ISAS
-from pith.lowering.panel.variant import STRIPS
+from pith.lowering.panel.strips import STRIPS
 from pith.tuning import database
 from pith.tuning.calibrate import fit_samples, lacked_cores, least
 from pith.tuning.database import Calibration, calibration_for, merge, read_database, write_database

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from pith._mlir import ir
 from pith.lowering.cpu import run_stage, stages
 from pith.lowering.isa import parse_isa
+from pith.lowering.panel.strips import in_strips
 from pith.lowering.panel.variant import Roles, default_variant
 from pith.lowering.plan import OpPlan, plan_module
+from pith.lowering.sparse.levels import DENSITY_ATTRIBUTE
 
 from ..formats import DYNAMIC
 from ..sparse import SparseTensor
@@ -55,6 +58,7 @@ def settle(program: Any, isa: str, competing: bool, tuned: bool = False) -> Sett
     stored = {at: value for at, value in values.items() if isinstance(value, SparseTensor)}
     compared = dense_rivals(program.module, stored, isa, tuned) if competing and stored else []
     rivals = {r.position: r for r in compared}
+    declare_densities(program.module, {at: t for at, t in stored.items() if at not in rivals})
     if not rivals:
         return Settled(program, values)
     keep_dense(program.module, list(rivals))
@@ -110,6 +114,27 @@ def dense_rivals(module: ir.Module, stored: dict[int, SparseTensor], isa: str, t
             if None not in reasons:
                 found.append(Rival(position, "; ".join(r for r in reasons if r)))
     return found
+
+
+def declare_densities(module: ir.Module, stored: dict[int, SparseTensor]) -> None:
+    """Say of arguments of the function what share of their elements is stored, where their formats do not.
+
+    Kernels choose strips by it: of CSR with half of its elements stored, 256 rows through 768x3072 and 3072x768 take
+    19.7 ms instead of 31.9 (one thread of Emerald Rapids, 2026-11-23). Shares are rounded down to sixteenths: weights
+    that differ little share a kernel.
+    """
+    shares = {
+        at: math.floor(16 * t.nse / math.prod(t.shape)) / 16 for at, t in stored.items() if not t.format.is_static
+    }
+    function = _function(module)
+    with module.context, ir.Location.unknown():
+        nothing = [ir.DictAttr.get({})] * len(function.regions[0].blocks[0].arguments)
+        said = function.attributes["arg_attrs"] if "arg_attrs" in function.attributes else nothing
+        attributes = [{a.name: a.attr for a in ir.DictAttr(d)} for d in said]
+        for at, share in shares.items():
+            if share:
+                attributes[at][DENSITY_ATTRIBUTE] = ir.FloatAttr.get(ir.F32Type.get(), share)
+        function.attributes["arg_attrs"] = ir.ArrayAttr.get([ir.DictAttr.get(a) for a in attributes])
 
 
 def keep_dense(module: ir.Module, positions: list[int]) -> None:
@@ -181,10 +206,10 @@ def _inside(problem: Problem, among: str) -> float:
 
 
 def _variant(problem: Problem) -> str:
-    """The register tile of a program's kernel, which knows no density; where columns are few, it has a narrow one."""
-    roles = Roles.of(problem.format, problem.kept_dim)
+    """The register tile of a program's kernel, which is told the density; few columns have a narrow one."""
+    roles, size = Roles.of(problem.format, problem.kept_dim), PANEL_ELEMENTS[problem.element]
     isa = parse_isa(problem.isa)
-    return str(default_variant(roles, problem.columns, PANEL_ELEMENTS[problem.element], isa))
+    return str(in_strips(default_variant(roles, problem.columns, size, isa), roles, problem.density, size, isa))
 
 
 def _function(module: ir.Module) -> Any:

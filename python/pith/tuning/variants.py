@@ -6,7 +6,8 @@ import dataclasses
 
 from pith.lowering.isa import parse_isa
 from pith.lowering.panel.roles import Roles
-from pith.lowering.panel.variant import STRIP_BYTES, default_variant, dense_variant, strip_of
+from pith.lowering.panel.strips import in_strips
+from pith.lowering.panel.variant import STRIP_BYTES, default_variant, dense_variant
 from pith.lowering.panel.variant import Variant as Tile
 from pith.lowering.tiled.choice import dots_pay
 
@@ -115,14 +116,14 @@ def sparse_variants(problem: Problem) -> tuple[Variant, ...]:
     if problem.columns == 1:
         return (_panel(guess, problem),)
 
-    def in_strips(lanes: int) -> Tile:
-        strip = strip_of(roles, problem.density, lanes * size, isa)
-        return Tile(lanes, guess.rows, strip if strip < problem.contracted else 0)
+    def tile_of(lanes: int) -> Tile:
+        tile = in_strips(Tile(lanes, guess.rows), roles, problem.density, size, isa)
+        return tile if tile.strip < problem.contracted else dataclasses.replace(tile, strip=0)
 
     vector = max(1, isa.vector_bytes // size)
     widest = _ACCUMULATORS[isa.vector_registers] // guess.rows * vector
     others = [vector * count for count in (1, 2, 4, 8) if vector * count <= min(widest, 2 * problem.columns)]
-    tiles = [in_strips(lanes) for lanes in (guess.lanes, *others)]
+    tiles = [tile_of(lanes) for lanes in (guess.lanes, *others)]
     if tiles[0].strip and problem.density < _STRIPS_PAY:
         tiles.append(guess)
     panels = tuple(_panel(tile, problem) for tile in dict.fromkeys(tiles))

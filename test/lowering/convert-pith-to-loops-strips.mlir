@@ -1,0 +1,62 @@
+// RUN: pith-opt --split-input-file --convert-pith-to-loops --cse %s | filecheck %s
+
+// Rows of CSR that meet much of a panel are visited in strips of it which L1 holds: panel rows are 64 columns of f32, 256
+// bytes, and of 32 KiB 96 of them leave room for the rest. pith.compile says how much is stored (pith.density). Where a row
+// stands is kept from strip to strip, and what is not of the strip ends its loop.
+
+#csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 32, 32, 0>
+#a = affine_map<(i, j, k) -> (i, k)>
+#x = affine_map<(i, j, k) -> (k, j)>
+#y = affine_map<(i, j, k) -> (i, j)>
+
+// CHECK-LABEL: func.func @half_is_stored
+// CHECK:         scf.parallel
+// CHECK:           %[[cursors:.*]] = memref.alloca() : memref<{{.*}}xindex>
+// CHECK:           scf.for %{{.*}} = %c0 to %c512 step %c96
+// CHECK:             %[[to:.*]] = arith.minui
+// CHECK:             memref.load %[[cursors]]
+// CHECK:             scf.while
+// CHECK:               arith.cmpi ult, %{{.*}}, %[[to]]
+// CHECK:             memref.store %{{.*}}, %[[cursors]]
+module attributes {pith.isa = "avx2"} {
+func.func @half_is_stored(%pos: tensor<?xi32>, %crd: tensor<?xi32>, %val: tensor<?xf32>, %x: tensor<512x64xf32>,
+                          %y: tensor<256x64xf32>) -> tensor<256x64xf32> {
+  %A = "pith.assemble"(%pos, %crd, %val) {operandSegmentSizes = array<i32: 1, 1, 0, 1, 0>, pith.density = 5.000000e-01 : f32}
+      : (tensor<?xi32>, tensor<?xi32>, tensor<?xf32>) -> tensor<256x512xf32, #csr>
+  %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%A, %x : tensor<256x512xf32, #csr>, tensor<512x64xf32>) outs(%y : tensor<256x64xf32>) {
+  ^bb0(%v: f32, %w: f32, %s: f32):
+    %p = arith.mulf %v, %w : f32
+    %t = arith.addf %s, %p : f32
+    linalg.yield %t : f32
+  } -> tensor<256x64xf32>
+  return %r : tensor<256x64xf32>
+}
+}
+
+// -----
+
+// Of rows that meet little of it, or nobody knows how much, the panel comes from L2 in one pass.
+
+#csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 32, 32, 0>
+#a = affine_map<(i, j, k) -> (i, k)>
+#x = affine_map<(i, j, k) -> (k, j)>
+#y = affine_map<(i, j, k) -> (i, j)>
+
+// CHECK-LABEL: func.func @little_is_stored
+// CHECK-NOT:     scf.while
+module attributes {pith.isa = "avx2"} {
+func.func @little_is_stored(%pos: tensor<?xi32>, %crd: tensor<?xi32>, %val: tensor<?xf32>, %x: tensor<512x64xf32>,
+                            %y: tensor<256x64xf32>) -> tensor<256x64xf32> {
+  %A = "pith.assemble"(%pos, %crd, %val) {operandSegmentSizes = array<i32: 1, 1, 0, 1, 0>, pith.density = 6.250000e-02 : f32}
+      : (tensor<?xi32>, tensor<?xi32>, tensor<?xf32>) -> tensor<256x512xf32, #csr>
+  %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%A, %x : tensor<256x512xf32, #csr>, tensor<512x64xf32>) outs(%y : tensor<256x64xf32>) {
+  ^bb0(%v: f32, %w: f32, %s: f32):
+    %p = arith.mulf %v, %w : f32
+    %t = arith.addf %s, %p : f32
+    linalg.yield %t : f32
+  } -> tensor<256x64xf32>
+  return %r : tensor<256x64xf32>
+}
+}
