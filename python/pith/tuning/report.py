@@ -96,8 +96,8 @@ def _explain_quantized(q: QuantizedTensor, other: Any, side: str) -> str:
         [
             f"{sparse}, {stored}, times {q.shape[1]}x{columns}",
             f"runs {runs}: {how}; the only kernel, {known}",
-            f"no dense product: {dense.name} is predicted to take {seconds_text(dense.seconds)} on a copy of {copy} bytes "
-            f"in place of {q.nbytes}",
+            f"no dense product: {dense.name} is predicted to take {seconds_text(dense.seconds)} on a copy of {copy} "
+            f"bytes in place of {q.nbytes}",
         ]
     )
 
