@@ -76,7 +76,7 @@ def _decide(problem: Problem) -> Densely:
     taken = dense.seconds + _TAKE * problem.stored / problem.threads
     return Densely(
         forward=choose(problem, "sparse").seconds > DENSE_GAIN * on_copy,
-        input=turned > DENSE_GAIN * on_copy,
+        input=turned > on_copy,  # what it is compared with makes a copy, too
         values=dense.seconds * problem.density / rate > DENSE_GAIN * taken,
     )
 
