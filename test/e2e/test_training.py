@@ -433,6 +433,27 @@ def test_the_dense_rival_gives_the_same(fmt, monkeypatch):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
+def test_the_dense_rival_takes_values_of_another_type_than_the_pattern(monkeypatch):
+    """Those of a layer after ``double()``."""
+    torch.manual_seed(6)
+    layer, x = SparseLinear("csr", 48, 32), torch.randn(5, 48)
+    layer(x)
+    layer.double()
+    monkeypatch.setattr(autograd_linear, "densely", lambda *_: Densely(True, True, True))
+    layer(x.double()).sum().backward()
+    i, j = stored_coordinates(layer.pattern)
+    torch.testing.assert_close(layer.values.grad, x.double().sum(0).expand(32, 48)[i, j])
+
+
+@pytest.mark.parametrize("sizes", [(3, 8, 0), (3, 0, 8), (0, 8, 4)])
+def test_layers_of_nothing_have_gradients(sizes):
+    rows, inner, out = sizes
+    layer, x = SparseLinear("csr", inner, out), torch.randn(rows, inner, requires_grad=True)
+    layer(x).sum().backward()
+    assert x.grad.shape == x.shape and not x.grad.any()
+    assert torch.equal(layer.bias.grad, torch.full((out,), float(rows)))
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_the_dense_rival_leaves_what_is_not_finite_to_the_sparse_kernel(bad, monkeypatch):
     monkeypatch.setattr(autograd_linear, "densely", lambda *_: Densely(True, True, True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import torch
 
 from ...compiler.packing import repack_compiled, takes, unpack_compiled
@@ -71,12 +72,12 @@ def _decide(problem: Problem) -> Densely:
     if problem.is_plain or may_repeat(problem.format) or dense_bytes(problem, dense.variant) > MOST_DENSE_BYTES:
         return Densely()
     on_copy = dense.seconds + _UNPACK * problem.shape[0] * problem.shape[1] / problem.threads
-    turned = choose(row_order_of(problem), "sparse").seconds + _GATHER * problem.stored / problem.threads
+    transposed = choose(row_order_of(problem), "sparse").seconds + _GATHER * problem.stored / problem.threads
     rate = _SHARED_RATE if problem.shared_rows >= _SHARED_ROWS else _SAMPLED_RATE
     taken = dense.seconds + _TAKE * problem.stored / problem.threads
     return Densely(
         forward=choose(problem, "sparse").seconds > DENSE_GAIN * on_copy,
-        input=turned > on_copy,  # what it is compared with makes a copy, too
+        input=transposed > on_copy,  # what it is compared with makes a copy, too
         values=dense.seconds * problem.density / rate > DENSE_GAIN * taken,
     )
 
@@ -108,4 +109,5 @@ def taken(pattern: SparseTensor, dense: torch.Tensor) -> torch.Tensor:
     >>> taken(pith.compress(torch.eye(2), "csr"), torch.tensor([[1.0, 2.0], [3.0, 4.0]])).tolist()
     [1.0, 4.0]
     """
-    return torch.from_numpy(repack_compiled(pattern.buffers, pattern.format, numpy_of(dense)))
+    values = np.empty(pattern.nse, numpy_of(dense).dtype)  # how many there are; the pattern's may be of another type
+    return torch.from_numpy(repack_compiled((*pattern.buffers[:-1], values), pattern.format, numpy_of(dense)))

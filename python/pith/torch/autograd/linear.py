@@ -137,15 +137,16 @@ def gradients(
     grad: torch.Tensor, x: torch.Tensor, values: torch.Tensor, pattern: SparseTensor, wants: Sequence[bool]
 ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
     """Those of x, of the values and of the bias, where they are wanted."""
-    rows = grad.reshape(-1, pattern.shape[0]).contiguous()
-    dense = Densely() if rows.is_cuda else densely(pattern, rows.shape[0], rows.dtype)
+    count = math.prod(x.shape[:-1])
+    rows = grad.reshape(count, pattern.shape[0]).contiguous()
+    dense = Densely() if rows.is_cuda else densely(pattern, count, rows.dtype)
     dx = dvalues = dbias = None
     if wants[0] and dense.input and is_finite(rows):
         dx = torch.mm(rows, unpacked(pattern, values)).reshape(x.shape)
     elif wants[0]:
         dx = _input_gradient(rows, pattern, values).reshape(x.shape)
     if wants[1]:
-        inputs = x.detach().reshape(-1, pattern.shape[1]).contiguous()
+        inputs = x.detach().reshape(count, pattern.shape[1]).contiguous()
         dvalues = _value_gradient(rows, inputs, pattern, dense.values)
     if wants[2]:
         dbias = rows.sum(0)
