@@ -142,3 +142,11 @@ def test_kernels_of_modules_know_how_much_of_a_weight_is_stored():
         assert "pith.density" not in text if said is None else said in text
         compiled = pith.compile(layer, (x,), sparsity={"weight": "csr"}, path="sparse")
         torch.testing.assert_close(compiled(x), layer(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("sizes", [(0, 8), (8, 0)])
+def test_weights_of_nothing_compile(sizes):
+    module, x = torch.nn.Linear(*sizes).eval(), torch.ones(3, sizes[0])
+    kernel = pith.compile(module, (x,), sparsity={"weight": "csr"})
+    with torch.no_grad():
+        torch.testing.assert_close(kernel(x), module(x))

@@ -124,7 +124,9 @@ def declare_densities(module: ir.Module, stored: dict[int, SparseTensor]) -> Non
     that differ little share a kernel.
     """
     shares = {
-        at: math.floor(16 * t.nse / math.prod(t.shape)) / 16 for at, t in stored.items() if not t.format.is_static
+        at: math.floor(16 * t.nse / max(1, math.prod(t.shape))) / 16
+        for at, t in stored.items()
+        if not t.format.is_static
     }
     function = _function(module)
     with module.context, ir.Location.unknown():
