@@ -20,7 +20,8 @@ def emit_repack(whole: AssembleOp, source: ir.Value) -> ir.Value:
     storage = storage_of(fmt, sizes, whole.buffers)
     values = memref.alloc(storage.values.type, [b.value(b.dim_size(storage.values, 0))], [], alignment=64)
 
-    if fmt.diagonal is not None:  # the walk leaves out the ends of diagonals, which hold no element
+    # The walk leaves out what holds no element: the ends of diagonals, and what lies between rows.
+    if fmt.diagonal is not None or any(level.kind == "loose_compressed" for level in fmt.levels):
         linalg.fill(b.zero_of(storage.values.type.element_type), outs=[values])
 
     def leaf(at: Cursor, carried: list[ir.Value]) -> list[ir.Value]:

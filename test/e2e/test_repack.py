@@ -59,6 +59,20 @@ def test_in_place_kernels_see_the_new_values():
     assert values.ctypes.data % 64 == 0
 
 
+def test_what_lies_between_rows_is_zero():
+    a = packed("d0 : dense, d1 : loose_compressed")
+    positions, coordinates, values = a.buffers
+    positions = positions.copy()
+    positions[1::2] -= positions[1::2] > positions[::2]  # every row gives up its last
+    gaps = np.ones(values.size, bool)
+    for begin, end in positions.reshape(-1, 2):
+        gaps[begin:end] = False
+    loose = pith.SparseTensor(a.shape, a.format, (positions, coordinates, values)).validate()
+    for _ in range(8):  # memory is used again
+        np.full(values.size, np.nan, values.dtype)
+        assert gaps.any() and not pith.repack(loose, np.ones(a.shape, np.float32)).values[gaps].any()
+
+
 def test_torch_and_padding():
     torch = pytest.importorskip("torch")
     fmt = pith.HSS.parse("V(4)C0(2:4)").to_format().with_padding()
@@ -103,8 +117,8 @@ def test_products_see_values_that_were_overwritten_in_place(variant):
     rng = np.random.default_rng(3)
     w = pith.prune(rng.standard_normal((32, 64)).astype(np.float32), "C0(2:4)")
     a, x = pith.compress(w, "C0(2:4)"), rng.standard_normal((64, 16)).astype(np.float32)
-    turned = a.T
-    pith.matmul(a, x, variant=variant), pith.matmul(turned, x[:32], variant=variant)
+    transposed = a.T
+    pith.matmul(a, x, variant=variant), pith.matmul(transposed, x[:32], variant=variant)
     assert pith.repack(a, 3 * w, out=a) is a
     np.testing.assert_allclose(pith.matmul(a, x, variant=variant), 3 * w @ x, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(pith.matmul(turned, x[:32], variant=variant), 3 * w.T @ x[:32], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(pith.matmul(transposed, x[:32], variant=variant), 3 * w.T @ x[:32], rtol=1e-4, atol=1e-4)
