@@ -145,7 +145,7 @@ def _pith(case: Case, a: np.ndarray, b: np.ndarray) -> Callable[[], np.ndarray]:
 
 
 def _torch(case: Case, a: np.ndarray, b: np.ndarray) -> Callable[[], torch.Tensor]:
-    """The product through ``torch.mm`` or ``torch.bmm``, operands turned by strides alone."""
+    """The product through ``torch.mm`` or ``torch.bmm``, operands transposed by strides alone."""
     out = torch.from_numpy(poisoned(case.shape(case.subscripts[-1])))
     x, y = torch.from_numpy(a), torch.from_numpy(b)
     if "j" not in case.sizes:

@@ -180,8 +180,8 @@ def _csr(s: Step, masks: _Turns) -> Callable[[], _Taken]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "Sparse CSR tensor support is in beta state"
             w = (s.w * s.spread(masks.next())).to_sparse_csr()
-            turned = w.t().to_sparse_csr()
-            y, dx = (w @ s.x.T).T, (turned @ s.grad.T).T
+            transposed = w.t().to_sparse_csr()
+            y, dx = (w @ s.x.T).T, (transposed @ s.grad.T).T
             return _Taken(y, dx, torch.sparse.sampled_addmm(w, s.grad.T, s.x, beta=0))
 
     return step

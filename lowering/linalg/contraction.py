@@ -97,8 +97,8 @@ class DenseContraction:
             return products * (rows / 2 + 1) * reds * cols / _LANES
         lanes = -(-cols // _LANES) * _LANES
         packed = reds * lanes * (2 if self.rhs_transposed else 1)
-        turned = 2 * rows * reds * self.lhs_transposed + rows * cols * self.out_transposed
-        return products * (rows * reds * lanes / 2 + packed + turned) / _LANES
+        transposed = 2 * rows * reds * self.lhs_transposed + rows * cols * self.out_transposed
+        return products * (rows * reds * lanes / 2 + packed + transposed) / _LANES
 
 
 def match_dense_contraction(op: ir.OpView, isa: Isa) -> DenseContraction | None:

@@ -3,6 +3,7 @@
 Who knows GotoBLAS or BLIS finds their loops here, with a stream of coordinates where they count:
 
 ==============  ==============================================================================================
+rows cols reds  the dimensions M, N and K of a product; ``red``, of reduction, is the contracted one
 panel           a packed sliver of the right operand: ``lanes`` (NR) columns, a row per contracted coordinate
 register tile   accumulators of ``rows`` (MR) by ``lanes`` (NR) elements: the micro-kernel
 strip           contracted coordinates (KC) of one pass over the rows, so that a panel's part of them stays in L1

@@ -113,14 +113,14 @@ class ListedEmitter(ListedTask):
 
     def _clear(self, point: Point, out: ir.Value, rows: Index, cols: Span) -> None:
         """Zero some columns of the output, or of what no list names where lists tell which of them come first."""
-        loops, turned = self.loops, self.c.out_transposed
+        loops, transposed = self.loops, self.c.out_transposed
         if not set(loops.row_loops) & set(self.summed):
-            clear_columns(out, turned, rows, cols, self.vector)
+            clear_columns(out, transposed, rows, cols, self.vector)
             return
         operands = [self.lhs if d in self.lhs.dims else self.rhs for d in self.summed]
         sizes = {d: operand.size(d) for d, operand in zip(self.summed, operands)}
         self.firsts = Firsts.find(rows, {d: loops.outer[d] for d in self.summed}, sizes, point, loops.rows)
-        self.firsts.clear_others(out, turned, rows, cols, self.vector)
+        self.firsts.clear_others(out, transposed, rows, cols, self.vector)
 
     def _finish(self, point: Point, out: ir.Value) -> Transform | None:
         finish = super()._finish(point, out)

@@ -175,8 +175,8 @@ def _match(g: SparseGeneric) -> Matmul | None:
         return None
     col = max((d for d in free if d != batch), key=c.index, default=None)
     outer = tuple(d for d in free if d != col)
-    turned, out_turned = (False, False) if col is None else (b.index(col) < b.index(red), c.index(col) < c.index(row))
-    return Matmul(g, stored.index(row), stored.index(red), dense, turned, out_turned, row, red, col, outer, batch)
+    by_columns = (False, False) if col is None else (b.index(col) < b.index(red), c.index(col) < c.index(row))
+    return Matmul(g, stored.index(row), stored.index(red), dense, *by_columns, row, red, col, outer, batch)
 
 
 def _batch(g: SparseGeneric) -> int | None:

@@ -128,18 +128,18 @@ class TileListedEmitter(ListedEmitter):
 
     def _gather(self, gathered: TileRows, buffer: ir.Value, point: Point, rows: Walk, reds: Walk) -> None:
         """Copy what is listed of ``lhs`` into tiles."""
-        source, turned = self.lhs.matrix(point, self.c.row, self.c.red), self.c.lhs_transposed
+        source, transposed = self.lhs.matrix(point, self.c.row, self.c.red), self.c.lhs_transposed
 
         def line(r: Index) -> None:
             row = b.value(rows.at(r))
 
             def read(k: Index, lanes: int) -> ir.Value:
                 red = b.value(reds.at(k))
-                at = [red, row] if turned else [row, red]
+                at = [red, row] if transposed else [row, red]
                 if lanes == 1:
                     return memref.load(source, at)
                 return vector.load(ir.VectorType.get([lanes], self.tiled.stored), source, at)
 
-            copy_row(gathered, buffer, r, reds.count, read, 1 if reds.is_listed or turned else None)
+            copy_row(gathered, buffer, r, reds.count, read, 1 if reds.is_listed or transposed else None)
 
         b.for_loop(0, rows.count, line)

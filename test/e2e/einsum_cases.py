@@ -16,18 +16,18 @@ class Case:
     """A kernel: an equation, the granularity of the patterns on its letters, an element type.
 
     Attributes:
-        turned: operands that are stored with their dimensions in reverse order.
+        transposed: operands that are stored with their dimensions in reverse order.
     """
 
     equation: str
     granularity: Mapping[str, tuple[int, ...]]
     element: str = "f32"
-    turned: tuple[int, ...] = ()
+    transposed: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         patterns = " ".join(f"{k}:{'x'.join(map(str, g))}" for k, g in self.granularity.items())
-        turned = f" turned {self.turned}" if self.turned else ""
-        return f"{self.equation} {patterns or 'dense'} {self.element}{turned}"
+        transposed = f" transposed {self.transposed}" if self.transposed else ""
+        return f"{self.equation} {patterns or 'dense'} {self.element}{transposed}"
 
     @property
     def parsed(self) -> Equation:
@@ -53,7 +53,7 @@ class Case:
         arrays = []
         for i, letters in enumerate(self.parsed.inputs):
             array = random_dense(rng, [sizes[c] for c in letters], self.element)
-            arrays.append(np.ascontiguousarray(array.T).T if i in self.turned else array)
+            arrays.append(np.ascontiguousarray(array.T).T if i in self.transposed else array)
         return arrays
 
 

@@ -27,21 +27,30 @@ def _product(maps, iterators, ins, out, element, result):
 
 
 def spmm(
-    fmt, shape, columns, *, element="f32", out="f32", dense_turned=False, out_turned=False, turned=False, fill=True
+    fmt,
+    shape,
+    columns,
+    *,
+    element="f32",
+    out="f32",
+    dense_transposed=False,
+    out_transposed=False,
+    transposed=False,
+    fill=True,
 ):
     """``out = A @ B`` (or ``out += A @ B`` without ``fill``), A sparse and of ``shape``; columns None: dynamic.
 
-    ``turned``: ``A.T @ B``.
+    ``transposed``: ``A.T @ B``.
     """
-    m, k = shape[::-1] if turned else shape
+    m, k = shape[::-1] if transposed else shape
     n = "?" if columns is None else columns
     a = f"tensor<{shape[0]}x{shape[1]}x{element}, {format_attribute(fmt)}>"
-    b = f"tensor<{n}x{k}x{element}>" if dense_turned else f"tensor<{k}x{n}x{element}>"
-    c = f"tensor<{n}x{m}x{out}>" if out_turned else f"tensor<{m}x{n}x{out}>"
+    b = f"tensor<{n}x{k}x{element}>" if dense_transposed else f"tensor<{k}x{n}x{element}>"
+    c = f"tensor<{n}x{m}x{out}>" if out_transposed else f"tensor<{m}x{n}x{out}>"
     maps = [
-        f"(m, n, k) -> ({'k, m' if turned else 'm, k'})",
-        f"(m, n, k) -> ({'n, k' if dense_turned else 'k, n'})",
-        f"(m, n, k) -> ({'n, m' if out_turned else 'm, n'})",
+        f"(m, n, k) -> ({'k, m' if transposed else 'm, k'})",
+        f"(m, n, k) -> ({'n, k' if dense_transposed else 'k, n'})",
+        f"(m, n, k) -> ({'n, m' if out_transposed else 'm, n'})",
     ]
     return _spmm(a, b, c, maps, '"parallel", "parallel", "reduction"', element, out, fill)
 
@@ -66,15 +75,15 @@ func.func @spmm(%a: {a}, %b: {b}, %c: {c}) -> {c} {{
 }}"""
 
 
-def sddmm(fmt, shape, depth, *, element="f32", out="f32", left_turned=False, right_turned=False):
+def sddmm(fmt, shape, depth, *, element="f32", out="f32", left_transposed=False, right_transposed=False):
     """``S + A @ B`` where S, of ``shape``, stores."""
     m, n = shape
     s = f"tensor<{m}x{n}x{out}, {format_attribute(fmt)}>"
-    a = f"tensor<{depth}x{m}x{element}>" if left_turned else f"tensor<{m}x{depth}x{element}>"
-    b = f"tensor<{n}x{depth}x{element}>" if right_turned else f"tensor<{depth}x{n}x{element}>"
+    a = f"tensor<{depth}x{m}x{element}>" if left_transposed else f"tensor<{m}x{depth}x{element}>"
+    b = f"tensor<{n}x{depth}x{element}>" if right_transposed else f"tensor<{depth}x{n}x{element}>"
     maps = [
-        f"(i, j, k) -> ({'k, i' if left_turned else 'i, k'})",
-        f"(i, j, k) -> ({'j, k' if right_turned else 'k, j'})",
+        f"(i, j, k) -> ({'k, i' if left_transposed else 'i, k'})",
+        f"(i, j, k) -> ({'j, k' if right_transposed else 'k, j'})",
         "(i, j, k) -> (i, j)",
     ]
     ins = f"ins(%a, %b : {a}, {b}) outs(%s : {s})"

@@ -18,10 +18,10 @@ CASES = (
     Case("mk,kn->mn", {}),
     Case("mk,kn->mn", {"m": (1,)}),
     Case("mk,kn->mn", {"n": (3,)}),
-    Case("mk,kn->mn", {"k": (4,)}, turned=(0,)),
+    Case("mk,kn->mn", {"k": (4,)}, transposed=(0,)),
     Case("mk,kn->mn", {"mk": (4, 1)}),
     Case("mk,kn->mn", {"mk": (1, 8)}),
-    Case("mk,kn->mn", {"km": (1, 1)}, turned=(1,)),
+    Case("mk,kn->mn", {"km": (1, 1)}, transposed=(1,)),
     Case("mk,kn->mn", {"mn": (4, 2)}),
     Case("mk,kn->mn", {"m": (1,), "k": (1,)}),
     Case("mk,kn->mn", {"mk": (3, 1), "n": (2,)}),
@@ -183,8 +183,8 @@ def test_dimensions_in_any_order_in_memory():
     pattern = pith.Pattern.from_mask(rng.random((4, 5)) < 0.5)
     expected = (a @ b) * pattern.mask()[:, :, None]
     out = np.zeros((7, 4, 5)).transpose(1, 2, 0)
-    turned = np.ascontiguousarray(a.transpose(2, 0, 1)).transpose(1, 2, 0)
-    pith.einsum("bmk,bkn->bmn", turned, b, where={"bm": pattern}, out=out)
+    transposed = np.ascontiguousarray(a.transpose(2, 0, 1)).transpose(1, 2, 0)
+    pith.einsum("bmk,bkn->bmn", transposed, b, where={"bm": pattern}, out=out)
     np.testing.assert_allclose(out, expected, atol=1e-12)
     sliced = np.zeros((4, 5, 8))[:, :, :7]
     with pytest.raises(pith.ShapeError, match="without gaps"):

@@ -30,8 +30,8 @@ def cases(draw) -> Case:
         axes = [free.pop() for _ in range(min(len(free), draw(st.integers(1, 2))))]
         if axes:
             granularity["".join(axes)] = tuple(draw(st.sampled_from((1, 1, 2, 3, 8, 32))) for _ in axes)
-    turned = tuple(i for i in range(len(inputs)) if draw(st.booleans()))
-    return Case(f"{','.join(inputs)}->{result}", granularity, draw(st.sampled_from(ELEMENTS)), turned)
+    transposed = tuple(i for i in range(len(inputs)) if draw(st.booleans()))
+    return Case(f"{','.join(inputs)}->{result}", granularity, draw(st.sampled_from(ELEMENTS)), transposed)
 
 
 @settings(max_examples=EXAMPLES, deadline=None)

@@ -126,13 +126,13 @@ def collected(out, n):
     return full
 
 
-def example(element, rows, turned, n):
+def example(element, rows, transposed, n):
     rng = np.random.default_rng([n, *rows])
     width = np.dtype(DTYPES[element]).itemsize
     depth = 32 // width
     # Few significant bits: sums are exact, so that a wrong place shows and rounding does not.
     a, b = (rng.integers(-15, 16, (places, depth)).astype(DTYPES[element]) for places in (64, n))
-    left, right = (Layout(r, mn, x.shape[0], depth, width) for r, mn, x in zip(rows, turned, (a, b)))
+    left, right = (Layout(r, mn, x.shape[0], depth, width) for r, mn, x in zip(rows, transposed, (a, b)))
     return a, b, left, right
 
 
@@ -150,9 +150,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("element", "rows", "turned", "n"), CASES)
-def test_instruction(element, rows, turned, n):
-    a, b, left, right = example(element, rows, turned, n)
+@pytest.mark.parametrize(("element", "rows", "transposed", "n"), CASES)
+def test_instruction(element, rows, transposed, n):
+    a, b, left, right = example(element, rows, transposed, n)
     body, arguments, shared = multiply(left, right, element, n)
     given = np.concatenate([left.stored(a), right.stored(b)]).view(np.int8)
     out = np.full((THREADS, n // 2), -1, np.int32 if element == "i8" else np.float32)

@@ -73,7 +73,7 @@ SIZES = {"b": 3, "m": 70, "n": 45, "k": 90}
 #: roles, patterns, tile, micro-tiles, accumulate
 CASES = {
     "rows": (("mk", "kn", "mn"), [("m", (1,))], {"m": 32, "n": 32, "k": 32}, (1,), False),
-    "columns of a turned result": (("km", "nk", "nm"), [("n", (3,))], {"m": 32, "n": 32, "k": 32}, (1,), False),
+    "columns of a transposed result": (("km", "nk", "nm"), [("n", (3,))], {"m": 32, "n": 32, "k": 32}, (1,), False),
     "depth, gathered rows": (("km", "kn", "mn"), [("k", (1,))], {"m": 32, "n": 32, "k": 32}, (1,), False),
     "depth, gathered columns": (("mk", "nk", "mn"), [("k", (5,))], {"m": 32, "n": 32, "k": 32}, (1,), False),
     "rows and depth": (("mk", "kn", "mn"), [("m", (2,)), ("k", (4,))], {"m": 32, "n": 16, "k": 32}, (2, 4), False),

@@ -116,7 +116,7 @@ def test_orders_of_operands(lhs, rhs, element, result, sizes):
     ("lhs", "rhs", "out"),
     [("bmk", "bkn", "bmn"), ("bmk", "kn", "bmn"), ("abmk", "bnk", "abmn"), ("mbk", "bkn", "bmn"), ("mk", "kn", "nm")],
 )
-def test_batches_and_turned_results(lhs, rhs, out, element):
+def test_batches_and_transposed_results(lhs, rhs, out, element):
     check(lhs, rhs, out, element, "f32", ODD)
 
 

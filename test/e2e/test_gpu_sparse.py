@@ -35,14 +35,14 @@ def run_spmm(fmt, shape, columns, density=0.1, *, size=None, **options):
     n = columns if columns is not None else size
     element, out = options.get("element", "f32"), options.get("out", "f32")
     a = ragged(rng, shape, density, element)
-    turned_in, turned_out = options.get("dense_turned"), options.get("out_turned")
-    b = rng.standard_normal((n, shape[1]) if turned_in else (shape[1], n)).astype(NUMPY[element])
-    c = rng.standard_normal((n, shape[0]) if turned_out else (shape[0], n)).astype(NUMPY[out])
+    transposed_in, transposed_out = options.get("dense_transposed"), options.get("out_transposed")
+    b = rng.standard_normal((n, shape[1]) if transposed_in else (shape[1], n)).astype(NUMPY[element])
+    c = rng.standard_normal((n, shape[0]) if transposed_out else (shape[0], n)).astype(NUMPY[out])
     # Without a read of the init, poison in it does not show.
     given = np.full_like(c, np.nan) if options.get("fill", True) else c
     result = run(spmm(fmt, shape, columns, **options), pith.compress(a, fmt), b, given)
-    ref = a.astype("f8") @ (b.T if turned_in else b).astype("f8")
-    ref = ref.T if turned_out else ref
+    ref = a.astype("f8") @ (b.T if transposed_in else b).astype("f8")
+    ref = ref.T if transposed_out else ref
     return result, ref if options.get("fill", True) else ref + c.astype("f8")
 
 
@@ -71,17 +71,17 @@ CASES = [
     (Format.csr(16), (20, 2000), 36, 0.5, {"element": "f16", "fill": False}),
     (CSR, (20, 900), 36, 0.5, {"element": "f16", "out": "f16"}),
     (Format.csr(0), (40, 70), 33, 0.1, {}),
-    (CSR, (40, 70), 33, 0.1, {"dense_turned": True, "out_turned": True}),
-    (CSR, (40, 70), 33, 0.1, {"dense_turned": True, "out_turned": True, "fill": False}),
-    (CSR, (40, 70), 33, 0.1, {"out_turned": True, "out": "f16", "element": "f16"}),
+    (CSR, (40, 70), 33, 0.1, {"dense_transposed": True, "out_transposed": True}),
+    (CSR, (40, 70), 33, 0.1, {"dense_transposed": True, "out_transposed": True, "fill": False}),
+    (CSR, (40, 70), 33, 0.1, {"out_transposed": True, "out": "f16", "element": "f16"}),
     (CSC, (40, 70), 33, 0.1, {}),
     (CSC, (40, 300), 36, 0.3, {"element": "f16", "out": "f16", "fill": False}),
-    (CSC, (300, 40), 5, 0.3, {"out_turned": True}),
+    (CSC, (300, 40), 5, 0.3, {"out_transposed": True}),
     (COO, (40, 70), 33, 0.1, {}),
     (COO, (40, 700), 8, 0.4, {"fill": False}),
     (DCSR, (40, 70), 33, 0.1, {}),
     (DCSR, (40, 700), 12, 0.4, {"fill": False}),
-    (DCSR, (40, 70), 33, 0.1, {"out_turned": True}),
+    (DCSR, (40, 70), 33, 0.1, {"out_transposed": True}),
     (CSR, (1, 5000), 4, 0.9, {}),
     (CSR, (3000, 3), 4, 0.1, {}),
     (CSR, (1, 1), 1, 1.0, {}),
@@ -166,23 +166,23 @@ DIAGONALS = [
     [
         (33, {}),
         (1, {"fill": False}),
-        (36, {"out_turned": True}),
-        (8, {"turned": True}),
-        (5, {"turned": True, "fill": False}),
+        (36, {"out_transposed": True}),
+        (8, {"transposed": True}),
+        (5, {"transposed": True, "fill": False}),
     ],
 )
 def test_diagonals(text, columns, options):
     rng = np.random.default_rng(columns)
     for shape in ((70, 70), (37, 90), (90, 37), (1, 4), (4, 1), (0, 3)):
         w = pith.prune(ragged(rng, shape, 0.1), text)
-        left = (w.T if options.get("turned") else w).astype("f8")
+        left = (w.T if options.get("transposed") else w).astype("f8")
         x = rng.standard_normal((left.shape[1], columns)).astype("f4")
-        c = rng.standard_normal((left.shape[0], columns)[:: -1 if options.get("out_turned") else 1]).astype("f4")
+        c = rng.standard_normal((left.shape[0], columns)[:: -1 if options.get("out_transposed") else 1]).astype("f4")
         fill = options.get("fill", True)
         a = pith.compress(w, text)
         out = run(spmm(a.format, shape, columns, **options), a, x, np.full_like(c, np.nan) if fill else c)
         ref = left @ x + (0 if fill else c)
-        assert error_of(out, ref.T if options.get("out_turned") else ref) < TOLERANCE["f32"]
+        assert error_of(out, ref.T if options.get("out_transposed") else ref) < TOLERANCE["f32"]
 
 
 @pytest.mark.parametrize("text", ["band(3:1)", "dia"])
@@ -212,14 +212,14 @@ def test_the_ends_of_diagonals_meet_nothing(text):
 SAMPLED = [
     # format, shape, depth, options
     (CSR, (20, 30), 64, {}),
-    (CSR, (20, 30), 33, {"right_turned": True}),
-    (Format.csr(16), (20, 30), 520, {"right_turned": True, "element": "f16"}),
-    (CSC, (20, 30), 64, {"left_turned": True}),
+    (CSR, (20, 30), 33, {"right_transposed": True}),
+    (Format.csr(16), (20, 30), 520, {"right_transposed": True, "element": "f16"}),
+    (CSC, (20, 30), 64, {"left_transposed": True}),
     (COO, (20, 30), 7, {}),
-    (DCSR, (20, 30), 64, {"right_turned": True}),
+    (DCSR, (20, 30), 64, {"right_transposed": True}),
     (Format.bsr(4, 2), (20, 30), 64, {}),
     (pith.HSS.parse("C1(1:2)->C0(2:4)"), (20, 32), 64, {}),
-    (pith.HSS.parse("V(4)C1(1:2)->C0(2:4)"), (20, 32), 40, {"element": "f16", "right_turned": True}),
+    (pith.HSS.parse("V(4)C1(1:2)->C0(2:4)"), (20, 32), 40, {"element": "f16", "right_transposed": True}),
     (pith.HSS.parse("C0(2:4)"), (3, 8), 1, {}),
 ]
 
@@ -232,12 +232,12 @@ def test_sampled_products(fmt, shape, depth, options):
     hss = isinstance(fmt, pith.HSS)
     stored = pith.compress(pith.prune(w, fmt) if hss else w, fmt)
     m, n = shape
-    a = rng.standard_normal((depth, m) if options.get("left_turned") else (m, depth)).astype(dtype)
-    b = rng.standard_normal((n, depth) if options.get("right_turned") else (depth, n)).astype(dtype)
+    a = rng.standard_normal((depth, m) if options.get("left_transposed") else (m, depth)).astype(dtype)
+    b = rng.standard_normal((n, depth) if options.get("right_transposed") else (depth, n)).astype(dtype)
     source = sddmm(fmt.to_format() if hss else fmt, shape, depth, **options)
     *metadata, values = run(source, stored, a, b)
-    left = (a.T if options.get("left_turned") else a).astype("f8")
-    right = (b.T if options.get("right_turned") else b).astype("f8")
+    left = (a.T if options.get("left_transposed") else a).astype("f8")
+    right = (b.T if options.get("right_transposed") else b).astype("f8")
     for got, given in zip(metadata, stored.buffers):
         assert (got.view(given.dtype) == given).all()
     ones = pith.SparseTensor(shape, stored.format, (*stored.buffers[:-1], np.ones_like(values)), stored.hss)
@@ -256,15 +256,17 @@ PROGRAMS = {
     "csr": spmm(CSR, (64, 96), 64),
     "csr_f16": spmm(Format.csr(16), (64, 96), 64, element="f16", out="f16"),
     "csr_dynamic": spmm(CSR, (64, 96), None),
-    "csr_turned": spmm(CSR, (64, 96), 64, dense_turned=True, out_turned=True),
+    "csr_transposed": spmm(CSR, (64, 96), 64, dense_transposed=True, out_transposed=True),
     "csc": spmm(CSC, (64, 96), 64),
     "coo": spmm(COO, (64, 96), 33),
     "dcsr": spmm(DCSR, (64, 96), 33),
     "band": spmm(Format.banded(3, 4), (64, 96), 64, element="f16", out="f16"),
-    "diagonals": spmm(Format.dia(), (64, 96), 33, turned=True),
+    "diagonals": spmm(Format.dia(), (64, 96), 33, transposed=True),
     "spmv": spmv(CSR, (64, 96)),
     "sddmm_csr": sddmm(CSR, (64, 96), 64),
-    "sddmm_hss": sddmm(pith.HSS.parse("C1(1:2)->C0(2:4)").to_format(), (64, 96), 64, element="f16", right_turned=True),
+    "sddmm_hss": sddmm(
+        pith.HSS.parse("C1(1:2)->C0(2:4)").to_format(), (64, 96), 64, element="f16", right_transposed=True
+    ),
 }
 
 

@@ -26,14 +26,14 @@ PRODUCTS = [
     (CSR, (37, 190), 33, {}),
     (CSR, (37, 190), 64, {"fill": False}),
     (CSR, (37, 190), 1, {}),
-    (CSR, (40, 70), 33, {"dense_turned": True, "out_turned": True}),
-    (CSR, (40, 70), 33, {"turned": True}),
+    (CSR, (40, 70), 33, {"dense_transposed": True, "out_transposed": True}),
+    (CSR, (40, 70), 33, {"transposed": True}),
     (CSC, (40, 300), 36, {"fill": False}),
     (COO, (40, 70), 5, {}),
     (DCSR, (40, 70), 12, {}),
-    (DCSR, (40, 70), 12, {"out_turned": True}),
+    (DCSR, (40, 70), 12, {"out_transposed": True}),
     (Format.banded(3, 4), (40, 70), 9, {}),
-    (Format.dia(), (40, 70), 8, {"turned": True}),
+    (Format.dia(), (40, 70), 8, {"transposed": True}),
 ]
 
 
@@ -43,15 +43,17 @@ def test_products_of_bytes_are_exact(fmt, shape, columns, options):
     w = bytes_of(rng, shape, 0.3)
     if fmt in (Format.banded(3, 4), Format.dia()):
         w = np.triu(np.tril(w, 4), -3)
-    m, k = shape[::-1] if options.get("turned") else shape
-    turned_in, turned_out = options.get("dense_turned"), options.get("out_turned")
-    x = bytes_of(rng, (columns, k) if turned_in else (k, columns))
-    given = np.full((columns, m) if turned_out else (m, columns), np.iinfo(np.int32).min, np.int32)
+    m, k = shape[::-1] if options.get("transposed") else shape
+    transposed_in, transposed_out = options.get("dense_transposed"), options.get("out_transposed")
+    x = bytes_of(rng, (columns, k) if transposed_in else (k, columns))
+    given = np.full((columns, m) if transposed_out else (m, columns), np.iinfo(np.int32).min, np.int32)
     before = 0 if options.get("fill", True) else 7
     given[...] = given if options.get("fill", True) else before
     out = run(spmm(fmt, shape, columns, element="i8", out="i32", **options), pith.compress(w, fmt), x, given)
-    ref = (w.T if options.get("turned") else w).astype("i8").astype("i4") @ (x.T if turned_in else x).astype("i4")
-    np.testing.assert_array_equal(out, (ref.T if turned_out else ref) + before)
+    ref = (w.T if options.get("transposed") else w).astype("i8").astype("i4") @ (x.T if transposed_in else x).astype(
+        "i4"
+    )
+    np.testing.assert_array_equal(out, (ref.T if transposed_out else ref) + before)
 
 
 def test_a_vector_of_bytes():
@@ -84,7 +86,7 @@ def test_sampled_products(fmt, element, out, depth):
 
     draw = bytes_of if element == "i8" else lambda rng, shape: rng.standard_normal(shape).astype(types[element])
     a, b = draw(rng, (20, depth)), draw(rng, (32, depth))
-    source = sddmm(pattern.format, pattern.shape, depth, element=element, out=out, right_turned=True)
+    source = sddmm(pattern.format, pattern.shape, depth, element=element, out=out, right_transposed=True)
     *_, values = run(source, holding(np.full(len(pattern.values), types[out](3))), a, b)
     there = holding(np.ones(len(pattern.values), "f4")).to_dense()
     ref = there * (a.astype("f8") @ b.astype("f8").T + 3)
@@ -96,8 +98,8 @@ def test_sampled_products(fmt, element, out, depth):
 PROGRAMS = {
     "csr_i8": spmm(CSR, (64, 96), 64, element="i8", out="i32"),
     "csc_i8": spmm(CSC, (64, 96), 64, element="i8", out="i32"),
-    "sddmm_f16": sddmm(CSR, (64, 96), 64, element="f16", out="f16", right_turned=True),
-    "sddmm_i8": sddmm(CSR, (64, 96), 64, element="i8", out="i32", right_turned=True),
+    "sddmm_f16": sddmm(CSR, (64, 96), 64, element="f16", out="f16", right_transposed=True),
+    "sddmm_i8": sddmm(CSR, (64, 96), 64, element="i8", out="i32", right_transposed=True),
 }
 
 

@@ -136,7 +136,7 @@ def test_bytes_in_lists(transposed):
 
 
 def test_layers_of_a_model_take_structured_weights():
-    """Bias and activation are computed on the sums of the sparse tensor cores, turned or not."""
+    """Bias and activation are computed on the sums of the sparse tensor cores, transposed or not."""
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
     formats = {"0.weight": pith.HSS.parse("V(16)C1(2:4)->C0(2:4)"), "2.weight": pith.HSS.parse("C1(3:4)->C0(2:4)")}

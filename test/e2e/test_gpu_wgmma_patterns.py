@@ -25,7 +25,7 @@ def compiled(program):
 #: roles, patterns, micro-tiles, accumulate; tiles are 64 x 64 x 64
 PATTERNS = {
     "rows": (("mk", "kn", "mn"), [("m", (1,))], (1,), False),
-    "columns of a turned result": (("km", "nk", "nm"), [("n", (3,))], (1,), False),
+    "columns of a transposed result": (("km", "nk", "nm"), [("n", (3,))], (1,), False),
     "depth, gathered rows": (("km", "kn", "mn"), [("k", (1,))], (1,), False),
     "depth, gathered columns": (("mk", "nk", "mn"), [("k", (8,))], (1,), False),
     "rows and depth": (("mk", "kn", "mn"), [("m", (2,)), ("k", (4,))], (2, 4), False),

@@ -22,20 +22,20 @@ def grouped_mm(x, weight, offs):
 
 
 class Experts(torch.nn.Module):
-    def __init__(self, groups, depth, columns, turned, dtype=torch.float32):
+    def __init__(self, groups, depth, columns, transposed, dtype=torch.float32):
         super().__init__()
-        shape = (groups, columns, depth) if turned else (groups, depth, columns)
-        self.weight, self.turned = torch.nn.Parameter(torch.randn(shape, dtype=dtype)), turned
+        shape = (groups, columns, depth) if transposed else (groups, depth, columns)
+        self.weight, self.transposed = torch.nn.Parameter(torch.randn(shape, dtype=dtype)), transposed
 
     def forward(self, x, offs):
-        weight = self.weight.transpose(-2, -1) if self.turned else self.weight
+        weight = self.weight.transpose(-2, -1) if self.transposed else self.weight
         return grouped_mm(x, weight, offs)
 
 
 def reference(module, x, offs):
     """In float64; rows behind the last group are zero."""
     weight = module.weight.detach().double()
-    weight = weight.transpose(-2, -1) if module.turned else weight
+    weight = weight.transpose(-2, -1) if module.transposed else weight
     out, start = x.new_zeros((len(x), weight.shape[2]), dtype=torch.float64), 0
     for matrix, end in zip(weight, offs.tolist()):
         out[start:end] = x[start:end].double() @ matrix
@@ -50,10 +50,10 @@ def check(k, module, x, ends):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-@pytest.mark.parametrize("turned", (True, False))
-def test_every_group_multiplies_its_rows(turned, dtype):
+@pytest.mark.parametrize("transposed", (True, False))
+def test_every_group_multiplies_its_rows(transposed, dtype):
     torch.manual_seed(0)
-    module, x = Experts(4, 24, 40, turned, dtype), torch.randn(57, 24, dtype=dtype)
+    module, x = Experts(4, 24, 40, transposed, dtype), torch.randn(57, 24, dtype=dtype)
     k = pith.compile(module, (x, torch.zeros(4, dtype=torch.int32)))
     check(k, module, x, [10, 10, 33, 57])
     check(k, module, x, [0, 0, 0, 57])

@@ -235,8 +235,8 @@ def test_arguments_that_do_not_fit(driver: StandIn):
         pith.DTypeError, "argument 'b': expected .x.xf32, got an array of float64", a, cuda.to_device(np.ones((2, 2)))
     )
     refused(pith.ShapeError, r"argument 'a': expected .x.xf32, got shape \(70,\)", cuda.to_device(np.ones(70, "f4")), b)
-    turned = Interface(a, shape=(30, 70), strides=(4, 120))
-    refused(pith.ShapeError, r"row-major storage.*\n.*contiguous", turned, b)
+    transposed = Interface(a, shape=(30, 70), strides=(4, 120))
+    refused(pith.ShapeError, r"row-major storage.*\n.*contiguous", transposed, b)
     shifted = Interface(a, shape=(10, 30), data=(a.memory.address + 4, False))
     refused(pith.ArgumentError, r"no multiple of 16 bytes.*\n.*clone", shifted, b)
     assert not driver.launched

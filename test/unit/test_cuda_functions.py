@@ -58,7 +58,7 @@ CALLS = {
     "linear": lambda x, y: pith.linear(x, SPARSE, on_gpu(16), "relu", on_gpu(32, 16)),
     "linear with a dense weight": lambda x, y: pith.linear(x, y.t()),
     "einsum": lambda x, y: pith.einsum("mk,kn->mn", x, y, where={"m": ROWS}),
-    "einsum of a turned operand": lambda x, y: pith.einsum(
+    "einsum of a transposed operand": lambda x, y: pith.einsum(
         "mk,nk->mn", x, y.t(), where={"k": pith.Pattern.from_indices([3], sizes=64)}
     ),
     "einsum, accumulated": lambda x, y: pith.einsum(
@@ -79,7 +79,7 @@ def test_functions_run_where_tensors_are(name: str, driver: StandIn):
     assert out.data_ptr() in {word for launch in driver.launched for word in launch.values if isinstance(word, int)}
 
 
-def test_turned_operands_are_not_copied(driver: StandIn):
+def test_transposed_operands_are_not_copied(driver: StandIn):
     x, y = on_gpu(32, 64), on_gpu(64, 16)
     pith.einsum("mk,nk->mn", x, y.t(), where={"m": ROWS})
     words = {word for launch in driver.launched for word in launch.values if isinstance(word, int)}

@@ -101,7 +101,7 @@ class Gradient(Block):
     ) -> list[ir.Value]:
         """``sums + factors @ rows of the others``, which are finite."""
         rows = self.room[other].of_stage(stage)
-        tiles = Tiles(self.room[own], rows, turned(rows), self.plan.handed(self.room))
+        tiles = Tiles(self.room[own], rows, transposed(rows), self.plan.handed(self.room))
         false = arith.constant(ir.IntegerType.get_signless(1), 0)
         return body.accumulate(tiles, sums, factors, self.threads.number, false, shows)
 
@@ -132,6 +132,6 @@ class Gradient(Block):
             self.store_row(out, row, features, values, factor)
 
 
-def turned(tile: SharedTile) -> SharedTile:
+def transposed(tile: SharedTile) -> SharedTile:
     """A tile of ``(others, features)`` as the right operand of a product over the others: the same memory."""
     return dataclasses.replace(tile, shape=dataclasses.replace(tile.shape, roles=("k", "n")))

@@ -27,16 +27,16 @@ def mma_async(e: Emulation, op: ir.Operation) -> list[ir.Value]:
     if types[0] != types[1]:
         pass_error(op, "has no emulation but for factors of one type")
     # "col" of the lhs and "row" of the rhs: k is the slow dimension.
-    turned = [int(_last(attrs["layoutA"]) == "col"), int(_last(attrs["layoutB"]) == "row")]
+    transposed = [int(_last(attrs["layoutA"]) == "col"), int(_last(attrs["layoutB"]) == "row")]
     descriptors = [arith.index_castui(ir.IndexType.get(), d) for d in list(op.operands)[1:]]
-    e.call("wgmma", [e.site(op), *descriptors, e.spill(op, "sums", acc), n, k, *turned, *numbers])
+    e.call("wgmma", [e.site(op), *descriptors, e.spill(op, "sums", acc), n, k, *transposed, *numbers])
     return [e.reload(op, "sums", acc.type)]
 
 
 #: ``wgmma.mma_async.sp``, as ``structured/sparse_wgmma.py`` writes it.
 _SPARSE = re.compile(
     r"wgmma\.mma_async\.sp\.sync\.aligned\.m64n(?P<n>\d+)k(?P<k>\d+)\.(?P<sums>\w+)\.(?P<element>\w+)\.\w+ "
-    r"\{[^}]*\}, [^,]*, [^,]*, [^,]*, (?P<selector>\d), p(?:, 1, 1, 0, (?P<turned>\d))?;"
+    r"\{[^}]*\}, [^,]*, [^,]*, [^,]*, (?P<selector>\d), p(?:, 1, 1, 0, (?P<transposed>\d))?;"
 )
 
 
@@ -50,7 +50,7 @@ def assembly(e: Emulation, op: ir.Operation) -> list[ir.Value]:
     held = e.spill(op, "sums", vector.from_elements(type_, sums))
     words = [arith.index_castui(index, x) for x in (a, b, metadata)]
     numbers = [number_of(op, ir.Type.parse(_ELEMENTS[found[name]])) for name in ("element", "sums")]
-    shape = [int(found[name] or 0) for name in ("selector", "n", "k", "turned")]
+    shape = [int(found[name] or 0) for name in ("selector", "n", "k", "transposed")]
     e.call("wgmma_sp", [e.site(op), *words[:2], held, words[2], *shape, *numbers])
     return [e.reload(op, "sums", type_)]
 

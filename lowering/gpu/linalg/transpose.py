@@ -31,8 +31,8 @@ def transposed(host: Host, op: ir.OpView, source: ir.Value) -> ir.Value:
     out = host.allocate(ir.MemRefType.get(shape, element), sizes)
     with host.kernel("transpose", [source.type, out.type], THREADS) as (name, block):
         read, write = block.arguments
-        _emit_turned(read, write, lambda at, value: value)
-    _launch_turned(host, op, name, source, [source, out])
+        _emit_transposed(read, write, lambda at, value: value)
+    _launch_transposed(host, op, name, source, [source, out])
     return out
 
 
@@ -42,7 +42,7 @@ def add_into(
     source: ir.Value,
     out: ir.Value,
     start: ir.Attribute | None,
-    turn: bool,
+    transpose: bool,
     fused: Fused | None = None,
 ) -> None:
     """``out = start + source``, rounded once, the source transposed if asked to; start None: what ``out`` holds.
@@ -64,22 +64,22 @@ def add_into(
             made = converted(plus(converted(before, value.type), value), element)
             return after.finish(made, at) if after else made
 
-        emit = _emit_turned if turn else _emit_straight
+        emit = _emit_transposed if transpose else _emit_straight
         emit(read, write, total)
-    if turn:
-        _launch_turned(host, op, name, source, arguments)
+    if transpose:
+        _launch_transposed(host, op, name, source, arguments)
     else:
         sizes = [b.dim_size(source, d) for d in range(source.type.rank)]
         host.launch(op, name, [linear_grid(sizes)], BLOCK_THREADS, 0, arguments)
 
 
-def _launch_turned(host: Host, op: ir.OpView, name: str, source: ir.Value, arguments: list[ir.Value]) -> None:
+def _launch_transposed(host: Host, op: ir.OpView, name: str, source: ir.Value, arguments: list[ir.Value]) -> None:
     tiles = [b.ceildiv(b.dim_size(source, d), TILE) for d in (0, 1)]
     grid = b.mul(tiles[0], tiles[1])
     host.launch(op, name, [grid], THREADS, TILE * PITCH * source.type.element_type.width // 8, arguments)
 
 
-def _emit_turned(source: ir.Value, out: ir.Value, total) -> None:
+def _emit_transposed(source: ir.Value, out: ir.Value, total) -> None:
     """Element (j, i) of ``out`` is ``total(its indices, source[i, j])``."""
     rows, columns = b.dim_size(source, 0), b.dim_size(source, 1)
     across = b.ceildiv(columns, TILE)

@@ -125,10 +125,10 @@ def is_matrix_product(op: ir.OpView) -> bool:
 def match_product(op: ir.OpView) -> Product:
     """The :class:`Product` of ``op``; a diagnostic and :class:`pith.PassError` when it is none."""
     product = _match_pit(op) if op.operation.name == "pith.pit_tile" else _match_linalg(op)
-    return _turned(product) if product.out.roles[-1] == "m" else product
+    return _transposed(product) if product.out.roles[-1] == "m" else product
 
 
-def _turned(p: Product) -> Product:
+def _transposed(p: Product) -> Product:
     """The same product with m and n, and lhs and rhs, swapped: rows of the output are then written whole."""
     other = {"m": "n", "n": "m"}
 

@@ -59,9 +59,9 @@ class MmaBody(Synchronous):
         out = []
         for role, element, along in zip("mn", (lhs, rhs), self.fast):
             # Lanes read whole rows along k. ldmatrix transposes elements of 2 bytes; those of 4 are read one by one.
-            turned = along == role and self.width > 1
-            order = ("k", role) if turned else (role, "k")
-            apart = 2 if turned and self.width == 4 else 1
+            transposed = along == role and self.width > 1
+            order = ("k", role) if transposed else (role, "k")
+            apart = 2 if transposed and self.width == 4 else 1
             out.append([tile_shape(order, (extents[order[0]], extents[order[1]]), element, apart)])
         return out[0], out[1]
 
@@ -143,19 +143,19 @@ def _fragment(
     Register q of the lhs (``wide``) is rows 8 (q % 2), half q // 2 of k; of the rhs columns 8 (q // 2), half q % 2.
     Lane l gives the address of row l % 8 of matrix l // 8; ldmatrix turns the matrices if k is the slow role.
     """
-    turned = tile.shape.roles[1] != "k"
-    if turned and tile.shape.width == 4:
+    transposed = tile.shape.roles[1] != "k"
+    if transposed and tile.shape.width == 4:
         return _words(tile, first, k, lane, eights, wide)
     half = _HALF_BYTES // tile.shape.width
     matrix = b.mod(b.div(lane, 8), 2 * eights)
     part, side = (b.div(matrix, 2), b.mod(matrix, 2)) if wide else (b.mod(matrix, 2), b.div(matrix, 2))
     place, depth = b.add(first, b.mul(side, 8)), b.add(b.mul(part, half), k)
-    if turned:
+    if transposed:
         row, column = b.add(depth, b.mod(lane, 8)), place
     else:
         row, column = b.add(place, b.mod(lane, 8)), depth
     type_ = ir.VectorType.get([2 * eights, 4 // tile.shape.width], tile.shape.element)
-    return nvgpu.ldmatrix(type_, tile.memory, tile.at(row, column), turned, 2 * eights)
+    return nvgpu.ldmatrix(type_, tile.memory, tile.at(row, column), transposed, 2 * eights)
 
 
 def _words(tile: SharedTile, first: Index, k: int, lane: Index, eights: int, wide: bool) -> ir.Value:

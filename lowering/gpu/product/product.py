@@ -190,7 +190,7 @@ def _round(host: Host, product: Product, sums: ir.Value) -> ir.Value:
     op, init = product.op, product.out.value
     constant = constant_of(init)
     out = host.init_buffer(op, init) if constant is None else destination(host, op, init)
-    add_into(host, op, sums, out, constant, turn=False)
+    add_into(host, op, sums, out, constant, transpose=False)
     return out
 
 

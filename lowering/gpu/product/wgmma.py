@@ -170,8 +170,8 @@ class WgmmaBody:
         layouts = ["row" if tiles[0].shape.roles[1] == fast else "col" for tiles, fast in ((lhs, "k"), (rhs, "n"))]
         shape = ir.Attribute.parse(f"#nvvm.shape<m = {ROWS}, n = {self.columns}, k = {DEPTH_BYTES // self.width}>")
         result = _attribute("wgmma_type", "s32" if self.width == 1 else "f32")
-        turned = [_attribute("mma_layout", name) for name in layouts]
-        return nvvm.wgmma_mma_async(old.type, old, x, y, shape, *types, result, one, plus, plus, *turned)
+        transposed = [_attribute("mma_layout", name) for name in layouts]
+        return nvvm.wgmma_mma_async(old.type, old, x, y, shape, *types, result, one, plus, plus, *transposed)
 
     def settle(self, steps: int) -> None:
         nvvm.wgmma_wait_group_sync_aligned(steps)

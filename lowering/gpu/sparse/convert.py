@@ -88,15 +88,15 @@ def _gather(host: Host, op: ir.OpView, product: SparseProduct, work: _Work) -> i
 
 def _add_up(host: Host, op: ir.OpView, product: SparseProduct, work: _Work) -> tuple[list[ir.Value], ir.Value]:
     """Sums in memory of their own, then the result, or that of the consumers that can be computed along."""
-    constant, turned = constant_of(product.init), product.out_dims == (1, 0)
+    constant, out_transposed = constant_of(product.init), product.out_dims == (1, 0)
     fused = fuse_consumers(host, op) if constant is not None and product.has_columns else None
     zeroed = not product.gathers or bool(work.listed)
-    sums = _sums(host, op, product, turned, zeroed)
+    sums = _sums(host, op, product, out_transposed, zeroed)
     work.launch(sums, None if zeroed else zero(product.sums))
     last = fused.epilogue.last if fused else op
     init = last.operands[len(last.operands) - 1]
     out = host.init_buffer(op, init) if constant is None else destination(host, last, init)
-    add_into(host, op, sums, out, constant, turned, fused)
+    add_into(host, op, sums, out, constant, out_transposed, fused)
     return [op.results[0], *(o.results[0] for o in (fused.epilogue.chain if fused else ()))], out
 
 
@@ -120,10 +120,10 @@ def _entries(host: Host, op: ir.OpView, product: SparseProduct, storage: levels.
     return {"positions": positions, "coordinates": storage.metadata[1, "coordinates"], "values": storage.values}
 
 
-def _sums(host: Host, op: ir.OpView, product: SparseProduct, turned: bool, zeroed: bool) -> ir.Value:
+def _sums(host: Host, op: ir.OpView, product: SparseProduct, out_transposed: bool, zeroed: bool) -> ir.Value:
     """Memory for sums by rows of the sparse operand, in the type they are added up in."""
     sizes = extents(host, op, product.init)
-    sizes = sizes[::-1] if turned else sizes
+    sizes = sizes[::-1] if out_transposed else sizes
     if zeroed:
         return host.zeros(op, sizes, product.sums)
     dynamic = ir.ShapedType.get_dynamic_size()

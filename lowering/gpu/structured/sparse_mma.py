@@ -36,7 +36,7 @@ class SparseMmaBody(MmaBody):
     The 2:4 operand is two tiles: values and coordinates.
 
     The instruction wants its 2:4 operand on the left. With ``sparse = "n"`` it is the rhs: the warps compute the
-    transpose of the tile, which they turn when they deposit it.
+    transpose of the tile, and transpose it again when they deposit it.
 
     Attributes as :class:`MmaBody`, where ``k`` counts elements of the dense operand, a multiple of 64, and
         sparse: the role of the rows of the 2:4 operand.
@@ -92,12 +92,12 @@ class SparseMmaBody(MmaBody):
 
     def _column(self, tile: SharedTile, column: Index, k: int, lane: Index) -> ir.Value:
         """8 columns and 64 bytes of k of the dense operand: four 8 x 16-byte matrices, one after the other along k."""
-        turned = tile.shape.roles[1] != "k"
+        transposed = tile.shape.roles[1] != "k"
         along = b.add(b.mul(b.div(lane, 8), tile.shape.chunk), k)
         inside = b.mod(lane, 8)
-        at = tile.at(b.add(along, inside), column) if turned else tile.at(b.add(column, inside), along)
+        at = tile.at(b.add(along, inside), column) if transposed else tile.at(b.add(column, inside), along)
         type_ = ir.VectorType.get([4, 4 // self.width], tile.shape.element)
-        return nvgpu.ldmatrix(type_, tile.memory, at, turned, 4)
+        return nvgpu.ldmatrix(type_, tile.memory, at, transposed, 4)
 
     @property
     def slabs(self) -> int:
@@ -110,7 +110,7 @@ class SparseMmaBody(MmaBody):
     def slab_shape(self) -> TileShape:
         if self.sparse == "m":
             return super().slab_shape()
-        return turned_slab(self.slab_rows, self.n, self.sums)
+        return transposed_slab(self.slab_rows, self.n, self.sums)
 
     def deposit(self, acc: Sequence[ir.Value], slab: int, tile: SharedTile, thread: ir.Value) -> None:
         if self.sparse == "m":
@@ -132,7 +132,7 @@ class SparseMmaBody(MmaBody):
         return b.add(b.mul(b.div(row, 8), self.m // self.warps[0]), b.add(b.mod(row, 8), 8 * slab))
 
 
-def turned_slab(rows: int, columns: int, sums: ir.Type) -> TileShape:
+def transposed_slab(rows: int, columns: int, sums: ir.Type) -> TileShape:
     """A slab of a product whose columns are the fragments' rows.
 
     Lanes store one word each, eight rows of four at a time: two rows are 8 words apart modulo 32.

@@ -15,7 +15,7 @@ from ...builder import Index
 from ..product.bodies import WARP, Tiles
 from ..product.tiles import SharedTile, TileShape
 from ..product.wgmma import GROUP, ROW_BYTES, ROWS, WgmmaBody, bytes_to, descriptor, moved
-from .sparse_mma import BYTE, COORDINATES, coordinates_word, turned_slab
+from .sparse_mma import BYTE, COORDINATES, coordinates_word, transposed_slab
 
 #: Bytes of k of the dense operand that one instruction multiplies.
 _DEPTH_BYTES = 64
@@ -128,7 +128,7 @@ class SparseWgmmaBody(WgmmaBody):
     def slab_shape(self) -> TileShape:
         if self.sparse == "m":
             return super().slab_shape()
-        return turned_slab(self.slab_rows, self.n, self.sums)
+        return transposed_slab(self.slab_rows, self.n, self.sums)
 
     def deposit(self, acc: Sequence[ir.Value], slab: int, tile: SharedTile, thread: ir.Value) -> None:
         if self.sparse == "m":

@@ -18,7 +18,7 @@ LIBRARY.define(
 )
 LIBRARY.define("linear_of_rows(Tensor x, Tensor weight, Tensor mask) -> Tensor")
 LIBRARY.impl("linear_of_rows", lambda x, weight, mask: x @ weight.T, "CompositeExplicitAutograd")
-LIBRARY.define("grouped_mm(Tensor x, Tensor weight, Tensor offs, bool turned) -> Tensor")
+LIBRARY.define("grouped_mm(Tensor x, Tensor weight, Tensor offs, bool transposed) -> Tensor")
 LIBRARY.define(
     "bags(Tensor table, Tensor indices, Tensor begins, Tensor ends, Tensor? weights, int mode, int padding) -> Tensor"
 )
@@ -27,9 +27,9 @@ LIBRARY.impl("reshape", lambda x, shape, groups: x.reshape(shape).clone(), "Comp
 
 
 @torch.library.impl(LIBRARY, "grouped_mm", "CompositeExplicitAutograd")
-def _grouped_mm(x: torch.Tensor, weight: torch.Tensor, offs: torch.Tensor, turned: bool) -> torch.Tensor:
+def _grouped_mm(x: torch.Tensor, weight: torch.Tensor, offs: torch.Tensor, transposed: bool) -> torch.Tensor:
     wide = torch.float32 if x.element_size() < 4 else x.dtype
-    return x.new_zeros((x.shape[0], weight.shape[1 if turned else 2]), dtype=wide)
+    return x.new_zeros((x.shape[0], weight.shape[1 if transposed else 2]), dtype=wide)
 
 
 @torch.library.impl(LIBRARY, "bags", "CompositeExplicitAutograd")
@@ -54,8 +54,8 @@ ATTENTION = torch.ops.pith.attention.default
 #: ``linear_of_rows(x, weight, mask)``: the rows of ``x @ weight^T`` that a mask picks; what others hold is not said.
 LINEAR_OF_ROWS = torch.ops.pith.linear_of_rows.default
 
-#: ``grouped_mm(x, weight, offs, turned)``: ``x[s] @ weight[e]`` for the group e of row s, in f32 for narrower types;
-#: groups end at ``offs``, and what is behind them is zero. ``turned``: ``weight[e]`` is stored transposed.
+#: ``grouped_mm(x, weight, offs, transposed)``: ``x[s] @ weight[e]`` for the group e of row s, in f32 for narrower
+#: types; groups end at ``offs``, and what is behind them is zero. ``transposed``: ``weight[e]`` is stored transposed.
 GROUPED_MM = torch.ops.pith.grouped_mm.default
 
 #: ``bags(table, indices, begins, ends, weights, mode, padding)``: of every bag b the sum (mode 0), mean (1) or maximum

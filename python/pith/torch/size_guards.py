@@ -103,11 +103,11 @@ def _term(expr: Any, known: Mapping[Any, Term]) -> Term | None:
         return known.get(expr)
     if isinstance(expr, sympy.Le) and expr.rhs == 0 and type(expr.lhs).__name__ in ("Mod", "PythonMod"):
         expr = sympy.Eq(expr.lhs, 0, evaluate=False)  # what torch makes of it where nothing is below 0
-    operator, turned = _RELATIONS.get(type(expr)) or (_ARITHMETIC.get(type(expr).__name__), False)
+    operator, swapped = _RELATIONS.get(type(expr)) or (_ARITHMETIC.get(type(expr).__name__), False)
     operands = [_term(operand, known) for operand in expr.args]
     if operator is None or any(operand is None for operand in operands):
         return None
-    return _joined(operator, operands[::-1] if turned else operands)
+    return _joined(operator, operands[::-1] if swapped else operands)
 
 
 def _joined(operator: str, operands: Sequence[Any]) -> Term:

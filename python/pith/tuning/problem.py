@@ -172,8 +172,8 @@ class Problem:
         if self.side == "left":
             return self
         rows, depth = self.columns, self.contracted
-        turned = {"shape": (rows, depth), "columns": self.rows, "positions": (rows, rows * depth), "side": "left"}
-        return dataclasses.replace(self, **turned)
+        transposed = {"shape": (rows, depth), "columns": self.rows, "positions": (rows, rows * depth), "side": "left"}
+        return dataclasses.replace(self, **transposed)
 
     @property
     def set_bits(self) -> int:

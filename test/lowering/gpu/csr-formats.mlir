@@ -37,7 +37,7 @@ func.func @coo(%a: tensor<33x96xf32, #coo>, %b: tensor<96x5xf32>, %c: tensor<33x
 
 #csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 32, 32, 0>
 
-// A linear layer, x W^T: operand and result are turned through shared memory, so that lanes read and write rows.
+// A linear layer, x W^T: operand and result are transposed through shared memory, so that lanes read and write rows.
 // CHECK-LABEL: gpu.func @linear_transpose_0(
 // CHECK: memref.view {{.*}} to memref<32x33xf32, #gpu.address_space<workgroup>>
 // CHECK: gpu.barrier

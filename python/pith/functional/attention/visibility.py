@@ -62,7 +62,7 @@ def visibility(sizes: tuple[int, int, int], packed: bool, limits: Limits, by_key
     if by_key:
         sizes = sizes[0], sizes[2], sizes[1]
         window = None if window is None else (window[1], window[0])
-        pattern = None if pattern is None else _turned(pattern)
+        pattern = None if pattern is None else _transposed(pattern)
     batch, queries, keys = sizes
     causal = truth(limits.causal, "attention: causal", "of a mask: pattern=pith.Pattern.from_mask(mask)")
     given = (window, causal, by_key)
@@ -104,7 +104,7 @@ def _pattern(pattern: Any, sizes: tuple[int, int]) -> Pattern | None:
     return pattern
 
 
-def _turned(pattern: Pattern) -> Pattern:
+def _transposed(pattern: Pattern) -> Pattern:
     """The same blocks over (keys, queries)."""
     coordinates = np.ascontiguousarray(pattern.coordinates[:, ::-1])
     return Pattern.trusted(pattern.sizes[::-1], pattern.granularity[::-1], coordinates)

@@ -95,14 +95,14 @@ def in_place(p: Product, tile: Tile) -> Attempt:
     Between two products the caches hold nothing of the interpreter: a second kernel, and the list on its way from one
     to the other, took 0.1 to 0.2 ms (1024^3 f32 with 11 % of the rows 4.0 ms, with 1 % 1.4; 2026-11-22, AVX2).
     """
-    left, turned = p.side == "left", p.y.flags.f_contiguous and not p.y.flags.c_contiguous
+    left, transposed = p.side == "left", p.y.flags.f_contiguous and not p.y.flags.c_contiguous
     sparse, other = ("mk", "kn") if left else ("kn", "mk")
     axes, extents = cells_of(tile)
     listed = axes_of("".join(sparse[d] for d in axes), extents)
-    other = other[::-1] if turned else other
+    other = other[::-1] if transposed else other
     operands = (sparse, other) if left else (other, sparse)
     kernel = _kernel_in_place(operands, 0 if left else 1, listed, dtype_name(p.x.dtype))
-    if not turned:
+    if not transposed:
         return kernel
 
     def attempt(a: np.ndarray, b: np.ndarray, most: int, out: np.ndarray) -> int:
@@ -126,7 +126,7 @@ def packed(p: Product, tile: Tile) -> Attempt:
     ``p``."""
     shape, columns, right = p.x.shape, p.extents[2], p.side == "right"
     fmt = tile_format(tile, p.side, tuple(n % t == 0 for n, t in zip(shape, tile)))
-    turned = p.y.flags.f_contiguous and not p.y.flags.c_contiguous
+    transposed = p.y.flags.f_contiguous and not p.y.flags.c_contiguous
     element, cells = dtype_name(p.x.dtype), cells_in(p, tile)
     locate = kernel_for(p.x, *cells_of(tile), None, False)
     pack = _pack_kernel(fmt, element).native
@@ -137,8 +137,8 @@ def packed(p: Product, tile: Tile) -> Attempt:
         if count <= most:
             buffers = pack(x)[:-2]
             key = (element, _step(count / cells), num_threads())
-            kernel = _product_kernel(fmt, shape, columns, right, turned, key, _Once(buffers))
-            kernel.native(*buffers, *shape, y.T if turned else y, out)
+            kernel = _product_kernel(fmt, shape, columns, right, transposed, key, _Once(buffers))
+            kernel.native(*buffers, *shape, y.T if transposed else y, out)
         return count
 
     return attempt
@@ -178,14 +178,14 @@ class _Once:
 
 @functools.lru_cache(maxsize=1024)
 def _product_kernel(
-    fmt: Format, shape: tuple[int, int], columns: int, right: bool, turned: bool, key: tuple, first: _Once
+    fmt: Format, shape: tuple[int, int], columns: int, right: bool, transposed: bool, key: tuple, first: _Once
 ) -> Any:
     """The panel kernel for an element type, class of densities and number of threads (``key``); decided by the first
     tensor of the class."""
     from ..matmul.plan import plan_of
 
     buffers, first.value = first.value, None
-    return plan_of(SparseTensor(shape, fmt, tuple(buffers)), columns, right, "sparse", turned).kernel
+    return plan_of(SparseTensor(shape, fmt, tuple(buffers)), columns, right, "sparse", transposed).kernel
 
 
 def _step(density: float) -> int:

@@ -180,7 +180,7 @@ def _row_major(array: Any, letters: str) -> tuple[Any, str]:
         return np.ascontiguousarray(array), letters
     array = array.detach()
     order = sorted(range(array.dim()), key=lambda d: -array.stride(d))
-    turned = array.permute(order)
-    if math.prod(array.shape) and turned.is_contiguous():
-        return turned, "".join(letters[d] for d in order)
+    permuted = array.permute(order)
+    if math.prod(array.shape) and permuted.is_contiguous():
+        return permuted, "".join(letters[d] for d in order)
     return array.contiguous(), letters

@@ -27,7 +27,7 @@ def matmul_source(
     right: bool,
     variant: str | None = None,
     multiple: int = 1,
-    turned: bool = False,
+    transposed: bool = False,
     column: bool = False,
 ) -> str:
     """Pith-level IR of ``out = A @ x`` (``right``: ``out = x @ A``) with dynamic shapes.
@@ -35,16 +35,16 @@ def matmul_source(
     Args:
         variant: shape of the kernel (``lanes=64,rows=1``), None for the compiler's choice.
         multiple: a number known to divide the contracted size.
-        turned: the dense operand arrives transposed.
+        transposed: the dense operand is stored by columns.
         column: the dense operand of ``A @ x`` has one column; the kernel knows it.
     """
     acc = ACCUMULATORS[element]
     result = RESULTS.get(element, acc)
     n = 1 if column else "?"
-    dense, encoded = f"tensor<{f'{n}x?' if turned else f'?x{n}'}x{element}>", f"tensor<?x?x{element}, #fmt>"
+    dense, encoded = f"tensor<{f'{n}x?' if transposed else f'?x{n}'}x{element}>", f"tensor<?x?x{element}, #fmt>"
     sums, outs, buffer = f"tensor<?x{n}x{acc}>", f"tensor<?x{n}x{result}>", f"memref<?x{n}x{result}>"
     maps = ["(k, j)", "(i, k)"] if right else ["(i, k)", "(k, j)"]
-    if turned:
+    if transposed:
         maps[1] = "(k, i)" if right else "(j, k)"
     mul, add, zero = ("mulf", "addf", "0.0") if acc.startswith("f") else ("muli", "addi", "0")
     sizes = "%m" if column else "%m, %n"

@@ -102,16 +102,16 @@ def multiply(a: SparseTensor, x: Any, out: Any, right: bool, variant: str) -> An
     if out is not None:
         result = dense_operand(out, "out")
         x = checked_destination(result, full, x)
-    turned = len(shape) == 2 == len(full) and _is_column_major(x)
+    transposed = len(shape) == 2 == len(full) and _is_column_major(x)
     columns = shape[0] if right else shape[-1]
-    plan = plan_of(a, columns, right, variant, turned)
+    plan = plan_of(a, columns, right, variant, transposed)
     if plan.reorders and (ordered := in_row_order(a, right, columns)) is not None:
-        a, plan = ordered, plan_of(ordered, columns, right, variant, turned)
+        a, plan = ordered, plan_of(ordered, columns, right, variant, transposed)
     if out is None:
         result = empty_array(full, plan.dtype)
     if len(shape) == 2 == len(full):
         if plan.dense is None:  # the common case, without another call
-            plan.kernel.native(*a.buffers, *a.shape, x.T if turned else x, result)
+            plan.kernel.native(*a.buffers, *a.shape, x.T if transposed else x, result)
         else:
             plan.run(a, x, result, right)
     else:
@@ -144,8 +144,8 @@ def result_shape(
     inner, outer = stored if right else stored[::-1]
     if shape[-1 if right or len(shape) == 1 else -2] != inner:
         left, other = (shape, stored) if right else (stored, shape)
-        turned = len(shape) == 2 and shape[0 if right else 1] == inner
-        fits = "the dense operand's other size fits: pass its transpose" if turned else None
+        transposed = len(shape) == 2 and shape[0 if right else 1] == inner
+        fits = "the dense operand's other size fits: pass its transpose" if transposed else None
         hint = fits or f"the dense operand has size {inner} where it meets the sparse one"
         raise ShapeError(f"cannot multiply {left} by {other}: inner sizes differ", where="pith.matmul", hint=hint)
     if right:

@@ -36,19 +36,19 @@ class Plan:
         kernel: on the stored operand; the fall-back of a dense product.
         dtype: of the result.
         dense: kernel on the unpacked operand, or the element type of the library's product; None: neither runs.
-        turned: the kernel reads the dense operand by columns.
+        transposed: the kernel reads the dense operand by columns.
         reorders: repeated, it is faster on a copy of the operand in row order.
     """
 
     kernel: Kernel
     dtype: np.dtype
     dense: Kernel | str | None
-    turned: bool
+    transposed: bool
     reorders: bool
 
     def run(self, a: SparseTensor, x: Any, result: Any, right: bool) -> None:
         """Write the product of ``a`` and a matrix to ``result``."""
-        read = x.T if self.turned else x
+        read = x.T if self.transposed else x
         if not self._ran_dense(a, x, read, result, right):
             self.kernel.native(*a.buffers, *a.shape, read, result)
 
@@ -65,17 +65,17 @@ class Plan:
 _COLUMN_ELEMENTS = ("f32", "f64", "f16", "bf16", "i8")
 
 
-def plan_of(a: SparseTensor, columns: int, right: bool, variant: str, turned: bool) -> Plan:
+def plan_of(a: SparseTensor, columns: int, right: bool, variant: str, transposed: bool) -> Plan:
     """The plan for a number of columns, decided once per tensor."""
     columns = rounded_columns(columns) if columns > 64 else columns
     plans = products_of(a).plans
-    key = (columns, right, variant, num_threads(), turned)
+    key = (columns, right, variant, num_threads(), transposed)
     try:
         plan = plans.get(key)
     except TypeError:  # no hash
         raise no_name(variant) from None
     if plan is None:
-        plan = plans[key] = _decide(a, columns, right, variant, turned)
+        plan = plans[key] = _decide(a, columns, right, variant, transposed)
     return plan
 
 
@@ -89,7 +89,7 @@ def rounded_columns(columns: int) -> int:
     return (columns + unit // 2) // unit * unit
 
 
-def _decide(a: SparseTensor, columns: int, right: bool, variant: str, turned: bool) -> Plan:
+def _decide(a: SparseTensor, columns: int, right: bool, variant: str, transposed: bool) -> Plan:
     element, dtype = dtype_name(a.values.dtype), result_dtype(a)
     problem = Problem.of(a, columns, side="right" if right else "left")
     chosen = choose(problem, variant).variant
@@ -98,17 +98,17 @@ def _decide(a: SparseTensor, columns: int, right: bool, variant: str, turned: bo
     if chosen.is_library:
         dense = chosen.family.partition(":")[2] or element
     elif chosen.is_dense:
-        dense = _kernel_for(problem.unpacked, choose(problem.unpacked, "sparse").variant, turned)
+        dense = _kernel_for(problem.unpacked, choose(problem.unpacked, "sparse").variant, transposed)
     reorders = variant in ("auto", "sparse") and may_reorder(problem.format, problem.kept_dim)
-    return Plan(_kernel_for(problem, stored, turned), dtype, dense, turned, reorders)
+    return Plan(_kernel_for(problem, stored, transposed), dtype, dense, transposed, reorders)
 
 
-def _kernel_for(problem: Problem, variant: Variant, turned: bool) -> Kernel:
+def _kernel_for(problem: Problem, variant: Variant, transposed: bool) -> Kernel:
     """The kernel that runs a problem by a variant of pith's own."""
     multiple = size_class(Roles.of(problem.format, problem.kept_dim), problem.contracted)
     right = problem.side == "right"
     column = problem.columns == 1 and not right and problem.format.is_dense and problem.element in _COLUMN_ELEMENTS
-    return _kernel(problem.format, problem.element, right, variant.attribute, multiple, turned, column)
+    return _kernel(problem.format, problem.element, right, variant.attribute, multiple, transposed, column)
 
 
 def result_dtype(a: SparseTensor) -> np.dtype:
@@ -122,7 +122,7 @@ def result_dtype(a: SparseTensor) -> np.dtype:
 
 @functools.cache
 def _kernel(
-    fmt: Format, element: str, right: bool, variant: str | None, multiple: int, turned: bool, column: bool
+    fmt: Format, element: str, right: bool, variant: str | None, multiple: int, transposed: bool, column: bool
 ) -> Kernel:
     """The kernel for sparse operands of a format."""
-    return compile_source(matmul_source(fmt, element, right, variant, multiple, turned, column), "matmul")
+    return compile_source(matmul_source(fmt, element, right, variant, multiple, transposed, column), "matmul")

@@ -90,8 +90,8 @@ def row_order_of(problem: Problem) -> Problem:
     """The product with the transpose of a matrix, as large, in the order that is faster.
 
     >>> p = Problem.of_format(Format.csr(), (64, 32), 8, "f32", threads=1, density=0.5)
-    >>> turned = row_order_of(p)
-    >>> turned.shape, turned.side, turned.stored == p.stored
+    >>> transposed = row_order_of(p)
+    >>> transposed.shape, transposed.side, transposed.stored == p.stored
     ((32, 64), 'left', True)
     """
     if not row_order_pays(problem.format):

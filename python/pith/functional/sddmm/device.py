@@ -34,8 +34,8 @@ def sddmm_on_device(
     if out is not None and (tuple(out.shape) != (pattern.nse,) or out.dtype != a.dtype):
         given = f"{out.dtype} of shape {tuple(out.shape)}"
         raise ShapeError(f"expects {a.dtype} of shape ({pattern.nse},), got {given}", where=f"{_WHERE}: out")
-    (left, left_turned), (right, right_turned) = _stored(a), _stored(b)
-    kernel = _kernel(pattern.format, element, left_turned, right_turned, accumulate, target or chip_of(a))
+    (left, left_transposed), (right, right_transposed) = _stored(a), _stored(b)
+    kernel = _kernel(pattern.format, element, left_transposed, right_transposed, accumulate, target or chip_of(a))
     if target is None:
         metadata: tuple[Any, ...] = resident(pattern, device(a.device.index or 0)).arrays[:-1]  # type: ignore[union-attr]
     else:

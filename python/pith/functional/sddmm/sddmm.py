@@ -59,9 +59,9 @@ def sddmm(a: Any, b: Any, pattern_of: Any, *, out: Any = None, accumulate: bool 
     _check(left, right, pattern_of)
     values = _values(out, pattern_of.nse, left.dtype, accumulate)
     left, right = (x.copy() if np.may_share_memory(x, values) else x for x in (left, right))
-    turned = (_is_transposed(left), _is_transposed(right))
-    kernel = _kernel(pattern_of.format, left.dtype, *turned, accumulate)
-    left, right = (x.T if t else x for x, t in zip((left, right), turned))
+    transposed = (_is_transposed(left), _is_transposed(right))
+    kernel = _kernel(pattern_of.format, left.dtype, *transposed, accumulate)
+    left, right = (x.T if t else x for x, t in zip((left, right), transposed))
     kernel.native(*pattern_of.buffers[:-1], *pattern_of.shape, left, right, values)
     return SparseTensor(pattern_of.shape, pattern_of.format, (*pattern_of.buffers[:-1], values), pattern_of.hss)
 

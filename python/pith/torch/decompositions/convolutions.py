@@ -83,8 +83,8 @@ def _phases(
         parts = [n for pair in zip(taps, steps) for n in pair]
         split = weight.view(groups, channels // groups, filters, *parts)
         tap, phase = range(3, 3 + 2 * rank, 2), range(4, 4 + 2 * rank, 2)
-        turned = split.permute(0, 2, *phase, 1, *tap).flip(list(range(3 + rank, 3 + 2 * rank)))
-        own = turned.reshape(groups * filters * phases, channels // groups, *taps)
+        flipped = split.permute(0, 2, *phase, 1, *tap).flip(list(range(3 + rank, 3 + 2 * rank)))
+        own = flipped.reshape(groups * filters * phases, channels // groups, *taps)
         ones, around = [1] * rank, [t - 1 for t in taps]
         made = _aten.convolution(images, own, None, ones, around, ones, False, [0] * rank, groups)
     sizes = [n + t - 1 for n, t in zip(images.shape[2:], taps)]

@@ -75,8 +75,8 @@ def bias_of(mask: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
     if mask.dtype == torch.bool:
         hidden = torch.full((), -math.inf, dtype=computed)
         return torch.where(mask.mT, torch.zeros((), dtype=computed), hidden)
-    turned = mask.mT.to(computed)
-    return torch.where(turned == -math.inf, turned, turned.clamp(min=_LEAST[computed]))
+    transposed = mask.mT.to(computed)
+    return torch.where(transposed == -math.inf, transposed, transposed.clamp(min=_LEAST[computed]))
 
 
 def _why_apart(

@@ -102,13 +102,13 @@ def _linear_of_rows(op: ir.Operation) -> ir.Value:
 def _grouped_mm(op: ir.Operation) -> ir.Value:
     """A ``pith.pit_tile`` over pairs of a row and the group that it is in."""
     x, weight, offs = (_to_builtin(v) for v in list(op.operands)[:3])
-    turned = ir.BoolAttr(op.operands[3].owner.attributes["value"]).value
+    transposed = ir.BoolAttr(op.operands[3].owner.attributes["value"]).value
     type_, index = _tensor_type(op.results[0].type), ir.IndexType.get()
     total = type_.element_type
     rows = tensor.dim(x, arith.constant(index, 0)) if type_.is_dynamic_dim(0) else type_.shape[0]
     init = linalg.fill(arith.constant(total, 0.0), outs=[tensor.empty([rows, type_.shape[1]], total)])
     row, column, group, depth = map(ir.AffineDimExpr.get, range(4))
-    stored = [group, column, depth] if turned else [group, depth, column]
+    stored = [group, column, depth] if transposed else [group, depth, column]
     maps = [ir.AffineMap.get(4, 0, exprs) for exprs in ([row, depth], stored, [row, column])]
     kinds = ["parallel", "parallel", "reduction", "reduction"]
 

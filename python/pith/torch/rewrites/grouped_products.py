@@ -26,9 +26,9 @@ def recognise_grouped_products(graph: Graph) -> None:
         if not _is_grouped(node):
             continue
         x, weight, offs = node.args[:3]
-        turned = is_call(weight, _aten.transpose.int) and {d % 3 for d in weight.args[1:3]} == {1, 2}
+        transposed = is_call(weight, _aten.transpose.int) and {d % 3 for d in weight.args[1:3]} == {1, 2}
         with graph.inserting_before(node):
-            new = add_call(graph, node, GROUPED_MM, x, weight.args[0] if turned else weight, offs, turned)
+            new = add_call(graph, node, GROUPED_MM, x, weight.args[0] if transposed else weight, offs, transposed)
             if value_of(new).dtype != value_of(node).dtype:
                 new = add_call(graph, node, _aten.to.dtype, new, value_of(node).dtype)
         node.replace_all_uses_with(new)
