@@ -109,3 +109,24 @@ def test_steps_decide_nothing_again(monkeypatch):
     y = layer(x)
     y.sum().backward()
     torch.testing.assert_close(y, layer.to_linear()(x))
+
+
+def test_the_pattern_stores_the_values_of_today():
+    torch.manual_seed(6)
+    dense = torch.nn.Linear(256, 256)
+    dense.weight.data *= torch.rand(256, 256) < 0.7
+    layer, x = SparseLinear.from_linear(dense, "csr"), torch.randn(256, 256)
+    kept = layer.pattern
+    for _ in range(2):
+        expected = x @ layer.to_linear().weight.T
+        torch.testing.assert_close(pith.linear(x, layer.pattern), expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(pith.matmul(layer.pattern, x.T).T, expected, rtol=1e-4, atol=1e-4)
+        assert layer.pattern is kept
+        with torch.no_grad():
+            layer.values.mul_(2)  # products keep dense copies of it
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.compile(layer, backend="aot_eager")(x)
+    assert layer.pattern.values.dtype == "float32"
+    layer.double()
+    assert layer.pattern.values.ctypes.data == layer.values.data_ptr()
+    assert layer.pattern.values.dtype == "float64"

@@ -16,10 +16,14 @@ from ...errors import DeviceError
 from ...formats import HSS, Format, buffer_specs
 from ...formats.pack_buffers import metadata_dtype
 from ...formats.parse import format_name
+from ...generation import values_changed
 from ...named_formats import as_format
 from ...quantization import QuantizedTensor
 from ...sparse import SparseTensor
 from ...sparse_interop import numpy_of
+
+#: Values -> their state when they were last handed out.
+_written: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
 #: First buffer of a tensor -> (state of all its buffers, the tensor on them); lives as long as that buffer.
 _stored: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
@@ -61,6 +65,26 @@ def stored(buffers: Sequence[torch.Tensor], text: str) -> Any:
     if kept is None or kept[0] != state:
         kept = _stored[buffers[0]] = state, kind.of(buffers)
     return kept[1]
+
+
+def stored_today(buffers: Sequence[torch.Tensor], text: str) -> SparseTensor:
+    """:func:`stored` of a sparse matrix for anybody's use: on these values, whatever others its metadata was met with,
+    and without the copies that products made before they were overwritten.
+
+    >>> import pith
+    >>> A = pith.compress(torch.eye(4), "csr")
+    >>> *metadata, values = (torch.from_numpy(b) for b in A.buffers)
+    >>> stored_today([*metadata, 2 * values], text_of(A)).values.tolist()
+    [2.0, 2.0, 2.0, 2.0]
+    """
+    tensor, values = stored(buffers, text), buffers[-1]
+    today, state = numpy_of(values), _state(values)
+    if _written.get(values, state) != state:
+        values_changed()
+    _written[values] = state
+    if tensor.values.dtype == today.dtype and tensor.values.ctypes.data == today.ctypes.data:
+        return tensor
+    return SparseTensor(tensor.shape, tensor.format, (*tensor.buffers[:-1], today), tensor.hss)
 
 
 def stored_shape(text: str) -> tuple[int, int]:

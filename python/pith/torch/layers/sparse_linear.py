@@ -16,7 +16,7 @@ from ...sparse import FormatLike, SparseTensor, as_format, compress
 from ...sparse_interop import numpy_of
 from ..autograd.autocast import autocast
 from ..autograd.linear import sparse_linear
-from ..autograd.stored import stored, text_of
+from ..autograd.stored import stored, stored_today, text_of
 from ..stored_ops import SPARSE_LINEAR
 from .arguments import dense_layer, refuse_export, require_kind
 
@@ -116,26 +116,30 @@ class SparseLinear(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the layer."""
         if not torch.compiler.is_compiling():
-            return sparse_linear(x, self.values, self.pattern, self.bias)
+            return sparse_linear(x, self.values, stored(self._buffers_of_weight(), self._text), self.bias)
         require_kind(x, torch.Tensor, "SparseLinear: x")
         x, values, bias = autocast(x, self.values, self.bias)
         return SPARSE_LINEAR(x, values, bias, [getattr(self, name) for name in self._metadata], self._text)
 
     @property
     def pattern(self) -> SparseTensor:
-        """``W`` on the layer's own buffers; the same object until its metadata changes (``load_state_dict``).
+        """``W`` on the layer's own buffers; the same object until one of them is another one (``double()``), or its
+        metadata changes (``load_state_dict``).
 
-        Of a layer on a GPU, a copy on the host, with the values of the time it was made; :attr:`weight` has today's.
+        Ask for it again after a step: products with the object that is held may multiply by values from before. Of a
+        layer on a GPU, a copy on the host.
         """
         refuse_export("SparseLinear")
-        return stored([*(getattr(self, name) for name in self._metadata), self.values], self._text)
+        return stored_today(self._buffers_of_weight(), self._text)
+
+    def _buffers_of_weight(self) -> list[torch.Tensor]:
+        return [*(getattr(self, name) for name in self._metadata), self.values]
 
     @property
     def weight(self) -> torch.Tensor:
         """``W``, unpacked; a copy."""
-        today = SparseTensor(self.pattern.shape, self.format, (*self.pattern.buffers[:-1], numpy_of(self.values)))
-        out = torch.empty(today.shape, dtype=self.values.dtype)
-        numpy_of(out)[:] = today.to_dense()
+        out = torch.empty(self.out_features, self.in_features, dtype=self.values.dtype)
+        numpy_of(out)[:] = self.pattern.to_dense()
         return out.to(self.values.device)
 
     def to_linear(self) -> torch.nn.Linear:
