@@ -65,6 +65,16 @@ def test_the_unpacked_weight_gives_the_same(element, monkeypatch):
     assert list(products_of(a).dense) == [element]
 
 
+@pytest.mark.parametrize("element", ["f32", "f16", "f64"])
+def test_few_rows_of_dense_weights_have_tiles_of_their_own(element):
+    w, bias = random_dense(RNG, (37, 21), element), random_dense(RNG, (37,), element)
+    tiles = {linear_choice.dense_tile(w.dtype, rows) for rows in (1, 2, 7, 16, 33, 64, 65)}
+    assert len(tiles) > 3 and linear_choice.dense_tile(w.dtype, 65) is None
+    for rows in (2, 7, 16, 33, 64, 65):
+        x = random_dense(RNG, (rows, 21), element)
+        check(pith.linear(x, w, bias, "relu"), np.maximum(wide(x) @ wide(w).T + wide(bias), 0), element)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_what_is_not_stored_counts_as_zero_whatever_is_faster(bad, monkeypatch):
     monkeypatch.setattr(linear_choice, "_choose", lambda *_: linear_choice.Choice(dense=True))

@@ -15,7 +15,8 @@ from ...quantization import QuantizedTensor
 from ...runtime import dtype_name
 from ...runtime.arrays import array_of_shape, array_or_tensor, as_array, empty_array, is_torch
 from ...sparse import SparseTensor
-from .choice import choice_for, faster_weight
+from ..matmul.dense import WHOLE
+from .choice import choice_for, dense_tile, faster_weight
 from .ir import COMPUTED_IN, linear_source, require_activation
 
 
@@ -111,7 +112,7 @@ def _weight(a: Any) -> SparseTensor:
         array = np.ascontiguousarray(as_array(a, f"{_WHERE}: weight"))
         if array.ndim != 2:
             raise ShapeError(f"expects a matrix as weight, got shape {array.shape}", where=_WHERE)
-        return SparseTensor(array.shape, Format.dense(2), (array.reshape(-1),))
+        return SparseTensor(array.shape, WHOLE, (array.reshape(-1),))
     if not isinstance(a, SparseTensor) or len(a.shape) != 2:
         what = f"shape {a.shape}" if isinstance(a, SparseTensor) else type(a).__name__
         raise ArgumentError(
@@ -134,8 +135,8 @@ def _added(bias: Any, residual: Any, shape: tuple[int, ...]) -> list[Any]:
 def _kernel_for(
     a: SparseTensor, rows: int, bias: bool, activation: str | None, residual: bool
 ) -> tuple[Kernel, np.dtype]:
-    """The kernel for so many rows; of a weight that stores every element, the compiler chooses the register tile."""
-    variant = None if a.format.is_dense else choice_for(a, rows).variant
+    """The kernel for so many rows."""
+    variant = dense_tile(a.values.dtype, rows) if a.format.is_dense else choice_for(a, rows).variant
     multiple = _size_class(a.format, a.shape[1])
     return _kernel(a.format, a.values.dtype, bias, activation, residual, variant, multiple, rows == 1)
 

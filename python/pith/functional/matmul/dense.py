@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...compiler.kernel import Kernel
+from ...formats import Format
 from ...generation import generation
 from ...runtime import dtype_name, numpy_dtype
 from ...runtime.arrays import as_array, loaded_torch
@@ -22,6 +23,9 @@ _EXACT_TERMS = 1024
 #: Element types NumPy has no name of its own for, as the integers torch reads them from.
 _TORCH_BITS = {"bfloat16": np.int16}
 
+#: Matrices that store every element, row by row; making the format takes 20 us.
+WHOLE = Format.dense(2)
+
 
 class Products:
     """What products remember of a sparse operand; lives as long as the tensor, and is not copied with it.
@@ -31,17 +35,19 @@ class Products:
         dense: element type -> the unpacked operand, made by the first dense product that needs it. It
             takes rows x columns x bytes of the type.
         views: torch's views of those.
+        wholes: those as tensors that store every element.
         generation: of stored values, when ``dense`` was made.
         orders: side -> the operand in the order of the result's rows (:mod:`pith.functional.matmul.row_order`).
     """
 
-    __slots__ = ("dense", "generation", "orders", "plans", "views")
+    __slots__ = ("dense", "generation", "orders", "plans", "views", "wholes")
 
     def __init__(self) -> None:
         self.generation = generation()
         self.plans: dict[Any, Any] = {}
         self.dense: dict[str, np.ndarray] = {}
         self.views: dict[str, Any] = {}
+        self.wholes: dict[str, SparseTensor] = {}
         self.orders: dict[bool, Any] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -54,6 +60,7 @@ class Products:
         if self.generation != generation():
             self.generation = generation()
             self.dense.clear()
+            self.wholes.clear()
             self.views.clear()
 
     def unpacked(self, a: SparseTensor, element: str) -> np.ndarray:
@@ -63,6 +70,16 @@ class Products:
         if array is None:
             array = self.dense[element] = a.to_dense().astype(numpy_dtype(element), copy=False)
         return array
+
+    def whole(self, a: SparseTensor) -> SparseTensor:
+        """The operand with every element stored; making it anew takes 25 us."""
+        self._drop_what_is_stale()
+        element = dtype_name(a.values.dtype)
+        tensor = self.wholes.get(element)
+        if tensor is None:
+            array = self.unpacked(a, element).reshape(-1)
+            tensor = self.wholes[element] = SparseTensor(a.shape, WHOLE, (array,))
+        return tensor
 
     def unpacked_torch(self, a: SparseTensor, element: str) -> Any:
         """The dense operand as a torch tensor."""
