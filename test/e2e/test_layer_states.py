@@ -97,6 +97,18 @@ def test_gradients_pass_through_quantised_layers(name):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_second_derivatives_of_quantised_layers_are_refused_where_they_are_not_known():
+    layer, x = LAYERS["i4"](), torch.randn(3, 64, requires_grad=True)
+
+    def second(f, layer):
+        (gradient,) = torch.autograd.grad(f(layer(x.square())).sum(), x, create_graph=True)
+        return torch.autograd.grad(gradient.sum(), x)[0]
+
+    torch.testing.assert_close(second(torch.neg, layer), second(torch.neg, layer.to_linear()), rtol=1e-4, atol=1e-4)
+    with pytest.raises(pith.UnsupportedError, match="gradients of its gradients"):
+        second(torch.square, layer)
+
+
 def test_steps_decide_nothing_again(monkeypatch):
     """What products of a layer choose depends on its pattern, not on its values."""
     torch.manual_seed(5)

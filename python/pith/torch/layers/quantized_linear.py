@@ -9,6 +9,7 @@ import torch
 from ...errors import DTypeError
 from ...formats.parse import format_name
 from ...quantization import Quantized, QuantizedTensor
+from ..autograd.first_order import first_order
 from ..autograd.quantized import input_gradient, quantized_product
 from ..autograd.stored import stored, text_of
 from ..stored_ops import QUANTIZED_LINEAR
@@ -28,6 +29,7 @@ class _Frozen(torch.autograd.Function):
         return quantized_product(x, weight, bias)
 
     @staticmethod
+    @first_order("pith.torch.QuantizedLinear")
     def backward(ctx: Any, *grads: torch.Tensor) -> Any:
         return input_gradient(grads[0], ctx.weight), None, None
 
