@@ -83,7 +83,7 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
     coordinate    stored coordinates, set bits and words of bitmasks, once per panel
     loop          trips of loops over levels above the last, once per panel
     accumulate    vectors of accumulators begun and put away, once per visit of a row and per strip
-    exit          of those, what waits for the end of a strip that no processor foresees: elements stored one by one
+    exit          ends of a row's strips where elements are stored one by one: no processor foresees them
     stored        bytes of values and metadata, read once per panel
     pack          bytes of the dense operand packed into panels
     result        bytes of the result written
@@ -112,7 +112,7 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
         "coordinate": (problem.coordinates + problem.set_bits + WORD * problem.bit_words) * panels,
         "loop": problem.loop_trips * panels,
         "accumulate": visits * panels * vectors * strips,
-        "exit": visits * panels * vectors * strips if problem.stores_singly and strips > 1 else 0.0,
+        "exit": visits * panels * strips if problem.stores_singly and strips > 1 else 0.0,
         "stored": panels * (problem.stored * size + problem.metadata_bytes),
         "pack": k * panels * width,
         "result": problem.rows * n * size,

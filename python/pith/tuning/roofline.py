@@ -44,9 +44,9 @@ CALL, EXPAND = 4e-6, 0.18e-9
 #: registers. As fitted on a Zen 3 core (2026-11).
 TRIP, ACCUMULATE = 0.14e-9, 0.006e-9
 
-#: Seconds that such a vector waits more where a strip of a row ends as the data say. As fitted on an Emerald
-#: Rapids core (2026-11).
-EXIT = 2.4e-9
+#: Seconds of the end of a row's strip, which no processor foresees. As fitted on cores of Zen 3 and Emerald Rapids
+#: (2026-11).
+EXIT = 20e-9
 
 #: Seconds that an element of one column takes beyond those of a vector, where it is multiplied alone; likewise.
 SINGLE = 0.7e-9
