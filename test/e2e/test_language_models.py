@@ -119,8 +119,9 @@ def test_one_kernel_serves_caches_of_all_lengths():
         for n in range(8, 40):
             got, past = step(tokens[:, n : n + 1], past)
             assert past[1][0].shape[2] == n + 1
-        expected = model(tokens, use_cache=False).last_hidden_state[:, -1]
-    assert kernel_cache().stats.compiled == compiled
+        compiled_by_steps = kernel_cache().stats.compiled - compiled
+        expected = model(tokens, use_cache=False).last_hidden_state[:, -1]  # of 80 rows: layers may take other tiles
+    assert not compiled_by_steps
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
 
 
