@@ -25,10 +25,11 @@ _ELEMENTS = {torch.float32: "f32", torch.float64: "f64"}
 #: Elements of a weight, and rows, from which the copy is thought of: where a call takes as long as either.
 _LEAST_ELEMENTS, _LEAST_ROWS = 1 << 16, 32
 
-#: Seconds per element of unpacking a weight, per stored value of gathering it in another order (both take as long on
-#: two threads: pages are new, NumPy gathers), and of taking it from a dense matrix, which threads share. One core of
-#: Emerald Rapids, 3072x768 to 4096x4096 of 2:4, 2026-11-23: 0.6 to 1.3, 2.0 to 2.9, 0.7 to 1.3 ns.
-_UNPACK, _GATHER, _TAKE = 0.8e-9, 2.8e-9, 1.0e-9
+#: Seconds per element of unpacking a weight; per stored value of gathering it in another order, and of what its product
+#: then takes beyond the prediction (all as long on two threads: pages are new, NumPy gathers); per stored value of
+#: taking it from a dense matrix, which threads share. One core of Emerald Rapids, 1024x1024 to 4096x4096 of 2:4 and
+#: CSR, 2026-11-23: 0.6 to 1.3, 2.7 to 6.6, 0.7 to 1.3 ns.
+_UNPACK, _GATHER, _TAKE = 0.8e-9, 5e-9, 1.0e-9
 
 #: What multiply-adds of a dense product take in :func:`pith.sddmm`, by whether four rows or more share coordinates: 48
 #: (2:4), 45 (CSR), 43 to 70 (V(4), 16x16 blocks) and 145 GFLOP/s (torch), layers of 512x768x3072 on one core, likewise.
