@@ -39,19 +39,25 @@ def kinds(program: torch.export.ExportedProgram) -> collections.Counter:
     return collections.Counter(str(n.target) for n in program.graph.nodes if n.op == "call_function")
 
 
-@pytest.mark.parametrize("dynamic", [False, True])
-@pytest.mark.parametrize("masked", [False, True])
-def test_functions_are_traced_once_more(monkeypatch, dynamic, masked):
-    x = torch.randn(3, 5, 12)
-    kwargs = {"mask": torch.ones(1, 1, 5, 5, dtype=torch.bool)} if masked and not dynamic else {}
-    shapes = {"x": {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}} if dynamic else None
-    exported = [torch.export.export(Views().eval(), (x,), kwargs, dynamic_shapes=shapes) for _ in range(2)]
+def traced_once_more(monkeypatch, module, args, kwargs=None, shapes=None):
+    """The program decomposed the short way, which has torch's ops and arguments named as its signature says."""
+    exported = [torch.export.export(module, args, kwargs, dynamic_shapes=shapes) for _ in range(2)]
     full = exported[0].run_decompositions(decomposition_table())
     monkeypatch.setattr(torch.export.ExportedProgram, "run_decompositions", None)
     light = decomposed(exported[1], decomposition_table())
     assert kinds(light) == kinds(full)
     placeholders = [n.name for n in light.graph.nodes if n.op == "placeholder"]
     assert placeholders == [spec.arg.name for spec in light.graph_signature.input_specs]
+    return light
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_functions_are_traced_once_more(monkeypatch, dynamic, masked):
+    x = torch.randn(3, 5, 12)
+    kwargs = {"mask": torch.ones(1, 1, 5, 5, dtype=torch.bool)} if masked and not dynamic else {}
+    shapes = {"x": {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}} if dynamic else None
+    light = traced_once_more(monkeypatch, Views().eval(), (x,), kwargs, shapes)
     assert any("self.up" in n.meta.get("stack_trace", "") for n in light.graph.nodes)
 
 
@@ -73,13 +79,7 @@ class Named(torch.nn.Module):
 )
 def test_names_and_stored_statistics_take_the_short_way(monkeypatch, module, inputs):
     tensors = [torch.randn(*shape) for shape in inputs]
-    exported = [torch.export.export(module.eval(), tuple(tensors)) for _ in range(2)]
-    full = exported[0].run_decompositions(decomposition_table())
-    monkeypatch.setattr(torch.export.ExportedProgram, "run_decompositions", None)
-    light = decomposed(exported[1], decomposition_table())
-    assert kinds(light) == kinds(full)
-    placeholders = [n.name for n in light.graph.nodes if n.op == "placeholder"]
-    assert placeholders == [spec.arg.name for spec in light.graph_signature.input_specs]
+    light = traced_once_more(monkeypatch, module.eval(), tuple(tensors))
     assert len({n.name for n in light.graph.nodes}) == len(light.graph.nodes)
 
 

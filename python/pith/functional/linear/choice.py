@@ -47,7 +47,7 @@ def choice_for(a: SparseTensor, rows: int) -> Choice:
     """
     if dtype_name(a.values.dtype) not in COMPUTED_IN:
         return Choice()
-    rows = rounded_columns(rows) if rows > 64 else rows
+    rows = rounded_columns(rows)
     plans, key = products_of(a).plans, ("linear", rows, num_threads())
     if key not in plans:
         plans[key] = _choose(a, rows)

@@ -67,7 +67,7 @@ _COLUMN_ELEMENTS = ("f32", "f64", "f16", "bf16", "i8")
 
 def plan_of(a: SparseTensor, columns: int, right: bool, variant: str, transposed: bool) -> Plan:
     """The plan for a number of columns, decided once per tensor."""
-    columns = rounded_columns(columns) if columns > 64 else columns
+    columns = rounded_columns(columns)
     plans = products_of(a).plans
     key = (columns, right, variant, num_threads(), transposed)
     try:
@@ -80,11 +80,13 @@ def plan_of(a: SparseTensor, columns: int, right: bool, variant: str, transposed
 
 
 def rounded_columns(columns: int) -> int:
-    """``columns`` with the last bits rounded away.
+    """``columns``, above 64 with the last bits rounded away.
 
-    >>> [rounded_columns(n) for n in (9, 100, 101, 1000)]
-    [9, 104, 104, 1024]
+    >>> [rounded_columns(n) for n in (9, 63, 100, 101, 1000)]
+    [9, 63, 104, 104, 1024]
     """
+    if columns <= 64:
+        return columns
     unit = 1 << max(0, columns.bit_length() - _COLUMN_BITS)
     return (columns + unit // 2) // unit * unit
 

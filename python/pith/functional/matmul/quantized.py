@@ -57,7 +57,7 @@ def multiply(
     how = linear, offsets is not None, activation, residual is not None, out_scale is not None
     product = QuantizedProduct(a.format, a.bits, a.group, element, *how)
     columns = flat[0] if linear else flat[1]
-    kernel = _kernel(product, rounded_columns(columns) if columns > 64 else columns, a.shape[1])
+    kernel = _kernel(product, rounded_columns(columns), a.shape[1])
     out = aligned_empty(math.prod(rows), np.dtype(np.int8 if out_scale is not None else np.float32))
     zero_points = () if a.zero_points is None else (a.zero_points,)
     kernel.native(*a.buffers, *a.shape, scales, *zero_points, x.reshape(flat), *extras, out.reshape(rows))
@@ -132,7 +132,7 @@ def _kernel(product: QuantizedProduct, columns: int, contracted: int) -> Kernel:
 
 def kernel_of(a: QuantizedTensor, columns: int, x: str = "f32") -> str:
     """What multiplies ``a`` with so many columns of an element type: ``dots``, or a register tile."""
-    return _tile(a.format, x, rounded_columns(columns) if columns > 64 else columns) or "dots"
+    return _tile(a.format, x, rounded_columns(columns)) or "dots"
 
 
 def _tile(fmt: Format, x: str, columns: int) -> str | None:

@@ -58,7 +58,7 @@ def densely(pattern: SparseTensor, rows: int, dtype: torch.dtype) -> Densely:
     >>> densely(pith.compress(torch.eye(512), "csr"), 512, torch.float32)
     Densely(forward=False, input=False, values=False)
     """
-    rows, element = rounded_columns(rows) if rows > 64 else rows, _ELEMENTS.get(dtype)
+    rows, element = rounded_columns(rows), _ELEMENTS.get(dtype)
     large = rows >= _LEAST_ROWS and pattern.shape[0] * pattern.shape[1] >= _LEAST_ELEMENTS
     if not large or element is None or not takes(pattern.values, pattern.format):
         return Densely()
