@@ -7,13 +7,16 @@ from pith._mlir import arith, ir, memref
 
 from .. import builder as b
 from ..builder import Index
-from .arithmetic import CACHE_LINE, bytes_of
+from .arithmetic import CACHE_LINE, bytes_of, whole_bytes
 from .members import Position
 from .walk import Walk
 from .widen import Stored, Values
 
 #: How near to the core: into the second level, where panels are packed from.
 SECOND_LEVEL = 2
+
+#: Cache lines that are asked for one by one; more take a loop. Narrow panels have strips of 96, a fifth of all ops.
+MOST_LINES = 8
 
 #: Bytes between a value that one column is multiplied with and the one that is asked for. Such products wait for
 #: memory: rows are a page or less, and at its end the hardware begins anew. 4096x4096x1 over dense torch, one and two
@@ -104,3 +107,18 @@ class FarAhead:
         if self.short is not None:
             far = arith.select(self.short, b.value(0), b.value(far))
         memref.prefetch(self.buffer, [b.value(b.add(far, position.offset // per))], False, SECOND_LEVEL, True)
+
+
+def ask(buffer: ir.Value, first: Index, count: int, bits: int, place: Callable[[Index], Index] | None = None) -> None:
+    """Ask for ``count`` elements of ``bits`` bits from element ``first`` on; ``place`` says where an element is."""
+    line = CACHE_LINE * 8 // bits
+    place = place or (lambda at: at if bits >= 8 else whole_bytes(at, bits))
+
+    def line_of(at: Index) -> None:
+        memref.prefetch(buffer, [b.value(place(b.add(first, at)))], False, 3, True)
+
+    if count > MOST_LINES * line:
+        b.for_loop(0, count, line_of, step=line, rolled=True)
+        return
+    for at in range(0, count, line):
+        line_of(at)

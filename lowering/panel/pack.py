@@ -44,6 +44,7 @@ class Panel:
         offset: int,
         picked: Sequence[Index],
         shared: bool = False,
+        after: Sequence[ir.Value] = (),
     ) -> list[ir.Value]:
         """Pieces, each from a lane on, of the row of contracted coordinate ``red + sum(picked) + offset``.
 
@@ -54,6 +55,7 @@ class Panel:
             shared: rows side by side pick from one group: LLVM would add to its address in vectors, see :func:`opaque`.
                 V(4)C1(2:4)->C0(2:4) takes 1.01 to 1.035 times less, with AVX2 1.0 to 1.07. What shares nothing would
                 lose: C1(2:4)->C0(2:4) of 32 columns 1.07 times (4 shapes, one core of Emerald Rapids, 2026-11-22).
+            after: registers that LLVM computes first, see :func:`opaque`.
         """
         if not picked:
             return [self.row(type_, red, offset, lane) for lane, type_ in pieces]
@@ -64,7 +66,7 @@ class Panel:
         for part in before:
             address = b.add(address, part)
         address = b.add(address, kept(last) if shared and before else last)
-        pointer = opaque(address)
+        pointer = opaque(address, after)
         return [load_at(type_, pointer, (offset * lanes + lane) * size) for lane, type_ in pieces]
 
 

@@ -3,20 +3,22 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pith._mlir import ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
 from ..sparse.levels import Storage
-from .arithmetic import CACHE_LINE, Arithmetic, add, bytes_of, multiply_add, to_sums, whole_bytes
+from .address import registers
+from .ahead import ask
+from .arithmetic import CACHE_LINE, Arithmetic, add, bytes_of, multiply_add, to_sums
 from .members import Cursors, Member, Position, identity
 from .pack import Panel
 from .roles import Roles
 from .runs import visit_until
 from .stream import BLOCK_OPERATIONS, Leaf, Stream
-from .variant import STRIP_BYTES, Variant
+from .variant import ACCUMULATORS, STRIP_BYTES, Variant
 from .widen import Stored, Values
 
 #: Independent chains of multiply-adds that hide the latency of one (4 cycles, two a cycle).
@@ -27,9 +29,6 @@ CHAINS = 8
 #: all elements. One core of Emerald Rapids, over dense torch, against blocks of 128 and half a strip: C1(2:4)->C0(2:4)
 #: 2.34 to 2.48, V(4) of it 2.42 to 2.54, V(16) 2.32 to 2.39, 2:4 and 1:4 1.02x and 1.03x (4 shapes, 2026-11-22).
 WIDE, STRIP_OPERATIONS = 64, 256
-
-#: Cache lines that are asked for one by one; more take a loop. Narrow panels have strips of 96, a fifth of all ops.
-MOST_LINES = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,7 +203,7 @@ class RegisterTile:
         if turn < turns:
             parts = windows * turns
             begin = b.div(b.mul(b.add(b.mul(window, turns), turn), lines), parts)
-            _ask(buffer, b.add(first, b.mul(begin, line)), min(-(-lines // parts) * line, count), bits, *place)
+            ask(buffer, b.add(first, b.mul(begin, line)), min(-(-lines // parts) * line, count), bits, *place)
 
     def prefetch_entries(self, first: ir.Value) -> None:
         """Ask for what a strip reads of a row's entries from position ``first`` on, if every second one is stored.
@@ -235,10 +234,11 @@ class RegisterTile:
 
         def leaf(members: Sequence[Member], inner: list[ir.Value]) -> list[ir.Value]:
             out, base, loaded = list(inner), next(chain) * len(places), {}
-            for m in members:
-                key = (identity(m.red), *map(identity, m.picked), m.red_offset)
+            keys = [(identity(m.red), *map(identity, m.picked), m.red_offset) for m in members]
+            after = self._before(members, inner) if len(set(keys)) == 1 else []
+            for m, key in zip(members, keys):
                 if key not in loaded:
-                    loaded[key] = at.panel.pieces(pieces, m.red, m.red_offset, m.picked, self.rows > 1)
+                    loaded[key] = at.panel.pieces(pieces, m.red, m.red_offset, m.picked, self.rows > 1, after)
                 stored = self.values.scalar(self.member(m.row), m.position.value)
                 for i, x in enumerate(loaded[key], base + m.row * len(pieces)):
                     out[i] = multiply_add(vector.broadcast(x.type, stored), x, out[i])
@@ -250,6 +250,17 @@ class RegisterTile:
             if span is not None and not begun:
                 total = add(vector.load(total.type, at.begun, where), total)
             vector.store(total, at.results, where)
+
+    def _before(self, members: Sequence[Member], accs: Sequence[ir.Value]) -> list[ir.Value]:
+        """The registers that LLVM computes before it loads the panel's row of some members, if it is to keep an order.
+
+        Where rows share what several levels pick, it would load rows of the panel far ahead and spill them.
+        C1(2:4)->V(4)C0(2:4) takes 0.86 to 0.93 of the time (2 shapes, one core of Emerald Rapids, 2026-11-23).
+        """
+        if len(members) == 1 or len(members[0].picked) < 2:
+            return []
+        cut = registers(accs, self.register_bytes // bytes_of(self.element))
+        return cut if len(cut) <= ACCUMULATORS[32 if self.register_bytes == WIDE else 16] else []
 
     def member(self, row: int) -> int:
         """Which member of the group a row of the tile belongs to."""
@@ -268,21 +279,6 @@ class RegisterTile:
             pairs = [add(x, y) for x, y in zip(parts[::2], parts[1::2])]
             parts = pairs + parts[2 * len(pairs) :]
         return parts[0]
-
-
-def _ask(buffer: ir.Value, first: Index, count: int, bits: int, place: Callable[[Index], Index] | None = None) -> None:
-    """Ask for ``count`` elements of ``bits`` bits from element ``first`` on; ``place`` says where an element is."""
-    line = CACHE_LINE * 8 // bits
-    place = place or (lambda at: at if bits >= 8 else whole_bytes(at, bits))
-
-    def ask(at: Index) -> None:
-        memref.prefetch(buffer, [b.value(place(b.add(first, at)))], False, 3, True)
-
-    if count > MOST_LINES * line:
-        b.for_loop(0, count, ask, step=line, rolled=True)
-        return
-    for at in range(0, count, line):
-        ask(at)
 
 
 def run_stream(stream: Stream, at: Place, span: tuple[Index, Index] | None, accs: list[ir.Value]) -> list[ir.Value]:

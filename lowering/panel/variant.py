@@ -27,6 +27,9 @@ MOST_CHUNK_ROWS = 256
 #: lose (Zen 3, 64 lanes, 2026-11).
 STRIP_BYTES = 32 * 1024
 
+#: Accumulators that leave registers for operands, of 16 registers and of 32.
+ACCUMULATORS = {16: 12, 32: 24}
+
 #: Bytes of a panel's row when rows share nothing: 8 registers of 256 bits, 4 of 512.
 PANEL_BYTES = 256
 

@@ -116,6 +116,39 @@ func.func @shared_groups(%c1: tensor<?xi8>, %c0: tensor<?xi8>, %val: tensor<?xf3
 
 // -----
 
+// Four rows that share what two ranks choose, C1(2:4)->V(4)C0(2:4): LLVM would load rows of the panel far ahead and spill
+// them, so the address of the next is a statement that takes the eight registers of sums.
+
+#nested = #pith.format<affine_map<(d0, d1) -> (d0 floordiv 4, d1 floordiv 16, (d1 floordiv 4) mod 4, d1 mod 4, d0 mod 4)>,
+                       [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>, #pith.nm<2, 4>, #pith.level<"dense">], 0, 0, 0>
+#a = affine_map<(i, j, k) -> (i, k)>
+#x = affine_map<(i, j, k) -> (k, j)>
+#y = affine_map<(i, j, k) -> (i, j)>
+
+// CHECK-LABEL: func.func @shared_nested
+// CHECK:         llvm.inline_asm "", "=r,0,v,v,v,v,v,v,v,v" %{{.*}} : (i64, vector<8xf32>, {{.*}}) -> i64
+// CHECK:         llvm.load %{{.*}} -> vector<16xf32>
+// CHECK-COUNT-4: %[[sum:.*]] = vector.fma
+// CHECK:         vector.extract_strided_slice %[[sum]] {offsets = [8]
+// CHECK:         llvm.inline_asm "", "=r,0,v,v,v,v,v,v,v,v"
+module attributes {pith.isa = "avx2"} {
+func.func @shared_nested(%c1: tensor<?xi8>, %c0: tensor<?xi8>, %val: tensor<?xf32>, %x: tensor<128x32xf32>,
+                         %y: tensor<64x32xf32>) -> tensor<64x32xf32> {
+  %A = "pith.assemble"(%c1, %c0, %val) {operandSegmentSizes = array<i32: 0, 0, 2, 1, 0>}
+      : (tensor<?xi8>, tensor<?xi8>, tensor<?xf32>) -> tensor<64x128xf32, #nested>
+  %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%A, %x : tensor<64x128xf32, #nested>, tensor<128x32xf32>) outs(%y : tensor<64x32xf32>) {
+  ^bb0(%v: f32, %w: f32, %s: f32):
+    %p = arith.mulf %v, %w : f32
+    %t = arith.addf %s, %p : f32
+    linalg.yield %t : f32
+  } -> tensor<64x32xf32>
+  return %r : tensor<64x32xf32>
+}
+}
+
+// -----
+
 // Four rows that share their choice, V(4)C0(2:4), share every load of a panel row: the tile is 4 rows by
 // 16 columns, each coordinate is decoded once for all of them.
 

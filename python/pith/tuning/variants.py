@@ -7,7 +7,7 @@ import dataclasses
 from pith.lowering.isa import parse_isa
 from pith.lowering.panel.roles import Roles
 from pith.lowering.panel.strips import in_strips
-from pith.lowering.panel.variant import STRIP_BYTES, default_variant, dense_variant
+from pith.lowering.panel.variant import ACCUMULATORS, STRIP_BYTES, default_variant, dense_variant
 from pith.lowering.panel.variant import Variant as Tile
 from pith.lowering.tiled.choice import dots_pay
 
@@ -21,9 +21,6 @@ PANEL_ELEMENTS = {"f32": 4, "f64": 8, "f16": 4, "bf16": 4, "i8": 4, "i16": 4, "i
 #: Element type -> the wider one whose dense product is exact enough to stand in: f32 holds bf16 and f16 and
 #: sums of 1024 products of i8, f64 holds every sum of products of i16.
 WIDER = {"f16": "f32", "bf16": "f32", "i8": "f32", "i16": "f64"}
-
-#: Registers that a tile's accumulators may take, beside the operands: of 16 and of 32.
-_ACCUMULATORS = {16: 12, 32: 24}
 
 #: Density from which strips need no comparison. CSR of 50 and 70 % zeros is 1.14 to 1.45x as fast with them, of 80 %
 #: 1.1x, of 95 % slower (Zen 3, 32 and 64 columns, 2026-11).
@@ -121,7 +118,7 @@ def sparse_variants(problem: Problem) -> tuple[Variant, ...]:
         return tile if tile.strip < problem.contracted else dataclasses.replace(tile, strip=0)
 
     vector = max(1, isa.vector_bytes // size)
-    widest = _ACCUMULATORS[isa.vector_registers] // guess.rows * vector
+    widest = ACCUMULATORS[isa.vector_registers] // guess.rows * vector
     others = [vector * count for count in (1, 2, 4, 8) if vector * count <= min(widest, 2 * problem.columns)]
     tiles = [tile_of(lanes) for lanes in (guess.lanes, *others)]
     if tiles[0].strip and problem.density < _STRIPS_PAY:
