@@ -36,7 +36,7 @@ class ConvertPithToGpuPass(Pass):
 
     Of a product, the index stream (all elements, or a pattern's list), the expansion of encoded
     operands, and the dense tile body (f32 FMAs; ``mma.sync``, or ``wgmma``, on f16, bf16, tf32 and i8) are combined in
-    ``gpu/kernel.py``; elementwise ops behind it are computed before it stores. ``pith.gpu_tile`` on a product
+    ``gpu/product/kernel.py``; elementwise ops behind it are computed before it stores. ``pith.gpu_tile`` on a product
     (``array<i64: m, n, k, warps down, warps across, stages>``) asks for a tile; ``target=sm_90+tf32`` for tf32.
     CSR-like and sampled products split their entries evenly (``gpu/sparse``). Every other linalg op is
     an elementwise map or a reduction; reshapes are views; fills are constants that other ops start from.

@@ -33,7 +33,7 @@ class ConvertPithToSparseTensorPass(Pass):
 
     Requires: ``linalg.generic`` only (named ops convert, but unchecked). Preserves: formats upstream
     refuses (``nm`` above another sparse level or with packed sub-byte coordinates, ``bitmask``) and
-    dynamic shapes (upstream's ``assemble`` is static): :class:`ConvertPithToLoopsPass` takes those.
+    dynamic shapes (upstream's ``assemble`` is static): ``convert-pith-to-loops`` takes those.
     Cost: one walk; each value's type is rewritten once.
     """
 

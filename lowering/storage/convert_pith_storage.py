@@ -40,7 +40,7 @@ class ConvertPithStoragePass(Pass):
     with the semantics of ``pith.formats``. The first level runs in parallel where it is dense.
 
     Requires: dense operands of floats, integers or ``index``. Preserves: ``pith.decompress`` and
-    linalg (:class:`ConvertPithToLoopsPass` lowers them). Does not: refuse tensors that break the
+    linalg (``convert-pith-to-loops`` lowers them). Does not: refuse tensors that break the
     format (``pith.validate`` finds them); entries that do not fit their width, and dynamic sizes
     that the format's groups do not divide, fail a ``cf.assert``. Cost: linear in the module; code
     linear in the number of levels, one more time for formats whose storage must be counted first.

@@ -32,6 +32,14 @@ ALLOWED = {
     ): "what the processor offers is read in one place, and that place needs no MLIR",
 }
 
+#: First parts of references to other projects.
+HOSTS = {"scipy", "torch", "numpy"}
+
+CODE = (".py", ".cpp", ".h")
+
+#: Names of files that stand for any file in messages and examples.
+PLACEHOLDERS = {"FILE.py", "passes.py", "model.py"}
+
 
 def sources(folder):
     return sorted(p for p in (ROOT / folder).rglob("*.py") if "__pycache__" not in p.parts)
@@ -131,6 +139,52 @@ def test_what_another_file_imports_has_a_docstring():
     imported = {name for folder in LAYERS for path in sources(folder) for _, name in imports(path)}
     assert len(imported & documented.keys()) > 1000, "names are resolved"
     assert not [name for name in imported if documented.get(name) is False]
+
+
+def names_of(path):
+    """Everything a module defines or imports, members of its classes included."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+        elif isinstance(node, ast.ImportFrom):
+            yield from (alias.asname or alias.name for alias in node.names)
+
+
+def references(path):
+    """(line, dotted name) of every ``:func:``, ``:class:``, ... in the docstrings and comments of a module."""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for name in re.findall(r":(?:func|class|meth|data|attr|mod):`~?([\w.]+)`", line):
+            yield number, name
+
+
+def test_references_in_docstrings_lead_somewhere():
+    """A bare name is one of the module's own folder; a name from elsewhere is dotted and begins with its package."""
+    everywhere, folders, dangling = set(), {}, []
+    for path in (p for folder in LAYERS for p in sources(folder)):
+        names = {*module_of(path).split("."), *names_of(path)}
+        everywhere |= names
+        folders.setdefault(path.parent, set()).update(names)
+    for path in (p for folder in LAYERS for p in sources(folder)):
+        for line, name in references(path):
+            known = everywhere if "." in name else folders[path.parent]
+            if name.split(".")[0] not in HOSTS and name.split(".")[-1] not in known:
+                dangling.append(f"{path.relative_to(ROOT)}:{line} names {name}")
+    assert not dangling
+
+
+def test_files_that_docstrings_and_comments_name_exist():
+    files = [str(p.relative_to(ROOT)) for f in (*LAYERS, "runtime", "bench", "test") for p in (ROOT / f).rglob("*.*")]
+    missing = []
+    for path in (p for folder in (*LAYERS, "runtime") for p in (ROOT / folder).rglob("*") if p.suffix in CODE):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            for name in re.findall(r"(?<![\w./-])[\w/-]+\.(?:py|cpp)\b", line):
+                if name not in PLACEHOLDERS and not any(f"/{file}".endswith(f"/{name}") for file in files):
+                    missing.append(f"{path.relative_to(ROOT)}:{number} names {name}")
+    assert not missing
 
 
 def test_files_are_short():

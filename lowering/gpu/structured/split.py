@@ -83,7 +83,7 @@ class Split:
 
 
 def split_format(fmt: Format, row: int) -> Split | None:
-    """Cut ``fmt`` where its index stream along k ends; None for formats without one (see :func:`unsupported_level`).
+    """Cut ``fmt`` where its index stream along k ends; None for formats without one.
 
     The stream of a format whose choices 16 rows or more share ends where their rows begin. Otherwise it is the dense
     levels in front of the first choice.

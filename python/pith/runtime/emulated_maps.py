@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from .arrays import row_major_strides
 
-#: ``TensorMap::kMagic`` of runtime/emulator/bulk.cpp: "pithmap1".
+#: ``TensorMap::kMagic`` of ``runtime/emulator/mbarrier.h``: "pithmap1".
 MAGIC = 0x3170616D68746970
 
 
 class EmulatedMap(ctypes.Structure):
-    """Mirrors ``TensorMap`` of ``runtime/emulator/bulk.cpp``; dimensions count from the fastest."""
+    """Mirrors ``TensorMap`` of ``runtime/emulator/mbarrier.h``; dimensions count from the fastest."""
 
     _fields_ = (
         ("magic", ctypes.c_uint64),
