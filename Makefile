@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # What an editable install depends on: Python files are picked up as they are, but it knows them by name.
 MODULES := $(shell find python/pith dialect passes lowering -name '*.py' | LC_ALL=C sort | cksum | cut -d ' ' -f 1)
 STAMP := $(VENV)/.installed-$(MODULES)
-INSTALL_INPUTS := pyproject.toml CMakeLists.txt $(wildcard runtime/*.cpp runtime/*.h)
+INSTALL_INPUTS := pyproject.toml CMakeLists.txt $(wildcard runtime/*.cpp runtime/*.h runtime/emulator/*.cpp runtime/emulator/*.h)
 # The demo's model comes from a wheel; nothing is fetched from a hub.
 export HF_HUB_OFFLINE := 1
 
