@@ -1,5 +1,7 @@
 """The register tile of a product: its variant, what registers hold, whether lanes are rows."""
 
+import dataclasses
+
 from pith._mlir import ir
 from pith.formats.pack_digits import may_repeat
 
@@ -36,10 +38,9 @@ def register_tile(m: Matmul, storage: Storage, roles: Roles, cols: Index, isa: I
     vectors = max(1, variant.lanes * size // isa.vector_bytes)
     decoder = Decoder.of(storage.quantized, isa) if storage.quantized else None
     stored = Stored(storage.values, arithmetic, decoder)
-    tile = RegisterTile(storage, roles, variant, multiple, vectors, arithmetic, stored)
-    if not storage.quantized or in_one_piece(storage):
-        tile = lane_tile(storage, roles, tile, isa)
+    plain = RegisterTile(storage, roles, variant, multiple, vectors, arithmetic, stored, native=not isa.emulated)
+    tile = plain if storage.quantized and not in_one_piece(storage) else lane_tile(storage, roles, plain, isa)
     if tile.exact_terms and tile.block * roles.format.exprs[1].div > tile.exact_terms:
         whole = arithmetic.whole
-        return RegisterTile(storage, roles, variant, multiple, vectors, whole, Stored(storage.values, whole))
+        return dataclasses.replace(plain, arithmetic=whole, values=Stored(storage.values, whole))
     return tile

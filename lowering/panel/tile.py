@@ -24,6 +24,9 @@ from .widen import Stored, Values
 #: Independent chains of multiply-adds that hide the latency of one (4 cycles, two a cycle).
 CHAINS = 8
 
+#: Bytes of the registers that an assembly statement may take.
+REGISTERS = 16, 32, 64
+
 #: Bytes of registers among which a strip of L1 is one block: cores that have them keep 4 Ki decoded operations (Golden
 #: Cove), and take half as long for a strip, between which a loop costs 6 cycles of 110. Its multiply-adds, for half of
 #: all elements. One core of Emerald Rapids, over dense torch, against blocks of 128 and half a strip: C1(2:4)->C0(2:4)
@@ -60,6 +63,7 @@ class RegisterTile:
     Attributes:
         vectors: machine vectors per row of the tile.
         values: where the stored values are read.
+        native: the processor has these registers; those of an emulated instruction set it may lack.
     """
 
     storage: Storage
@@ -69,6 +73,7 @@ class RegisterTile:
     vectors: int
     arithmetic: Arithmetic
     values: Values
+    native: bool = dataclasses.field(default=True, kw_only=True)
 
     @property
     def element(self) -> ir.Type:
@@ -258,6 +263,8 @@ class RegisterTile:
         C1(2:4)->V(4)C0(2:4) takes 0.86 to 0.93 of the time (2 shapes, one core of Emerald Rapids, 2026-11-23).
         """
         if len(members) == 1 or len(members[0].picked) < 2:
+            return []
+        if not self.native or self.register_bytes not in REGISTERS:
             return []
         cut = registers(accs, self.register_bytes // bytes_of(self.element))
         return cut if len(cut) <= ACCUMULATORS[32 if self.register_bytes == WIDE else 16] else []

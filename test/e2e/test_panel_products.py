@@ -186,6 +186,21 @@ def test_unknown_numbers_of_columns_share_a_kernel(columns):
     assert np.linalg.norm(out - reference) < TOLERANCE["f32"] * np.linalg.norm(reference)
 
 
+@pytest.mark.parametrize("isa", ["host", "emulate:avx512"])
+def test_nested_groups_that_rows_share_name_only_registers_there_are(isa):
+    """An assembly statement takes whole registers, none of a tile of two columns or of odd ones."""
+    rng = np.random.default_rng(SEED)
+    w = pith.prune(rng.standard_normal((20, 80)).astype(np.float32), "C1(2:4)->V(4)C0(2:4)")
+    a, x = pith.compress(w, "C1(2:4)->V(4)C0(2:4)"), rng.standard_normal((80, 60)).astype(np.float32)
+    for lanes in (2, 4, 8, 20, 56):
+        text = matmul_source(a.format, "f32", False, f"lanes={lanes},rows=4")
+        kernel, out = compile_source(text, "matmul", isa=isa), np.full((20, 60), np.nan, np.float32)
+        assert not (kernel.ir("llvm").count('"=r,0,v') and isa != "host")
+        kernel.native(*a.buffers, *a.shape, x, out)
+        reference = w.astype(np.float64) @ x
+        assert np.linalg.norm(out - reference) <= TOLERANCE["f32"] * np.linalg.norm(reference)
+
+
 @pytest.mark.parametrize("nm_width", [2, 8, 16, 32])
 @pytest.mark.parametrize("groups", [5, 7, 16, 25])
 def test_coordinates_of_any_width_with_one_column(nm_width, groups):
