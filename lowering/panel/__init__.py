@@ -37,7 +37,8 @@ Dense operands, whole or along run-time lists: ``listed`` is the loop nest, ``li
 - Packed while multiplied: ``unpacked`` and ``pack_along`` (a panel by the first tile of rows that meets it),
   ``pack_ahead`` (the next panel). Blocks of contracted coordinates, the next of which is fetched meanwhile: ``cut``,
   ``cut_product`` and ``next_block``.
-- Nothing packed: ``few_rows``; ``few_dots``, ``dense_column`` and ``quantized_dots`` on the tiles of ``dots``.
+- Nothing packed: ``few_rows``; ``few_dots``, ``dense_column`` and ``quantized_dots`` on the tiles of ``dots``; ``few``
+  is what the first two share.
 - ``listed_windows``: convolutions. ``listed_rest`` and ``rest``: rows that no list names. ``firsts``: who
   meets a row first of those whose results are added. ``blocks``: blocks of rows with contracted coordinates of their
   own.

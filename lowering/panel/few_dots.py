@@ -18,10 +18,9 @@ from pith._mlir import ir, vector
 from .. import builder as b
 from ..builder import Index
 from ..isa import Isa
-from ..transpose import Transform
 from .dots import Dots
+from .few import Few
 from .walk import Walk
-from .write import write_tile
 
 #: Rows for which this is faster than panels are, with 16 vector registers and with more. Milliseconds of 8, 10, 12 and
 #: 16 rows times a transposed 1024x4096 f32 on panels and as dot products: 0.95, 0.67; 2.2, 1.1; 2.46, 1.28; 1.55, 1.64;
@@ -42,24 +41,11 @@ def few_dot_rows(isa: Isa) -> int:
 
 
 @dataclasses.dataclass(frozen=True)
-class FewDots:
-    """A product whose walk over rows has at most :func:`few_dot_rows` positions; attributes as of ``FewRows``.
+class FewDots(Few):
+    """A product whose walk over rows has at most :func:`few_dot_rows` positions.
 
-    Attributes:
-        rhs: ``(cols, reds)``; columns may be listed, contracted coordinates may not.
+    ``rhs`` is ``(cols, reds)``; columns may be listed, contracted coordinates may not.
     """
-
-    lhs: ir.Value
-    rhs: ir.Value
-    out: ir.Value
-    out_transposed: bool
-    rows: Walk
-    cols: Walk
-    lhs_reds: Walk
-    reds: Walk
-    transform: Transform
-    element: ir.Type
-    isa: Isa
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -84,9 +70,7 @@ class FewDots:
                 b.for_loop(0, self.rows.count, tile, step=high, rolled=True)
 
             b.for_loop(0, width, some, step=wide, rolled=True)
-            corner, extent = (0, start), (self.rows.count, width)
-            lanes = dots.lanes // dots.group
-            write_tile(sums, self.out, self.out_transposed, corner, extent, self.transform, lanes, self.rows, self.cols)
+            self._write(sums, start, width, dots.lanes // dots.group)
 
         b.for_loop(first, last, strip, step=STRIP_COLUMNS, rolled=True)
 

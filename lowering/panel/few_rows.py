@@ -20,11 +20,8 @@ from pith._mlir import ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
-from ..isa import Isa
-from ..transpose import Transform
 from .arithmetic import bytes_of, convert, multiply_add
-from .walk import Walk
-from .write import write_tile
+from .few import Few
 
 #: Rows for which this is faster than panels are. Milliseconds on panels and without, for 5, 8, 10, 12 and 16 rows times
 #: 1024x1024 f32: 0.64, 0.37; 0.91, 0.58; 0.75, 0.59; 0.79, 0.62; 0.90, 0.77; 16 times 4096x1024: 8.5, 11.4 (minima
@@ -41,28 +38,11 @@ UNROLLED = 8
 
 
 @dataclasses.dataclass(frozen=True)
-class FewRows:
+class FewRows(Few):
     """A product whose walk over rows has at most :data:`FEW_ROWS` positions.
 
-    Attributes:
-        lhs: ``(rows, reds)``; ``rhs``: ``(reds, cols)``; ``out``: ``(rows, cols)``, or ``(cols, rows)``.
-        rows, cols: positions, and what they are in operands; columns are not listed.
-        lhs_reds, reds: what contracted positions are in ``lhs`` and in ``rhs``.
-        transform: what is stored for a finished sum.
-        element: of the sums.
+    ``rhs`` is ``(reds, cols)``; columns are not listed.
     """
-
-    lhs: ir.Value
-    rhs: ir.Value
-    out: ir.Value
-    out_transposed: bool
-    rows: Walk
-    cols: Walk
-    lhs_reds: Walk
-    reds: Walk
-    transform: Transform
-    element: ir.Type
-    isa: Isa
 
     @property
     def lanes(self) -> int:
@@ -80,10 +60,7 @@ class FewRows:
             for count in (UNROLLED, 1):
                 begin, end = end, b.mul(b.div(self.reds.count, count), count)
                 b.for_loop(begin, end, lambda k, n=count: self._add(sums, k, n, start, width), step=count, rolled=True)
-            corner, extent = (0, start), (self.rows.count, width)
-            write_tile(
-                sums, self.out, self.out_transposed, corner, extent, self.transform, self.lanes, self.rows, self.cols
-            )
+            self._write(sums, start, width, self.lanes)
 
         b.for_loop(first, last, strip, step=STRIP_COLUMNS, rolled=True)
 

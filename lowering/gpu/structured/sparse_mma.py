@@ -57,10 +57,8 @@ class SparseMmaBody(MmaBody):
     def layout(self, lhs: ir.Type, rhs: ir.Type) -> tuple[list[TileShape], list[TileShape]]:
         out = super().layout(lhs, rhs)
         at, rows, element = (0, self.m, lhs) if self.sparse == "m" else (1, self.n, rhs)
-        nbytes, i8 = self.k // BYTE, ir.IntegerType.get_signless(8)
-        # Eight rows of up to 16 bytes are one pass over the banks: nothing to permute.
-        coordinates = TileShape((self.sparse, "k"), (rows, nbytes), i8, nbytes)
-        out[at][:] = [tile_shape((self.sparse, "k"), (rows, self.k // 2), element), coordinates]
+        values = tile_shape((self.sparse, "k"), (rows, self.k // 2), element)
+        out[at][:] = [values, coordinates_shape(self.sparse, rows, self.k)]
         return out
 
     def step(self, lhs: Tiles, rhs: Tiles, acc: Sequence[ir.Value], thread: ir.Value) -> list[ir.Value]:
@@ -130,6 +128,14 @@ class SparseMmaBody(MmaBody):
         if self.sparse == "m":
             return super().slab_row(slab, row)
         return b.add(b.mul(b.div(row, 8), self.m // self.warps[0]), b.add(b.mod(row, 8), 8 * slab))
+
+
+def coordinates_shape(role: str, rows: int, k: int) -> TileShape:
+    """The coordinates of a tile whose 2:4 operand has ``rows`` rows along ``role``; ``k``: elements of the dense one.
+
+    Eight rows of up to 16 bytes are one pass over the banks: nothing to permute.
+    """
+    return TileShape((role, "k"), (rows, k // BYTE), ir.IntegerType.get_signless(8), k // BYTE)
 
 
 def transposed_slab(rows: int, columns: int, sums: ir.Type) -> TileShape:

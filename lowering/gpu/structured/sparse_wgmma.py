@@ -15,7 +15,7 @@ from ...builder import Index
 from ..product.bodies import WARP, Tiles
 from ..product.tiles import SharedTile, TileShape
 from ..product.wgmma import GROUP, ROW_BYTES, ROWS, WgmmaBody, bytes_to, descriptor, moved
-from .sparse_mma import BYTE, COORDINATES, coordinates_word, transposed_slab
+from .sparse_mma import COORDINATES, coordinates_shape, coordinates_word, transposed_slab
 
 #: Bytes of k of the dense operand that one instruction multiplies.
 _DEPTH_BYTES = 64
@@ -72,9 +72,8 @@ class SparseWgmmaBody(WgmmaBody):
         stored = dataclasses.replace(self, k=self.k // 2)
         values = stored._shape(self.sparse, "k", ROWS, (lhs, rhs)[at])
         dense = self._shape(other, self.fast[1 - at], self.columns, (rhs, lhs)[at])
-        coordinates = TileShape((self.sparse, "k"), (rows, self.k // BYTE), _integer(8), self.k // BYTE)
         out = [dense], [dense]
-        out[at][:] = [values, coordinates]
+        out[at][:] = [values, coordinates_shape(self.sparse, rows, self.k)]
         return out
 
     def step(self, lhs: Tiles, rhs: Tiles, acc: Sequence[ir.Value], thread: ir.Value) -> list[ir.Value]:
@@ -148,9 +147,5 @@ class SparseWgmmaBody(WgmmaBody):
         return super().slab_row(slab, row) if self.sparse == "m" else b.add(row, slab * self.slab_rows)
 
 
-def _integer(width: int) -> ir.IntegerType:
-    return ir.IntegerType.get_signless(width)
-
-
 def _words() -> ir.VectorType:
-    return ir.VectorType.get([1], _integer(32))
+    return ir.VectorType.get([1], ir.IntegerType.get_signless(32))
