@@ -18,6 +18,25 @@ def widened(name: str, element: str, t: str) -> tuple[str, str]:
     return f"    %{name}_{t} = arith.extf %{name} : {element} to {t}\n", f"{name}_{t}"
 
 
+def multiply_add(v: str, u: str, t: str) -> str:
+    """The block of a ``linalg.generic`` that adds products to sums of type ``t``; ``v``, ``u``: types of the factors.
+
+    Example:
+        >>> print(multiply_add("f16", "f32", "f32"), end="")
+            ^bb0(%v: f16, %u: f32, %s: f32):
+            %v_f32 = arith.extf %v : f16 to f32
+            %term = arith.mulf %v_f32, %u : f32
+            %total = arith.addf %s, %term : f32
+            linalg.yield %total : f32
+    """
+    (wide_v, wide_u), (left, right) = zip(widened("v", v, t), widened("u", u, t))
+    return f"""    ^bb0(%v: {v}, %u: {u}, %s: {t}):
+{wide_v}{wide_u}    %term = arith.mulf %{left}, %{right} : {t}
+    %total = arith.addf %s, %term : {t}
+    linalg.yield %total : {t}
+"""
+
+
 def yielded(name: str, t: str, element: str) -> str:
     """The end of a body: ``%name`` of type ``t``, yielded as an ``element``.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..functional.ir_text import widened, yielded
+from ..functional.einsum.text import segments
+from ..functional.ir_text import multiply_add, widened, yielded
 from ..functional.linear.ir import ACTIVATIONS, COMPUTED_IN
 
 #: Rows that are multiplied together where no faster lowering takes the whole op, at least.
@@ -12,11 +13,8 @@ _ROWS = 64
 def linear_source(element: str, granularity: int, bias: bool, activation: str | None) -> str:
     """``out[i] = activation(x[i] @ w.T + bias)`` for the rows that ``rows`` names; all others are left."""
     t, tile = COMPUTED_IN[element], granularity * -(-_ROWS // granularity)
-    pattern, matrix, buffer = (
-        f"!pith.pattern<[-1], [{granularity}]>",
-        f"tensor<?x?x{element}>",
-        f"memref<?x?x{element}>",
-    )
+    pattern = f"!pith.pattern<[-1], [{granularity}]>"
+    matrix, buffer = f"tensor<?x?x{element}>", f"memref<?x?x{element}>"
     part, sums = f"tensor<{tile}x?x{element}>", f"tensor<{tile}x?x{t}>"
     inputs = [("x", matrix, part, "#x"), ("w", matrix, matrix, "#w")]
     inputs += [("bias", f"tensor<?x{element}>", f"tensor<?x{element}>", "#b")] * bias
@@ -25,8 +23,6 @@ def linear_source(element: str, granularity: int, bias: bool, activation: str | 
     operands = ", ".join(["%rows", *(f"%{name}" for name, *_ in inputs), "%dst"])
     types = ", ".join([pattern, *(type_ for _, type_, _, _ in inputs), matrix])
     maps = ", ".join([*(m for *_, m in inputs), "#y"])
-    used = ", ".join("1" if i < len(inputs) else "0" for i in range(8))
-    (wide_v, v), (wide_u, u) = widened("v", element, t), widened("u", element, t)
     return f"""#x = affine_map<(i, j, k) -> (i, k)>
 #w = affine_map<(i, j, k) -> (j, k)>
 #b = affine_map<(i, j, k) -> (j)>
@@ -45,15 +41,11 @@ func.func @linear(%rows: {pattern} {{pith.name = "rows"}}, {parameters},
     %init = linalg.fill ins(%zero : {t}) outs(%empty : {sums}) -> {sums}
     %product = linalg.generic {{indexing_maps = [#x, #w, #y], iterator_types = ["parallel", "parallel", "reduction"]}}
         ins(%tx, %tw : {part}, {matrix}) outs(%init : {sums}) {{
-    ^bb0(%v: {element}, %u: {element}, %s: {t}):
-{wide_v}{wide_u}    %p = arith.mulf %{v}, %{u} : {t}
-    %a = arith.addf %s, %p : {t}
-    linalg.yield %a : {t}
-    }} -> {sums}
+{multiply_add(element, element, t)}    }} -> {sums}
 {_epilogue(element, t, sums, part, bias, activation)}    "pith.yield"(%finished) : ({part}) -> ()
   }}) {{indexing_maps = [{maps}], iterator_types = ["parallel", "parallel", "reduction"],
       axes = array<i64: 0>, tile = array<i64: {tile}, 0, 0>, micro_tile = array<i64: {granularity}>, accumulate = false,
-      operandSegmentSizes = array<i32: 1, 0, 0, {used}, 1>}} : ({types}) -> {matrix}
+      {segments(1, len(inputs))}}} : ({types}) -> {matrix}
   bufferization.materialize_in_destination %res in restrict writable %out : ({matrix}, {buffer}) -> ()
   return
 }}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..functional.ir_text import widened, yielded
+from ..functional.einsum.text import segments
+from ..functional.ir_text import multiply_add, widened, yielded
 from ..functional.linear.ir import ACTIVATIONS
 
 #: Rows of a tile in the IR; lowerings choose their own.
@@ -98,7 +99,6 @@ class Experts:
         inputs += [(f"b{i}", f"tensor<{count}x{width}x{el}>", f"tensor<1x{width}x{el}>", "#b")] * self.biases[i]
         inputs += [("scales", f"tensor<?x{el}>", f"tensor<{_ROWS}x{el}>", "#g")] * (self.gates and last)
         init, tile = f"tensor<?x{width}x{out}>", f"tensor<{_ROWS}x{width}x{out}>"
-        used = ", ".join("1" if n < len(inputs) else "0" for n in range(8))
         arguments = ", ".join(f"%t{n}: {part}" for n, (_, _, part, _) in enumerate(inputs))
         maps = ", ".join(m for *_, m in inputs)
         types = ", ".join([f"!pith.pattern<[-1, {count}], [1, 1]>", *(t for _, t, _, _ in inputs), init])
@@ -110,14 +110,13 @@ class Experts:
 {self._body(i, [part for _, _, part, _ in inputs], tile, out)}  }}) {{indexing_maps = [{maps}, #y],
       iterator_types = {_KINDS}, axes = array<i64: 0, 2>,
       tile = array<i64: {_ROWS}, 0, 1, 0>, micro_tile = array<i64: 1, 1>, accumulate = true, pith.partition,
-      operandSegmentSizes = array<i32: 1, 0, 0, {used}, 1>}} : ({types}) -> {init}
+      {segments(1, len(inputs))}}} : ({types}) -> {init}
 """
 
     def _body(self, i: int, parts: list[str], tile: str, out: str) -> str:
         """A product in f32 and what follows it."""
         el, width = self.element, self.layers[i][2]
         sums = f"tensor<{_ROWS}x{width}xf32>"
-        (wide_v, v), (wide_u, u) = widened("v", el, "f32"), widened("u", el, "f32")
         beside, lines, value = [("#each", "%product", sums, "%v: f32")], "", "v"
         if self.biases[i]:
             wide, b = widened("b", el, "f32")
@@ -136,11 +135,7 @@ class Experts:
     %start = linalg.fill ins(%zero : f32) outs(%none : {sums}) -> {sums}
     %product = linalg.generic {{indexing_maps = [#x, #w, #y], iterator_types = {_KINDS}}}
         ins(%t0, %t1 : {parts[0]}, {parts[1]}) outs(%start : {sums}) {{
-    ^bb0(%v: {el}, %u: {el}, %s: f32):
-{wide_v}{wide_u}    %m = arith.mulf %{v}, %{u} : f32
-    %a = arith.addf %s, %m : f32
-    linalg.yield %a : f32
-    }} -> {sums}
+{multiply_add(el, el, "f32")}    }} -> {sums}
     %finished = linalg.generic {{indexing_maps = [{maps}, #each], iterator_types = ["parallel", "parallel"]}}
         ins({names} : {types}) outs(%ty : {tile}) {{
     ^bb0({scalars}, %o: {out}):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..functional.ir_text import widened, yielded
+from ..functional.einsum.text import segments
+from ..functional.ir_text import multiply_add, widened, yielded
 from ..functional.linear.ir import ACTIVATIONS, COMPUTED_IN
 
 #: Rows of an expert that are multiplied together where no faster lowering takes the whole op.
@@ -30,8 +31,6 @@ def grouped_source(x: str, w: str, bias: bool, activation: str | None, gates: bo
     operands = ", ".join(["%routing", *(f"%{name}" for name, *_ in inputs), "%init"])
     types = ", ".join([_ROUTING, *(type_ for _, type_, _, _ in inputs), sums])
     maps = ", ".join([*(m for *_, m in inputs), "#y"])
-    used = ", ".join("1" if i < len(inputs) else "0" for i in range(8))
-    (wide_v, v), (wide_u, u) = widened("v", x, t), widened("u", w, t)
     epilogue, result = _epilogue(w, t, bias, activation, given[1] if gates else None)
     sums_up = "accumulate = true" + ("" if summed else ", pith.partition")
     return f"""#x = affine_map<(s, n, e, k) -> (s, k)>
@@ -52,15 +51,11 @@ func.func @grouped(%routing: {_ROUTING} {{pith.name = "routing"}}, {parameters},
     %product = linalg.generic {{indexing_maps = [#x, #w, #y],
         iterator_types = ["parallel", "parallel", "reduction", "reduction"]}}
         ins(%tx, %tw : {tile_x}, {tile_w}) outs(%ty : {tile_y}) {{
-    ^bb0(%v: {x}, %u: {w}, %s: {t}):
-{wide_v}{wide_u}    %p = arith.mulf %{v}, %{u} : {t}
-    %a = arith.addf %s, %p : {t}
-    linalg.yield %a : {t}
-    }} -> {tile_y}
+{multiply_add(x, w, t)}    }} -> {tile_y}
 {epilogue}    "pith.yield"(%{result}) : ({tile_y}) -> ()
   }}) {{indexing_maps = [{maps}], iterator_types = ["parallel", "parallel", "reduction", "reduction"],
       axes = array<i64: 0, 2>, tile = array<i64: {_ROWS}, 0, 1, 0>, micro_tile = array<i64: 1, 1>,
-      {sums_up}, operandSegmentSizes = array<i32: 1, 0, 0, {used}, 1>}} : ({types}) -> {sums}
+      {sums_up}, {segments(1, len(inputs))}}} : ({types}) -> {sums}
   bufferization.materialize_in_destination %res in restrict writable %out : ({sums}, memref<?x?x{t}>) -> ()
   return
 }}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..functional.einsum.ir import FRESH, SUMS, Program, computed
 from ..functional.einsum.nest import Listed, nest_of
-from ..functional.ir_text import widened, yielded
+from ..functional.ir_text import multiply_add, widened, yielded
 
 
 def relu_ffn_source(element: str, first_bias: bool, second_bias: bool, limits: bool) -> str:
@@ -54,18 +54,13 @@ def _hidden(element: str, t: str, bias: bool, limits: bool) -> str:
     if limits:
         widen, limit = widened("limits_one", element, t)
         lines += widen
-    (wide_v, v), (wide_u, u) = widened("v", element, t), widened("u", element, t)
     return f"""  %rows = tensor.dim %x, %c0 : {matrix}
   %neurons = tensor.dim %w1, %c1 : {matrix}
   %room = tensor.empty(%rows, %neurons) : {sums}
   %start = linalg.fill ins(%zero : {t}) outs(%room : {sums}) -> {sums}
   %z = linalg.generic {{indexing_maps = [#x, #w, #y], iterator_types = ["parallel", "parallel", "reduction"]}}
       ins(%x, %w1 : {matrix}, {matrix}) outs(%start : {sums}) {{
-  ^bb0(%v: {element}, %u: {element}, %s: {t}):
-{wide_v}{wide_u}    %p = arith.mulf %{v}, %{u} : {t}
-    %a = arith.addf %s, %p : {t}
-    linalg.yield %a : {t}
-  }} -> {sums}
+{multiply_add(element, element, t)}  }} -> {sums}
   %layer = tensor.empty(%rows, %neurons) : {matrix}
   %a0 = linalg.generic {{indexing_maps = [{maps}], iterator_types = ["parallel", "parallel"]}}
       ins({ins} : {types}) outs(%layer : {matrix}) {{

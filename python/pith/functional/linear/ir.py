@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...errors import ArgumentError
 from ...formats import Format
 from ...formats.attribute import format_attribute
-from ..ir_text import widened, yielded
+from ..ir_text import multiply_add, widened, yielded
 
 #: Element type of the operands and of the result -> the type everything is computed in.
 COMPUTED_IN = {"f16": "f32", "bf16": "f32", "f32": "f32", "f64": "f64"}
@@ -136,15 +136,10 @@ def _product(element: str, types: tuple[str, str, str], attributes: str = "") ->
     """``%sum`` of ``%x`` and ``%a``, in the memory ``%wide``; ``types``: theirs and its."""
     t = COMPUTED_IN[element]
     given, weight, sums = types
-    (widen_v, v), (widen_w, w) = widened("v", element, t), widened("w", element, t)
     return f"""  %init = linalg.fill ins(%zero : {t}) outs(%wide : {sums}) -> {sums}
   %sum = linalg.generic {{indexing_maps = [#x, #a, #y], iterator_types = ["parallel", "parallel", "reduction"]}}
       ins(%x, %a : {given}, {weight}) outs(%init : {sums}){attributes} {{
-  ^bb0(%v: {element}, %w: {element}, %s: {t}):
-{widen_v}{widen_w}    %p = arith.mulf %{v}, %{w} : {t}
-    %q = arith.addf %s, %p : {t}
-    linalg.yield %q : {t}
-  }} -> {sums}
+{multiply_add(element, element, t)}  }} -> {sums}
 """
 
 
