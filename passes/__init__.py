@@ -3,7 +3,7 @@
 :data:`PASSES` is the explicit table of their names; one pass = one file = one lit file.
 """
 
-from .core import Pass
+from .core import Pass, pass_error
 
 #: name in a textual pipeline -> "module:Class" (imported when the pass is first named).
 PASSES: dict[str, str] = {
@@ -22,4 +22,4 @@ PASSES: dict[str, str] = {
     "pith-collapse-batch": "pith.passes.collapse_batch:CollapseBatchPass",
 }
 
-__all__ = ["PASSES", "Pass"]
+__all__ = ["PASSES", "Pass", "pass_error"]

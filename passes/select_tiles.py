@@ -15,6 +15,7 @@ from .analysis.dynamic import Dynamic, dynamic_of
 from .analysis.structured import Structured, dim_positions
 from .analysis.tile_cost import Candidate, Decision, LatencyTable, decide
 from .analysis.tile_tables import Times, decide_by_table, rows_for
+from .analysis.traversal import ops_where
 from .analysis.workload import Workload
 from .core import Pass, pass_error
 from .infer_pit_axes import axes_of
@@ -65,12 +66,9 @@ class SelectTilesPass(Pass):
     def run(self, module: ir.Module) -> None:
         model, times = self._costs(module.operation)
 
-        def visit(op: ir.Operation) -> ir.WalkResult:
-            self._select(op, model, times)
-            return ir.WalkResult.ADVANCE
-
         with module.context, ir.Location.unknown():
-            module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+            for op in ops_where(module.operation, lambda op: True):  # no walk: what it calls cannot raise a PassError
+                self._select(op, model, times)
 
     def select(self, op: ir.Operation, table: LatencyTable | None = None) -> None:
         """Note the decision for one op, by measured times where ``table`` is given."""

@@ -14,6 +14,7 @@ from pith.passes.pipeline.registry import is_known, suggest
 from pith.passes.pipeline.reproducer import Reproducer, read_reproducer
 from pith.passes.pipeline.upstream import implicit_anchor
 
+from .levels import hint_for
 from .opt_args import CommandLine
 from .source_diagnostics import DiagnosticPrinter
 from .split_input import split_input
@@ -74,7 +75,7 @@ class _Chunk:
         return output if printer.finish() else None
 
     def _transform(self, context: ir.Context, printer: DiagnosticPrinter) -> str | bytes | None:
-        before = printer.errors
+        before, module = printer.errors, None
         try:
             module = self._parse(context)
             if not dialect.verify_module(module):
@@ -89,7 +90,15 @@ class _Chunk:
                 printer.report(e)
             elif isinstance(e, Error) and e.hint:
                 printer.hint(e.hint)
+            if module is not None and not getattr(e, "hint", None) and (hint := self._level_hint(context)):
+                printer.hint(hint)
         return None
+
+    def _level_hint(self, context: ir.Context) -> str | None:
+        """What to do where the first pipeline starts at another level than the input's."""
+        if not self.line.passes or self.flags.no_implicit_module:
+            return None
+        return hint_for(self.line.passes[0][0], self._parse(context))  # anew: passes have changed the module
 
     def _parse(self, context: ir.Context):
         if self.flags.no_implicit_module and isinstance(self.source, str):
