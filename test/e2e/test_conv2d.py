@@ -145,8 +145,6 @@ def test_explain():
     assert "runs named: predicted" in text and all(name in text for name in ("dense", "windows", "50.0%"))
     with pytest.raises(pith.ArgumentError, match="expects two operands of a product, got channels"):
         pith.explain(x, w, channels=None)
-    with pytest.raises(pith.ArgumentError, match="explains products, and"):
-        pith.explain(pith.matmul, x, w)
     with pytest.raises(pith.UnsupportedError, match="no variant 'sparse'"):
         pith.conv2d(x, w, variant="sparse")
     with pytest.raises(pith.UnsupportedError, match="no variant 'named'"):

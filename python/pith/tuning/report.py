@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, UnsupportedError
 from ..formats.parse import format_name
 from ..functional.dynamic.dynamic import Dynamic
 from ..quantization import QuantizedTensor
@@ -14,17 +15,31 @@ from .database import Calibration, calibration_for
 from .problem import Problem
 from .select import Candidate, choose, rank
 
-#: How to ask about a convolution.
-_CONV2D = "pith.explain(pith.conv2d, x, w, channels=pattern)"
+#: How to ask about other calls than products.
+_CALL = "pith.explain(pith.linear, x, w, bias): the function comes first"
+
+#: Public function -> what explains its calls, and takes what it takes.
+_EXPLAINED = {
+    "matmul": "tuning.report:explain",
+    "linear": "functional.linear.report:explain_linear",
+    "conv2d": "functional.conv2d.named:explain_conv2d",
+    "sddmm": "functional.sddmm.sddmm:explain_sddmm",
+    "moe": "workloads.report:explain_moe",
+    "grouped_matmul": "workloads.report:explain_grouped",
+    "relu_ffn": "workloads.report:explain_relu_ffn",
+}
 
 
 def explain(a: Any, b: Any, *operands: Any, variant: str = "auto", measure: bool = False, **options: Any) -> str:
-    """What ``pith.matmul(a, b, variant=variant)`` runs, and why; ``explain(pith.conv2d, x, w, channels=...)``: the same
-    of a convolution of what patterns name.
+    """What ``pith.matmul(a, b, variant=variant)`` runs, and why; ``explain(pith.linear, x, w, bias)``: the same of
+    another function's call with these operands and options.
 
     Args:
         a, b: as for :func:`pith.matmul`, quantised weights too; of the dense operand only the shape is looked at.
-            One may be marked with :func:`pith.dynamic`: its sparsity is sampled.
+            One may be marked with :func:`pith.dynamic`: its sparsity is sampled. Or ``a`` is a function, and what
+            follows are its operands: :func:`pith.linear`, :func:`pith.conv2d`, :func:`pith.sddmm`, :func:`pith.moe`,
+            :func:`pith.grouped_matmul`, :func:`pith.relu_ffn`. Where a function has one kernel, it is named, with what
+            it is predicted to take beside dense where that is known.
         measure: also time the best candidates of a dynamic product.
     Returns: a table of the candidates: predicted times, how they compare, and what they are made of; of a dynamic
         product the sparsity each covers and the share of its work that falls on zeros.
@@ -36,12 +51,14 @@ def explain(a: Any, b: Any, *operands: Any, variant: str = "auto", measure: bool
         >>> A = pith.compress(np.eye(64, dtype=np.float32), "csr")
         >>> print(pith.explain(A, np.ones((64, 8), np.float32)).splitlines()[0])
         64x64 f32 as csr, 1.6 % stored, times 64x8
+        >>> print(pith.explain(pith.linear, np.ones((8, 64), np.float32), A).splitlines()[0])
+        8x64 through 64x64 f32 as csr, 1.6 % stored
     """
     if callable(a):
-        return _explain_conv2d(a, b, *operands, variant=variant, **options)
+        return _explain_call(a, (b, *operands), {"variant": variant} | options if variant != "auto" else options)
     if operands or options:
         given = ", ".join(options) or f"{2 + len(operands)} operands"
-        raise ArgumentError(f"expects two operands of a product, got {given}", where="pith.explain", hint=_CONV2D)
+        raise ArgumentError(f"expects two operands of a product, got {given}", where="pith.explain", hint=_CALL)
     if isinstance(a, Dynamic) or isinstance(b, Dynamic):
         from ..functional.dynamic.report import explain_dynamic
 
@@ -49,7 +66,7 @@ def explain(a: Any, b: Any, *operands: Any, variant: str = "auto", measure: bool
     a, b = taken_over(a), taken_over(b)
     tensor, other, side = (a, b, "left") if isinstance(a, (SparseTensor, QuantizedTensor)) else (b, a, "right")
     if isinstance(tensor, QuantizedTensor):
-        return _explain_quantized(tensor, other, side)
+        return explain_quantized(tensor, columns_of(tensor, other, side), getattr(other, "dtype", ""), side)
     if not isinstance(tensor, SparseTensor):
         raise ArgumentError(
             "expects a sparse operand", where="pith.explain", hint="dense products are NumPy's or torch's own"
@@ -63,23 +80,32 @@ def explain(a: Any, b: Any, *operands: Any, variant: str = "auto", measure: bool
     return table
 
 
-def _explain_conv2d(function: Any, x: Any, *filters: Any, variant: str, **options: Any) -> str:
-    from ..functional.conv2d.conv2d import conv2d
-    from ..functional.conv2d.named import explain_conv2d
+def _explain_call(function: Any, operands: Sequence[Any], options: Mapping[str, Any]) -> str:
+    """What a call of a public function runs."""
+    import pith
 
-    if function is not conv2d or len(filters) != 1 or isinstance(filters[0], SparseTensor):
-        raise ArgumentError("explains products, and pith.conv2d of dense filters", where="pith.explain", hint=_CONV2D)
-    return explain_conv2d(x, filters[0], variant, options)
+    name = getattr(function, "__name__", "")
+    if name not in _EXPLAINED or getattr(pith, name) is not function:
+        hint = ", ".join(f"pith.{known}" for known in _EXPLAINED)
+        raise ArgumentError(f"explains no calls of {name or function!r}", where="pith.explain", hint=f"those of {hint}")
+    if any(getattr(v, "is_cuda", False) for v in operands):
+        hint = "pith.compile(..., target=...).explain() tells of kernels for GPUs"
+        raise UnsupportedError("explains what runs on the CPU", where="pith.explain", hint=hint)
+    module, _, explains = _EXPLAINED[name].partition(":")
+    return getattr(importlib.import_module(f"pith.{module}"), explains)(*operands, **options)
 
 
-def _explain_quantized(q: QuantizedTensor, other: Any, side: str) -> str:
-    """Products with quantised weights have one kernel each: what it is, and what a dense copy would take."""
+def explain_quantized(q: QuantizedTensor, columns: int, dtype: Any, side: str = "left") -> str:
+    """Products with quantised weights have one kernel each: what it is, and what a dense copy would take.
+
+    Args:
+        dtype: of what it is multiplied with.
+    """
     from ..functional.matmul.quantized import kernel_of
 
-    by_bytes = str(getattr(other, "dtype", "")).removeprefix("torch.") == "int8" and q.group is None
+    by_bytes = str(dtype).removeprefix("torch.") == "int8" and q.group is None
     values = q.integers if by_bytes else q.integers.astype("float32")
     tensor = SparseTensor(q.shape, q.format, (*q.buffers[:-1], values), q.hss)
-    columns = columns_of(tensor, other, side)
     scales = "a scale per row" if q.group is None else f"a scale and zero point per group of {q.group}"
     name = q.hss or format_name(q.format)
     sparse = f"{q.shape[0]}x{q.shape[1]} i{q.bits}, {scales}, as {name}"
@@ -106,13 +132,19 @@ def explain_problem(
     problem: Problem, variant: str = "auto", *, name: str | None = None, measured: Mapping[str, float] | None = None
 ) -> str:
     """The table for a problem; ``measured``: variant -> seconds, shown beside the predictions."""
-    ranked = rank(problem, variant)
-    chosen = choose(problem, variant)
+    ranked, chosen = rank(problem, variant), choose(problem, variant)
+    table = candidates_of(problem, ranked, chosen, measured)
+    return "\n".join([_heading(problem, name), *table, "", verdict(ranked, chosen)])
+
+
+def candidates_of(
+    problem: Problem, ranked: Sequence[Candidate], chosen: Candidate, measured: Mapping[str, float] | None = None
+) -> list[str]:
+    """Where predictions come from, and a line per candidate."""
     calibration = calibration_for(problem.threads)
     nearest = "" if calibration.threads == problem.threads else f", nearest to {problem.threads}"
     source = f"times from: {calibration.describe()}{nearest}{_accuracy(calibration, problem, ranked)}"
-    table = _table(ranked, chosen, measured or {})
-    return "\n".join([_heading(problem, name), source, "", *table, "", verdict(ranked, chosen)])
+    return [source, "", *_table(ranked, chosen, measured or {})]
 
 
 def verdict(ranked: Sequence[Candidate], chosen: Candidate) -> str:
@@ -138,7 +170,7 @@ def seconds_text(seconds: float) -> str:
     return f"{seconds * scale:.3g} {unit}"
 
 
-def columns_of(tensor: SparseTensor, other: Any, side: str) -> int:
+def columns_of(tensor: SparseTensor | QuantizedTensor, other: Any, side: str) -> int:
     """The size of the dense operand's free dimension, as the kernel sees it."""
     from ..functional.matmul.matmul import result_shape
 
@@ -151,11 +183,17 @@ def columns_of(tensor: SparseTensor, other: Any, side: str) -> int:
 
 def _heading(problem: Problem, name: str | None) -> str:
     rows, columns = problem.shape
-    stored = f"{name or format_name(problem.format)}, {100 * problem.density:.1f} % stored"
-    sparse = f"{rows}x{columns} {problem.element} as {stored}"
+    sparse = stored_text(problem, name)
     if problem.side == "left":
         return f"{sparse}, times {columns}x{problem.columns}"
     return f"{problem.columns}x{rows} times {sparse}"
+
+
+def stored_text(problem: Problem, name: str | None = None) -> str:
+    """The stored operand of a problem; ``name``: what its format is called."""
+    rows, columns = problem.shape
+    stored = f"{name or format_name(problem.format)}, {100 * problem.density:.1f} % stored"
+    return f"{rows}x{columns} {problem.element} as {stored}"
 
 
 def _accuracy(calibration: Calibration, problem: Problem, ranked: Sequence[Candidate]) -> str:

@@ -47,7 +47,7 @@ def grouped_matmul(
     """
     if is_on_device(x):
         return moe_on_device(x, experts, gates, [w], [bias], activation, "pith.grouped_matmul")
-    task = _Routed.of(x, experts, gates, "pith.grouped_matmul")
+    task = Routed.of(x, experts, gates, "pith.grouped_matmul")
     return like(task.combined(task.sums(w, bias, activation)), x)
 
 
@@ -80,14 +80,14 @@ def moe(
     """
     if is_on_device(x):
         return moe_on_device(x, experts, gates, [w1, w2], [b1, b2], activation, "pith.moe")
-    task = _Routed.of(x, experts, gates, "pith.moe")
+    task = Routed.of(x, experts, gates, "pith.moe")
     hidden = task.layer(task.slots(), w1, "w1", b1, "b1", activation)
     parts = task.layer(hidden, w2, "w2", b2, "b2", gates=task.gates)
     return like(task.combined(parts.reshape(*task.experts.shape, parts.shape[1])), x)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Routed:
+class Routed:
     """Tokens on their way through experts. A slot is one choice of a token: slot ``t * k + j`` is token t's j-th.
 
     Attributes:
@@ -101,7 +101,7 @@ class _Routed:
     where: str
 
     @classmethod
-    def of(cls, x: Any, experts: Any, gates: Any, where: str) -> _Routed:
+    def of(cls, x: Any, experts: Any, gates: Any, where: str) -> Routed:
         tokens = array_of(x, f"{where}: x")
         float_element(tokens, f"{where}: x")
         if tokens.ndim != 2:

@@ -26,7 +26,7 @@ from .relu_ffn_ir import relu_ffn_source
 FEW_ROWS = 6
 
 #: Element types that the library multiplies as fast as the processor can.
-_LIBRARY = (np.dtype(np.float32), np.dtype(np.float64))
+LIBRARY = (np.dtype(np.float32), np.dtype(np.float64))
 
 _WHERE = "pith.relu_ffn"
 
@@ -60,30 +60,38 @@ def relu_ffn(x: Any, w1: Any, b1: Any, w2: Any, b2: Any, *, threshold: Any = 0.0
         array([[200.]], dtype=float32)
     """
     if skip is None and type(threshold) is float and threshold == 0.0 and _are_plain(x, w1, b1, w2, b2):
-        return _few(x, w1, b1, w2, b2, None) if len(x) <= FEW_ROWS else _second(_hidden(x, w1, b1, None), w2, b2, skip)
+        if len(x) <= FEW_ROWS:
+            return _few(x, w1, b1, w2, b2, None)
+        return _second(hidden_layer(x, w1, b1, None), w2, b2, skip)
+    array, *layer, limits = checked(x, w1, b1, w2, b2, threshold)
+    rows = array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
+    first, own, second, other = layer
+    if skip is not False and len(rows) <= FEW_ROWS:
+        out = _few(rows, first, own, second, other, limits)
+    else:
+        out = _second(hidden_layer(rows, first, own, limits), second, other, skip)
+    return like(out.reshape(*array.shape[:-1], second.shape[1]), x)
+
+
+def checked(x: Any, w1: Any, b1: Any, w2: Any, b2: Any, threshold: Any) -> tuple[Any, ...]:
+    """Operands as arrays, and what activations must exceed; None for biases and limits that there are not."""
     array = array_of(x, f"{_WHERE}: x")
     float_element(array, f"{_WHERE}: x")
     if not array.ndim:
         raise ShapeError("expects x of shape (..., in), got a number", where=_WHERE)
     first = shaped(w1, (array.shape[-1], -1), array, f"{_WHERE}: w1")
     second = shaped(w2, (first.shape[1], -1), array, f"{_WHERE}: w2")
-    biases = [
+    own, other = (
         None if b is None else shaped(b, (w.shape[1],), array, f"{_WHERE}: {name}")
         for name, b, w in (("b1", b1, first), ("b2", b2, second))
-    ]
-    limits = _limits(threshold, first.shape[1], array)
-    rows = array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
-    if skip is not False and len(rows) <= FEW_ROWS:
-        out = _few(rows, first, biases[0], second, biases[1], limits)
-    else:
-        out = _second(_hidden(rows, first, biases[0], limits), second, biases[1], skip)
-    return like(out.reshape(*array.shape[:-1], second.shape[1]), x)
+    )
+    return array, first, own, second, other, _limits(threshold, first.shape[1], array)
 
 
 def _are_plain(x: Any, w1: Any, b1: Any, w2: Any, b2: Any) -> bool:
     """Whether operands can be multiplied as they are, by few conditions: every check takes some microseconds between
     two products, which find nothing in the caches, and one row takes 2 ms in all."""
-    if not (type(x) is type(w1) is type(w2) is np.ndarray and x.dtype is w1.dtype is w2.dtype and x.dtype in _LIBRARY):
+    if not (type(x) is type(w1) is type(w2) is np.ndarray and x.dtype is w1.dtype is w2.dtype and x.dtype in LIBRARY):
         return False
     if not (x.ndim == w1.ndim == w2.ndim == 2 and x.shape[1] == w1.shape[0] and w1.shape[1] == w2.shape[0]):
         return False
@@ -108,9 +116,9 @@ def _limits(threshold: Any, hidden: int, array: np.ndarray) -> np.ndarray | None
     return np.broadcast_to(values, (hidden,)).astype(array.dtype) if values.any() else None
 
 
-def _hidden(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, limits: np.ndarray | None) -> np.ndarray:
+def hidden_layer(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, limits: np.ndarray | None) -> np.ndarray:
     """The hidden layer: a dense product."""
-    library = x.dtype in _LIBRARY
+    library = x.dtype in LIBRARY
     z = dense_layer(x, w, b, rectified=True) if library else einsum("tk,kh->th", x, w, bias=b, activation="relu")
     return z if limits is None else np.where(z <= limits, np.zeros((), z.dtype), z)
 
@@ -130,7 +138,7 @@ def _kernel(dtype: np.dtype, first_bias: bool, second_bias: bool, limits: bool) 
 
 def _second(hidden: np.ndarray, w: np.ndarray, b: np.ndarray | None, skip: bool | None) -> np.ndarray:
     """``hidden @ w + b`` of more than a few rows, dense or along what is active."""
-    library = hidden.dtype in _LIBRARY
+    library = hidden.dtype in LIBRARY
     if skip is False:
         return dense_layer(hidden, w, b) if library else einsum("th,hn->tn", hidden, w, bias=b)
     if skip is None and library:

@@ -12,7 +12,6 @@ from ...errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
 from ...patterns import Pattern
 from ...runtime import dtype_name
 from ...runtime.arrays import as_array, is_torch
-from ...sparse import SparseTensor
 from ..einsum.arguments import require_signed
 from ..einsum.ir import SUMS
 from ..einsum.kernel import require_invariant
@@ -20,7 +19,7 @@ from ..einsum.nest import Listed, Nest
 from .geometry import Geometry
 from .library import key_of, repeat
 from .named import AXES, convolve_named
-from .stored import convolve_stored
+from .stored import convolve_stored, is_fused
 
 _WHERE = "pith.conv2d"
 
@@ -77,7 +76,7 @@ def conv2d(
         array([[0., 0.],
                [9., 9.]], dtype=float32)
     """
-    if isinstance(w, SparseTensor) or any(v is not None for v in (bias, activation, residual)):
+    if is_fused(w, bias, activation, residual):
         given = (images, channels, filters, rows, columns, None if groups == 1 else groups)
         return convolve_stored(x, w, Geometry.of(stride, padding, dilation, _WHERE), bias, activation, residual, given)
     if groups != 1:

@@ -212,11 +212,14 @@ def _unfolding(element: str, listed: tuple[Listed, ...], geometry: Geometry) -> 
     return kernel_of(program, dict(zip("ncrsyx", "ncrsyx")), geometry.where)
 
 
-def explain_conv2d(x: Any, w: Any, variant: str, options: Mapping[str, Any]) -> str:
-    """What ``pith.conv2d(x, w, variant=variant, **options)`` runs of dense filters, and why."""
+def explain_conv2d(x: Any, w: Any, *, variant: str = "auto", **options: Any) -> str:
+    """What ``pith.conv2d(x, w, variant=variant, **options)`` runs, and why."""
     from ...tuning.candidates import candidates_table, rival_text
     from .conv2d import prepared
+    from .stored import explain_stored, is_fused
 
+    if is_fused(w, *(options.get(name) for name in ("bias", "activation", "residual"))):
+        return explain_stored(x, w, **options)
     x, w, shape, patterns, _ = prepared(x, w, **options)
     named = Named.of(x, w, shape, patterns)
     table, decision = table_for(named.element, "left", num_threads()), choose(named, variant)

@@ -20,10 +20,45 @@ from .geometry import Geometry
 from .ir import conv2d_source
 
 
-def convolve_stored(
+def is_fused(w: Any, bias: Any, activation: Any, residual: Any) -> bool:
+    """Whether a convolution is one kernel with what follows."""
+    return isinstance(w, SparseTensor) or any(v is not None for v in (bias, activation, residual))
+
+
+def convolve_stored(x: Any, *call: Any) -> Any:
+    """``activation(conv2d(x, w) + bias) + residual``; ``call``: see :func:`_prepared`."""
+    kernel, arguments, shape = _prepared(x, *call)
+    out = aligned_empty(int(np.prod(shape)), arguments[-1].dtype).reshape(shape)
+    kernel.native(*arguments, out)
+    return as_torch(out) if is_torch(x) else out
+
+
+def explain_stored(
+    x: Any,
+    w: Any,
+    *,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    bias: Any = None,
+    activation: str | None = None,
+    residual: Any = None,
+    **patterns: Any,
+) -> str:
+    """What :func:`convolve_stored` runs."""
+    beside = (*patterns.values(), None if groups == 1 else groups)
+    geometry = Geometry.of(stride, padding, dilation, "pith.conv2d")
+    kernel, arguments, shape = _prepared(x, w, geometry, bias, activation, residual, beside)
+    sizes = ["x".join(map(str, v)) for v in (x.shape, w.shape, shape)]
+    heading = f"{sizes[0]} {dtype_name(arguments[-1].dtype)}, filters {sizes[1]}, result {sizes[2]}"
+    return f"{heading}\nruns one kernel on what is stored:\n{kernel.explain()}"
+
+
+def _prepared(
     x: Any, w: Any, geometry: Geometry, bias: Any, activation: str | None, residual: Any, beside: Sequence[Any]
-) -> Any:
-    """``activation(conv2d(x, w) + bias) + residual``; ``beside``: what may not be given then."""
+) -> tuple[Kernel, list[np.ndarray], tuple[int, ...]]:
+    """The kernel, its arguments and the shape of the result; ``beside``: what may not be given."""
     where = geometry.where
     require_activation(activation, where)
     if any(v is not None for v in beside):
@@ -44,9 +79,7 @@ def convolve_stored(
     extras = [_shaped(value, f"{where}: {name}", expected) for name, value, expected in shapes if value is not None]
     options = (bias is not None, activation, residual is not None, len(x_) == 1)
     kernel = _kernel(w.format, dtype_name(x_.dtype), x_.shape[1:], w.shape, geometry, *options)
-    out = aligned_empty(int(np.prod(shape)), x_.dtype).reshape(shape)
-    kernel.native(*w.buffers, x_, *extras, out)
-    return as_torch(out) if is_torch(x) else out
+    return kernel, [*w.buffers, x_, *extras], shape
 
 
 def _filters(w: Any, where: str) -> SparseTensor:

@@ -13,7 +13,7 @@ from ...runtime import dtype_name, num_threads
 from ...runtime.arrays import as_array
 from ...sparse import SparseTensor
 from ...tuning.problem import Problem
-from ...tuning.select import DENSE_GAIN, MOST_DENSE_BYTES, choose, dense_bytes
+from ...tuning.select import DENSE_GAIN, MOST_DENSE_BYTES, Candidate, choose, dense_bytes
 from ...tuning.variants import OWN, PANEL_ELEMENTS
 from ..matmul.dense import products_of
 from ..matmul.plan import rounded_columns
@@ -88,10 +88,18 @@ def _choose(a: SparseTensor, rows: int) -> Choice:
     problem = Problem.of(a, rows)
     if problem.is_plain or not rows or not a.shape[0] * a.shape[1]:
         return Choice()
+    own, dense = rivals(problem)
+    gains = dense.eligible and own.seconds > DENSE_GAIN * dense.seconds
+    return Choice(None if rows == 1 else own.variant.attribute, gains)
+
+
+def rivals(problem: Problem) -> tuple[Candidate, Candidate]:
+    """The kernel on what is stored, and the one on an unpacked copy, which waits until the input was looked at."""
     own, dense = choose(problem, "sparse"), choose(problem, OWN)
-    fits = dense_bytes(problem, dense.variant) <= MOST_DENSE_BYTES
-    gains = own.seconds > DENSE_GAIN * (dense.seconds + _LOOK * rows * a.shape[1])
-    return Choice(None if rows == 1 else own.variant.attribute, fits and gains)
+    looked = dense.seconds + _LOOK * problem.columns * problem.contracted
+    return own, dataclasses.replace(
+        dense, seconds=looked, eligible=dense_bytes(problem, dense.variant) <= MOST_DENSE_BYTES
+    )
 
 
 def _is_finite(x: Any) -> bool:

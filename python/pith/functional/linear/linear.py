@@ -59,8 +59,7 @@ def linear(
     if isinstance(a, QuantizedTensor):
         return a.linear(x, bias, activation, residual)
     require_activation(activation, _WHERE)
-    if not isinstance(variant, str) or variant not in ("auto", "sparse"):
-        raise UnsupportedError(f"no variant {variant!r}", where=_WHERE, hint="auto or sparse")
+    require_variant(variant)
     if where is not None:
         return _linear_where(x, a, bias, activation, residual, where, out)
     if out is not None:
@@ -69,7 +68,7 @@ def linear(
         from .device import linear_on_device
 
         return linear_on_device(x, a, bias, activation, residual)
-    a = _weight(a)
+    a = weight_of(a)
     x = array_or_tensor(x, f"{_WHERE}: x")
     shape, result_shape = tuple(x.shape), result_shape_of(x, a)
     rows = math.prod(shape[:-1])
@@ -83,6 +82,12 @@ def linear(
 
 _WHERE = "pith.linear"
 _SHAPES = "x: (..., in), weight: (out, in), bias: (out,), residual: (..., out)"
+
+
+def require_variant(variant: object) -> None:
+    """Raise :class:`pith.UnsupportedError` unless ``variant`` is one."""
+    if not isinstance(variant, str) or variant not in ("auto", "sparse"):
+        raise UnsupportedError(f"no variant {variant!r}", where=_WHERE, hint="auto or sparse")
 
 
 def _linear_where(x: Any, a: Any, bias: Any, activation: str | None, residual: Any, where: Any, out: Any) -> Any:
@@ -106,7 +111,7 @@ def result_shape_of(x: Any, a: Any) -> tuple[int, ...]:
     return (*shape[:-1], a.shape[0])
 
 
-def _weight(a: Any) -> SparseTensor:
+def weight_of(a: Any) -> SparseTensor:
     """A sparse matrix as it is; a dense one as a tensor that stores every element, on the same memory."""
     if isinstance(a, np.ndarray) or is_torch(a):
         array = np.ascontiguousarray(as_array(a, f"{_WHERE}: weight"))
@@ -163,12 +168,16 @@ def _kernel(
     """The kernel of a format, element type and epilogue, and the dtype of its result."""
     from ...runtime import numpy_dtype
 
+    require_floats(dtype)
     element = dtype_name(dtype)
-    if element not in COMPUTED_IN:
-        floats = "weights of type " + ", ".join(COMPUTED_IN)
-        quantised = f"{floats}; pith.quantize(w, fmt) makes 8-bit weights, which know their scales"
-        raise DTypeError(
-            f"no linear kernel for {dtype}", where=_WHERE, hint=quantised if dtype.kind in "iu" else floats
-        )
     source = linear_source(fmt, element, bias, activation, residual, variant, multiple, one_row)
     return compile_source(source, "linear"), numpy_dtype(element)
+
+
+def require_floats(dtype: np.dtype) -> None:
+    """Raise :class:`pith.DTypeError` unless there are kernels for weights of a type."""
+    if dtype_name(dtype) in COMPUTED_IN:
+        return
+    floats = "weights of type " + ", ".join(COMPUTED_IN)
+    quantised = f"{floats}; pith.quantize(w, fmt) makes 8-bit weights, which know their scales"
+    raise DTypeError(f"no linear kernel for {dtype}", where=_WHERE, hint=quantised if dtype.kind in "iu" else floats)

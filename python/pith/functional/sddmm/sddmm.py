@@ -11,6 +11,7 @@ from ...compiler.kernel import Kernel, compile_source
 from ...errors import ArgumentError, DTypeError, FormatError, ShapeError
 from ...formats import Format
 from ...formats.pack_buffers import aligned_empty
+from ...formats.parse import format_name
 from ...runtime import dtype_name
 from ...runtime.arrays import as_array, is_torch
 from ...sparse import SparseTensor, taken_over
@@ -55,8 +56,7 @@ def sddmm(a: Any, b: Any, pattern_of: Any, *, out: Any = None, accumulate: bool 
 
         _check_sizes(a, b, pattern_of)
         return sampled_on_device(a, b, pattern_of, out, accumulate)
-    left, right = _operand(a, "a"), _operand(b, "b")
-    _check(left, right, pattern_of)
+    left, right = _operands(a, b, pattern_of)
     values = _values(out, pattern_of.nse, left.dtype, accumulate)
     left, right = (x.copy() if np.may_share_memory(x, values) else x for x in (left, right))
     transposed = (_is_transposed(left), _is_transposed(right))
@@ -64,6 +64,34 @@ def sddmm(a: Any, b: Any, pattern_of: Any, *, out: Any = None, accumulate: bool 
     left, right = (x.T if t else x for x, t in zip((left, right), transposed))
     kernel.native(*pattern_of.buffers[:-1], *pattern_of.shape, left, right, values)
     return SparseTensor(pattern_of.shape, pattern_of.format, (*pattern_of.buffers[:-1], values), pattern_of.hss)
+
+
+def explain_sddmm(a: Any, b: Any, pattern_of: Any, *, out: Any = None, accumulate: bool = False) -> str:
+    """What ``pith.sddmm`` of these operands runs, and beside what."""
+    from ...tuning.problem import Problem
+    from ...tuning.report import seconds_text, stored_text
+    from ...tuning.select import rank
+
+    pattern_of = taken_over(pattern_of)
+    left, right = _operands(a, b, pattern_of)
+    (rows, depth), columns = left.shape, right.shape[1]
+    kernel = _kernel(pattern_of.format, left.dtype, _is_transposed(left), _is_transposed(right), accumulate)
+    whole = rank(Problem.of_format(Format.dense(2), (rows, depth), columns, dtype_name(left.dtype)), "dense")[0]
+    name = str(pattern_of.hss or format_name(pattern_of.format))
+    sampled = stored_text(Problem.of(pattern_of, depth), name)
+    return "\n".join(
+        [
+            f"{rows}x{depth} times {depth}x{columns}, where {sampled}",
+            f"runs one kernel, whose time is not predicted; the whole product: {seconds_text(whole.seconds)}",
+            kernel.explain(),
+        ]
+    )
+
+
+def _operands(a: Any, b: Any, pattern_of: Any) -> tuple[np.ndarray, np.ndarray]:
+    left, right = _operand(a, "a"), _operand(b, "b")
+    _check(left, right, pattern_of)
+    return left, right
 
 
 def _operand(value: Any, name: str) -> np.ndarray:
