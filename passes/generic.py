@@ -1,4 +1,4 @@
-"""Building ``linalg.generic`` ops."""
+"""Building ops of linalg: ``generic``, ``fill`` and what they start from."""
 
 from collections.abc import Callable, Sequence
 
@@ -42,3 +42,13 @@ def empty_like(value: ir.Value, element: ir.Type | None = None) -> ir.Value:
         for d in range(type_.rank)
     ]
     return tensor.empty(sizes, element or type_.element_type)
+
+
+def filled(init: ir.Value, value: ir.Value) -> ir.Value:
+    """A tensor or memref of ``value`` in every place: the result of ``linalg.fill`` on tensors, ``init`` on memrefs."""
+    on_tensors = isinstance(init.type, ir.RankedTensorType)
+    new = linalg.FillOp([init.type] if on_tensors else [], [value], [init]).operation
+    block = new.regions[0].blocks.append(value.type, init.type.element_type)
+    with ir.InsertionPoint(block):
+        linalg.YieldOp([block.arguments[0]])
+    return new.results[0] if on_tensors else init

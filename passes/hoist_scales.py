@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import ClassVar
 
-from pith._mlir import arith, ir, linalg
+from pith._mlir import arith, ir
 from pith.dialect.ops_format import DecompressOp
 
 from .analysis.multiply_add import multiplies_inputs
@@ -14,7 +14,7 @@ from .analysis.structured import Structured, dim_positions, erase_if_unused, str
 from .analysis.traversal import defining_op, ops_named
 from .analysis.vanishing import is_zero_filled
 from .core import Pass, pass_error
-from .generic import empty_like, generic
+from .generic import empty_like, filled, generic
 
 _DEQUANTIZE = "pith.dequantize_rows"
 
@@ -135,4 +135,4 @@ def _elementwise(inputs: Sequence[ir.Value], reads, type_: ir.Type, compute) -> 
 
 def _zeros_like(value: ir.Value) -> ir.Value:
     element = value.type.element_type
-    return linalg.fill(arith.constant(element, 0.0), outs=[empty_like(value)])
+    return filled(empty_like(value), arith.constant(element, 0.0))

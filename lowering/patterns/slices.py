@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from pith._mlir import arith, ir, linalg, tensor
-from pith.passes.generic import elementwise
+from pith._mlir import arith, ir, tensor
+from pith.passes.generic import elementwise, filled
 
 from ..builder import Index, zero_of
 
@@ -56,7 +56,7 @@ def sum_of(a: ir.Value, b: ir.Value) -> ir.Value:
 def zeros(sizes: Sequence[Index], element: ir.Type) -> ir.Value:
     """A new tensor of zeros."""
     empty = tensor.EmptyOp(list(sizes), element).result
-    return linalg.fill(zero_of(element), outs=[empty])
+    return filled(empty, zero_of(element))
 
 
 def _split(values: Sequence[Index]) -> tuple[list[int], list[ir.Value]]:

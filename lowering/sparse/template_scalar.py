@@ -13,8 +13,9 @@ inner loop is contiguous for row-major operands, so LLVM vectorises it.
 
 from collections.abc import Callable, Sequence
 
-from pith._mlir import bufferization, ir, linalg, memref
+from pith._mlir import bufferization, ir, memref
 from pith.passes.cloning import clone
+from pith.passes.generic import filled
 
 from .. import builder as b
 from ..bufferization.destination import buffer_to_overwrite, is_exclusive, updated_buffer
@@ -29,7 +30,7 @@ def emit_scalar(g: SparseGeneric, storage: Storage) -> ir.Value:
     views.append(updated_buffer(g.init) if g.accumulates else buffer_to_overwrite(g.init, is_exclusive(g.init)))
     sizes = _iteration_sizes(g, storage)
     if not g.accumulates:
-        linalg.fill(b.zero_of(g.init.type.element_type), outs=[views[-1]])
+        filled(views[-1], b.zero_of(g.init.type.element_type))
     sparse_dims, maps = g.sparse_dims, indexing_maps(g.op)
     free = [d for d in range(len(g.iterators)) if d not in sparse_dims]
 

@@ -7,9 +7,10 @@ from a running count per level, so the walk runs twice: with a sink that only co
 counts of all parts are added up, with one that writes. Static formats need no count.
 """
 
-from pith._mlir import arith, bufferization, cf, ir, linalg, memref
+from pith._mlir import arith, bufferization, cf, ir, memref
 from pith.dialect import AssembleOp, buffer_types
 from pith.formats import buffer_specs
+from pith.passes.generic import filled
 
 from .. import builder as b
 from ..builder import Index
@@ -100,7 +101,7 @@ def _allocate(tree: Tree, type_: ir.RankedTensorType, totals: dict[int, ir.Value
             size = b.ceildiv(below, spec.per_word)
         buffer = _alloc(size, buffer_type.element_type)
         if spec.role == "bits" or spec.bits < 8:
-            linalg.fill(b.zero_of(buffer_type.element_type), outs=[buffer])
+            filled(buffer, b.zero_of(buffer_type.element_type))
         elif spec.role == "positions" and not loose:
             memref.store(b.zero_of(buffer_type.element_type), buffer, [b.value(0)])
         metadata[level, spec.role] = buffer

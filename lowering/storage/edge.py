@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from pith._mlir import ir, linalg, memref
+from pith._mlir import ir, memref
 from pith.formats import Format
+from pith.passes.generic import filled
 
 from .. import builder as b
 from ..builder import Index
@@ -21,7 +22,7 @@ def rounded_up(source: ir.Value, fmt: Format) -> ir.Value:
         return source
     whole = [b.mul(b.ceildiv(size, divisor), divisor) for size, divisor in zip(sizes, fmt.divisors())]
     out = b.alloc(whole, source.type.element_type)
-    linalg.fill(b.zero_of(source.type.element_type), outs=[out])
+    filled(out, b.zero_of(source.type.element_type))
     _copy(source, out, sizes)
     return out
 

@@ -1,7 +1,8 @@
 """``pith.repack``: new values for a pattern that stays."""
 
-from pith._mlir import bufferization, ir, linalg, memref
+from pith._mlir import bufferization, ir, memref
 from pith.dialect import AssembleOp, buffer_types, format_of
+from pith.passes.generic import filled
 
 from .. import builder as b
 from ..sparse.levels import Cursor, Storage, descend, inside, start, storage_of, walk
@@ -22,7 +23,7 @@ def emit_repack(whole: AssembleOp, source: ir.Value) -> ir.Value:
 
     # The walk leaves out what holds no element: the ends of diagonals, and what lies between rows.
     if fmt.diagonal is not None or any(level.kind == "loose_compressed" for level in fmt.levels):
-        linalg.fill(b.zero_of(storage.values.type.element_type), outs=[values])
+        filled(values, b.zero_of(storage.values.type.element_type))
 
     def leaf(at: Cursor, carried: list[ir.Value]) -> list[ir.Value]:
         memref.store(_element(storage, source, at), values, [b.value(at.position)])

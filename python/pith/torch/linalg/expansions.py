@@ -14,7 +14,7 @@ from ...errors import ImportProgramError
 from ...formats import DYNAMIC, Format
 from ...functional.dynamic.dynamic import Dynamic
 from ...passes.analysis.traversal import ops_named
-from ...passes.generic import generic
+from ...passes.generic import filled, generic
 from ..names import check_fits
 from .bags import bags_of_rows
 from .marks import emit_marker
@@ -86,7 +86,7 @@ def _linear_of_rows(op: ir.Operation) -> ir.Value:
     type_, index, element = _tensor_type(op.results[0].type), ir.IndexType.get(), x.type.element_type
     sizes = [tensor.dim(x, arith.constant(index, 0)) if type_.is_dynamic_dim(0) else type_.shape[0], type_.shape[1]]
     zero = arith.constant(element, 0.0)
-    init = linalg.fill(zero, outs=[tensor.empty(sizes, element)])
+    init = filled(tensor.empty(sizes, element), zero)
     row, column, depth = map(ir.AffineDimExpr.get, range(3))
     maps = [ir.AffineMap.get(3, 0, [a, b]) for a, b in ((row, depth), (column, depth), (row, column))]
     kinds = ["parallel", "parallel", "reduction"]
@@ -106,7 +106,7 @@ def _grouped_mm(op: ir.Operation) -> ir.Value:
     type_, index = _tensor_type(op.results[0].type), ir.IndexType.get()
     total = type_.element_type
     rows = tensor.dim(x, arith.constant(index, 0)) if type_.is_dynamic_dim(0) else type_.shape[0]
-    init = linalg.fill(arith.constant(total, 0.0), outs=[tensor.empty([rows, type_.shape[1]], total)])
+    init = filled(tensor.empty([rows, type_.shape[1]], total), arith.constant(total, 0.0))
     row, column, group, depth = map(ir.AffineDimExpr.get, range(4))
     stored = [group, column, depth] if transposed else [group, depth, column]
     maps = [ir.AffineMap.get(4, 0, exprs) for exprs in ([row, depth], stored, [row, column])]
