@@ -4,6 +4,7 @@ MLIR runs the verifiers written in Python before IRDL's structural ones, so a Py
 meet an op that lacks what it is about to read. Such ops are left to IRDL, which names what is wrong.
 """
 
+import contextlib
 import functools
 from typing import Any
 
@@ -42,6 +43,18 @@ def attribute_of(operation: ir.Operation, name: str) -> ir.Attribute | None:
         return operation.attributes[name]
     except TypeError:
         return None
+
+
+def entries_of(attr: ir.Attribute) -> dict[str, ir.Attribute]:
+    """A dictionary's entries without those that :func:`attribute_of` has no class for: reading one of them as
+    ``NamedAttribute.attr`` ends the process.
+    """
+    dictionary, out = ir.DictAttr(attr), {}
+    for i in range(len(dictionary)):
+        name = dictionary[i].name
+        with contextlib.suppress(TypeError):
+            out[name] = dictionary[name]
+    return out
 
 
 def _segments(operation: ir.Operation, name: str) -> list[int] | None:

@@ -9,7 +9,7 @@ from .buffer import BufferAttr
 from .diagnostics import one_line
 from .formats import FormatAttr, PaddedAttr, encoding_of
 from .pattern import PatternType
-from .structure import attribute_of
+from .structure import attribute_of, entries_of
 
 
 def verify_module(module: ir.Module | ir.Operation | ir.OpView) -> bool:
@@ -52,16 +52,18 @@ def check_attribute(attr: ir.Attribute | None) -> None:
         attr.to_buffer()
     elif isinstance(attr, ir.TypeAttr):
         check_type(attr.value)
-    elif isinstance(attr, ir.ArrayAttr | ir.DictAttr):
+    elif isinstance(attr, ir.DictAttr):
+        for item in entries_of(attr).values():
+            check_attribute(item)
+    elif isinstance(attr, ir.ArrayAttr):
         for i in range(len(attr)):
             check_attribute(_item(attr, i))
 
 
-def _item(attr: ir.ArrayAttr | ir.DictAttr, i: int) -> ir.Attribute | None:
+def _item(attr: ir.ArrayAttr, i: int) -> ir.Attribute | None:
     """An attribute inside another; None as :func:`~.structure.attribute_of`."""
     try:
-        item = attr[i]
-        return item.attr if isinstance(item, ir.NamedAttribute) else item
+        return attr[i]
     except TypeError:
         return None
 

@@ -5,6 +5,7 @@ import hashlib
 from typing import ClassVar
 
 from pith._mlir import arith, func, ir
+from pith.dialect.structure import entries_of
 
 from .analysis.traversal import defining_op, ops_named
 from .core import Pass
@@ -53,7 +54,7 @@ class GuardAssertsPass(Pass):
             checks[str(_check_id(message))] = ir.StringAttr.get(message)
             _guard(op, _check_id(message), safe)
         if CHECKS_ATTRIBUTE in module.operation.attributes:
-            checks |= {n.name: n.attr for n in ir.DictAttr(module.operation.attributes[CHECKS_ATTRIBUTE])}
+            checks |= entries_of(module.operation.attributes[CHECKS_ATTRIBUTE])
         module.operation.attributes[CHECKS_ATTRIBUTE] = ir.DictAttr.get(checks)
 
 

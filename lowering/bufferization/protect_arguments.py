@@ -4,6 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 from pith._mlir import func, ir
+from pith.dialect.structure import entries_of
 from pith.passes.core import Pass
 
 _WRITABLE = "bufferization.writable"
@@ -44,7 +45,7 @@ def is_entry(op: func.FuncOp) -> bool:
 def _protect(op: func.FuncOp) -> None:
     types = op.type.inputs
     given = op.arg_attrs if "arg_attrs" in op.attributes else [ir.DictAttr.get({})] * len(types)
-    attrs = [{named.name: named.attr for named in ir.DictAttr(a)} for a in given]
+    attrs = [entries_of(a) for a in given]
     for type_, known in zip(types, attrs):
         if isinstance(type_, ir.RankedTensorType):
             known.setdefault(_WRITABLE, ir.BoolAttr.get(False))

@@ -4,6 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 from pith._mlir import ir
+from pith.dialect.structure import entries_of
 from pith.passes.core import Pass
 from pith.programs.tensor_map import MAP_BYTES
 
@@ -54,7 +55,7 @@ def _by_value(parameter: ir.Value) -> None:
     number = ir.BlockArgument(parameter).arg_number
     attrs[number] = ir.DictAttr.get(
         {
-            **{named.name: named.attr for named in attrs[number]},
+            **entries_of(attrs[number]),
             "llvm.byval": ir.TypeAttr.get(ir.Type.parse(f"!llvm.array<{MAP_BYTES} x i8>")),
             "llvm.align": ir.IntegerAttr.get(ir.IntegerType.get_signless(64), _ALIGNMENT),
             "nvvm.grid_constant": ir.UnitAttr.get(),

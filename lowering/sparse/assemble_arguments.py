@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from pith._mlir import func, ir, tensor
 from pith.dialect import AssembleOp, DisassembleOp, buffer_types, encoding_of, shape_of
+from pith.dialect.structure import entries_of
 from pith.formats import Format, buffer_specs
 from pith.passes.analysis.traversal import ops_named
 from pith.passes.core import Pass, pass_error
@@ -88,7 +89,7 @@ def _expand_arguments(op: func.FuncOp) -> None:
                 whole.operation.attributes[DENSITY_ATTRIBUTE] = attr[DENSITY_ATTRIBUTE]
             _take_apart(arg, values[:count])
             arg.replace_all_uses_with(whole.result)
-            named = {n: said for n, said in _as_dict(attr).items() if n != DENSITY_ATTRIBUTE}
+            named = {n: said for n, said in entries_of(attr).items() if n != DENSITY_ATTRIBUTE}
             attrs += [
                 ir.DictAttr.get({**named, "pith.storage": ir.StringAttr.get(f"{number}.{role}")}) for role, _ in parts
             ]
@@ -107,10 +108,6 @@ def _take_apart(arg: ir.Value, buffers: list[ir.Value]) -> None:
             for part, buffer in zip(op.results, buffers):
                 part.replace_all_uses_with(buffer)
             op.erase()
-
-
-def _as_dict(attr: ir.Attribute) -> dict[str, ir.Attribute]:
-    return {named.name: named.attr for named in ir.DictAttr(attr)}
 
 
 def _expand_results(op: func.FuncOp) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from pith._mlir import ir
+from pith.dialect.structure import entries_of
 
 from ..core import pass_error
 from .pit_axes import PitAxis, pit_axes
@@ -51,11 +52,11 @@ def dynamic_of(op: ir.Operation, structured: Structured) -> tuple[Dynamic, ...]:
 def _read(op: ir.Operation, structured: Structured, entry: ir.Attribute) -> Dynamic:
     if not isinstance(entry, ir.DictAttr):
         pass_error(op, f"expects {ATTRIBUTE} to be a list of dictionaries, got {entry}", _HINT)
-    fields = ir.DictAttr(entry)
+    fields = entries_of(entry)
     operand = _integer(fields, "operand")
     if operand is None or not 0 <= operand < len(structured.inputs):
         pass_error(op, f"expects {ATTRIBUTE} to name an input (0 to {len(structured.inputs) - 1}), got {entry}", _HINT)
-    granularity = fields["granularity"] if "granularity" in fields else None
+    granularity = fields.get("granularity")
     rank = len(structured.maps[operand].results)
     extents: tuple[int, ...] = ()
     if granularity is not None and isinstance(granularity, ir.DenseI64ArrayAttr):
@@ -66,7 +67,7 @@ def _read(op: ir.Operation, structured: Structured, entry: ir.Attribute) -> Dyna
             f"expects the granularity of operand #{operand} to have {rank} extents >= 0, not all 0, got {granularity}",
             "0 stands for the whole dimension",
         )
-    given = fields["threshold"] if "threshold" in fields else None
+    given = fields.get("threshold")
     known = given is None or isinstance(given, ir.FloatAttr)
     threshold = 0.0 if given is None or not known else ir.FloatAttr(given).value
     if not known or not threshold >= 0:
@@ -113,6 +114,6 @@ def _require_separate(op: ir.Operation, found: tuple[Dynamic, ...]) -> None:
                 )
 
 
-def _integer(fields: ir.DictAttr, name: str) -> int | None:
-    value = fields[name] if name in fields else None
+def _integer(fields: dict[str, ir.Attribute], name: str) -> int | None:
+    value = fields.get(name)
     return ir.IntegerAttr(value).value if isinstance(value, ir.IntegerAttr) else None

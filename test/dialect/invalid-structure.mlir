@@ -95,6 +95,6 @@ func.func @f(%x: tensor<8x16xf32>) {
 // -----
 
 // What no pith op reads may be anything.
-func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> attributes {a = array<ui8: 1>, b = [array<bf16: 1.0>]} {
+func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> attributes {a = array<ui8: 1>, b = [array<bf16: 1.0>], c = {d = array<si8: 2>}} {
   return {c = array<f16: 1.0>} %x : tensor<4xf32>
 }

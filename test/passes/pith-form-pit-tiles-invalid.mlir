@@ -103,6 +103,15 @@ func.func @granularity(%a: tensor<8x8xf32>, %b: tensor<8x8xf32>, %c: tensor<8x8x
 
 // -----
 
+// The bindings have no class for this array.
+func.func @unsigned(%a: tensor<8x8xf32>, %b: tensor<8x8xf32>, %c: tensor<8x8xf32>) -> tensor<8x8xf32> {
+  // expected-error @below {{'linalg.matmul' op expects the granularity of operand #0 to have 2 extents >= 0, not all 0, got None}}
+  %0 = linalg.matmul {pith.dynamic = [{operand = 0, granularity = array<ui8: 1, 1>}]} ins(%a, %b : tensor<8x8xf32>, tensor<8x8xf32>) outs(%c : tensor<8x8xf32>) -> tensor<8x8xf32>
+  return %0 : tensor<8x8xf32>
+}
+
+// -----
+
 func.func @threshold(%a: tensor<8x8xf32>, %b: tensor<8x8xf32>, %c: tensor<8x8xf32>) -> tensor<8x8xf32> {
   // expected-error @below {{'linalg.matmul' op expects the threshold of operand #0 to be a float >= 0, got -1.000000e+00 : f64}}
   %0 = linalg.matmul {pith.dynamic = [{operand = 0, granularity = array<i64: 1, 1>, threshold = -1.0 : f64}]} ins(%a, %b : tensor<8x8xf32>, tensor<8x8xf32>) outs(%c : tensor<8x8xf32>) -> tensor<8x8xf32>

@@ -47,13 +47,14 @@ def _cpu_of(module: Any) -> str | None:
 def _without_pith_attributes(module: Any) -> Any:
     """A copy whose arguments carry no ``pith.*`` attributes: LLVM IR has no place for them, and MLIR would warn."""
     from pith._mlir import ir
+    from pith.dialect.structure import entries_of
 
     copy = module.clone()
     for op in copy.regions[0].blocks[0].operations:
         if op.operation.name != "llvm.func" or "arg_attrs" not in op.attributes:
             continue
         kept = [
-            ir.DictAttr.get({a.name: a.attr for a in ir.DictAttr(attrs) if not a.name.startswith("pith.")}, op.context)
+            ir.DictAttr.get({n: a for n, a in entries_of(attrs).items() if not n.startswith("pith.")}, op.context)
             for attrs in ir.ArrayAttr(op.attributes["arg_attrs"])
         ]
         op.attributes["arg_attrs"] = ir.ArrayAttr.get(kept, op.context)

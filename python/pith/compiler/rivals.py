@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from pith._mlir import ir
+from pith.dialect.structure import entries_of
 from pith.lowering.cpu import run_stage, stages
 from pith.lowering.isa import parse_isa
 from pith.lowering.panel.strips import in_strips
@@ -132,7 +133,7 @@ def declare_densities(module: ir.Module, stored: dict[int, SparseTensor]) -> Non
     with module.context, ir.Location.unknown():
         nothing = [ir.DictAttr.get({})] * len(function.regions[0].blocks[0].arguments)
         said = function.attributes["arg_attrs"] if "arg_attrs" in function.attributes else nothing
-        attributes = [{a.name: a.attr for a in ir.DictAttr(d)} for d in said]
+        attributes = [entries_of(d) for d in said]
         for at, share in shares.items():
             if share:
                 attributes[at][DENSITY_ATTRIBUTE] = ir.FloatAttr.get(ir.F32Type.get(), share)
