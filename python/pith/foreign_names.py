@@ -157,6 +157,19 @@ INSTEAD_OF_PATTERNS: Mapping[str, str] = {
     **dict.fromkeys(("cuda", "cpu", "to", "device"), "p.coordinates is an array on the host"),
 }
 
+_TYPES = "to half float double bfloat16 type cuda cpu to_empty"
+_STATE = "parameters named_parameters buffers named_buffers state_dict load_state_dict modules named_modules children"
+
+#: The same of a compiled module k, an inference of the module that it came from.
+SAME_OF_MODULES: Names = {"forward": lambda k: k.__call__, "eval": lambda k: lambda: k}
+INSTEAD_OF_MODULES: Mapping[str, str] = {
+    **dict.fromkeys(_TYPES.split(), "a kernel has the types of its program: pith.compile(module.to(...), args)"),
+    **dict.fromkeys(_STATE.split(), "weights are the module's, as they were: change them there, then k.rebind(module)"),
+    **dict.fromkeys(
+        ("train", "requires_grad_", "zero_grad"), "kernels infer: pith.torch.sparsify_ makes layers that train"
+    ),
+}
+
 _OF_ARRAYS = "T t mT transpose sum mean max min abs any all nnz nonzero copy clone reshape view astype item".split()
 _OF_ARRAYS += "numpy toarray to_dense todense tolist dot mm size numel data device cpu cuda to detach".split()
 

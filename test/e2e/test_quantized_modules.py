@@ -196,3 +196,14 @@ def test_what_cannot_be_quantised():
         pith.compile(mlp().bfloat16(), (x.bfloat16(),), sparsity={"0.weight": whole})
     with pytest.raises(pith.ArgumentError, match="bits=8, or bits=4"):
         pith.Quantized(bits=4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_layers_take_other_floats_in_kernels_too(dtype):
+    torch.manual_seed(5)
+    model = mlp().eval()
+    sparsify_(model, {"*": pith.Quantized()})
+    model, x = model.to(dtype), torch.randn(4, 64).to(dtype)
+    y = pith.compile(model, (x,))(x)
+    assert y.dtype == dtype
+    assert difference(y, model(x)) <= torch.finfo(dtype).eps + TOLERANCE

@@ -85,3 +85,27 @@ def test_what_is_refused():
         torch.compile(model, backend="pith", options={"sparsitee": {}})(x)
     with pytest.raises(Exception, match="no mode 'max-autotune'"), torch.inference_mode():
         torch.compile(model, backend="pith", mode="max-autotune")(x)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_region_of_autocast_is_the_model_s(dtype):
+    model, x = (
+        torch.nn.Sequential(torch.nn.Linear(24, 40), torch.nn.ReLU(), torch.nn.Linear(40, 8)).eval(),
+        torch.randn(3, 24),
+    )
+    fast = torch.compile(model, backend="pith")
+    with torch.no_grad():
+        for region in (torch.autocast("cpu", dtype), torch.autocast("cpu", enabled=False)):
+            with region:
+                y, reference = fast(x), model(x)
+            assert y.dtype == reference.dtype
+            assert (y - reference).norm() <= (1e-2 if y.dtype == dtype else TOLERANCE) * reference.norm()
+
+
+def test_kernels_of_modules_are_compiled_as_outside_of_autocast():
+    model, x = torch.nn.Linear(24, 40).eval(), torch.randn(3, 24)
+    with torch.autocast("cpu", torch.bfloat16):
+        k = pith.compile(model, (x,))
+        y = k(x)
+    assert y.dtype == torch.float32
+    assert close(y, model(x).detach())

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import ArgumentError, UnsupportedError
+from ..foreign_names import INSTEAD_OF_MODULES, SAME_OF_MODULES, ForeignNames
 from ..sparse import SparseTensor
 from .kernel import Kernel
 from .weights import quantized_note, scheme_of, stored_values
@@ -19,7 +20,7 @@ def structure_of(module: Any) -> tuple[str, tuple[bool, ...]]:
     return repr(module), tuple(m.training for m in module.modules())
 
 
-class ModuleKernel:
+class ModuleKernel(ForeignNames):
     """A compiled PyTorch program; call it like the module it came from.
 
     Attributes:
@@ -28,6 +29,8 @@ class ModuleKernel:
         program: the :class:`pith.torch.ImportedProgram`.
         notes: which weights are stored otherwise than declared, and why.
     """
+
+    SAME, INSTEAD = SAME_OF_MODULES, INSTEAD_OF_MODULES
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import operator
 import re
@@ -76,7 +77,7 @@ class CompiledGraph:
         _require_no_gradient(args)
         own = {i: args[i] for i in self._names}
         given = [(i, a) for i, a in enumerate(args) if i not in own]
-        key = tuple((a.shape, a.dtype) if isinstance(a, torch.Tensor) else a for _, a in given)
+        key = (_autocast(), *((a.shape, a.dtype) if isinstance(a, torch.Tensor) else a for _, a in given))
         state = tuple((id(t), t.data_ptr(), 0 if t.is_inference() else t._version) for t in own.values())
         entry = self._compiled.get(key)
         if entry is None or entry.state != state:
@@ -116,6 +117,7 @@ class _Bound(torch.nn.Module):
         super().__init__()
         numbers = {i: a for i, a in given.items() if not isinstance(a, torch.Tensor)}
         self.__dict__["_call"] = graph, {i: names[i] for i in own}, numbers
+        self.__dict__["_autocast"] = _autocast()
         for i, tensor in own.items():
             *path, last = names[i].split(".")
             parent: torch.nn.Module = self
@@ -133,7 +135,17 @@ class _Bound(torch.nn.Module):
         graph, names, numbers = self.__dict__["_call"]
         rest = iter(tensors)
         known = {**numbers, **{i: operator.attrgetter(name)(self) for i, name in names.items()}}
-        return graph(*(known[i] if i in known else next(rest) for i in range(len(known) + len(tensors))))
+        with self._region():
+            return graph(*(known[i] if i in known else next(rest) for i in range(len(known) + len(tensors))))
+
+    def _region(self) -> contextlib.AbstractContextManager[Any]:
+        dtype = self.__dict__["_autocast"]
+        return contextlib.nullcontext() if dtype is None else torch.autocast("cpu", dtype)
+
+
+def _autocast() -> torch.dtype | None:
+    """The type of the ``torch.autocast`` region around, which captured graphs do not say; None outside of one."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
 
 
 def _own_name(placeholder: torch.fx.Node) -> str | None:

@@ -115,15 +115,24 @@ def export(
 ) -> Exported:
     """Export ``module`` with weights as placeholders; outputs of the ``marked`` submodules get ``pith.mark``.
 
+    Semantics: a ``torch.autocast`` region around the call does not count, as in ``torch.export``; one inside of
+        ``forward`` does.
     Errors: :class:`pith.ImportProgramError` with the model's source line when torch cannot export
     it, :class:`pith.UnsupportedError` when ``forward`` changes its buffers or arguments.
     """
     names, attentions = list(input_leaves(module, args, kwargs)), Attentions()
     flat, in_spec = pytree.tree_flatten((tuple(args), dict(kwargs)))
+    no_region = torch.autocast("cpu", enabled=False)  # torch.export leaves a region around out, decompositions do not
     fixed = {i: leaf for i, leaf in enumerate(flat) if isinstance(leaf, _FIXED)}
     dense_args, dense_kwargs = pytree.tree_map_only(torch.Tensor, _strided, (tuple(args), dict(kwargs)))
     try:
-        with errors_told_once(), _hooks(module, marked), convolutions_of_any_size(), warnings.catch_warnings():
+        with (
+            no_region,
+            errors_told_once(),
+            _hooks(module, marked),
+            convolutions_of_any_size(),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore", FutureWarning)
             warnings.filterwarnings("ignore", ".*_flat_weights.*")  # LSTM and GRU sort their weights while they run
             program = torch.export.export(module, dense_args, dense_kwargs, dynamic_shapes=dynamic_shapes)

@@ -212,7 +212,7 @@ def _nothing_named(pattern: str, names: Sequence[str], kinds: str) -> ImportProg
     if pattern.removesuffix(".weight") != pattern and fnmatch.filter(names, pattern.removesuffix(".weight")):
         hint = f"here patterns match layers, not their weights: {pattern.removesuffix('.weight')!r}"
     return ImportProgramError(
-        f"the pattern matches no {kinds}; close names: {', '.join(close) or 'none'}",
+        f"the pattern matches no {kinds}; {'close names: ' + ', '.join(close) if close else 'there is none'}",
         where=f"sparsity[{pattern!r}]",
         hint=hint,
     )

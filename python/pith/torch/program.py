@@ -72,7 +72,11 @@ class Input:
                 hint="torch.from_numpy(x) shares the memory of a NumPy array",
             )
         if tensor.dtype != self.dtype:
-            raise DTypeError(f"expects {self.dtype}, got {tensor.dtype}", where=self.name)
+            raise DTypeError(
+                f"expects {self.dtype}, got {tensor.dtype}",
+                where=self.name,
+                hint=f"x.to({self.dtype}), or compile it with arguments of {tensor.dtype}",
+            )
         shape = tuple(tensor.shape)
         if len(shape) != len(self.shape):
             raise ShapeError(f"expects rank {len(self.shape)}, got shape {shape}", where=self.name)
@@ -138,10 +142,12 @@ class ImportedProgram:
             leaves, spec = pytree.tree_flatten(self._as_in_the_example(args, kwargs))
         if spec != self.in_spec:
             self._require_count(args, kwargs)
+            no_tensor = next((leaf for leaf in leaves if isinstance(leaf, bool | int | float)), None)
             raise ShapeError(
                 f"expects a call {_call_text(self.in_spec)}, got {_call_text(spec)}",
                 where=self.func_name,
-                hint="call it with the arguments it was imported with",
+                hint="call it with the arguments it was imported with"
+                + ("" if no_tensor is None else "; nested numbers as torch.tensor(...)"),
             )
         for i, value in self.fixed.items():
             if type(leaves[i]) is not type(value) or leaves[i] != value:
@@ -208,6 +214,10 @@ class ImportedProgram:
         return pytree.tree_unflatten(leaves, self.out_spec)
 
 
+#: Characters of a call in an error; nested lists of numbers have thousands.
+_LONGEST_CALL = 200
+
+
 def _call_text(spec: pytree.TreeSpec) -> str:
     """A call of some structure: ``(x, (x, x), scale=x)``, each x a tensor.
 
@@ -215,7 +225,8 @@ def _call_text(spec: pytree.TreeSpec) -> str:
     '(x, (x, x), scale=x)'
     """
     args, kwargs = pytree.tree_unflatten([_Tensor()] * spec.num_leaves, spec)
-    return f"({', '.join([*map(repr, args), *(f'{name}={value!r}' for name, value in kwargs.items())])})"
+    text = f"({', '.join([*map(repr, args), *(f'{name}={value!r}' for name, value in kwargs.items())])})"
+    return text if len(text) <= _LONGEST_CALL else f"{text[: _LONGEST_CALL - 3]}..."
 
 
 class _Tensor:

@@ -17,7 +17,9 @@ def require_quantizable(name: str, tensor: torch.Tensor, is_parameter: bool) -> 
     if not is_parameter:
         raise UnsupportedError("is an input of the program; weights are quantised", where=name)
     if tensor.dtype != torch.float32:
-        raise DTypeError(f"quantised weights stand for float32, this one is {tensor.dtype}", where=name)
+        raise DTypeError(
+            f"quantised weights stand for float32, this one is {tensor.dtype}", where=name, hint="model.float()"
+        )
 
 
 def dequantize(argument: ir.BlockArgument, name: str, said: Quantized | QuantizedTensor) -> tuple[int, ...]:

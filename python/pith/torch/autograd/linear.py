@@ -90,7 +90,9 @@ def require_fitting(x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | 
     for name, tensor in (("x", x), ("bias", values if bias is None else bias)):
         if tensor.dtype != values.dtype:
             raise DTypeError(
-                f"expects {values.dtype}, the type of the values, got {tensor.dtype}", where=f"sparse_linear: {name}"
+                f"expects {values.dtype}, the type of the values, got {tensor.dtype}",
+                where=f"sparse_linear: {name}",
+                hint=f"x.to({values.dtype}), or layer.to({tensor.dtype})",
             )
     if x.dim() == 0 or x.shape[-1] != shape[1]:
         raise ShapeError(

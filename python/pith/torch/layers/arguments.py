@@ -39,6 +39,11 @@ def require_kind(value: Any, kind: type, where: str) -> None:
     raise ArgumentError(f"expects a {kind.__module__.split('.')[0]} {kind.__name__}, got {got}", where=where)
 
 
+def is_traced() -> bool:
+    """True while torch records what a layer does: layers are ops of :mod:`pith.torch.stored_ops` then."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
 def refuse_export(layer: str) -> None:
     """Raise :class:`pith.UnsupportedError` while ``torch.export`` traces: what a layer stores has no values then."""
     if torch.compiler.is_exporting():

@@ -13,7 +13,7 @@ from ..autograd.first_order import first_order
 from ..autograd.quantized import input_gradient, quantized_product
 from ..autograd.stored import stored, text_of
 from ..stored_ops import QUANTIZED_LINEAR
-from .arguments import refuse_export, require_kind
+from .arguments import is_traced, refuse_export, require_kind
 from .sparse_linear import as_signed, buffer_names, obeying, tell_of_dense
 
 #: Buffers of the layer behind the metadata of its format.
@@ -65,7 +65,11 @@ class QuantizedLinear(torch.nn.Module):
         require_kind(scheme, Quantized, "QuantizedLinear: scheme")
         weight = linear.weight.detach()
         if weight.dtype != torch.float32:
-            raise DTypeError(f"quantised weights stand for float32, got {weight.dtype}", where=type(self).__name__)
+            raise DTypeError(
+                f"quantised weights stand for float32, got {weight.dtype}",
+                where=type(self).__name__,
+                hint="linear.float(); the layer itself takes other floats: layer.to(dtype)",
+            )
         bias = None if linear.bias is None else torch.nn.Parameter(linear.bias.detach().clone(), requires_grad=False)
         self._hold(scheme.of(obeying(weight, scheme.format)), scheme, bias)
         self.train(linear.training)
@@ -98,7 +102,7 @@ class QuantizedLinear(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the layer."""
         require_kind(x, torch.Tensor, "QuantizedLinear: x")
-        if torch.compiler.is_compiling():
+        if is_traced():
             return QUANTIZED_LINEAR(x, self.bias, self._buffers_of_weight(), self._text)
         if torch.is_grad_enabled() and x.requires_grad:
             return cast(torch.Tensor, _Frozen.apply(x, self.weight, self.bias))

@@ -18,7 +18,7 @@ from ..autograd.autocast import autocast
 from ..autograd.linear import sparse_linear
 from ..autograd.stored import stored, stored_today, text_of
 from ..stored_ops import SPARSE_LINEAR
-from .arguments import dense_layer, refuse_export, require_kind
+from .arguments import dense_layer, is_traced, refuse_export, require_kind
 
 #: Element types with kernels for products and their gradients.
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -115,7 +115,7 @@ class SparseLinear(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the layer."""
-        if not torch.compiler.is_compiling():
+        if not is_traced():
             return sparse_linear(x, self.values, stored(self._buffers_of_weight(), self._text), self.bias)
         require_kind(x, torch.Tensor, "SparseLinear: x")
         x, values, bias = autocast(x, self.values, self.bias)

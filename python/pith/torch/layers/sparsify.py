@@ -31,7 +31,7 @@ def sparsify_(model: torch.nn.Module, sparsity: Mapping[str, FormatLike | Quanti
     Errors: :class:`pith.ImportProgramError` for a pattern that names no linear layer, or two that disagree;
         :class:`pith.ShapeError` for a format that does not divide a weight, :class:`pith.FormatError` for
         one that is malformed; :class:`pith.UnsupportedError` for a pattern that names experts whose weights are
-        one tensor, or that tensor. The model is then as it was.
+        one tensor, or that tensor, or layers that are sparse or quantised already. The model is then as it was.
 
     Example:
         >>> model = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.ReLU(), torch.nn.Linear(32, 8))
@@ -46,6 +46,7 @@ def sparsify_(model: torch.nn.Module, sparsity: Mapping[str, FormatLike | Quanti
         for name, module in model.named_modules(remove_duplicate=False)
         if name and (shape := linear_shape(module)) is not None
     }
+    _refuse_stored(model, sparsity, shapes)
     _refuse_stacks(model, sparsity, shapes)
     layers = {name: model.get_submodule(name) for name in shapes}
     formats = assign_formats(sparsity, shapes, kinds="torch.nn.Linear inside of the model").operands
@@ -63,6 +64,19 @@ def sparsify_(model: torch.nn.Module, sparsity: Mapping[str, FormatLike | Quanti
 
 def _stored(linear: torch.nn.Linear, said: FormatLike | Quantized) -> SparseLinear | QuantizedLinear:
     return QuantizedLinear(linear, said) if isinstance(said, Quantized) else SparseLinear.from_linear(linear, said)
+
+
+def _refuse_stored(model: torch.nn.Module, sparsity: Mapping[str, object], layers: Iterable[str]) -> None:
+    """Raise for a pattern that names no dense layer, but one that was replaced before."""
+    stored = {name: m for name, m in model.named_modules() if isinstance(m, SparseLinear | QuantizedLinear)}
+    for pattern in filter(lambda key: isinstance(key, str), sparsity if isinstance(sparsity, Mapping) else ()):
+        named = fnmatch.filter(stored, pattern)
+        if named and not fnmatch.filter(layers, pattern):
+            raise UnsupportedError(
+                f"{named[0]} is a {type(stored[named[0]]).__name__} already",
+                where=f"sparsify_: sparsity[{pattern!r}]",
+                hint="start from the dense model, or put the layer's to_linear() in its place first",
+            )
 
 
 def _refuse_stacks(model: torch.nn.Module, sparsity: Mapping[str, object], layers: Iterable[str]) -> None:

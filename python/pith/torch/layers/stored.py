@@ -38,7 +38,7 @@ def with_dense_layers(module: torch.nn.Module) -> tuple[torch.nn.Module, dict[st
     for name, layer in module.named_modules(remove_duplicate=False):
         prefix = f"{name}." if name else ""
         if isinstance(layer, _STORED):
-            done[layer] = layer.to_linear()
+            done[layer] = _of_any_float(layer.to_linear()) if isinstance(layer, QuantizedLinear) else layer.to_linear()
         else:
             done[layer], formats = plain(layer, prefix)
             said.update(formats)
@@ -46,6 +46,18 @@ def with_dense_layers(module: torch.nn.Module) -> tuple[torch.nn.Module, dict[st
             said[f"{prefix}weight"] = layer.format if isinstance(layer, SparseLinear) else layer.weight
     same = all(layer is made for layer, made in done.items())
     return (module if same else _with_children(module, done, {})), said
+
+
+class _OfAnyFloat(torch.nn.Linear):
+    """A dense layer whose weight is of f32, as what :class:`QuantizedLinear` stores stands for, on other floats."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.to(self.weight.dtype)).to(x.dtype)
+
+
+def _of_any_float(linear: torch.nn.Linear) -> torch.nn.Linear:
+    linear.__class__ = _OfAnyFloat
+    return linear
 
 
 def _with_children(
