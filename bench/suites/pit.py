@@ -54,8 +54,8 @@ NOTES = (
     "choosing, detection and packing are timed, and so is torch's conversion to CSR.",
     "`pith` knows nothing of the operand; `pith declared` is told its granularity.",
     "Decisions are kept for up to 8 calls on the same memory, so one call in nine samples (up to 128 calls where each "
-    "takes little); what is packed is detected in every call. Cases begin with nothing decided and at least 24 calls "
-    "that are not timed.",
+    "takes little); what is packed is detected in every call. Cases begin on every number of threads with nothing "
+    "decided and at least 24 calls that are not timed.",
     f"Cases below {DOUBTED} of dense are timed again, with eight times the rounds, and count as they were found then.",
     "The sweep takes patterns that a sample may miss: checkerboards, stripes, a half that is empty, one dense block.",
 )
@@ -90,12 +90,14 @@ def _contest(name: str, x: np.ndarray, columns: int, declared: Any, with_csr: bo
     y = aligned(np.random.default_rng(2).standard_normal((x.shape[1], columns)).astype(np.float32))
     a, b = torch.from_numpy(x), torch.from_numpy(y)
     dense = torch.from_numpy(poisoned((x.shape[0], columns)))
-    calls: dict[str, Callable[[], Any]] = {DENSE: lambda: torch.mm(a, b, out=dense), AUTO: _dynamic(x, y, "auto")}
+    dynamic = {AUTO: _dynamic(x, y, "auto")}
     if declared is not None:
-        calls[DECLARED] = _dynamic(x, y, declared)
+        dynamic[DECLARED] = _dynamic(x, y, declared)
+    calls: dict[str, Callable[[], Any]] = {DENSE: lambda: torch.mm(a, b, out=dense), **dynamic}
     if with_csr:
         calls[CSR] = lambda: _through_csr(a, b)
-    return Contest(name, calls, DENSE, x.astype(np.float64) @ y.astype(np.float64), 1e-5, 2.0 * x.size * columns)
+    reference, flops = x.astype(np.float64) @ y.astype(np.float64), 2.0 * x.size * columns
+    return Contest(name, calls, DENSE, reference, 1e-5, flops, lambda: _decide_anew(list(dynamic.values())))
 
 
 def _dynamic(x: np.ndarray, y: np.ndarray, granularity: Any) -> Callable[[], Any]:
@@ -104,12 +106,17 @@ def _dynamic(x: np.ndarray, y: np.ndarray, granularity: Any) -> Callable[[], Any
     def call() -> Any:
         return pith.matmul(pith.dynamic(x, granularity), y, out=out)
 
-    forget_decisions()
-    calls, start = 0, time.perf_counter()
-    while calls < _EARLIER or time.perf_counter() - start < _EARLIER_SECONDS:
-        call()
-        calls += 1
     return call
+
+
+def _decide_anew(calls: list[Callable[[], Any]]) -> None:
+    """Calls on as many threads as there are now: what was decided for others holds for up to 128 calls."""
+    forget_decisions()
+    for call in calls:
+        count, start = 0, time.perf_counter()
+        while count < _EARLIER or time.perf_counter() - start < _EARLIER_SECONDS:
+            call()
+            count += 1
 
 
 def _through_csr(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -425,6 +425,31 @@ def test_dense_products_of_both_kinds_are_compared(faster, monkeypatch):
     assert known.trials.knows_ways and (known.dense is dynamic_memory.library_layer) == faster
 
 
+def test_micro_tiles_that_are_run_again_are_counted_but_not_timed(monkeypatch):
+    forget_decisions()
+    timed, took = [], Trials.took
+    monkeypatch.setattr(Trials, "took", lambda self, seconds: (timed.append(seconds), took(self, seconds)))
+    rng = np.random.default_rng(19)
+    b = rng.standard_normal((1024, 512)).astype(np.float32)
+    full, thin = (sparse(rng, (1024, 1024), (1, 0), sparsity) for sparsity in (0.0, 0.97))
+    x, out = thin.copy(), np.empty((1024, 512), np.float32)
+    for _ in range(40):
+        out[...] = np.nan
+        pith.matmul(pith.dynamic(x, "rows"), b, out=out)
+        assert error(out, x, b) < TOLERANCE["float32"]
+    (known,) = dynamic_memory._MEMORY.values()
+    assert known.ran == "rows" and known.sure and known.left > 4, known
+    assert 4 < len(timed) < 24
+    pith.matmul(pith.dynamic(x, "rows"), b, out=out)
+    before = len(timed)
+    x[...] = full  # too much for micro-tiles
+    pith.matmul(pith.dynamic(x, "rows"), b, out=out)
+    assert error(out, x, b) < TOLERANCE["float32"] and known.left == 0
+    x[...] = thin
+    pith.matmul(pith.dynamic(x, "rows"), b, out=out)
+    assert error(out, x, b) < TOLERANCE["float32"] and len(timed) == before
+
+
 def test_dense_calls_that_are_run_again_do_not_keep_their_arrays():
     forget_decisions()
     rng = np.random.default_rng(16)

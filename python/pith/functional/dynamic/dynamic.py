@@ -21,6 +21,9 @@ _WHERE = "pith.matmul of a dynamic operand"
 #: The threshold of a call that gives none.
 _NONE = 0.0
 
+#: Granularities with a name.
+_NAMED = ("auto", "rows", "columns")
+
 
 @dataclasses.dataclass(eq=False, slots=True)  # frozen ones take three times as long to make
 class Dynamic(ForeignNames):
@@ -87,7 +90,7 @@ def dynamic(x: Any = None, granularity: Any = "auto", threshold: float = _NONE) 
         array([[2., 2.],
                [0., 0.]], dtype=float32)
     """
-    if type(x) is np.ndarray and type(granularity) is str and granularity == "auto" and threshold is _NONE:
+    if type(x) is np.ndarray and type(granularity) is str and granularity in _NAMED and threshold is _NONE:
         return Dynamic(x, granularity, threshold)  # the common case
     from ...patterns.check import granularity_of, threshold_of  # products without patterns do not wait for these
 
@@ -98,7 +101,7 @@ def dynamic(x: Any = None, granularity: Any = "auto", threshold: float = _NONE) 
             hint="a SparseTensor goes into pith.matmul as it is",
         )
     if isinstance(granularity, str):
-        if granularity not in ("auto", "rows", "columns"):
+        if granularity not in _NAMED:
             raise ArgumentError(
                 f"expects a pair of extents, 'rows', 'columns' or 'auto', got {granularity!r}",
                 where="pith.dynamic: granularity",

@@ -59,6 +59,7 @@ class Remembered:
         checked: ``x``, ``y`` and ``out`` of the last call that wrote to a given array: what has been found out about
             these three objects holds.
         again: the library's product of those three, where it is what runs; it does not keep them.
+        sure: micro-tiles run and are not doubted: the next call need not be timed.
         trials: what these calls took.
     """
 
@@ -71,6 +72,7 @@ class Remembered:
     dense: MultiplyDense
     checked: tuple[weakref.ref, weakref.ref, weakref.ref] | None = None
     again: Callable[[], Any] | None = None
+    sure: bool = False
     trials: Trials = dataclasses.field(default_factory=Trials)
 
     def tries_dense(self) -> bool:
@@ -116,19 +118,26 @@ def _longest(seconds: float) -> int:
 
 
 def repeat(key: tuple | None, x: Any, y: Any, out: Any) -> bool:
-    """Run the library's product of three arrays again, where it is what was decided for them.
+    """Run what was decided for three arrays again: the library's product, or that of micro-tiles.
 
     With few calls and look-ups on the way: behind a product each finds nothing in the caches (300x700x500 f32 on two
-    threads, 0.76 ms: 13 us instead of 16 around the library's own; Emerald Rapids, 2026-11-22).
+    threads, 0.76 ms: 13 us instead of 16 around the library's own; Emerald Rapids, 2026-11-22). The last calls of a
+    decision go the long way, and are timed.
     """
     found = _MEMORY.get(key) if key is not None else None
-    if found is None or found.again is None or not found.left or found.checked is None:
+    if found is None or found.checked is None or found.left <= (0 if found.again is not None else _TRIED):
+        return False
+    if found.again is None and not found.sure:
         return False
     one, other, result = found.checked
     if result() is not out or one() is not x or other() is not y or not out.flags.writeable:
         return False
     found.left -= 1
-    found.again()
+    if found.again is not None:
+        found.again()
+    elif not found.bound.run(x, y, out):
+        found.left = 0
+        found.dense(x, y, out, None)
     return True
 
 
@@ -232,6 +241,7 @@ def _multiply(known: Remembered, x: np.ndarray, y: np.ndarray, out: np.ndarray, 
         start = time.perf_counter()
         if known.bound.run(x, y, out, bias):
             known.trials.took(time.perf_counter() - start)
+            known.sure = not known.trials.doubts(known.choice)
             return out
         known.left = 0
         known.dense(x, y, out, bias)
