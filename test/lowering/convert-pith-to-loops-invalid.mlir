@@ -1,6 +1,9 @@
 // RUN: pith-opt --split-input-file --verify-diagnostics --convert-pith-to-loops %s
 // RUN: not pith-opt --split-input-file --convert-pith-to-loops=templates=fast %s 2>&1 | filecheck %s
 
+// What has no lowering to loops, and what is said about it: an option that is no set of templates, storage that nothing
+// assembles, named ops, encoded results, and ops that are not linalg.
+
 // CHECK: expects templates to be all, panel or sampled, got 'fast'
 
 #csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 0, 0, 0>
@@ -16,6 +19,8 @@ func.func @argument(%A: tensor<8x16xf32, #csr>) -> tensor<8x16xf32> {
 // -----
 
 #csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 0, 0, 0>
+
+// Named ops have maps and a body that only linalg-generalize-named-ops spells out.
 
 func.func @named(%A: tensor<8x16xf32, #csr>, %x: tensor<16x4xf32>, %y: tensor<8x4xf32>) -> tensor<8x4xf32> {
   // expected-error@+1 {{has an encoded operand but is not a linalg.generic}}
@@ -43,6 +48,8 @@ func.func @result(%x: tensor<8x16xf32>, %y: tensor<8x16xf32, #csr>) -> tensor<8x
 // -----
 
 #csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 0, 0, 0>
+
+// Packing is pith.compress's own lowering, convert-pith-storage-to-loops.
 
 func.func @other(%x: tensor<8x16xf32>) -> index {
   // expected-error@+1 {{uses an encoded tensor, which has no lowering to loops}}

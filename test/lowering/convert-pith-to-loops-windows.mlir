@@ -1,6 +1,9 @@
 // RUN: env PITH_ISA=emulate:avx2 pith-opt --pith-assemble-arguments --convert-pith-to-loops %s | filecheck %s
 // RUN: env PITH_ISA=emulate:avx512 pith-opt --pith-assemble-arguments --convert-pith-to-loops %s | filecheck %s --check-prefix=MASKS
 
+// Convolutions with stored filters, as pith-unfold-convolutions leaves them: a copy of the windows, and a product. The
+// product packs its panels from the image, and the copy has no reader any more.
+
 #fmt = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>, [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
 #read = affine_map<(r, s, c, y, x) -> (0, c, y + r, x + s)>
 #same = affine_map<(r, s, c, y, x) -> (r, s, c, y, x)>

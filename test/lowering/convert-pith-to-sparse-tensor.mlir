@@ -1,5 +1,7 @@
 // RUN: pith-opt --split-input-file --convert-pith-to-sparse-tensor %s | filecheck %s
 
+// Formats that upstream's encodings can say become #sparse_tensor.encoding; what they cannot say is left as it is.
+
 // CSR: the map and the levels say the same in both worlds; so do the widths.
 
 #csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 32, 16, 0>

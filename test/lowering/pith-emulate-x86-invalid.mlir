@@ -1,5 +1,7 @@
 // RUN: pith-opt --split-input-file --verify-diagnostics --pith-emulate-x86 %s
 
+// Instructions that have no emulation are refused by name, with the element type where that is the reason.
+
 func.func @no_emulation(%a: vector<8xf32>) -> vector<8xf32> {
   // expected-error @below {{'x86.avx.rsqrt' op has no emulation}}
   %r = x86.avx.rsqrt %a : vector<8xf32>

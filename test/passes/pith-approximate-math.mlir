@@ -1,5 +1,7 @@
 // RUN: pith-opt --pith-approximate-math %s | filecheck %s
 
+// Functions of f32 become polynomials and arithmetic on bits, which vectorise where a call of libm would not.
+
 // erf is clamped (NaN stays NaN), then x * P(x^2) / Q(x^2), both polynomials by Horner's rule.
 
 // CHECK-LABEL: func.func @erf

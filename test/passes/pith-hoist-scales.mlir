@@ -1,5 +1,8 @@
 // RUN: pith-opt --pith-hoist-scales --split-input-file %s | filecheck %s
 
+// Scales of a quantised weight's rows (pith.dequantize_rows) leave the product: integers are multiplied, and each sum is
+// scaled once.
+
 #id2 = affine_map<(i, j) -> (i, j)>
 #x = affine_map<(n, o, k) -> (n, k)>
 #w = affine_map<(n, o, k) -> (o, k)>

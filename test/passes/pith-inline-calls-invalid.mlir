@@ -1,5 +1,7 @@
 // RUN: pith-opt --pith-inline-calls --split-input-file --verify-diagnostics %s
 
+// What cannot be inlined: recursion, and functions of several blocks.
+
 func.func private @again(%x: f32) -> f32 {
   // expected-error @below {{'func.call' op cannot be inlined: @again leads back to itself}}
   %y = func.call @again(%x) : (f32) -> f32

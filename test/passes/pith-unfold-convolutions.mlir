@@ -1,5 +1,8 @@
 // RUN: pith-opt --pith-unfold-convolutions %s | filecheck %s
 
+// A convolution becomes a copy of its windows and a product over one dimension of places and one of the window. The copy
+// is never made where the lowering of the product can pack windows from the image.
+
 #image = affine_map<(n, f, y, x, c, r, s) -> (n, c, y * 2 + r, x * 2 + s * 3)>
 #filters = affine_map<(n, f, y, x, c, r, s) -> (f, c, r, s)>
 #out = affine_map<(n, f, y, x, c, r, s) -> (n, f, y, x)>

@@ -1,6 +1,7 @@
 """The rules of docs/architecture.md: who imports whom, how long files are, what has a test."""
 
 import ast
+import itertools
 import pathlib
 import re
 
@@ -208,6 +209,18 @@ def test_every_pass_has_a_lit_file_of_its_name(folder, name):
     files = [p for p in (ROOT / "test" / folder).rglob("*.mlir") if p.stem == name or p.stem.startswith(f"{name}-")]
     assert files, f"test/{folder}/{name}.mlir is missing"
     assert any(run_line_names(p, name) for p in files), f"no RUN line of {files[0].name} runs {name}"
+
+
+def test_lit_files_begin_by_saying_what_they_show():
+    """Before the first op or alias stands a comment that is neither a RUN line nor a directive of filecheck."""
+    files = [p for f in ("dialect", "passes", "lowering") for p in (ROOT / "test" / f).rglob("*.mlir")]
+    silent = []
+    for path in (p for p in files if p.parent.name != "Inputs"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        preamble = itertools.takewhile(lambda line: not line or line.startswith("//"), lines)
+        if not any(re.match(r"// (?!RUN|[A-Z][A-Z0-9-]*:)[\w`(]", line) for line in preamble):
+            silent.append(str(path.relative_to(ROOT)))
+    assert len(files) > 80 and not silent
 
 
 def run_line_names(path, name):
