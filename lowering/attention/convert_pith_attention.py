@@ -8,7 +8,6 @@ from pith.passes.analysis.traversal import ops_named
 from pith.passes.core import Pass
 
 from ..module_isa import isa_of
-from .emit import emit_attention, emit_attention_grad
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,15 +33,18 @@ class ConvertPithAttentionPass(Pass):
     name: ClassVar[str] = "convert-pith-attention-to-loops"
 
     def run(self, module: ir.Module) -> None:
+        found = ops_named(module.operation, "pith.attention", "pith.attention_grad")
+        if not found:
+            return
+        from .emit import emit_attention, emit_attention_grad  # most programs have no use for these modules
+
         isa = isa_of(module)
-        for op in ops_named(module.operation, *_EMIT):
+        for op in found:
+            emit = emit_attention if op.name == "pith.attention" else emit_attention_grad
             with ir.InsertionPoint(op), op.location:
-                written = _EMIT[op.name](op.opview, isa)
+                written = emit(op.opview, isa)
                 for result, memory in zip(list(op.results), written):
                     result.replace_all_uses_with(
                         bufferization.to_tensor(result.type, memory, restrict=True, writable=True)
                     )
             op.operation.erase()
-
-
-_EMIT = {"pith.attention": emit_attention, "pith.attention_grad": emit_attention_grad}

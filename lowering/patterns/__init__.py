@@ -1,6 +1,7 @@
 """Patterns known at run time, on a CPU: made, combined, and what is computed where they name something.
 
-``convert_pith_patterns`` and ``convert_pith_tiles`` are the passes, ``lists`` is a pattern in memory: coordinates.
+``convert_pith_patterns`` and ``convert_pith_tiles`` are the passes; where there is something to lower, they import
+``ops`` and ``tiles``, which lower it. ``lists`` is a pattern in memory: coordinates.
 
 - Making one: ``detect`` (which elements are not zero) reads rows by ``detect_view`` as bits of words, ``presence`` and
   ``scan``; ``topk``; ``indices`` (lengths, experts); ``sets`` (of other patterns). ``collect`` appends from many

@@ -2,24 +2,16 @@
 
 import dataclasses
 from collections.abc import Sequence
-from math import inf
 from typing import ClassVar
 
-from pith._mlir import bufferization, ir
+from pith._mlir import ir
 from pith.dialect import AssembleOp, DecompressOp, encoded_type, encoding_of, format_of
-from pith.formats import Format
-from pith.formats.pack_digits import slot_limits
-from pith.passes.analysis.traversal import constant_attribute, constant_index, defining_op, is_used, ops_named
-from pith.passes.core import Pass, pass_error
+from pith.passes.analysis.traversal import constant_index, defining_op, is_used, ops_named
+from pith.passes.core import Pass
 
-from ..builder import if_else, value
-from .compress import emit_compress
-from .edge import cropped, rounded_up
-from .prune import Ranking, emit_prune
-from .repack import emit_repack
-from .scores import Score
-from .tree import Tree, buffer_of, is_raised, make_flag, tree_of
-from .validate import emit_validate
+from ..builder import value
+
+_OPS = ("pith.compress", "pith.prune", "pith.prune_by", "pith.repack", "pith.validate")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,123 +44,15 @@ class ConvertPithStoragePass(Pass):
     name: ClassVar[str] = "convert-pith-storage-to-loops"
 
     def run(self, module: ir.Module) -> None:
-        for first, second in _checked_packings(module):
-            _pack_and_check(first, second)
-        for op in ops_named(module.operation, *_LOWER):
-            _require_digits(op)
-            with ir.InsertionPoint(op), op.location:
-                new = _LOWER[op.name](op)
-                _replace(op, op.results, new if isinstance(new, list) else [new])
+        if ops_named(module.operation, *_OPS):
+            from .ops import lower_ops  # most programs have no use for its modules
+
+            lower_ops(module)
         for op in ops_named(module.operation, "pith.disassemble", "tensor.cast", "tensor.dim"):
             _fold(op)
         for op in reversed(ops_named(module.operation, "pith.assemble")):
             if not is_used(op):
                 op.erase()
-
-
-def _compress(op: ir.Operation) -> ir.Value:
-    type_ = op.results[0].type
-    _require_numbers(op)
-    return emit_compress(tree_of(op.operands[0], format_of(type_)), type_)
-
-
-def _checked_packings(module: ir.Module) -> list[tuple[ir.Operation, ir.Operation]]:
-    """Pairs of a ``pith.validate`` and a ``pith.compress`` of the same tensor in the same format, in program order."""
-    out = []
-    waiting: list[ir.Operation] = []
-    for op in ops_named(module.operation, "pith.validate", "pith.compress"):
-        partner = next((o for o in waiting if _is_pair(o, op)), None)
-        if partner is None:
-            waiting.append(op)
-        else:
-            waiting.remove(partner)
-            out.append((partner, op))
-    return out
-
-
-def _is_pair(a: ir.Operation, c: ir.Operation) -> bool:
-    same = a.name != c.name and a.operands[0] == c.operands[0] and a.block == c.block
-    return same and _format_of(a) == _format_of(c) and all(v.kind in ("dense", "nm") for v in _format_of(a).levels)
-
-
-def _format_of(op: ir.Operation) -> Format:
-    return format_of(op.results[0].type) if op.name == "pith.compress" else op.opview.format.to_format()
-
-
-def _pack_and_check(first: ir.Operation, second: ir.Operation) -> None:
-    """Packing sees groups that hold too much; only then is the element searched for."""
-    validate, compress = (first, second) if first.name == "pith.validate" else (second, first)
-    _require_numbers(first)
-    with ir.InsertionPoint(first), first.location:
-        tree = tree_of(first.operands[0], _format_of(first))
-        overfull = make_flag()
-        packed = emit_compress(tree, compress.results[0].type, overfull)
-        index = ir.IndexType.get()
-        element = if_else(is_raised(overfull), lambda: [emit_validate(tree)], lambda: [value(-1)], [index])[0]
-    _replace(validate, validate.results, [element])
-    _replace(compress, compress.results, [packed])
-
-
-def _prune(op: ir.Operation) -> ir.Value:
-    _require_numbers(op)
-    tree = tree_of(op.operands[0], op.opview.format.to_format())
-    if not slot_limits(tree.format):
-        return op.operands[0]
-    return _tensor(op, tree, emit_prune(tree, Ranking(Score("l1"), tree.source))[0])
-
-
-def _prune_by(op: ir.Operation) -> list[ir.Value]:
-    _require_numbers(op)
-    source, saliency, floor = op.operands
-    _require_numbers(op, saliency.type.element_type)
-    tree = tree_of(source, op.opview.format.to_format())
-    ranked = tree.source if saliency == source else rounded_up(buffer_of(saliency), tree.format)
-    ranking = Ranking(Score(op.opview.score.value), ranked, None if _is_minus_infinity(floor) else floor)
-    pruned, has_nan = emit_prune(tree, ranking)
-    return [_tensor(op, tree, pruned), has_nan]
-
-
-def _repack(op: ir.Operation) -> ir.Value:
-    pattern, source = op.operands
-    maker = defining_op(pattern, "pith.assemble")
-    if maker is None:
-        pass_error(op, "has a pattern that is not the result of pith.assemble", "run pith-assemble-arguments first")
-    return emit_repack(maker.opview, buffer_of(source))
-
-
-def _tensor(op: ir.Operation, tree: Tree, pruned: ir.Value) -> ir.Value:
-    buffer = cropped(pruned, tree.sizes)
-    return bufferization.to_tensor(op.results[0].type, buffer, restrict=True, writable=True)
-
-
-def _is_minus_infinity(x: ir.Value) -> bool:
-    number = constant_attribute(x)
-    return number is not None and ir.FloatAttr(number).value == -inf
-
-
-def _validate(op: ir.Operation) -> ir.Value:
-    _require_numbers(op)
-    return emit_validate(tree_of(op.operands[0], op.opview.format.to_format()))
-
-
-_LOWER = {
-    "pith.compress": _compress,
-    "pith.prune": _prune,
-    "pith.prune_by": _prune_by,
-    "pith.repack": _repack,
-    "pith.validate": _validate,
-}
-
-
-def _require_numbers(op: ir.Operation, element: ir.Type | None = None) -> None:
-    element = element or op.operands[0].type.element_type
-    if not isinstance(element, (ir.FloatType, ir.IntegerType, ir.IndexType)):
-        pass_error(op, f"has elements of type {element}, which has no lowering to loops", "use floats or integers")
-
-
-def _require_digits(op: ir.Operation) -> None:
-    if op.name != "pith.repack" and (fmt := _format_of(op)).diagonal is not None:
-        pass_error(op, f"has no lowering for diagonals ({fmt})", "pith.compress and pith.prune of the API take them")
 
 
 def _fold(op: ir.Operation) -> None:
@@ -180,11 +64,11 @@ def _fold(op: ir.Operation) -> None:
     whole = maker.opview
     with ir.InsertionPoint(op), op.location:
         if op.name == "pith.disassemble":
-            _replace(op, op.opview.buffers, whole.buffers)
+            replace(op, op.opview.buffers, whole.buffers)
         elif op.name == "tensor.cast":
-            _replace(op, op.results, [_cast(whole, op.results[0].type)])
+            replace(op, op.results, [_cast(whole, op.results[0].type)])
         elif (dim := constant_index(op.operands[1])) is not None:
-            _replace(op, op.results, [_size(whole, dim)])
+            replace(op, op.results, [_size(whole, dim)])
 
 
 def _cast(whole: AssembleOp, type_: ir.RankedTensorType) -> ir.Value:
@@ -206,7 +90,8 @@ def _size(whole: AssembleOp, dim: int) -> ir.Value:
     return list(whole.sizes)[sum(type_.is_dynamic_dim(d) for d in range(dim))]
 
 
-def _replace(op: ir.Operation, results: Sequence[ir.Value], new: Sequence[ir.Value]) -> None:
+def replace(op: ir.Operation, results: Sequence[ir.Value], new: Sequence[ir.Value]) -> None:
+    """Values in the place of ``results``, and the op is gone."""
     for old, v in zip(results, new):
         old.replace_all_uses_with(v)
     op.erase()
