@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from .errors import MissingNameError, ShapeError
+from .errors import ArgumentError, MissingNameError, ShapeError
 
 if TYPE_CHECKING:
     from .sparse import SparseTensor
@@ -67,7 +67,12 @@ def _converter(fmt: str) -> Callable[[Any], Any]:
 
 
 def _in_blocks(tensor: SparseTensor) -> Any:
-    return lambda blocksize, copy=False: tensor.to(f"bsr({blocksize[0]}x{blocksize[1]})")
+    def tobsr(blocksize: Any = None, copy: bool = False) -> SparseTensor:
+        if blocksize is None:
+            raise ArgumentError("expects the size of blocks", where="tobsr", hint="A.tobsr((4, 4))")
+        return tensor.to(f"bsr({blocksize[0]}x{blocksize[1]})")
+
+    return tobsr
 
 
 def _copied(tensor: SparseTensor) -> Any:
@@ -101,7 +106,8 @@ def _diagonal(tensor: SparseTensor) -> Any:
 
 _SCIPY = "A.to(pith.CSR).to_scipy()"
 _BY_SCIPY = "max min mean argmax argmin maximum minimum power sqrt sign floor ceil rint trunc sin tan".split()
-_BY_SCIPY += "arctan log1p expm1 conj conjugate real imag trace tolil todok".split()
+_BY_SCIPY += "arctan log1p expm1 conj conjugate real imag trace tolil todok nanmax nanmin".split()
+_BY_SCIPY += "arcsin arcsinh arctanh sinh tanh deg2rad rad2deg".split()
 _IN_PLACE = "setdiag eliminate_zeros sum_duplicates sort_indices resize prune add_ mul_ zero_".split()
 
 #: What works on a :class:`pith.SparseTensor` A beside its own names.
@@ -117,6 +123,8 @@ SAME_OF_TENSORS: Names = {
     "nonzero": _nonzero,
     "diagonal": _diagonal,
     "abs": lambda A: A.__abs__,
+    **dict.fromkeys(("matvec", "matmat"), lambda A: A.__matmul__),  # what SciPy's iterative solvers call
+    **dict.fromkeys(("rmatvec", "rmatmat"), lambda A: A.T.__matmul__),
     "numel": lambda A: lambda: math.prod(A.shape),
     "dim": lambda A: lambda: A.ndim,
     "coalesce": lambda A: lambda: A,
@@ -130,6 +138,12 @@ INSTEAD_OF_TENSORS: Mapping[str, str] = {
     **{name: f"A.to(pith.CSR).to_torch().{name}()" for name in ("crow_indices", "col_indices")},
     **dict.fromkeys(("row", "col", "coords"), "A.coordinates() are (coordinates, values) of what is stored"),
     "data": "A.values are the stored values",
+    **dict.fromkeys(("norm", "frobenius"), "np.linalg.norm(A.values); others: scipy.sparse.linalg.norm(A.to_scipy())"),
+    **dict.fromkeys(("solve", "spsolve", "inv", "det"), f"scipy.sparse.linalg.spsolve({_SCIPY}, b); cg(A, b) takes A"),
+    **dict.fromkeys(
+        ("has_sorted_indices", "has_canonical_format", "sorted_indices", "check_format"),
+        "coordinates of a SparseTensor are sorted and distinct: A.validate() checks them",
+    ),
     "size": "A.shape; A.nse stored elements (SciPy's size), A.numel() in all (NumPy's size)",
     **dict.fromkeys(("getnnz", "count_nonzero"), "A.nnz; per row: np.bincount(A.nonzero()[0], minlength=A.shape[0])"),
     **dict.fromkeys(("std", "var"), "np.std(A.to_dense())"),

@@ -7,6 +7,8 @@ import math
 import numpy as np
 import pith
 import pytest
+import scipy.sparse
+import torch
 from cpu_programs import DTYPES, check, random_dense, random_sparse, wide
 from pith.formats import HSS, Format
 from pith.functional.linear import choice as linear_choice
@@ -125,3 +127,13 @@ def test_linear_refuses(arguments: dict, error: type, message: str):
     given = dict(x=np.ones((2, 4), np.float32), a=pith.compress(np.ones((6, 4), np.float32), "csr"))
     with pytest.raises(error, match=message):
         pith.linear(**(given | arguments))
+
+
+@pytest.mark.parametrize("layout", ["csr", "csc", "coo", "dia"])
+def test_weights_of_scipy_and_torch(layout):
+    w = np.float32(np.random.default_rng(0).standard_normal((7, 5)) * (np.arange(35).reshape(7, 5) % 3 == 0))
+    x = np.ones((2, 5), np.float32)
+    np.testing.assert_allclose(pith.linear(x, scipy.sparse.csr_array(w).asformat(layout)), x @ w.T, rtol=1e-5)
+    if layout in ("csr", "csc"):
+        stored = torch.from_numpy(w).to_sparse(layout=getattr(torch, f"sparse_{layout}"))
+        torch.testing.assert_close(pith.linear(torch.from_numpy(x), stored), torch.from_numpy(x @ w.T))

@@ -133,3 +133,21 @@ def test_the_guide_lists_what_works():
 def test_to_is_for_formats(dtype):
     with pytest.raises(pith.FormatError, match=r"hint: A\.astype\(dtype\)"):
         A.to(dtype)
+
+
+def test_scipy_s_iterative_solvers_take_a_tensor():
+    from scipy.sparse import linalg
+
+    rng = np.random.default_rng(1)
+    square = sp.csr_array(np.diag(rng.uniform(4, 5, 30)) + rng.uniform(0, 0.1, (30, 30)))
+    symmetric, b = square + square.T, rng.standard_normal(30)
+    x, status = linalg.cg(pith.SparseTensor.from_scipy(symmetric), b, rtol=1e-10)
+    assert status == 0
+    np.testing.assert_allclose(symmetric @ x, b, atol=1e-6)
+    wide = pith.SparseTensor.from_scipy(square[:20])  # its transpose is needed, too
+    np.testing.assert_allclose(wide @ linalg.lsqr(wide, b[:20], atol=1e-12, btol=1e-12)[0], b[:20], atol=1e-6)
+
+
+def test_blocks_need_a_size():
+    with pytest.raises(pith.ArgumentError, match=r"tobsr: expects the size of blocks"):
+        A.tobsr()

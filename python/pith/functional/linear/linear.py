@@ -14,7 +14,7 @@ from ...formats import Format
 from ...quantization import QuantizedTensor
 from ...runtime import dtype_name
 from ...runtime.arrays import array_of_shape, array_or_tensor, as_array, empty_array, is_torch
-from ...sparse import SparseTensor
+from ...sparse import SparseTensor, taken_over
 from ..matmul.dense import WHOLE
 from .choice import choice_for, dense_tile, faster_weight
 from .ir import COMPUTED_IN, linear_source, require_activation
@@ -34,7 +34,8 @@ def linear(
     """``activation(x @ a.T + bias) + residual``, a linear layer.
 
     Shapes: x: ``(..., in)``; a: ``(out, in)``, the weight as ``torch.nn.Linear`` stores it: a
-        :class:`pith.SparseTensor`, a :class:`pith.QuantizedTensor` or a dense array; bias: ``(out,)``; residual and
+        :class:`pith.SparseTensor`, a sparse matrix of SciPy or torch (taken over in every call), a
+        :class:`pith.QuantizedTensor` or a dense array; bias: ``(out,)``; residual and
         result: ``(..., out)``.
     Semantics: as :func:`pith.matmul`, pith's dense kernel being the dense rival; bias, activation and residual are
         computed on the product's tile before it is stored. f16 and bf16 are computed in f32 and rounded once. NaN stays
@@ -112,7 +113,9 @@ def result_shape_of(x: Any, a: Any) -> tuple[int, ...]:
 
 
 def weight_of(a: Any) -> SparseTensor:
-    """A sparse matrix as it is; a dense one as a tensor that stores every element, on the same memory."""
+    """A sparse matrix as it is, also SciPy's and torch's; a dense one as a tensor that stores every element, on the
+    same memory."""
+    a = a if isinstance(a, SparseTensor) else taken_over(a)
     if isinstance(a, np.ndarray) or is_torch(a):
         array = np.ascontiguousarray(as_array(a, f"{_WHERE}: weight"))
         if array.ndim != 2:

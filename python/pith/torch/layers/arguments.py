@@ -41,7 +41,7 @@ def require_kind(value: Any, kind: type, where: str) -> None:
 
 def is_traced() -> bool:
     """True while torch records what a layer does: layers are ops of :mod:`pith.torch.stored_ops` then."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
 
 
 def refuse_export(layer: str) -> None:
