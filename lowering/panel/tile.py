@@ -259,10 +259,13 @@ class RegisterTile:
     def _before(self, members: Sequence[Member], accs: Sequence[ir.Value]) -> list[ir.Value]:
         """The registers that LLVM computes before it loads the panel's row of some members, if it is to keep an order.
 
-        Where rows share what several levels pick, it would load rows of the panel far ahead and spill them.
-        C1(2:4)->V(4)C0(2:4) takes 0.86 to 0.93 of the time (2 shapes, one core of Emerald Rapids, 2026-11-23).
+        In nested formats it works far ahead else. Where rows share, it loads rows of the panel and spills them:
+        C1(2:4)->V(4)C0(2:4) takes 0.86 to 0.93 of the time. Where such a row is one register and innermost groups hold
+        several elements, it spills addresses: 16 columns of f32 C1(2:4)->C0(2:4) take 0.89 to 0.91 (5 shapes), bf16
+        0.98, C1(4:6)->C0(2:4) 0.98. C1(2:4)->C0(1:4) would take 1.07 (a core of Emerald Rapids, 2026-11-23).
         """
-        if len(members) == 1 or len(members[0].picked) < 2:
+        alone = len(members) == 1 and (self.vectors > 1 or self.storage.format.levels[-1].g < 2)
+        if alone or len(members[0].picked) < 2:
             return []
         if not self.native or self.register_bytes not in REGISTERS:
             return []

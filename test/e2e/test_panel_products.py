@@ -187,13 +187,14 @@ def test_unknown_numbers_of_columns_share_a_kernel(columns):
 
 
 @pytest.mark.parametrize("isa", ["host", "emulate:avx512"])
-def test_nested_groups_that_rows_share_name_only_registers_there_are(isa):
+@pytest.mark.parametrize(("fmt", "rows"), [("C1(2:4)->V(4)C0(2:4)", 4), ("C1(2:4)->C0(2:4)", 1)])
+def test_nested_groups_name_only_registers_there_are(fmt, rows, isa):
     """An assembly statement takes whole registers, none of a tile of two columns or of odd ones."""
     rng = np.random.default_rng(SEED)
-    w = pith.prune(rng.standard_normal((20, 80)).astype(np.float32), "C1(2:4)->V(4)C0(2:4)")
-    a, x = pith.compress(w, "C1(2:4)->V(4)C0(2:4)"), rng.standard_normal((80, 60)).astype(np.float32)
-    for lanes in (2, 4, 8, 20, 56):
-        text = matmul_source(a.format, "f32", False, f"lanes={lanes},rows=4")
+    w = pith.prune(rng.standard_normal((20, 80)).astype(np.float32), fmt)
+    a, x = pith.compress(w, fmt), rng.standard_normal((80, 60)).astype(np.float32)
+    for lanes in (2, 4, 8, 16, 20, 56):
+        text = matmul_source(a.format, "f32", False, f"lanes={lanes},rows={rows}")
         kernel, out = compile_source(text, "matmul", isa=isa), np.full((20, 60), np.nan, np.float32)
         assert not (kernel.ir("llvm").count('"=r,0,v') and isa != "host")
         kernel.native(*a.buffers, *a.shape, x, out)

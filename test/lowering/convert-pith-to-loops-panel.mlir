@@ -149,6 +149,35 @@ func.func @shared_nested(%c1: tensor<?xi8>, %c0: tensor<?xi8>, %val: tensor<?xf3
 
 // -----
 
+// One register of columns, C1(2:4)->C0(2:4): LLVM would compute addresses far ahead and spill them, so each takes the sums.
+
+#apart = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 16, (d1 floordiv 4) mod 4, d1 mod 4)>,
+                      [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>, #pith.nm<2, 4>], 0, 0, 0>
+#a = affine_map<(i, j, k) -> (i, k)>
+#x = affine_map<(i, j, k) -> (k, j)>
+#y = affine_map<(i, j, k) -> (i, j)>
+
+// CHECK-LABEL: func.func @one_register
+// CHECK:         llvm.inline_asm "", "=r,0,v,v,v,v,v,v,v,v"
+// CHECK:         llvm.load %{{.*}} -> vector<8xf32>
+module attributes {pith.isa = "avx2"} {
+func.func @one_register(%c1: tensor<?xi8>, %c0: tensor<?xi8>, %val: tensor<?xf32>, %x: tensor<128x8xf32>,
+                        %y: tensor<64x8xf32>) -> tensor<64x8xf32> {
+  %A = "pith.assemble"(%c1, %c0, %val) {operandSegmentSizes = array<i32: 0, 0, 2, 1, 0>}
+      : (tensor<?xi8>, tensor<?xi8>, tensor<?xf32>) -> tensor<64x128xf32, #apart>
+  %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%A, %x : tensor<64x128xf32, #apart>, tensor<128x8xf32>) outs(%y : tensor<64x8xf32>) {
+  ^bb0(%v: f32, %w: f32, %s: f32):
+    %p = arith.mulf %v, %w : f32
+    %t = arith.addf %s, %p : f32
+    linalg.yield %t : f32
+  } -> tensor<64x8xf32>
+  return %r : tensor<64x8xf32>
+}
+}
+
+// -----
+
 // Four rows that share their choice, V(4)C0(2:4), share every load of a panel row: the tile is 4 rows by
 // 16 columns, each coordinate is decoded once for all of them.
 
