@@ -72,12 +72,6 @@ def test_exported_modules_cannot_call_kernels(name):
     assert __file__ in str(raised.value)
 
 
-def masked():
-    layer = pith.torch.MaskedLinear(64, 64)
-    layer.pattern = layer.strongest(0.2)
-    return layer
-
-
 class Sampled(torch.nn.Linear):
     def forward(self, x):
         return pith.torch.einsum("mk,kn->mn", x, self.weight, where={"kn": SQUARE}, bias=self.bias)
@@ -91,7 +85,6 @@ class Attended(torch.nn.Linear):
 
 SQUARE = pith.Pattern.from_mask(torch.rand(64, 64) > 0.5)
 LAYERS = {
-    "masked": masked,
     "experts": lambda: pith.torch.MoE(64, 32, n_experts=4),
     "einsum": lambda: Sampled(64, 64),
     "attention": lambda: Attended(64, 64),

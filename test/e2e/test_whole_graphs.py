@@ -6,15 +6,24 @@ import sys
 import pith
 import pytest
 import torch
-from pith.torch import QuantizedLinear, SparseLinear
+from pith.torch import MaskedLinear, QuantizedLinear, SparseLinear
 from pith.torch.autograd import stored
 from torch._dynamo.utils import counters
+
+
+def masked(density, granularity):
+    layer = MaskedLinear(64, 64, granularity=granularity)
+    layer.pattern = layer.strongest(density)
+    return layer
+
 
 LAYERS = {
     "2:4": lambda: SparseLinear("C0(2:4)", 64, 64),
     "csr": lambda: SparseLinear.from_linear(torch.nn.Linear(64, 64), "csr"),
     "dense": lambda: SparseLinear("dense", 64, 64, bias=False),
     "i8 2:4": lambda: QuantizedLinear(torch.nn.Linear(64, 64), pith.Quantized("C0(2:4)")),
+    "masked": lambda: masked(0.25, (8, 1)),
+    "masked, most kept": lambda: masked(0.75, (16, 16)),
     "i4": lambda: QuantizedLinear(torch.nn.Linear(64, 64), pith.Quantized(bits=4, group=32)),
 }
 each = pytest.mark.parametrize("name", LAYERS)
@@ -65,17 +74,17 @@ def test_an_export_has_the_layer_in_it_and_comes_back(name):
         torch.testing.assert_close(program.module()(y), expected)
         kernel = pith.compile(program, path="sparse")
         torch.testing.assert_close(kernel(y), expected.detach(), rtol=1e-4, atol=1e-5)
-        assert "layer.weight" in kernel.explain()
+        assert ("layer.weight" in kernel.explain()) == (name != "masked, most kept")
         assert kernel.weight_bytes == pith.compile(model, (x,), path="sparse").weight_bytes
 
 
-@pytest.mark.parametrize("name", ["2:4", "i4"])
+@pytest.mark.parametrize("name", ["2:4", "i4", "masked"])
 def test_exports_are_files(name, tmp_path):
     model, x = Around(LAYERS[name]()).eval(), torch.randn(8, 64)
     torch.export.save(torch.export.export(model, (x,)), tmp_path / "model.pt2")
     torch.save((x, model(x).detach()), tmp_path / "example.pt")
     script = (
-        "import torch, sys, pith.torch.stored_ops\n"
+        "import torch, sys, pith.torch.pattern_ops\n"
         "x, expected = torch.load(sys.argv[1] + '/example.pt')\n"
         "program = torch.export.load(sys.argv[1] + '/model.pt2')\n"
         "torch.testing.assert_close(program.module()(x), expected)"
@@ -93,7 +102,7 @@ def test_layers_of_a_program_that_are_one_stay_one():
     torch.testing.assert_close(alone(x), layer(x).detach(), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["2:4", "i4"])
+@pytest.mark.parametrize("name", ["2:4", "i4", "masked"])
 def test_kernels_of_captured_graphs_hold_the_layers(name):
     model, x = Around(LAYERS[name]()).eval(), torch.randn(8, 64)
     fast = torch.compile(model, backend="pith", fullgraph=True)
@@ -124,6 +133,28 @@ def test_a_graph_sees_other_patterns_values_and_types(monkeypatch):
         torch.testing.assert_close(y, layer(x))
 
 
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_a_graph_serves_all_patterns(backend):
+    """Of one granularity: what is kept is read in every call, gradients too; against float64."""
+    layer, x = masked(0.25, (8, 1)), torch.randn(24, 64)
+    whole, bias = torch.compile(layer, fullgraph=True, backend=backend), layer.bias
+    assert bias is not None
+    for density in (0.25, 0.1, 0.9, 0.0, 1.0):
+        layer.pattern = layer.strongest(density)
+        y = whole(x)
+        (own,) = torch.autograd.grad(y.square().sum(), layer.weight)
+        weight = (layer.weight * layer.mask).double().detach().requires_grad_()
+        expected = x.double() @ weight.T + bias.double().detach()
+        (gradient,) = torch.autograd.grad(expected.square().sum(), weight)
+        torch.testing.assert_close(y.double(), expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(own.double(), gradient * layer.mask, rtol=1e-4, atol=1e-4)
+    assert counters["stats"]["unique_graphs"] == 1
+    layer.kept[:] = False
+    layer.kept[0, 0] = True
+    torch.testing.assert_close(whole(x), layer(x))
+    assert layer.pattern.count == 1
+
+
 def test_what_does_not_fit_is_said_while_tracing():
     layer = LAYERS["2:4"]()
     with pytest.raises(pith.ShapeError, match="64 features"):
@@ -143,7 +174,7 @@ class Multiplied(torch.nn.Module):
         return x @ self.layer.weight.T
 
 
-@pytest.mark.parametrize("name", ["2:4", "i4"])
+@pytest.mark.parametrize("name", ["2:4", "i4", "masked"])
 def test_second_derivatives_are_refused(name):
     x = torch.randn(4, 64, requires_grad=True)
     traced = torch.export.export(LAYERS[name](), (x.detach(),)).module()
@@ -181,6 +212,9 @@ def test_ops_obey_torch(name):
     if isinstance(layer, SparseLinear):
         metadata = [getattr(layer, n) for n in layer._metadata]
         op, given = torch.ops.pith.sparse_linear.default, (x, layer.values, layer.bias, metadata, layer._text)
+    elif isinstance(layer, MaskedLinear):
+        mask = layer.kept, layer._extents, layer.dense_above
+        op, given = torch.ops.pith.masked_linear.default, (x, layer.weight, layer.bias, *mask)
     else:
         weight = [getattr(layer, n) for n in layer._names]
         op, given = torch.ops.pith.quantized_linear.default, (x, layer.bias, weight, layer._text)

@@ -47,7 +47,7 @@ QUANTIZED_LINEAR = torch.ops.pith.quantized_linear.default
 _QUANTIZED_GRAD = torch.ops.pith.quantized_linear_grad.default
 
 
-def _kernel(op: Any) -> Any:
+def runs(op: Any) -> Any:
     """Register what runs on tensors that have values, on CPUs and GPUs."""
 
     def register(function: Any) -> Any:
@@ -66,7 +66,7 @@ def _plain(function: Any) -> Any:
     return run
 
 
-@_kernel(SPARSE_LINEAR)
+@runs(SPARSE_LINEAR)
 def _sparse(x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None, metadata: Tensors, text: str) -> Any:
     return product(x, values, stored([*metadata, values], text), bias)
 
@@ -78,7 +78,7 @@ def _sparse_fake(x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | Non
     return x.new_empty((*x.shape[:-1], shape[0]))
 
 
-@_kernel(_SPARSE_GRAD)
+@runs(_SPARSE_GRAD)
 def _sparse_grad(grad: Any, x: Any, values: Any, metadata: Tensors, text: str, wants: Sequence[bool]) -> Any:
     found = gradients(grad, x, values, stored([*metadata, values], text), wants)
     return tuple(values.new_empty(0) if g is None else g for g in found)
@@ -90,7 +90,7 @@ def _sparse_grad_fake(grad: Any, x: Any, values: Any, metadata: Tensors, text: s
     return tuple(values.new_empty(shape if wanted else 0) for shape, wanted in zip(shapes, wants))
 
 
-@_kernel(QUANTIZED_LINEAR)
+@runs(QUANTIZED_LINEAR)
 def _quantized(x: torch.Tensor, bias: torch.Tensor | None, weight: Tensors, text: str) -> torch.Tensor:
     return quantized_product(x, stored(weight, text), bias)
 
@@ -102,7 +102,7 @@ def _quantized_fake(x: torch.Tensor, bias: torch.Tensor | None, weight: Tensors,
     return x.new_empty((*x.shape[:-1], shape[0]))
 
 
-@_kernel(_QUANTIZED_GRAD)
+@runs(_QUANTIZED_GRAD)
 def _quantized_grad(grad: torch.Tensor, weight: Tensors, text: str) -> torch.Tensor:
     return input_gradient(grad, stored(weight, text))
 
@@ -134,12 +134,13 @@ def _quantized_backward(ctx: Any, grad: torch.Tensor) -> Any:
     return _QUANTIZED_GRAD(grad, list(weight), ctx.text), None, [None] * len(weight), None
 
 
-def _refuse(ctx: Any, *_: Any) -> Any:
+def refuse_second(ctx: Any, *_: Any) -> Any:
+    """The gradient of ops that are gradients themselves: there is none."""
     hint = "take the second derivative of a dense model"
-    raise UnsupportedError("gradients of its gradients are not available", where="pith.torch.sparse_linear", hint=hint)
+    raise UnsupportedError("gradients of its gradients are not available", where="pith.torch", hint=hint)
 
 
 torch.library.register_autograd(SPARSE_LINEAR, _sparse_backward, setup_context=_save_sparse, lib=LIBRARY)
 torch.library.register_autograd(QUANTIZED_LINEAR, _quantized_backward, setup_context=_save_quantized, lib=LIBRARY)
-torch.library.register_autograd(_SPARSE_GRAD, _refuse, lib=LIBRARY)
-torch.library.register_autograd(_QUANTIZED_GRAD, _refuse, lib=LIBRARY)
+torch.library.register_autograd(_SPARSE_GRAD, refuse_second, lib=LIBRARY)
+torch.library.register_autograd(_QUANTIZED_GRAD, refuse_second, lib=LIBRARY)

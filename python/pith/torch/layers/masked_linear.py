@@ -10,12 +10,14 @@ import numpy as np
 import torch
 
 from ...errors import ArgumentError, DTypeError, ShapeError
+from ...formats import Format
 from ...patterns import Pattern
 from ...patterns.check import granularity_of, grid_of
-from ..autograd.einsum import einsum
-from ..autograd.opaque import opaque
+from ..autograd.autocast import autocast
+from ..autograd.masked import mask_of, masked_linear, pattern_of, remember
+from ..pattern_ops import MASKED_LINEAR
 from .arguments import dense_layer, require_kind
-from .sparse_linear import DTYPES
+from .sparse_linear import DTYPES, as_parameter
 
 #: Elements of a micro-tile, and the density above which a step is faster on ``W * mask``, dense: where lines through
 #: the times of steps at 10 and 50 % (f32, 512 x 768 x 3072, one thread, Zen 3) reach that of dense torch. A line is
@@ -34,13 +36,16 @@ class MaskedLinear(torch.nn.Module):
         Boolean per micro-tile, and its ``granularity``; where these are missing, as in that of a ``torch.nn.Linear``,
         the layer keeps the pattern it has.
         Where so much is kept that a dense product is faster, torch multiplies by ``W * mask``: the results are the
-        same but for infinities and NaN of ``x``, which then also meet the zeros.
+        same but for infinities and NaN of ``x``, which then also meet the zeros. Where torch traces, the layer is an op
+        (:mod:`pith.torch.pattern_ops`): one graph serves all patterns of a granularity. :func:`pith.compile` stores the
+        weight in blocks, or dense where that is predicted to be faster.
     Attributes:
         weight, bias: as in ``torch.nn.Linear``.
         pattern: what is kept; assign another :class:`pith.Pattern` at any time, also between forward and backward
             of other steps.
         granularity: micro-tiles of :meth:`strongest`, and of the pattern a new layer has, which keeps everything;
             one number is for both axes.
+        kept: the pattern as a Boolean per micro-tile, a buffer.
         dense_above: density above which dense products are taken; 1.0 for never.
 
     Errors: :class:`pith.ShapeError` for a pattern of another size, :class:`pith.ArgumentError`,
@@ -60,6 +65,7 @@ class MaskedLinear(torch.nn.Module):
 
     weight: torch.nn.Parameter
     bias: torch.nn.Parameter | None
+    kept: torch.Tensor
 
     def __init__(
         self,
@@ -87,24 +93,34 @@ class MaskedLinear(torch.nn.Module):
         layer._adopt(linear, granularity)
         return layer.train(linear.training)
 
+    @classmethod
+    def holding(
+        cls, weight: Any, bias: Any, kept: torch.Tensor, granularity: Sequence[int], dense_above: float
+    ) -> MaskedLinear:
+        """The layer of a weight and a bias, which are shared, that keeps micro-tiles as Booleans say."""
+        linear = torch.nn.Linear(*weight.shape[::-1], bias=False, device="meta")
+        linear.weight = as_parameter(weight)
+        linear.register_parameter("bias", None if bias is None else as_parameter(bias))
+        layer = cls.from_linear(linear, granularity)
+        layer.kept, layer.dense_above = kept, dense_above
+        return layer
+
     def _adopt(self, linear: torch.nn.Linear, granularity: int | Sequence[int]) -> None:
         if linear.weight.dtype not in DTYPES:
             raise DTypeError(f"no kernels for weights of {linear.weight.dtype}", where="MaskedLinear")
         self.out_features, self.in_features = linear.weight.shape
         self.weight = cast(torch.nn.Parameter, linear.weight)
         self.register_parameter("bias", linear.bias)
-        sizes = tuple(linear.weight.shape)
-        self.granularity = granularity_of(granularity, 2)
-        everything = np.argwhere(np.ones(grid_of(sizes, self.granularity), bool))
-        self._pattern = Pattern(sizes, self.granularity, everything)
+        self.granularity = self._extents = granularity_of(granularity, 2)
+        kept = torch.ones(grid_of(tuple(linear.weight.shape), self.granularity), dtype=torch.bool)
+        self.register_buffer("kept", kept, persistent=False)  # of the state_dict it is a part that may be missing
         elements = math.prod(self.granularity)
         self.dense_above = next(limit for least, limit in reversed(DENSE_ABOVE) if elements >= least)
-        self._mask: tuple[Pattern, torch.Tensor] | None = None
 
     @property
     def pattern(self) -> Pattern:
         """What is kept."""
-        return self._pattern
+        return pattern_of(self.kept, self.weight.shape, self._extents)
 
     @pattern.setter
     def pattern(self, pattern: Pattern) -> None:
@@ -118,17 +134,22 @@ class MaskedLinear(torch.nn.Module):
             raise ShapeError(
                 f"expects a pattern over {list(self.weight.shape)}, got {pattern!r}", where="MaskedLinear.pattern"
             )
-        self._pattern = pattern
+        self.kept, self._extents = torch.from_numpy(pattern.mask()).to(self.kept.device), pattern.granularity
+        remember(self.kept, pattern)
 
     @property
     def mask(self) -> torch.Tensor:
         """The pattern as a Boolean tensor of the shape of the weight."""
-        if self._mask is None or self._mask[0] is not self._pattern:
-            out = torch.from_numpy(self._pattern.mask())
-            for axis, (extent, size) in enumerate(zip(self._pattern.granularity, self.weight.shape)):
-                out = out.repeat_interleave(extent, axis).narrow(axis, 0, size) if extent > 1 else out
-            self._mask = self._pattern, out
-        return self._mask[1]
+        return mask_of(self.kept, self.weight.shape, self._extents)
+
+    @property
+    def format(self) -> Format | None:
+        """How a program stores what is kept: in blocks, or elements where blocks do not fit the weight; None: dense."""
+        if self.pattern.density > self.dense_above:
+            return None
+        rows, columns = self._extents
+        fits = rows * columns > 1 and not self.weight.shape[0] % rows and not self.weight.shape[1] % columns
+        return Format.bsr(rows, columns) if fits else Format.csr()
 
     def strongest(self, density: float, scores: torch.Tensor | None = None) -> Pattern:
         """The pattern of a share of the micro-tiles, those with the largest sums of squares.
@@ -150,13 +171,13 @@ class MaskedLinear(torch.nn.Module):
         places = torch.stack([best // norms.shape[1], best % norms.shape[1]], 1).to(torch.int32)
         return Pattern.trusted(tuple(self.weight.shape), self.granularity, places.numpy())
 
-    @opaque
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the layer."""
         require_kind(x, torch.Tensor, "MaskedLinear: x")
-        if self._pattern.density > self.dense_above:
-            return torch.nn.functional.linear(x, torch.where(self.mask, self.weight, 0), self.bias)
-        return einsum("...k,nk->...n", x, self.weight, where={"nk": self._pattern}, bias=self.bias)
+        mask = self.kept, self._extents, self.dense_above
+        if not torch.compiler.is_compiling():
+            return masked_linear(x, self.weight, self.bias, *mask)
+        return MASKED_LINEAR(*autocast(x, self.weight, self.bias), *mask)
 
     def to_linear(self) -> torch.nn.Linear:
         """The dense layer that computes the same: its weight is zero where the mask is."""
@@ -169,8 +190,8 @@ class MaskedLinear(torch.nn.Module):
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        destination[prefix + "kept"] = torch.from_numpy(self._pattern.mask())
-        destination[prefix + "granularity"] = torch.tensor(self._pattern.granularity)
+        destination[prefix + "kept"] = self.kept.detach()
+        destination[prefix + "granularity"] = torch.tensor(self._extents)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         kept, granularity = (state_dict.pop(prefix + name, None) for name in ("kept", "granularity"))
@@ -185,7 +206,7 @@ class MaskedLinear(torch.nn.Module):
 
     def extra_repr(self) -> str:
         sizes = f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
-        return f"{sizes}, granularity={self.granularity}, density={self._pattern.density:.3f}"
+        return f"{sizes}, granularity={self.granularity}, density={self.pattern.density:.3f}"
 
 
 def _summed(values: torch.Tensor, granularity: Sequence[int]) -> torch.Tensor:

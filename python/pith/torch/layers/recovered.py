@@ -1,4 +1,4 @@
-"""Graphs that call the ops of layers with stored weights, as graphs that call the layers."""
+"""Graphs that call the ops of layers with stored or masked weights, as graphs that call the layers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import torch
 
 from ...errors import UnsupportedError
 from ..autograd.stored import stored
+from ..pattern_ops import MASKED_LINEAR
 from ..stored_ops import QUANTIZED_LINEAR, SPARSE_LINEAR
+from .masked_linear import MaskedLinear
 from .quantized_linear import QuantizedLinear
 from .sparse_linear import SparseLinear
 
 
 def with_layers(module: torch.fx.GraphModule) -> torch.fx.GraphModule:
-    """``module`` with a :class:`SparseLinear` or :class:`QuantizedLinear` in the place of every op of one, under the
-    name the layer had where that can be told.
+    """``module`` with a :class:`SparseLinear`, :class:`QuantizedLinear` or :class:`MaskedLinear` in the place of every
+    op of one, under the name the layer had where that can be told.
 
     Errors: :class:`pith.UnsupportedError` where an op's weight is no parameter or buffer of the module.
 
@@ -29,10 +31,10 @@ def with_layers(module: torch.fx.GraphModule) -> torch.fx.GraphModule:
     """
     calls, made = stored_calls(module.graph), dict[tuple[str, ...], str]()
     for node in calls:
-        x, sources, text = _arguments(node)
+        x, sources, how = _arguments(node)
         own = tuple(_target(source, node) for source in sources if source is not None)
         if own not in made:
-            made[own] = _place(module, own, _layer(module, sources, text, node.target is SPARSE_LINEAR))
+            made[own] = _place(module, own, _layer(module, sources, how, node.target))
         with module.graph.inserting_before(node):
             called = module.graph.call_module(made[own], (x,))
         called.meta = dict(node.meta)
@@ -47,16 +49,20 @@ def with_layers(module: torch.fx.GraphModule) -> torch.fx.GraphModule:
 
 
 def stored_calls(graph: torch.fx.Graph) -> list[torch.fx.Node]:
-    """The calls of ops of layers with stored weights, in order.
+    """The calls of ops of layers with stored or masked weights, in order.
 
     >>> stored_calls(torch.fx.symbolic_trace(torch.nn.ReLU()).graph)
     []
     """
-    return [n for op in (SPARSE_LINEAR, QUANTIZED_LINEAR) for n in graph.find_nodes(op="call_function", target=op)]
+    ops = SPARSE_LINEAR, QUANTIZED_LINEAR, MASKED_LINEAR
+    return [n for op in ops for n in graph.find_nodes(op="call_function", target=op)]
 
 
-def _arguments(node: torch.fx.Node) -> tuple[Any, list[Any], str]:
+def _arguments(node: torch.fx.Node) -> tuple[Any, list[Any], Any]:
     """The input of a layer; its bias and then the buffers of its weight; what these are."""
+    if node.target is MASKED_LINEAR:
+        x, weight, bias, kept, *how = cast(tuple[Any, ...], node.args)
+        return x, [bias, kept, weight], how
     x, *given, text = cast(tuple[Any, ...], node.args)
     if node.target is SPARSE_LINEAR:
         values, bias, metadata = given
@@ -75,12 +81,16 @@ def _target(source: Any, node: torch.fx.Node) -> str:
     )
 
 
-def _layer(module: torch.nn.Module, sources: Sequence[Any], text: str, sparse: bool) -> torch.nn.Module:
+def _layer(module: torch.nn.Module, sources: Sequence[Any], how: Any, op: Any) -> torch.nn.Module:
     tensors: list[Any] = [None if s is None else operator.attrgetter(str(s.target))(module) for s in sources]
     bias, *weight = tensors
     with torch.no_grad():
-        packed = stored([t.detach() for t in weight], text)
-        return SparseLinear.holding(packed, weight[-1], bias) if sparse else QuantizedLinear.holding(packed, bias)
+        if op is MASKED_LINEAR:
+            return MaskedLinear.holding(weight[1], bias, weight[0], *how)
+        packed = stored([t.detach() for t in weight], how)
+        if op is SPARSE_LINEAR:
+            return SparseLinear.holding(packed, weight[-1], bias)
+        return QuantizedLinear.holding(packed, bias)
 
 
 def _place(module: torch.fx.GraphModule, own: Sequence[str], layer: torch.nn.Module) -> str:

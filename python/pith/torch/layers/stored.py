@@ -12,7 +12,7 @@ from .plain import plain
 from .quantized_linear import QuantizedLinear
 from .sparse_linear import SparseLinear
 
-#: Layers that ``torch.export`` cannot trace, and that know the dense layer they stand for.
+#: Layers that know the dense layer they stand for, and how its weight is stored.
 _STORED = (SparseLinear, QuantizedLinear, MaskedLinear)
 
 #: A module -> what stands for it.
@@ -42,8 +42,10 @@ def with_dense_layers(module: torch.nn.Module) -> tuple[torch.nn.Module, dict[st
         else:
             done[layer], formats = plain(layer, prefix)
             said.update(formats)
-        if isinstance(layer, SparseLinear | QuantizedLinear):
-            said[f"{prefix}weight"] = layer.format if isinstance(layer, SparseLinear) else layer.weight
+        if isinstance(layer, QuantizedLinear):
+            said[f"{prefix}weight"] = layer.weight
+        elif isinstance(layer, SparseLinear | MaskedLinear) and layer.format is not None:
+            said[f"{prefix}weight"] = layer.format
     same = all(layer is made for layer, made in done.items())
     return (module if same else _with_children(module, done, {})), said
 
