@@ -3,7 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
-from pith._mlir import arith, bufferization, ir, linalg, memref
+from pith._mlir import bufferization, ir
 from pith.dialect import encoding_of, format_of
 from pith.passes.analysis.encodings import ops_with_encodings
 from pith.passes.analysis.traversal import defining_op, is_used, ops_named
@@ -19,7 +19,8 @@ from .quantized import Quantized
 from .replace_product import replace_product
 from .sampled.template import lower_encoded_result
 from .sparse.contraction import analyse, decompress_operands, encoded_operands, is_generic, match_matmul, why_not_sparse
-from .sparse.levels import DENSITY_ATTRIBUTE, Storage, inside, load_value, start, storage_of, walk
+from .sparse.decompress import emit_decompress
+from .sparse.levels import DENSITY_ATTRIBUTE, Storage, storage_of
 from .sparse.template_scalar import emit_scalar
 from .tiled.emit import emit_tiles
 from .tiled.match import match_tiles
@@ -42,7 +43,7 @@ class ConvertPithToLoopsPass(Pass):
     matrices whose *result* is encoded takes the template of sampled products: the result has the
     pattern of the encoded tensor in ``outs``, and what that does not store is not computed. An op that
     zeros cannot be skipped in, and further encoded operands of one op, read a decompressed copy.
-    ``pith.decompress`` becomes a zero fill and a scatter. Where values come from ``pith.dequantize``, they
+    ``pith.decompress`` clears rows and scatters into them. Where values come from ``pith.dequantize``, they
     are dequantised as they are read.
 
     Requires: ``linalg.generic`` only (run ``linalg-generalize-named-ops``); encoded values come from
@@ -78,7 +79,7 @@ def _lower_the_rest(module: ir.Module, only_quantized: bool) -> None:
         if op.name != "pith.decompress":
             makers.append(op)
         elif _reads_quantized(op) or not only_quantized:
-            _lower_decompress(op)
+            _lower_decompress(op, isa_of(module))
     for op in reversed(makers):
         if not is_used(op):
             op.erase()
@@ -161,29 +162,12 @@ def _quantized(op: ir.Operation) -> Storage:
     return dataclasses.replace(storage, quantized=quantized)
 
 
-def _lower_decompress(op: ir.Operation) -> None:
-    """Zero-fill a buffer, then scatter the stored values (stored twice: added up)."""
+def _lower_decompress(op: ir.Operation, isa: Isa) -> None:
+    """Rows of zeros, and what is stored over them."""
     type_ = op.results[0].type
     with ir.InsertionPoint(op), op.location:
-        storage = _storage(op.operands[0])
-        sizes = [b.value(size) for d, size in enumerate(storage.sizes) if type_.is_dynamic_dim(d)]
-        out = memref.alloc(ir.MemRefType.get(type_.shape, type_.element_type), sizes, [], alignment=64)
-        linalg.fill(b.zero_of(type_.element_type), outs=[out])
-
-        def leaf(at, carried):
-            where = [b.value(c) for c in at.coords]
-
-            def add() -> None:
-                memref.store(_sum(memref.load(out, where), load_value(storage, at.position)), out, where)
-
-            b.only_if(inside(storage, at.coords), add)
-            return carried
-
-        walk(storage, start(storage.format), leaf)
+        lanes = max(1, 8 * isa.vector_bytes // b.bits_of(type_.element_type))
+        out = emit_decompress(_storage(op.operands[0]), type_, lanes)
         result = bufferization.to_tensor(type_, out, restrict=True, writable=True)
     op.results[0].replace_all_uses_with(result)
     op.erase()
-
-
-def _sum(x: ir.Value, y: ir.Value) -> ir.Value:
-    return arith.addi(x, y) if isinstance(x.type, (ir.IntegerType, ir.IndexType)) else arith.addf(x, y)

@@ -114,16 +114,18 @@ func.func @serial(%pos: tensor<?xindex>, %crd: tensor<?xindex>, %val: tensor<?xi
 
 // -----
 
-// An op that zeros count in reads an unpacked copy: a zero fill, and a walk that adds what is stored.
+// An op that zeros count in reads an unpacked copy: threads share its rows, clear each and write what is stored there.
 
 #csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 0, 0, 0>
 #id = affine_map<(i, j) -> (i, j)>
 
 // CHECK-LABEL: func.func @zeros_count
 // CHECK:         %[[copy:.*]] = memref.alloc() {alignment = 64 : i64} : memref<8x16xf32>
-// CHECK:         linalg.fill
-// CHECK-SAME:      outs(%[[copy]] :
-// CHECK:         memref.store %{{.*}}, %[[copy]]
+// CHECK:         %[[flat:.*]] = memref.collapse_shape %[[copy]]
+// CHECK:         scf.parallel (%[[row:.*]]) = (%c0
+// CHECK:           vector.store %{{.*}}, %[[flat]]
+// CHECK:           memref.store %{{.*}}, %[[copy]][%[[row]], %{{.*}}]
+// CHECK:           scf.reduce
 // CHECK:         %[[dense:.*]] = bufferization.to_tensor %[[copy]]
 // CHECK:         linalg.generic
 // CHECK-SAME:      ins(%[[dense]] : tensor<8x16xf32>)
@@ -138,6 +140,28 @@ func.func @zeros_count(%pos: tensor<?xindex>, %crd: tensor<?xindex>, %val: tenso
     %e = math.exp %v : f32
     linalg.yield %e : f32
   } -> tensor<8x16xf32>
+  return %r : tensor<8x16xf32>
+}
+
+// -----
+
+// Where elements may be stored twice, or rows have no order, a zero fill comes first, and what is stored is added.
+
+#coo = #pith.format<affine_map<(d0, d1) -> (d0, d1)>,
+                    [#pith.level<"compressed(nonunique)">, #pith.level<"singleton(nonunique)">], 0, 0, 0>
+
+// CHECK-LABEL: func.func @twice
+// CHECK:         %[[copy:.*]] = memref.alloc() {alignment = 64 : i64} : memref<8x16xf32>
+// CHECK:         linalg.fill
+// CHECK-SAME:      outs(%[[copy]] :
+// CHECK:         %[[old:.*]] = memref.load %[[copy]]
+// CHECK:         %[[sum:.*]] = arith.addf %[[old]], %{{.*}} : f32
+// CHECK:         memref.store %[[sum]], %[[copy]]
+func.func @twice(%pos: tensor<?xindex>, %i: tensor<?xindex>, %j: tensor<?xindex>, %val: tensor<?xf32>)
+    -> tensor<8x16xf32> {
+  %A = "pith.assemble"(%pos, %i, %j, %val) {operandSegmentSizes = array<i32: 1, 2, 0, 1, 0>}
+      : (tensor<?xindex>, tensor<?xindex>, tensor<?xindex>, tensor<?xf32>) -> tensor<8x16xf32, #coo>
+  %r = "pith.decompress"(%A) : (tensor<8x16xf32, #coo>) -> tensor<8x16xf32>
   return %r : tensor<8x16xf32>
 }
 

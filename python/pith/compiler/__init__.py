@@ -8,6 +8,6 @@
 - GPUs: ``gpu_build`` compiles, ``gpu`` is what is called; ``emulated`` and ``gpu_host`` do without a device.
 - Files: ``bundle``, of ``bundle_cpu`` and ``bundle_gpu`` kernels, whose arrays are ``bundle_sections`` of a
   ``container``.
-- ``packing`` prunes and packs by compiled kernels; ``entries`` picks a function of several, ``emit`` prints assembly,
-  ``collector`` keeps the garbage collector out of compilations.
+- ``packing`` prunes and packs by compiled kernels, whose IR names buffers by ``stored_text``; ``entries`` picks a
+  function of several, ``emit`` prints assembly, ``collector`` keeps the garbage collector out of compilations.
 """

@@ -20,6 +20,7 @@ from ..formats.masks import mask_level
 from ..formats.prune import Ranking
 from ..runtime import dtype_name
 from .kernel import compile_source
+from .stored_text import StoredText
 
 #: Element types with kernels; the others would have to be told apart from these (unsigned integers), or are rare.
 _ELEMENTS = ("float32", "float64", "float16", "bfloat16", "int8")
@@ -111,19 +112,19 @@ func.func @validate(%w: {dense}) -> index {{
 
 def repack_compiled(buffers: Sequence[np.ndarray], fmt: Format, dense: np.ndarray) -> np.ndarray:
     """The elements of ``dense`` at what ``buffers`` store, in storage order."""
-    kernel = _repack_kernel(fmt, dtype_name(dense.dtype))
-    return kernel.native(*buffers, *dense.shape, dense)[len(buffers) - 1]
+    return _repack_kernel(fmt, dtype_name(dense.dtype)).native(*buffers, *dense.shape, dense)
 
 
 @functools.cache
 def _repack_kernel(fmt: Format, element: str) -> Any:
+    """The kernel; it returns the values alone: metadata that is returned would be copied."""
     sizes = "x".join("?" * fmt.rank)
-    dense, encoded = f"tensor<{sizes}x{element}>", f"tensor<{sizes}x{element}, #fmt>"
+    dense, encoded, values = f"tensor<{sizes}x{element}>", f"tensor<{sizes}x{element}, #fmt>", f"tensor<?x{element}>"
     source = f"""#fmt = {format_attribute(fmt)}
 
-func.func @repack(%a: {encoded}, %w: {dense}) -> {encoded} {{
-  %r = "pith.repack"(%a, %w) : ({encoded}, {dense}) -> {encoded}
-  return %r : {encoded}
+func.func @repack(%a: {encoded}, %d: {dense}) -> {values} {{
+  %r = "pith.repack"(%a, %d) : ({encoded}, {dense}) -> {encoded}
+{StoredText.of(fmt).disassemble(values, encoded)}  return %w : {values}
 }}
 """
     return compile_source(source, "repack")

@@ -2,59 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
-from ...formats import Format, buffer_specs
+from ...compiler.stored_text import StoredText
+from ...formats import Format
 from ...formats.attribute import format_attribute
 
 #: Element type of the operands and of the result -> element type of the sums.
 SUMS = {"f16": "f32", "bf16": "f32", "f32": "f32", "f64": "f64"}
-
-
-@dataclasses.dataclass(frozen=True)
-class _Storage:
-    """The buffers of a stored tensor as text: arguments of a function, operands and results of ``pith.assemble``.
-
-    Attributes:
-        names, types: of the buffers, in the order of the storage contract.
-        order: their positions in the order of the op, which has a group per element type.
-        counts: buffers per group.
-    """
-
-    names: tuple[str, ...]
-    types: tuple[str, ...]
-    order: tuple[int, ...]
-    counts: tuple[int, ...]
-
-    @classmethod
-    def of(cls, fmt: Format) -> _Storage:
-        specs = buffer_specs(fmt)
-        groups = [_group(fmt, s.role, s.level) for s in specs]
-        names = tuple(f"%{s.role}{s.level}" for s in specs)
-        types = tuple(f"tensor<?x{'index' if s.native else f'i{s.storage_bits}'}>" for s in specs)
-        order = tuple(sorted(range(len(specs)), key=groups.__getitem__))
-        return cls(names, types, order, tuple(groups.count(g) for g in range(3)))
-
-    @property
-    def arguments(self) -> str:
-        return "".join(f"{name}: {type_}, " for name, type_ in zip(self.names, self.types))
-
-    def assemble(self, values: str, sums: str, encoded: str) -> str:
-        """``%s``: the tensor of these buffers and ``values``."""
-        operands = ", ".join([*(self.names[i] for i in self.order), values, "%m", "%n"])
-        types = ", ".join([*(self.types[i] for i in self.order), sums, "index", "index"])
-        segments = _commas(*self.counts, 1, 2)
-        return f"""  %s = "pith.assemble"({operands}) {{operandSegmentSizes = array<i32: {segments}>}}
-      : ({types}) -> {encoded}
-"""
-
-    def disassemble(self, sums: str, encoded: str) -> str:
-        """``%w``: the values of ``%r``."""
-        results = ", ".join([*(f"%r{i}" for i in self.order), "%w"])
-        types = ", ".join([*(self.types[i] for i in self.order), sums])
-        return f"""  {results} = "pith.disassemble"(%r) {{resultSegmentSizes = array<i32: {_commas(*self.counts, 1)}>}}
-      : ({encoded}) -> ({types})
-"""
 
 
 def sddmm_source(
@@ -69,7 +22,7 @@ def sddmm_source(
 
     ``program``: of tensors, the values written in place and returned, as GPU programs are; else of memory.
     """
-    acc, storage = SUMS[element], _Storage.of(fmt)
+    acc, storage = SUMS[element], StoredText.of(fmt)
     sums, dense, encoded = f"tensor<?x{acc}>", f"tensor<?x?x{element}>", f"tensor<?x?x{acc}, #fmt>"
     widen = "" if element == acc else "".join(f"    %{x}w = arith.extf %{x} : {element} to {acc}\n" for x in "xy")
     x, y = ("x", "y") if element == acc else ("xw", "yw")
@@ -109,17 +62,6 @@ def _destination(element: str, values: str, program: bool) -> tuple[str, str, st
   return
 """
     return f'%out: {buffer} {{pith.name = "out"}}', "", start, end
-
-
-def _commas(*numbers: int) -> str:
-    return ", ".join(map(str, numbers))
-
-
-def _group(fmt: Format, role: str, level: int) -> int:
-    """Operand group of ``pith.assemble``: positions, coordinates, packed."""
-    if role == "positions":
-        return 0
-    return 2 if fmt.levels[level].kind in ("nm", "bitmask") else 1
 
 
 def _initial(element: str, acc: str, accumulate: bool) -> tuple[str, str]:
