@@ -7,6 +7,9 @@ from pith._mlir import arith, ir, llvm, memref, vector
 from .. import builder as b
 from ..builder import Index
 
+#: Bytes of the registers that an assembly statement may take.
+REGISTERS = 16, 32, 64
+
 
 def address_of(buffer: ir.Value) -> ir.Value:
     """Of the first byte of a memref without offset, as an index."""

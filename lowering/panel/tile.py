@@ -10,7 +10,7 @@ from pith._mlir import ir, memref, vector
 from .. import builder as b
 from ..builder import Index
 from ..sparse.levels import Storage
-from .address import registers
+from .address import REGISTERS, registers
 from .ahead import ask
 from .arithmetic import CACHE_LINE, Arithmetic, add, bytes_of, multiply_add, to_sums
 from .members import Cursors, Member, Position, identity
@@ -23,9 +23,6 @@ from .widen import Stored, Values
 
 #: Independent chains of multiply-adds that hide the latency of one (4 cycles, two a cycle).
 CHAINS = 8
-
-#: Bytes of the registers that an assembly statement may take.
-REGISTERS = 16, 32, 64
 
 #: Bytes of registers among which a strip of L1 is one block: cores that have them keep 4 Ki decoded operations (Golden
 #: Cove), and take half as long for a strip, between which a loop costs 6 cycles of 110. Its multiply-adds, for half of
@@ -201,7 +198,7 @@ class RegisterTile:
             self._ask_part(part, values, b.mul(first, entries), count * entries, values.type.element_type.width, place)
 
     def _ask_part(self, part: tuple[Index, int, int], buffer: ir.Value, first: Index, count: int, bits: int, *place):
-        """:func:`_ask` for some of the lines: every turn for its own, or the first of a window for the window's."""
+        """Ask for some of the lines: every turn for its own, or the first of a window for the window's."""
         (window, windows, turn), line = part, CACHE_LINE * 8 // bits
         lines = -(-count // line)
         turns = self.turns if lines >= windows * self.turns else 1
@@ -265,9 +262,7 @@ class RegisterTile:
         0.98, C1(4:6)->C0(2:4) 0.98. C1(2:4)->C0(1:4) would take 1.07 (a core of Emerald Rapids, 2026-11-23).
         """
         alone = len(members) == 1 and (self.vectors > 1 or self.storage.format.levels[-1].g < 2)
-        if alone or len(members[0].picked) < 2:
-            return []
-        if not self.native or self.register_bytes not in REGISTERS:
+        if alone or len(members[0].picked) < 2 or not self.native or self.register_bytes not in REGISTERS:
             return []
         cut = registers(accs, self.register_bytes // bytes_of(self.element))
         return cut if len(cut) <= ACCUMULATORS[32 if self.register_bytes == WIDE else 16] else []
