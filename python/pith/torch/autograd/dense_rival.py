@@ -68,8 +68,8 @@ def densely(pattern: SparseTensor, rows: int, dtype: torch.dtype) -> Densely:
     """What runs densely of the products of a layer with ``rows`` rows; decided once per pattern.
 
     >>> import pith
-    >>> densely(pith.compress(torch.eye(512), "csr"), 512, torch.float32)
-    Densely(forward=False, input=False, values=False)
+    >>> densely(pith.compress(torch.eye(512), "csr"), 512, torch.float32).forward
+    False
     """
     rows, element = rounded_columns(rows), _ELEMENTS.get(dtype)
     large = rows > 0 and pattern.shape[0] * pattern.shape[1] >= _LEAST_ELEMENTS
@@ -95,8 +95,8 @@ def _decide(problem: Problem) -> Densely:
     return dataclasses.replace(
         route,
         forward=choose(problem, "sparse").seconds > DENSE_GAIN * on_copy,
-        input=min(as_stored, gathered + _BEYOND * problem.stored)
-        > on_copy,  # what it is compared with makes a copy, too
+        # What it is compared with makes a copy, too.
+        input=min(as_stored, gathered + _BEYOND * problem.stored) > on_copy,
         values=_sampled(problem, dense.seconds) > DENSE_GAIN * taken,
     )
 
