@@ -54,6 +54,13 @@ def check(x: np.ndarray, fmt: Format, dynamic: bool = True, fits: np.ndarray | N
     assert violation == (-1 if first is None else first.linear)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int8", "bool"])
+def test_rows_longer_than_a_register(dtype):
+    """Rows are cleared by vectors, which store Booleans as bits."""
+    x = np.random.default_rng(3).integers(0, 2, (3, 1100))
+    check(x.astype(dtype), Format.csr())
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(formats_and_tensors(dtypes=DTYPES, max_rank=3, max_levels=5))
 def test_any_format_and_tensor(case):
