@@ -41,6 +41,38 @@ def test_copies_and_files(name):
     torch.testing.assert_close(other(x), expected)
 
 
+@pytest.mark.parametrize("granularity", [(1, 1), (8, 1)])
+def test_masked_layers_learn_after_inference(granularity):
+    """What an inference makes and keeps, patterns that were set in one too, serves steps of training."""
+    layer, x = MaskedLinear(64, 32, granularity=granularity), torch.randn(5, 64)
+    for density in (1.0, 0.9):
+        with torch.inference_mode():
+            layer.pattern = layer.strongest(density)
+            layer(x)
+        (gradient,) = torch.autograd.grad(layer(x).sum(), layer.weight)
+        torch.testing.assert_close(gradient, x.sum(0).expand(32, 64) * layer.mask)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_masks_may_be_changed_in_place(inside):
+    """Tensors of an inference count no versions."""
+    layer, x = masked(), torch.randn(5, 64)
+    with torch.inference_mode():
+        if inside:
+            layer.pattern = layer.strongest(0.2)
+        layer(x)
+        layer.kept[:] = False
+        layer.kept[0, 0] = True
+        assert layer.pattern.count == 1 and layer.mask.sum() == 8
+        torch.testing.assert_close(layer(x), layer.to_linear()(x))
+
+
+def test_masked_layers_are_made_without_memory():
+    with torch.device("meta"):
+        layer = MaskedLinear(64, 32)
+    assert layer.weight.is_meta and layer.pattern.density == 1
+
+
 def test_a_state_brings_its_own_pattern():
     """Two models pruned by magnitude store different elements, and perhaps not as many."""
     torch.manual_seed(4)

@@ -8,7 +8,7 @@ import numpy as np
 import pith
 import pytest
 import torch
-from pith.torch import sparsify_
+from pith.torch import MaskedLinear, sparsify_
 
 
 def mlp() -> torch.nn.Sequential:
@@ -59,10 +59,14 @@ def test_layers_are_not_replaced_twice():
         sparsify_(model, {"5": "csr"})
 
 
-@pytest.mark.parametrize("said", ["C0(2:4)", "csr", pith.Quantized()], ids=str)
+@pytest.mark.parametrize("said", ["C0(2:4)", "csr", pith.Quantized(), "masked"], ids=str)
 def test_torchscript_traces_layers(said):
     model, x = mlp(), torch.randn(4, 64)
-    sparsify_(model, {"0": said})
+    if said == "masked":
+        model[0] = layer = MaskedLinear(64, 32, granularity=(8, 1))
+        layer.pattern = layer.strongest(0.25)
+    else:
+        sparsify_(model, {"0": said})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)  # torch.jit itself
         warnings.filterwarnings("error", ".*the trace might not generalize.*")

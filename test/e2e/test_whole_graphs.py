@@ -112,6 +112,17 @@ def test_kernels_of_captured_graphs_hold_the_layers(name):
         torch.testing.assert_close(fast(x), model(x), rtol=1e-4, atol=1e-5)
 
 
+def test_kernels_of_captured_graphs_follow_patterns():
+    """Also where the weight is stored otherwise then: dense, or in blocks; twice without a call between, too."""
+    model, x = Around(LAYERS["masked"]()).eval(), torch.randn(8, 64)
+    fast = torch.compile(model, backend="pith", fullgraph=True)
+    with torch.inference_mode():
+        for density in (0.25, 0.1, 0.1, 0.9, 0.3, 0.0):
+            for _ in range(2):
+                model.layer.pattern = model.layer.strongest(density, torch.rand(64, 64))
+            torch.testing.assert_close(fast(x), model(x), rtol=1e-4, atol=1e-5)
+
+
 def test_a_graph_sees_other_patterns_values_and_types(monkeypatch):
     layer, other, x = LAYERS["2:4"](), LAYERS["2:4"](), torch.randn(8, 64)
     whole = torch.compile(layer, fullgraph=True, backend="aot_eager")

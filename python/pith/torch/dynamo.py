@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ..compiler.compile import compile
-from ..compiler.module import ModuleKernel
+from ..compiler.module import ModuleKernel, structure_of
 from ..errors import ArgumentError, UnsupportedError
 from .exported_program import as_module
 from .layers.recovered import stored_calls
@@ -82,7 +82,7 @@ class CompiledGraph:
         entry = self._compiled.get(key)
         if entry is None or entry.state != state:
             with torch.inference_mode(False), torch.no_grad():
-                entry = self._compiled[key] = _Entry(state, self._make(entry, own, dict(given)))
+                entry = self._compiled[key] = self._make(entry, state, own, dict(given))
         return entry.kernel(*(a for _, a in given if isinstance(a, torch.Tensor)))
 
     @property
@@ -90,21 +90,29 @@ class CompiledGraph:
         """The kernels compiled so far, in order."""
         return tuple(entry.kernel for entry in self._compiled.values())
 
-    def _make(self, entry: _Entry | None, own: dict[int, torch.Tensor], given: dict[int, Any]) -> ModuleKernel:
+    def _make(self, last: _Entry | None, state: Any, own: dict[int, torch.Tensor], given: dict[int, Any]) -> _Entry:
         module: torch.nn.Module = _Bound(self._graph, own, self._names, given)
         examples = tuple(torch.zeros(a.shape, dtype=a.dtype) for a in given.values() if isinstance(a, torch.Tensor))
         if self._has_layers:
             module = as_module(torch.export.export(module, examples))[0]
-        if entry is not None:
-            return entry.kernel.rebind(module)
-        return compile(module, examples, **self._options)
+        structure = structure_of(module)
+        if last is not None and last.structure == structure:
+            return _Entry(state, tuple(own.values()), structure, last.kernel.rebind(module))
+        return _Entry(state, tuple(own.values()), structure, compile(module, examples, **self._options))
 
 
 @dataclasses.dataclass(frozen=True)
 class _Entry:
-    """A kernel, and the identities, memory and versions of the tensors that are packed in it."""
+    """A kernel, and the identities, memory and versions of the tensors that are packed in it.
+
+    Attributes:
+        own: these tensors: no others get their identities while they are here.
+        structure: of the module that was compiled: masked layers that keep another share may be stored otherwise.
+    """
 
     state: tuple[Any, ...]
+    own: tuple[torch.Tensor, ...]
+    structure: Any
     kernel: ModuleKernel
 
 

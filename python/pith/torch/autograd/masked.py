@@ -46,16 +46,17 @@ def mask_of(kept: torch.Tensor, sizes: Sequence[int], granularity: Sequence[int]
     pattern_of(kept, sizes, granularity)
     found = _kept[kept]
     if found[2] is None:
-        out = kept.detach()
-        for axis, (extent, size) in enumerate(zip(granularity, sizes)):
-            out = out.repeat_interleave(extent, axis).narrow(axis, 0, size) if extent > 1 else out
+        with torch.inference_mode(False):  # steps of training take what an inference left
+            out = kept.detach().clone()
+            for axis, (extent, size) in enumerate(zip(granularity, sizes)):
+                out = out.repeat_interleave(extent, axis).narrow(axis, 0, size) if extent > 1 else out
         found[2] = out
     return found[2]
 
 
 def _key(kept: torch.Tensor, sizes: Sequence[int], granularity: Sequence[int]) -> tuple[Any, ...]:
-    state = kept.device, kept.data_ptr(), 0 if kept.is_inference() else kept._version
-    return (*state, tuple(sizes), tuple(granularity))
+    state = kept.cpu().numpy().tobytes() if kept.is_inference() else kept._version  # these count no changes
+    return kept.device, kept.data_ptr(), state, tuple(sizes), tuple(granularity)
 
 
 def masked_linear(

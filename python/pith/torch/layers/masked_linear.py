@@ -16,7 +16,7 @@ from ...patterns.check import granularity_of, grid_of
 from ..autograd.autocast import autocast
 from ..autograd.masked import mask_of, masked_linear, pattern_of, remember
 from ..pattern_ops import MASKED_LINEAR
-from .arguments import dense_layer, require_kind
+from .arguments import dense_layer, is_traced, require_kind
 from .sparse_linear import DTYPES, as_parameter
 
 #: Elements of a micro-tile, and the density above which a step is faster on ``W * mask``, dense: where lines through
@@ -112,7 +112,8 @@ class MaskedLinear(torch.nn.Module):
         self.weight = cast(torch.nn.Parameter, linear.weight)
         self.register_parameter("bias", linear.bias)
         self.granularity = self._extents = granularity_of(granularity, 2)
-        kept = torch.ones(grid_of(tuple(linear.weight.shape), self.granularity), dtype=torch.bool)
+        device = "cpu" if linear.weight.is_meta else linear.weight.device
+        kept = torch.ones(grid_of(tuple(linear.weight.shape), self.granularity), dtype=torch.bool, device=device)
         self.register_buffer("kept", kept, persistent=False)  # of the state_dict it is a part that may be missing
         elements = math.prod(self.granularity)
         self.dense_above = next(limit for least, limit in reversed(DENSE_ABOVE) if elements >= least)
@@ -175,7 +176,7 @@ class MaskedLinear(torch.nn.Module):
         """Apply the layer."""
         require_kind(x, torch.Tensor, "MaskedLinear: x")
         mask = self.kept, self._extents, self.dense_above
-        if not torch.compiler.is_compiling():
+        if not is_traced():
             return masked_linear(x, self.weight, self.bias, *mask)
         return MASKED_LINEAR(*autocast(x, self.weight, self.bias), *mask)
 
