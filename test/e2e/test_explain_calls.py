@@ -72,6 +72,9 @@ def test_matmul_by_its_name():
     a, x = csr(64, 64, 0.2), f32(64, 8)
     assert pith.explain(pith.matmul, a, x) == pith.explain(a, x)
     assert pith.explain(pith.matmul, a, x, variant="dense") == pith.explain(a, x, variant="dense")
+    assert "measured" in pith.explain(pith.matmul, pith.dynamic(a.to_dense()), x, measure=True)
+    with pytest.raises(pith.UnsupportedError, match="times products, no calls of linear"):
+        pith.explain(pith.linear, x.T, a, measure=True)
 
 
 def test_stored_filters():

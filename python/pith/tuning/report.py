@@ -55,7 +55,8 @@ def explain(a: Any, b: Any, *operands: Any, variant: str = "auto", measure: bool
         8x64 through 64x64 f32 as csr, 1.6 % stored
     """
     if callable(a):
-        return _explain_call(a, (b, *operands), {"variant": variant} | options if variant != "auto" else options)
+        said = {"variant": variant} if variant != "auto" else {}
+        return _explain_call(a, (b, *operands), said | options, measure)
     if operands or options:
         given = ", ".join(options) or f"{2 + len(operands)} operands"
         raise ArgumentError(f"expects two operands of a product, got {given}", where="pith.explain", hint=_CALL)
@@ -80,7 +81,7 @@ def explain(a: Any, b: Any, *operands: Any, variant: str = "auto", measure: bool
     return table
 
 
-def _explain_call(function: Any, operands: Sequence[Any], options: Mapping[str, Any]) -> str:
+def _explain_call(function: Any, operands: Sequence[Any], options: Mapping[str, Any], measure: bool) -> str:
     """What a call of a public function runs."""
     import pith
 
@@ -91,6 +92,10 @@ def _explain_call(function: Any, operands: Sequence[Any], options: Mapping[str, 
     if any(getattr(v, "is_cuda", False) for v in operands):
         hint = "pith.compile(..., target=...).explain() tells of kernels for GPUs"
         raise UnsupportedError("explains what runs on the CPU", where="pith.explain", hint=hint)
+    if measure and function is not pith.matmul:
+        hint = "leave measure out"
+        raise UnsupportedError(f"times products, no calls of {name}", where="pith.explain: measure", hint=hint)
+    options = {**options, "measure": True} if measure else options
     module, _, explains = _EXPLAINED[name].partition(":")
     return getattr(importlib.import_module(f"pith.{module}"), explains)(*operands, **options)
 
