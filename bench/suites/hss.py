@@ -12,29 +12,18 @@ from bench.operands import SHAPES, Product, pith_matmul, torch_csr, torch_dense,
 from bench.records import Options, Progress, Report, Requirement, Table
 from bench.sweep import Sweep, plural
 
-FORMATS = (
-    "C0(2:4)",
-    "C0(1:4)",
-    "C0(2:8)",
-    "C1(2:4)->C0(2:4)",
-    "V(4)C0(2:4)",
-    "V(4)C0(1:4)",
-    "C1(2:4)->V(4)C0(2:4)",
-    "C1(2:4)->V(16)C0(2:4)",
-    "V(16)C0(2:16)",
-    "V(4)C1(2:4)->C0(2:4)",
-    "V(16)C1(2:4)->C0(2:4)",
-    "B(4x4)C0(1:2)",
-    "B(16x32)C0(1:2)",
-)
-SPARSE, AUTO, CSR, DENSE = "pith", "pith, auto", "torch CSR", "torch dense"
+#: Rows share nothing.
+OWN = ("C0(1:4)", "C0(2:8)", "C1(2:4)->C0(2:4)")
 
 #: Rows share every choice: a load of the panel serves all of them.
-SHARING = FORMATS[4:9]
+SHARING = ("V(4)C0(2:4)", "V(4)C0(1:4)", "C1(2:4)->V(4)C0(2:4)", "C1(2:4)->V(16)C0(2:4)", "V(16)C0(2:16)")
 
 #: Rows share the choice of groups and each has its own inside (V:N:M): a load of the panel per multiply-add, as without
 #: sharing, so these are held to what groups in groups are.
-VNM = FORMATS[9:11]
+VNM = ("V(4)C1(2:4)->C0(2:4)", "V(16)C1(2:4)->C0(2:4)")
+
+FORMATS = ("C0(2:4)", *OWN, *SHARING, *VNM, "B(4x4)C0(1:2)", "B(16x32)C0(1:2)")
+SPARSE, AUTO, CSR, DENSE = "pith", "pith, auto", "torch CSR", "torch dense"
 
 #: What the summary compares.
 COMPARED = ((SPARSE, DENSE), (AUTO, DENSE), (SPARSE, CSR), (CSR, DENSE))
@@ -44,7 +33,7 @@ ASKED = (
     ("C0(2:4)", 1, DENSE, 1.35),
     ("C0(2:4)", 2, DENSE, 1.7),
     ("C0(2:4)", 1, CSR, 1.5),
-    *((fmt, 1, over, ratio) for fmt in FORMATS[1:4] + VNM for over, ratio in ((DENSE, 2.6), (CSR, 1.35))),
+    *((fmt, 1, over, ratio) for fmt in OWN + VNM for over, ratio in ((DENSE, 2.6), (CSR, 1.35))),
     # Row sharing: 0.75 / density, down to a density of 12.5 %.
     *((fmt, 1, DENSE, 0.75 / pith.HSS.parse(fmt).density) for fmt in SHARING),
 )
