@@ -15,15 +15,15 @@ walk            a loop over all of a dimension, or over a run-time list of indic
 
 Both kinds of products: ``variant`` (tile, strip and chunk sizes, no MLIR), ``arithmetic`` (types of operands and sums),
 ``pack`` (into panels), ``windows`` (panels packed from an image, with ``window_masks`` or ``window_runs``), ``batch``
-(one matrix of many), ``parts`` (rows per thread), ``ahead`` (prefetches), ``write`` (finished tiles to memory),
-``address`` (rows that coordinates pick).
+(one matrix of many), ``parts`` (rows per thread), ``ahead`` (prefetches), ``write`` (finished tiles to
+memory), ``address`` (rows that coordinates pick).
 
 A stored operand times a dense one: ``emit`` is the whole loop nest, and the place to start.
 
 - ``roles`` says what a format's levels are to the product, ``register_tile`` chooses the tile, ``strips`` its strips of
   compressed levels, ``sources`` what panels are packed from.
-- ``rows`` passes over the rows of a chunk, ``results`` keeps sums between strips; ``scatter`` does for formats that
-  visit rows in no order.
+- ``rows`` passes over the rows of a chunk, ``rows_ahead`` asks for what they store, ``results`` keeps sums between
+  strips; ``scatter`` does for formats that visit rows in no order.
 - ``stream`` visits stored elements, with ``members`` (positions on the way down), ``runs`` (entries of a compressed
   level), ``masks`` (entries that rows share in part); ``tile`` multiplies them.
 - ``widen`` converts narrow values, ``decoder`` those with scales.

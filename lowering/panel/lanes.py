@@ -126,7 +126,7 @@ class LaneTile(RegisterTile):
         return STRIP_OPERATIONS if self.decoder else BLOCK_OPERATIONS
 
     def _stream(self, window_at: dict[int, Index], leaf: Leaf, turn: int = 0) -> Stream:
-        return dataclasses.replace(super()._stream(window_at, leaf, turn), most=self.operations)
+        return dataclasses.replace(super()._stream(window_at, leaf, turn), most=self.operations, divides=True)
 
     @property
     def order(self) -> Sequence[int]:
@@ -227,6 +227,7 @@ class LaneTile(RegisterTile):
             1,
             leaf=no_leaf,
             most=self.operations,
+            divides=True,
             tile=self,
             type=type_,
             panel=at.panel,

@@ -10,7 +10,8 @@ from .members import Cursors
 from .pack import Panel
 from .parts import chunk_rows
 from .results import Results, clear
-from .tile import Place, RegisterTile
+from .rows_ahead import ask_entries, ask_rows
+from .tile import Extent, Place, RegisterTile
 from .variant import CHUNK_ROWS, MOST_CHUNK_ROWS
 from .widen import Widening, widening
 
@@ -57,17 +58,21 @@ def visit_rows(tile: RegisterTile, panel: Panel, results: Results, lo: Index, un
         return
     size = tile.storage.level_sizes[1]
     positions = None if tile.storage.format.levels[1].is_dense else _begin(tile, lo, units)
-    in_blocks = _are_blocks(tile, strip)
 
-    def one_strip(first: Index) -> None:
+    def one_strip(first: Index, extent: Extent) -> None:
         end = b.add(first, strip)
-        span = first, end if in_blocks else b.minimum(end, size)
-        _pass(tile, wide, panel, results.of_strip(*span, size), lo, units, span, strip, positions)
+        span = first, end if extent is Extent.BLOCK else b.minimum(end, size)
+        _pass(tile, wide, panel, results.of_strip(*span, size), lo, units, span, strip, positions, extent)
 
-    # Without coordinates, one strip stores zeros; none does where strips are blocks.
-    if in_blocks and not isinstance(size, int):
+    if not _are_blocks(tile, strip):  # without coordinates, one strip stores zeros
+        b.for_loop(0, b.maximum(size, 1), lambda first: one_strip(first, Extent.ANY), step=strip)
+        return
+    whole = b.mul(b.div(size, strip), strip)
+    b.for_loop(0, whole, lambda first: one_strip(first, Extent.BLOCK), step=strip)
+    if tile.divisor % strip:
+        b.only_if(b.less(whole, size), lambda: one_strip(whole, Extent.REST))
+    if not isinstance(size, int):
         b.only_if(b.less(size, 1), lambda: clear(results.once, _rows(tile, lo, units)))
-    b.for_loop(0, size if in_blocks else b.maximum(size, 1), one_strip, step=strip)
 
 
 def _pass(
@@ -80,10 +85,10 @@ def _pass(
     span: tuple[Index, Index] | None,
     strip: int = 0,
     positions: ir.Value | None = None,
+    extent: Extent = Extent.ANY,
 ) -> None:
     distance = -(-AHEAD.get(tile.register_bytes, AHEAD[32]) // (tile.roles.unit * tile.group))
     total, (begun, target) = tile.storage.level_sizes[0], results
-    is_block = span is not None and _are_blocks(tile, strip)
 
     def some_rows(u: Index) -> None:
         if tile.group == 1:
@@ -93,7 +98,7 @@ def _pass(
             members = [b.minimum(b.add(b.add(lo, u), g), last) for g in range(tile.group)]
         if positions is not None:
             ahead = b.minimum(b.add(u, distance), b.sub(b.dim_size(positions, 0), 1))
-            tile.prefetch_entries(memref.load(positions, [b.value(ahead)]))
+            ask_entries(tile, memref.load(positions, [b.value(ahead)]))
         reader = dataclasses.replace(tile, values=wide.fill(members, span)) if wide else tile
 
         def window(at: dict[int, Index]) -> None:
@@ -104,8 +109,8 @@ def _pass(
             for turn in range(tile.turns):
                 if span is not None:
                     ahead = [b.add(unit, distance * tile.group) for unit in members]
-                    tile.prefetch(ahead, span[0], strip, (*_number(tile, at), turn))
-                place = Place(members, first, panel, target, begun, cursors, is_block)
+                    ask_rows(tile, ahead, span[0], strip, (*_number(tile, at), turn))
+                place = Place(members, first, panel, target, begun, cursors, extent)
                 reader.visit(place, at, span, turn)
 
         _nest_windows(tile, window)
@@ -124,7 +129,7 @@ def _are_blocks(tile: RegisterTile, strip: int) -> bool:
     size, shared = tile.storage.level_sizes[1], tile.rows > 1 or tile.turns > 1
     if shared or size == 0 or tile.variant.lanes == 1 or tile.roles.format.levels[1].kind != "dense":
         return False
-    return strip == tile.block and tile.cuts(strip)
+    return strip == tile.block
 
 
 def _rows(tile: RegisterTile, lo: Index, units: Index) -> Index:

@@ -53,6 +53,7 @@ class Stream:
         most: vector multiply-adds of an unrolled block, about.
         is_block: a row visits one block. In loops over several LLVM moves loads of values together once it sees through
             the address: 4096x4096x32 of 2:4 takes 1.08 times longer on two cores (Emerald Rapids, 2026-11-23).
+        divides: blocks whose coordinates are packed divide their level. Else what is left takes a loop of its own.
     """
 
     storage: Storage
@@ -67,6 +68,7 @@ class Stream:
     together: int = 1
     most: int = BLOCK_OPERATIONS
     is_block: bool = False
+    divides: bool = False
     #: Words loaded so far, each with the base it was loaded for: that keeps the base's identity its own.
     _words: dict[object, tuple[ir.Value, Index]] = dataclasses.field(default_factory=dict)
 
@@ -104,7 +106,12 @@ class Stream:
             return b.for_loop(lo, hi, some(block), accs, step=block)
         whole = b.add(lo, b.mul(b.div(b.sub(hi, lo), block), block))
         accs = b.for_loop(lo, whole, some(block), accs, step=block)
-        return b.for_loop(whole, hi, some(1), accs)
+        return self.rest(level, members, whole, hi, accs)
+
+    def rest(self, level: int, members: Sequence[Member], lo: Index, hi: Index, accs: list[ir.Value]) -> list[ir.Value]:
+        """Visit coordinates ``[lo, hi)`` of a dense level of the contracted dimension that are less than a block."""
+        unit = max(1, self._unit(level, len(members)))
+        return b.for_loop(lo, hi, self._some(level, members)(unit), accs, step=unit)
 
     def unrolled_block(self, level: int, members: Sequence[Member], lo: Index, accs: list[ir.Value]) -> list[ir.Value]:
         """Visit one block of coordinates of a dense level of the contracted dimension, those from ``lo`` on."""
@@ -116,6 +123,8 @@ class Stream:
         bases = [b.mul(m.position.value, size) for m in members]
 
         def some(count: int) -> Callable[..., list[ir.Value]]:
+            align = math.gcd(count, self.divisor(level))
+
             def body(c: Index, *inner: ir.Value) -> list[ir.Value]:
                 at, starts = b.mul(c, div), [b.add(base, c) for base in bases]
                 reds = shared(members, lambda red: b.add(red, at))
@@ -123,7 +132,7 @@ class Stream:
                 with self.own_words():
                     for u in range(count):
                         below = [
-                            m.at(Position(p, align=count, count=count, offset=u), red, u * div)
+                            m.at(Position(p, align=align, count=count, offset=u), red, u * div)
                             for m, p, red in zip(members, starts, reds)
                         ]
                         accs = self.visit(level + 1, below, accs)
@@ -151,25 +160,34 @@ class Stream:
         """How many coordinates of a dense level are unrolled: what its coordinates' bytes ask for, and more."""
         if self.roles.masked:
             return 1  # a loop per mask below each
-        weight = self._weight(level + 1, members)
-        bits = self._bits_below(level, members)
-        bytes_ask = math.lcm(*(8 // math.gcd(8, n) for n in bits)) if bits else 1
-        if bits and not self.cuts(level, bytes_ask):
+        weight, unit = self._weight(level + 1, members), self._unit(level, members)
+        if not unit:
             return 1  # groups of one row begin inside a byte: no constant shifts
-        block = bytes_ask if bytes_ask * weight <= MOST_OPERATIONS else 1
+        block = unit if unit * weight <= MOST_OPERATIONS else 1
         most = self.most // max(LEAST_OPERATIONS, weight)
         if self.longest is not None:
             most = min(most, self.longest // self.storage.format.exprs[level].div)
-        while 2 * block <= most and (not bits or self.cuts(level, 2 * block)):
+        divides = self.divides and bool(self._bits_below(level, members))
+        while 2 * block <= most and not (divides and not self.cuts(level, 2 * block)):
             block *= 2
         return block
 
+    def _unit(self, level: int, members: int) -> int:
+        """How many coordinates of a dense level have whole bytes of packed coordinates below; 0 where rows have not."""
+        bits = self._bits_below(level, members)
+        unit = math.lcm(*(8 // math.gcd(8, n) for n in bits))
+        return unit if self.cuts(level, unit) else 0
+
     def cuts(self, level: int, block: int) -> bool:
         """True when ``block`` is known to divide the number of coordinates of ``level``."""
-        size = self.storage.level_sizes[level]
+        return self.divisor(level) % block == 0
+
+    def divisor(self, level: int) -> int:
+        """What is known to divide the number of coordinates of ``level``."""
+        size, div = self.storage.level_sizes[level], self.storage.format.exprs[level].div
         if isinstance(size, int):
-            return size % block == 0
-        return self.multiple % (self.storage.format.exprs[level].div * block) == 0
+            return size
+        return self.multiple // div if self.multiple % div == 0 else 1
 
     def _bits_below(self, level: int, members: int) -> list[int]:
         """Bits of sub-byte coordinates per coordinate of ``level``, for each ``nm`` level the block unrolls."""

@@ -1,18 +1,18 @@
 """The register tile: accumulators of some rows by some lanes, fed by an index stream."""
 
 import dataclasses
+import enum
 import itertools
 import math
 from collections.abc import Sequence
 
-from pith._mlir import ir, memref, vector
+from pith._mlir import ir, vector
 
 from .. import builder as b
 from ..builder import Index
 from ..sparse.levels import Storage
 from .address import REGISTERS, registers
-from .ahead import ask
-from .arithmetic import CACHE_LINE, Arithmetic, add, bytes_of, multiply_add, to_sums
+from .arithmetic import Arithmetic, add, bytes_of, multiply_add, to_sums
 from .members import Cursors, Member, Position, identity
 from .pack import Panel
 from .roles import Roles
@@ -31,6 +31,14 @@ CHAINS = 8
 WIDE, STRIP_OPERATIONS = 64, 256
 
 
+class Extent(enum.Enum):
+    """How many coordinates of the second level a pass over rows visits: any number, a block, or less than one."""
+
+    ANY = "any"
+    BLOCK = "block"
+    REST = "rest"
+
+
 @dataclasses.dataclass(frozen=True)
 class Place:
     """Where one register tile works.
@@ -41,7 +49,7 @@ class Place:
         results: the chunk's results, ``(rows, lanes)``.
         begun: what sums start from, where coordinates are visited in strips.
         cursors: where the row stands in a compressed second level that is visited in strips.
-        is_block: the strip is one unrolled block.
+        extent: what is known of the number of coordinates that are visited.
     """
 
     units: Sequence[Index]
@@ -50,7 +58,7 @@ class Place:
     results: ir.Value
     begun: ir.Value
     cursors: Cursors | None = None
-    is_block: bool = False
+    extent: Extent = Extent.ANY
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,9 +153,10 @@ class RegisterTile:
         """Coordinates of the second level that are unrolled together."""
         return self._stream({}, lambda _, accs: accs).block(1, self.group)
 
-    def cuts(self, strip: int) -> bool:
-        """True when ``strip`` is known to divide the number of coordinates of the second level."""
-        return self._stream({}, lambda _, accs: accs).cuts(1, strip)
+    @property
+    def divisor(self) -> int:
+        """What is known to divide the number of coordinates of the second level."""
+        return self._stream({}, lambda _, accs: accs).divisor(1)
 
     def _stream(self, window_at: dict[int, Index], leaf: Leaf, turn: int = 0) -> Stream:
         # Strips are whole blocks: of two or more, what rounding down wastes of L1 is little. C1(2:4)->C0(2:4) gains
@@ -167,56 +176,6 @@ class RegisterTile:
             step = self.roles.format.exprs[level].div
             offsets = [o + i * step for o in offsets for i in range(window)]
         return offsets[turn * self.rows :][: self.rows]
-
-    def prefetch(self, units: Sequence[Index], lo: Index, count: int, part: tuple[Index, int, int]) -> None:
-        """Ask for what is stored of ``count`` coordinates of the second level from ``lo`` on, one unit's after another.
-
-        Args:
-            part: which share of them: a window's number, how many there are, and the turn in it. Who asks for the lines
-                of many rows at once waits for them: 4096x4096x32 of V(16)C1(2:4)->C0(2:4) takes 3.77 ms, by and by 3.01
-                (one core of Emerald Rapids, 2026-11-22).
-
-        Coordinates too: on Emerald Rapids 1:4 of 4096 contracted coordinates goes from 82 to 92 GF/s (64 columns,
-        2026-11).
-        """
-        fmt = self.roles.format
-        if not fmt.is_static or self.variant.lanes == 1:
-            return  # one column: rows are read in one go, and the hardware sees the stream
-        sizes = self.storage.level_sizes[2:]
-        below = [lvl.g if lvl.kind == "nm" else size for lvl, size in zip(fmt.levels[2:], sizes)]
-        if not all(isinstance(size, int) for size in below):
-            return  # the outermost rank of the contracted dimension is stored further in
-        for unit in units:
-            first, entries = b.add(b.mul(unit, self.storage.level_sizes[1]), lo), 1
-            for level, size in enumerate(below, 2):
-                entries *= size
-                if fmt.levels[level].has_coordinates:
-                    coordinates, bits = self.storage.metadata[level, "coordinates"], fmt.coord_bits(level)
-                    self._ask_part(part, coordinates, b.mul(first, entries), count * entries, bits)
-            values = self.storage.values
-            place = self.storage.quantized.byte if self.storage.quantized else None
-            self._ask_part(part, values, b.mul(first, entries), count * entries, values.type.element_type.width, place)
-
-    def _ask_part(self, part: tuple[Index, int, int], buffer: ir.Value, first: Index, count: int, bits: int, *place):
-        """Ask for some of the lines: every turn for its own, or the first of a window for the window's."""
-        (window, windows, turn), line = part, CACHE_LINE * 8 // bits
-        lines = -(-count // line)
-        turns = self.turns if lines >= windows * self.turns else 1
-        if turn < turns:
-            parts = windows * turns
-            begin = b.div(b.mul(b.add(b.mul(window, turns), turn), lines), parts)
-            ask(buffer, b.add(first, b.mul(begin, line)), min(-(-lines // parts) * line, count), bits, *place)
-
-    def prefetch_entries(self, first: ir.Value) -> None:
-        """Ask for what a strip reads of a row's entries from position ``first`` on, if every second one is stored.
-
-        4096 x 4096 x 32 in CSR, half of it zeros, on a core of Emerald Rapids: 25 to 51 GF/s (strips of 256, 2026-11).
-        """
-        for buffer in (self.storage.values, self.storage.metadata[1, "coordinates"]):
-            bits = b.bits_of(buffer.type.element_type)
-            for line in range(-(-self.variant.strip * bits // (2 * 8 * CACHE_LINE))):
-                at = b.value(b.add(first, line * CACHE_LINE * 8 // bits))
-                memref.prefetch(buffer, [at], False, 3, True)
 
     def visit(self, at: Place, window_at: dict[int, Index], span: tuple[Index, Index] | None, turn: int = 0) -> None:
         """Add the products of the tile's rows to their results, or store them when ``span`` is None.
@@ -293,6 +252,8 @@ def run_stream(stream: Stream, at: Place, span: tuple[Index, Index] | None, accs
         return stream.visit(1, members, accs)
     if at.cursors:
         return visit_until(stream, 1, members[0], at.cursors, span[1], accs)
-    if at.is_block:
+    if at.extent is Extent.BLOCK:
         return dataclasses.replace(stream, is_block=True).unrolled_block(1, members, span[0], accs)
+    if at.extent is Extent.REST:
+        return stream.rest(1, members, *span, accs)
     return stream.range(1, members, *span, accs)

@@ -157,6 +157,16 @@ def test_padded_formats(text):
         check_product(rng, text + " pad", columns, right=right)
 
 
+@pytest.mark.parametrize("isa", ["host", "emulate:avx2", "emulate:avx512"])
+@pytest.mark.parametrize("groups", [2, 30, 32, 33, 34, 50, 62, 64, 68, 98, 100, 420])
+@pytest.mark.parametrize("text", ["C0(2:4)", "C0(1:4)", "C0(3:4)", "C1(2:4)->C0(2:4)", "V(4)C0(2:4)"])
+def test_strips_that_do_not_divide_the_contracted_dimension(text, groups, isa):
+    """A strip is one unrolled block, what is left behind the last one takes a loop; rows begin anywhere in a line."""
+    rng = np.random.default_rng(SEED + groups)
+    for columns in (20, 64) if isa == "host" else (64,):
+        check_product(rng, text, columns, isa=isa, times=(10, groups))
+
+
 @pytest.mark.parametrize("rows", [0, 1, 63, 64, 65, 130])
 def test_chunks_of_rows(rows):
     for text in ("C0(2:4)", "C0(4:4)"):

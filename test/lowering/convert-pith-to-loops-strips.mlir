@@ -60,3 +60,50 @@ func.func @little_is_stored(%pos: tensor<?xi32>, %crd: tensor<?xi32>, %val: tens
   return %r : tensor<256x64xf32>
 }
 }
+
+// -----
+
+// Of 2:4 a strip of L1 is one unrolled block, 32 groups of 2 here: a row takes no loop in it. 420 groups are 13 of these and
+// 4 that are left, in blocks of whole bytes of packed coordinates: 2 groups. Rows begin inside of a cache line (of 16
+// values), so that the 64 values of a strip are in up to 5 and their 16 bytes of coordinates in up to 2: all are asked for.
+
+#nm = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>,
+                   [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
+#a = affine_map<(i, j, k) -> (i, k)>
+#x = affine_map<(i, j, k) -> (k, j)>
+#y = affine_map<(i, j, k) -> (i, j)>
+
+// CHECK-LABEL: func.func @strips_that_do_not_divide
+// CHECK-SAME:    %[[crd:[a-z0-9]+]]: tensor<?xi8>, %[[val:[a-z0-9]+]]: tensor<?xf32>
+// CHECK-DAG:     %[[CRD:.*]] = bufferization.to_buffer %[[crd]] read_only
+// CHECK-DAG:     %[[VAL:.*]] = bufferization.to_buffer %[[val]] read_only
+// CHECK:         scf.parallel
+// CHECK:           scf.for %{{.*}} = %c0 to %c416 step %c32
+// CHECK:             scf.for
+// CHECK-COUNT-2:       memref.prefetch %[[CRD]]
+// CHECK-NOT:           memref.prefetch %[[CRD]]
+// CHECK-COUNT-5:       memref.prefetch %[[VAL]]
+// CHECK-NOT:           memref.prefetch
+// CHECK-NOT:           scf.for
+// CHECK-COUNT-64:      vector.fma
+// CHECK-NOT:           vector.fma
+// CHECK:           scf.for
+// CHECK:             scf.for %{{.*}} = %c416 to %c420 step %c2 iter_args
+// CHECK-COUNT-4:       vector.fma
+// CHECK-NOT:           vector.fma
+// CHECK:               scf.yield
+module attributes {pith.isa = "avx512"} {
+func.func @strips_that_do_not_divide(%crd: tensor<?xi8>, %val: tensor<?xf32>, %rows: index, %x: tensor<1680x64xf32>,
+                                     %y: tensor<?x64xf32>) -> tensor<?x64xf32> {
+  %A = "pith.assemble"(%crd, %val, %rows) {operandSegmentSizes = array<i32: 0, 0, 1, 1, 1>}
+      : (tensor<?xi8>, tensor<?xf32>, index) -> tensor<?x1680xf32, #nm>
+  %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%A, %x : tensor<?x1680xf32, #nm>, tensor<1680x64xf32>) outs(%y : tensor<?x64xf32>) {
+  ^bb0(%v: f32, %w: f32, %s: f32):
+    %p = arith.mulf %v, %w : f32
+    %t = arith.addf %s, %p : f32
+    linalg.yield %t : f32
+  } -> tensor<?x64xf32>
+  return %r : tensor<?x64xf32>
+}
+}
