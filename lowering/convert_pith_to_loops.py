@@ -14,7 +14,7 @@ from .epilogue.match import match_batch_epilogue
 from .isa import Isa
 from .linalg.tensors import match_plain
 from .module_isa import isa_of
-from .panel.emit import emit_panel
+from .panel.stored.emit import emit_panel
 from .quantized import Quantized
 from .replace_product import replace_product
 from .sampled.template import lower_encoded_result

@@ -8,9 +8,9 @@ from pith.passes.analysis.structured import iterator_types
 
 from .. import builder as b
 from ..isa import Isa
-from ..panel.dense_column import DenseColumn
-from ..panel.dots import Dots
-from ..panel.quantized_dots import QuantizedDots
+from ..panel.dense.column import DenseColumn
+from ..panel.dense.dots import Dots
+from ..panel.dense.quantized_dots import QuantizedDots
 from ..panel.write import added_to, as_it_is
 from ..quantized import Quantized
 from ..sparse.contraction import indexing_maps, is_generic

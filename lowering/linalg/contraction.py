@@ -11,7 +11,7 @@ from pith.passes.analysis.multiply_add import SIGNED_CASTS, multiplies_inputs
 from pith.passes.analysis.structured import iterator_types
 
 from ..isa import Isa
-from ..panel.few_dots import few_dot_rows
+from ..panel.dense.few_dots import few_dot_rows
 from ..sparse.contraction import indexing_maps, is_generic
 
 #: Sizes that only run time knows count as this many when orientations are compared.

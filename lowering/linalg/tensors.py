@@ -12,10 +12,10 @@ from ..builder import Index, buffer_of
 from ..epilogue.match import Epilogue
 from ..epilogue.values import bind
 from ..isa import Isa
-from ..panel.listed_windows import WindowsEmitter, match_windows_of
+from ..panel.dense.listed_windows import WindowsEmitter, match_windows_of
+from ..panel.dense.quantized_dots import QuantizedDots
 from ..panel.loops import Loops, Point
-from ..panel.quantized_dots import QuantizedDots
-from ..panel.register_tile import MULTIPLE_ATTRIBUTE, VARIANT_ATTRIBUTE
+from ..panel.stored.register_tile import MULTIPLE_ATTRIBUTE, VARIANT_ATTRIBUTE
 from ..panel.variant import Variant
 from ..panel.windows import Windows
 from ..sparse.contraction import Matmul

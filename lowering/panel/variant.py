@@ -27,6 +27,10 @@ MOST_CHUNK_ROWS = 256
 #: lose (Zen 3, 64 lanes, 2026-11).
 STRIP_BYTES = 32 * 1024
 
+#: Vector multiply-adds in one unrolled block. 128 are 1 KiB of code, some of the 4 KiB of decoded
+#: instructions that Zen and Core keep, and enough to hide what a block does once.
+BLOCK_OPERATIONS = 128
+
 #: Accumulators that leave registers for operands, of 16 registers and of 32.
 ACCUMULATORS = {16: 12, 32: 24}
 

@@ -15,7 +15,7 @@ from ..epilogue.match import Epilogue, match_epilogue
 from ..epilogue.values import bind
 from ..isa import Isa
 from ..module_isa import isa_of
-from ..panel.blocks import BlockEmitter
+from ..panel.dense.blocks import BlockEmitter
 from ..panel.walk import Walk
 from ..panel.write import as_it_is
 from ..replace_product import replace_product

@@ -9,7 +9,7 @@ from pith.dialect import CoordinatesOp
 
 from .. import builder as b
 from ..builder import Index
-from ..panel.blocks import Blocks
+from ..panel.dense.blocks import Blocks
 from ..panel.loops import Loops, Point
 from ..panel.walk import Walk
 from ..panel.write import fill_block

@@ -1,6 +1,6 @@
 """Products along lists, and of dense operands, on tiles: rows are gathered into tiles, panels packed along the lists.
 
-The loops and tasks are those of :mod:`pith.lowering.panel.listed`. In a task::
+The loops and tasks are those of :mod:`pith.lowering.panel.dense.listed`. In a task::
 
     pack rhs[listed reds, listed columns of the group] into panels               (pack.py)
     for each chunk of the part's listed rows
@@ -19,9 +19,9 @@ from .. import builder as b
 from ..builder import Index
 from ..isa import Isa
 from ..linalg.contraction import DenseContraction
-from ..panel.listed import ListedEmitter
-from ..panel.listed_rest import RestEmitter
-from ..panel.listed_task import Members
+from ..panel.dense.listed import ListedEmitter
+from ..panel.dense.listed_rest import RestEmitter
+from ..panel.dense.listed_task import Members
 from ..panel.loops import Point
 from ..panel.variant import Variant
 from ..panel.walk import Walk

@@ -8,7 +8,7 @@ from pith.formats.pack_digits import may_repeat
 from pith.passes.analysis.multiply_add import SIGNED_CASTS, multiplies_inputs
 
 from ..isa import Isa
-from ..panel.register_tile import VARIANT_ATTRIBUTE
+from ..panel.stored.register_tile import VARIANT_ATTRIBUTE
 from ..sparse.contraction import Matmul, SparseGeneric, match_product
 from .choice import Source, TileShape, dot_rows, dot_shape, dots_pay, named_rows, source_of
 from .dots import DotUnit, dot_unit

@@ -17,7 +17,7 @@ from pith._mlir import arith, ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
-from ..panel.widen import first_value
+from ..panel.stored.widen import first_value
 from ..sparse.levels import Cursor, Storage, descend, start, walk
 from .expand import Rows as TaskRows
 from .groups import GroupLevel

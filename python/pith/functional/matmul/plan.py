@@ -61,7 +61,7 @@ class Plan:
 
 
 #: Element types of dense storage whose products with one column are dot products of rows as they lie
-#: (``lowering/panel/dense_column.py``).
+#: (``lowering/panel/dense/column.py``).
 _COLUMN_ELEMENTS = ("f32", "f64", "f16", "bf16", "i8")
 
 
