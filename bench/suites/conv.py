@@ -25,6 +25,11 @@ LAYERS = (
     (256, 512, 14, 1, 1),
 )
 
+#: What is asked of pruned filters, over torch's dense convolution; and speed-ups below which a case is held again. Two
+#: threads on a machine that others use: 128 channels of 28x28 in two ranks were found at 0.82, and at 2.11 minutes later
+#: (Zen 4, 2026-11).
+LIMIT, DOUBTED = 0.95, 1.0
+
 #: What is kept of the filters: two of four channels, a quarter of them in two ranks, half of the channels of all.
 FORMATS = {"2:4": "MCRS: C0(2:4)", "C1(2:4)->C0(2:4)": "MCRS: C1(2:4)->C0(2:4)"}
 CHANNELS = "half of the channels"
@@ -46,6 +51,7 @@ NOTES = (
     "ms, medians over the rounds; `x` is the speed-up over torch's dense convolution of the same filters.",
     "Dense layers are pith's kernels against torch's: several images, groups, a filter per channel, bf16.",
     "Channels that are dropped are known at run time only (`pith.conv2d(channels=)`); torch convolves all of them.",
+    f"Cases below {DOUBTED} of torch are timed again, with eight times the rounds, and count as they were found then.",
 )
 
 
@@ -65,7 +71,7 @@ class Block(nn.Module):
 def run(options: Options, progress: Progress) -> Report:
     """Run the suite."""
     report = Report("conv", "Convolutions, f32", notes=list(NOTES))
-    sweep = Sweep(options)
+    sweep = Sweep(options, doubted=lambda outcome, _: outcome.speedup(PITH) < DOUBTED)
     sweep.run(_contests(LAYERS[3:4] if options.quick else LAYERS), report, progress)
     report.tables.insert(0, _summary(sweep))
     report.requirements += [_requirement(sweep, threads) for threads in options.threads]
@@ -148,4 +154,4 @@ def _summary(sweep: Sweep) -> Table:
 def _requirement(sweep: Sweep, threads: int) -> Requirement:
     text = f"pruned filters over torch's dense convolution, {plural(threads)}, worst case"
     ratios = [o.speedup(PITH, DENSE) for kind in FORMATS for o in sweep.select(threads, kind=kind)]
-    return Requirement(text, min(ratios) if ratios else None, 0.95, "x", at_least=True)
+    return Requirement(text, min(ratios) if ratios else None, LIMIT, "x", at_least=True)
