@@ -103,12 +103,15 @@ class Stream:
             return b.for_loop(lo, hi, some(block), accs, step=block)
         whole = b.add(lo, b.mul(b.div(b.sub(hi, lo), block), block))
         accs = b.for_loop(lo, whole, some(block), accs, step=block)
-        return self.rest(level, members, whole, hi, accs)
+        return b.for_loop(whole, hi, some(1), accs) if band else self.rest(level, members, whole, hi, accs)
 
     def rest(self, level: int, members: Sequence[Member], lo: Index, hi: Index, accs: list[ir.Value]) -> list[ir.Value]:
-        """Visit coordinates ``[lo, hi)`` of a dense level of the contracted dimension that are less than a block."""
-        unit = max(1, self._unit(level, len(members)))
-        return b.for_loop(lo, hi, self._some(level, members)(unit), accs, step=unit)
+        """Visit the last coordinates of a dense level of the contracted dimension, ``[lo, hi)``, less than a block.
+
+        As many at a time as are known to divide them.
+        """
+        some = math.gcd(self.block(level, len(members)), self.divisor(level))
+        return b.for_loop(lo, hi, self._some(level, members)(some), accs, step=some)
 
     def unrolled_block(self, level: int, members: Sequence[Member], lo: Index, accs: list[ir.Value]) -> list[ir.Value]:
         """Visit one block of coordinates of a dense level of the contracted dimension, those from ``lo`` on."""
