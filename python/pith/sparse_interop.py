@@ -25,7 +25,8 @@ Parts = tuple[tuple[int, ...], Format, tuple[np.ndarray, ...]]
 def is_foreign(value: Any) -> bool:
     """True for a sparse matrix of SciPy or torch; imports neither."""
     if is_torch(value):
-        return value.layout is not sys.modules["torch"].strided
+        torch = sys.modules["torch"]
+        return value.layout is not torch.strided or (type(value) is not torch.Tensor and is_semi_structured(value))
     return type(value).__module__.startswith("scipy.sparse")
 
 

@@ -44,6 +44,19 @@ def test_torchs_own_conversion_reads_ours(dtype):
     assert all(np.array_equal(a, b) for a, b in zip(again.buffers, stored.buffers))
 
 
+@pytest.mark.parametrize("dtype", SHAPES)
+def test_functions_take_one_as_they_take_other_sparse_tensors(dtype):
+    w = pruned(dtype)
+    packed, meta = conversions.sparse_semi_structured_from_dense_cutlass(w)
+    s = torch.sparse.SparseSemiStructuredTensorCUTLASS(w.shape, packed, meta, None, None, None)
+    x = torch.randint(-3, 4, (w.shape[1], 5)).to(w.dtype)
+    assert torch.equal(pith.matmul(s, x).double(), w.double() @ x.double())
+    assert torch.equal(pith.matmul(x.t().contiguous(), pith.SparseTensor.from_torch(s).T).double(), (w.double() @ x.double()).t())
+    if dtype != "int8":
+        assert torch.equal(pith.linear(x.t().contiguous(), s).double(), (w.double() @ x.double()).t())
+    np.testing.assert_array_equal(pith.compress(s, "csr").to_dense().astype(np.float64), w.double().numpy())
+
+
 def test_what_has_no_layout_is_refused():
     w = pruned("float16")
     with pytest.raises(pith.ShapeError, match="wants multiples of 32 x 64, got 16 x 64"):
