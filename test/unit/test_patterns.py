@@ -170,7 +170,7 @@ def test_torch_tensors_are_taken():
         (lambda: Pattern.from_lengths([[1]], 8), pith.ShapeError, "one length per sequence"),
         (lambda: Pattern.from_routing([0], 0), pith.CheckError, "entry 0 is 0, the expert axis has no places"),
         (lambda: Pattern.from_routing([0, 4], 4), pith.CheckError, "entry 1 is 4, the expert axis has 4 places"),
-        (lambda: Pattern.from_routing([[1, 1]], 4), pith.CheckError, "again"),
+        (lambda: Pattern.from_routing([[1, 1]], 4), pith.CheckError, "a token names an expert once"),
         (lambda: Pattern.from_routing([[[1]]], 4), pith.ShapeError, "(tokens, k)"),
         (lambda: Pattern.top_k(np.ones((2, 3)), 4), pith.ShapeError, "0 <= k <= 3"),
         (lambda: Pattern.top_k(np.ones((2, 3)), -1), pith.ShapeError, "got -1"),

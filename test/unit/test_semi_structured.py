@@ -51,7 +51,9 @@ def test_functions_take_one_as_they_take_other_sparse_tensors(dtype):
     s = torch.sparse.SparseSemiStructuredTensorCUTLASS(w.shape, packed, meta, None, None, None)
     x = torch.randint(-3, 4, (w.shape[1], 5)).to(w.dtype)
     assert torch.equal(pith.matmul(s, x).double(), w.double() @ x.double())
-    assert torch.equal(pith.matmul(x.t().contiguous(), pith.SparseTensor.from_torch(s).T).double(), (w.double() @ x.double()).t())
+    assert torch.equal(
+        pith.matmul(x.t().contiguous(), pith.SparseTensor.from_torch(s).T).double(), (w.double() @ x.double()).t()
+    )
     if dtype != "int8":
         assert torch.equal(pith.linear(x.t().contiguous(), s).double(), (w.double() @ x.double()).t())
     np.testing.assert_array_equal(pith.compress(s, "csr").to_dense().astype(np.float64), w.double().numpy())

@@ -87,7 +87,7 @@ def from_routing(experts: Any, n_experts: int) -> Parts:
     if per_token > 1:
         ordered = np.sort(chosen, axis=1)
         if (ordered[:, 1:] == ordered[:, :-1]).any():
-            cells.require_distinct(coordinates, grid, "experts")
+            cells.require_distinct(coordinates, grid, "experts", "a token names an expert once; pith.route chooses so")
     return sizes, (1, 1), coordinates
 
 
@@ -127,7 +127,11 @@ def _require_lengths(lengths: np.ndarray, size: int) -> None:
     wrong = np.flatnonzero((lengths < 0) | (lengths > size))
     if wrong.size:
         at = int(wrong[0])
-        raise CheckError(f"sequence {at} has length {int(lengths[at])}, the axis has {size} positions", where="lengths")
+        raise CheckError(
+            f"sequence {at} has length {int(lengths[at])}, the axis has {size} positions",
+            where="lengths",
+            hint="lengths are 0 to the size of the axis: numpy.clip(lengths, 0, size) cuts sequences off",
+        )
 
 
 def _array(values: Any, what: str) -> np.ndarray:

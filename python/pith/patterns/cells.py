@@ -12,6 +12,9 @@ from ..errors import CheckError
 #: A bitmap of the grid beats sorting while the grid has at most so many cells per coordinate.
 _SPARSE = 64
 
+#: What to do about coordinates that repeat, in lists that users write.
+_ONCE = "each micro-tile may be listed once; unique=True removes repetitions"
+
 
 def number(coordinates: np.ndarray, grid: Sequence[int]) -> np.ndarray:
     """Row-major numbers of cells, int64.
@@ -47,8 +50,8 @@ def distinct(numbers: np.ndarray, cells: int) -> np.ndarray:
     return np.flatnonzero(seen)
 
 
-def require_distinct(coordinates: np.ndarray, grid: Sequence[int], what: str) -> None:
-    """Raise :class:`pith.CheckError` naming a coordinate that is listed twice."""
+def require_distinct(coordinates: np.ndarray, grid: Sequence[int], what: str, hint: str = _ONCE) -> None:
+    """Raise :class:`pith.CheckError` naming a coordinate that is listed twice; ``hint`` says what to do about it."""
     numbers = number(coordinates, grid)
     if distinct(numbers, math.prod(grid)).size == numbers.size:
         return
@@ -58,5 +61,5 @@ def require_distinct(coordinates: np.ndarray, grid: Sequence[int], what: str) ->
     raise CheckError(
         f"entry {at} lists micro-tile {coordinates[at].tolist()} again",
         where=what,
-        hint="each micro-tile may be listed once; unique=True removes repetitions",
+        hint=hint,
     )

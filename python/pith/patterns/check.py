@@ -113,7 +113,11 @@ def in_range(values: np.ndarray, size: int, what: str, axis: str) -> None:
         return
     at = int(np.flatnonzero((values < 0) | (values >= size))[0])
     places = f"{size} places (0 to {size - 1})" if size > 0 else "no places"
-    raise CheckError(f"entry {at} is {int(values.reshape(-1)[at])}, {axis} has {places}", where=what)
+    raise CheckError(
+        f"entry {at} is {int(values.reshape(-1)[at])}, {axis} has {places}",
+        where=what,
+        hint="places count from 0 and never from the end; leave out what lies past it, or give a larger size",
+    )
 
 
 def coordinates_of(indices: Any, grid: Sequence[int], what: str) -> np.ndarray:

@@ -50,7 +50,11 @@ def rows_of(where: Any, shape: tuple[int, ...], name: str) -> Pattern:
             f"expects a pith.Pattern, got {type(where).__name__}", where=name, hint="pith.Pattern.from_mask(mask)"
         )
     if where.sizes != tuple(shape) and where.sizes != (math.prod(shape),):
-        raise ShapeError(f"expects a pattern over rows of shape {tuple(shape)}, got {where!r}", where=name)
+        raise ShapeError(
+            f"expects a pattern over rows of shape {tuple(shape)}, got {where!r}",
+            where=name,
+            hint="its sizes are the leading dimensions of x, or their product as one axis",
+        )
     return where if where.rank == 1 else where.flatten()
 
 

@@ -213,7 +213,8 @@ def _lengths(values: Any) -> np.ndarray:
     lengths = lengths.astype(np.int64)
     if lengths.size and lengths.min() < 0:
         at = int(np.flatnonzero(lengths < 0)[0])
-        raise CheckError(f"sequence {at} has length {int(lengths[at])}", where="lengths")
+        hint = "an empty sequence has length 0"
+        raise CheckError(f"sequence {at} has length {int(lengths[at])}", where="lengths", hint=hint)
     return lengths
 
 

@@ -161,12 +161,16 @@ def lengths_of(lengths: Any, batch: int | None, size: int) -> np.ndarray:
         raise ShapeError(f"expects {wanted}, got shape {array.shape}", where=where)
     if array.size and array.min() < 0:
         at = int(array.argmin())
-        raise CheckError(f"sequence {at} has length {int(array[at])}", where=where)
+        raise CheckError(f"sequence {at} has length {int(array[at])}", where=where, hint="an empty one has length 0")
     if batch is None and (total := int(array.sum())) != size:
         raise ShapeError(f"the lengths make {total} positions, the arrays have {size}", where=where)
     if batch is not None and array.size and array.max() > size:
         at = int(array.argmax())
-        raise CheckError(f"sequence {at} has length {int(array[at])}, the axis has {size} positions", where=where)
+        raise CheckError(
+            f"sequence {at} has length {int(array[at])}, the axis has {size} positions",
+            where=where,
+            hint="numpy.minimum(lengths, size) cuts sequences off",
+        )
     return array
 
 
@@ -206,7 +210,7 @@ def _tokens(tokens: Any, batch: int, size: int, lengths: np.ndarray | None, pack
     for own in lists:
         in_range(own, longest, f"{_WHERE}: global_tokens", "the sequence")
         if np.unique(own).size != own.size:
-            raise CheckError("a global token is listed twice", where=f"{_WHERE}: global_tokens")
+            raise CheckError("a global token is listed twice", where=f"{_WHERE}: global_tokens", hint="numpy.unique")
     if packed and lengths is not None:
         starts = np.cumsum(lengths) - lengths
         shared = len(lists) == 1

@@ -159,4 +159,8 @@ def _require_pattern(name: str, pattern: Any, size: int) -> None:
             hint="pith.Pattern.from_indices(indices, size)",
         )
     if pattern.sizes[0] != size:
-        raise ShapeError(f"the axis has size {size}, its pattern is for {pattern.sizes[0]}", where=f"{_WHERE}: {name}")
+        raise ShapeError(
+            f"the axis has size {size}, its pattern is for {pattern.sizes[0]}",
+            where=f"{_WHERE}: {name}",
+            hint="images=, filters= and channels= each count along their own axis",
+        )

@@ -56,7 +56,11 @@ def _listed(letters: str, pattern: Any, equation: Equation, sizes: Mapping[str, 
         if c not in sizes:
             raise ArgumentError(f"{equation} has no letter {c!r}", where=f"{WHERE}: where")
         if size != sizes[c]:
-            raise ShapeError(f"{c!r} has size {sizes[c]}, its pattern is for {size}", where=f"{WHERE}: where")
+            raise ShapeError(
+                f"{c!r} has size {sizes[c]}, its pattern is for {size}",
+                where=f"{WHERE}: where",
+                hint="make the pattern for this size, or put it on the letter that it was made for",
+            )
     return axes_of(letters, pattern.granularity)
 
 
