@@ -17,7 +17,7 @@ from .ops_prune import PruneByOp, PruneOp, ValidateOp
 from .ops_quantize import DequantizeOp, DequantizeRowsOp
 from .ops_sets import ComplementOp, FromLengthsOp, FromRoutingOp, IntersectionOp, UnionOp
 from .ops_tile import PitTileOp, YieldOp
-from .ops_vector import DotOp, PermuteOp
+from .ops_vector import CompressLanesOp, DepositBitsOp, DotOp, ExtractBitsOp, PermuteOp
 from .pattern import PatternShape, PatternType
 from .pith import Pith
 from .storage import buffer_types, storage_groups
@@ -31,15 +31,18 @@ __all__ = [
     "Buffer",
     "BufferAttr",
     "ComplementOp",
+    "CompressLanesOp",
     "CompressOp",
     "CoordinatesOp",
     "DecompressOp",
+    "DepositBitsOp",
     "DequantizeOp",
     "DequantizeRowsOp",
     "DetectByOp",
     "DetectOp",
     "DisassembleOp",
     "DotOp",
+    "ExtractBitsOp",
     "FormatAttr",
     "FromCoordinatesOp",
     "FromLengthsOp",

@@ -78,6 +78,8 @@ _REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
         re.compile(r"^(@__dynamic_shmem__\d+) = internal (addrspace\(3\) global \[0 x i8\]) undef", re.MULTILINE),
         r"\1 = external \2",
     ),
+    # Extracting and depositing bits is x86's alone there; what uses them has BMI2.
+    (re.compile(r"@llvm\.(pext|pdep)\.i64\b"), r"@llvm.x86.bmi.\1.64"),
     # Attributes of intrinsics belong to the LLVM that reads them: it adds its own to every intrinsic
     # it knows, so those of a newer LLVM (which it may not know) are not needed.
     (re.compile(r"^(declare [^\n]*@llvm\.[^\n]*\)) #\d+$", re.MULTILINE), r"\1"),
@@ -97,6 +99,8 @@ def to_llvm22(text: str) -> str:
     'store bfloat 0xR3DCD, ptr %p'
     >>> to_llvm22("select i1 %c, float -inf, float +qnan"), to_llvm22("fcmp oeq <2 x half> splat (half +inf), %x")
     ('select i1 %c, float 0xFFF0000000000000, float 0x7FF8000000000000', 'fcmp oeq <2 x half> splat (half 0xH7C00), %x')
+    >>> to_llvm22("%2 = call i64 @llvm.pext.i64(i64 %0, i64 %1)")
+    '%2 = call i64 @llvm.x86.bmi.pext.64(i64 %0, i64 %1)'
     """
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)

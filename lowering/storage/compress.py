@@ -14,13 +14,15 @@ from pith.passes.generic import filled
 
 from .. import builder as b
 from ..builder import Index
+from ..isa import Isa
 from ..sparse.levels import Storage
+from .runs import run_of
 from .sinks import Counting, Filling, heads
 from .tree import Parts, Tree, cut
 from .walk import store_walk
 
 
-def emit_compress(tree: Tree, type_: ir.RankedTensorType, overfull: ir.Value | None = None) -> ir.Value:
+def emit_compress(tree: Tree, type_: ir.RankedTensorType, isa: Isa, overfull: ir.Value | None = None) -> ir.Value:
     """Emit the packing of ``tree`` into the encoded ``type_``; returns the assembled value.
 
     ``overfull`` is a flag to raise when an ``nm`` level has no room for all that a group holds.
@@ -30,12 +32,15 @@ def emit_compress(tree: Tree, type_: ir.RankedTensorType, overfull: ir.Value | N
     if bounds:
         _count(tree, parts, bounds)
     totals = {level: b.load_index(v, parts.count) for level, v in bounds.items()}
-    storage = _allocate(tree, type_, totals)
-    sink = Filling(storage, overfull)
+    run = run_of(tree, isa)
+    storage = _allocate(tree, type_, totals, cleared=range(run.first if run else len(tree.format.levels)))
+    sink = Filling(storage, overfull, run)
 
     def fill(part: Index) -> None:
-        counters = [b.load_index(v, part) for v in bounds.values()]
-        parts.visit(part, lambda node, inner: store_walk(tree, sink, node, inner), counters)
+        counters = run.begin(part, parts.step) if run else [b.load_index(v, part) for v in bounds.values()]
+        after = parts.visit(part, lambda node, inner: store_walk(tree, sink, node, inner), counters)
+        if run:
+            run.finish(storage, after)
 
     parts.run(fill, work=4)
     _assert_widths(tree, totals)
@@ -84,8 +89,8 @@ def _count(tree: Tree, parts: Parts, bounds: dict[int, ir.Value]) -> None:
     b.for_loop(0, parts.count, add_up, [b.value(0)] * len(bounds))
 
 
-def _allocate(tree: Tree, type_: ir.RankedTensorType, totals: dict[int, ir.Value]) -> Storage:
-    """Buffers of the storage contract; those that are written bit by bit are zeroed."""
+def _allocate(tree: Tree, type_: ir.RankedTensorType, totals: dict[int, ir.Value], cleared: range) -> Storage:
+    """Buffers of the storage contract; those that are written bit by bit, of the levels ``cleared``, are zeroed."""
     fmt = tree.format
     *types, values_type = buffer_types(type_)
     parents = _positions_above(tree, totals)
@@ -100,7 +105,7 @@ def _allocate(tree: Tree, type_: ir.RankedTensorType, totals: dict[int, ir.Value
         else:
             size = b.ceildiv(below, spec.per_word)
         buffer = _alloc(size, buffer_type.element_type)
-        if spec.role == "bits" or spec.bits < 8:
+        if level in cleared and (spec.role == "bits" or spec.bits < 8):
             filled(buffer, b.zero_of(buffer_type.element_type))
         elif spec.role == "positions" and not loose:
             memref.store(b.zero_of(buffer_type.element_type), buffer, [b.value(0)])

@@ -10,6 +10,7 @@ from pith.passes.analysis.traversal import constant_attribute, defining_op, ops_
 from pith.passes.core import pass_error
 
 from ..builder import if_else, value
+from ..module_isa import isa_of
 from .compress import emit_compress
 from .convert_pith_storage import replace
 from .edge import cropped, rounded_up
@@ -34,7 +35,7 @@ def lower_ops(module: ir.Module) -> None:
 def _compress(op: ir.Operation) -> ir.Value:
     type_ = op.results[0].type
     _require_numbers(op)
-    return emit_compress(tree_of(op.operands[0], format_of(type_)), type_)
+    return emit_compress(tree_of(op.operands[0], format_of(type_)), type_, isa_of(op))
 
 
 def _checked_packings(module: ir.Module) -> list[tuple[ir.Operation, ir.Operation]]:
@@ -67,7 +68,7 @@ def _pack_and_check(first: ir.Operation, second: ir.Operation) -> None:
     with ir.InsertionPoint(first), first.location:
         tree = tree_of(first.operands[0], _format_of(first))
         overfull = make_flag()
-        packed = emit_compress(tree, compress.results[0].type, overfull)
+        packed = emit_compress(tree, compress.results[0].type, isa_of(first), overfull)
         index = ir.IndexType.get()
         element = if_else(is_raised(overfull), lambda: [emit_validate(tree)], lambda: [value(-1)], [index])[0]
     replace(validate, validate.results, [element])

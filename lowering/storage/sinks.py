@@ -9,7 +9,9 @@ from pith.formats import Format
 from .. import builder as b
 from ..builder import Index
 from ..sparse.levels import Storage
-from .tree import raise_flag
+from .run_step import store_run
+from .runs import Run
+from .tree import Node, raise_flag
 
 _COUNTED = ("compressed", "loose_compressed", "bitmask")
 
@@ -19,6 +21,10 @@ class Sink(Protocol):
 
     def wants(self, fmt: Format, level: int) -> bool:
         """Whether the walk has anything to tell from ``level`` on down."""
+        ...
+
+    def store(self, node: Node, counters: list[ir.Value]) -> list[ir.Value] | None:
+        """Store all that is below ``node`` at once; None where the walk is to go on."""
         ...
 
     def coordinate(self, level: int, position: Index, coord: Index) -> None:
@@ -48,6 +54,9 @@ class Counting:
     def wants(self, fmt: Format, level: int) -> bool:
         return any(h >= level for h in heads(fmt))
 
+    def store(self, node: Node, counters: list[ir.Value]) -> list[ir.Value] | None:
+        return None
+
     def coordinate(self, level: int, position: Index, coord: Index) -> None:
         pass
 
@@ -69,14 +78,21 @@ class Filling:
 
     Args:
         overfull: memref of a byte to become 1 when a group holds more than there is room for; None: do not look.
+        run: the levels that are packed by vectors, if any.
     """
 
-    def __init__(self, storage: Storage, overfull: ir.Value | None = None):
+    def __init__(self, storage: Storage, overfull: ir.Value | None = None, run: Run | None = None):
         self._storage = storage
         self._overfull = overfull
+        self._run = run
 
     def wants(self, fmt: Format, level: int) -> bool:
         return True
+
+    def store(self, node: Node, counters: list[ir.Value]) -> list[ir.Value] | None:
+        if self._run is None or node.level != self._run.level:
+            return None
+        return store_run(self._run, self._storage, self._overfull, node, counters)
 
     def coordinate(self, level: int, position: Index, coord: Index) -> None:
         buffer = self._storage.metadata[level, "coordinates"]

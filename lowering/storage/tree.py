@@ -126,14 +126,14 @@ class Tree:
         elements = vector.load(
             ir.VectorType.get([size], self.element_type), self.source, list(map(b.value, node.origin))
         )
-        return _as_word(differs_from_zero(elements))
+        return as_word(differs_from_zero(elements))
 
 
 #: Elements that are compared side by side.
 _WORDS = (2, 4, 8, 16, 32, 64)
 
 
-def _as_word(flags: ir.Value) -> ir.Value:
+def as_word(flags: ir.Value) -> ir.Value:
     """A vector of booleans as the lowest bits of an ``i64``."""
     word, size = ir.IntegerType.get_signless(64), flags.type.shape[0]
     bits = vector.bitcast(ir.VectorType.get([1], ir.IntegerType.get_signless(size)), flags)

@@ -13,9 +13,11 @@ from .tree import Node, Tree, differs_from_zero
 
 
 def store_walk(tree: Tree, sink: Sink, node: Node, counters: list[ir.Value]) -> list[ir.Value]:
-    """Emit the code that stores what is below ``node``; returns the counters of :func:`heads` afterwards."""
+    """Emit the code that stores what is below ``node``; returns the counters (of :func:`heads` or a run) afterwards."""
     if not sink.wants(tree.format, node.level):
         return counters
+    if (stored := sink.store(node, counters)) is not None:
+        return stored
     if tree.is_leaf(node):
         sink.value(node.position, lambda: _without_sign_of_zero(tree.load(node)))
         return counters

@@ -1,4 +1,4 @@
-"""``convert-pith-vectors-to-llvm``: run-time permutations and dot products of integers become instructions."""
+"""``convert-pith-vectors-to-llvm``: permutations, compressed lanes, dot products and moved bits become instructions."""
 
 import dataclasses
 import itertools
@@ -35,7 +35,7 @@ def has_permute(element: str, shape: tuple[int, ...], vector_bytes: int) -> bool
 
 @dataclasses.dataclass(frozen=True)
 class ConvertPithVectorsToLLVMPass(Pass):
-    """Lower ``pith.permute`` and ``pith.dot`` for the module's instruction set (``pith.isa``, by default the host's).
+    """Lower ``pith.permute``, ``pith.dot`` and their kin for the module's instruction set (``pith.isa``).
 
     Before::
 
@@ -48,7 +48,9 @@ class ConvertPithVectorsToLLVMPass(Pass):
         %d = llvm.call_intrinsic "llvm.x86.avx512.vpdpbusd.512"(%s, %a, %b) : ...
 
     Where no instruction fits, and where instructions are to be emulated, elements are permuted one by one, and
-    products are those of vectors of i32.
+    products are those of vectors of i32. LLVM itself expands ``compress_lanes``, ``extract_bits`` and ``deposit_bits``
+    where there is no instruction. Lanes of ``pith.compress_lanes`` narrower than 32 bits are
+    widened: AVX-512 compresses them from VBMI2 on. Without ``pith.isa`` the instruction set is the host's.
 
     Requires: nothing. Preserves: everything else. Cost: linear in the module.
     """
@@ -112,4 +114,34 @@ def _dot(op: ir.Operation, isa: Isa) -> ir.Value:
     return dot_lanes(op, (of_bytes, False))
 
 
-_LOWERINGS = {"pith.permute": _permute, "pith.dot": _dot}
+def _compress_lanes(op: ir.Operation, isa: Isa) -> ir.Value:
+    return _compressed(*op.operands)
+
+
+def _compressed(source: ir.Value, mask: ir.Value) -> ir.Value:
+    type_, shape = source.type, source.type.shape
+    width = type_.element_type.width
+    if width >= 32:
+        return _call(type_, "llvm.experimental.vector.compress", source, mask, llvm.mlir_poison(type_))
+    own = ir.VectorType.get(shape, ir.IntegerType.get_signless(width))
+    bits = source if own == type_ else arith.bitcast(own, source)
+    wide = arith.extui(ir.VectorType.get(shape, ir.IntegerType.get_signless(32)), bits)
+    narrow = arith.trunci(own, _compressed(wide, mask))
+    return narrow if own == type_ else arith.bitcast(type_, narrow)
+
+
+def _extract_bits(op: ir.Operation, isa: Isa) -> ir.Value:
+    return _call(op.results[0].type, "llvm.pext", *op.operands)
+
+
+def _deposit_bits(op: ir.Operation, isa: Isa) -> ir.Value:
+    return _call(op.results[0].type, "llvm.pdep", *op.operands)
+
+
+_LOWERINGS = {
+    "pith.permute": _permute,
+    "pith.dot": _dot,
+    "pith.compress_lanes": _compress_lanes,
+    "pith.extract_bits": _extract_bits,
+    "pith.deposit_bits": _deposit_bits,
+}

@@ -254,6 +254,22 @@ func.func @f(%x: vector<8xf32>, %i: vector<8xi64>) {
 
 // -----
 
+func.func @f(%x: vector<8xf32>, %m: vector<4xi1>) {
+  // expected-error @below {{'pith.compress_lanes' op expects a mask of as many lanes and a result like the source}}
+  %0 = "pith.compress_lanes"(%x, %m) : (vector<8xf32>, vector<4xi1>) -> vector<8xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: i32) {
+  // expected-error @below {{'pith.extract_bits' op expects words of 64 bits}}
+  %0 = "pith.extract_bits"(%x, %x) : (i32, i32) -> i32
+  return
+}
+
+// -----
+
 func.func @f(%s: vector<8xf32>, %x: vector<32xi8>) {
   // expected-error @below {{'pith.dot' op expects an i32 accumulator of one dimension}}
   %0 = "pith.dot"(%s, %x, %x) : (vector<8xf32>, vector<32xi8>, vector<32xi8>) -> vector<8xf32>

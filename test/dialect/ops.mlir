@@ -173,3 +173,14 @@ func.func @vectors(%x: vector<8xf32>, %i: vector<8xi32>, %b: vector<32xi8>) -> v
   %d = "pith.dot"(%i, %b, %b) : (vector<8xi32>, vector<32xi8>, vector<32xi8>) -> vector<8xi32>
   return %r : vector<8xf32>
 }
+
+// CHECK-LABEL: func.func @bits(
+func.func @bits(%x: vector<8xf32>, %m: vector<8xi1>, %w: i64) -> vector<8xf32> {
+  // CHECK: "pith.compress_lanes"(%{{.*}}, %{{.*}}) : (vector<8xf32>, vector<8xi1>) -> vector<8xf32>
+  %r = "pith.compress_lanes"(%x, %m) : (vector<8xf32>, vector<8xi1>) -> vector<8xf32>
+  // CHECK: "pith.extract_bits"(%{{.*}}, %{{.*}}) : (i64, i64) -> i64
+  %e = "pith.extract_bits"(%w, %w) : (i64, i64) -> i64
+  // CHECK: "pith.deposit_bits"(%{{.*}}, %{{.*}}) : (i64, i64) -> i64
+  %d = "pith.deposit_bits"(%e, %w) : (i64, i64) -> i64
+  return %r : vector<8xf32>
+}

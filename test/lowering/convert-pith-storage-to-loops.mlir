@@ -7,6 +7,9 @@
                    [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
 #csr = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"compressed">], 32, 32, 0>
 #bits = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"bitmask">], 64, 0, 0>
+#pad = #pith.padded<#nm>
+
+module attributes {pith.isa = "avx2"} {
 
 // A static format: every position is known, so the buffers are filled in one pass. Coordinates of 2 bits are
 // packed into bytes, 4 in each; a thread takes 8 rows, which always are whole bytes.
@@ -233,8 +236,6 @@ func.func @unpack(%a: tensor<?x32xf32, #nm>) -> tensor<16x32xf32> {
 
 // A padded format packs a copy that is rounded up with zeros; what it keeps is cropped again.
 
-#pad = #pith.padded<#nm>
-
 // CHECK-LABEL: func.func @padded
 // CHECK:         %[[WHOLE:.*]] = memref.alloc() {alignment = 64 : i64} : memref<3x8xf32>
 // CHECK:         linalg.fill ins(%{{.*}} : f32) outs(%[[WHOLE]] : memref<3x8xf32>)
@@ -244,4 +245,5 @@ func.func @unpack(%a: tensor<?x32xf32, #nm>) -> tensor<16x32xf32> {
 func.func @padded(%w: tensor<3x6xf32>) -> tensor<3x6xf32> {
   %p = "pith.prune"(%w) {format = #pad} : (tensor<3x6xf32>) -> tensor<3x6xf32>
   return %p : tensor<3x6xf32>
+}
 }

@@ -135,3 +135,35 @@ func.func @bytes(%s: vector<8xi32>, %x: vector<32xi8>, %y: vector<32xi8>) -> vec
   return %r : vector<8xi32>
 }
 }
+
+// -----
+
+// Compressed lanes and moved bits are LLVM's own, which expands them where there is no instruction. Lanes narrower than
+// 32 bits are widened.
+
+module attributes {pith.isa = "avx512"} {
+// CHECK-LABEL: func.func @compress
+// CHECK-SAME:    (%[[x:.*]]: vector<16xf32>, %[[m:.*]]: vector<16xi1>, %[[h:.*]]: vector<16xf16>)
+// CHECK-DAG:     %[[p:.*]] = llvm.mlir.poison : vector<16xf32>
+// CHECK-DAG:     llvm.call_intrinsic "llvm.experimental.vector.compress"(%[[x]], %[[m]], %[[p]])
+// CHECK-DAG:     %[[bits:.*]] = arith.bitcast %[[h]] : vector<16xf16> to vector<16xi16>
+// CHECK-DAG:     %[[wide:.*]] = arith.extui %[[bits]] : vector<16xi16> to vector<16xi32>
+// CHECK:         %[[c:.*]] = llvm.call_intrinsic "llvm.experimental.vector.compress"(%[[wide]], %[[m]], %{{.*}})
+// CHECK:         %[[n:.*]] = arith.trunci %[[c]] : vector<16xi32> to vector<16xi16>
+// CHECK:         arith.bitcast %[[n]] : vector<16xi16> to vector<16xf16>
+func.func @compress(%x: vector<16xf32>, %m: vector<16xi1>, %h: vector<16xf16>) -> (vector<16xf32>, vector<16xf16>) {
+  %r = "pith.compress_lanes"(%x, %m) : (vector<16xf32>, vector<16xi1>) -> vector<16xf32>
+  %s = "pith.compress_lanes"(%h, %m) : (vector<16xf16>, vector<16xi1>) -> vector<16xf16>
+  return %r, %s : vector<16xf32>, vector<16xf16>
+}
+
+// CHECK-LABEL: func.func @bits
+// CHECK-SAME:    (%[[x:.*]]: i64, %[[m:.*]]: i64)
+// CHECK:         %[[e:.*]] = llvm.call_intrinsic "llvm.pext"(%[[x]], %[[m]])
+// CHECK:         llvm.call_intrinsic "llvm.pdep"(%[[e]], %[[m]])
+func.func @bits(%x: i64, %m: i64) -> i64 {
+  %e = "pith.extract_bits"(%x, %m) : (i64, i64) -> i64
+  %d = "pith.deposit_bits"(%e, %m) : (i64, i64) -> i64
+  return %d : i64
+}
+}
