@@ -82,6 +82,43 @@ class Isa:
         """
         return "avx512vl" in self.features
 
+    @property
+    def shuffles_beside_dots(self) -> bool:
+        """A shuffle of vectors issues beside a dot instruction, so that one for every dot costs little.
+
+        On Zen 4 a load, a shuffle and a dot of 512 bits take a cycle together (2026-11). Intel's AVX-512 has two ports
+        for both.
+
+        Example:
+            >>> [isa.name for isa in ISAS.values() if isa.shuffles_beside_dots]
+            ['avx512-bf16']
+        """
+        return self.avx512_bf16 and not (self.amx_bf16 or self.avx512_fp16)
+
+    @property
+    def multiply_adds(self) -> int:
+        """How many of the widest vectors begin in a cycle: Zen 4 has two units of 256 bits.
+
+        Example:
+            >>> ISAS["avx512-bf16"].multiply_adds, ISAS["avx2"].multiply_adds, ISAS["amx"].multiply_adds
+            (1, 2, 2)
+        """
+        return 1 if self.avx512_bf16 and not (self.amx_bf16 or self.avx512_fp16) else 2
+
+    @property
+    def near_level(self) -> int:
+        """The cache that what rows store is asked for into, some rows before they are visited.
+
+        A core of Zen 4 has room for 24 lines on their way to its L1, and waits where rows ask for more. With L2, one
+        core: 4096x4096x32 of B(16x32)C0(1:2) 9.9 to 7.8 ms, B(4x4)C0(1:2) 6.3 to 5.9, V(4)C0(2:4) 6.2 to 5.7; 64 and
+        256 columns of 2:4 gain 1.01x (2026-11-23). What it does to Intel's cores nobody measured.
+
+        Example:
+            >>> ISAS["avx512-bf16"].near_level, ISAS["amx"].near_level
+            (2, 1)
+        """
+        return 2 if self.multiply_adds == 1 else 1
+
     def runs_on(self, features: Iterable[str]) -> bool:
         """True when a processor with these flags executes the instruction set.
 
@@ -94,11 +131,12 @@ class Isa:
     def dot_gain(self, element: str) -> float:
         """How many multiply-adds dot instructions do in the time of one in f32; 0 where they are not worth it.
 
-        ``vdpbf16ps`` does twice as many where it issues as often as an FMA (Zen 4). On Sapphire Rapids and Emerald
-        Rapids it does half as many: 107 GF/s, f32 216, AMX 3143; without AMX 120, f32 200-260 (measured 2026-11), so
-        bf16 is widened to f32 there. LLVM's model of Sapphire Rapids agrees (two cycles); that of Zen 4 says three, and
-        nobody measured one for pith: ``pith bench --calibrate`` tells. VNNI does four times as many (785 GOP/s beside
-        200, Emerald Rapids, 2026-11). ``vpmaddwd`` and the addition behind it: see ``PAIRS_GAIN``.
+        ``vdpbf16ps`` does twice as many on Zen 4, where it issues as often as an FMA: one of 512 bits a cycle, the next
+        on the same sum six cycles later (FMA and ``vpdpbusd``: four); torch's and pith's dense products take 2.0 to
+        2.5 times less than f32 (2026-11). On Sapphire Rapids and Emerald Rapids it does half as many: 107 GF/s, f32 216,
+        AMX 3143; without AMX 120, f32 200-260 (measured 2026-11), so bf16 is widened to f32 there. VNNI does four times
+        as many (785 GOP/s beside 200, Emerald Rapids; one a cycle on Zen 4, 2026-11). ``vpmaddwd`` and the addition
+        behind it: see ``PAIRS_GAIN``.
 
         Example:
             >>> [ISAS[name].dot_gain("bf16") for name in ("avx512", "avx512-bf16", "avx512-fp16", "amx")]
@@ -123,7 +161,7 @@ _AVX2_VNNI = _and(_AVX2, "avx2-vnni", "avx_vnni", llvm_cpu="alderlake", vnni=Tru
 _WIDE = {"vector_bytes": 64, "vector_registers": 32, "llvm_cpu": "x86-64-v4"}
 _AVX512 = _and(_AVX2, "avx512", "avx512f", "avx512bw", "avx512dq", "avx512vl", **_WIDE)
 _VNNI = _and(_AVX512, "avx512-vnni", "avx512_vnni", llvm_cpu="cascadelake", vnni=True)
-_BF16 = _and(_VNNI, "avx512-bf16", "avx512_bf16", llvm_cpu="cooperlake", avx512_bf16=True)
+_BF16 = _and(_VNNI, "avx512-bf16", "avx512_bf16", llvm_cpu="znver4", avx512_bf16=True)
 _SAPPHIRE_RAPIDS = {"llvm_cpu": "sapphirerapids", "l1_bytes": 48 << 10, "l2_bytes": 2 << 20}
 
 #: Every instruction set by name, the smallest first: a host is the last one that it executes.

@@ -15,8 +15,9 @@ walk            a loop over all of a dimension, or over a run-time list of indic
 
 ``stored`` has what a stored operand times a dense one takes, ``dense`` what dense operands do, whole or along run-time
 lists. Both use what is here: ``variant`` (tile, strip and chunk sizes, no MLIR), ``roles`` (what a format's levels are
-to the product), ``strips`` (of compressed levels), ``arithmetic`` (types of operands and sums), ``decoder`` (values
-with scales), ``loops`` and ``walk`` (what is walked), ``pack`` (into panels), ``windows`` (panels packed from an image,
-with ``window_masks`` or ``window_runs``), ``batch`` (one matrix of many), ``parts`` (rows per thread), ``ahead``
-(prefetches), ``write`` (finished tiles to memory), ``address`` (rows that coordinates pick).
+to the product), ``strips`` (of compressed levels), ``paired`` (who multiplies in pairs), ``arithmetic`` (types of
+operands and sums), ``decoder`` (values with scales), ``loops`` and ``walk`` (what is walked), ``pack`` (into panels),
+``windows`` (panels packed from an image, with ``window_masks`` or ``window_runs``), ``batch`` (one matrix of many),
+``parts`` (rows per thread), ``ahead`` (prefetches), ``write`` (finished tiles to memory), ``address`` (rows that
+coordinates pick).
 """

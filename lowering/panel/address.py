@@ -16,9 +16,15 @@ def address_of(buffer: ir.Value) -> ir.Value:
     return memref.extract_aligned_pointer_as_index(buffer)
 
 
-def kept(word: Index) -> Index:
-    """The same number as one that LLVM cannot take apart."""
-    return arith.index_cast(ir.IndexType.get(), _kept(word))
+def kept(word: Index, after: Sequence[ir.Value] = ()) -> Index:
+    """The same number as one that LLVM cannot take apart; ``after``: see :func:`opaque`."""
+    return arith.index_cast(ir.IndexType.get(), _kept(word, after))
+
+
+def pointer_to(address: Index) -> ir.Value:
+    """An address as a pointer."""
+    word = arith.index_cast(ir.IntegerType.get_signless(64), b.value(address))
+    return llvm.inttoptr(ir.Type.parse("!llvm.ptr"), word)
 
 
 def opaque(address: Index, after: Sequence[ir.Value] = ()) -> ir.Value:

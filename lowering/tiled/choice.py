@@ -9,10 +9,15 @@ import itertools
 from pith.formats import Format
 
 from ..isa import Isa
+from ..panel.paired import COLUMNS, in_pairs
+from ..panel.roles import Roles
 from .groups import GroupLayout
 
 #: Rows that may share coordinates: as many whole dwords fill a vector.
 _SHARED = (2, 4, 8, 16)
+
+#: Dots on dense tiles that take the time of one on a pair of stored elements (2:4, Zen 4, 2026-11).
+_PAIR_COST = 1.4
 
 #: Positions that tiles may have: where blocks are no whole tiles, their tiles are smaller.
 _POSITIONS = (16, 8, 4, 2, 1)
@@ -78,6 +83,8 @@ def dots_pay(fmt: Format, row_dim: int, columns: int | None, element: str, isa: 
     expanded by vectors. With one column, lanes of vectors are rows or elements of a row, and nothing is left to gain:
     bf16 is widened and multiplied at 20 bytes a cycle (llvm-mca, AVX-512, B(16x32)), and memory gives six.
 
+    Stored elements in pairs may be faster still (``panel/paired.py``).
+
     Blocks one coordinate wide, as 4x1, are no tile in memory: see :func:`named_rows`.
 
     >>> from pith.lowering.isa import ISAS
@@ -95,9 +102,15 @@ def dots_pay(fmt: Format, row_dim: int, columns: int | None, element: str, isa: 
     source = source_of(fmt, row_dim, tile)
     if source is Source.BLOCKS:
         return element != "i8" or group == 4  # as they are stored, bytes are no pairs of 16 bits
-    if source is not Source.ALL_TILES:
+    if source is not Source.ALL_TILES or _pairs_pay(fmt, row_dim, columns, element, isa):
         return source is Source.DENSE
     return fmt.density * gain >= (1 if GroupLayout.of(fmt, row_dim, tile.depth, group) else 2)
+
+
+def _pairs_pay(fmt: Format, row_dim: int, columns: int | None, element: str, isa: Isa) -> bool:
+    """True where dot instructions take less time for stored elements in pairs (``panel/paired.py``) than for all."""
+    paired = in_pairs(Roles.of(fmt, row_dim), (element, element, "f32"), COLUMNS, 1, isa)
+    return paired and (columns is None or columns > COLUMNS // 2) and fmt.density * _PAIR_COST < 1
 
 
 def named_rows(fmt: Format, row_dim: int, columns: int | None, element: str, isa: Isa) -> int:

@@ -128,7 +128,7 @@ class Emitter:
         if not self.roles.has_strips:
             return None
         depth = self.roles.format.exprs[1].div * tile.block
-        reds = STRIP_BYTES // (self.lanes * bytes_of(tile.element))
+        reds = STRIP_BYTES // (self.lanes * bytes_of(tile.panel_element))
         reds = min(reds, tile.exact_terms or reds)
         return max(1, reds // depth) * tile.block
 
@@ -183,7 +183,7 @@ def _around(loops: tuple[int, ...], target: Operand, point: dict[int, Index], bo
 def _pack_and_multiply(e: Emitter, pack: Callable[[ir.Value, Index, Index], None], out: ir.Value) -> None:
     """Pack each panel and multiply all rows with it: it stays in L2; few of them before all else, by all threads."""
     few = e.panels < MANY_PANELS if isinstance(e.panels, int) else b.less(e.panels, MANY_PANELS)
-    shared = None if few is False else b.alloc([_if(few, e.panels, 0), e.depth, e.lanes], e.tile.element)
+    shared = None if few is False else b.alloc([_if(few, e.panels, 0), e.depth, e.lanes], e.tile.panel_element)
     work = b.mul(e.reds, e.cols)
     if shared is not None:
         b.parallel_loop([_if(few, e.panels, 0)], lambda panel: pack(shared, panel, panel), work=work)
@@ -192,7 +192,7 @@ def _pack_and_multiply(e: Emitter, pack: Callable[[ir.Value, Index, Index], None
         return
 
     def task(panel: ir.Value, part: Index = 0) -> None:
-        panels, tile = b.alloc([_if(few, 0, 1), e.depth, e.lanes], e.tile.element), _tile(e)
+        panels, tile = b.alloc([_if(few, 0, 1), e.depth, e.lanes], e.tile.panel_element), _tile(e)
         b.for_loop(0, _if(few, 0, 1), lambda _: pack(panels, 0, panel), rolled=True)
         packed = Panel(panels if shared is None else arith.select(few, shared, panels), b.value(_if(few, panel, 0)))
         chunks = _if(few, part, 0), _if(few, b.add(part, 1), e.chunks)

@@ -11,10 +11,12 @@ from ...sparse.contraction import Matmul
 from ...sparse.levels import Storage
 from ..arithmetic import Arithmetic, bytes_of
 from ..decoder import Decoder
+from ..paired import in_pairs, paired_variant
 from ..roles import Roles
 from ..strips import in_strips
 from ..variant import Variant, default_variant
 from .lanes import lane_tile
+from .pairs import PairTile
 from .tile import RegisterTile
 from .widen import Stored, in_one_piece
 
@@ -35,12 +37,25 @@ def register_tile(m: Matmul, storage: Storage, roles: Roles, cols: Index, isa: I
         variant = default_variant(roles, cols if isinstance(cols, int) else None, size, isa)
         variant = in_strips(variant, roles, storage.density, size, isa)
     multiple = ir.IntegerAttr(attributes[MULTIPLE_ATTRIBUTE]).value if MULTIPLE_ATTRIBUTE in attributes else 1
+    elements = ("", "", "") if storage.quantized else _elements(m)
+    if VARIANT_ATTRIBUTE not in attributes:
+        variant = paired_variant(variant, roles, elements, multiple, isa)
     vectors = max(1, variant.lanes * size // isa.vector_bytes)
     decoder = Decoder.of(storage.quantized, isa) if storage.quantized else None
     stored = Stored(storage.values, arithmetic, decoder)
-    plain = RegisterTile(storage, roles, variant, multiple, vectors, arithmetic, stored, native=not isa.emulated)
+    kind = PairTile if in_pairs(roles, elements, variant.lanes, multiple, isa) else RegisterTile
+    native = not isa.emulated
+    facts = {"native": native, "spreads": native and isa.shuffles_beside_dots, "near": isa.near_level}
+    plain = kind(storage, roles, variant, multiple, vectors, arithmetic, stored, **facts)
     tile = plain if storage.quantized and not in_one_piece(storage) else lane_tile(storage, roles, plain, isa)
     if tile.exact_terms and tile.block * roles.format.exprs[1].div > tile.exact_terms:
         whole = arithmetic.whole
         return dataclasses.replace(plain, arithmetic=whole, values=Stored(storage.values, whole))
     return tile
+
+
+def _elements(m: Matmul) -> tuple[str, str, str]:
+    """Types of stored and of dense elements and of sums."""
+    g = m.generic
+    sparse, dense, sums = (str(v.type.element_type) for v in (g.inputs[g.sparse], g.inputs[m.dense], g.init))
+    return sparse, dense, sums

@@ -44,10 +44,10 @@ class Matrix:
         x = self.operand.columns(point, self.m.red, self.m.col)
         lies = self._lies(e, x)
         if lies is None:
-            panels = b.alloc([e.panels, e.depth, e.lanes], e.tile.element)
+            panels = b.alloc([e.panels, e.depth, e.lanes], e.tile.panel_element)
             self._pack(e, x, panels)
             return panels
-        made = b.alloc([arith.select(lies, b.value(0), b.value(e.panels)), e.reds, e.lanes], e.tile.element)
+        made = b.alloc([arith.select(lies, b.value(0), b.value(e.panels)), e.reds, e.lanes], e.tile.panel_element)
         b.if_else(lies, lambda: None, lambda: self._pack(e, x, made))
         dynamic, reds = ir.ShapedType.get_dynamic_size(), [] if isinstance(e.reds, int) else [e.reds]
         stride = [] if isinstance(e.reds, int) else [b.value(b.mul(e.reds, e.lanes))]
@@ -57,7 +57,7 @@ class Matrix:
 
     def _lies(self, e: "Emitter", x: ir.Value) -> ir.Value | None:
         """Whether ``x`` is one panel, on a cache line; None where it is not, whatever its size."""
-        plain = ir.MemRefType.get(x.type.shape, e.tile.element)
+        plain = ir.MemRefType.get(x.type.shape, e.tile.panel_element)
         if self.m.dense_transposed or x.type != plain or e.lanes == 1 or e.tile.pad or e.stored is not e.reds:
             return None
         if isinstance(e.cols, int) and e.cols != e.lanes:

@@ -4,7 +4,7 @@ import dataclasses
 import enum
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pith._mlir import ir, vector
 
@@ -18,6 +18,7 @@ from ..roles import Roles
 from ..variant import ACCUMULATORS, BLOCK_OPERATIONS, STRIP_BYTES, Variant
 from .members import Cursors, Member, Position, identity
 from .runs import visit_until
+from .spread import Spread, in_all_lanes
 from .stream import Leaf, Stream
 from .widen import Stored, Values
 
@@ -69,6 +70,8 @@ class RegisterTile:
         vectors: machine vectors per row of the tile.
         values: where the stored values are read.
         native: the processor has these registers; those of an emulated instruction set it may lack.
+        spreads: rows that share nothing load several values at once and spread them (spread.py).
+        near: the cache level that rows are asked for into.
     """
 
     storage: Storage
@@ -79,11 +82,23 @@ class RegisterTile:
     arithmetic: Arithmetic
     values: Values
     native: bool = dataclasses.field(default=True, kw_only=True)
+    spreads: bool = dataclasses.field(default=False, kw_only=True)
+    near: int = dataclasses.field(default=1, kw_only=True)
 
     @property
     def element(self) -> ir.Type:
-        """Of the accumulators and the panels."""
+        """Of the accumulators."""
         return self.arithmetic.element
+
+    @property
+    def panel_element(self) -> ir.Type:
+        """Of the panels."""
+        return self.element
+
+    @property
+    def weight(self) -> int:
+        """Instructions that multiply, per element and row."""
+        return self.vectors
 
     @property
     def register_bytes(self) -> int:
@@ -163,9 +178,10 @@ class RegisterTile:
         # 1.05x over blocks of half the length. Every turn unrolls a block: four that long no longer fit the decoded
         # instructions, and V(4)C1(2:4)->C0(2:4) loses 1.15x (Zen 3, 64 lanes, 2026-11).
         wide = self.register_bytes == WIDE
-        longest = STRIP_BYTES // (self.variant.lanes * bytes_of(self.element)) // (1 if wide else max(2, self.turns))
+        held = STRIP_BYTES // (self.variant.lanes * bytes_of(self.panel_element))
+        longest = held // (1 if wide else max(2, self.turns))
         turns = turn, self.turns
-        sizes = self.windows, window_at, self.multiple, self.vectors
+        sizes = self.windows, window_at, self.multiple, self.weight
         most = STRIP_OPERATIONS if wide else BLOCK_OPERATIONS
         return Stream(self.storage, self.roles, *sizes, leaf, longest, turns, self.chains, most)
 
@@ -191,26 +207,46 @@ class RegisterTile:
         begun = span is not None and self.arithmetic.sums == self.element
         zeros = [vector.broadcast(type_, b.zero_of(self.element)) for _, type_ in pieces] * self.rows
         accs = [vector.load(type_, at.begun, [row, b.value(lane)]) for row, lane, type_ in places] if begun else zeros
-        chain = itertools.cycle(range(self.chains))
-
-        def leaf(members: Sequence[Member], inner: list[ir.Value]) -> list[ir.Value]:
-            out, base, loaded = list(inner), next(chain) * len(places), {}
-            keys = [(identity(m.red), *map(identity, m.picked), m.red_offset) for m in members]
-            after = self._before(members, inner) if len(set(keys)) == 1 else []
-            for m, key in zip(members, keys):
-                if key not in loaded:
-                    loaded[key] = at.panel.pieces(pieces, m.red, m.red_offset, m.picked, self.rows > 1, after)
-                stored = self.values.scalar(self.member(m.row), m.position.value)
-                for i, x in enumerate(loaded[key], base + m.row * len(pieces)):
-                    out[i] = multiply_add(vector.broadcast(x.type, stored), x, out[i])
-            return out
-
-        sums = run_stream(self._stream(window_at, leaf, turn), at, span, accs + zeros * (self.chains - 1))
-        for i, (row, lane, _) in enumerate(places):
-            total, where = self._total(sums[i :: len(places)]), [row, b.value(lane)]
+        stream = self._stream(window_at, self.leaf(at, len(places)), turn)
+        sums = run_stream(stream, at, span, self.entered(accs) + zeros * (self.chains - 1))
+        totals = self.left([self._total(sums[i :: len(places)]) for i in range(len(places))])
+        for total, (row, lane, _) in zip(totals, places):
+            where = [row, b.value(lane)]
             if span is not None and not begun:
                 total = add(vector.load(total.type, at.begun, where), total)
             vector.store(total, at.results, where)
+
+    def next_chain(self) -> Iterator[int]:
+        """Which partial sums the next element is added to."""
+        return itertools.cycle(range(self.chains))
+
+    def entered(self, sums: list[ir.Value]) -> list[ir.Value]:
+        """Sums of columns in order, as registers hold them."""
+        return sums
+
+    def left(self, sums: list[ir.Value]) -> list[ir.Value]:
+        """Sums as registers hold them, of columns in order."""
+        return sums
+
+    def leaf(self, at: Place, count: int) -> Leaf:
+        """What multiplies elements that the stream has reached; a chain has ``count`` sums."""
+        pieces, chain = self.pieces, self.next_chain()
+        values = Spread(self.values, self.element, self.register_bytes // bytes_of(self.element))
+
+        def leaf(members: Sequence[Member], inner: list[ir.Value]) -> list[ir.Value]:
+            out, base, loaded = list(inner), next(chain) * count, {}
+            keys = [(identity(m.red), *map(identity, m.picked), m.red_offset) for m in members]
+            after = self._before(members, inner) if len(set(keys)) == 1 else []
+            alone = self.spreads and len(set(keys)) == len(keys)
+            for m, key in zip(members, keys):
+                if key not in loaded:
+                    loaded[key] = at.panel.pieces(pieces, m.red, m.red_offset, m.picked, self.rows > 1, after)
+                stored = values.read(self.member(m.row), m.position, alone)
+                for i, x in enumerate(loaded[key], base + m.row * len(pieces)):
+                    out[i] = multiply_add(in_all_lanes(x.type, stored), x, out[i])
+            return out
+
+        return leaf
 
     def _before(self, members: Sequence[Member], accs: Sequence[ir.Value]) -> list[ir.Value]:
         """The registers that LLVM computes before it loads the panel's row of some members, if it is to keep an order.

@@ -63,7 +63,7 @@ _AGAIN = 0.15
 #: by a fit to such times alone), of f64 21 (28), on Zen 3 13.4 (12.5) and 12.2 (12.4). Twelve products with 20 to 50 %
 #: zeros, 0.72 to 1.15 of the dense kernel's time, were predicted 0.62 to 0.88 and are 0.70 to 1.10; choices among
 #: held-out products are as good (Emerald Rapids, 2026-11-22).
-_SHARING = ("panel",)
+_SHARING = ("panel", "pairs")
 _MEMORY = ("call", "far", "stored", "pack", "result")
 
 #: One case in so many is held out of the fit that accuracy is told from.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pith.lowering.isa import parse_isa
 
 from .problem import Problem
-from .variants import PANEL_ELEMENTS, Variant
+from .variants import Variant, panel_bytes
 
 #: Columns a dense kernel computes at once: a last block is padded to as many, and fewer are hardly less work.
 DENSE_COLUMNS = 16
@@ -92,7 +92,7 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
     n, k, size = problem.columns, problem.contracted, problem.element_bytes
     lanes = variant.lanes
     panels = -(-n // lanes)
-    width = lanes * PANEL_ELEMENTS[problem.element]
+    width = lanes * panel_bytes(variant.family, problem.element)
     isa = parse_isa(problem.isa)
     vectors = -(-width // isa.vector_bytes)
     strip = min(k, variant.strip or k)
@@ -101,7 +101,7 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
     loads = multiply / max(1, min(variant.rows, problem.shared_rows))
     far = loads / vectors * width * ((strip * width > isa.l1_bytes) + (strip * width > isa.l2_bytes))
     # Sums stay in registers from one block of a row to the next, but not where masks say which rows have a column.
-    visits = problem.rows if variant.family == "panel" and not problem.masked else problem.row_visits
+    visits = problem.rows if variant.family in ("panel", "pairs") and not problem.masked else problem.row_visits
     counts = {
         "multiply": multiply,
         "load": loads,

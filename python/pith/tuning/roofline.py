@@ -52,7 +52,7 @@ EXIT = 20e-9
 SINGLE = 0.7e-9
 
 #: How much longer a vector operation takes than in a panel, where a row's results stay in registers.
-SLOWER = {"panel": 1.0, "column": 1.0, "scatter": 2.0}
+SLOWER = {"panel": 1.0, "pairs": 1.0, "column": 1.0, "scatter": 2.0}
 
 
 def roofline(isa: str, family: str, element: str) -> Model:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 
 from pith.lowering.isa import parse_isa
+from pith.lowering.panel.paired import in_pairs
 from pith.lowering.panel.roles import Roles
 from pith.lowering.panel.strips import in_strips
-from pith.lowering.panel.variant import ACCUMULATORS, STRIP_BYTES, default_variant, dense_variant
+from pith.lowering.panel.variant import ACCUMULATORS, STRIP_BYTES, default_variant, dense_variant, size_class
 from pith.lowering.panel.variant import Variant as Tile
 from pith.lowering.tiled.choice import dots_pay
 
 from ..errors import UnsupportedError
 from ..runtime.cpu import cpu_features
-from .problem import Problem
+from .problem import ELEMENT_BYTES, Problem
 
 #: Element types of the panel generator -> bytes of what its registers hold.
 PANEL_ELEMENTS = {"f32": 4, "f64": 8, "f16": 4, "bf16": 4, "i8": 4, "i16": 4, "i32": 4, "i64": 8}
@@ -46,7 +47,8 @@ class Variant:
             ``pith.variant``.
         family: variants whose times one model can tell: of the library ``dense``, ``dense:f32``; ``tiles``, ``dots``,
             and of the panel generator ``panel``, ``whole`` (every element is stored, row by row), ``column`` (one
-            column: vectors run over rows or stored elements), ``scatter`` (a row's results cannot stay in registers).
+            column: vectors run over rows or stored elements), ``scatter`` (a row's results cannot stay in registers),
+            ``pairs`` (of 16 bits, by dot instructions).
         lanes: columns computed at once.
         rows: rows of the result computed at once.
         strip: contracted coordinates per pass over the rows; 0: all.
@@ -70,8 +72,11 @@ class Variant:
 
     @property
     def model_names(self) -> tuple[str, ...]:
-        """What a model of its time is called; pith's dense kernel takes as long as the library's if need be."""
-        return ("whole", "dense") if self.family == "whole" else (self.family,)
+        """What a model of its time is called, the best first.
+
+        Pith's dense kernel takes as long as the library's if need be, pairs as long as as many vectors of other panels.
+        """
+        return {"whole": ("whole", "dense"), "pairs": ("pairs", "panel")}.get(self.family, (self.family,))
 
     @property
     def attribute(self) -> str | None:
@@ -133,11 +138,28 @@ def _panel(tile: Tile, problem: Problem) -> Variant:
     if _is_whole(problem):
         return Variant(str(tile), "whole", tile.lanes, tile.rows)
     roles = Roles.of(problem.format, problem.kept_dim)
-    direct = "column" if problem.columns == 1 else "panel"
+    family = "scatter" if not roles.direct else "column" if problem.columns == 1 else "panel"
+    if _in_pairs(tile, roles, problem):
+        family = "pairs"
     strip = tile.strip
     if not strip and roles.has_strips:
-        strip = max(1, STRIP_BYTES // (tile.lanes * PANEL_ELEMENTS[problem.element]))
-    return Variant(str(tile), direct if roles.direct else "scatter", tile.lanes, tile.rows, strip=strip)
+        strip = max(1, STRIP_BYTES // (tile.lanes * panel_bytes(family, problem.element)))
+    return Variant(str(tile), family, tile.lanes, tile.rows, strip=strip)
+
+
+def _in_pairs(tile: Tile, roles: Roles, problem: Problem) -> bool:
+    """True where a tile multiplies stored elements in pairs."""
+    elements = problem.element, problem.element, "f32"
+    return in_pairs(roles, elements, tile.lanes, size_class(roles, problem.contracted), parse_isa(problem.isa))
+
+
+def panel_bytes(family: str, element: str) -> int:
+    """Bytes of an element of a panel.
+
+    >>> panel_bytes("panel", "bf16"), panel_bytes("pairs", "bf16")
+    (4, 2)
+    """
+    return ELEMENT_BYTES[element] if family == "pairs" else PANEL_ELEMENTS[element]
 
 
 def named_variants(problem: Problem, name: str) -> tuple[Variant, ...]:
