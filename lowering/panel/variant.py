@@ -136,7 +136,13 @@ def _few_rows(columns: int | None, vector: int, isa: Isa) -> int:
     """Rows of the tile when more share coordinates: half of the registers are sums, of two vectors a row or four.
     Share of the peak of AVX-512 for 8x1, 8x2 and 4x4 vectors: V(16)C0(2:4) 0.61, 0.80, 0.96; B(16x32) 0.62, 0.89, 1.0
     (llvm-mca for Skylake, and 1.4 loads of 64 bytes a cycle as measured beside AMX, 2026-11).
+
+    A core that begins one multiply-add of 512 bits a cycle needs no more than four rows. In tiles of 8x2 LLVM loads
+    values of blocks far ahead and spills them: 4096x4096x32 of B(16x32)C0(1:2) takes 6.5 ms in 8x2 and 5.2 in 4x2,
+    V(16)C0(2:4) and 16 columns as long in both (one core of Zen 4, 2026-11-23).
     """
+    if isa.multiply_adds == 1:
+        return 4
     filled = SHARING_VECTORS if columns is None else min(SHARING_VECTORS, max(2, columns // vector))
     return isa.vector_registers // 2 // (1 << filled.bit_length() - 1)
 
