@@ -132,10 +132,10 @@ class Isa:
         """How many multiply-adds dot instructions do in the time of one in f32; 0 where they are not worth it.
 
         ``vdpbf16ps`` does twice as many on Zen 4, where it issues as often as an FMA: one of 512 bits a cycle, the next
-        on the same sum six cycles later (FMA and ``vpdpbusd``: four); torch's and pith's dense products take 2.0 to
-        2.5 times less than f32 (2026-11). On Sapphire Rapids and Emerald Rapids it does half as many: 107 GF/s, f32 216,
-        AMX 3143; without AMX 120, f32 200-260 (measured 2026-11), so bf16 is widened to f32 there. VNNI does four times
-        as many (785 GOP/s beside 200, Emerald Rapids; one a cycle on Zen 4, 2026-11). ``vpmaddwd`` and the addition
+        on the same sum six cycles later (FMA and ``vpdpbusd``: four). Dense products take 2.0 to 2.5 times less than in
+        f32 (2026-11). On Sapphire Rapids and Emerald Rapids it does half as many: 107 GF/s, f32 216, AMX 3143; without
+        AMX 120, f32 200-260 (measured 2026-11), so bf16 is widened to f32 there. VNNI does four times as many (785
+        GOP/s beside 200, Emerald Rapids; one ``vpdpbusd`` a cycle on Zen 4, 2026-11). ``vpmaddwd`` and the addition
         behind it: see ``PAIRS_GAIN``.
 
         Example:
