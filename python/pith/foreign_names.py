@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from .errors import ArgumentError, MissingNameError, ShapeError
+from .errors import ArgumentError, DTypeError, MissingNameError, ShapeError
 
 if TYPE_CHECKING:
     from .sparse import SparseTensor
@@ -61,6 +61,58 @@ class ForeignNames:
         return sorted({*super().__dir__(), *self.SAME})
 
 
+def _refused(what: str, hint: str) -> Callable[..., Any]:
+    """An operator that is an error."""
+
+    def operator_of(self: Any, *operands: Any) -> Any:
+        raise ArgumentError(what, hint=hint)
+
+    return operator_of
+
+
+_SCIPY = "A.to(pith.CSR).to_scipy()"
+_ORDER = _refused("where zeros compare true, the result is not sparse", f"{_SCIPY} > x, or A.to_dense() > x")
+_WHOLE = _refused("sparse tensors have no // and %", f"pith.compress({_SCIPY} // n, fmt), or A.to_dense() // n")
+
+
+class RefusedOperators(ForeignNames):
+    """Operators of arrays whose results would not be sparse, or not be clear: the error says what to write.
+
+    Errors:  :class:`pith.ArgumentError` (a ``TypeError``); :class:`pith.DTypeError` where NumPy wants a dense array.
+
+    Example:
+        >>> import numpy as np, pith
+        >>> pith.compress(np.eye(2), "csr") > 0
+        Traceback (most recent call last):
+        ...
+        pith.errors.ArgumentError: where zeros compare true, the result is not sparse
+          hint: A.to(pith.CSR).to_scipy() > x, or A.to_dense() > x
+    """
+
+    __slots__ = ()
+
+    #: NumPy leaves ``array * tensor`` and ``array @ tensor`` to the tensor's methods instead of converting it.
+    __array_ufunc__ = None
+
+    #: Row by row every step would search all entries.
+    __iter__ = None
+
+    __lt__ = __le__ = __gt__ = __ge__ = _ORDER
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _WHOLE
+    __bool__ = _refused("a SparseTensor is neither true nor false", "A.nnz > 0, or A is not None")
+    __len__ = _refused("the length of a SparseTensor is ambiguous", "A.shape[0], or A.nnz")
+    __rtruediv__ = _refused("a quotient by a sparse tensor divides by its zeros", "x / A.to_dense()")
+    __rpow__ = _refused("a power with a sparse exponent leaves no zeros", "x ** A.to_dense()")
+    __setitem__ = _refused(
+        "a SparseTensor never changes", "pith.repack(A, w) takes new values, pith.compress(w, fmt) a new pattern"
+    )
+
+    def __array__(self, *args: Any, **options: Any) -> np.ndarray:
+        """Nothing makes the dense array by itself: NumPy would wrap the tensor in an array of objects."""
+        hint = f"A.to_dense(); for products: pith.matmul(B, A); for functions of SciPy: {_SCIPY}"
+        raise DTypeError("a SparseTensor is no dense array", hint=hint)
+
+
 def _converter(fmt: str) -> Callable[[Any], Any]:
     """``A.tocsr(copy=...)``: a copy is never needed, since tensors do not change."""
     return lambda tensor: lambda copy=False: tensor.to(fmt)
@@ -104,8 +156,7 @@ def _diagonal(tensor: SparseTensor) -> Any:
     return diagonal
 
 
-_SCIPY = "A.to(pith.CSR).to_scipy()"
-_BY_SCIPY = "max min mean argmax argmin maximum minimum power sqrt sign floor ceil rint trunc sin tan".split()
+_BY_SCIPY = "max min mean argmax argmin maximum minimum sqrt sign floor ceil rint trunc sin tan".split()
 _BY_SCIPY += "arctan log1p expm1 conj conjugate real imag trace tolil todok nanmax nanmin".split()
 _BY_SCIPY += "arcsin arcsinh arctanh sinh tanh deg2rad rad2deg".split()
 _IN_PLACE = "setdiag eliminate_zeros sum_duplicates sort_indices resize prune add_ mul_ zero_".split()
@@ -123,6 +174,7 @@ SAME_OF_TENSORS: Names = {
     "nonzero": _nonzero,
     "diagonal": _diagonal,
     "abs": lambda A: A.__abs__,
+    **dict.fromkeys(("power", "pow"), lambda A: A.__pow__),
     **dict.fromkeys(("matvec", "matmat"), lambda A: A.__matmul__),  # what SciPy's iterative solvers call
     **dict.fromkeys(("rmatvec", "rmatmat"), lambda A: A.T.__matmul__),
     "numel": lambda A: lambda: math.prod(A.shape),

@@ -9,6 +9,7 @@ import numpy as np
 
 from .formats import Format
 from .formats.pack import pack as pack_numpy
+from .formats.pack_buffers import check_memory
 from .formats.pack_digits import rounded_up, slot_limits
 from .formats.pack_read import unpack as unpack_numpy
 from .formats.prune import MAGNITUDE, Ranking, keep_mask, masked, nan_error
@@ -16,6 +17,11 @@ from .formats.prune import MAGNITUDE, Ranking, keep_mask, masked, nan_error
 #: Elements from which a kernel pays: 1M f32 take NumPy 60 ms to pack or prune, a kernel 1 to 5 ms
 #: and finding it in the disk cache 5 ms (2026-11-21, 2 busy cores of an AVX2 machine).
 WORTH_A_KERNEL = 1 << 20
+
+_STAYS_SPARSE = (
+    "A.to(fmt), A[rows] and products with dense arrays need no dense copy; of two sparse matrices: "
+    "A.to(pith.CSR).to_scipy() @ B.to(pith.CSR).to_scipy()"
+)
 
 
 def pack(array: np.ndarray, fmt: Format) -> list[np.ndarray]:
@@ -31,11 +37,15 @@ def pack(array: np.ndarray, fmt: Format) -> list[np.ndarray]:
 def unpack(buffers: Sequence[np.ndarray], fmt: Format, shape: Sequence[int]) -> np.ndarray:
     """As :func:`pith.formats.pack_read.unpack`; large tensors by a compiled kernel.
 
+    Errors: :class:`pith.FormatError` for a dense tensor that does not fit into memory.
+
     4096x4096 of f32 in C0(2:4) take NumPy 270 ms, the kernel 16 to 22, a copy 9 (Emerald Rapids, 2026-11-23).
     """
     if math.prod(shape) >= WORTH_A_KERNEL:
         from .compiler import packing
 
+        size = "x".join(map(str, shape))
+        check_memory(math.prod(shape) * buffers[-1].itemsize, f"the dense array ({size})", hint=_STAYS_SPARSE)
         if packing.takes(buffers[-1], fmt):
             return packing.unpack_compiled(buffers, fmt, shape)
     return unpack_numpy(buffers, fmt, shape)

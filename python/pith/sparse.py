@@ -187,7 +187,10 @@ class SparseTensor(SparseOperators):
         return {name: value for name, value in self.__dict__.items() if name != "_transposed"}
 
     def to_dense(self) -> np.ndarray:
-        """The tensor as a new row-major array, of ``dense_shape`` where there is one."""
+        """The tensor as a new row-major array, of ``dense_shape`` where there is one.
+
+        Errors: :class:`pith.FormatError` when the array does not fit into memory.
+        """
         dense = unpack(self.buffers, self.format, self.shape)
         return dense if self.dense_shape is None else dense.reshape(self.dense_shape)
 

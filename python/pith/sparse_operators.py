@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import ArgumentError, CheckError, DTypeError, FormatError, ShapeError, UnsupportedError
-from .foreign_names import INSTEAD_OF_TENSORS, SAME_OF_TENSORS, ForeignNames
+from .foreign_names import INSTEAD_OF_TENSORS, SAME_OF_TENSORS, RefusedOperators
 from .formats.format import Format
 from .formats.pack_buffers import aligned_zeros
 from .named_formats import in_the_words_of
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Change = Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]
 
 
-class SparseOperators(ForeignNames):
+class SparseOperators(RefusedOperators):
     """The operators of :class:`pith.SparseTensor`.
 
     Semantics: results keep the format of the left sparse operand, and elements that are zero stay exact zeros,
@@ -34,22 +34,6 @@ class SparseOperators(ForeignNames):
     """
 
     SAME, INSTEAD = SAME_OF_TENSORS, INSTEAD_OF_TENSORS
-
-    #: NumPy leaves ``array * tensor`` and ``array @ tensor`` to the methods below instead of converting the tensor.
-    __array_ufunc__ = None
-
-    #: Row by row every step would search all entries.
-    __iter__ = None
-
-    def __array__(self, *args: Any, **options: Any) -> np.ndarray:
-        """Nothing makes the dense array by itself: NumPy would wrap the tensor in an array of objects."""
-        raise DTypeError("a SparseTensor is no dense array", hint="A.to_dense(); for products: pith.matmul(B, A)")
-
-    def __bool__(self) -> bool:
-        raise ArgumentError("a SparseTensor is neither true nor false", hint="A.nnz > 0, or A is not None")
-
-    def __len__(self) -> int:
-        raise ArgumentError("the length of a SparseTensor is ambiguous", hint="A.shape[0], or A.nnz")
 
     def __matmul__(self, other: Any) -> Any:
         """``A @ x``: :func:`pith.matmul`."""
@@ -78,7 +62,18 @@ class SparseOperators(ForeignNames):
 
     def __truediv__(self, other: Any) -> Any:
         """By a number, or by an array that broadcasts to this shape."""
-        return NotImplemented if is_sparse(other) else _scaled(_tensor(self), np.true_divide, other)
+        if is_sparse(other):
+            raise ArgumentError("a quotient of sparse tensors is 0 / 0 almost everywhere", hint="A / B.to_dense()")
+        return _scaled(_tensor(self), np.true_divide, other)
+
+    def __pow__(self, exponent: Any) -> SparseTensor:
+        """Element by element, to a power above 0."""
+        if not is_number(exponent) or isinstance(exponent, complex) or not exponent > 0:
+            raise ArgumentError(
+                f"expects a number above 0 as exponent, got {exponent!r}: zeros have to stay zeros",
+                hint="A.to_dense() ** x",
+            )
+        return _mapped(_tensor(self), np.power, exponent)
 
     def __neg__(self) -> SparseTensor:
         return _mapped(_tensor(self), np.negative)
@@ -116,13 +111,17 @@ class SparseOperators(ForeignNames):
     def __rsub__(self, other: Any) -> Any:
         return -self + other
 
-    def sum(self, axis: int | None = None) -> Any:
+    def sum(self, axis: int | None = None, dtype: None = None, out: None = None) -> Any:
         """The sum of all elements, or along one dimension as a dense array; floats are added up in float64.
+
+        ``dtype`` and ``out`` are there for ``np.sum(A, axis)``, and stay None.
 
         >>> import numpy as np, pith
         >>> pith.compress(np.array([[0.0, 5.0], [1.0, 2.0]]), "csr").sum(axis=1)
         array([5., 3.])
         """
+        if dtype is not None or out is not None:
+            raise ArgumentError("sums of sparse tensors take an axis only", hint="A.astype(dtype).sum(axis)")
         tensor = _tensor(self)
         coords, values = tensor.coordinates()
         wide = np.float64 if values.dtype.kind in "fV" else np.sum(values[:0]).dtype
@@ -133,9 +132,9 @@ class SparseOperators(ForeignNames):
         if axis is None or rank == 1:
             return values.sum(dtype=wide).astype(narrow)
         left = [d for d in range(rank) if d != axis % rank]
-        out = np.zeros([tensor.shape[d] for d in left], wide)
-        np.add.at(out, tuple(coords[d] for d in left), values.astype(wide, copy=False))
-        return out.astype(narrow, copy=False)
+        sums = np.zeros([tensor.shape[d] for d in left], wide)
+        np.add.at(sums, tuple(coords[d] for d in left), values.astype(wide, copy=False))
+        return sums.astype(narrow, copy=False)
 
     def __getitem__(self, key: Any) -> Any:
         """Rows, columns and elements of a matrix, by what SciPy's ``csr_array`` takes: integers, slices, arrays.

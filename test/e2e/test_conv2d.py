@@ -185,6 +185,7 @@ X, W = np.ones((1, 2, 4, 4), np.float32), np.ones((3, 2, 3, 3), np.float32)
         (pith.ArgumentError, "images: expects a pith.Pattern of one axis", {"images": [0]}),
         (pith.ArgumentError, "stride: expects one or two integers >= 1", {"stride": 0}),
         (pith.ArgumentError, "padding: expects one or two integers >= 0", {"padding": (1, 2, 3)}),
+        (pith.ArgumentError, r"got 'same'\n  hint: 0 for 'valid'; window // 2", {"padding": "same"}),
         (pith.ShapeError, "a window of 3 .dilation 2. does not fit", {"dilation": 2}),
     ],
 )

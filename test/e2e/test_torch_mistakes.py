@@ -75,3 +75,19 @@ def test_torchscript_traces_layers(said):
         x = torch.randn(rows, 64)
         torch.testing.assert_close(traced(x), model(x))
     torch.testing.assert_close(pickle.loads(pickle.dumps(model))(x), model(x))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_layers_that_torch_quantised_say_what_to_give_instead():
+    quantised = torch.ao.quantization.quantize_dynamic(mlp(), {torch.nn.Linear}, dtype=torch.qint8)
+    with pytest.raises(pith.ImportProgramError, match=r"(?s)hint: .*the float model, .*pith\.Quantized\(\)"):
+        pith.compile(quantised, (torch.ones(4, 64),))
+
+
+def test_an_input_that_forward_changes_is_not_a_matter_of_eval():
+    class Adds(torch.nn.Module):
+        def forward(self, x):
+            return x.add_(1)
+
+    with pytest.raises(pith.UnsupportedError, match=r"forward changes x in place\n  hint: return the new value"):
+        pith.compile(Adds(), (torch.ones(4),))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pith
 import pytest
+import scipy.sparse as sp
+import torch
 from format_strategies import formats_and_tensors, random_tensor
 from hypothesis import given, settings
 from pith.io.files import cast_exactly
@@ -72,6 +74,27 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     with pytest.raises(pith.FormatError):
         pith.write(path, pith.compress(np.full((2, 2), 3.0), pith.CSR))
     assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["a.smtx"]
+
+
+def test_matrices_of_scipy_and_torch_are_written(tmp_path):
+    x = RNG.normal(size=(4, 8)) * (RNG.random((4, 8)) < 0.5)
+    for name, matrix in (
+        ("a.npz", sp.csr_array(x)),
+        ("b.mtx", sp.coo_matrix(x)),
+        ("c.npz", torch.tensor(x).to_sparse()),
+    ):
+        pith.write(tmp_path / name, matrix)
+        np.testing.assert_array_equal(pith.read(tmp_path / name).to_dense(), x)
+
+
+def test_what_is_not_written_says_what_to_do(tmp_path):
+    tensor = pith.compress(np.eye(2), "csr")
+    with pytest.raises(pith.MissingFileError, match=r"there is no folder .*absent: make it first"):
+        pith.write(tmp_path / "absent" / "a.npz", tensor)
+    with pytest.raises(pith.ArgumentError, match=r"got str\n.*pith.write\(path, A\)"):
+        pith.write(tensor, "a.npz")
+    with pytest.raises(pith.ArgumentError, match=r"got ndarray\n.*pith.compress"):
+        pith.write(tmp_path / "a.npz", np.eye(2))
 
 
 def test_matrices_only(tmp_path):

@@ -171,8 +171,9 @@ def test_a_read_only_directory_serves_what_it_has(cache):
         cache.directory.chmod(0o755)
 
 
-def test_off_means_every_request_builds(tmp_path, monkeypatch):
-    monkeypatch.setenv("PITH_CACHE", "0")
+@pytest.mark.parametrize("off", ["0", "false", "OFF", "no"])
+def test_off_means_every_request_builds(tmp_path, monkeypatch, off):
+    monkeypatch.setenv("PITH_CACHE", off)
     cache = KernelCache(tmp_path / "cache")
     cache.get_or_build(KEY, artifact)
     cache.get_or_build(KEY, artifact)

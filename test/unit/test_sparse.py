@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pith
 import pytest
+import scipy.sparse as sp
 from format_strategies import formats_and_tensors, random_tensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -223,3 +226,24 @@ def test_buffers_of_another_format_are_refused():
             dataclasses.replace(good, buffers=buffers)
     with pytest.raises(pith.ShapeError):
         dataclasses.replace(good, shape=(3, -1))
+
+
+def test_a_dense_array_beyond_memory_is_an_error_before_a_kernel_would_abort():
+    eye = sp.eye_array(3_000_000, format="csr", dtype=np.float32)
+    A = pith.SparseTensor.from_scipy(eye)
+    for act in (A.to_dense, lambda: A @ A):
+        with pytest.raises(pith.FormatError, match=r"3000000x3000000\) would take 3.6e\+13 bytes.*\n.*to_scipy\(\) @"):
+            act()
+
+
+def test_what_the_process_may_not_have_is_an_error_too():
+    text = """
+import resource, numpy as np, pith, scipy.sparse as sp
+resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
+try:
+    pith.SparseTensor.from_scipy(sp.eye_array(40_000, format="csr", dtype=np.float32)).to_dense()
+except pith.FormatError as error:
+    print(error)
+"""
+    out = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout
+    assert "the dense array (40000x40000) would take 6.4e+09 bytes, more than this " in out

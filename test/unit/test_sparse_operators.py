@@ -174,7 +174,20 @@ def test_entries_stored_twice_are_one():
         (lambda A: sp.csr_array(np.eye(4)) @ A, pith.DTypeError, "pith.matmul"),
         (lambda A: pith.compress(np.eye(4).reshape(4, 2, 2), pith.Format.coo(3))[0], pith.UnsupportedError, "parts"),
         (lambda A: A * None, TypeError, "unsupported operand"),
-        (lambda A: A / A, TypeError, "unsupported operand"),
+        (lambda A: A / A, pith.ArgumentError, r"0 / 0[^\n]*\n.*to_dense"),
+        (lambda A: 2 / A, pith.ArgumentError, "divides by its zeros"),
+        (lambda A: np.eye(4) / A, pith.ArgumentError, "divides by its zeros"),
+        (lambda A: A > 0, pith.ArgumentError, r"compare true[^\n]*\n.*to_scipy\(\) > x"),
+        (lambda A: np.eye(4) <= A, pith.ArgumentError, "compare true"),
+        (lambda A: A // 2, pith.ArgumentError, "no // and %"),
+        (lambda A: 2 % A, pith.ArgumentError, "no // and %"),
+        (lambda A: A**0, pith.ArgumentError, "above 0 as exponent, got 0"),
+        (lambda A: A**-1.5, pith.ArgumentError, "above 0 as exponent"),
+        (lambda A: A**1j, pith.ArgumentError, "above 0 as exponent"),
+        (lambda A: A**A, pith.ArgumentError, "above 0 as exponent"),
+        (lambda A: 2**A, pith.ArgumentError, "leaves no zeros"),
+        (lambda A: A.__setitem__((0, 0), 1), pith.ArgumentError, r"never changes\n.*repack"),
+        (lambda A: np.sum(A, dtype=int), pith.ArgumentError, r"an axis only\n.*astype"),
         (lambda A: A + None, TypeError, "unsupported operand"),
         (list, TypeError, "not iterable"),
     ],
@@ -182,6 +195,20 @@ def test_entries_stored_twice_are_one():
 def test_what_is_not_sparse_is_refused(act, error, message):
     with pytest.raises(error, match=message):
         act(pith.compress(np.eye(4), "C0(1:4)"))
+
+
+def test_powers_are_those_of_scipys_arrays():
+    for fmt in FORMATS:
+        A = pith.compress(matrix(), fmt)
+        check(A**2, A.to_dense() ** 2, A.format)
+        check(abs(A).power(0.5), abs(A.to_dense()) ** 0.5, A.format)
+    np.testing.assert_array_equal((A**3).to_dense(), (A.to(pith.CSR).to_scipy() ** 3).toarray())
+
+
+def test_numpys_sum():
+    A = pith.compress(matrix(), "csr")
+    assert np.sum(A) == A.to_dense().sum()
+    np.testing.assert_array_equal(np.sum(A, axis=1), A.to_dense().sum(1))
 
 
 def test_objects():

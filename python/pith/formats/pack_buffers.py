@@ -46,16 +46,22 @@ def aligned_zeros(size: int, dtype: np.dtype | type) -> np.ndarray:
     return out
 
 
-def check_memory(nbytes: int, what: str) -> None:
-    """Raise :class:`FormatError` when ``nbytes`` exceed the machine's memory, before anything is allocated."""
+def check_memory(
+    nbytes: int, what: str, hint: str = "store it in a format without large dense levels, e.g. pith.COO"
+) -> None:
+    """Raise :class:`FormatError` when ``nbytes`` exceed the machine's memory, or what the process may have of it.
+
+    Compiled code cannot report that: ask before it allocates.
+    """
     if nbytes <= 1 << 30:
         return
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if nbytes > memory:
-        raise FormatError(
-            f"{what} would take {nbytes:.3g} bytes, more than this machine's {memory:.3g}",
-            hint="store it in a format without large dense levels, e.g. pith.COO",
-        )
+        raise FormatError(f"{what} would take {nbytes:.3g} bytes, more than this machine's {memory:.3g}", hint=hint)
+    try:
+        np.empty(nbytes, np.uint8)  # addresses, no memory yet
+    except MemoryError:
+        raise FormatError(f"{what} would take {nbytes:.3g} bytes, more than this process gets", hint=hint) from None
 
 
 def narrow(entries: np.ndarray, bits: int, what: str) -> np.ndarray:

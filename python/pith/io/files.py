@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import ArgumentError, DTypeError, FileFormatError, naming
 from ..files import name_of_file, replacing
-from ..sparse import FormatLike, SparseTensor, check_dtype
+from ..sparse import FormatLike, SparseTensor, check_dtype, taken_over
 from .matrix_market import read_matrix_market, write_matrix_market
 from .npz import read_npz, write_npz
 from .smtx import read_smtx, write_smtx
@@ -56,8 +56,8 @@ def read(path: str | os.PathLike, *, field_as: Any = None, format: FormatLike | 
     return tensor if format is None else tensor.to(format)
 
 
-def write(path: str | os.PathLike, tensor: SparseTensor) -> None:
-    """Write a sparse tensor to a file; what was there before is replaced only when all of it is written.
+def write(path: str | os.PathLike, tensor: Any) -> None:
+    """Write a sparse tensor, or a sparse matrix of SciPy or torch; only a whole file replaces what was there.
 
     Args:
         path: as for :func:`read`. ``.npz`` keeps the format as it is (:func:`scipy.sparse.load_npz` reads CSR, CSC, COO
@@ -74,11 +74,15 @@ def write(path: str | os.PathLike, tensor: SparseTensor) -> None:
         >>> read(path).to_dense().tolist()
         [[0.0, 2.0], [3.0, 0.0]]
     """
+    tensor = taken_over(tensor)
     if not isinstance(tensor, SparseTensor):
-        raise ArgumentError(f"expects a pith.SparseTensor, got {type(tensor).__name__}", hint="pith.compress(w, fmt)")
+        hint = "pith.write(path, A)" if isinstance(tensor, str | os.PathLike) else "pith.compress(w, fmt)"
+        raise ArgumentError(f"expects a pith.SparseTensor, got {type(tensor).__name__}", hint=hint)
     path = name_of_file(path, "pith.write")
     writer = _handler(path)[1]
-    with naming(path), replacing(Path(path)) as file:
+    folder = Path(path).parent
+    hint = None if folder.is_dir() else f"there is no folder {folder}: make it first"
+    with naming(path, hint), replacing(Path(path)) as file:
         writer(file, tensor, compress=path.endswith(".gz"))
 
 

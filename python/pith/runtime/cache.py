@@ -59,14 +59,14 @@ class KernelCache:
         directory: where entries lie on disk. Default: ``PITH_CACHE_DIR``, else the user's cache directory.
         memory_bytes: objects beyond this are forgotten from memory, least recently used first.
 
-    ``PITH_CACHE=0`` switches the cache off: every request builds. A directory that cannot be written to
-    is reported once, as a warning, and does not stop anything.
+    ``PITH_CACHE=0`` (or ``false``, ``off``, ``no``) switches the cache off: every request builds. A directory
+    that cannot be written to is reported once, as a warning, and does not stop anything.
 
     Errors: :class:`CacheError` when the directory is something else than a directory.
     """
 
     def __init__(self, directory: str | os.PathLike[str] | None = None, memory_bytes: int = DEFAULT_MEMORY_BYTES):
-        self.enabled = os.environ.get("PITH_CACHE", "1") != "0"
+        self.enabled = os.environ.get("PITH_CACHE", "").strip().lower() not in ("0", "false", "off", "no")
         self.directory = pathlib.Path(directory) if directory is not None else default_directory()
         self.memory_bytes = memory_bytes
         self.stats = CacheStats()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import numbers
 import os
 import pathlib
 
 from ..errors import ArgumentError, RuntimeLibraryError
 
 LIBRARY_NAME = "libpith_runtime.so"
+_THREADS, _MOST_THREADS = "PITH_NUM_THREADS", 1024
 
 #: Name -> (result, arguments) of the library's own entry points.
 _PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
@@ -54,7 +56,14 @@ def library_path() -> pathlib.Path:
 
 @functools.cache
 def lib() -> ctypes.CDLL:
-    """The loaded library with typed entry points."""
+    """The loaded library with typed entry points.
+
+    Errors: :class:`pith.ArgumentError` for a ``PITH_NUM_THREADS`` that is no number of threads.
+    """
+    text = os.environ.get(_THREADS, "").strip()
+    if text and not (text.isascii() and text.isdigit() and int(text) <= _MOST_THREADS):
+        hint = "0, or unset, is the OpenMP library's number"
+        raise ArgumentError(f"expects 0 to {_MOST_THREADS} threads, got {text!r}", where=_THREADS, hint=hint)
     path = library_path()
     try:
         library = ctypes.CDLL(str(path))
@@ -66,7 +75,9 @@ def lib() -> ctypes.CDLL:
         raise RuntimeLibraryError(
             f"the native support library cannot be used: {error}",
             where=str(path),
-            hint="it is from another version or machine: reinstall pith-mlir",
+            hint="unset PITH_RUNTIME_LIBRARY, which names it"
+            if os.environ.get("PITH_RUNTIME_LIBRARY")
+            else "it is from another version or machine: reinstall pith-mlir",
         ) from error
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=_release_team)
@@ -119,9 +130,11 @@ def set_num_threads(threads: int) -> None:
 
     Errors: :class:`pith.ArgumentError` for another number than 0 to 1024.
     """
-    if not 0 <= threads <= 1024:
-        raise ArgumentError(f"expects 0 to 1024 threads, got {threads}", where="pith.runtime.set_num_threads")
-    lib().pith_set_num_threads(threads)
+    if not isinstance(threads, numbers.Integral) or not 0 <= threads <= _MOST_THREADS:
+        raise ArgumentError(
+            f"expects 0 to {_MOST_THREADS} threads, got {threads!r}", where="pith.runtime.set_num_threads"
+        )
+    lib().pith_set_num_threads(int(threads))
 
 
 def take_failure() -> int:

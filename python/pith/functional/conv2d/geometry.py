@@ -52,5 +52,6 @@ class Geometry:
 def _pair(value: Any, low: int, where: str) -> _Pair:
     pair = (value, value) if isinstance(value, int) else tuple(value) if isinstance(value, Sequence) else ()
     if len(pair) != 2 or any(not isinstance(v, int) or isinstance(v, bool) or not low <= v < 1 << 31 for v in pair):
-        raise ArgumentError(f"expects one or two integers >= {low}, got {value!r}", where=where)
+        hint = "0 for 'valid'; window // 2 for 'same', where windows are odd" if isinstance(value, str) else None
+        raise ArgumentError(f"expects one or two integers >= {low}, got {value!r}", where=where, hint=hint)
     return pair[0], pair[1]
