@@ -256,7 +256,9 @@ def _lift_results(program: torch.export.ExportedProgram) -> tuple[dict[int, Any]
             raise UnsupportedError(
                 f"forward changes {spec.target} in place",
                 where=str(spec.target),
-                hint="call module.eval(), or return the new value instead",
+                hint="return the new value instead"
+                if spec.kind is OutputKind.USER_INPUT_MUTATION
+                else "call module.eval(), or return the new value instead",
             )
         if isinstance(spec.arg, TensorArgument):
             tensors.append(value)
@@ -286,6 +288,8 @@ def _export_error(error: Exception, module: torch.nn.Module) -> ImportProgramErr
             hint = COMPUTE_ON_ALL
     elif "onstraint" in message or "specialized" in message:
         hint = "give that dimension a fixed size, or an example size other than 0 and 1"
+    elif "PackedParams" in message:
+        hint = "torch's quantised layers are closed: give the float model, sparsity={'*.weight': pith.Quantized()}"
     elif "not a known type" in message:
         hint = f"return tensors and containers of them; {_OF_CACHES}, or kwargs={{'use_cache': False}}"
     where = raised_at(error) or f"{type(module).__name__}.forward"

@@ -140,7 +140,7 @@ def result_shape(
             hint="compress it as a matrix: pith.compress(w.reshape(m, k), fmt)",
         )
     if not shape:
-        raise ShapeError("cannot multiply by a scalar", where="pith.matmul", hint="use * on A.values")
+        raise ShapeError("cannot multiply by a scalar", where="pith.matmul", hint="A * number")
     inner, outer = stored if right else stored[::-1]
     if shape[-1 if right or len(shape) == 1 else -2] != inner:
         left, other = (shape, stored) if right else (stored, shape)
