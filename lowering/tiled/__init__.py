@@ -5,6 +5,6 @@
 (``dots``; ``named_unit`` where lists name what is multiplied, which ``named`` makes). ``pack`` lays out the dense
 side, ``source`` provides the tiles of the sparse side, which ``expand`` makes where blocks are no tiles
 (``expand_groups``: of the small groups that ``groups`` finds, in vectors), ``block`` holds sums in registers, ``emit``
-puts the kernel together; ``listed`` does for run-time patterns. ``special`` keeps infinities and NaNs away from
-elements that are not stored.
+puts the kernel together; ``listed`` does for run-time patterns (``next_panels``: packed while others are multiplied;
+``results``: where sums go). ``special`` keeps infinities and NaNs away from elements that are not stored.
 """

@@ -18,6 +18,7 @@ class Block:
     Attributes:
         panels: the packed dense operand, ``(panels, positions of all tiles, 16 * group)``.
         offsets: per row of the source, what its sums start from; None for zero.
+        apart: rows between groups, by default those of a block.
     """
 
     unit: TileUnit
@@ -25,22 +26,30 @@ class Block:
     panels: ir.Value
     height: int
     offsets: ir.Value | None
+    apart: int = 0
 
     @property
     def rows(self) -> int:
         """Rows of a block."""
         return self.height * self.unit.rows
 
-    def sums(self, group: Index, panel: Index, width: int) -> list[ir.Value]:
-        """The sums of rows from ``group * rows`` on and of ``width`` panels from ``panel`` on."""
+    def sums(
+        self, group: Index, panel: Index, width: int, meanwhile: Callable[[Index], None] | None = None
+    ) -> list[ir.Value]:
+        """The sums of the rows of a group and of ``width`` panels from ``panel`` on.
+
+        ``meanwhile`` is told the number of every tile along the rows, while it is multiplied.
+        """
         unit = self.unit
 
         def step(load: Callable[[int], ir.Value], place: Index, sums: list[ir.Value]) -> list[ir.Value]:
+            if meanwhile is not None:
+                meanwhile(place)
             a = [load(r) for r in range(self.height)]
             at = b.value(b.mul(place, unit.positions))
             return unit.multiply(a, self.panels, lambda c: [b.value(b.add(panel, c)), at, b.value(0)], sums)
 
-        start = unit.start(self.height, width, self.offsets, b.mul(group, self.rows))
+        start = unit.start(self.height, width, self.offsets, b.mul(group, self.apart or self.rows))
         return self.source.steps(b.mul(group, self.height), step, start)
 
 

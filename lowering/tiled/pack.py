@@ -7,14 +7,23 @@ go; 16, and the order in a row, are the unit's.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 from pith._mlir import arith, ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
+from ..panel.ahead import SECOND_LEVEL
+from ..panel.arithmetic import CACHE_LINE, bytes_of
 from ..panel.walk import Walk
 from .unit import COLUMNS, TileUnit
+
+#: Panels whose rows are interleaved together, and contracted coordinates between those and the ones that are fetched.
+PACKED_PANELS, PACKED_AHEAD = 4, 16
+
+#: Groups of rows between the one that is packed while others are multiplied and the one that is asked for.
+PART_AHEAD = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +103,64 @@ def pack(p: Panels, panel: Index, slot: Index | None = None) -> None:
         b.for_loop(used, p.unit.panel_rows, lambda r: vector.store(zero, p.buffer, [*place(r), b.value(0)]))
 
     b.for_loop(0, p.tiles, tile)
+
+
+def pack_panels(p: Panels, first: Index, count: Index, base: Index = 0, begin: Index = 0) -> None:
+    """Fill ``count`` panels from number ``first`` on, into the slots from ``base`` on: whole ones some at a time.
+
+    The tiles before ``begin`` are there already.
+    """
+    whole = 0
+    if p.has_vectors and not p.transposed and p.unit.together > 1:
+        full = b.div(p.cols, p.unit.panel_columns)
+        whole = b.minimum(count, b.sub(full, b.minimum(first, full)))
+        whole = b.mul(b.div(whole, PACKED_PANELS), PACKED_PANELS)
+        b.for_loop(0, whole, lambda i: _pack_together(p, b.add(first, i), b.add(base, i), begin), step=PACKED_PANELS)
+    b.for_loop(whole, count, lambda i: pack(p, b.add(first, i), b.add(base, i)))
+
+
+def pack_part(p: Panels, first: Index, base: Index, group: Index, count: int) -> None:
+    """A group of rows of ``count`` whole panels from number ``first`` on; asks for one that is packed later."""
+    k, columns, last = b.mul(group, p.unit.together), p.unit.panel_columns, b.sub(p.reds, 1)
+    for g in range(p.unit.together):
+        later = b.minimum(b.add(k, PART_AHEAD * p.unit.together + g), last)
+        for j in range(0, count * columns, CACHE_LINE // bytes_of(p.unit.stored)):
+            memref.prefetch(p.source, p.place(later, b.add(b.mul(first, columns), j)), False, SECOND_LEVEL, True)
+    for i in range(count):
+        _interleave_rows(p, [b.value(b.add(base, i)), b.value(group)], k, b.mul(b.add(first, i), columns))
+
+
+def _pack_together(p: Panels, panel: Index, slot: Index, begin: Index) -> None:
+    """:data:`PACKED_PANELS` whole panels, a group of rows of all of them at a time."""
+    columns, together = p.unit.panel_columns, p.unit.together
+    slots = [b.value(b.add(slot, i)) for i in range(PACKED_PANELS)]
+    firsts = [b.mul(b.add(panel, i), columns) for i in range(PACKED_PANELS)]
+    used, zero = p.pitch // together, vector.broadcast(p.unit.panel_row, b.zero_of(p.unit.element))
+    line, last = CACHE_LINE // bytes_of(p.unit.stored), b.sub(p.reds, 1)
+
+    def tile(t: Index) -> None:
+        top, row = b.mul(t, p.pitch), b.mul(t, p.unit.panel_rows)
+        whole = b.div(b.minimum(p.pitch, b.sub(p.reds, b.minimum(top, p.reds))), together)
+
+        def place(i: int, r: Index) -> list[ir.Value]:
+            return [slots[i], b.value(b.add(row, r))]
+
+        def group(r: Index) -> None:
+            k = b.add(top, b.mul(r, together))
+            for g in range(together):
+                later = b.minimum(b.add(k, PACKED_AHEAD + g), last)
+                for j in range(0, PACKED_PANELS * columns, line):
+                    memref.prefetch(p.source, p.place(later, b.add(firsts[0], j)), False, 3, True)
+            for i, first in enumerate(firsts):
+                _interleave_rows(p, place(i, r), k, first)
+
+        b.for_loop(0, whole, group)
+        for i, first in enumerate(firsts):
+            at = functools.partial(place, i)
+            b.for_loop(whole, used, lambda r, at=at, f=first: _copy_elements(p, at, r, top, f, columns), rolled=True)
+            b.for_loop(used, p.unit.panel_rows, lambda r, at=at: vector.store(zero, p.buffer, [*at(r), b.value(0)]))
+
+    b.for_loop(begin, p.tiles, tile)
 
 
 def _copy_elements(

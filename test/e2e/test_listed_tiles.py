@@ -88,6 +88,13 @@ def test_zeros_and_epilogues_at_sizes_of_run_time(isa):
     check(program("mk,kn->mn", (("m", (2,)),), "bf16", fresh=True, relu=True, dynamic=True), isa, "bf16", 2)
 
 
+def test_panels_of_the_next_matrix_are_packed_meanwhile():
+    """Those of whole tiles and whole panels are, whatever the number of rows of a matrix; the rest is not."""
+    sizes = (("t", 61), ("e", 5), ("k", 83), ("n", 300))
+    p = ListedProgram("tk,ekn->tn", sizes, (("te", (1, 1)),), element="f32", factor="bf16")
+    check(p, "emulate:avx512-bf16", "bf16", 3, (0.05, 0.4, 1.0))
+
+
 @pytest.mark.parametrize("isa", ["emulate:avx512-bf16"])
 def test_what_is_not_listed_is_not_read(isa):
     p = program("mk,kn->mn", (("m", (1,)), ("k", (1,))), "bf16", fresh=True)

@@ -93,6 +93,27 @@ def test_experts_larger_than_a_cache(gated, k):
     assert error_of(pith.grouped_matmul(x, experts, w, gates), reference) < TOLERANCES["float32"]
 
 
+@pytest.mark.parametrize("kind", ["skewed", "some"])
+@pytest.mark.parametrize("k", [1, 2])
+@pytest.mark.parametrize("gated", [False, True])
+def test_wide_experts_of_bf16(gated, k, kind):
+    """Where dot instructions multiply, the next columns or expert are packed meanwhile, and sums rounded as stored."""
+    rng = np.random.default_rng(3)
+    for tokens, width, out in ((500, 150, 1030), (90, 64, 300)):
+        x, w, *_ = operands(rng, tokens, width, out, 1, 9)
+        gates = torch.from_numpy(rng.standard_normal((tokens, k))).bfloat16() if gated else None
+        x, w, experts = (torch.from_numpy(v) for v in (x, w, routing(kind, tokens, 9, k, rng)))
+        x, w = x.bfloat16(), w.bfloat16()
+        wide = torch.ones(tokens, k) if gates is None else gates
+        reference = sum(
+            wide[:, j, None].double() * torch.stack([r @ w[e].double() for r, e in zip(x.double(), experts[:, j])])
+            for j in range(k)
+        )
+        y = pith.grouped_matmul(x, experts, w, gates)
+        assert y.dtype is torch.bfloat16
+        assert error_of(y.double().numpy(), reference.numpy()) < 2.5e-3, (tokens, width, out)
+
+
 @pytest.mark.parametrize("k", [1, 2])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_moe(k, activation):

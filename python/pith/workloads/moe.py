@@ -12,12 +12,14 @@ from ..compiler.kernel import Kernel, compile_source
 from ..errors import CheckError, ShapeError
 from ..functional.linear.ir import COMPUTED_IN, require_activation
 from ..patterns.check import in_range, integer_array
+from ..traceable import traceable
 from .arguments import array_of, empty, float_element, like, shaped
 from .moe_device import is_on_device, moe_on_device
 from .moe_ir import combine_source, grouped_source
 from .ragged_ir import pack_source
 
 
+@traceable
 def grouped_matmul(
     x: Any, experts: Any, w: Any, gates: Any = None, *, bias: Any = None, activation: str | None = None
 ) -> Any:
@@ -51,6 +53,7 @@ def grouped_matmul(
     return like(task.combined(task.sums(w, bias, activation)), x)
 
 
+@traceable
 def moe(
     x: Any,
     experts: Any,
@@ -137,31 +140,38 @@ class Routed:
         bias_name: str,
         activation: str | None = None,
         gates: np.ndarray | None = None,
+        rounded: bool = False,
     ) -> np.ndarray:
-        """``gates * activation(rows @ w[expert] + bias[expert])`` for every slot, in the type that is computed in."""
+        """``gates * activation(rows @ w[expert] + bias[expert])`` for every slot, in the type that is computed in, or
+        ``rounded`` to that of ``w``."""
         weights, extras = self.weights(rows, w, name, bias, bias_name, activation)
         if gates is not None:
             extras.append(gates.reshape(-1))
-        out = empty((self.experts.size, weights.shape[2]), COMPUTED_IN[float_element(weights, name)])
-        kernel = _grouped(*_elements(rows, weights), bias is not None, activation, gates is not None, False)
+        element = float_element(weights, name)
+        rounded = rounded and COMPUTED_IN[element] != element
+        out = empty((self.experts.size, weights.shape[2]), element if rounded else COMPUTED_IN[element])
+        kernel = _grouped(*_elements(rows, weights), bias is not None, activation, gates is not None, False, rounded)
         kernel.native(self.routing(np.arange(self.experts.size)), rows, weights, *extras, out)
         return out
 
     def sums(self, w: Any, bias: Any, activation: str | None) -> np.ndarray:
-        """One layer, summed over the slots of every token: ``(tokens, 1, out)`` in the type that is computed in.
+        """One layer, summed over the slots of every token: ``(tokens, 1, out)`` in the type that is computed in; where
+        tokens have one slot, in that of ``w``.
 
         Tokens of several experts are read where they are, and the experts' results are added up in registers.
         """
         tokens, k = self.experts.shape
         if k == 1:
-            return self.layer(self.x, w, "w", bias, "bias", activation, self.gates)[:, None]
+            return self.layer(self.x, w, "w", bias, "bias", activation, self.gates, True)[:, None]
         weights, extras = self.weights(self.x, w, "w", bias, "bias", activation)
         if self.gates is not None:
             gates = np.zeros((tokens, weights.shape[0]), self.gates.dtype)
             gates[np.arange(tokens)[:, None], self.experts] = self.gates
             extras.append(gates)
         out = empty((tokens, weights.shape[2]), COMPUTED_IN[float_element(weights, "w")])
-        kernel = _grouped(*_elements(self.x, weights), bias is not None, activation, self.gates is not None, True)
+        kernel = _grouped(
+            *_elements(self.x, weights), bias is not None, activation, self.gates is not None, True, False
+        )
         kernel.native(self.routing(np.repeat(np.arange(tokens), k)), self.x, weights, *extras, out)
         return out[:, None]
 
@@ -206,12 +216,16 @@ def _require_distinct(experts: np.ndarray, where: str) -> None:
     twice = np.argwhere(ranked[:, 1:] == ranked[:, :-1])
     if len(twice):
         token, j = twice[0]
-        raise CheckError(f"token {token} names expert {ranked[token, j]} twice", where=f"{where}: experts")
+        raise CheckError(
+            f"token {token} names expert {ranked[token, j]} twice",
+            where=f"{where}: experts",
+            hint="add the gates of both, and name it once; pith.route chooses distinct experts",
+        )
 
 
 @functools.cache
-def _grouped(x: str, w: str, bias: bool, activation: str | None, gates: bool, summed: bool) -> Kernel:
-    return compile_source(grouped_source(x, w, bias, activation, gates, summed), "grouped")
+def _grouped(x: str, w: str, bias: bool, activation: str | None, gates: bool, summed: bool, rounded: bool) -> Kernel:
+    return compile_source(grouped_source(x, w, bias, activation, gates, summed, rounded), "grouped")
 
 
 @functools.cache

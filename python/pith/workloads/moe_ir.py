@@ -12,16 +12,20 @@ _ROWS = 64
 _ROUTING = "!pith.pattern<[-1, -1], [1, 1]>"
 
 
-def grouped_source(x: str, w: str, bias: bool, activation: str | None, gates: bool, summed: bool = False) -> str:
+def grouped_source(
+    x: str, w: str, bias: bool, activation: str | None, gates: bool, summed: bool = False, rounded: bool = False
+) -> str:
     """``out[s] = gates[s] * activation(x[s] @ w[e] + bias[e])`` for the one expert e that routing names with s.
 
     Args:
         x, w: element types; the result has the type that ``w``'s products are computed in.
+        rounded: the result has the type of ``w``.
         summed: routing names any number of experts with s, gates are ``gates[s, e]``, and ``out[s]`` is the sum.
     """
     t = COMPUTED_IN[w]
-    rows, weights, sums = f"tensor<?x?x{x}>", f"tensor<?x?x?x{w}>", f"tensor<?x?x{t}>"
-    tile_x, tile_w, tile_y = f"tensor<{_ROWS}x?x{x}>", f"tensor<1x?x?x{w}>", f"tensor<{_ROWS}x?x{t}>"
+    out = w if rounded else t
+    rows, weights, sums = f"tensor<?x?x{x}>", f"tensor<?x?x?x{w}>", f"tensor<?x?x{out}>"
+    tile_x, tile_w, tile_y = f"tensor<{_ROWS}x?x{x}>", f"tensor<1x?x?x{w}>", f"tensor<{_ROWS}x?x{out}>"
     inputs = [("x", rows, tile_x, "#x"), ("w", weights, tile_w, "#w")]
     inputs += [("bias", f"tensor<?x?x{w}>", f"tensor<1x?x{w}>", "#b")] * bias
     given = (f"tensor<?x?x{w}>", f"tensor<{_ROWS}x1x{w}>") if summed else (f"tensor<?x{w}>", f"tensor<{_ROWS}x{w}>")
@@ -31,7 +35,9 @@ def grouped_source(x: str, w: str, bias: bool, activation: str | None, gates: bo
     operands = ", ".join(["%routing", *(f"%{name}" for name, *_ in inputs), "%init"])
     types = ", ".join([_ROUTING, *(type_ for _, type_, _, _ in inputs), sums])
     maps = ", ".join([*(m for *_, m in inputs), "#y"])
-    epilogue, result = _epilogue(w, t, bias, activation, given[1] if gates else None)
+    epilogue, result = _epilogue(w, (t, out), bias, activation, given[1] if gates else None)
+    start, before = ("ty", "") if out == t else ("start", _start(t, out))
+    wide = f"tensor<{_ROWS}x?x{t}>"
     sums_up = "accumulate = true" + ("" if summed else ", pith.partition")
     return f"""#x = affine_map<(s, n, e, k) -> (s, k)>
 #w = affine_map<(s, n, e, k) -> (e, k, n)>
@@ -42,21 +48,21 @@ def grouped_source(x: str, w: str, bias: bool, activation: str | None, gates: bo
 #one = affine_map<(s, n) -> (0, n)>
 #row = affine_map<(s, n) -> ({"s, 0" if summed else "s"})>
 func.func @grouped(%routing: {_ROUTING} {{pith.name = "routing"}}, {parameters},
-                   %out: memref<?x?x{t}> {{pith.name = "out"}}) {{
-  %zero = arith.constant 0.0 : {t}
-  %dst = bufferization.to_tensor %out restrict writable : memref<?x?x{t}> to {sums}
-  %init = linalg.fill ins(%zero : {t}) outs(%dst : {sums}) -> {sums}
+                   %out: memref<?x?x{out}> {{pith.name = "out"}}) {{
+  %zero = arith.constant 0.0 : {out}
+  %dst = bufferization.to_tensor %out restrict writable : memref<?x?x{out}> to {sums}
+  %init = linalg.fill ins(%zero : {out}) outs(%dst : {sums}) -> {sums}
   %res = "pith.pit_tile"({operands}) ({{
   ^bb0({arguments}, %ty: {tile_y}):
-    %product = linalg.generic {{indexing_maps = [#x, #w, #y],
+{before}    %product = linalg.generic {{indexing_maps = [#x, #w, #y],
         iterator_types = ["parallel", "parallel", "reduction", "reduction"]}}
-        ins(%tx, %tw : {tile_x}, {tile_w}) outs(%ty : {tile_y}) {{
-{multiply_add(x, w, t)}    }} -> {tile_y}
+        ins(%tx, %tw : {tile_x}, {tile_w}) outs(%{start} : {wide}) {{
+{multiply_add(x, w, t)}    }} -> {wide}
 {epilogue}    "pith.yield"(%{result}) : ({tile_y}) -> ()
   }}) {{indexing_maps = [{maps}], iterator_types = ["parallel", "parallel", "reduction", "reduction"],
       axes = array<i64: 0, 2>, tile = array<i64: {_ROWS}, 0, 1, 0>, micro_tile = array<i64: 1, 1>,
       {sums_up}, {segments(1, len(inputs))}}} : ({types}) -> {sums}
-  bufferization.materialize_in_destination %res in restrict writable %out : ({sums}, memref<?x?x{t}>) -> ()
+  bufferization.materialize_in_destination %res in restrict writable %out : ({sums}, memref<?x?x{out}>) -> ()
   return
 }}
 """
@@ -102,9 +108,26 @@ def _narrowed(element: str, t: str) -> str:
 """
 
 
-def _epilogue(w: str, t: str, bias: bool, activation: str | None, gates: str | None) -> tuple[str, str]:
-    """The op behind the product of a tile, and the name of its result; ``gates``: their type in a tile."""
-    if not bias and activation is None and not gates:
+def _start(t: str, out: str) -> str:
+    """What the sums of a tile start from where its result has another type."""
+    wide = f"tensor<{_ROWS}x?x{t}>"
+    return f"""    %one = arith.constant 1 : index
+    %cols = tensor.dim %ty, %one : tensor<{_ROWS}x?x{out}>
+    %none = tensor.empty(%cols) : {wide}
+    %from = arith.constant 0.0 : {t}
+    %start = linalg.fill ins(%from : {t}) outs(%none : {wide}) -> {wide}
+"""
+
+
+def _epilogue(w: str, types: tuple[str, str], bias: bool, activation: str | None, gates: str | None) -> tuple[str, str]:
+    """The op behind the product of a tile, and the name of its result.
+
+    Args:
+        types: of the sums and of the result.
+        gates: their type in a tile.
+    """
+    t, out = types
+    if not bias and activation is None and not gates and t == out:
         return "", "product"
     tile, value, lines = f"tensor<{_ROWS}x?x{t}>", "v", ""
     inputs = [("product", tile, "#each", f"%v: {t}")]
@@ -120,11 +143,11 @@ def _epilogue(w: str, t: str, bias: bool, activation: str | None, gates: str | N
         widen, g = widened("g", w, t)
         lines += f"{widen}    %gated = arith.mulf %{value}, %{g} : {t}\n"
         value = "gated"
-    operands, types = (", ".join(part) for part in zip(*((f"%{name}", type_) for name, type_, _, _ in inputs)))
+    operands, kinds = (", ".join(part) for part in zip(*((f"%{name}", type_) for name, type_, _, _ in inputs)))
+    result = f"tensor<{_ROWS}x?x{out}>"
     text = f"""    %finished = linalg.generic {{indexing_maps = [{", ".join(m for _, _, m, _ in inputs)}, #each],
-        iterator_types = ["parallel", "parallel"]}} ins({operands} : {types}) outs(%ty : {tile}) {{
-    ^bb0({", ".join(scalar for *_, scalar in inputs)}, %o: {t}):
-{lines}    linalg.yield %{value} : {t}
-    }} -> {tile}
+        iterator_types = ["parallel", "parallel"]}} ins({operands} : {kinds}) outs(%ty : {result}) {{
+    ^bb0({", ".join(scalar for *_, scalar in inputs)}, %o: {out}):
+{lines}{yielded(value, t, out)}    }} -> {result}
 """
     return text, "finished"
