@@ -75,6 +75,17 @@ _EXPORTS = {
     ),
 }
 
+#: Names of SciPy and torch -> what to write instead.
+_INSTEAD = {
+    **dict.fromkeys(("solve", "spsolve", "inv"), "scipy.sparse.linalg.spsolve(A.to(pith.CSR).to_scipy(), b); cg(A, b)"),
+    **dict.fromkeys(("csr_matrix", "csr_array", "to_sparse"), 'pith.compress(array, "csr")'),
+    **dict.fromkeys(("mm", "spmm", "dot"), "pith.matmul(A, x), A @ x"),
+    **dict.fromkeys(
+        ("vstack", "hstack", "kron", "eye", "random", "diags"),
+        "pith.SparseTensor.from_scipy(scipy.sparse....) takes SciPy's over",
+    ),
+}
+
 __all__ = [*_EXPORTS, "__version__"]
 
 
@@ -83,6 +94,10 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
     elif name in ("torch", "runtime", "formats", "errors", "dialect", "passes", "lowering", "patterns"):
         value = importlib.import_module(f".{name}", __name__)
+    elif name in _INSTEAD:
+        from .errors import MissingNameError
+
+        raise MissingNameError(f"pith has no {name!r}", hint=_INSTEAD[name])
     else:
         raise AttributeError(f"module 'pith' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
     globals()[name] = value

@@ -151,3 +151,10 @@ def test_scipy_s_iterative_solvers_take_a_tensor():
 def test_blocks_need_a_size():
     with pytest.raises(pith.ArgumentError, match=r"tobsr: expects the size of blocks"):
         A.tobsr()
+
+
+def test_functions_of_scipy_and_torch_say_what_to_write():
+    for name, hint in (("solve", r"spsolve.*cg\(A, b\)"), ("csr_matrix", "pith.compress"), ("spmm", "pith.matmul")):
+        with pytest.raises(pith.MissingNameError, match=rf"pith has no '{name}'\n  hint: .*{hint}"):
+            getattr(pith, name)
+    assert not hasattr(pith, "vstack") and not hasattr(pith, "nonsense")

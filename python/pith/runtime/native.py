@@ -75,7 +75,7 @@ def lib() -> ctypes.CDLL:
         raise RuntimeLibraryError(
             f"the native support library cannot be used: {error}",
             where=str(path),
-            hint="unset PITH_RUNTIME_LIBRARY, which names it"
+            hint="unset PITH_RUNTIME_LIBRARY, which names it, or reinstall pith-mlir there"
             if os.environ.get("PITH_RUNTIME_LIBRARY")
             else "it is from another version or machine: reinstall pith-mlir",
         ) from error
