@@ -38,10 +38,6 @@ from .widen import Stored
 #: Vectors that the innermost run of a block is unrolled into, at most: times eight rows that is a page of code.
 MOST_VECTORS = 8
 
-#: Bytes of registers whose lanes have masks: there entries are gathered. 4096 x 4096 x 1 in CSR with 50, 80 and 95 %
-#: zeros, GF/s on one core of Emerald Rapids: one by one 1.5, 1.5, 1.8, gathered 2.9, 5.3, 5.2 (2026-11).
-_MASKED_BYTES = 64
-
 
 def lane_kind(roles: Roles, element: ir.Type, isa: Isa) -> str | None:
     """Which of the cases a format falls into, or None."""
@@ -52,7 +48,7 @@ def lane_kind(roles: Roles, element: ir.Type, isa: Isa) -> str | None:
     if fmt.exprs[last].dim == roles.row_dim:
         return "rows" if level.is_dense and size >= 4 and size & (size - 1) == 0 else None
     if level.kind in ("compressed", "loose_compressed"):
-        return "entries" if isa.vector_bytes >= _MASKED_BYTES else None
+        return "entries" if isa.gathers else None
     if level.is_dense:
         return "dot" if size in (4, 8, 16) or (size % lanes == 0 and 0 < size <= MOST_VECTORS * lanes) else None
     permutes = has_permute(str(element), (lanes,), isa.vector_bytes)
