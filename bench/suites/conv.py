@@ -26,7 +26,7 @@ LAYERS = (
 )
 
 #: What is asked of pruned filters, over torch's dense convolution; and speed-ups below which a case is held again. Two
-#: threads on a machine that others use: 128 channels of 28x28 in two ranks were found at 0.82, and at 2.11 minutes later
+#: threads on a machine that others use: 128 channels of 28x28 in two ranks were found at 0.82, and at 2.11 soon after
 #: (Zen 4, 2026-11).
 LIMIT, DOUBTED = 0.95, 1.0
 

@@ -174,6 +174,18 @@ def test_batches(einsum, dynamic):
     run(einsum, sizes, dynamic="".join(sizes) if dynamic else "")
 
 
+@pytest.mark.parametrize("einsum", ["ik,kj->ij", "bik,bjk->bij"])
+@pytest.mark.parametrize("dynamic", ["", "ij"])
+def test_threads_share_groups(einsum, dynamic):
+    """Whole groups of columns, and parts of those left over: every one once, on any number of threads."""
+    before = num_threads()
+    for columns in (23, 130, 196, 300):
+        for threads in (1, 2, 3, 5, 8):
+            set_num_threads(threads)
+            run(einsum, {"b": 3, "i": 67, "k": 2100, "j": columns}, "f64", dynamic=dynamic)
+    set_num_threads(before)
+
+
 def test_threads_agree():
     compiled, shapes = program("bik,bjk->bij", {"b": 6, "i": 70, "k": 65, "j": 90}, "f32")
     a, b, init = (random_dense(np.random.default_rng(0), s, "f32") for s in shapes)

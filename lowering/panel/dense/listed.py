@@ -2,7 +2,7 @@
 
 Code it emits for ``out[outer, row, col] += lhs[outer, row, red] * rhs[outer, red, col]``::
 
-    scf.parallel (outer loops that index out, group of columns, part of the rows)
+    scf.parallel (thread, group of columns at a point of outer loops that index out, or part of its rows: parts.py)
       for outer loops that are summed over  (then some groups are one task: for each of them)
         pack rhs[listed reds, listed columns of the group] into panels
         for each chunk of the part's listed rows
@@ -26,7 +26,7 @@ from ...builder import Index
 from ...transpose import Transform
 from ..arithmetic import bytes_of
 from ..loops import Point
-from ..parts import part_rows
+from ..parts import Shares, split_index
 from ..walk import Walk
 from ..write import added_to, clear_columns
 from .blocking import LISTED_PACKING_ROWS, PACKING_ROWS, most_panels
@@ -73,19 +73,30 @@ class ListedEmitter(ListedTask):
         self.group = self._panels_per_task()
         sizes = [loops.outer[d].count for d in self.shared]
         groups = b.ceildiv(loops.most_cols, b.mul(self.group, self.lanes))
-        part = b.maximum(loops.most_rows, 1)
-        if not self.summed:
-            step = min(self.chunk, self.variant.rows)
-            part = part_rows(loops.most_rows, b.product([*sizes, groups]), self._packing_rows(), step)
-        some, parts = self._groups_per_task(groups), b.ceildiv(loops.most_rows, part)
+        rows, step = b.maximum(loops.most_rows, 1), min(self.chunk, self.variant.rows)
+        if self.summed or (isinstance(rows, int) and rows <= step):
+            some = self._groups_per_task(groups)
 
-        def task(*at: ir.Value) -> None:
-            span = (first := b.mul(at[-2], some), b.minimum(b.add(first, some), groups))
-            self._task(at[:-2], 0 if parts == 1 else b.mul(at[-1], part), part, span)
+            def task(*at: ir.Value) -> None:
+                span = (first := b.mul(at[-1], some), b.minimum(b.add(first, some), groups))
+                self._task(at[:-1], 0, rows, span)
 
-        # Parts of one group are neighbours: threads take neighbours, and a part may have less to do than another.
-        extents = [*sizes, b.ceildiv(groups, some), parts]
-        b.parallel_loop(extents, task, work=self._work())
+            b.parallel_loop([*sizes, b.ceildiv(groups, some)], task, work=self._work())
+            return
+
+        def part(number: Index, first: Index, most: Index) -> None:
+            *at, group = split_index(number, [*sizes, groups])
+            self._task(at, first, most, (group, b.add(group, 1)))
+
+        count = b.product([*sizes, groups])
+        shares = Shares.of(rows, count, self._packing_rows(), step, None if sizes else self._last_group(groups))
+        shares.visit(part, work=self._work())
+
+    def _last_group(self, groups: Index) -> tuple[Index, Index]:
+        """Vectors of columns that the last group has, and that each other one has."""
+        full = b.mul(self.group, self.lanes // self.vector)
+        vectors = b.ceildiv(self.loops.most_cols, self.vector)
+        return b.sub(vectors, b.mul(b.sub(groups, 1), full)), full
 
     def _packing_rows(self) -> Index:
         """Positions of the walk over rows that take as long as packing the panels does."""
