@@ -21,7 +21,7 @@ from .rest import Rest, Spread
 class RestEmitter(ListedEmitter):
     """The loops around the tasks of a product without outer loops; arguments as of :class:`ListedEmitter`.
 
-    Every task zeroes an equal share of the rows that are not listed.
+    Every task zeroes as large a share of the rows that are not listed as it has of listed rows times groups of columns.
 
     Args:
         unlisted: those rows.
@@ -55,11 +55,12 @@ class RestEmitter(ListedEmitter):
         return one if ahead is None else arith.select(ahead, b.value(usual), one)
 
     def _task(self, at: Sequence[Index], first: Index, most: Index, groups: tuple[Index, Index]) -> None:
-        parts = b.ceildiv(self.loops.most_rows, most)
-        tasks = b.mul(parts, b.ceildiv(self.loops.most_cols, b.mul(self.group, self.lanes)))
-        number = b.add(b.mul(groups[0], parts), b.div(first, most))
-        share = b.ceildiv(self.unlisted.count, tasks)
-        self.rest = Rest(self._matrix, self.unlisted.part(b.mul(number, share), share), self.vector)
+        rows = self.loops.most_rows
+        places = b.mul(rows, b.ceildiv(self.loops.most_cols, b.mul(self.group, self.lanes)))
+        last = b.minimum(b.add(first, most), rows)
+        ends = b.add(b.mul(groups[0], rows), first), b.add(b.mul(b.sub(groups[1], 1), rows), last)
+        begin, end = (b.div(b.mul(self.unlisted.count, place), places) for place in ends)
+        self.rest = Rest(self._matrix, self.unlisted.part(begin, b.sub(end, begin)), self.vector)
         super()._task(at, first, most, groups)
 
     def _multiply_few(self, point: Point, rows: Walk, members: Members) -> None:
