@@ -220,7 +220,7 @@ def quantize(
         raise DTypeError(f"expects floating-point values, got {a.dtype}", where=_WHERE)
     values = a.values.astype(np.float32)
     if not np.isfinite(values).all():
-        raise ArgumentError("expects finite values", where=_WHERE)
+        raise ArgumentError("expects finite values", where=_WHERE, hint="replace the others: numpy.nan_to_num(w)")
     integers, scales, zero_points = _per_row(a, values, axis) if group is None else _per_group(values, bits, group)
     stored = _packed(integers) if bits == 4 else integers
     return QuantizedTensor(
