@@ -1,28 +1,34 @@
-"""What ``torch.compile`` does with pith's own files: their functions run as they are, between its graphs."""
+"""What ``torch.compile`` does with pith's own files: their functions are calls in its graphs, or run between them."""
 
 from __future__ import annotations
 
 import importlib.machinery
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
 Kind = TypeVar("Kind")
+Call = TypeVar("Call", bound=Callable[..., Any])
 
 #: Dynamo's rules of what is traced. It imports them when something is compiled, perhaps long after pith.
 _RULES = "torch._dynamo.trace_rules"
 
-#: The folder whose functions may be traced, ``pith/torch``: those that run kernels are marked as opaque there.
-_TRACED = "torch"
+#: Functions that are calls in graphs, and classes whose objects are constants of such calls.
+_whole: list[Any] = []
+
+#: What may be traced: ``pith/torch``, where functions that run kernels are marked as whole calls, and what such calls
+#: and their constants are to Dynamo.
+_TRACED = ("torch", "traceable.py", "untraced.py")
 
 
 def leave_untraced() -> None:
     """Have Dynamo call pith's functions instead of tracing into them, now or as soon as it is imported.
 
-    Semantics: the caller's graph ends before such a call and goes on behind it, silently. Traced, the functions
-        would be cut to pieces, with warnings for caches and native code. ``import torch`` is left to who needs it.
+    Semantics: the caller's graph ends before such a call and goes on behind it, silently; :func:`whole_call` makes
+        calls part of graphs. Traced, the functions would be cut to pieces, with warnings for caches and native code.
+        ``import torch`` is left to who needs it.
     """
     rules = sys.modules.get(_RULES)
     if rules is not None:
@@ -32,7 +38,7 @@ def leave_untraced() -> None:
 
 
 def whole(cls: type[Kind]) -> type[Kind]:
-    """A frozen dataclass that Dynamo hands to operators as it is (``A @ x``).
+    """A frozen dataclass that Dynamo hands to operators (``A @ x``) and to :func:`whole_call` as it is, one object.
 
     It takes apart what it knows to be frozen, and makes another of traced fields, which are no buffers.
 
@@ -45,15 +51,58 @@ def whole(cls: type[Kind]) -> type[Kind]:
     Pair(x=2)
     """
     del cls.__dataclass_params__  # pyright: ignore[reportAttributeAccessIssue]
-    return cls
+    return _told(cls)
+
+
+def whole_call(function: Call) -> Call:
+    """A function that Dynamo does not trace, but puts into its graph as a call; what torch does in it is traced later.
+
+    >>> @whole_call
+    ... def double(x: int) -> int:
+    ...     return 2 * x
+    >>> double(2)
+    4
+    """
+    return _told(function)
+
+
+def _told(new: Any) -> Any:
+    _whole.append(new)
+    rules = sys.modules.get(_RULES)
+    if hasattr(rules, "_nonstrict_trace_callable_ids"):
+        _tell(rules, new)
+    return new
+
+
+def _tell(rules: Any, new: Any) -> None:
+    if not isinstance(new, type):
+        rules._allowed_callable_ids.add(id(new))
+        rules._nonstrict_trace_callable_ids.add(id(new))
+        return
+    from torch.utils import _pytree as pytree  # its register_constant wants a comparison other than by identity
+
+    if new in pytree.CONSTANT_NODES:
+        return
+    pytree._private_register_pytree_node(
+        new,
+        lambda value: ([], pytree.ConstantNode(value)),
+        lambda _, constant: constant.value,  # pyright: ignore[reportOptionalMemberAccess]
+        flatten_with_keys_fn=lambda value: ([], pytree.ConstantNode(value)),
+    )
+    pytree.CONSTANT_NODES.add(new)
 
 
 def _skip(rules: Any) -> None:
     entries = sorted(os.scandir(os.path.dirname(__file__)), key=lambda entry: entry.path)
     for entry in entries:
-        if entry.name != _TRACED and (entry.is_dir() or entry.name.endswith(".py")):
+        if entry.name not in _TRACED and (entry.is_dir() or entry.name.endswith(".py")):
             rules.SKIP_DIRS.append(f"{entry.path}/" if entry.is_dir() else entry.path)
     rules._recompile_re()
+    from .traceable import know_torch
+
+    know_torch()
+    for new in _whole:
+        _tell(rules, new)
 
 
 class _Finder:

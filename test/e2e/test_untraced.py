@@ -1,4 +1,4 @@
-"""``torch.compile`` of models that call pith: its graphs end before such calls and go on behind, without a word.
+"""``torch.compile`` of models that call pith: what is no call of a graph runs between two, without a word.
 ``pith.compile`` has no such ends, and says so."""
 
 import subprocess
@@ -38,6 +38,10 @@ CALLS = {
 }
 
 
+#: Those that run between two graphs: operators, objects that are made in a graph, kernels.
+BETWEEN = ("operator", "from the left", "quantised", "dynamic", "kernel")
+
+
 class Around(torch.nn.Module):
     """Ops of torch on both sides of a call."""
 
@@ -61,7 +65,8 @@ def test_functions_are_called_between_graphs(name):
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("error")
         torch.testing.assert_close(compiled(model)(x), model(x))
-    assert sum(counters["graph_break"].values()) <= 4  # traced into, matmul makes 15
+    breaks = sum(counters["graph_break"].values())
+    assert breaks <= 6 if name in BETWEEN else not breaks  # traced into, matmul makes 15
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -70,43 +75,6 @@ def test_exported_modules_cannot_call_kernels(name):
         pith.compile(Around(CALLS[name]), (torch.randn(8, 64),))
     assert "sparsity={" in (raised.value.hint or "") and "outside of the module" in (raised.value.hint or "")
     assert __file__ in str(raised.value)
-
-
-class Sampled(torch.nn.Linear):
-    def forward(self, x):
-        return pith.torch.einsum("mk,kn->mn", x, self.weight, where={"kn": SQUARE}, bias=self.bias)
-
-
-class Attended(torch.nn.Linear):
-    def forward(self, x):
-        q = heads(super().forward(x))
-        return pith.torch.sparse_attention(q, heads(x), q, window=2).transpose(1, 2).reshape(x.shape)
-
-
-SQUARE = pith.Pattern.from_mask(torch.rand(64, 64) > 0.5)
-LAYERS = {
-    "experts": lambda: pith.torch.MoE(64, 32, n_experts=4),
-    "einsum": lambda: Sampled(64, 64),
-    "attention": lambda: Attended(64, 64),
-}
-
-
-@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
-@pytest.mark.parametrize("name", LAYERS)
-def test_gradients_go_through_calls_between_graphs(name, backend):
-    """Warnings are recorded, not raised: Dynamo looks for ``.grad`` wherever a graph begins behind a call, of torch
-    as of pith, and keeps torch's warning about it from being printed."""
-    model, x, upstream = Around(LAYERS[name]()), torch.randn(9, 64, requires_grad=True), torch.randn(9, 64)
-    leaves = [x, *model.parameters()]
-    expected = model(x)
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        result = compiled(model, backend)(x)
-        gradients = torch.autograd.grad(result, leaves, upstream)
-    assert not [str(w.message) for w in said]
-    assert 1 <= sum(counters["graph_break"].values()) <= 2
-    torch.testing.assert_close(result, expected)
-    torch.testing.assert_close(gradients, torch.autograd.grad(expected, leaves, upstream))
 
 
 @pytest.mark.parametrize("first", ["pith", "torch._dynamo"])

@@ -11,10 +11,12 @@ import numpy as np
 
 from ..errors import ArgumentError, ShapeError
 from ..foreign_names import INSTEAD_OF_PATTERNS, ForeignNames
+from ..untraced import whole
 from . import algebra, build, cells
 from .check import coordinates_of, granularity_of, grid_of, sizes_of
 
 
+@whole
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Pattern(ForeignNames):
     """Which micro-tiles of some axes are present: an unordered list of distinct coordinates.

@@ -216,12 +216,7 @@ def _from_torch(torch: Any, tensor: Any, where: str) -> np.ndarray:
     if tensor.requires_grad and torch.is_grad_enabled():
         if torch.compiler.is_compiling():
             raise _while_exporting(where)
-        other = _DIFFERENTIABLE.get(where.partition(":")[0].removeprefix("pith."))
-        raise ArgumentError(
-            "the tensor requires a gradient, which a native kernel does not compute",
-            where=where,
-            hint=f"{f'{other} has gradients; ' if other else ''}without them: torch.no_grad(), or tensor.detach()",
-        )
+        require_no_gradient(tensor, where)
     if type(tensor) in (torch.Tensor, torch.nn.Parameter):  # subclasses may mean something else by their storage
         register_tensor_type(type(tensor))
     tensor = tensor.detach().resolve_conj().resolve_neg()
@@ -233,6 +228,18 @@ def _from_torch(torch: Any, tensor: Any, where: str) -> np.ndarray:
         return tensor.numpy()
     except (TypeError, RuntimeError) as error:
         raise unreadable(torch, error, where) from error
+
+
+def require_no_gradient(tensor: Any, where: str) -> None:
+    """Raise :class:`ArgumentError` for a tensor of torch's through which gradients are to flow."""
+    if not (tensor.requires_grad and sys.modules["torch"].is_grad_enabled()):
+        return
+    other = _DIFFERENTIABLE.get(where.partition(":")[0].removeprefix("pith."))
+    raise ArgumentError(
+        "the tensor requires a gradient, which a native kernel does not compute",
+        where=where,
+        hint=f"{f'{other} has gradients; ' if other else ''}without them: torch.no_grad(), or tensor.detach()",
+    )
 
 
 def unreadable(torch: Any, error: Exception, where: str | None = None) -> DTypeError:

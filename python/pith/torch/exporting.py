@@ -15,6 +15,7 @@ from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 from torch.utils import _pytree as pytree
 
 from ..errors import Error, ImportProgramError, UnsupportedError
+from .calls import kept_out
 from .decompositions.fused_attention import Attentions
 from .decompositions.retracing import decomposed
 from .decompositions.table import decomposition_table
@@ -128,6 +129,7 @@ def export(
     try:
         with (
             no_region,
+            kept_out(),
             errors_told_once(),
             _hooks(module, marked),
             convolutions_of_any_size(),

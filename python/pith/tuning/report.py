@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,9 +31,9 @@ _EXPLAINED = {
 }
 
 
-def explain(a: Any, b: Any, *operands: Any, variant: str = "auto", measure: bool = False, **options: Any) -> str:
-    """What ``pith.matmul(a, b, variant=variant)`` runs, and why; ``explain(pith.linear, x, w, bias)``: the same of
-    another function's call with these operands and options.
+def explain(a: Any, *operands: Any, variant: str = "auto", measure: bool = False, **options: Any) -> str:
+    """What ``pith.matmul(a, b, variant=variant)`` runs, and why, of ``explain(a, b)``; the same of another function's
+    call with operands and options, of ``explain(pith.linear, x, w, bias)``.
 
     Args:
         a, b: as for :func:`pith.matmul`, quantised weights too; of the dense operand only the shape is looked at.
@@ -56,10 +57,11 @@ def explain(a: Any, b: Any, *operands: Any, variant: str = "auto", measure: bool
     """
     if callable(a):
         said = {"variant": variant} if variant != "auto" else {}
-        return _explain_call(a, (b, *operands), said | options, measure)
-    if operands or options:
-        given = ", ".join(options) or f"{2 + len(operands)} operands"
+        return _explain_call(a, operands, said | options, measure)
+    if len(operands) != 1 or options:
+        given = ", ".join(options) or f"{1 + len(operands)} operands"
         raise ArgumentError(f"expects two operands of a product, got {given}", where="pith.explain", hint=_CALL)
+    (b,) = operands
     if isinstance(a, Dynamic) or isinstance(b, Dynamic):
         from ..functional.dynamic.report import explain_dynamic
 
@@ -95,6 +97,11 @@ def _explain_call(function: Any, operands: Sequence[Any], options: Mapping[str, 
     if measure and function is not pith.matmul:
         hint = "leave measure out"
         raise UnsupportedError(f"times products, no calls of {name}", where="pith.explain: measure", hint=hint)
+    try:
+        inspect.signature(function).bind(*operands, **options)
+    except TypeError as error:
+        hint = f"what pith.{name} takes: help(pith.{name})"
+        raise ArgumentError(f"pith.{name} takes no such call: {error}", where="pith.explain", hint=hint) from None
     options = {**options, "measure": True} if measure else options
     module, _, explains = _EXPLAINED[name].partition(":")
     return getattr(importlib.import_module(f"pith.{module}"), explains)(*operands, **options)

@@ -16,6 +16,7 @@ from ..functional.einsum.einsum import einsum
 from ..functional.matmul.dense import is_finite
 from ..patterns import detect
 from ..runtime import dtype_name
+from ..traceable import traceable
 from .arguments import array_of, float_element, like, shaped
 from .relu_ffn_ir import relu_ffn_source
 
@@ -31,6 +32,7 @@ LIBRARY = (np.dtype(np.float32), np.dtype(np.float64))
 _WHERE = "pith.relu_ffn"
 
 
+@traceable
 def relu_ffn(x: Any, w1: Any, b1: Any, w2: Any, b2: Any, *, threshold: Any = 0.0, skip: bool | None = None) -> Any:
     """``relu(x @ w1 + b1) @ w2 + b2``, inactive hidden neurons skipped in the second product.
 

@@ -11,10 +11,12 @@ from ..compiler.kernel import Kernel, compile_source
 from ..errors import ShapeError
 from ..patterns import Pattern
 from ..patterns.check import integer
+from ..traceable import traceable
 from .arguments import array_of, empty, float_element, like
 from .rows_ir import softmax_source
 
 
+@traceable
 def route(logits: Any, k: int = 1, *, normalize: bool = True) -> tuple[Any, Any]:
     """The ``k`` experts of every token with the largest logits, and their gates.
 

@@ -9,10 +9,12 @@ from typing import Any
 from ..compiler.kernel import Kernel, compile_source
 from ..errors import ArgumentError, ShapeError
 from ..functional.linear.ir import require_activation
+from ..traceable import traceable
 from .arguments import array_of, empty, float_element, like, shaped
 from .rows_ir import activation_source, layer_norm_source
 
 
+@traceable
 def layer_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
     """Every row normalised: ``(x - mean) / sqrt(variance + eps) * weight + bias``.
 

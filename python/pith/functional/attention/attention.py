@@ -15,12 +15,14 @@ from ...errors import ArgumentError, DTypeError, ShapeError
 from ...patterns import Pattern
 from ...runtime import dtype_name, numpy_dtype
 from ...runtime.arrays import as_array, empty_array, is_torch
+from ...traceable import traceable
 from .ir import COMPUTED_IN, Variant
 from .visibility import Limits, Visibility, scale_of, visibility
 
 _WHERE = "pith.attention"
 
 
+@traceable
 def attention(
     q: Any,
     k: Any,

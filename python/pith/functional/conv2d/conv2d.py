@@ -12,6 +12,7 @@ from ...errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
 from ...patterns import Pattern
 from ...runtime import dtype_name
 from ...runtime.arrays import as_array, is_torch
+from ...traceable import traceable
 from ..einsum.arguments import require_signed
 from ..einsum.ir import SUMS
 from ..einsum.kernel import require_invariant
@@ -24,6 +25,7 @@ from .stored import convolve_stored, is_fused
 _WHERE = "pith.conv2d"
 
 
+@traceable
 def conv2d(
     x: Any,
     w: Any,
@@ -77,6 +79,9 @@ def conv2d(
                [9., 9.]], dtype=float32)
     """
     if is_fused(w, bias, activation, residual):
+        if variant != "auto":
+            hint = "auto: one kernel, fused with what follows"
+            raise UnsupportedError(f"no variant {variant!r} of stored filters and fused ones", where=_WHERE, hint=hint)
         given = (images, channels, filters, rows, columns, None if groups == 1 else groups)
         return convolve_stored(x, w, Geometry.of(stride, padding, dilation, _WHERE), bias, activation, residual, given)
     if groups != 1:

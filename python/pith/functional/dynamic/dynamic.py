@@ -159,7 +159,7 @@ def _on_device(a: Any, b: Any, out: Any, variant: str) -> Any:
     left = isinstance(a, Dynamic)
     marked, x, y = (a, a.value, _value(b)) if left else (b, b.value, _value(a))
     _require_dense(y)
-    shape = _result_shape(tuple(x.shape), tuple(y.shape), left)
+    shape = result_shape_of_dynamic(tuple(x.shape), tuple(y.shape), left)
     return dynamic_on_device(x, y, left, marked.granularity, marked.threshold, shape, out, variant)
 
 
@@ -188,7 +188,7 @@ def prepare(a: Any, b: Any) -> tuple[Any, tuple[int, ...], Any]:
             where=_WHERE,
             hint="convert one with .astype",
         )
-    shape = _result_shape(x.shape, y.shape, left)
+    shape = result_shape_of_dynamic(x.shape, y.shape, left)
     x = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     y = y.reshape(y.shape[0], math.prod(y.shape[1:])) if left else y.reshape(math.prod(y.shape[:-1]), y.shape[-1])
     x = above(x, marked.threshold) if marked.threshold else x
@@ -207,8 +207,9 @@ def _is_missing() -> ArgumentError:
     return ArgumentError("expects an operand in pith.dynamic", where=_WHERE, hint="pith.dynamic(x)")
 
 
-def _result_shape(x: tuple[int, ...], y: tuple[int, ...], left: bool) -> tuple[int, ...]:
-    """Of the result; the dense operand may have one dimension, either may be batched on its own side."""
+def result_shape_of_dynamic(x: tuple[int, ...], y: tuple[int, ...], left: bool) -> tuple[int, ...]:
+    """Of the result of a product with a dynamic operand; the dense one may have one dimension, either may be batched on
+    its own side."""
     a, b = (x, y) if left else (y, x)
     if len(x) < 2 or not 1 <= len(b) <= 2 or not a:
         raise ShapeError(

@@ -15,6 +15,7 @@ from ...formats.pack_buffers import aligned_empty
 from ...patterns import Pattern
 from ...runtime import dtype_name, numpy_dtype
 from ...runtime.arrays import as_array, is_torch
+from ...traceable import traceable
 from .arguments import WHERE, listed_axes, require_epilogue, require_mapping, require_out, require_signed
 from .equation import Equation, extents, parse
 from .ir import ADDED, FRESH, NAMED, SUMS, Program, stored_type
@@ -22,6 +23,7 @@ from .kernel import kernel_of
 from .nest import Listed, nest_of
 
 
+@traceable
 def einsum(
     equation: str,
     *operands: Any,

@@ -15,11 +15,13 @@ from ...quantization import QuantizedTensor
 from ...runtime import dtype_name
 from ...runtime.arrays import array_of_shape, array_or_tensor, as_array, empty_array, is_torch
 from ...sparse import SparseTensor, taken_over
+from ...traceable import traceable
 from ..matmul.dense import WHOLE
 from .choice import choice_for, dense_tile, faster_weight
 from .ir import COMPUTED_IN, linear_source, require_activation
 
 
+@traceable
 def linear(
     x: Any,
     a: Any,
@@ -57,10 +59,10 @@ def linear(
         >>> pith.linear(np.ones((1, 4), np.float32), A, bias=np.float32([1, 1]), activation="relu")
         array([[3., 0.]], dtype=float32)
     """
-    if isinstance(a, QuantizedTensor):
+    require_variant(variant)
+    if isinstance(a, QuantizedTensor) and where is None and out is None:
         return a.linear(x, bias, activation, residual)
     require_activation(activation, _WHERE)
-    require_variant(variant)
     if where is not None:
         return _linear_where(x, a, bias, activation, residual, where, out)
     if out is not None:
@@ -92,7 +94,7 @@ def require_variant(variant: object) -> None:
 
 
 def _linear_where(x: Any, a: Any, bias: Any, activation: str | None, residual: Any, where: Any, out: Any) -> Any:
-    if isinstance(a, SparseTensor) or residual is not None:
+    if isinstance(a, SparseTensor | QuantizedTensor) or residual is not None:
         raise UnsupportedError(
             "where takes a dense weight and no residual",
             where=_WHERE,

@@ -13,11 +13,13 @@ from ...quantization import QuantizedTensor
 from ...runtime.arrays import array_or_tensor, as_array, empty_array, is_torch
 from ...sparse import SparseTensor, taken_over
 from ...sparse_interop import is_foreign
+from ...traceable import traceable
 from ..dynamic.dynamic import Dynamic, multiply_dynamic
 from .plan import Plan, plan_of
 from .row_order import in_row_order
 
 
+@traceable
 def matmul(a: Any, b: Any, *, out: Any = None, variant: str = "auto") -> Any:
     """Matrix product in which one or both operands are sparse.
 
@@ -71,7 +73,14 @@ def matmul(a: Any, b: Any, *, out: Any = None, variant: str = "auto") -> Any:
     if is_foreign(a) or is_foreign(b):
         once = "sparse" if variant == "auto" else variant  # a dense copy would not outlive the call
         return matmul(taken_over(a), taken_over(b), out=out, variant=once)
+    if variant not in _DENSE:
+        hint = f"one of {', '.join(_DENSE)}: two dense operands"
+        raise UnsupportedError(f"no variant {variant!r}", where="pith.matmul", hint=hint)
     return np.matmul(a, b) if out is None else np.matmul(a, b, out=out)
+
+
+#: Variants of two dense operands: there is one product.
+_DENSE = ("auto", "dense", "dense:library")
 
 
 def _multiply_quantized(a: Any, b: Any, out: Any, variant: str) -> Any:

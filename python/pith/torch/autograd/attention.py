@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,16 +10,17 @@ import torch
 
 from ...compiler.kernel import as_torch
 from ...errors import ArgumentError
-from ...functional.attention.attention import attend
+from ...functional.attention.attention import attend, attention
 from ...functional.attention.grad import attention_grad
 from ...functional.attention.visibility import Limits
 from ...patterns import Pattern
 from ...sparse_interop import numpy_of
+from ...traceable import traceable
+from ...untraced import whole_call
 from .first_order import first_order
-from .opaque import opaque
 
 
-@opaque
+@whole_call
 def sparse_attention(
     q: torch.Tensor,
     k: torch.Tensor,
@@ -53,15 +55,59 @@ def sparse_attention(
                 where=f"pith.torch.sparse_attention: {name}",
                 hint="pith.attention takes NumPy arrays",
             )
-    limits = Limits(lengths, window, global_tokens, pattern, causal)
+    limits = dict(lengths=lengths, window=window, global_tokens=global_tokens, pattern=pattern, causal=causal)
     if not (torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v))):
-        return attend(q, k, v, limits, scale=scale, return_lse=return_lse)
+        return attention(q, k, v, **limits, scale=scale, return_lse=return_lse)
     heads = 1 if lengths is not None and q.ndim == 3 else -3
     if min(q.ndim, k.ndim, v.ndim) >= 3 and k.shape[heads] and q.shape[heads] % k.shape[heads] == 0:
         share = q.shape[heads] // k.shape[heads]
         k, v = (x.repeat_interleave(share, heads) if share > 1 else x for x in (k, v))
-    out, lse = _Attention.apply(q, k, v, limits, scale)  # pyright: ignore[reportGeneralTypeIssues]
+    out, lse = attended(q, k, v, **limits, scale=scale)
     return (out, lse) if return_lse else out
+
+
+@traceable
+def attended(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, scale: float | None = None, **limits: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The result and the log-sum-exps of :func:`sparse_attention`, as many heads of keys as of queries.
+
+    >>> q = torch.randn(1, 2, 6, 4)
+    >>> [tuple(t.shape) for t in attended(q, q, q, window=1)]
+    [(1, 2, 6, 4), (1, 2, 6)]
+    """
+    return _Attention.apply(q, k, v, Limits(**limits), scale)  # pyright: ignore[reportReturnType]
+
+
+def gradients(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    out: torch.Tensor,
+    lse: torch.Tensor,
+    grad: torch.Tensor,
+    grad_lse: torch.Tensor,
+    *,
+    scale: float | None = None,
+    **limits: Any,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Those of q, k and v, of the gradients of both results of :func:`attended`.
+
+    >>> q = torch.randn(1, 2, 6, 4)
+    >>> out, lse = attended(q, q, q, window=1)
+    >>> [tuple(t.shape) for t in gradients(q, q, q, out, lse, out, lse, window=1)]
+    [(1, 2, 6, 4), (1, 2, 6, 4), (1, 2, 6, 4)]
+    """
+    seen = Limits(**limits)
+    delta = (out.to(lse.dtype) * grad.to(lse.dtype)).sum(-1) - grad_lse
+    q, k, v, grad = (x.detach() for x in (q, k, v, grad.contiguous()))
+    if q.is_cuda:
+        from ...functional.attention.device import attention_grad_on_device
+
+        return attention_grad_on_device(q, k, v, grad, lse, delta, seen, scale=scale)
+    made = attention_grad(q, k, v, grad, numpy_of(lse), numpy_of(delta.contiguous()), seen, scale=scale)
+    dq, dk, dv = (as_torch(x) for x in made)
+    return dq, dk, dv
 
 
 class _Attention(torch.autograd.Function):
@@ -75,15 +121,5 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     @first_order("pith.torch.sparse_attention")
     def backward(ctx: Any, *grads: torch.Tensor) -> Any:
-        q, k, v, out, lse = ctx.saved_tensors
-        grad, grad_lse = grads
-        delta = (out.to(lse.dtype) * grad.to(lse.dtype)).sum(-1) - grad_lse
-        q, k, v, grad = (x.detach() for x in (q, k, v, grad.contiguous()))
-        if q.is_cuda:
-            from ...functional.attention.device import attention_grad_on_device
-
-            made = attention_grad_on_device(q, k, v, grad, lse, delta, ctx.limits, scale=ctx.scale)
-            return (*made, None, None)
-        numbers = numpy_of(lse), numpy_of(delta.contiguous())
-        made = attention_grad(q, k, v, grad, *numbers, ctx.limits, scale=ctx.scale)
-        return (*(as_torch(x) for x in made), None, None)
+        limits = {field.name: getattr(ctx.limits, field.name) for field in dataclasses.fields(ctx.limits)}
+        return (*gradients(*ctx.saved_tensors, *grads, scale=ctx.scale, **limits), None, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -15,8 +15,9 @@ from ...functional.einsum.einsum import execute
 from ...functional.einsum.equation import Equation, extents, parse
 from ...patterns import Pattern
 from ...runtime.arrays import as_array
+from ...traceable import traceable
+from ...untraced import whole_call
 from .autocast import autocast
-from .opaque import opaque
 
 _WHERE = "pith.torch.einsum"
 
@@ -29,7 +30,7 @@ _ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
-@opaque
+@whole_call
 def einsum(
     equation: str,
     *operands: torch.Tensor,
@@ -113,7 +114,47 @@ def _placed(
 def _apply(
     equation: Equation, patterns: Mapping[str, Pattern], sizes: Mapping[str, int], *operands: torch.Tensor
 ) -> torch.Tensor:
-    return cast(torch.Tensor, _Einsum.apply(equation, patterns, sizes, *operands))
+    named = "".join(equation.inputs)
+    others = {c: size for c, size in sizes.items() if c not in named}
+    return einsum_terms(equation.inputs, equation.result, patterns, others, *operands)
+
+
+@traceable
+def einsum_terms(
+    inputs: tuple[str, ...],
+    result: str,
+    patterns: Mapping[str, Pattern],
+    sizes: Mapping[str, int],
+    *operands: torch.Tensor,
+) -> torch.Tensor:
+    """The sum of products of an equation, with gradients; ``sizes``: of letters that no operand has.
+
+    >>> einsum_terms(("k",), "mk", {}, {"m": 2}, torch.ones(1)).shape
+    torch.Size([2, 1])
+    """
+    equation = Equation(tuple(inputs), result)
+    known = {**sizes, **extents(equation, [t.shape for t in operands], _WHERE)}
+    return cast(torch.Tensor, _Einsum.apply(equation, patterns, known, *operands))
+
+
+def gradient_of(
+    i: int,
+    inputs: Sequence[str],
+    result: str,
+    patterns: Mapping[str, Pattern],
+    sizes: Mapping[str, int],
+    operands: Sequence[torch.Tensor],
+    grad: torch.Tensor,
+) -> torch.Tensor:
+    """The gradient of operand ``i`` of :func:`einsum_terms`: an einsum with the same patterns.
+
+    >>> gradient_of(0, ("k",), "", {}, {"k": 3}, [torch.ones(3)], torch.tensor(2.0))
+    tensor([2., 2., 2.])
+    """
+    others = [j for j in range(len(inputs)) if j != i]
+    known = {**sizes, **dict(zip(inputs[i], operands[i].shape))}
+    equation = Equation((result, *(inputs[j] for j in others)), inputs[i])
+    return _apply(equation, patterns, known, grad, *(operands[j] for j in others))
 
 
 class _Einsum(torch.autograd.Function):
@@ -136,11 +177,10 @@ class _Einsum(torch.autograd.Function):
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         operands, inputs = ctx.saved_tensors, ctx.equation.inputs
         found: list[torch.Tensor | None] = []
-        for i, letters in enumerate(inputs):
+        for i in range(len(inputs)):
             if not ctx.needs_input_grad[i + 3]:
                 found.append(None)
                 continue
-            others = [j for j in range(len(inputs)) if j != i]
-            equation = Equation((ctx.equation.result, *(inputs[j] for j in others)), letters)
-            found.append(_apply(equation, ctx.patterns, ctx.sizes, grads[0], *(operands[j] for j in others)))
+            given = inputs, ctx.equation.result, ctx.patterns, ctx.sizes, operands
+            found.append(gradient_of(i, *given, grads[0]))
         return None, None, None, *found

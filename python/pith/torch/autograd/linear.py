@@ -18,10 +18,11 @@ from ...functional.matmul.transposed import Transposed, row_order_pays
 from ...functional.sddmm.sddmm import sddmm
 from ...sparse import SparseTensor
 from ...sparse_interop import numpy_of
+from ...traceable import traceable
+from ...untraced import whole_call
 from .autocast import autocast
 from .dense_rival import Densely, densely, is_finite, taken, unpacked
 from .first_order import first_order
-from .opaque import opaque
 
 #: Pattern -> (element type, what its values are multiplied as) -> choices of its products. Values do not change them,
 #: and deciding takes longer than a small layer: 110 of 140 us forward, 64 x 64 (Emerald Rapids, 2026-11-23).
@@ -31,7 +32,7 @@ _plans: weakref.WeakKeyDictionary[SparseTensor, dict[Any, dict[Any, Any]]] = wea
 _transposes: weakref.WeakKeyDictionary[SparseTensor, Transposed] = weakref.WeakKeyDictionary()
 
 
-@opaque
+@whole_call
 def sparse_linear(
     x: torch.Tensor, values: torch.Tensor, pattern: SparseTensor, bias: torch.Tensor | None = None
 ) -> torch.Tensor:
@@ -74,6 +75,20 @@ def sparse_linear(
             hint="a vector of the stored values: pattern.values",
         )
     require_fitting(x, values, bias, pattern.shape)
+    return stored_product(x, values, pattern, bias)
+
+
+@traceable
+def stored_product(
+    x: torch.Tensor, values: torch.Tensor, pattern: SparseTensor, bias: torch.Tensor | None
+) -> torch.Tensor:
+    """:func:`sparse_linear` of operands that fit each other.
+
+    >>> import pith
+    >>> W = pith.compress(torch.eye(4), "csr")
+    >>> stored_product(torch.ones(1, 4), torch.ones(4), W, None).tolist()
+    [[1.0, 1.0, 1.0, 1.0]]
+    """
     return cast(torch.Tensor, _SparseLinear.apply(x, values, pattern, bias))
 
 

@@ -60,7 +60,7 @@ def stored(buffers: Sequence[torch.Tensor], text: str) -> Any:
         SparseTensor(4x4 float32, csr, 4 stored, 52 bytes)
     """
     kind = _kind(text)
-    state = (text, *map(_state, buffers if kind.scheme else buffers[: max(1, kind.metadata)]))
+    state = (text, *map(buffer_state, buffers if kind.scheme else buffers[: max(1, kind.metadata)]))
     kept = _stored.get(buffers[0])
     if kept is None or kept[0] != state:
         kept = _stored[buffers[0]] = state, kind.of(buffers)
@@ -78,7 +78,7 @@ def stored_today(buffers: Sequence[torch.Tensor], text: str) -> SparseTensor:
     [2.0, 2.0, 2.0, 2.0]
     """
     tensor, values = stored(buffers, text), buffers[-1]
-    today, state = numpy_of(values), _state(values)
+    today, state = numpy_of(values), buffer_state(values)
     if _written.get(values, state) != state:
         values_changed()
     _written[values] = state
@@ -87,8 +87,8 @@ def stored_today(buffers: Sequence[torch.Tensor], text: str) -> SparseTensor:
     return SparseTensor(tensor.shape, tensor.format, (*tensor.buffers[:-1], today), tensor.hss)
 
 
-def stored_shape(text: str) -> tuple[int, int]:
-    """The sizes of the matrix that a text describes.
+def stored_shape(text: str) -> tuple[int, ...]:
+    """The sizes of the tensor that a text describes.
 
     >>> import pith
     >>> stored_shape(text_of(pith.compress(torch.ones(2, 4), "csr")))
@@ -97,11 +97,21 @@ def stored_shape(text: str) -> tuple[int, int]:
     return _kind(text).shape
 
 
+def is_quantized(text: str) -> bool:
+    """Whether the matrix that a text describes is a :class:`pith.QuantizedTensor`.
+
+    >>> import pith
+    >>> is_quantized(text_of(pith.quantize(np.ones((4, 4), np.float32), "dense")))
+    True
+    """
+    return bool(_kind(text).scheme)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Kind:
     """What a text says: sizes, a format with the notation it was given in, and how values are quantised."""
 
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     format: Format
     hss: HSS | None
     scheme: dict[str, Any]
@@ -131,7 +141,8 @@ def _kind(text: str) -> _Kind:
     return _Kind(shape, fmt.with_widths(*widths), hss, said)
 
 
-def _state(buffer: torch.Tensor) -> tuple[Any, ...]:
+def buffer_state(buffer: torch.Tensor) -> tuple[Any, ...]:
+    """What is another one when a tensor was written to, or lies elsewhere."""
     return buffer.device, buffer.data_ptr(), 0 if buffer.is_inference() else buffer._version
 
 

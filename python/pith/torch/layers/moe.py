@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
+
 import torch
 
 from ...errors import ArgumentError, DTypeError, ShapeError
-from ...patterns import Pattern
+from ...untraced import whole_call
 from ...workloads.moe import moe
 from ...workloads.routing import route
 from ..autograd.einsum import _ACTIVATIONS as ACTIVATIONS
-from ..autograd.einsum import einsum
-from ..autograd.opaque import opaque
 from .arguments import require_kind, size_of
+from .routed import routed
 
 
 class MoE(torch.nn.Module):
@@ -21,7 +21,8 @@ class MoE(torch.nn.Module):
     Shapes: x: ``(..., features)``; result: the same.
     Semantics: gates are the softmax of the chosen logits. No token is dropped, whatever the load of the experts.
         Without gradients one compiled product per layer runs (:func:`pith.moe`); with gradients the same products and
-        their gradients are einsums over the routing.
+        their gradients are einsums over the routing. Where torch traces, the products are ops
+        (:mod:`pith.torch.calls`).
     Attributes:
         router: ``torch.nn.Linear`` to one logit per expert.
         w1, b1, w2, b2: ``(n_experts, features, hidden)``, ``(n_experts, hidden)``, ``(n_experts, hidden, features)``,
@@ -52,16 +53,9 @@ class MoE(torch.nn.Module):
         self.w1, self.b1 = _layer(n_experts, features, hidden)
         self.w2, self.b2 = _layer(n_experts, hidden, features)
 
-    @opaque
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the layer."""
-        require_kind(x, torch.Tensor, "MoE: x")
-        features = self.w1.shape[1]
-        if not x.dim() or x.shape[-1] != features:
-            raise ShapeError(f"expects x of shape (..., {features}), got {tuple(x.shape)}", where="MoE")
-        if x.dtype != self.w1.dtype:
-            raise DTypeError(f"expects x of {self.w1.dtype}, the type of the weights, got {x.dtype}", where="MoE")
-        tokens = x.reshape(-1, features)
+        tokens = _tokens(x, self.w1)
         logits = self.router(tokens)
         experts, _ = route(logits.detach(), self.k)
         gates = torch.softmax(logits.gather(1, experts), 1)
@@ -74,16 +68,26 @@ class MoE(torch.nn.Module):
     def _differentiable(self, tokens: torch.Tensor, experts: torch.Tensor, gates: torch.Tensor) -> torch.Tensor:
         """One row per choice of a token, each with one expert; their gated sum."""
         chosen = experts.flatten()
-        pairs = np.stack([np.arange(len(chosen)), chosen.numpy()], 1)
-        where = {"se": Pattern.from_indices(pairs, (len(chosen), self.w1.shape[0]))}
         rows = tokens.repeat_interleave(self.k, 0)
-        hidden = ACTIVATIONS[self.activation](einsum("sf,efh->sh", rows, self.w1, where=where) + self.b1[chosen])
-        parts = einsum("sh,ehf->sf", hidden, self.w2, where=where) + self.b2[chosen]
+        hidden = ACTIVATIONS[self.activation](routed(rows, self.w1, chosen) + self.b1[chosen])
+        parts = routed(hidden, self.w2, chosen) + self.b2[chosen]
         return (parts.reshape(*gates.shape, -1) * gates[..., None]).sum(1)
 
     def extra_repr(self) -> str:
         n_experts, features, hidden = self.w1.shape
         return f"{features}, {hidden}, n_experts={n_experts}, k={self.k}, activation={self.activation!r}"
+
+
+@whole_call
+def _tokens(x: Any, w1: torch.Tensor) -> torch.Tensor:
+    """The tokens of ``x`` as a matrix, checked."""
+    require_kind(x, torch.Tensor, "MoE: x")
+    features = w1.shape[1]
+    if not x.dim() or x.shape[-1] != features:
+        raise ShapeError(f"expects x of shape (..., {features}), got {tuple(x.shape)}", where="MoE")
+    if x.dtype != w1.dtype:
+        raise DTypeError(f"expects x of {w1.dtype}, the type of the weights, got {x.dtype}", where="MoE")
+    return x.reshape(-1, features)
 
 
 def _layer(n_experts: int, inner: int, outer: int) -> tuple[torch.nn.Parameter, torch.nn.Parameter]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import operator
 from collections.abc import Sequence
 from typing import Any, cast
@@ -10,6 +11,7 @@ import torch
 
 from ...errors import UnsupportedError
 from ..autograd.stored import stored
+from ..calls import CALL
 from ..pattern_ops import MASKED_LINEAR
 from ..stored_ops import QUANTIZED_LINEAR, SPARSE_LINEAR
 from .masked_linear import MaskedLinear
@@ -21,7 +23,8 @@ def with_layers(module: torch.fx.GraphModule) -> torch.fx.GraphModule:
     """``module`` with a :class:`SparseLinear`, :class:`QuantizedLinear` or :class:`MaskedLinear` in the place of every
     op of one, under the name the layer had where that can be told.
 
-    Errors: :class:`pith.UnsupportedError` where an op's weight is no parameter or buffer of the module.
+    Errors: :class:`pith.UnsupportedError` where an op's weight is no parameter or buffer of the module, and for calls
+        of pith's functions.
 
     Example:
         >>> layers = torch.nn.Sequential(SparseLinear("C0(2:4)", 16, 8), torch.nn.ReLU())
@@ -29,6 +32,7 @@ def with_layers(module: torch.fx.GraphModule) -> torch.fx.GraphModule:
         >>> type(with_layers(program.module()).get_submodule("0")).__name__
         'SparseLinear'
     """
+    _refuse_calls(module.graph)
     calls, made = stored_calls(module.graph), dict[tuple[str, ...], str]()
     for node in calls:
         x, sources, how = _arguments(node)
@@ -56,6 +60,14 @@ def stored_calls(graph: torch.fx.Graph) -> list[torch.fx.Node]:
     """
     ops = SPARSE_LINEAR, QUANTIZED_LINEAR, MASKED_LINEAR
     return [n for op in ops for n in graph.find_nodes(op="call_function", target=op)]
+
+
+def _refuse_calls(graph: torch.fx.Graph) -> None:
+    """Raise for a call of one of pith's functions: the import takes torch's own ops, and layers."""
+    for node in graph.find_nodes(op="call_function", target=CALL):
+        name = json.loads(str(node.args[1]))[0].replace(":", ".")
+        hint = "torch runs the program as it is; for one kernel, export torch's own op, or pith.torch.SparseLinear"
+        raise UnsupportedError(f"the program calls {name}, which runs kernels of its own", where=str(node), hint=hint)
 
 
 def _arguments(node: torch.fx.Node) -> tuple[Any, list[Any], Any]:

@@ -19,6 +19,7 @@ from ..autograd.linear import sparse_linear
 from ..autograd.stored import stored, stored_today, text_of
 from ..stored_ops import SPARSE_LINEAR
 from .arguments import dense_layer, is_traced, refuse_export, require_kind
+from .read_only import ReadOnly
 
 #: Element types with kernels for products and their gradients.
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -137,10 +138,13 @@ class SparseLinear(torch.nn.Module):
 
     @property
     def weight(self) -> torch.Tensor:
-        """``W``, unpacked; a copy."""
+        """``W``, unpacked: a copy, which refuses changes in place (:class:`pith.UnsupportedError`), such as those of
+        ``torch.nn.init``; ``values`` is what there is to initialise.
+        """
         out = torch.empty(self.out_features, self.in_features, dtype=self.values.dtype)
         numpy_of(out)[:] = self.pattern.to_dense()
-        return out.to(self.values.device)
+        hint = "initialise layer.values, in storage order; or a torch.nn.Linear, then SparseLinear.from_linear"
+        return ReadOnly.of(out.to(self.values.device), "SparseLinear.weight", hint)
 
     def to_linear(self) -> torch.nn.Linear:
         """The dense layer that computes the same, for ``pith.compile`` and other tools that expect one."""
