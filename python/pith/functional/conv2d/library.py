@@ -31,7 +31,7 @@ DENSE, PACKED = "dense", "named"
 _TURN, _TURNS = 2, 2
 
 #: Calls after which all is measured anew: at first, and at most. In between twice as many each time.
-_SOON, _HOLDS = 32, 1024
+_SOON, _HOLDS = 8, 1024
 
 #: Kinds of calls that are kept.
 _KEPT = 256
