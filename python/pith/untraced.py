@@ -79,6 +79,7 @@ def _tell(rules: Any, new: Any) -> None:
         rules._allowed_callable_ids.add(id(new))
         rules._nonstrict_trace_callable_ids.add(id(new))
         return
+    from torch._dynamo.eval_frame import skip_code
     from torch.utils import _pytree as pytree  # its register_constant wants a comparison other than by identity
 
     if new in pytree.CONSTANT_NODES:
@@ -90,6 +91,7 @@ def _tell(rules: Any, new: Any) -> None:
         flatten_with_keys_fn=lambda value: ([], pytree.ConstantNode(value)),
     )
     pytree.CONSTANT_NODES.add(new)
+    skip_code(new.__init__.__code__)  # generated, in no file that is skipped: half an object is no constant
 
 
 def _skip(rules: Any) -> None:
