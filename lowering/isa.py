@@ -51,6 +51,7 @@ class Isa:
             Sapphire Rapids on, with or without AMX, from others with AVX512-BF16: see :meth:`dot_gain`.
         amx_bf16, amx_int8: tile products ``tdpbf16ps`` and ``tdpbssd``.
         l1_bytes, l2_bytes: of the caches of a core, the smallest of processors that have it.
+        l3_bytes: of the cache that cores share.
         llvm_cpu: a processor that has it, by LLVM's name.
         features: the flags of ``/proc/cpuinfo`` a processor must have, all of them.
         emulated: plain code stands for the tile and dot instructions, so any processor runs the kernel.
@@ -68,6 +69,7 @@ class Isa:
     amx_int8: bool = False
     l1_bytes: int = 32 << 10
     l2_bytes: int = 512 << 10
+    l3_bytes: int = 32 << 20
     llvm_cpu: str = "generic"
     features: tuple[str, ...] = ()
     emulated: bool = False
@@ -177,7 +179,7 @@ _AVX512 = _and(_AVX2, "avx512", "avx512f", "avx512bw", "avx512dq", "avx512vl", *
 _VNNI = _and(_AVX512, "avx512-vnni", "avx512_vnni", llvm_cpu="cascadelake", vnni=True)
 # Cooper Lake and Zen 4 have 1 MiB of L2: 8 and 64 experts of 512x1024 f32 take 1.03 times less so (2026-11).
 _BF16 = _and(_VNNI, "avx512-bf16", "avx512_bf16", llvm_cpu="znver4", avx512_bf16=True, l2_bytes=1 << 20)
-_SAPPHIRE_RAPIDS = {"llvm_cpu": "sapphirerapids", "l1_bytes": 48 << 10, "l2_bytes": 2 << 20}
+_SAPPHIRE_RAPIDS = {"llvm_cpu": "sapphirerapids", "l1_bytes": 48 << 10, "l2_bytes": 2 << 20, "l3_bytes": 64 << 20}
 
 #: Every instruction set by name, the smallest first: a host is the last one that it executes.
 ISAS: dict[str, Isa] = {

@@ -141,6 +141,14 @@ def test_every_family_has_a_kernel_and_a_roofline_that_weighs_its_features(famil
     assert 1e-6 < model.predict(features(p, variant)) < 1e-1
 
 
+@pytest.mark.parametrize(("n", "kept"), [(1024, (True, True)), (4096, (False, True)), (8192, (False, False))])
+def test_what_no_cache_keeps_is_read_from_memory(n, kept):
+    p = problem("csr", shape=(n, n), columns=1, density=0.1)
+    stored = p.stored * 4 + p.metadata_bytes
+    sizes = [0 if cached else size for cached, size in zip(kept, (4 * n * n, stored))]
+    assert [features(p, v(p)[0])["memory"] for v in (dense_variants, sparse_variants)] == sizes
+
+
 @pytest.mark.parametrize(
     ("isa", "element", "text", "family"),
     [

@@ -49,6 +49,7 @@ def dense_features(problem: Problem, lanes: int = DENSE_COLUMNS) -> Features:
     multiply      multiply-adds, the last block of columns padded; none for one column
     vector        bytes of the unpacked operand, for one column: reading them is all there is
     weights       those bytes for more columns: they are packed first
+    memory        those bytes where the last cache does not keep them from call to call
     narrow        those bytes for fewer columns than a block: packing pays worst (sparse operand left)
     operand       bytes of the dense operand, packed (and widened) once
     result        bytes of the result, written (and narrowed) once
@@ -60,6 +61,7 @@ def dense_features(problem: Problem, lanes: int = DENSE_COLUMNS) -> Features:
     matrix = m * k * size / threads
     return {
         "call": 1.0,
+        "memory": _from_memory(m * k * size, problem),
         "multiply": m * k * padded / threads if n > 1 else 0.0,
         "vector": matrix if n == 1 else 0.0,
         "weights": matrix if n > 1 else 0.0,
@@ -85,6 +87,7 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
     accumulate    vectors of accumulators begun and put away, once per visit of a row and per strip
     exit          ends of a row's strips where elements are stored one by one: no processor foresees them
     stored        bytes of values and metadata, read once per panel
+    memory        bytes of values and metadata where the last cache does not keep them from call to call
     pack          bytes of the dense operand packed into panels
     result        bytes of the result written
     ============  ==============================================================================
@@ -102,6 +105,7 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
     far = loads / vectors * width * ((strip * width > isa.l1_bytes) + (strip * width > isa.l2_bytes))
     # Sums stay in registers from one block of a row to the next, but not where masks say which rows have a column.
     visits = problem.rows if variant.family in ("panel", "pairs") and not problem.masked else problem.row_visits
+    stored = problem.stored * size + problem.metadata_bytes
     counts = {
         "multiply": multiply,
         "load": loads,
@@ -113,11 +117,11 @@ def sparse_features(problem: Problem, variant: Variant) -> Features:
         "loop": problem.loop_trips * panels,
         "accumulate": visits * panels * vectors * strips,
         "exit": visits * panels * strips if problem.stores_singly and strips > 1 else 0.0,
-        "stored": panels * (problem.stored * size + problem.metadata_bytes),
+        "stored": panels * stored,
         "pack": k * panels * width,
         "result": problem.rows * n * size,
     }
-    return _shared_out(counts, problem.threads)
+    return {**_shared_out(counts, problem.threads), "memory": _from_memory(stored, problem)}
 
 
 def tile_features(problem: Problem) -> Features:
@@ -144,6 +148,15 @@ def tile_features(problem: Problem) -> Features:
         "result": problem.rows * n * size,
     }
     return _shared_out(counts, problem.threads)
+
+
+def _from_memory(size: float, problem: Problem) -> float:
+    """``size`` if it is more than half of the last cache: then little is left there from one call to the next.
+
+    Threads share what memory gives. Zen 4 (32 MiB of L3), one column of a dense matrix, GB/s on one thread and two: 12
+    and 16 MiB 68 and 125, 24 MiB 37 and 73, 48 MiB 31 and 48 (2026-11).
+    """
+    return size if 2 * size > parse_isa(problem.isa).l3_bytes else 0.0
 
 
 def _shared_out(counts: Mapping[str, float], threads: int) -> Features:

@@ -89,11 +89,12 @@ def roofline(isa: str, family: str, element: str) -> Model:
         "accumulate": ACCUMULATE,
         "exit": EXIT,
         "stored": 1 / L2_RATE,
+        "memory": 1 / MEMORY_RATE - 1 / L2_RATE,
         "pack": 1 / MEMORY_RATE,
         "result": 2 / MEMORY_RATE,
     }
     if family == "column":  # elements are multiplied a vector at a time, and read once, from memory
-        sparse |= {"multiply": load / lanes, "load": 0.0, "broadcast": 0.0, "stored": 1 / MEMORY_RATE}
+        sparse |= {"multiply": load / lanes, "load": 0.0, "broadcast": 0.0, "stored": 1 / MEMORY_RATE, "memory": 0.0}
     return Model(sparse)
 
 
@@ -115,6 +116,7 @@ def _dense(rate: float, isa: Isa, family: str, element: str) -> Model:
     return Model(
         {
             "call": CALL,
+            "memory": 0.0,  # all is taken to come from there
             "multiply": multiply,
             "vector": max(read, multiply / ELEMENT_BYTES[element]),  # a multiply-add per element that is read
             "weights": read,
