@@ -7,7 +7,7 @@ import math
 
 from ..isa import Isa
 from .roles import Roles
-from .variant import Variant
+from .variant import MOST_OPERATIONS, Variant
 
 #: Types of stored and of dense elements and of sums, where a dot instruction does two products of one sum.
 PAIRED = ("bf16", "bf16", "f32")
@@ -33,6 +33,9 @@ def in_pairs(roles: Roles, elements: tuple[str, str, str], lanes: int, multiple:
     [False, True, True]
     >>> [in_pairs(one, PAIRED, 64, multiple, ISAS["avx512-bf16"]) for multiple in (4, 16)]
     [False, True]
+    >>> odd = Roles.of(HSS.parse("C1(7:8)->C0(15:16)").to_format(), 0)
+    >>> in_pairs(odd, PAIRED, 64, 1024, ISAS["avx512-bf16"])
+    False
     """
     if elements != PAIRED or not isa.shuffles_beside_dots or lanes % COLUMNS or not roles.gathers:
         return False
@@ -44,7 +47,8 @@ def in_pairs(roles: Roles, elements: tuple[str, str, str], lanes: int, multiple:
         entries *= level.g
         bits.append(entries * roles.format.coord_bits(i) if level.has_coordinates else 8)
     unit = math.lcm(*(8 // math.gcd(8, count) for count in bits))  # groups whose coordinates are whole bytes
-    whole = multiple % (step * unit) == 0
+    unrolled = unit * entries * (lanes // COLUMNS) <= MOST_OPERATIONS  # else the stream's loops take single groups
+    whole = unrolled and multiple % (step * unit) == 0
     return entries * (unit if whole else 1) % 2 == 0
 
 

@@ -31,6 +31,9 @@ STRIP_BYTES = 32 * 1024
 #: instructions that Zen and Core keep, and enough to hide what a block does once.
 BLOCK_OPERATIONS = 128
 
+#: What a block may grow to so that its coordinates begin and end on bytes.
+MOST_OPERATIONS = 320
+
 #: Accumulators that leave registers for operands, of 16 registers and of 32.
 ACCUMULATORS = {16: 12, 32: 24}
 

@@ -55,6 +55,19 @@ def test_orientations_and_accumulation(target, text):
 
 
 @pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("text", ["C1(7:8)->C0(15:16)", "C1(5:8)->C0(5:16)"])
+def test_odd_groups_too_long_to_unroll_several(target, text):
+    """Several groups together would be pairs, but a loop takes one of them a turn: none of its elements is left out."""
+    rng = np.random.default_rng(11)
+    dense, packed = draw_sparse(rng, "bf16", text, (9, 2048))
+    x = draw(rng, "bf16", (2048, 70))
+    wanted = dense.astype(np.float64) @ x.astype(np.float64)
+    for variant in (None, "lanes=64,rows=1", "lanes=128,rows=1"):
+        got = multiply(target, packed, x, variant, 1024)
+        assert np.linalg.norm(got - wanted) <= ROUNDING * np.linalg.norm(wanted)
+
+
+@pytest.mark.parametrize("target", TARGETS)
 def test_empty_matrices(target):
     rng = np.random.default_rng(7)
     for shape, cols in (((0, 64), 33), ((16, 64), 0), ((16, 0), 40)):

@@ -18,17 +18,13 @@ from ...sparse.levels import Cursor, Storage, load_coordinate, visit_level
 from ...sparse.words import load_word, piece
 from ..arithmetic import whole_bytes
 from ..roles import Roles
-from ..variant import BLOCK_OPERATIONS
+from ..variant import BLOCK_OPERATIONS, MOST_OPERATIONS
 from .masks import visit_masks
 from .members import Member, Position, by_position, identity, shared
 from .runs import takes_together, visit_entries
 
 #: What a coordinate of the level that is unrolled counts as at least: that many groups have addresses, too.
 LEAST_OPERATIONS = 8
-
-#: What a block may grow to so that its coordinates begin and end on bytes.
-MOST_OPERATIONS = 320
-
 
 #: ``leaf(members, accumulators) -> accumulators``: the stored elements reached together.
 Leaf = Callable[[Sequence[Member], list[ir.Value]], list[ir.Value]]
