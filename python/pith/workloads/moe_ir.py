@@ -111,8 +111,8 @@ def _narrowed(element: str, t: str) -> str:
 def _start(t: str, out: str) -> str:
     """What the sums of a tile start from where its result has another type."""
     wide = f"tensor<{_ROWS}x?x{t}>"
-    return f"""    %one = arith.constant 1 : index
-    %cols = tensor.dim %ty, %one : tensor<{_ROWS}x?x{out}>
+    return f"""    %columns = arith.constant 1 : index
+    %cols = tensor.dim %ty, %columns : tensor<{_ROWS}x?x{out}>
     %none = tensor.empty(%cols) : {wide}
     %from = arith.constant 0.0 : {t}
     %start = linalg.fill ins(%from : {t}) outs(%none : {wide}) -> {wide}
