@@ -129,14 +129,15 @@ class Repeated:
         if number == timed + self.holds:
             self.calls, self.holds = 1, min(2 * self.holds, _HOLDS)
             number = 0
-        if number >= timed:
-            return self.library(x, w, min(self.least, key=self.least.__getitem__))
         if not number:
-            self.least.clear()
+            self.least = {}
+        least = self.least
+        if number >= timed:  # another thread may still be in the first call of a way, which has no time then
+            return self.library(x, w, min(self.order, key=lambda way: least.get(way, math.inf)))
         way = self.order[number // _TURN % len(self.order)]
         start = time.perf_counter()
         out = self.library(x, w, way)
-        self.least[way] = min(self.least.get(way, math.inf), time.perf_counter() - start)
+        least[way] = min(least.get(way, math.inf), time.perf_counter() - start)
         return out
 
 
