@@ -12,7 +12,7 @@ from pith.passes.core import Pass, pass_error
 from . import builder as b
 from .epilogue.match import match_batch_epilogue
 from .isa import Isa
-from .linalg.tensors import match_plain
+from .linalg.tensors import few_columns, match_plain
 from .module_isa import isa_of
 from .panel.stored.emit import emit_panel
 from .quantized import Quantized
@@ -117,7 +117,7 @@ def _lower_linalg(op: ir.Operation, isa: Isa, panel_only: bool) -> None:
     with ir.InsertionPoint(epilogue.last if epilogue else op), op.location:
         storage = _storage(view.operands[driver])
         plain = match_plain(matmul, storage, isa) if matmul and matmul.is_plain else None
-        if tiles:
+        if tiles and not (matmul and few_columns(matmul, isa)):
             result = emit_tiles(tiles, storage, epilogue)
         elif matmul and plain:
             result = plain.emit(matmul, storage, isa, epilogue)

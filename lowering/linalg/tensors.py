@@ -12,6 +12,8 @@ from ..builder import Index, buffer_of
 from ..epilogue.match import Epilogue
 from ..epilogue.values import bind
 from ..isa import Isa
+from ..panel.dense.few_dots import few_dots_of
+from ..panel.dense.listed import ListedEmitter
 from ..panel.dense.listed_windows import WindowsEmitter, match_windows_of
 from ..panel.dense.quantized_dots import QuantizedDots
 from ..panel.loops import Loops, Point
@@ -77,7 +79,8 @@ def emit_product(
         c.emit(buffers, isa, fresh, finish)
     else:
         loops = Loops.whole(c, buffers)
-        kernel = listed_emitter(c, c.total, isa)
+        on_tiles = not has_few_rows(c, isa)
+        kernel = listed_emitter(c, c.total, isa) if on_tiles else functools.partial(ListedEmitter, sums=c.total)
         if windows is not None:
             kernel = functools.partial(WindowsEmitter, windows, sums=c.total)
         finish_at = _finish_at(c, finish) if c.outer and finish is not None else None
@@ -135,8 +138,9 @@ class PlainProduct:
 def match_plain(m: Matmul, storage: Storage, isa: Isa) -> PlainProduct | None:
     """The dense product that ``m`` is when its format stores all elements in the order of rows, else None.
 
-    What is read a row at a time is the operand on the left. Few columns but not one, or a variant of fewer lanes than a
-    vector has, are what the general template has tiles for.
+    What is read a row at a time is the operand on the left. A known number of columns that is few meets rows of the
+    stored operand in dot products (``few_dots.py``); an unknown one, or a variant of fewer lanes than a vector has, are
+    what the general template has tiles for.
     """
     g = m.generic
     if m.col is None or not is_row_major(g.format) or not sums_products(g.op):
@@ -155,10 +159,31 @@ def match_plain(m: Matmul, storage: Storage, isa: Isa) -> PlainProduct | None:
         return None
     if left and columns == 1:
         return PlainProduct(ColumnProduct(g.op, dims, g.sparse, row, m.red), None)
+    if (few := few_columns(m, isa)) is not None:
+        return PlainProduct(few, None)
     if isinstance(acc, ir.IntegerType):
         return None  # f32 sums bytes exactly for long enough, and faster
     narrow = (variant is not None and variant.lanes % lanes) or (columns is not None and columns < lanes)
     return None if narrow else PlainProduct(c, variant)
+
+
+def few_columns(m: Matmul, isa: Isa) -> DenseContraction | None:
+    """The dense product with the stored operand on the right, whose rows are dot products with a few known columns."""
+    g = m.generic
+    if not m.is_plain or m.row_dim != 0 or not is_row_major(g.format) or not sums_products(g.op):
+        return None
+    dims = (g.loops(0), g.loops(1), g.loops(2))
+    c = DenseContraction(g.op, dims, m.dense, m.col, m.row, m.red, ())
+    named = VARIANT_ATTRIBUTE in g.op.operation.attributes
+    return None if named or not has_few_rows(c, isa) else c
+
+
+def has_few_rows(c: DenseContraction, isa: Isa) -> bool:
+    """Known rows of floats that are so few that they meet what is not packed, in dot products."""
+    rows = c.static_size(c.row)
+    if rows is None or not c.rhs_transposed or not isinstance(c.total, (ir.F32Type, ir.F64Type)):
+        return False
+    return 1 < rows <= few_dots_of(str(c.factor), isa)
 
 
 def _in_whole_groups(m: Matmul, storage: Storage, isa: Isa) -> bool:

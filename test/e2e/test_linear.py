@@ -77,6 +77,20 @@ def test_few_rows_of_dense_weights_have_tiles_of_their_own(element):
         check(pith.linear(x, w, bias, "relu"), np.maximum(wide(x) @ wide(w).T + wide(bias), 0), element)
 
 
+@pytest.mark.parametrize("element", ["f32", "f16", "bf16", "f64"])
+def test_few_rows_of_dense_weights_are_dot_products(element):
+    """Coordinates on both sides of a register, odd ones too; columns that do not fill a strip; few rows and more."""
+    few = linear_choice._few(element)
+    for rows in sorted({2, 3, 4, 5, 8, 11, 12, 13} | {max(few, 1), few + 1}):
+        assert linear_choice.is_few(np.dtype(DTYPES[element]), rows) == (rows > 1 and rows <= few)
+        n, k = int(RNG.integers(1, 300)), int(RNG.choice([1, 7, 31, 32, 64, 65, 130]))
+        w, x = random_dense(RNG, (n, k), element), random_dense(RNG, (rows, k), element)
+        bias, residual = random_dense(RNG, (n,), element), random_dense(RNG, (rows, n), element)
+        expected = np.maximum(wide(x) @ wide(w).T + wide(bias), 0) + wide(residual)
+        check(pith.linear(x, w, bias, "relu", residual), expected, element)
+        check(pith.linear(x, w), wide(x) @ wide(w).T, element)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_what_is_not_stored_counts_as_zero_whatever_is_faster(bad, monkeypatch):
     monkeypatch.setattr(linear_choice, "_choose", lambda *_: linear_choice.Choice(dense=True))

@@ -8,7 +8,7 @@ Code it emits (R rows, C columns, U vectors of L lanes)::
 
 Every element of the matrix is loaded once for all columns, so a product with few columns takes as long as reading the
 matrix. Narrow elements are widened in registers; bytes to 16 bits, of which one instruction multiplies and adds pairs
-(``pith.dot``).
+(``pith.dot``). bf16 stays what it is where an instruction multiplies pairs of it.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ import functools
 import itertools
 from collections.abc import Sequence
 
-from pith._mlir import arith, ir, memref, vector
+from pith._mlir import arith, ir, memref, vector, x86
 from pith.dialect import DotOp
 
 from ... import builder as b
@@ -37,6 +37,7 @@ class Dots:
         reds: contracted coordinates.
         sums: element type of the sums.
         vector_bytes: of a register.
+        pairs: pairs of bf16 are multiplied by one instruction (:meth:`Isa.dot_gain`).
     """
 
     matrix: ir.Value
@@ -44,6 +45,7 @@ class Dots:
     reds: Index
     sums: ir.Type
     vector_bytes: int
+    pairs: bool = False
 
     @classmethod
     def of(cls, matrix: ir.Value, columns: ir.Value, sums: ir.Type, isa: Isa) -> "Dots":
@@ -53,12 +55,18 @@ class Dots:
     @property
     def group(self) -> int:
         """Products that one lane of an accumulator takes at once."""
-        return 2 if str(self.matrix.type.element_type) == "i8" and str(self.sums) == "i32" else 1
+        elements = {str(v.type.element_type) for v in (self.matrix, self.columns)}
+        if str(self.sums) == "i32":
+            return 2 if elements == {"i8"} else 1
+        return 2 if self.pairs and elements == {"bf16"} else 1
 
     @property
     def factor(self) -> ir.Type:
         """What elements are widened to."""
-        return ir.IntegerType.get_signless(16) if self.group == 2 else self.sums
+        if self.group == 1:
+            return self.sums
+        stored = self.matrix.type.element_type
+        return stored if isinstance(stored, ir.BF16Type) else ir.IntegerType.get_signless(16)
 
     @property
     def lanes(self) -> int:
@@ -99,7 +107,9 @@ class Dots:
         return convert(vector.load(type_, source, [*line, at]), self.factor)
 
     def _product(self, x: ir.Value, y: ir.Value, acc: ir.Value) -> ir.Value:
-        return DotOp.build(acc, x, y).result if self.group == 2 else multiply_add(x, y, acc)
+        if self.group == 1:
+            return multiply_add(x, y, acc)
+        return x86.avx512_dot(acc, x, y) if isinstance(self.factor, ir.BF16Type) else DotOp.build(acc, x, y).result
 
     def _rest(self, rows: Sequence[Line], columns: Sequence[Line], at: Index, *totals: ir.Value) -> list[ir.Value]:
         """One contracted coordinate, for all."""

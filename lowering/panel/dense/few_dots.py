@@ -40,6 +40,16 @@ def few_dot_rows(isa: Isa) -> int:
     return _FEW[isa.vector_registers > 16]
 
 
+def few_dots_of(element: str, isa: Isa) -> int:
+    """The same for an element type: none where tile registers multiply it.
+
+    >>> from pith.lowering.isa import ISAS
+    >>> [few_dots_of(*case) for case in (("f32", ISAS["avx2"]), ("bf16", ISAS["avx512-bf16"]), ("bf16", ISAS["amx"]))]
+    [4, 12, 0]
+    """
+    return 0 if element == "bf16" and isa.amx_bf16 else few_dot_rows(isa)
+
+
 @dataclasses.dataclass(frozen=True)
 class FewDots(Few):
     """A product whose walk over rows has at most :func:`few_dot_rows` positions.
@@ -57,7 +67,8 @@ class FewDots(Few):
     def emit(self, first: Index, last: Index) -> None:
         """Multiply all rows with the columns of positions ``first`` up to ``last``."""
         high, wide = self.shape
-        dots = Dots(self.rhs, self.lhs, self.reds.count, self.element, self.isa.vector_bytes)
+        pairs = self.isa.dot_gain("bf16") > 0
+        dots = Dots(self.rhs, self.lhs, self.reds.count, self.element, self.isa.vector_bytes, pairs)
         most = self.rows.count if isinstance(self.rows.count, int) else few_dot_rows(self.isa)
         sums = b.alloc([-(-most // high) * high, STRIP_COLUMNS], self.element)
 

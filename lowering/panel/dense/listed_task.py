@@ -125,7 +125,9 @@ class ListedTask:
 
     def _multiply(self, point: Point, rows: Walk, members: Members) -> None:
         packed, few = (functools.partial(f, point, rows, members) for f in (self._multiply_packed, self._multiply_few))
-        if self.may_be_few:
+        if self.may_be_few and isinstance(rows.count, int) and rows.count <= self.few:
+            few()
+        elif self.may_be_few:
             b.if_else(b.less(rows.count, self.few + 1), few, packed)
         else:
             packed()

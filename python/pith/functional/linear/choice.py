@@ -66,13 +66,42 @@ def faster_weight(a: SparseTensor, x: Any, rows: int) -> SparseTensor:
 
 
 def dense_tile(dtype: np.dtype, rows: int) -> str | None:
-    """The register tile of a weight that stores every element, for ``rows`` rows; None: the compiler's, of many rows.
+    """The register tile of a weight that stores every element, for ``rows`` rows; None: the compiler's.
 
-    That one takes as long for 4 rows as for 64: of 1024 x 1024, 16 rows take 864 us by it and 278 by their own, 32
-    rows 885 and 460, torch 678 and 908 (one thread of Emerald Rapids, 2026-11-23).
+    That is of many rows, or where they are few (:func:`is_few`) none, or where dot instructions multiply bf16 theirs.
+
+    That of many rows takes as long for 4 rows as for 64: of 1024 x 1024, 16 rows take 864 us by it and 278 by their
+    own, 32 rows 885 and 460, torch 678 and 908 (one thread of Emerald Rapids, 2026-11-23).
     """
     computed = COMPUTED_IN.get(dtype_name(dtype))
-    return _dense_tile(computed, rows) if computed and 1 < rows <= _FEW_ROWS else None
+    if not computed or not 1 < rows <= _FEW_ROWS or is_few(dtype, rows) or _has_dots(dtype_name(dtype)):
+        return None
+    return _dense_tile(computed, rows)
+
+
+def is_few(dtype: np.dtype, rows: int) -> bool:
+    """Rows that are dot products with a dense weight as it lies; kernels know how many they are.
+
+    2, 4, 8 and 12 rows of 1024x1024 f32 take 88, 116, 204 and 264 us so, by tiles of their own 328, 296, 258 and 348,
+    torch 139, 290, 364 and 447; of bf16 83, 97, 137 and 174, 343, 327, 325 and 258, torch 97, 113, 150 and 186 (one
+    thread of Zen 4, 2026-11-23).
+    """
+    return 1 < rows <= _few(dtype_name(dtype))
+
+
+@functools.cache
+def _few(element: str) -> int:
+    from pith.lowering.isa import host_isa
+    from pith.lowering.panel.dense.few_dots import few_dots_of
+
+    return few_dots_of(element, host_isa()) if element in COMPUTED_IN else 0
+
+
+@functools.cache
+def _has_dots(element: str) -> bool:
+    from pith.lowering.isa import host_isa
+
+    return host_isa().dot_gain(element) > 0
 
 
 @functools.cache

@@ -69,7 +69,7 @@ def linear_source(
     residual: bool = False,
     variant: str | None = None,
     multiple: int = 1,
-    one_row: bool = False,
+    rows: int | None = None,
 ) -> str:
     """Pith-level IR of ``out = activation(x @ a.T + bias) + residual`` with dynamic shapes.
 
@@ -78,9 +78,9 @@ def linear_source(
     Args:
         variant: shape of the kernel (``lanes=64,rows=1``), None for the compiler's choice.
         multiple: a number known to divide ``in``.
-        one_row: ``x`` has one row, and the kernel knows it.
+        rows: of ``x``, where the kernel knows them.
     """
-    t, m = COMPUTED_IN[element], 1 if one_row else "?"
+    t, m = COMPUTED_IN[element], rows or "?"
     matrix, weight = f"tensor<{m}x?x{element}>", f"tensor<?x?x{element}, {format_attribute(fmt)}>"
     sums, extras = f"tensor<{m}x?x{t}>", _extras(bias, residual, f"tensor<?x{element}>", matrix)
     parameters = "".join(f'%{name}: {type_} {{pith.name = "{name}"}}, ' for name, type_, _ in extras)
@@ -97,7 +97,7 @@ def linear_source(
   %dst = bufferization.to_tensor %out restrict writable : memref<{m}x?x{element}> to {matrix}
   %m = memref.dim %out, %c0 : memref<{m}x?x{element}>
   %n = memref.dim %out, %c1 : memref<{m}x?x{element}>
-  %wide = tensor.empty({"%n" if one_row else "%m, %n"}) : {sums}
+  %wide = tensor.empty({"%n" if rows else "%m, %n"}) : {sums}
 {body}
   bufferization.materialize_in_destination %res in restrict writable %out : ({matrix}, memref<{m}x?x{element}>) -> ()
   return

@@ -17,7 +17,7 @@ from ...runtime.arrays import array_of_shape, array_or_tensor, as_array, empty_a
 from ...sparse import SparseTensor, taken_over
 from ...traceable import traceable
 from ..matmul.dense import WHOLE
-from .choice import choice_for, dense_tile, faster_weight
+from .choice import choice_for, dense_tile, faster_weight, is_few
 from .ir import COMPUTED_IN, linear_source, require_activation
 
 
@@ -148,7 +148,8 @@ def _kernel_for(
     """The kernel for so many rows."""
     variant = dense_tile(a.values.dtype, rows) if a.format.is_dense else choice_for(a, rows).variant
     multiple = _size_class(a.format, a.shape[1])
-    return _kernel(a.format, a.values.dtype, bias, activation, residual, variant, multiple, rows == 1)
+    known = rows if rows == 1 or (a.format.is_dense and is_few(a.values.dtype, rows)) else None
+    return _kernel(a.format, a.values.dtype, bias, activation, residual, variant, multiple, known)
 
 
 @functools.cache
@@ -168,14 +169,14 @@ def _kernel(
     residual: bool,
     variant: str | None,
     multiple: int,
-    one_row: bool,
+    rows: int | None,
 ) -> tuple[Kernel, np.dtype]:
     """The kernel of a format, element type and epilogue, and the dtype of its result."""
     from ...runtime import numpy_dtype
 
     require_floats(dtype)
     element = dtype_name(dtype)
-    source = linear_source(fmt, element, bias, activation, residual, variant, multiple, one_row)
+    source = linear_source(fmt, element, bias, activation, residual, variant, multiple, rows)
     return compile_source(source, "linear"), numpy_dtype(element)
 
 
