@@ -13,6 +13,7 @@ from cpu_programs import DTYPES, check, random_dense, random_sparse, wide
 from pith.formats import HSS, Format
 from pith.functional.linear import choice as linear_choice
 from pith.functional.matmul.dense import products_of
+from pith.tuning.problem import Problem
 
 RNG = np.random.default_rng(2026)
 
@@ -89,6 +90,16 @@ def test_few_rows_of_dense_weights_are_dot_products(element):
         expected = np.maximum(wide(x) @ wide(w).T + wide(bias), 0) + wide(residual)
         check(pith.linear(x, w, bias, "relu", residual), expected, element)
         check(pith.linear(x, w), wide(x) @ wide(w).T, element)
+
+
+@pytest.mark.parametrize("element", ["f32", "f16", "bf16", "f64"])
+def test_few_rows_are_predicted_from_one(element):
+    """The more rows, the longer, and no kernel of many rows is taken for theirs."""
+    a = pith.compress(random_sparse(RNG, (256, 256), element, FORMATS["csr"]), "csr")
+    times = [linear_choice.whole_weight(Problem.of(a, n)).seconds for n in range(1, linear_choice._few(element) + 1)]
+    assert times == sorted(times) and (len(times) < 2 or times[1] < 2 * times[0])
+    x = random_dense(RNG, (2, 256), element)
+    assert ("  few " in pith.explain(pith.linear, x, a.to_dense())) == (linear_choice._few(element) > 1)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

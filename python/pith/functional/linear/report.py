@@ -15,7 +15,7 @@ from ...tuning.problem import Problem
 from ...tuning.report import candidates_of, explain_quantized, stored_text, verdict
 from ...tuning.select import Candidate, choose, rank
 from ..matmul.plan import rounded_columns
-from .choice import choice_for, dense_tile, rivals
+from .choice import choice_for, dense_tile, is_few, rivals, whole_weight
 from .ir import require_activation
 from .linear import require_floats, require_variant, result_shape_of, weight_of
 
@@ -76,6 +76,8 @@ def _dense(a: SparseTensor, problem: Problem) -> list[str]:
     """Of a weight that stores every element, pith's kernel beside the library's product."""
     tile = dense_tile(a.values.dtype, problem.columns)
     own = choose(problem, "sparse")
+    if is_few(a.values.dtype, problem.columns):
+        own = dataclasses.replace(whole_weight(problem), name="few")
     own = dataclasses.replace(own, name=tile or own.name)
     others: list[Candidate] = rank(problem, "dense")
     table = sorted([own, *others], key=lambda c: c.seconds)
