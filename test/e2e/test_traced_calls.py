@@ -264,3 +264,18 @@ def test_programs_with_calls_are_not_compiled():
         program = torch.export.export(Around(CALLS["linear"]).eval(), (torch.randn(8, 64),))
     with pytest.raises(pith.UnsupportedError, match=r"(?s)calls pith.*linear.*SparseLinear"):
         pith.compile(program)
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_gradients_of_equal_views(backend):
+    """AOTAutograd makes one tensor of views that are alike: each operand still has a gradient of its own."""
+
+    def attend(x):
+        return pith.torch.sparse_attention(x[None, None], x[None, None], x[None, None], causal=True) * torch.arange(6.0)
+
+    start, found = torch.randn(7, 6), []
+    for function in (attend, torch.compile(attend, backend=backend)):
+        x = start.clone().requires_grad_()
+        function(x).sum().backward()
+        found.append(x.grad)
+    torch.testing.assert_close(*found)

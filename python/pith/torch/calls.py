@@ -117,7 +117,9 @@ def _is_for_pith() -> bool:
 
 def _refuse(what: str, hint: str) -> None:
     if _translator() is not None:
-        raise torch._dynamo.exc.Unsupported(f"{what}; {hint}")
+        from torch._dynamo.exc import Unsupported
+
+        raise Unsupported(f"{what}; {hint}")
     raise UnsupportedError(what, where="torch.export", hint=hint)
 
 
@@ -135,6 +137,7 @@ def _run_fake(tensors: Tensors, text: str) -> list[torch.Tensor]:
 
 @runs(_GRAD)
 def _grad(tensors: Tensors, results: Tensors, grads: Tensors, wants: Sequence[bool], text: str) -> list[torch.Tensor]:
+    tensors = _apart(tensors)
     function, args, kwargs = read(tensors, text)
     rule = call_gradients.OF[function.__name__]
     found: dict[int, torch.Tensor] = {}
@@ -146,6 +149,14 @@ def _grad(tensors: Tensors, results: Tensors, grads: Tensors, wants: Sequence[bo
 @torch.library.register_fake(_GRAD, lib=LIBRARY)
 def _grad_fake(tensors: Tensors, _: Tensors, __: Tensors, wants: Sequence[bool], text: str) -> list[torch.Tensor]:
     return [t.new_empty(t.shape if wanted else 0) for t, wanted in zip(tensors, wants)]
+
+
+def _apart(tensors: Tensors) -> Tensors:
+    """No tensor twice: rules go by identity, and what compiles graphs merges views that are alike into one tensor."""
+    out: list[torch.Tensor] = []
+    for tensor in tensors:
+        out.append(tensor.detach() if any(tensor is known for known in out) else tensor)
+    return out
 
 
 def _listed(found: Any) -> list[torch.Tensor]:
