@@ -34,13 +34,14 @@ def matmul(a: Any, b: Any, *, out: Any = None, variant: str = "auto") -> torch.T
     if not isinstance(a, Stored) and not isinstance(b, Stored):
         return torch.matmul(a, b)
     right = not isinstance(a, Stored)
-    stored, x = (b, a) if right else (a, b)
+    stored: Stored = b if right else a
+    x: Any = a if right else b
     if stored.dtype != x.dtype and not stored.quantized:
         raise DTypeError(f"cannot multiply {stored.dtype} by {x.dtype}", where="pith.matmul", hint="convert one")
     if len(stored.shape) > 2:
         lead = torch.broadcast_shapes(stored.shape[:-2], x.shape[:-2])
         return _summed(x, (*lead, a.shape[-2], b.shape[-1]))
-    _, shape = result_shape((stored.shape[0], stored.shape[1]), tuple(x.shape), right)
+    _, shape = result_shape(stored.shape, tuple(x.shape), right)
     return _new(x, shape, torch.float32) if stored.quantized else _summed(x, shape)
 
 

@@ -61,9 +61,10 @@ def _function(name: str) -> Callable[..., Any]:
     """The function behind one that is marked as traceable."""
     module, _, attribute = name.partition(":")
     found = getattr(importlib.import_module(module), attribute) if module.startswith("pith.") else None
-    if getattr(found, "__wrapped__", None) is None:
+    function = getattr(found, "__wrapped__", None)
+    if function is None:
         raise UnsupportedError(f"there is no call of {name!r} in graphs", where="torch.ops.pith.call")
-    return found.__wrapped__
+    return function
 
 
 def _said(value: Any, tensors: list[torch.Tensor]) -> Any:

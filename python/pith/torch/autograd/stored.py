@@ -129,7 +129,8 @@ class _Kind:
         if not self.scheme:
             return SparseTensor(self.shape, self.format, (*metadata, *values), self.hss).validate()
         stored, zero_points = (*metadata, values[0]), values[2] if len(values) > 2 else None
-        q = QuantizedTensor(self.shape, self.format, stored, values[1], zero_points, **self.scheme, hss=self.hss)
+        rows, columns = self.shape
+        q = QuantizedTensor((rows, columns), self.format, stored, values[1], zero_points, **self.scheme, hss=self.hss)
         SparseTensor(self.shape, self.format, (*metadata, q.integers), self.hss).validate()
         return q
 
