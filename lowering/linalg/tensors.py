@@ -170,7 +170,7 @@ def match_plain(m: Matmul, storage: Storage, isa: Isa) -> PlainProduct | None:
 def few_columns(m: Matmul, isa: Isa) -> DenseContraction | None:
     """The dense product with the stored operand on the right, whose rows are dot products with a few known columns."""
     g = m.generic
-    if m.col is None or m.outer or m.row_dim != 0 or not is_row_major(g.format) or not sums_products(g.op):
+    if m.row is None or m.col is None or m.outer or m.row_dim or not is_row_major(g.format) or not sums_products(g.op):
         return None
     dims = (g.loops(0), g.loops(1), g.loops(2))
     c = DenseContraction(g.op, dims, m.dense, m.col, m.row, m.red, ())

@@ -62,10 +62,6 @@ class Groups:
             left = arith.andi(left, arith.subi(left, more))
         return arith.xori(chosen, left), found
 
-    def spread(self, chosen: ir.Value) -> ir.Value:
-        """All bits of the entries that are chosen."""
-        return ones(chosen, self.size)
-
 
 def ones(starts: ir.Value, size: int) -> ir.Value:
     """``size`` ones from every bit on that is set; bits are set that far apart."""
