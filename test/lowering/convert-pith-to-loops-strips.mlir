@@ -108,3 +108,38 @@ func.func @strips_that_do_not_divide(%crd: tensor<?xi8>, %val: tensor<?xf32>, %r
   return %r : tensor<?x64xf32>
 }
 }
+
+// -----
+
+// 105 groups of C1(2:4)->C0(2:4), 4 bits of C1 each: every other row begins inside a byte. 8 groups are a block. Their word of
+// C1 is 4 bytes from the row's first on and the byte with the last bit behind them, shifted by the bits of other rows.
+
+#nested = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 16, (d1 floordiv 4) mod 4, d1 mod 4)>,
+                       [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>, #pith.nm<2, 4>], 0, 0, 0>
+#a = affine_map<(i, j, k) -> (i, k)>
+#x = affine_map<(i, j, k) -> (k, j)>
+#y = affine_map<(i, j, k) -> (i, j)>
+
+// CHECK-LABEL: func.func @rows_that_begin_inside_a_byte
+// CHECK:         scf.for %{{.*}} = %c0 to %c104 step %c8
+// CHECK:           vector.load %{{.*}} : memref<?xi8>, vector<4xi8>
+// CHECK:           %[[word:.*]] = arith.index_castui %{{.*}} : i32 to index
+// CHECK:           %[[byte:.*]] = arith.index_castui %{{.*}} : i8 to index
+// CHECK:           %[[last:.*]] = arith.shli %[[byte]], %c32
+// CHECK:           %[[bits:.*]] = arith.ori %[[word]], %[[last]]
+// CHECK:           arith.shrui %[[bits]], %{{.*}}
+module attributes {pith.isa = "avx512"} {
+func.func @rows_that_begin_inside_a_byte(%c1: tensor<?xi8>, %c0: tensor<?xi8>, %val: tensor<?xf32>, %rows: index,
+                                         %x: tensor<1680x64xf32>, %y: tensor<?x64xf32>) -> tensor<?x64xf32> {
+  %A = "pith.assemble"(%c1, %c0, %val, %rows) {operandSegmentSizes = array<i32: 0, 0, 2, 1, 1>}
+      : (tensor<?xi8>, tensor<?xi8>, tensor<?xf32>, index) -> tensor<?x1680xf32, #nested>
+  %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%A, %x : tensor<?x1680xf32, #nested>, tensor<1680x64xf32>) outs(%y : tensor<?x64xf32>) {
+  ^bb0(%v: f32, %w: f32, %s: f32):
+    %p = arith.mulf %v, %w : f32
+    %t = arith.addf %s, %p : f32
+    linalg.yield %t : f32
+  } -> tensor<?x64xf32>
+  return %r : tensor<?x64xf32>
+}
+}
