@@ -15,7 +15,7 @@ Call = TypeVar("Call", bound=Callable[..., Any])
 #: Dynamo's rules of what is traced. It imports them when something is compiled, perhaps long after pith.
 _RULES = "torch._dynamo.trace_rules"
 
-#: Functions that are calls in graphs, and classes whose objects are constants of such calls.
+#: Functions that are calls in graphs, and classes whose objects are constants of such calls or taken apart for them.
 _whole: list[Any] = []
 
 #: What may be traced: ``pith/torch``, where functions that run kernels are marked as whole calls, and what such calls
@@ -54,6 +54,20 @@ def whole(cls: type[Kind]) -> type[Kind]:
     return _told(cls)
 
 
+def in_parts(cls: type[Kind]) -> type[Kind]:
+    """A dataclass that Dynamo hands to :func:`whole_call` field by field, tensors of the graph among them.
+
+    >>> import dataclasses
+    >>> @in_parts
+    ... @dataclasses.dataclass
+    ... class Marked:
+    ...     x: int
+    >>> Marked(1)
+    Marked(x=1)
+    """
+    return _told(cls)
+
+
 def whole_call(function: Call) -> Call:
     """A function that Dynamo does not trace, but puts into its graph as a call; what torch does in it is traced later.
 
@@ -82,6 +96,10 @@ def _tell(rules: Any, new: Any) -> None:
     from torch._dynamo.eval_frame import skip_code
     from torch.utils import _pytree as pytree  # its register_constant wants a comparison other than by identity
 
+    if hasattr(new, "__dataclass_params__"):
+        if new not in pytree.SUPPORTED_NODES:
+            pytree.register_dataclass(new)
+        return
     if new in pytree.CONSTANT_NODES:
         return
     pytree._private_register_pytree_node(

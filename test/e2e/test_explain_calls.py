@@ -116,6 +116,10 @@ def test_calls_that_are_refused():
     with pytest.raises(pith.ArgumentError, match=r"explains no calls of .route.") as caught:
         pith.explain(pith.route, x)
     assert "pith.linear" in str(caught.value)
+    with pytest.raises(pith.ArgumentError, match=r"(?s)pith.moe takes no such call: .*help\(pith.moe\)"):
+        pith.explain(pith.moe, nonsense=1)
+    with pytest.raises(pith.ArgumentError, match="unexpected keyword argument 'nonsense'"):
+        pith.explain(pith.linear, x, a, nonsense=1)
     with pytest.raises(pith.ShapeError):
         pith.explain(pith.linear, x.T, a)
     with pytest.raises(pith.UnsupportedError, match="no variant 'dense'"):

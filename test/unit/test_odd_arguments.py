@@ -81,6 +81,23 @@ def test_names_that_are_no_strings(name):
             call()
 
 
+@pytest.mark.parametrize("name", ["fast", "", "AUTO", "dense:"])
+def test_variants_that_do_not_exist(name):
+    filters, images = np.ones((2, 4, 1, 1), np.float32), np.ones((1, 4, 3, 3), np.float32)
+    stored = pith.compress(pith.prune(filters, "MCRS: C0(2:4)"), "MCRS: C0(2:4)")
+    for call in (
+        lambda: pith.matmul(W, X, variant=name),
+        lambda: pith.matmul(torch.eye(4), torch.ones(4, 3), variant=name),
+        lambda: pith.linear(X.T, pith.quantize(W, "dense"), variant=name),
+        lambda: pith.matmul(pith.quantize(W, "dense"), X, variant=name),
+        lambda: pith.conv2d(images, filters, variant=name),
+        lambda: pith.conv2d(images, stored, variant=name),
+        lambda: pith.conv2d(images, stored, activation="relu", variant=name),
+    ):
+        with pytest.raises(pith.UnsupportedError, match="variant"):
+            call()
+
+
 @pytest.mark.parametrize("number", ["", "a", b"ab", [], (1, 2), [[1], [2, 3]], np.zeros(0, int), X, torch.ones(3), A])
 def test_integers_that_are_none(number):
     for call in (

@@ -14,6 +14,7 @@ from ...foreign_names import INSTEAD_OF_DYNAMIC, SAME_OF_DYNAMIC, ForeignNames
 from ...runtime import dtype_name
 from ...runtime.arrays import as_array, is_torch
 from ...sparse import SparseTensor
+from ...untraced import in_parts
 from .memory import key_of, last_of, recall, remember, repeat, run_again
 
 _WHERE = "pith.matmul of a dynamic operand"
@@ -25,6 +26,7 @@ _NONE = 0.0
 _NAMED = ("auto", "rows", "columns")
 
 
+@in_parts
 @dataclasses.dataclass(eq=False, slots=True)  # frozen ones take three times as long to make
 class Dynamic(ForeignNames):
     """An operand whose zeros may be skipped; made by :func:`dynamic`.
