@@ -31,6 +31,8 @@ def traceable(function: Function) -> Function:
     def call(*args: Any, **kwargs: Any) -> Any:
         if _traces:
             if _is_compiling():
+                if _is_exporting():
+                    _end_graph(_STRICT)
                 given = [NOTHING if a is None else a for a in args]
                 return whole(given, {name: NOTHING if a is None else a for name, a in kwargs.items()})
             if _modes():
@@ -49,14 +51,20 @@ def traceable(function: Function) -> Function:
 #: around it, and 0.4 where torch may trace, of 4.3 us of the smallest product: 16x16 CSR, 4 columns (Zen 4, 2026-11).
 _traces = False
 
-#: Then torch's own answers: whether Dynamo reads this, and how many modes of torch are around.
+#: To Dynamo, which has no graph of a call for ``torch.export(strict=True)``.
+_STRICT = "torch.export(strict=True) takes no calls of pith's functions: leave strict=False, the default of torch"
+
+#: Then torch's own answers: whether Dynamo reads this, and for an export, and how many modes of torch are around.
 _is_compiling: Callable[[], bool]
+_is_exporting: Callable[[], bool]
+_end_graph: Callable[[str], None]
 _modes: Callable[[], int]
 
 
 def know_torch() -> None:
     """Ask torch from now on whether it traces."""
-    global _traces, _is_compiling, _modes
+    global _traces, _is_compiling, _is_exporting, _end_graph, _modes
     torch = sys.modules["torch"]
     _is_compiling, _modes = torch.compiler.is_dynamo_compiling, torch._C._len_torch_dispatch_stack
+    _is_exporting, _end_graph = torch.compiler.is_exporting, lambda why: torch._dynamo.graph_break(msg=why)
     _traces = True

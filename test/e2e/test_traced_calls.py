@@ -256,6 +256,11 @@ def test_what_no_graph_holds():
             torch.export.export(written, (x,))
 
 
+def test_strict_exports_say_what_to_do():
+    with torch.no_grad(), pytest.raises(torch._dynamo.exc.Unsupported, match="leave strict=False"):
+        torch.export.export(Around(CALLS["linear"]), (torch.randn(8, 64),), strict=True)
+
+
 ONES = pith.compress(np.eye(8, dtype=np.float32), "csr")
 
 
