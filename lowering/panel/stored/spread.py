@@ -44,7 +44,8 @@ class Spread:
         first = position.offset - slot
         quantized = isinstance(self.values, Stored) and self.values.quantized
         few = self.lanes <= count or first + count > position.count * position.scale
-        if not alone or quantized or few:
+        odd = self.lanes & (self.lanes - 1) != 0  # no whole register, which the assembly statement takes
+        if not alone or quantized or few or odd:
             return self.values.scalar(unit, position.value)
         part = self._part(unit, dataclasses.replace(position, offset=first), count)
         return vector.shuffle(part, part, [lane - lane % count + slot for lane in range(self.lanes)])
