@@ -313,7 +313,7 @@ def test_modules_with_sparse_parameters():
     fmt = "C1(1:2)->C0(2:4)"
     with torch.no_grad():
         module.up.weight.copy_(pith.prune(module.up.weight, fmt))
-        k = pith.compile(module, (x,), sparsity={"up.weight": fmt})
+        k = pith.compile(module, (x,), sparsity={"up.weight": fmt}, path="sparse")
         check(k(x).numpy(), module(x).double().numpy(), "f32")
     assert "panel" in k.explain()
 
