@@ -47,14 +47,29 @@ class Isa:
         vnni: dot products of four unsigned and four signed bytes into i32 lanes (AVX-VNNI or AVX512-VNNI).
         vnni_int8: the same of signed bytes, in vectors of 256 bits (AVX-VNNI-INT8).
         avx512_bf16: two-element bf16 dot products into f32 lanes (``vdpbf16ps``).
-        avx512_fp16: arithmetic of f16. No kernel uses it (sums in f16 lose too much), but it tells Intel's cores from
-            Sapphire Rapids on, with or without AMX, from others with AVX512-BF16: see :meth:`dot_gain`.
+        avx512_fp16: arithmetic of f16. No kernel uses it: sums in f16 lose too much.
         amx_bf16, amx_int8: tile products ``tdpbf16ps`` and ``tdpbssd``.
+        multiply_adds: how many of the widest vectors begin in a cycle. Zen 4 has two units of 256 bits.
+        bf16_gain: multiply-adds of ``vdpbf16ps`` in the time of one in f32, 0 where it is not worth it. See
+            :meth:`dot_gain`.
+        shuffles_beside_dots: a shuffle of vectors issues beside a dot instruction, so that one for every dot costs
+            little. On Zen 4 a load, a shuffle and a dot of 512 bits take a cycle together (2026-11). Intel's AVX-512
+            has two ports for both.
+        gathers: gathering a masked vector from memory is faster than loading its elements one by one. See below.
+        near_level: the cache that what rows store is asked for into, some rows before they are visited. See below.
         l1_bytes, l2_bytes: of the caches of a core, the smallest of processors that have it.
         l3_bytes: of the cache that cores share.
         llvm_cpu: a processor that has it, by LLVM's name.
         features: the flags of ``/proc/cpuinfo`` a processor must have, all of them.
         emulated: plain code stands for the tile and dot instructions, so any processor runs the kernel.
+
+    Of ``gathers``: CSR x one column of f32, GF/s on one core, one by one and gathered. Emerald Rapids, 4096x4096 with
+    50, 80 and 95 % zeros: 1.5, 1.5, 1.8 and 2.9, 5.3, 5.2. Zen 4, where gathers are microcoded: 3.2, 3.4, 5.4 and 3.6,
+    3.8, 3.8; 2048x2048 with 90 % 5.8 and 3.8, 8192x512 with 99 % 2.7 and 1.0 (2026-11).
+
+    Of ``near_level``: a core of Zen 4 has room for 24 lines on their way to its L1, and waits where rows ask for more.
+    With L2, one core: 4096x4096x32 of B(16x32)C0(1:2) 9.9 to 7.8 ms, B(4x4)C0(1:2) 6.3 to 5.9, V(4)C0(2:4) 6.2 to 5.7;
+    64 and 256 columns of 2:4 gain 1.01x (2026-11-23). What it does to Intel's cores nobody measured.
     """
 
     name: str
@@ -67,6 +82,11 @@ class Isa:
     avx512_fp16: bool = False
     amx_bf16: bool = False
     amx_int8: bool = False
+    multiply_adds: int = 2
+    bf16_gain: int = 0
+    shuffles_beside_dots: bool = False
+    gathers: bool = False
+    near_level: int = 1
     l1_bytes: int = 32 << 10
     l2_bytes: int = 512 << 10
     l3_bytes: int = 32 << 20
@@ -83,57 +103,6 @@ class Isa:
             'avx512'
         """
         return "avx512vl" in self.features
-
-    @property
-    def shuffles_beside_dots(self) -> bool:
-        """A shuffle of vectors issues beside a dot instruction, so that one for every dot costs little.
-
-        On Zen 4 a load, a shuffle and a dot of 512 bits take a cycle together (2026-11). Intel's AVX-512 has two ports
-        for both.
-
-        Example:
-            >>> [isa.name for isa in ISAS.values() if isa.shuffles_beside_dots]
-            ['avx512-bf16']
-        """
-        return self.avx512_bf16 and not (self.amx_bf16 or self.avx512_fp16)
-
-    @property
-    def gathers(self) -> bool:
-        """Gathering a masked vector from memory is faster than loading its elements one by one.
-
-        CSR x one column of f32, GF/s on one core, one by one and gathered. Emerald Rapids, 4096x4096 with 50, 80 and
-        95 % zeros: 1.5, 1.5, 1.8 and 2.9, 5.3, 5.2. Zen 4, where gathers are microcoded: 3.2, 3.4, 5.4 and 3.6, 3.8,
-        3.8; 2048x2048 with 90 % 5.8 and 3.8, 8192x512 with 99 % 2.7 and 1.0 (2026-11).
-
-        Example:
-            >>> [isa.name for isa in ISAS.values() if isa.gathers]
-            ['avx512', 'avx512-vnni', 'avx512-fp16', 'amx']
-        """
-        return self.has_masks and self.multiply_adds > 1
-
-    @property
-    def multiply_adds(self) -> int:
-        """How many of the widest vectors begin in a cycle: Zen 4 has two units of 256 bits.
-
-        Example:
-            >>> ISAS["avx512-bf16"].multiply_adds, ISAS["avx2"].multiply_adds, ISAS["amx"].multiply_adds
-            (1, 2, 2)
-        """
-        return 1 if self.avx512_bf16 and not (self.amx_bf16 or self.avx512_fp16) else 2
-
-    @property
-    def near_level(self) -> int:
-        """The cache that what rows store is asked for into, some rows before they are visited.
-
-        A core of Zen 4 has room for 24 lines on their way to its L1, and waits where rows ask for more. With L2, one
-        core: 4096x4096x32 of B(16x32)C0(1:2) 9.9 to 7.8 ms, B(4x4)C0(1:2) 6.3 to 5.9, V(4)C0(2:4) 6.2 to 5.7; 64 and
-        256 columns of 2:4 gain 1.01x (2026-11-23). What it does to Intel's cores nobody measured.
-
-        Example:
-            >>> ISAS["avx512-bf16"].near_level, ISAS["amx"].near_level
-            (2, 1)
-        """
-        return 2 if self.multiply_adds == 1 else 1
 
     def runs_on(self, features: Iterable[str]) -> bool:
         """True when a processor with these flags executes the instruction set.
@@ -161,7 +130,7 @@ class Isa:
             [0, 2, 4, 0]
         """
         if element == "bf16":
-            return 2 if self.avx512_bf16 and not (self.amx_bf16 or self.avx512_fp16) else 0
+            return self.bf16_gain
         if element != "i8" or self.amx_int8:
             return 0
         return 4 if self.vnni else PAIRS_GAIN if self.fma else 0
@@ -174,13 +143,16 @@ def _and(isa: Isa, name: str, *features: str, **offers: Any) -> Isa:
 
 _AVX2 = Isa("avx2", 32, 16, fma=True, llvm_cpu="x86-64-v3", features=("avx2", "fma", "f16c"))
 _AVX2_VNNI = _and(_AVX2, "avx2-vnni", "avx_vnni", llvm_cpu="alderlake", vnni=True)
-_WIDE = {"vector_bytes": 64, "vector_registers": 32, "llvm_cpu": "x86-64-v4"}
+_WIDE = {"vector_bytes": 64, "vector_registers": 32, "llvm_cpu": "x86-64-v4", "gathers": True}
 _AVX512 = _and(_AVX2, "avx512", "avx512f", "avx512bw", "avx512dq", "avx512vl", **_WIDE)
 _VNNI = _and(_AVX512, "avx512-vnni", "avx512_vnni", llvm_cpu="cascadelake", vnni=True)
-# Cooper Lake and Zen 4 have 1 MiB of L2. Blocks for it gain 1.03 times for 8 and 64 experts of 512x1024 f32, and lose
-# 1.06 for 1x1 micro-tiles at 95 and 99 % of 1024^3 (Zen 4, 2026-11): they are cut for half of it.
-_BF16 = _and(_VNNI, "avx512-bf16", "avx512_bf16", llvm_cpu="znver4", avx512_bf16=True)
-_SAPPHIRE_RAPIDS = {"llvm_cpu": "sapphirerapids", "l1_bytes": 48 << 10, "l2_bytes": 2 << 20, "l3_bytes": 64 << 20}
+# A processor that offers no more than AVX512-BF16 is Zen 4 (or Cooper Lake). It has 1 MiB of L2: blocks for all of it
+# gain 1.03 times for 8 and 64 experts of 512x1024 f32, and lose 1.06 for 1x1 micro-tiles at 95 and 99 % of 1024^3
+# (Zen 4, 2026-11), so they are cut for half of it.
+_ZEN4 = {"multiply_adds": 1, "bf16_gain": 2, "shuffles_beside_dots": True, "gathers": False, "near_level": 2}
+_BF16 = _and(_VNNI, "avx512-bf16", "avx512_bf16", llvm_cpu="znver4", avx512_bf16=True, **_ZEN4)
+_CACHES = {"l1_bytes": 48 << 10, "l2_bytes": 2 << 20, "l3_bytes": 64 << 20}
+_SAPPHIRE_RAPIDS = _and(_VNNI, "", "avx512_bf16", llvm_cpu="sapphirerapids", avx512_bf16=True, **_CACHES)
 
 #: Every instruction set by name, the smallest first: a host is the last one that it executes.
 ISAS: dict[str, Isa] = {
@@ -194,8 +166,8 @@ ISAS: dict[str, Isa] = {
         _AVX512,
         _VNNI,
         _BF16,
-        _and(_BF16, "avx512-fp16", "avx512_fp16", **_SAPPHIRE_RAPIDS, avx512_fp16=True),
-        _and(_BF16, "amx", "amx_tile", "amx_bf16", "amx_int8", **_SAPPHIRE_RAPIDS, amx_bf16=True, amx_int8=True),
+        _and(_SAPPHIRE_RAPIDS, "avx512-fp16", "avx512_fp16", avx512_fp16=True),
+        _and(_SAPPHIRE_RAPIDS, "amx", "amx_tile", "amx_bf16", "amx_int8", amx_bf16=True, amx_int8=True),
     )
 }
 
