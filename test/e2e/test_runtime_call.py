@@ -381,6 +381,33 @@ def test_entries_must_exist(text, entries, message):
             compile_object(module, entries)
 
 
+REGISTERS = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", *(f"r{n}" for n in range(8, 16)))
+
+
+@pytest.mark.parametrize(
+    "text, constraints, message",
+    [
+        ("bogus $0", "=r,r", "invalid instruction mnemonic 'bogus'"),
+        ("nop", ",".join(["=q,0", *(f"~{{{r}}}" for r in REGISTERS)]), "more registers than available"),
+    ],
+)
+def test_errors_of_the_code_generator_are_raised(text, constraints, message, capfd):
+    """LLVM only prints them, and makes an object that runs without the instruction."""
+    with ir.Context(), ir.Location.unknown():
+        module = ir.Module.parse(f"""
+        llvm.func @f(%a: i64) -> i64 {{
+          %r = llvm.inline_asm has_side_effects "{text}", "{constraints}" %a : (i64) -> i64
+          llvm.return %r : i64
+        }}
+        llvm.func @_mlir_ciface_f(%a: i64) -> i64 {{
+          %r = llvm.call @f(%a) : (i64) -> i64
+          llvm.return %r : i64
+        }}""")
+        with pytest.raises(pith.PassError, match=message):
+            compile_object(module, ["f"])
+    assert capfd.readouterr().err == ""
+
+
 def test_undefined_functions_are_named():
     text = f"""
     func.func private @missing_function()
