@@ -26,6 +26,11 @@ PLANTED = (
     "B(4x4)C0(1:2)",
     "V(4)C0(2:8)",
     "C1(4:5)->C0(1:4)",
+    "C2(1:2)->C1(2:4)->C0(1:2)",
+    "V(8)C2(1:2)->V(4)C1(2:4)->C0(2:4)",
+    "V(8)C1(2:4)->B(4x4)C0(1:2)",
+    "C2(*)->C1(2:4)->C0(1:2)",
+    "V(4)C1(bitmask)->C0(1:4)",
 )
 
 
@@ -71,7 +76,7 @@ def test_sparse_input_is_not_made_dense():
     rng = np.random.default_rng(5)
     rows, columns = rng.integers(0, 10**7, (2, 3000))
     at_random = sp.coo_array((np.ones(3000, np.float32), (rows, columns)), shape=(10**7, 10**7)).tocsr()
-    assert str(pith.infer_format(at_random)) == "B(32x1)C0(*): 1646004 bytes"
+    assert str(pith.infer_format(at_random)) == "M0(*)->C0(*): 48012 bytes"
     tridiagonal = sp.diags_array([1.0, 2.0, 1.0], offsets=[-1, 0, 1], shape=(10**6, 10**6), format="csr")
     assert str(pith.infer_format(tridiagonal)) == "band(1:1): 24000000 bytes"
 
@@ -79,10 +84,34 @@ def test_sparse_input_is_not_made_dense():
 @pytest.mark.parametrize("text", PLANTED)
 @pytest.mark.parametrize("pad", ["", " pad"])
 def test_nothing_looser_than_what_a_matrix_was_pruned_to_is_found(text, pad):
-    shape = (72, 244) if pad else (64, 240)
+    shape = (72, 484) if pad else (64, 480)
     w = pith.prune(np.random.default_rng(3).standard_normal(shape).astype(np.float32), text + pad)
     found = pith.infer_format(w, padded=bool(pad))
     assert found.nbytes <= pith.compress(w, text + pad).nbytes
+
+
+@pytest.mark.parametrize(
+    ("text", "best"),
+    [
+        ("C0(*)", "M0(*)->C0(*)"),
+        ("C0(2:4)", "M0(*)->C1->C0(2:4)"),
+        ("C2(1:2)->C1(2:4)->C0(2:4)", "M0(*)->C3->C2(1:2)->C1(2:4)->C0(2:4)"),
+        ("V(4)C2(1:2)->V(4)C1(2:4)->C0(2:4)", "M1(*)->C3->C2(1:2)->C1(2:4)->M0(4)->C0(2:4)"),
+        ("V(4)C0(2:4)", "M1(*)->C1->C0(2:4)->M0(4)"),
+    ],
+)
+@pytest.mark.parametrize("listed", [False, True])
+def test_empty_rows_are_left_out(text, best, listed):
+    rng = np.random.default_rng(4)
+    w = rng.standard_normal((128, 512)).astype(np.float32) * (rng.random((128, 512)) < (0.02 if "*" in text else 1))
+    w = pith.prune(w, text) * np.repeat(rng.random(32) < 0.3, 4)[:, None]
+    found = pith.infer_format(pith.compress(w, "csr") if listed else w)
+    assert str(found.format) == best
+    assert found.nbytes == pith.compress(w, best).nbytes < pith.compress(w, text).nbytes
+    x = rng.standard_normal((512, 9)).astype(np.float32)
+    for variant in ("auto", "sparse"):
+        y = pith.matmul(pith.compress(w, found.format), x, variant=variant)
+        np.testing.assert_allclose(y, w.astype(float) @ x, rtol=1e-4, atol=1e-4)
 
 
 def test_a_group_is_as_full_as_its_fullest():

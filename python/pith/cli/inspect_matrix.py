@@ -91,13 +91,14 @@ def _formats(tensor: SparseTensor, extra: str | None, columns: int) -> Iterator[
     element = _element(tensor)
     dense = math.prod(tensor.shape) * tensor.dtype.itemsize
     rival = predict_dense(tensor.shape, columns, element)
-    width = 26
+    tight = [(f"{name} (tight)", name, nbytes, stored) for name, nbytes, stored in _tightest(tensor)]
+    width = max(26, *(len(text) for text, *_ in tight), len(extra or ""))
     yield f"{'':<{width}} {'bytes':>12} {'of dense':>9} {'not zero':>9} {f'N = {columns}':>9}   as fast as dense"
     plain = "1.00x" if rival else "-"
     yield f"{'dense':<{width}} {dense:>12} {1:>9.2%} {tensor.density:>9.2%} {_time(rival):>9}   {plain}"
-    for name, nbytes, stored in _tightest(tensor):
+    for text, name, nbytes, stored in tight:
         share, speed = tensor.nnz / max(1, stored), _predict_named(name, tensor.shape, stored, columns, element)
-        yield _row(f"{name} (tight)", width, nbytes, dense, share, speed, rival)
+        yield _row(text, width, nbytes, dense, share, speed, rival)
     for name in [*FORMATS, extra] if extra and extra not in FORMATS else FORMATS:
         try:
             stored = tensor.to(name)

@@ -7,7 +7,8 @@
   (the twelve of the paper), ``whole``.
 - As text: ``parse``; ``attribute`` (pith's IR), ``sparse_tensor`` (upstream's).
 - Tensors to buffers and back: ``pack``, by ``pack_digits`` and ``pack_buffers``; ``pack_read``, ``pack_check``.
-- ``prune`` (by a ``threshold``, too), ``validate``, and ``infer``, by ``occupancy`` and ``occupancy_listed``.
+- ``prune`` (by a ``threshold``, too), ``validate``, and ``infer``: nested ranks (``infer_ranks``) by ``occupancy`` and
+  ``occupancy_listed``.
 """
 
 from .buffers import BufferSpec, buffer_specs, static_entries

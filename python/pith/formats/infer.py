@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -12,9 +12,10 @@ from ..errors import ShapeError
 from .buffers import buffer_specs
 from .format import Format
 from .hss import HSS
+from .infer_ranks import Guess, guesses
 from .occupancy import Occupancy, diagonals, occupancies
 from .occupancy_listed import ELEMENTS_PER_ENTRY, listed_diagonals, listed_occupancies
-from .parse import format_name, parse_format
+from .parse import format_name
 
 #: One element in so many is stored where ``masked(4)`` is a candidate. Against CSR it gains 1.2 to 1.6 times with half
 #: of the elements stored, 1.0 to 1.25 with 30 %, nothing with 20 % (four shapes, one core of Emerald Rapids, 2026-11).
@@ -71,17 +72,18 @@ class Inferred:
 def infer(mask: np.ndarray, value_bytes: int, *, padded: bool = False, limit: int = 16) -> Inferred:
     """The tightest formats of a matrix with non-zeros where ``mask`` is True.
 
-    Semantics: candidates are ``M0->C0`` (dense), ``C0(*)`` (CSR), ``C0->M0(*)`` (CSC), ``C0(bitmask)``; with
-        blocks B of up to 32x32, ``B C0(G:H)``, ``B C0(*)`` (BSR) and ``B C0(bitmask)``; in two ranks
-        ``V C1(G:H)->V C0(G:H)`` and ``V C1(*)->V C0(G:H)``; ``masked(4)`` where a quarter is stored; of diagonals
-        ``band(l:u)`` and ``dia``. H is 2 to 32; heights of blocks and V are powers of two up to 32. Every G is the
-        smallest the matrix obeys.
+    Semantics: candidates are ``M0->C0`` (dense), ``C0->M0(*)`` (CSC), ``masked(4)`` where a quarter is stored, of
+        diagonals ``band(l:u)`` and ``dia``, and nested ranks: up to three of G:H, elements or blocks B of up to 32x32
+        innermost, each shared by V rows, alone or below a list or a mask of what holds something
+        (``V C2(G:H)->V C1(G:H)->B C0(G:H)``, ``C1(*)->C0(G:H)``, ``C0(*)``, ``B C0(bitmask)``). Of each the rows that
+        hold nothing may be left out (``M0(*)->C0(*)``). H is 2 to 32, and so are the columns that outer ranks choose
+        among; heights of blocks and V are powers of two up to 32. Every G is the smallest the matrix obeys.
     Shapes: mask: a Boolean matrix. Only blocks and groups that divide it, unless ``padded``.
     Errors: :class:`pith.ShapeError` when it is not a matrix or has no elements.
 
     Example:
         >>> print(infer(np.eye(16, dtype=bool)[::-1], 4))
-        V(4)C1(1:4)->C0(1:4): 69 bytes
+        V(4)C2(1:4)->V(2)C1(1:2)->C0(1:2): 68 bytes
     """
     _check_matrix(mask.shape)
     if np.count_nonzero(mask) * ELEMENTS_PER_ENTRY < mask.size:
@@ -120,21 +122,23 @@ def _ranked(
 ) -> Inferred:
     """The candidates of a matrix of which only blocks, groups and diagonals are known."""
     found = {(o.height, o.width): o for o in sorted(occupied, key=lambda o: (o.width, o.height))}
-    guesses = [*_guesses(found, shape, 8 * value_bytes), *_of_diagonals(offsets, shape[0], 8 * value_bytes)]
-    guesses.sort(key=lambda guess: guess.bits)
+    value = 8 * value_bytes
+    guessed = [*_plain(found[1, 1].held, shape, value), *_of_diagonals(offsets, shape[0], value)]
+    guessed += guesses(found, shape, value)
+    guessed.sort(key=lambda guess: guess.bits)
     always = [Guess(0, text, (found[1, 1].held,)) for text in ("M0->C0", "C0(*)")]
     if (4, 1) in found and found[1, 1].held * _MASKED_FROM >= math.prod(shape):
         always.append(Guess(0, "masked(4)", (found[4, 1].held, found[1, 1].held)))
 
     def exact(guess: Guess) -> Candidate:
-        hss = parse_format(guess.text)
+        hss = guess.format()
         fmt = hss.to_format() if isinstance(hss, HSS) else hss
         if any(size % divisor for size, divisor in zip(shape, fmt.divisors())):
             hss = dataclasses.replace(hss, padded=True)
             fmt = fmt.with_padding()
         return Candidate(hss, *stored_size(fmt, shape, guess.entries, value_bytes))
 
-    best = sorted(map(exact, guesses[: 4 * limit]), key=_order)[:limit]
+    best = sorted(map(exact, guessed[: 4 * limit]), key=_order)[:limit]
     return Inferred(tuple(sorted({c.hss: c for c in (*best, *map(exact, always))}.values(), key=_order)))
 
 
@@ -143,37 +147,10 @@ def _order(candidate: Candidate) -> tuple[int, int, str]:
     return candidate.nbytes, len(levels), candidate.name
 
 
-@dataclasses.dataclass(frozen=True)
-class Guess:
-    """A candidate before its bytes are known exactly.
-
-    Attributes:
-        bits: about how many it stores.
-        text: the format.
-        entries: of its compressed and bitmask levels.
-    """
-
-    bits: float
-    text: str
-    entries: tuple[int, ...] = ()
-
-
-def _guesses(found: Mapping[tuple[int, int], Occupancy], shape: Sequence[int], value: int) -> Iterator[Guess]:
-    """Every candidate, some more than once where the same is written in two ways."""
-    dense = math.prod(shape)
-    yield Guess(dense * value, "M0->C0")
-    yield Guess(found[1, 1].held * (value + 32) + (shape[1] + 1) * 32, "C0->M0(*)", (found[1, 1].held,))
-    for o in found.values():
-        block = o.height * o.width
-        b = f"B({o.height}x{o.width})" if block > 1 else ""
-        listed = o.held * block * value + (shape[0] / o.height + 1) * 32
-        yield Guess(listed + o.held * 32, f"{b}C0(*)", (o.held,))
-        yield Guess(listed + o.blocks, f"{b}C0(bitmask)", (o.held,))
-        for h, most in o.fullest.items():
-            if (g := max(most, 1)) < h:
-                kept = dense * g / h
-                yield Guess(kept * (value + _bits(h) / block), f"{b}C0({g}:{h})")
-        yield from _two_ranks(o, found, shape, value)
+def _plain(held: int, shape: Sequence[int], value: int) -> Iterator[Guess]:
+    """All elements, and columns."""
+    yield Guess(math.prod(shape) * value, "M0->C0")
+    yield Guess(held * (value + 32) + (shape[1] + 1) * 32, "C0->M0(*)", (held,))
 
 
 def _of_diagonals(offsets: np.ndarray, rows: int, value: int) -> Iterator[Guess]:
@@ -181,34 +158,6 @@ def _of_diagonals(offsets: np.ndarray, rows: int, value: int) -> Iterator[Guess]
     lower, upper = max(0, -int(offsets.min(initial=0))), max(0, int(offsets.max(initial=0)))
     yield Guess(rows * (lower + upper + 1) * value, f"band({lower}:{upper})")
     yield Guess(offsets.size * (rows * value + 32) + 64, "dia", (offsets.size,))
-
-
-def _two_ranks(
-    outer: Occupancy, found: Mapping[tuple[int, int], Occupancy], shape: Sequence[int], value: int
-) -> Iterator[Guess]:
-    """Candidates whose outer rank chooses among the blocks of ``outer``, one row of which is a group of the inner."""
-    v, h0 = outer.height, outer.width
-    groups = {inner.height: inner.fullest.get(h0, h0) for inner in found.values() if inner.width == 1}
-    for share, most in groups.items():
-        if v % share or (g0 := max(most, 1)) >= h0:
-            continue
-        inner = f"V({share})C0({g0}:{h0})" if share > 1 else f"C0({g0}:{h0})"
-        per_value = value + _bits(h0) / share
-        listed = outer.held * v * g0 * per_value + outer.held * 32 + (shape[0] / v + 1) * 32
-        yield Guess(listed, f"{_shared(v)}C1(*)->{inner}", (outer.held,))
-        for h1, fullest in outer.fullest.items():
-            if (g1 := max(fullest, 1)) < h1:
-                kept = outer.blocks * g1 / h1
-                yield Guess(kept * (v * g0 * per_value + _bits(h1)), f"{_shared(v)}C1({g1}:{h1})->{inner}")
-
-
-def _shared(v: int) -> str:
-    return f"V({v})" if v > 1 else ""
-
-
-def _bits(h: int) -> int:
-    """Stored width of a coordinate below ``h``."""
-    return next(w for w in (1, 2, 4, 8) if 2**w >= h)
 
 
 def stored_size(fmt: Format, shape: Sequence[int], entries: Sequence[int], value_bytes: int) -> tuple[int, int]:

@@ -21,6 +21,7 @@ class Occupancy:
     Attributes:
         blocks: how many there are.
         held: how many of them hold a non-zero.
+        held_rows: in how many rows of blocks any does.
         fullest: H -> the most non-empty blocks among H consecutive ones of a row of blocks.
     """
 
@@ -28,6 +29,7 @@ class Occupancy:
     width: int
     blocks: int
     held: int
+    held_rows: int
     fullest: dict[int, int]
 
 
@@ -44,6 +46,7 @@ def occupancies(mask: np.ndarray, *, padded: bool) -> Iterator[Occupancy]:
         (4, {2: 1, 4: 1}, 2, {2: 1})
     """
     sums = _running(mask)
+    rows: dict[int, int] = {}  # by height: in how many rows of blocks something is held
     for width in range(1, min(LARGEST, mask.shape[1]) + 1):
         if not padded and mask.shape[1] % width:
             continue
@@ -53,7 +56,9 @@ def occupancies(mask: np.ndarray, *, padded: bool) -> Iterator[Occupancy]:
                 break
             if height > 1:
                 held = _paired(held)
-            yield Occupancy(height, width, held.size, int(np.count_nonzero(held)), fullest(held, padded))
+            if height not in rows:
+                rows[height] = int(np.count_nonzero(held.any(axis=1)))
+            yield Occupancy(height, width, held.size, int(np.count_nonzero(held)), rows[height], fullest(held, padded))
             if held.all():
                 break
 

@@ -33,6 +33,7 @@ def listed_occupancies(coords: Sequence[np.ndarray], shape: Sequence[int], *, pa
         if shape[0] < height or (not padded and shape[0] % height):
             return
         rows, columns = _distinct(rows if height == 1 else rows >> 1, columns, shape[1])
+        held_rows = int(np.count_nonzero(rows[1:] != rows[:-1])) + min(1, rows.size)
         for width in range(1, min(LARGEST, shape[1]) + 1):
             if width in full or (not padded and shape[1] % width):
                 continue
@@ -40,7 +41,7 @@ def listed_occupancies(coords: Sequence[np.ndarray], shape: Sequence[int], *, pa
             held, groups = _blocks(rows, columns // width, grid, padded)
             if held == grid[0] * grid[1]:
                 full.add(width)
-            yield Occupancy(height, width, grid[0] * grid[1], held, groups)
+            yield Occupancy(height, width, grid[0] * grid[1], held, held_rows, groups)
 
 
 def listed_diagonals(coords: Sequence[np.ndarray]) -> np.ndarray:
