@@ -1,4 +1,4 @@
-"""One matrix out of an operand of any rank."""
+"""One matrix out of an operand of any rank, and those that share a list."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -43,6 +43,32 @@ class Operand:
         offsets = [0 if i in kept else point[d] for i, d in enumerate(self.dims)]
         sizes = [b.dim_size(self.buffer, i) if i in kept else 1 for i in range(len(self.dims))]
         return part_of(self.buffer, offsets, sizes, kept)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sharing:
+    """The matrices of an operand that share a list, of rows or of contracted coordinates.
+
+    Attributes:
+        loops: outer loops that tell them apart, each with the number of its neighbours that share a list, or None for
+            all of them.
+    """
+
+    operand: Operand
+    loops: tuple[tuple[int, int | None], ...]
+
+    @property
+    def count(self) -> Index:
+        """How many share a list."""
+        return b.product([self.operand.size(d) if share is None else share for d, share in self.loops])
+
+    def number(self, point: Mapping[int, Index]) -> Index:
+        """Which of them is at ``point`` of the outer loops."""
+        number: Index = 0
+        for d, share in self.loops:
+            size, index = (self.operand.size(d), point[d]) if share is None else (share, b.mod(point[d], share))
+            number = b.add(b.mul(number, size), index)
+        return number
 
 
 def _sizes(vector: ir.Value) -> tuple[list[ir.Value], list[int]]:

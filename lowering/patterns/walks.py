@@ -109,7 +109,8 @@ class BoundPatterns:
         def at(point: Point, block: Index) -> tuple[Index, Index]:
             return lists.range(self.group(x, {**point, loop: b.mul(block, high)}))
 
-        return Blocks(high, deep, lists.ids, coordinates.count, at, x.loops)
+        outer = {d: g for d, g in self._keys(x).items() if d != loop}
+        return Blocks(high, deep, lists.ids, coordinates.count, at, outer)
 
 
 def fill_rest(bound: BoundPatterns, out: ir.Value, finish: Transform, lanes: int) -> bool:

@@ -27,7 +27,7 @@ def cases(draw) -> Case:
     granularity: dict[str, tuple[int, ...]] = {}
     free = list(draw(st.permutations(used)))
     for _ in range(draw(st.integers(0, 2))):
-        axes = [free.pop() for _ in range(min(len(free), draw(st.integers(1, 2))))]
+        axes = [free.pop() for _ in range(min(len(free), draw(st.integers(1, 3))))]
         if axes:
             granularity["".join(axes)] = tuple(draw(st.sampled_from((1, 1, 2, 3, 8, 32))) for _ in axes)
     transposed = tuple(i for i in range(len(inputs)) if draw(st.booleans()))

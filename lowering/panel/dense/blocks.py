@@ -16,7 +16,7 @@ A block that lists nothing stores zeros, so an output that starts from zeros nee
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pith._mlir import arith, ir, memref, vector
 
@@ -26,6 +26,7 @@ from ...isa import Isa
 from ...linalg.contraction import DenseContraction
 from ...transpose import Transform, tile_width
 from ..arithmetic import convert, multiply_add
+from ..batch import Sharing
 from ..loops import Loops, Point
 from ..pack import Panel
 from ..variant import block_variant
@@ -55,7 +56,7 @@ class Blocks:
         coordinates: along the contracted dimension, in units of ``reds``.
         count: how many micro-tiles are listed.
         range: where the list of a block begins, and its length: ``range(point, block)``.
-        loops: outer loops on the pattern.
+        loops: outer loops on the pattern, and how many neighbours share a list.
     """
 
     rows: int
@@ -63,7 +64,7 @@ class Blocks:
     coordinates: ir.Value
     count: Index
     range: Callable[[Point, Index], tuple[Index, Index]]
-    loops: tuple[int, ...]
+    loops: Mapping[int, int]
 
 
 class BlockEmitter(ListedEmitter):
@@ -86,12 +87,12 @@ class BlockEmitter(ListedEmitter):
         self._use(block_variant(blocks.rows, c.static_size(c.col), size, isa))
         self.chunk, self.few, self.packs_along = 1, 0, False
         self.vectors = max(1, self.lanes // self.vector)
-        self.own = [d for d in c.outer if d in self.lhs.dims and d not in blocks.loops]
+        own = tuple((d, blocks.loops.get(d)) for d in c.outer if d in self.lhs.dims)
+        self.sharing = Sharing(self.lhs, own)
         self.tiles = -(-blocks.rows // self.variant.rows)
         #: Values of one micro-tile, with what the last register tile has too many.
         self.size = self.tiles * self.variant.rows * blocks.reds
-        matrices = b.product([self.lhs.size(d) for d in self.own])
-        self.values = b.alloc([b.product([matrices, blocks.count, self.size])], self.element)
+        self.values = b.alloc([b.product([self.sharing.count, blocks.count, self.size])], self.element)
 
     def emit(self) -> None:
         self._pack_values()
@@ -99,7 +100,7 @@ class BlockEmitter(ListedEmitter):
 
     def _work(self) -> Index:
         per_column = b.product([self.blocks.count, self.blocks.rows * self.blocks.reds])
-        points = b.product([self.loops.outer[d].count for d in self.c.outer if d not in self.blocks.loops])
+        points = b.product([self.blocks.loops.get(d) or self.loops.outer[d].count for d in self.c.outer])
         return b.div(b.product([points, per_column, self.loops.most_cols]), self.vector)
 
     def _packing_rows(self) -> Index:
@@ -113,10 +114,7 @@ class BlockEmitter(ListedEmitter):
 
     def _stream(self, point: Point, entries: tuple[Index, Index], tile: Index) -> Index:
         """Where the values begin that a register tile of a block reads; matrices that share lists have their own."""
-        number: Index = 0
-        for d in self.own:
-            number = b.add(b.mul(number, self.lhs.size(d)), point[d])
-        first = b.add(b.mul(number, self.blocks.count), entries[0])
+        first = b.add(b.mul(self.sharing.number(point), self.blocks.count), entries[0])
         return b.add(b.mul(first, self.size), b.product([tile, entries[1], self.variant.rows * self.blocks.reds]))
 
     def _pack_values(self) -> None:

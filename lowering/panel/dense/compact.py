@@ -2,7 +2,7 @@
 widened to the type of the sums."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from pith._mlir import ir, memref, vector
 
@@ -11,7 +11,7 @@ from ...builder import Index
 from ...linalg.contraction import DenseContraction
 from ...transpose import copy_transposed, tile_width
 from ..arithmetic import convert
-from ..batch import Operand
+from ..batch import Operand, Sharing
 from ..loops import Loops
 from ..walk import Walk
 
@@ -29,8 +29,7 @@ class Compact:
 
     Attributes:
         lhs: the operand; ``row``, ``red``: its loops.
-        own: outer loops that tell matrices apart which share a list of contracted coordinates, each with the number of
-            its neighbours that do, or None for all.
+        sharing: its matrices that share a list of contracted coordinates.
         reds: the walk over contracted coordinates at a point of the outer loops.
         total: positions of all lists together.
         buffer: flat; lists with their rows one after the other, as often as matrices share them.
@@ -39,7 +38,7 @@ class Compact:
     lhs: Operand
     row: int
     red: int
-    own: tuple[tuple[int, int | None], ...]
+    sharing: Sharing
     reds: Callable[[Mapping[int, Index]], Walk]
     total: Index
     buffer: ir.Value
@@ -47,28 +46,23 @@ class Compact:
     @classmethod
     def of(
         cls,
-        lhs: Operand,
+        sharing: Sharing,
         row: int,
         red: int,
-        own: Sequence[tuple[int, int | None]],
         reds: Callable[[Mapping[int, Index]], Walk],
         total: Index,
         element: ir.Type,
     ) -> "Compact":
         """Room for the copy, in a type as wide as that of ``lhs`` or wider."""
-        sizes = [lhs.size(d) if share is None else share for d, share in own]
-        buffer = b.alloc([b.product([*sizes, lhs.size(row), total])], element)
-        return cls(lhs, row, red, tuple(own), reds, total, buffer)
+        lhs = sharing.operand
+        buffer = b.alloc([b.product([sharing.count, lhs.size(row), total])], element)
+        return cls(lhs, row, red, sharing, reds, total, buffer)
 
     def matrix(self, point: Mapping[int, Index]) -> ir.Value:
         """``(rows, positions)`` at a point of the outer loops."""
         walk, rows = self.reds(point), self.lhs.size(self.row)
-        number: Index = 0
-        for d, share in self.own:
-            size, index = (self.lhs.size(d), point[d]) if share is None else (share, b.mod(point[d], share))
-            number = b.add(b.mul(number, size), index)
         first = walk.first if walk.is_listed else 0
-        offset = b.mul(b.add(b.mul(number, self.total), first), rows)
+        offset = b.mul(b.add(b.mul(self.sharing.number(point), self.total), first), rows)
         sizes, strides = [rows, walk.count], [walk.count, 1]
         dynamic = ir.ShapedType.get_dynamic_size()
         shape, steps = ([n if isinstance(n, int) else dynamic for n in ns] for ns in (sizes, strides))
@@ -156,9 +150,9 @@ def copy_left(c: DenseContraction, lhs: Operand, size: Index, loops: Loops, elem
     listed = loops.all_reds is not None and (columns is None or columns >= COMPACT_COLUMNS)
     if not (listed or c.lhs_transposed):
         return None
-    own = [(d, loops.red_loops.get(d)) for d in lhs.dims if d not in (c.row, c.red)]
+    sharing = Sharing(lhs, tuple((d, loops.red_loops.get(d)) for d in lhs.dims if d not in (c.row, c.red)))
     total = loops.all_reds if loops.all_reds is not None else size
-    copy = Compact.of(lhs, c.row, c.red, own, loops.reds, total, element)
+    copy = Compact.of(sharing, c.row, c.red, loops.reds, total, element)
     outer = [d for d in c.outer if d in lhs.dims or d in (*loops.red_loops, *loops.row_loops)]
     sizes = [loops.outer[d].count for d in outer]
 
