@@ -24,6 +24,10 @@ FORMAT = "C1(3:4)->C0(2:4)"
 #: Of a second kernel in the same process.
 NEXT_FORMAT = "B(4x4)C0(1:4)"
 
+#: Modules that run a product, and those that compile it beside the passes: each is imported on first use.
+RUNTIME = ("numpy", "pith.functional.matmul.matmul", "pith.runtime.jit", "pith.runtime.fast")
+COMPILER = ("pith.compiler.build", "pith.functional.matmul.ir", "pith.passes.pipeline.run", "pith.tuning.select")
+
 
 class ProbeFailed(Exception):
     """A probe's process did not end well; the message is the end of what it said."""
@@ -64,7 +68,7 @@ def matmul() -> dict[str, Any]:
 def matmul_runtime() -> dict[str, Any]:
     """The first ``pith.matmul`` with the runtime imported before, the compiler not: for the disk cache."""
     start = time.perf_counter()
-    for name in ("numpy", "pith.functional.matmul.matmul", "pith.runtime.jit", "pith.runtime.fast"):
+    for name in RUNTIME:
         importlib.import_module(name)
     imports = _ms_since(start)
     return {"imports_ms": imports, **_first_matmul()}
@@ -100,6 +104,8 @@ def _import_compiler() -> None:
     for table in (passes.PASSES, lowering.PASSES):
         for path in table.values():
             importlib.import_module(path.partition(":")[0])
+    for name in (*RUNTIME, *COMPILER):
+        importlib.import_module(name)
     for name in _mlir.__all__:
         getattr(_mlir, name)
     _mlir.execution_engine()
