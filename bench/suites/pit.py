@@ -33,6 +33,10 @@ SPARSITIES = (0.0, 0.5, 0.9, 0.95, 0.99)
 #: Rows may take so many times the share of active rows times the dense time, and so many seconds more.
 ROWS_FACTOR, ROWS_SECONDS = 1.15, 20e-6
 
+#: Least share of active rows that is asked for. Below, what is read and cleared of the whole operands takes longer than
+#: the product, as the tables show.
+LEAST_ACTIVE = 0.1
+
 #: Two threads keep this much of the speed of two.
 SCALING = 1.7
 
@@ -177,6 +181,8 @@ def _rows(sweep: Sweep, sparsities: tuple[float, ...]) -> Iterator[Requirement]:
             (f["active"], o) for f, o in sweep.found.get(1, []) if (f["tile"], f["sparsity"]) == ((1, 0), sparsity)
         ]
         for active, outcome in cases:
+            if active < LEAST_ACTIVE:
+                continue
             seconds = min(outcome.timings[name].median for name in (AUTO, DECLARED))
             ideal = active * outcome.timings[DENSE].median
             text = f"rows, {active:.1%} active, over (active share) x dense + 20 us, 1 thread"
