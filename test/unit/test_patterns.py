@@ -126,6 +126,20 @@ def test_set_algebra():
     assert ~(a | b) == ~a & ~b
 
 
+def test_sets_of_few_micro_tiles_in_a_large_grid():
+    """No memory for each of the cells: there are 2^40."""
+    sizes = (1 << 20, 1 << 20)
+    a, b = (Pattern.from_indices(i, sizes) for i in ([[7, 1], [(1 << 20) - 1] * 2, [3, 5]], [[3, 5], [9, 9]]))
+    assert (a | b).coordinates.tolist() == [[3, 5], [7, 1], [9, 9], [(1 << 20) - 1] * 2]
+    assert (a & b).coordinates.tolist() == [[3, 5]] and (a & b).coordinates.dtype == np.int32
+    line = Pattern.from_indices([5], 1 << 30)
+    assert (line | Pattern.from_indices([2], 1 << 30)).coordinates.tolist() == [2, 5]
+    nothing = Pattern.from_indices([], sizes)
+    assert (a & nothing).coordinates.shape == (0, 2) and (nothing | nothing).count == 0
+    with pytest.raises(pith.ShapeError, match="complement would list 1099511627773 micro-tiles"):
+        ~a
+
+
 def test_coarsen_is_detection_at_the_wider_granularity():
     mask = np.random.default_rng(5).random((13, 10)) < 0.1
     fine = Pattern.from_mask(mask, (1, 2))
@@ -161,6 +175,7 @@ def test_torch_tensors_are_taken():
         (lambda: Pattern.from_indices([1], -1), pith.ShapeError, "axis 0 expects a size >= 0, got -1"),
         (lambda: Pattern.from_indices([], ()), pith.ShapeError, "at least one axis"),
         (lambda: Pattern.from_indices([], 2**31 + 1), pith.ShapeError, "32-bit"),
+        (lambda: Pattern.from_indices([], (2**31, 2**31, 2)), pith.ShapeError, "the grid has 9223372036854775808"),
         (lambda: Pattern.from_indices([], "ab"), pith.ArgumentError, "expects integers"),
         (lambda: Pattern.from_indices([], np.array([2.0, 3.0])), pith.ArgumentError, "expects integers"),
         (lambda: Pattern.from_indices([1], 5, 0), pith.FormatError, "granularity >= 1, got 0"),

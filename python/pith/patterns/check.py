@@ -15,6 +15,9 @@ from ..sparse_interop import array_like
 #: One past the largest coordinate: kernels read them as 32-bit integers.
 COORDINATES = 1 << 31
 
+#: Cells of a grid at most: their numbers are 64-bit integers.
+_NUMBERS = 1 << 62
+
 
 def sizes_of(sizes: int | Sequence[int]) -> tuple[int, ...]:
     """Sizes of the axes as a tuple; one number is one axis.
@@ -57,7 +60,7 @@ def granularity_of(granularity: int | Sequence[int], rank: int) -> tuple[int, ..
 def grid_of(sizes: Sequence[int], granularity: Sequence[int]) -> tuple[int, ...]:
     """Micro-tiles along every axis; the last of an axis may be partial.
 
-    Errors: :class:`pith.ShapeError` when coordinates do not fit in 32 bits.
+    Errors: :class:`pith.ShapeError` when coordinates do not fit in 32 bits, or their row-major number in 64.
 
     Example:
         >>> grid_of((100, 64), (32, 1))
@@ -71,6 +74,8 @@ def grid_of(sizes: Sequence[int], granularity: Sequence[int]) -> tuple[int, ...]
                 where="sizes",
                 hint="choose a coarser granularity",
             )
+    if (total := math.prod(grid)) > _NUMBERS:
+        raise ShapeError(f"the grid has {total} micro-tiles", where="sizes", hint="choose a coarser granularity")
     return grid
 
 

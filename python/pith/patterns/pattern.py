@@ -30,8 +30,9 @@ class Pattern(ForeignNames):
         equal when they name the same micro-tiles of the same grid. ``|``, ``&`` and ``~`` are union,
         intersection and complement.
     Errors: :class:`pith.CheckError` for a coordinate past the grid or listed twice; :class:`pith.ShapeError`
-        for coordinates of another shape and for set operations on different grids; :class:`pith.FormatError`
-        for a granularity below 1; :class:`pith.DTypeError` for indices that are no integers.
+        for coordinates of another shape, for set operations on different grids, and for a complement of 2^31
+        micro-tiles or more; :class:`pith.FormatError` for a granularity below 1; :class:`pith.DTypeError` for
+        indices that are no integers.
     Source: Zheng et al., PIT, SOSP 2023 (micro-tiles and their unordered index).
 
     Example:

@@ -58,7 +58,8 @@ def attention(
         lengths: of the sequences: ``(batch,)`` for padded arrays, any number that make T for packed ones.
         window: keys to either side of a query, or a pair ``(before, after)``.
         global_tokens: positions that see and are seen by all of their sequence: ``(n,)`` for every sequence, or
-            one list per sequence. Positions count from the start of the sequence, also in packed arrays.
+            one list per sequence. Positions count from the start of the sequence, also in packed arrays; in a sequence
+        that is shorter, a token has no effect.
         pattern: over the axes (queries, keys), shared by batch and heads. Query blocks of 24 cost least (f32, AVX2;
             others are cut into such).
         scale: factor of the scores, by default ``1 / sqrt(D)``.
