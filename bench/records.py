@@ -34,6 +34,8 @@ class Requirement:
         unit: of both.
         at_least: larger is better.
         lacks: what the promise is made for and this machine does not have (:func:`bench.machine.lacking`).
+        reach: what this machine's peak would give, where the promise is made for another one: a ratio that no kernel
+            can beat.
     """
 
     text: str
@@ -42,20 +44,25 @@ class Requirement:
     unit: str
     at_least: bool = False
     lacks: str = ""
+    reach: float | None = None
 
     @property
     def verdict(self) -> str:
-        """``PASS``, ``MISS``, ``NOT MEASURED``, or that it cannot be told on this machine.
+        """``PASS``, ``MISS``, ``NOT MEASURED``, or that it cannot be told, or not be met, on this machine.
 
         >>> Requirement("call", 9.5, 10, "us").verdict, Requirement("ratio", 0.9, 0.97, "x", at_least=True).verdict
         ('PASS', 'MISS')
         >>> Requirement("bf16", 5.0, 2.0, "x", at_least=True, lacks="AMX").verdict
         'not measurable here: needs AMX'
+        >>> Requirement("bf16", 1.2, 1.5, "x", at_least=True, reach=1.4).verdict
+        'out of reach here: the peak would give 1.4 x'
         """
         if self.lacks:
             return f"not measurable here: needs {self.lacks}"
         if self.measured is None:
             return "NOT MEASURED"
+        if self.reach is not None and self.measured < self.limit and self.reach < self.limit:
+            return f"out of reach here: the peak would give {self.reach:.3g} {self.unit}"
         met = self.measured >= self.limit if self.at_least else self.measured < self.limit
         return "PASS" if met else "MISS"
 

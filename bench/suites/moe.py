@@ -10,7 +10,8 @@ import numpy as np
 import pith
 import torch
 
-from bench.harness import Contest
+from bench.cores import Cores
+from bench.harness import Contest, Outcome
 from bench.machine import lacking
 from bench.operands import aligned
 from bench.records import Options, Progress, Report, Requirement, Table
@@ -20,16 +21,20 @@ from bench.sweep import Sweep, plural
 TOKENS, INNER, OUTER = {"f32": 4096, "bf16": 512 if lacking("avx512_bf16") else 4096}, 512, 1024
 
 #: Seconds that timing a case should take: calls of 50 to 150 ms, six or more of each contestant.
-SECONDS = 3.0
+SECONDS = 2.5
 
 #: Element type, experts, experts per token, exponent of the power law that experts are drawn by.
 CASES = (
     *(("f32", n, k, skew) for n in (8, 64) for k in (1, 2) for skew in (0.0, 0.7, 1.5)),
-    *(("bf16", n, k, 0.7) for n in (8, 64) for k in (1, 2)),
+    *(("bf16", n, k, skew) for n in (8, 64) for k in (1, 2) for skew in (0.0, 0.7, 1.5)),
 )
 
 #: Speed-up over sorting that is asked for, by element type.
 LIMITS = {"f32": 1.3, "bf16": 1.5}
+
+#: What the number for bf16 is asked of: there torch's product of groups reaches 9 % of the peak. By ``vdpbf16ps`` it
+#: reaches 70 % (Zen 4, 2026-11), so the peak itself may be less than what is asked; the verdict says where it is.
+WRITTEN_FOR = "amx_bf16"
 
 PITH, GROUPED, LOOP, IDEAL = "pith", "sort + grouped_mm", "index_select + mm", "one dense product"
 
@@ -46,6 +51,8 @@ NOTES = (
     "torch could reach.",
     f"`{OWN}`: the same mixture of bf16 in f32. Without AMX or AVX-512-BF16 torch multiplies bf16 element by element, "
     f"so there a speed-up over it says nothing of pith: read `{PITH} / {OWN}`.",
+    "`floor`, of bf16 without AMX: the products' operations at the rate of `vdpbf16ps` on registers, the best measured "
+    "between the cases. What the floor would gain over sorting is the most that any kernel could.",
 )
 
 
@@ -81,9 +88,19 @@ def run(options: Options, progress: Progress) -> Report:
     """Run the suite."""
     report = Report("moe", "Mixtures of experts", notes=list(NOTES))
     sweep = Sweep(options, SECONDS)
-    sweep.run(_contests(CASES[1::6] if options.quick else CASES), report, progress)
+    cores = Cores(options.threads, "bf16") if lacking(WRITTEN_FOR) and not lacking("avx512_bf16") else None
+
+    def step(text: str) -> None:
+        progress(text)
+        if cores is not None:
+            cores.sample()
+
+    sweep.run(_contests(CASES[1::6] if options.quick else CASES), report, step)
     report.tables.insert(0, _summary(sweep))
-    report.requirements += [_requirement(sweep, t, *limit) for t in options.threads for limit in LIMITS.items()]
+    if cores is not None:
+        report.tables.insert(1, _floors(sweep, cores))
+    for threads in options.threads:
+        report.requirements += [r for limit in LIMITS.items() for r in _requirements(sweep, threads, *limit, cores)]
     return report
 
 
@@ -183,8 +200,38 @@ def _summary(sweep: Sweep) -> Table:
     return Table("Speed-ups, geometric means over the skews", columns, tuple(rows))
 
 
-def _requirement(sweep: Sweep, threads: int, element: str, limit: float) -> Requirement:
+def _floor(outcome: Outcome, peak: float) -> tuple[float, float]:
+    """Seconds that the products take at a rate, and what that would gain over sorting."""
+    floor = outcome.contest.flops / peak
+    return floor, outcome.timings[GROUPED].median / floor
+
+
+def _floors(sweep: Sweep, cores: Cores) -> Table:
+    """What bf16 is measured against: the processor, rather than torch."""
+    rows = []
+    for threads in sweep.found:
+        best = cores.peak(threads)
+        for outcome in sweep.select(threads, element="bf16"):
+            floor, reach = _floor(outcome, best)
+            shares = [f"{floor / outcome.timings[name].median:.0%}" for name in (PITH, GROUPED, IDEAL)]
+            gains = f"{outcome.speedup(PITH, GROUPED):.2f}", f"{reach:.2f}"
+            rows.append((plural(threads), outcome.contest.name, f"{floor * 1e3:.3f}", *shares, *gains))
+    columns = ("threads", "case", "floor", f"{PITH}, of peak", f"{GROUPED}, of peak", f"{IDEAL}, of peak")
+    return Table("bf16 against the peak of its instruction", (*columns, f"{PITH} over sorting", "floor"), tuple(rows))
+
+
+def _requirements(sweep: Sweep, threads: int, element: str, limit: float, cores: Cores | None) -> Iterator[Requirement]:
+    """The worst case; where the peak is known, of the cases where it would do and of those where it would not."""
     text = f"MoE over sort + grouped_mm, {element}, {plural(threads)}, worst case"
-    ratios = [o.speedup(PITH, GROUPED) for o in sweep.select(threads, element=element)]
     lacks = lacking("avx512_bf16") if element == "bf16" else ""
-    return Requirement(text, min(ratios, default=None), limit, "x", at_least=True, lacks=lacks)
+    found = [(o.speedup(PITH, GROUPED), o) for o in sweep.select(threads, element=element)]
+    if element != "bf16" or cores is None or not found:
+        yield Requirement(text, min((ratio for ratio, _ in found), default=None), limit, "x", True, lacks)
+        return
+    reached = [(ratio, _floor(outcome, cores.peak(threads))[1]) for ratio, outcome in found]
+    text += f" of {{}} (asked of {lacking(WRITTEN_FOR)}, this machine has none)"
+    if within := [ratio for ratio, reach in reached if reach >= limit]:
+        yield Requirement(text.format(f"{len(within)} that the peak allows"), min(within), limit, "x", True)
+    if beyond := [pair for pair in reached if pair[1] < limit]:
+        ratio, reach = min(beyond)
+        yield Requirement(text.format(f"the other {len(beyond)}"), ratio, limit, "x", True, reach=reach)

@@ -6,6 +6,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,11 +17,12 @@ sys.path.append(str(ROOT))  # appended: the root's folders must not shadow insta
 from bench import cli  # noqa: E402
 from bench.cores import Cores  # noqa: E402
 from bench.fresh import PROBES, ProbeFailed, run_probe  # noqa: E402
-from bench.harness import Contest, WrongResult, hold, relative_error  # noqa: E402
+from bench.harness import Contest, Outcome, Timing, WrongResult, hold, relative_error  # noqa: E402
 from bench.machine import NAMED, OtherLoad, lacking, machine_facts  # noqa: E402
 from bench.records import Options, Report, Requirement, Table  # noqa: E402
 from bench.report import SCHEMA, format_table, markdown, speed_table, write  # noqa: E402
-from bench.suites import DEFAULT, SUITES, Suite  # noqa: E402
+from bench.suites import DEFAULT, SUITES, Suite, moe  # noqa: E402
+from bench.sweep import Sweep  # noqa: E402
 
 REFERENCE = np.array([1.0, 2.0])
 
@@ -226,6 +228,24 @@ def test_progress_is_shown_now_and_then(monkeypatch, capsys):
 def test_promises_for_other_machines_are_not_judged():
     assert Requirement("r", 3.0, 2.0, "x", True, "AMX").verdict == "not measurable here: needs AMX"
     assert {lacking(feature) for feature in NAMED} <= {"", *NAMED.values()}
+
+
+def test_promises_that_the_peak_of_a_machine_does_not_allow():
+    judged = [Requirement("r", got, 1.5, "x", True, reach=reach).verdict for got, reach in ((1.2, 1.6), (1.6, 1.4))]
+    assert judged == ["MISS", "PASS"]
+
+
+def test_mixtures_are_judged_where_the_peak_allows_it(monkeypatch):
+    """Sorting takes 1.4 and 2 times the floor; a case is a miss where it takes twice that."""
+    monkeypatch.setattr(moe, "lacking", lambda feature: {"amx_bf16": "AMX"}.get(feature, ""))
+    sweep, cores = Sweep(Options(threads=(1,))), SimpleNamespace(peak=lambda threads: 1e9)
+    for seconds in (1.4, 2.0):
+        contest = Contest("c", {}, moe.GROUPED, np.zeros(1), flops=1e9)
+        timings = {moe.PITH: Timing((seconds / 1.2,), 0.0), moe.GROUPED: Timing((seconds,), 0.0)}
+        sweep.found[1].append(({"element": "bf16"}, Outcome(contest, timings)))
+    verdicts = [r.verdict for r in moe._requirements(sweep, 1, "bf16", 1.5, cores)]
+    assert verdicts == ["MISS", "out of reach here: the peak would give 1.4 x"]
+    assert [r.verdict for r in moe._requirements(sweep, 1, "bf16", 1.5, None)] == ["MISS"]
 
 
 @pytest.mark.parametrize(("text", "threads"), [("2,1,2", (1, 2)), ("4", (4,))])
