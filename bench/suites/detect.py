@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pith
 import torch
+from pith.functional.dynamic.sampling import sampled_coverage
 from pith.patterns import sample_coverage
 from pith.runtime import kernel_cache
 
@@ -61,7 +62,7 @@ def run(options: Options, progress: Progress) -> Report:
         report.tables.append(Table(title, ("micro-tile", "empty", "sum ms", PITH, SORTED, EAGER), tuple(rows)))
     set_threads(1)
     progress("detect: overhead and sampling")
-    report.requirements += [_overhead(), _sampling(weights(*shape)), *_new_patterns(shape)]
+    report.requirements += [_overhead(), *_sampling(weights(*shape)), *_new_patterns(shape)]
     return report
 
 
@@ -118,16 +119,21 @@ def _overhead() -> Requirement:
     return Requirement("detect of a 16x64 tensor, in all", seconds * 1e6, OVERHEAD, "us")
 
 
-def _sampling(dense: np.ndarray) -> Requirement:
+def _sampling(dense: np.ndarray) -> list[Requirement]:
     elsewhere, small = np.ones(1 << 24, np.float32), aligned(dense[:64])
 
-    def forget() -> None:
-        """The tensor leaves the caches; the code that samples stays."""
-        np.add(elsewhere, 1, out=elsewhere)
-        sample_coverage(small, CANDIDATES)
+    def requirement(text: str, sample: Callable[[np.ndarray], object]) -> Requirement:
+        def forget() -> None:
+            """The tensor leaves the caches; the code that samples stays."""
+            np.add(elsewhere, 1, out=elsewhere)
+            sample(small)
 
-    seconds = _median(lambda: sample_coverage(dense, CANDIDATES), forget, 40)
-    return Requirement("sampling six candidates in a cold tensor", seconds * 1e6, SAMPLING, "us")
+        return Requirement(text, _median(lambda: sample(dense), forget, 40) * 1e6, SAMPLING, "us")
+
+    return [
+        requirement("sampling six candidates in a cold tensor", lambda x: sample_coverage(x, CANDIDATES)),
+        requirement("the sample that a dynamic product takes of a cold tensor", sampled_coverage),
+    ]
 
 
 def _new_patterns(shape: tuple[int, int]) -> list[Requirement]:
