@@ -34,7 +34,7 @@ def prune(
 
     Args:
         saliency: rank by this tensor instead of magnitudes: the larger (not: the larger in magnitude), the more
-            it is worth keeping. Blocks are ranked by the sum over what is kept in them.
+            it is worth keeping, -inf not at all. Blocks are ranked by the sum over what is kept in them.
         score: how magnitudes rank blocks: ``"l1"`` (default), their sum over what is kept; ``"l2"``, that of
             squares; ``"scaled"``, the mean square of what is kept and not zero. Elements are ranked by magnitude.
         at_most: elements that score below this are dropped even where there is room, so that groups hold at

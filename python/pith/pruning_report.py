@@ -40,7 +40,8 @@ class PruneReport:
         format: the format pruned to.
         shape: sizes of the tensor.
         density: non-zeros of the result as a share of all elements.
-        energy: sum of squares of the result over that of the tensor (1 for a tensor of zeros).
+        energy: sum of squares of the result over that of the tensor (1 for a tensor of zeros, NaN where it holds
+            infinities or NaN).
         ranks: every limited rank, lowest first.
         pruned: the result.
 
@@ -100,7 +101,11 @@ def energy_of(x: np.ndarray) -> float:
     for begin in range(0, flat.size, _CHUNK):
         part = flat[begin : begin + _CHUNK]
         part = part if part.dtype.kind in "fc" and part.dtype.itemsize > 2 else part.astype(np.float64)
-        total += float(np.vdot(part, part).real)
+        with np.errstate(over="ignore", invalid="ignore"):
+            energy = float(np.vdot(part, part).real)
+            if not np.isfinite(energy) and part.dtype.kind == "f":  # squares beyond f32
+                energy = float(np.vdot(wide := part.astype(np.float64), wide))
+        total += energy
     return total
 
 

@@ -219,11 +219,11 @@ class SparseTensor(SparseOperators):
         return dataclasses.replace(self, buffers=(*self.buffers[:-1], self.values.astype(dtype, copy=False)))
 
     def to_scipy(self) -> Any:
-        """A SciPy ``csr_array``, ``csc_array``, ``coo_array`` or ``bsr_array`` on the same buffers."""
+        """A SciPy ``csr_array``, ``csc_array``, ``coo_array`` or ``bsr_array`` on the same buffers; a ``dia_array``."""
         return to_scipy(self)
 
     def to_torch(self) -> Any:
-        """A torch tensor of layout CSR, CSC, COO or BSR on the same buffers (COO indices are copied).
+        """A torch tensor of layout CSR, CSC, COO, BSR or BSC on the same buffers (COO indices are copied).
 
         ``C0(2:4)`` (of f32: ``C0(1:2)``) becomes a semi-structured tensor in CUTLASS's layout.
         """

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from .errors import ArgumentError, DeviceError, DTypeError, FormatError, UnsupportedError
+from .formats.diagonals import lowest
 from .formats.format import Format
+from .formats.layouts import bsc, is_transposed_layout, layout_of
 from .formats.pack import pack_coordinates
 from .formats.pack_buffers import aligned_empty
 from .runtime.arrays import is_torch, plain_array, unreadable
@@ -38,18 +40,18 @@ def numpy_of(value: Any) -> np.ndarray:
     if is_torch(value):
         if str(value.layout) != "torch.strided":
             raise DTypeError(
-                f"expects a dense tensor, got layout {value.layout}", hint="pith.SparseTensor.from_torch(t)"
+                f"expects a dense tensor, got layout {value.layout}",
+                hint="t.to_dense(), or pith.SparseTensor.from_torch(t) where a SparseTensor is taken",
             )
         if value.device.type == "meta":
             raise DeviceError("a tensor on the meta device has no values", hint="materialise it first")
         return _numpy_of_torch(value.detach().cpu())
     if isinstance(value, np.ndarray):
         return value if type(value) is np.ndarray else plain_array(value)
-    of_module = "of a module, its weights one by one: module.weight" if hasattr(value, "parameters") else ""
-    raise DTypeError(
-        f"expects a NumPy array or torch tensor, got {type(value).__name__}",
-        hint=of_module or "numpy.asarray(x)",
-    )
+    hint = "of a module, its weights one by one: module.weight" if hasattr(value, "parameters") else "numpy.asarray(x)"
+    hint = "its dense array: A.to_dense()" if hasattr(value, "to_dense") else hint
+    hint = "its dense array: A.toarray()" if is_foreign(value) else hint
+    raise DTypeError(f"expects a NumPy array or torch tensor, got {type(value).__name__}", hint=hint)
 
 
 def array_like(values: Any, what: str) -> np.ndarray:
@@ -158,45 +160,44 @@ def _sorted_distinct(dims: list[np.ndarray]) -> bool:
 
 
 def to_scipy(tensor: Any) -> Any:
-    """The SciPy array that shares the buffers of a :class:`pith.SparseTensor`."""
+    """The SciPy array that shares the buffers of a :class:`pith.SparseTensor`; diagonals and BSC are copied."""
     import scipy.sparse as sp
 
     if tensor.dtype.kind == "V":
         raise DTypeError(f"SciPy has no element type {tensor.dtype}", hint="A.astype(numpy.float32)")
+    if is_transposed_layout(tensor.format):
+        return to_scipy(tensor.T).T
     kind, block = layout_of(tensor.format)
     if kind == "coo":
         _, *dims, values = tensor.buffers
         return sp.coo_array((values, tuple(dims)), shape=tensor.shape)
+    if kind == "dia":
+        return sp.dia_array(_shifted_diagonals(tensor), shape=tensor.shape)
     positions, coordinates, values = tensor.buffers
     if kind == "bsr":
         return sp.bsr_array((values.reshape(-1, *block), coordinates, positions), shape=tensor.shape, blocksize=block)
+    if kind == "bsc":  # the rows of the transposed matrix, of blocks that are transposed, too
+        blocks = np.ascontiguousarray(values.reshape(-1, *block).swapaxes(1, 2))
+        return sp.bsr_array((blocks, coordinates, positions), shape=tensor.shape[::-1], blocksize=block[::-1]).T
     make = sp.csr_array if kind == "csr" else sp.csc_array
     return make((values, coordinates, positions), shape=tensor.shape)
 
 
-def layout_of(fmt: Format) -> tuple[str, tuple[int, int]]:
-    """Which layout of SciPy and torch a format is: (``csr``, ``csc``, ``coo`` or ``bsr``; block size).
-
-    Errors: :class:`pith.FormatError` when it is none of them.
-
-    >>> layout_of(Format.bsr(4, 2))
-    ('bsr', (4, 2))
-    """
-    width = fmt.pos_width or 64
-    rows, columns = (next((e.mod for e in fmt.exprs[2:] if e.dim == d), 1) for d in (0, 1))
-    block = (rows, columns)
-    candidates = {"coo": Format.coo(fmt.rank, width)}
-    if fmt.rank == 2:
-        candidates |= {"csr": Format.csr(width), "csc": Format.csc(width)}
-        candidates["bsr"] = Format.bsr(*block, width)
-    plain = fmt.with_widths(pos=width, crd=fmt.crd_width or 64, nm=0)
-    for name, candidate in candidates.items():
-        if width >= 32 and plain == candidate:
-            return name, block
-    raise FormatError(
-        f"SciPy and torch have no layout for format {fmt} with {width}-bit positions",
-        hint="convert first: A.to(pith.CSR), or A.to_dense()",
-    )
+def _shifted_diagonals(tensor: Any) -> tuple[np.ndarray, np.ndarray]:
+    """SciPy's arrays of a matrix stored by diagonals: an element stands at its column there, at its row here."""
+    rows, columns = tensor.shape
+    if (band := tensor.format.levels[-1]).kind == "band":
+        offsets = np.arange(-band.lower, band.upper + 1)
+        stored = tensor.values.reshape(rows, offsets.size).T
+    else:
+        offsets = lowest(tensor.format, tensor.shape) + tensor.buffers[1].astype(np.int64)
+        stored = tensor.values.reshape(offsets.size, rows)
+    data = np.zeros((offsets.size, columns), tensor.dtype)
+    for out, diagonal, offset in zip(data, stored, offsets.tolist()):
+        begin, end = max(0, -offset), min(rows, columns - offset)
+        if begin < end:  # a band may be wider than its matrix
+            out[begin + offset : end + offset] = diagonal[begin:end]
+    return data, offsets
 
 
 # -- torch ------------------------------------------------------------------------------
@@ -227,19 +228,8 @@ def from_torch(tensor: Any) -> Parts | None:
     if layout in ("sparse_csr", "sparse_csc"):
         fmt = Format.csr(width) if by_row else Format.csc(width)
     else:
-        fmt = (
-            Format.bsr(values.shape[1], values.shape[2], width)
-            if by_row
-            else _bsc(values.shape[1], values.shape[2], width)
-        )
+        fmt = (Format.bsr if by_row else bsc)(values.shape[1], values.shape[2], width)
     return tuple(tensor.shape), fmt, (positions, indices, values.reshape(-1))
-
-
-def _bsc(rows: int, columns: int, width: int) -> Format:
-    """Compressed columns of dense blocks (torch's BSC)."""
-    r, c, br, bc = Format.bsr(rows, columns).exprs
-    pairs = ((c, "dense"), (r, "compressed"), (br, "dense"), (bc, "dense"))
-    return Format.make(2, *pairs, pos_width=width, crd_width=width)
 
 
 def _from_torch_coo(tensor: Any) -> Parts:
@@ -262,13 +252,19 @@ def to_torch(tensor: Any) -> Any:
 
     if tensor.format == semi_structured_format(tensor.dtype.name):
         return to_semi_structured(tensor, torch_of_numpy)
+    if is_transposed_layout(tensor.format):
+        turned = to_torch(tensor.T)
+        return turned.t() if tensor.ndim == 2 else turned.permute(*range(tensor.ndim)[::-1])
     kind, block = layout_of(tensor.format)
+    if kind == "dia":
+        hint = "convert first: A.to(pith.CSR), or A.to_dense()"
+        raise FormatError(f"torch has no layout for format {tensor.format}", hint=hint)
     values = torch_of_numpy(tensor.values)
     if kind == "coo":
         indices = torch.from_numpy(np.stack(tensor.buffers[1:-1]).astype(np.int64, copy=False))
         return torch.sparse_coo_tensor(indices, values, tensor.shape, is_coalesced=True, check_invariants=False)
     positions, coordinates = (torch.from_numpy(b) for b in tensor.buffers[:-1])
-    if kind == "bsr":
+    if kind in ("bsr", "bsc"):
         values = values.reshape(-1, *block)
-    make = {"csr": torch.sparse_csr_tensor, "csc": torch.sparse_csc_tensor, "bsr": torch.sparse_bsr_tensor}[kind]
+    make = getattr(torch, f"sparse_{kind}_tensor")
     return make(positions, coordinates, values, tensor.shape, check_invariants=False)

@@ -10,14 +10,14 @@ from .formats import Format
 from .formats.validate import first_violation
 from .named_formats import in_the_words_of
 from .packing import WORTH_A_KERNEL
-from .sparse import FormatLike, SparseTensor, as_format, check_dtype
+from .sparse import FormatLike, SparseTensor, as_format, check_dtype, taken_over
 from .sparse_interop import numpy_of
 
 
 def validate(w: Any, fmt: FormatLike) -> None:
     """Return if a dense tensor obeys a format; if not, say where it breaks it first.
 
-    Shapes:  w: NumPy array or torch tensor, or a SparseTensor (which is checked itself, too).
+    Shapes:  w: NumPy array or torch tensor, or a sparse matrix of pith, SciPy or torch (which is checked itself, too).
     Semantics: NaN counts as non-zero, -0.0 as zero. First means in row-major order.
     Errors:  :class:`pith.FormatError` naming the level, the group, what it holds and what is allowed;
         :class:`pith.ShapeError` when the format does not divide the shape.
@@ -30,6 +30,7 @@ def validate(w: Any, fmt: FormatLike) -> None:
             ...
         pith.errors.FormatError: ...
     """
+    w = taken_over(w)
     if isinstance(w, SparseTensor):
         w.validate().to(fmt)
         return

@@ -12,6 +12,7 @@ import pith
 import pytest
 import upstream_jit
 from pith._mlir import PassManager
+from pith.formats.layouts import bsc
 
 torch = pytest.importorskip("torch")
 
@@ -201,10 +202,11 @@ def _layouts():
         "csr": (dense.to_sparse_csr(), pith.Format.csr(64)),
         "csc": (dense.to_sparse_csc(), pith.Format.csc(64)),
         "bsr": (dense.to_sparse_bsr((2, 3)), pith.Format.bsr(2, 3, 64)),
+        "bsc": (dense.to_sparse_bsc((2, 3)), bsc(2, 3, 64)),
     }
 
 
-@pytest.mark.parametrize("layout", ["coo", "csr", "csc", "bsr"])
+@pytest.mark.parametrize("layout", ["coo", "csr", "csc", "bsr", "bsc"])
 def test_sparse_layouts_become_formats(layout):
     a, fmt = _layouts()[layout]
     b = torch.randn(12, 5)
@@ -237,7 +239,7 @@ def test_torch_sparse_mm_is_a_matrix_product():
 
 
 def test_other_layouts_are_refused():
-    for a in (torch.eye(4).to_sparse_bsc((2, 2)), torch.stack([torch.eye(4)] * 2).to_sparse_csr()):
+    for a in (torch.stack([torch.eye(4)] * 2).to_sparse_bsc((2, 2)), torch.stack([torch.eye(4)] * 2).to_sparse_csr()):
         with pytest.raises(pith.UnsupportedError, match="a: cannot import"):
             pith.torch.import_program(Product(), (a, torch.randn(4, 4)))
 
@@ -601,13 +603,14 @@ def test_weights_that_torch_computes_are_those_of_the_moment(way, recwarn):
     assert not [w for w in recwarn if "export" in str(w.message)]
 
 
-@pytest.mark.parametrize("layout", ["coo", "csr", "csc", "bsr"])
+@pytest.mark.parametrize("layout", ["coo", "csr", "csc", "bsr", "bsc"])
 def test_weights_in_sparse_layouts_are_stored_so(layout):
     torch.manual_seed(0)
     model, x = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Linear(8, 16)).eval(), torch.randn(3, 8)
     weight = torch.nn.init.sparse_(model[1].weight.data, 0.5)
     expected = model(x).detach()
     stored = {"coo": weight.to_sparse, "bsr": lambda: weight.to_sparse_bsr((4, 4))}
+    stored["bsc"] = lambda: weight.to_sparse_bsc((4, 4))
     made = stored.get(layout, getattr(weight, f"to_sparse_{layout}", None))()
     model[1].weight = torch.nn.Parameter(made, requires_grad=False)
     k = pith.compile(model, (x,), path="sparse")
@@ -618,8 +621,8 @@ def test_weights_in_sparse_layouts_are_stored_so(layout):
 
 def test_weights_in_layouts_without_a_format_are_named():
     model = torch.nn.Sequential(torch.nn.Linear(8, 8))
-    model[0].weight = torch.nn.Parameter(model[0].weight.detach().to_sparse_bsc((4, 4)), requires_grad=False)
-    with pytest.raises(pith.UnsupportedError, match=r"0\.weight: cannot import torch.sparse_bsc"):
+    model[0].weight = torch.nn.Parameter(model[0].weight.detach().to_sparse(1), requires_grad=False)
+    with pytest.raises(pith.UnsupportedError, match=r"0\.weight: cannot import COO with dense trailing dimensions"):
         pith.compile(model, (torch.ones(2, 8),))
 
 

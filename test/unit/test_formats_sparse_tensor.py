@@ -44,9 +44,16 @@ def test_structured_coordinates_of_the_native_index():
     assert from_sparse_tensor_encoding(text) == HSS.parse("C0(2:4)").to_format(nm_width=64)
 
 
+@pytest.mark.parametrize("zero", ["0.000000e+00 : f32", "0 : i32", "0.0"])
+def test_an_implicit_value_of_zero_is_what_formats_mean_anyway(zero):
+    text = "{ map = (i, j) -> (i : dense, j : compressed), posWidth = 32, implicitVal = %s, crdWidth = 32 }"
+    assert from_sparse_tensor_encoding(text % zero) == Format.csr()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("map = (i, j) -> (i : dense, j : compressed), implicitVal = 0.5 : f32", "implicitVal"),
         ("#other", "cannot read"),
         ("map = (i, j) -> (i : batch, j : compressed)", "unknown level 'batch'"),
         ("map = (i, j) -> (i : compressed(nonunique), j : singleton)", "interleaves its coordinates"),

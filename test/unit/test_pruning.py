@@ -103,6 +103,9 @@ def test_report():
 def test_report_of_unstructured_and_empty():
     report = pith.prune_report(W, "csr", density=0.25)
     assert [r.rank for r in report.ranks] == ["unstructured, density 0.25"] and report.density == 0.25
+    large = pith.prune_report(np.float32([[3e25, 0, 4e25, 0]]), "C0(1:4)")  # squares are beyond f32
+    assert large.energy == pytest.approx(16 / 25)
+    assert np.isnan(pith.prune_report(np.float32([[np.inf, 0, 1, 0]]), "C0(1:4)").energy)
     empty = pith.prune_report(np.zeros((2, 4), np.int8), "C0(2:4)")
     assert (empty.density, empty.energy, empty.ranks[0].kept) == (0, 1, 1)
 

@@ -74,6 +74,55 @@ def test_formats_scipy_does_not_know():
         pith.SparseTensor.from_scipy(np.eye(3))
 
 
+@pytest.mark.parametrize("shape", [(12, 10), (10, 12), (1, 7), (7, 1), (0, 5), (5, 0)])
+@pytest.mark.parametrize("fmt", ["dia", "band(2:3)", "coo", "csr", "bsr(3x2) pad", "csc"])
+def test_diagonals_and_transposed_matrices_go_back_to_scipy(fmt, shape):
+    sp = pytest.importorskip("scipy.sparse")
+    x = pith.prune(random_tensor(RNG, shape, "float64", 0.4), fmt)
+    tensor = pith.compress(x, fmt)
+    if "pad" in fmt:
+        with pytest.raises(pith.FormatError, match="no layout"):
+            tensor.to_scipy()
+        return
+    for made, expected in ((tensor.to_scipy(), x), (tensor.T.to_scipy(), x.T)):
+        assert sp.issparse(made) and made.shape == expected.shape and made.dtype == x.dtype
+        np.testing.assert_array_equal(made.toarray(), expected)
+    if fmt in ("dia", "band(2:3)"):
+        assert tensor.to_scipy().format == "dia"
+        np.testing.assert_array_equal(pith.SparseTensor.from_scipy(tensor.to_scipy()).to("dia").to_dense(), x)
+
+
+@pytest.mark.parametrize("block", [(3, 5), (1, 5), (4, 1), (1, 1)])
+@pytest.mark.filterwarnings("ignore:Sparse")
+def test_columns_of_blocks_go_to_scipy_and_back_to_torch(block):
+    torch = pytest.importorskip("torch")
+    x = _matrix()
+    tensor = pith.SparseTensor.from_torch(torch.from_numpy(x).to_sparse_bsc(block)).validate()
+    np.testing.assert_array_equal(tensor.to_scipy().toarray(), x)
+    for made, expected in ((tensor, x), (tensor.T, x.T), (pith.SparseTensor.from_scipy(tensor.to_scipy()), x)):
+        assert torch.equal(made.to_torch().to_dense(), torch.from_numpy(expected))
+    rhs = np.ones((10, 3), np.float32)
+    for variant in ("sparse", "auto"):
+        np.testing.assert_allclose(pith.matmul(tensor, rhs, variant=variant), x @ rhs, rtol=1e-5, atol=1e-4)
+
+
+def test_diagonals_have_no_layout_in_torch():
+    pytest.importorskip("torch")
+    with pytest.raises(pith.FormatError, match=r"torch has no layout"):
+        pith.compress(np.eye(4), "dia").to_torch()
+
+
+def test_what_takes_dense_arrays_says_how_to_get_one():
+    sp = pytest.importorskip("scipy.sparse")
+    with pytest.raises(pith.DTypeError, match=r"A\.to_dense\(\)"):
+        pith.prune(pith.compress(np.eye(4), "csr"), "C0(2:4)")
+    with pytest.raises(pith.DTypeError, match=r"A\.toarray\(\)"):
+        pith.prune(sp.eye_array(4, format="csr"), "C0(2:4)")
+    pith.validate(sp.eye_array(4, format="csr"), "C0(1:4)")
+    with pytest.raises(pith.FormatError, match="has 4 with non-zeros"):
+        pith.validate(sp.csr_array(np.ones((4, 4))), "C0(2:4)")
+
+
 # -- torch ------------------------------------------------------------------------------
 
 
@@ -94,14 +143,14 @@ def test_from_and_to_torch(layout, dtype):
     }[layout]()
     ours = pith.SparseTensor.from_torch(tensor).validate()
     np.testing.assert_array_equal(ours.to_dense().astype(np.float32), dense.float().numpy())
-    if layout in ("bsc", "hybrid"):
+    if layout == "hybrid":
         with pytest.raises(pith.FormatError, match="no layout"):
             ours.to_torch()
         return
     back = ours.to_torch()
     assert back.dtype == dense.dtype and torch.equal(back.to_dense(), dense)
     assert back.layout == (torch.sparse_csr if layout == "strided" else tensor.layout)
-    if layout in ("csr", "csc", "bsr"):
+    if layout in ("csr", "csc", "bsr", "bsc"):
         assert back.values().data_ptr() == tensor.values().data_ptr()
 
 

@@ -5,7 +5,7 @@
   about kinds of them.
 - In the literature's notation: ``hss``, of ``rank``; ``hss_check``, ``hss_levels`` (to levels and back), ``highlight``
   (the twelve of the paper), ``whole``.
-- As text: ``parse``; ``attribute`` (pith's IR), ``sparse_tensor`` (upstream's).
+- As text: ``parse``; ``attribute`` (pith's IR), ``sparse_tensor`` (upstream's). ``layouts``: SciPy's and torch's.
 - Tensors to buffers and back: ``pack``, by ``pack_digits`` and ``pack_buffers``; ``pack_read``, ``pack_check``.
 - ``prune`` (by a ``threshold``, too), ``validate``, and ``infer``: nested ranks (``infer_ranks``) by ``occupancy`` and
   ``occupancy_listed``.

@@ -195,6 +195,14 @@ class HSS:
             self.ranks, self.numbers, self.shares, self.storage_dims, padded=self.padded, nm_width=nm_width
         )
 
+    def with_padding(self, padded: bool = True) -> HSS:
+        """The same format for shapes its groups need not divide (or the other way round).
+
+        >>> str(HSS.parse("C0(2:4)").with_padding())
+        'C0(2:4) pad'
+        """
+        return dataclasses.replace(self, padded=padded)
+
     def packed_shapes(self, shape: Sequence[int]) -> dict[str, tuple[int, ...]]:
         """Shapes of the stored buffers for a tensor of ``shape`` (see :meth:`Format.packed_shapes`)."""
         return self.to_format().packed_shapes(self.flat_shape(shape))

@@ -92,8 +92,10 @@ def from_sparse_tensor_encoding(encoding: object) -> Format:
     match = _ENCODING.match(text)
     if match is None:
         raise FormatError(f"cannot read {text!r} as a #sparse_tensor.encoding of levels of dimensions")
-    options = dict(re.findall(r"(\w+)\s*=\s*([^,}\s]+)", match["rest"]))
+    options = dict(re.findall(r"(\w+)\s*=\s*([^,}]*[^,}\s])", match["rest"]))
     widths = {name: int(options.pop(name, "0")) for name in ("posWidth", "crdWidth")}
+    if re.fullmatch(r"0(\.0*(e[+-]?\d+)?)?\s*(:.*)?", options.get("implicitVal", "")):  # what it is without being said
+        del options["implicitVal"]
     if options:
         raise FormatError(f"{', '.join(options)} of {text!r} has no counterpart in a pith format")
     names = {name.strip(): f"d{i}" for i, name in enumerate(match["dims"].split(","))}

@@ -23,11 +23,12 @@ from ..errors import Error, FileFormatError, FormatError
 from ..formats.buffers import buffer_specs
 from ..formats.format import Format
 from ..formats.hss import HSS
+from ..formats.layouts import layout_of
 from ..formats.pack import check_coordinates
 from ..formats.pack_buffers import check_memory
 from ..formats.parse import parse_format
 from ..sparse import SparseTensor
-from ..sparse_interop import from_coo, layout_of
+from ..sparse_interop import from_coo
 from .text import DEFLATE_RATIO
 
 #: What reading a damaged archive can raise (zipfile, zlib, NumPy's header parser).
@@ -265,6 +266,8 @@ def _scipy_arrays(tensor: SparseTensor) -> Arrays | None:
     try:
         kind, block = layout_of(fmt)
     except FormatError:
+        return None
+    if kind in ("bsc", "dia"):
         return None
     names = ("row", "col") if kind == "coo" else ("indptr", "indices")
     arrays = dict(zip(names, tensor.buffers[-3:-1]), format=np.array(kind.encode()), _is_array=np.array(True))

@@ -180,7 +180,7 @@ _HINT = "pass a NumPy array, a torch tensor or another object with __dlpack__ or
 
 #: The same for pith's own operands, by the name of their class: this layer knows none of them.
 _HINTS = {
-    "SparseTensor": "A.to_dense() is the array",
+    "SparseTensor": "A.to_dense() is the array; pith.matmul and pith.linear take A itself",
     "Dynamic": "pith.matmul takes dynamic operands; here pass its .value",
     "Ragged": "pass its .data, and where sequences matter lengths=r.lengths",
 }
@@ -210,9 +210,8 @@ def _from_torch(torch: Any, tensor: Any, where: str) -> np.ndarray:
     if tensor.device.type != "cpu":
         raise DeviceError(f"expected a tensor on the CPU, got one on {tensor.device}", where=where, hint=_MOVE)
     if tensor.layout is not torch.strided:
-        raise ArgumentError(
-            f"expected a dense tensor, got layout {tensor.layout}", where=where, hint="call .to_dense()"
-        )
+        hint = "call .to_dense(); pith.matmul takes it as it is"
+        raise ArgumentError(f"expected a dense tensor, got layout {tensor.layout}", where=where, hint=hint)
     if tensor.requires_grad and torch.is_grad_enabled():
         if torch.compiler.is_compiling():
             raise _while_exporting(where)

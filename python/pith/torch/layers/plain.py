@@ -9,6 +9,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.prune import BasePruningMethod
 
 from ...formats import Format
+from ...formats.layouts import bsc
 from ..layouts import format_of
 
 
@@ -70,7 +71,8 @@ def _set(clone: torch.nn.Module, name: str, value: torch.Tensor) -> None:
 def _format(name: str, parameter: torch.Tensor) -> Format:
     """The format of a layout, with narrow indices."""
     fmt = format_of(parameter, name)
-    if parameter.layout is torch.sparse_bsr:
-        return Format.bsr(*parameter.values().shape[-2:])
+    if parameter.layout in (torch.sparse_bsr, torch.sparse_bsc):
+        make = Format.bsr if parameter.layout is torch.sparse_bsr else bsc
+        return make(*parameter.values().shape[-2:])
     made = {torch.sparse_csr: Format.csr, torch.sparse_csc: Format.csc}.get(parameter.layout)
     return made() if made else fmt or Format.coo(parameter.dim())
