@@ -22,6 +22,7 @@ from .formats.pack_read import coordinates_of
 from .formats.parse import format_name
 from .named_formats import BAND, BSR, COO, CSC, CSR, DIA, NM, FormatLike, as_format, in_the_words_of
 from .packing import pack, unpack
+from .sparse_elements import converted
 from .sparse_interop import array_like, from_scipy, from_torch, is_foreign, is_torch, numpy_of, to_scipy, to_torch
 from .sparse_operators import SparseOperators
 from .untraced import whole
@@ -206,12 +207,8 @@ class SparseTensor(SparseOperators):
         form, hss = as_format(fmt)
         if form == self.format:
             return self if hss == self.hss else dataclasses.replace(self, hss=hss)
-        coords, values = self.coordinates()
-        keep = np.flatnonzero(values)
-        if keep.size != values.size:
-            coords, values = coords[:, keep], values[keep]
         with in_the_words_of(hss, form):
-            buffers = tuple(pack_coordinates(coords, values, self.shape, form))
+            buffers = converted(self, form)
         return dataclasses.replace(self, format=form, buffers=buffers, hss=hss)
 
     def astype(self, dtype: Any) -> SparseTensor:

@@ -14,6 +14,7 @@ from .foreign_names import INSTEAD_OF_TENSORS, SAME_OF_TENSORS, RefusedOperators
 from .formats.format import Format
 from .formats.pack_buffers import aligned_zeros
 from .named_formats import in_the_words_of
+from .sparse_elements import sums
 from .sparse_interop import array_like, index_of, is_foreign, is_torch, numpy_of, torch_of_numpy
 
 if TYPE_CHECKING:
@@ -123,18 +124,14 @@ class SparseOperators(RefusedOperators):
         if dtype is not None or out is not None:
             raise ArgumentError("sums of sparse tensors take an axis only", hint="A.astype(dtype).sum(axis)")
         tensor = _tensor(self)
-        coords, values = tensor.coordinates()
-        wide = np.float64 if values.dtype.kind in "fV" else np.sum(values[:0]).dtype
-        narrow = values.dtype if wide is np.float64 else wide
+        wide = np.float64 if tensor.dtype.kind in "fV" else np.sum(tensor.values[:0]).dtype
+        narrow = tensor.dtype if wide is np.float64 else wide
         rank = tensor.ndim
         if axis is not None and not (isinstance(axis, numbers.Integral) and -rank <= axis < rank):
             raise ShapeError(f"expects a dimension of the tensor ({-rank} to {rank - 1}), got {axis}", where="axis")
         if axis is None or rank == 1:
-            return values.sum(dtype=wide).astype(narrow)
-        left = [d for d in range(rank) if d != axis % rank]
-        sums = np.zeros([tensor.shape[d] for d in left], wide)
-        np.add.at(sums, tuple(coords[d] for d in left), values.astype(wide, copy=False))
-        return sums.astype(narrow, copy=False)
+            return tensor.coordinates()[1].sum(dtype=wide).astype(narrow)
+        return sums(tensor, axis % rank, wide).astype(narrow, copy=False)
 
     def __getitem__(self, key: Any) -> Any:
         """Rows, columns and elements of a matrix, by what SciPy's ``csr_array`` takes: integers, slices, arrays.
