@@ -127,6 +127,7 @@ class QuantizedTensor:
             x: f32, or i8 when scales are per row.
             x_scale, x_zero: an i8 ``x`` stands for ``(x - x_zero) * x_scale`` (default: 1, 0).
             out_scale, out_zero: the result is ``clamp(round(y / out_scale) + out_zero)`` in i8 instead of f32.
+            variant: ``auto``, ``sparse`` (what is stored, without a dense copy) or ``dense``.
         """
         from .functional.matmul.quantized import multiply
 

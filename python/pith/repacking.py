@@ -80,6 +80,7 @@ def _requantize(a: QuantizedTensor, w: Any, out: Any) -> QuantizedTensor:
     if out.zero_points is not None and new.zero_points is not None:
         np.copyto(out.zero_points, new.zero_points)
     out.__dict__.pop("row_sums", None)  # of the integers that were
+    values_changed()
     return out
 
 

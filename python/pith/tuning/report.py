@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -69,7 +70,7 @@ def explain(a: Any, *operands: Any, variant: str = "auto", measure: bool = False
     a, b = taken_over(a), taken_over(b)
     tensor, other, side = (a, b, "left") if isinstance(a, (SparseTensor, QuantizedTensor)) else (b, a, "right")
     if isinstance(tensor, QuantizedTensor):
-        return explain_quantized(tensor, columns_of(tensor, other, side), getattr(other, "dtype", ""), side)
+        return explain_quantized(tensor, columns_of(tensor, other, side), getattr(other, "dtype", ""), side, variant)
     if not isinstance(tensor, SparseTensor):
         raise ArgumentError(
             "expects a sparse operand", where="pith.explain", hint="dense products are NumPy's or torch's own"
@@ -107,36 +108,34 @@ def _explain_call(function: Any, operands: Sequence[Any], options: Mapping[str, 
     return getattr(importlib.import_module(f"pith.{module}"), explains)(*operands, **options)
 
 
-def explain_quantized(q: QuantizedTensor, columns: int, dtype: Any, side: str = "left") -> str:
-    """Products with quantised weights have one kernel each: what it is, and what a dense copy would take.
+def explain_quantized(q: QuantizedTensor, columns: int, dtype: Any, side: str = "left", variant: str = "auto") -> str:
+    """Products with quantised weights: the kernels on what is stored and on a dense copy, and what that takes.
 
     Args:
         dtype: of what it is multiplied with.
     """
-    from ..functional.matmul.quantized import kernel_of
+    from ..functional.matmul.quantized_plan import best, candidates, problem_of
 
     by_bytes = str(dtype).removeprefix("torch.") == "int8" and q.group is None
-    values = q.integers if by_bytes else q.integers.astype("float32")
-    tensor = SparseTensor(q.shape, q.format, (*q.buffers[:-1], values), q.hss)
     scales = "a scale per row" if q.group is None else f"a scale and zero point per group of {q.group}"
     name = q.hss or format_name(q.format)
     sparse = f"{q.shape[0]}x{q.shape[1]} i{q.bits}, {scales}, as {name}"
     stored = f"{100 * q.count / max(1, q.shape[0] * q.shape[1]):.1f} % stored"
+    if side == "right" and q.group is None:
+        return f"{columns}x{q.shape[0]} times {sparse}, {stored}\ndoes not run: a scale per row stands on the left"
+    heading = f"{sparse}, {stored}, times {q.shape[1]}x{columns}"
     if side == "right":
-        return f"{columns}x{q.shape[0]} times {sparse}, {stored}\ndoes not run: quantised matrices stand on the left"
-    runs = kernel_of(q, columns, "i8" if by_bytes else "f32")
-    how = "bytes are multiplied by dot instructions" if runs == "dots" else "weights are dequantised inside the load"
-    problem = Problem.of(tensor, columns, side=side)
-    own = [seconds_text(c.seconds) for c in rank(problem, "sparse") if by_bytes and c.name == runs]
-    known = f"predicted {own[0]}" if own else "its time is not predicted"
-    dense, copy = rank(problem, "dense")[0], values.itemsize * q.shape[0] * q.shape[1]
+        heading, q = f"{columns}x{q.shape[0]} times {sparse}, {stored}", q.T
+    x = "i8" if by_bytes else "f32"
+    ranked, problem = candidates(q, columns, x, variant), problem_of(q, columns, x)
+    chosen = best(ranked, x)
+    copy = math.prod(q.shape) * problem.element_bytes
+    how = f"on a copy of {copy} bytes beside {q.nbytes}" if chosen.variant.is_dense else "on what is stored"
+    kind = "bytes are multiplied" if by_bytes else "f32 is multiplied by what the load dequantises"
+    if chosen.variant.is_dense and not by_bytes:
+        kind = "f32 is multiplied by f32"
     return "\n".join(
-        [
-            f"{sparse}, {stored}, times {q.shape[1]}x{columns}",
-            f"runs {runs}: {how}; the only kernel, {known}",
-            f"no dense product: {dense.name} is predicted to take {seconds_text(dense.seconds)} on a copy of {copy} "
-            f"bytes in place of {q.nbytes}",
-        ]
+        [heading, *candidates_of(problem, ranked, chosen), "", f"{verdict(ranked, chosen)}; {kind}, {how}"]
     )
 
 

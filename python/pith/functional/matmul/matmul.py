@@ -16,6 +16,7 @@ from ...sparse_interop import is_foreign
 from ...traceable import traceable
 from ..dynamic.dynamic import Dynamic, multiply_dynamic
 from .plan import Plan, plan_of
+from .quantized_plan import transposed
 from .row_order import in_row_order
 
 
@@ -44,7 +45,7 @@ def matmul(a: Any, b: Any, *, out: Any = None, variant: str = "auto") -> Any:
         variant: ``auto``, ``dense`` (the best product of an unpacked copy, the library's or pith's own), ``sparse``
             (pith's best kernel on what is stored), or the name of one variant. ``sparse`` is bitwise repeatable for
             any number of threads. It is for stored operands: one marked with :func:`pith.dynamic` takes ``auto``,
-            ``dense`` or a micro-tile.
+            ``dense`` or a micro-tile. A quantised matrix takes ``auto``, ``sparse`` and ``dense``.
     Returns: a NumPy array, or a torch tensor when the dense operand is one.
     Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.DeviceError`,
         :class:`pith.ArgumentError` (read-only ``out``, not an array), :class:`pith.UnsupportedError` (no such
@@ -84,8 +85,8 @@ _DENSE = ("auto", "dense", "dense:library")
 
 
 def _multiply_quantized(a: Any, b: Any, out: Any, variant: str) -> Any:
-    if out is not None or variant not in ("auto", "sparse"):
-        raise UnsupportedError("out and variant do not apply to a quantised matrix", where="pith.matmul")
+    if out is not None:
+        raise UnsupportedError("out does not apply to a quantised matrix", where="pith.matmul")
     right = isinstance(b, QuantizedTensor)
     if isinstance(a if right else b, (SparseTensor, QuantizedTensor)) or (right and b.group is None):
         raise UnsupportedError(
@@ -93,7 +94,7 @@ def _multiply_quantized(a: Any, b: Any, out: Any, variant: str) -> Any:
             where="pith.matmul",
             hint="quantize in groups, or the transposed matrix and use pith.linear, or dequantize()",
         )
-    return b.T.linear(a) if right else a.matmul(b)
+    return transposed(b).linear(a, variant=variant) if right else a.matmul(b, variant=variant)
 
 
 def multiply(a: SparseTensor, x: Any, out: Any, right: bool, variant: str) -> Any:

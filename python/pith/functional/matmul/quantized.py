@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from ...compiler.kernel import Kernel, as_torch, compile_source
+from ...compiler.kernel import as_torch
 from ...errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
-from ...formats import Format
-from ...formats.pack_buffers import aligned_empty
 from ...quantization import QuantizedTensor
-from ...runtime.arrays import array_of_shape, array_or_tensor, as_array, is_torch
+from ...runtime.arrays import array_of_shape, array_or_tensor, as_array, empty_array, is_torch
 from ..linear.ir import require_activation
-from .plan import rounded_columns
-from .quantized_ir import QuantizedProduct, quantized_source
+from .dense import all_finite
+from .quantized_plan import dense_copy, plan_for
 
 _WHERE, _LINEAR = "pith.matmul", "pith.linear"
+
+#: Element types of results: without and with a scale of their own.
+_RESULTS = np.dtype(np.float32), np.dtype(np.int8)
 
 
 def multiply(
@@ -33,14 +34,16 @@ def multiply(
     x_zero: int = 0,
     out_scale: float | None = None,
     out_zero: int = 0,
+    variant: str = "auto",
 ) -> Any:
     """``A @ x``, or ``activation(x @ A.T + bias) + residual``; see :meth:`pith.QuantizedTensor.matmul`.
 
     Semantics: f32 ``x`` meets the values as :meth:`~pith.QuantizedTensor.dequantize` gives them, per row with
         the scale multiplied after summing. i8 ``x`` is summed exactly in i32. The result is f32, or with
-        ``out_scale`` i8: rounded to nearest even, NaN to -128.
+        ``out_scale`` i8: rounded to nearest even, NaN to -128. What is not stored counts as exact zeros, whatever it
+        meets: an ``x`` that is not finite is never multiplied by a dense copy.
     Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.ArgumentError`,
-        :class:`pith.UnsupportedError` (i8 ``x`` with groups).
+        :class:`pith.UnsupportedError` (i8 ``x`` with groups, another variant).
     """
     x = array_or_tensor(x, f"{_WHERE}: x")
     _check_scales(x_scale, x_zero, out_scale, out_zero)
@@ -55,12 +58,15 @@ def multiply(
     if out_scale is not None:
         extras += [np.full(1, 1 / np.float32(out_scale), np.float32), np.full(1, out_zero, np.float32)]
     how = linear, offsets is not None, activation, residual is not None, out_scale is not None
-    product = QuantizedProduct(a.format, a.bits, a.group, element, *how)
     columns = flat[0] if linear else flat[1]
-    kernel = _kernel(product, rounded_columns(columns), a.shape[1])
-    out = aligned_empty(math.prod(rows), np.dtype(np.int8 if out_scale is not None else np.float32))
-    zero_points = () if a.zero_points is None else (a.zero_points,)
-    kernel.native(*a.buffers, *a.shape, scales, *zero_points, x.reshape(flat), *extras, out.reshape(rows))
+    plan = plan_for(a, columns, element, variant, how)
+    copy = dense_copy(a, element) if plan.dense and (element == "i8" or all_finite(x)) else None
+    if plan.dense and copy is None:
+        plan = plan_for(a, columns, element, "sparse", how)
+    out = empty_array(rows, _RESULTS[out_scale is not None])
+    zero_points = () if a.zero_points is None or plan.dense else (a.zero_points,)
+    buffers = a.buffers if copy is None else (copy.reshape(-1),)
+    plan.kernel.native(*buffers, *a.shape, scales, *zero_points, x.reshape(flat), *extras, out)
     return as_torch(out.reshape(shape)) if is_torch(x) else out.reshape(shape)
 
 
@@ -75,7 +81,7 @@ def _check_scales(x_scale: Any, x_zero: Any, out_scale: Any, out_zero: Any) -> N
 
 def _element(a: QuantizedTensor, x: Any, x_scale: float, x_zero: int) -> str:
     """Element type of the dense operand."""
-    element = {"float32": "f32", "int8": "i8"}.get(str(x.dtype).removeprefix("torch."))
+    element = _element_of(x.dtype)
     if element is None:
         raise DTypeError(f"expects x of f32 or i8, got {x.dtype}", where=_WHERE, hint="convert x to float32")
     if element == "f32" and (x_scale != 1 or x_zero != 0):
@@ -87,6 +93,11 @@ def _element(a: QuantizedTensor, x: Any, x_scale: float, x_zero: int) -> str:
             hint="pass x in f32, or quantize with one scale per row (group=None)",
         )
     return element
+
+
+@functools.cache
+def _element_of(dtype: Any) -> str | None:
+    return {"float32": "f32", "int8": "i8"}.get(str(dtype).removeprefix("torch."))
 
 
 def _shapes(a: QuantizedTensor, shape: tuple[int, ...], linear: bool) -> tuple[tuple[int, int], tuple[int, ...]]:
@@ -115,41 +126,3 @@ def _scales_and_offsets(
 
 def _numpy(value: Any) -> np.ndarray:
     return as_array(value, f"{_LINEAR}: bias").astype(np.float32, copy=False)
-
-
-@functools.cache
-def _kernel(product: QuantizedProduct, columns: int, contracted: int) -> Kernel:
-    """The kernel for a number of columns; few of them differ."""
-    from pith.lowering.panel.variant import Roles, size_class
-
-    tile, multiple = _tile(product.format, product.x, columns), size_class(Roles.of(product.format, 0), contracted)
-    # Of bytes that are all stored, row by row: dot products of rows as they lie. 4096x4096 in 0.7 ms instead of 6.
-    column = columns == 1 and product.format.is_dense and (product.x == "i8" or product.group is not None)
-    if column and product.group is not None and contracted % product.group == 0:
-        multiple = math.lcm(multiple, product.group)
-    return _compiled(product, tile, multiple, column)
-
-
-def kernel_of(a: QuantizedTensor, columns: int, x: str = "f32") -> str:
-    """What multiplies ``a`` with so many columns of an element type: ``dots``, or a register tile."""
-    return _tile(a.format, x, rounded_columns(columns)) or "dots"
-
-
-def _tile(fmt: Format, x: str, columns: int) -> str | None:
-    """The register tile; None where bytes are multiplied by dot instructions, whose tile the compiler chooses.
-
-    Tiles of f32 take four times as long: 2048x512x256, dense 4.9 ms beside 1.2 of oneDNN (Emerald Rapids, 2026-11).
-    """
-    from pith.lowering.isa import host_isa
-    from pith.lowering.panel.variant import Roles, default_variant
-    from pith.lowering.tiled.choice import dots_pay
-
-    roles = Roles.of(fmt, 0)
-    if x == "i8" and roles.unit and dots_pay(fmt, 0, columns, x, host_isa()):
-        return None
-    return str(default_variant(roles, columns, 4, host_isa()))
-
-
-@functools.cache
-def _compiled(product: QuantizedProduct, variant: str | None, multiple: int, column: bool) -> Kernel:
-    return compile_source(quantized_source(product, variant, multiple, column), "quantized")

@@ -14,7 +14,7 @@ class QuantizedProduct:
     """What a kernel computes.
 
     Attributes:
-        format, bits, group: of the quantised matrix.
+        format, bits, group: of the quantised matrix; 32 bits: its values in f32.
         x: element type of the dense operand, f32 or i8.
         linear: ``x @ A.T`` instead of ``A @ x``.
         offsets: a number per row of A is added to the scaled product.
@@ -31,6 +31,16 @@ class QuantizedProduct:
     activation: str | None = None
     residual: bool = False
     requantise: bool = False
+
+    @property
+    def stored(self) -> str:
+        """Element type of what is stored."""
+        return "f32" if self.bits == 32 else f"i{self.bits}"
+
+    @property
+    def scaled(self) -> bool:
+        """Sums are multiplied by a scale per row."""
+        return self.group is None and self.bits == 8
 
     @property
     def result(self) -> str:
@@ -53,7 +63,7 @@ def quantized_source(p: QuantizedProduct, variant: str | None, multiple: int, co
     extras = _extras(p, dims)
     parameters = "".join(f"%{name}: {type_}, " for name, type_, _ in extras if name != "scales")
     zero_points = "%zero_points: tensor<?xi8>, " if p.group else ""
-    weight = f"tensor<?x?x{'f32' if p.group else f'i{p.bits}'}, #fmt>"
+    weight = f"tensor<?x?x{'f32' if p.group else p.stored}, #fmt>"
     maps = ("(j, k)", "(i, k)") if p.linear else ("(i, k)", "(k, j)")
     dequantize = _DEQUANTIZE.format(bits=p.bits, group=p.group) if p.group else ""
     source = "w" if p.group else "a"
@@ -71,7 +81,7 @@ def quantized_source(p: QuantizedProduct, variant: str | None, multiple: int, co
 #id = affine_map<(i, j) -> (i, j)>
 #row = affine_map<(i, j) -> {"(j)" if p.linear else "(i)"}>
 #one = affine_map<(i, j) -> (0)>
-func.func @quantized(%a: tensor<?x?xi{p.bits}, #fmt>, %scales: tensor<?xf32>, {zero_points}%x: tensor<{dims}x{p.x}>,
+func.func @quantized(%a: tensor<?x?x{p.stored}, #fmt>, %scales: tensor<?xf32>, {zero_points}%x: tensor<{dims}x{p.x}>,
                      {parameters}%out: {buffer}) {{
   %zero = arith.constant {"0" if acc == "i32" else "0.0"} : {acc}
   %c0 = arith.constant 0 : index
@@ -115,14 +125,14 @@ _REQUANTISE = """    %inverse = arith.mulf %{v}, %out_inverse_in : f32
 
 def _extras(p: QuantizedProduct, dims: str) -> list[tuple[str, str, str]]:
     """Name, type and map of the elementwise op's operands beside the product."""
-    out = [] if p.group else [("scales", "tensor<?xf32>", "#row")]
+    out = [("scales", "tensor<?xf32>", "#row")] * p.scaled
     out += [("offsets", "tensor<?xf32>", "#row")] * p.offsets
     out += [("residual", f"tensor<{dims}xf32>", "#id")] * p.residual
     return out + [(name, "tensor<1xf32>", "#one") for name in ("out_inverse", "out_zero") if p.requantise]
 
 
 def _product_body(p: QuantizedProduct, acc: str) -> str:
-    if p.group:
+    if p.group or p.bits == 32:
         return """  ^bb0(%v: f32, %u: f32, %s: f32):
     %p = arith.mulf %v, %u : f32
     %t = arith.addf %s, %p : f32
@@ -146,7 +156,7 @@ def _epilogue(p: QuantizedProduct, acc: str) -> str:
     lines, value = "", "s"
     if acc == "i32":
         lines, value = "    %real = arith.sitofp %s : i32 to f32\n", "real"
-    if not p.group:
+    if p.scaled:
         lines += f"    %scaled = arith.mulf %{value}, %scales_in : f32\n"
         value = "scaled"
     if p.offsets:
