@@ -50,6 +50,20 @@ def test_nothing_is_compiled_for_new_values_patterns_and_shapes(fmt):
     assert (stats.compiled, stats.hits, stats.misses) == before
 
 
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128, np.bool_, np.uint16, np.int64])
+@pytest.mark.parametrize("fmt", ["C0(2:4)", "csc", "B(4x4)C0(1:2)", "band(1:2)"])
+def test_every_element_type_that_is_stored(fmt, dtype):
+    rng = np.random.default_rng(3)
+    part = pith.prune(rng.integers(-9, 10, (16, 48)).astype(np.float32), fmt)
+    a = pith.compress((part * (1 - 2j) if np.issubdtype(dtype, np.complexfloating) else part).astype(dtype), fmt)
+    w = (rng.integers(1, 9, (16, 48)) * (2 + 1j)).astype(np.complex128)
+    w = (w if np.issubdtype(dtype, np.complexfloating) else w.real).astype(dtype)
+    coords, _ = a.coordinates()
+    stored = np.zeros(w.shape, bool)
+    stored[tuple(coords[:, np.all((coords >= 0) & (coords < np.array([[16], [48]])), axis=0)])] = True
+    np.testing.assert_array_equal(pith.repack(a, w).to_dense(), np.where(stored, w, w.dtype.type(0)))
+
+
 def test_in_place_kernels_see_the_new_values():
     a, x = packed("C0(2:4)"), np.random.default_rng(1).standard_normal((48, 3)).astype(np.float32)
     w = np.random.default_rng(2).standard_normal((16, 48)).astype(np.float32)

@@ -111,7 +111,13 @@ func.func @validate(%w: {dense}) -> index {{
 
 
 def repack_compiled(buffers: Sequence[np.ndarray], fmt: Format, dense: np.ndarray) -> np.ndarray:
-    """The elements of ``dense`` at what ``buffers`` store, in storage order."""
+    """The elements of ``dense`` at what ``buffers`` store, in storage order; of complex ones part by part."""
+    if dense.dtype.kind == "c":
+        *metadata, old = buffers
+        new = np.empty(old.shape, dense.dtype)
+        new.real = repack_compiled([*metadata, np.ascontiguousarray(old.real)], fmt, np.ascontiguousarray(dense.real))
+        new.imag = repack_compiled([*metadata, np.ascontiguousarray(old.imag)], fmt, np.ascontiguousarray(dense.imag))
+        return new
     return _repack_kernel(fmt, dtype_name(dense.dtype)).native(*buffers, *dense.shape, dense)
 
 
