@@ -166,3 +166,10 @@ def test_explain_names_no_rival_that_does_not_run():
     text = explain_source(source, "auto")
     assert "always packs d2:32x1" in text
     assert "else dense" not in text
+
+
+def test_what_cannot_be_followed_is_said_once(capfd):
+    """By the error that is raised, not on the terminal as well."""
+    with pytest.raises(pith.PassError, match="granularity"):
+        matmul(mark(0, "4"))
+    assert capfd.readouterr().err == ""

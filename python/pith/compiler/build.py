@@ -73,7 +73,8 @@ def parse_for_cpu(text: str, isa: str = HOST, context: ir.Context | None = None)
     """:func:`parse`; ops marked ``pith.dynamic`` are decided by this machine's tile database."""
     module = parse(text, isa, context=context)
     if DYNAMIC_MARK in text:
-        decide_marked(module)
+        with collect(module.context):  # the error that is raised says all
+            decide_marked(module)
     return module
 
 
