@@ -35,7 +35,7 @@ SUITES: dict[str, Suite] = {
     "dense": Suite("bench.suites.dense", 35, "dense products"),
     "lowprecision": Suite("bench.suites.lowprecision", 125, "bf16, f16, int8 and int4 products"),
     "degrees": Suite("bench.suites.degrees", 75, "HighLight's twelve degrees"),
-    "packing": Suite("bench.suites.packing", 60, "pruning and packing"),
+    "packing": Suite("bench.suites.packing", 80, "pruning and packing"),
     "gradients": Suite("bench.suites.gradients", 100, "training steps, fixed patterns"),
     "training": Suite("bench.suites.training", 100, "training steps, a new mask every step"),
     "detect": Suite("bench.suites.detect", 55, "detection of patterns"),

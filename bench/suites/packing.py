@@ -22,6 +22,12 @@ COLUMNS = (PRUNE, BY_SALIENCY, MASK, PACK, REPACK)
 #: Times of a copy that pruning and packing of a 4096x4096 weight may take.
 LIMITS = {PRUNE: 10.0, PACK: 3.0}
 
+#: 10^8 elements, more than any cache holds, and how many times as long as a copy to new memory pruning them may take:
+#: the same bytes are read and written, and the system hands out the same pages.
+LARGE, LARGE_QUICK, LARGE_LIMIT = (8192, 12288), (2048, 4096), 2.0
+LARGE_FORMATS = ("C0(2:4)", "C1(3:4)->C0(2:4)")
+NEW = "copy to new memory"
+
 NOTES = (
     "Times of a copy of the dense weight into warm memory (numpy.copyto): 64 MiB read, 64 MiB written.",
     "Packing starts from the pruned weight and checks that it obeys the format; repacking takes new values for the "
@@ -52,7 +58,27 @@ def run(options: Options, progress: Progress) -> Report:
                 ]
         title = f"{'x'.join(map(str, shape))}, times of a copy, {threads} thread(s)"
         report.tables.append(Table(title, ("format", *COLUMNS), tuple(rows)))
+        _prune_large(report, options, threads, progress)
     return report
+
+
+def _prune_large(report: Report, options: Options, threads: int, progress: Progress) -> None:
+    """Pruning at the speed of memory: beside copies to warm and to new memory."""
+    shape = LARGE_QUICK if options.quick else LARGE
+    size, rows = "x".join(map(str, shape)), []
+    w = weights(*shape)
+    for fmt in LARGE_FORMATS:
+        progress(f"packing: prune {size} to {fmt}, {threads} thread(s)")
+        pruned = prune_numpy(w, pith.HSS.parse(fmt).to_format())
+        calls = {NEW: _copying_anew(w, pruned), COPY: _copying(w, pruned), PRUNE: lambda fmt=fmt: pith.prune(w, fmt)}
+        outcome = hold(Contest(f"{fmt}: prune {size}", calls, NEW, pruned, 0.0), 3)
+        report.cases.append(outcome.to_json(threads=threads, shape=shape, format=fmt))
+        rows.append((fmt, *(f"{_times_of_copy(outcome, name):.2f}" for name in (COPY, PRUNE))))
+        if not options.quick and threads == 1:
+            measured = _times_of_copy(outcome, PRUNE)
+            report.requirements.append(Requirement(f"prune {size} {fmt}, over a {NEW}", measured, LARGE_LIMIT, "x"))
+    title = f"pruning {size}, times of a {NEW}, {threads} thread(s)"
+    report.tables.append(Table(title, ("format", COPY, PRUNE), tuple(rows)))
 
 
 def _contests(shape: tuple[int, int], fmt: str) -> list[Contest]:
@@ -85,6 +111,16 @@ def _copying(w: np.ndarray, result: np.ndarray) -> Callable[[], np.ndarray]:
 
     def copy() -> np.ndarray:
         np.copyto(target, w)
+        return result
+
+    return copy
+
+
+def _copying_anew(w: np.ndarray, result: np.ndarray) -> Callable[[], np.ndarray]:
+    """The same into memory that was not used before."""
+
+    def copy() -> np.ndarray:
+        w.copy()
         return result
 
     return copy
