@@ -67,6 +67,19 @@ def test_dense_copies_of_quantised_weights():
         q.matmul(x, variant="best")
 
 
+@pytest.mark.parametrize("columns", [1, 7, 16, 17, 40])
+@pytest.mark.parametrize("rows", [16, 83])
+def test_rows_a_way_of_the_cache_apart(rows, columns):
+    """Rows of 4096 bytes are copied for few columns, those of other sizes are not."""
+    rng = np.random.default_rng(8)
+    for contracted in (4096, 4160, 8192):
+        w = rng.integers(-128, 128, (rows, contracted)).astype(np.int8)
+        x = rng.integers(-128, 128, (contracted, columns)).astype(np.int8)
+        out = np.full((rows, columns), 7, np.int32)
+        pith.matmul(pith.compress(w, "dense"), x, out=out, variant="sparse")
+        np.testing.assert_array_equal(out, w.astype(np.int64) @ x)
+
+
 def test_a_list_of_single_bytes_runs_dense():
     """Nothing multiplies bytes of CSR by dot instructions; a copy of them does."""
     if host_isa().dot_gain("i8") < 4:

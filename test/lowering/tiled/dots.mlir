@@ -78,3 +78,36 @@ module attributes {pith.isa = "avx512-vnni"} {
     return %r : tensor<64x48xi32>
   }
 }
+
+// -----
+
+// Rows of 4096 bytes lie in one set of L1: for 16 columns or fewer, sixteen of them are copied into tiles.
+
+#dense = #pith.format<affine_map<(d0, d1) -> (d0, d1)>, [#pith.level<"dense">, #pith.level<"dense">], 0, 0, 0>
+#a = affine_map<(i, j, k) -> (i, k)>
+#x = affine_map<(i, j, k) -> (k, j)>
+#y = affine_map<(i, j, k) -> (i, j)>
+
+module attributes {pith.isa = "avx512-vnni"} {
+  // CHECK-LABEL: func.func @apart
+  // CHECK:         %[[columns:.*]] = tensor.dim %{{.*}}, %{{.*}} : tensor<64x?xi32>
+  // CHECK:         %[[more:.*]] = arith.cmpi ugt, %[[columns]], %c16 : index
+  // CHECK:         scf.if %[[more]] {
+  // CHECK-NOT:       memref<8x64x8x64xi8>
+  // CHECK:         } else {
+  // CHECK:           memref.alloc() {alignment = 64 : i64} : memref<8x64x8x64xi8>
+  func.func @apart(%val: tensor<?xi8>, %x: tensor<4096x?xi8>, %y: tensor<64x?xi32>) -> tensor<64x?xi32> {
+    %A = "pith.assemble"(%val) {operandSegmentSizes = array<i32: 0, 0, 0, 1, 0>}
+        : (tensor<?xi8>) -> tensor<64x4096xi8, #dense>
+    %r = linalg.generic {indexing_maps = [#a, #x, #y], iterator_types = ["parallel", "parallel", "reduction"]}
+        ins(%A, %x : tensor<64x4096xi8, #dense>, tensor<4096x?xi8>) outs(%y : tensor<64x?xi32>) {
+    ^bb0(%v: i8, %w: i8, %s: i32):
+      %v1 = arith.extsi %v : i8 to i32
+      %w1 = arith.extsi %w : i8 to i32
+      %p = arith.muli %v1, %w1 : i32
+      %t = arith.addi %s, %p : i32
+      linalg.yield %t : i32
+    } -> tensor<64x?xi32>
+    return %r : tensor<64x?xi32>
+  }
+}
