@@ -113,6 +113,15 @@ class Isa:
         """
         return self.emulated or set(self.features) <= set(features)
 
+    def widens(self, element: str) -> bool:
+        """True for narrow floats whose products are computed in f32.
+
+        Example:
+            >>> [name for name, isa in ISAS.items() if not isa.widens("bf16")], ISAS["avx512-fp16"].widens("f16")
+            (['avx512-bf16', 'amx'], True)
+        """
+        return element == "f16" or (element == "bf16" and not (self.amx_bf16 or self.bf16_gain))
+
     def dot_gain(self, element: str) -> float:
         """How many multiply-adds dot instructions do in the time of one in f32; 0 where they are not worth it.
 

@@ -65,6 +65,7 @@ _EXPORTS = {
             "MissingNameError",
             "NoGpuError",
             "PassError",
+            "PerformanceWarning",
             "PipelineError",
             "RuntimeLibraryError",
             "ShapeError",

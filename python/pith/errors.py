@@ -75,6 +75,10 @@ class MissingFileError(FileAccessError, FileNotFoundError):
     """There is no such file."""
 
 
+class PerformanceWarning(UserWarning):
+    """Something is right, and slower than a user may expect; said once per process and cause."""
+
+
 @contextlib.contextmanager
 def naming(path: object, hint: str | None = None) -> Iterator[None]:
     """Give what the operating system says about a file as a :class:`FileAccessError`.

@@ -9,5 +9,6 @@
 - Files: ``bundle``, of ``bundle_cpu`` and ``bundle_gpu`` kernels, whose arrays are ``bundle_sections`` of a
   ``container``.
 - ``packing`` prunes and packs by compiled kernels, whose IR names buffers by ``stored_text``; ``entries`` picks a
-  function of several, ``emit`` prints assembly, ``collector`` keeps the garbage collector out of compilations.
+  function of several, ``emit`` prints assembly, ``collector`` keeps the garbage collector out of compilations,
+  ``widening`` tells of narrow types that no instruction multiplies.
 """

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pith._mlir import ir
 from pith.lowering.cpu import run_stage, stages
-from pith.lowering.isa import HOST
+from pith.lowering.isa import HOST, parse_isa
 from pith.lowering.plan import OpPlan, plan_module
 from pith.passes.analysis.traversal import ops_named
 
@@ -21,6 +21,7 @@ from ..sparse import SparseTensor
 from .build import function_of, only_entry, parameters_of, parse
 from .marked import explain_marked
 from .params import Param
+from .widening import widening_text
 
 Said = TypeVar("Said")
 
@@ -64,7 +65,9 @@ def explain_source(
         plans = plan_module(module, path)
     if not plans and not marked:
         return "no op reads a sparse tensor: everything runs dense"
-    return "\n".join([*marked, *(_describe(number, plan, named, stored) for number, plan in enumerate(plans))])
+    texts = (widening_text(element, parse_isa(isa)) for element in sorted({plan.dtype for plan in plans}))
+    described = (_describe(number, plan, named, stored) for number, plan in enumerate(plans))
+    return "\n".join([*marked, *described, *filter(None, texts)])
 
 
 def _listed(module: ir.Module) -> list[str]:

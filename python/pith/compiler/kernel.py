@@ -20,6 +20,7 @@ from ..sparse import SparseTensor
 from .collector import no_collection
 from .params import Param, flatten
 from .sizes import SizeCheck, SizeRules
+from .widening import warn_of_widening
 
 #: Levels of the CPU path, highest first.
 LEVELS = ("pith", "linalg", "vector", "llvm", "asm")
@@ -234,6 +235,7 @@ def compile_source(
         with no_collection():
             return build(source, entry, path, isa)
 
+    warn_of_widening(source, parse_isa(isa))
     key = {"source": source, "entry": entry, "path": path, "isa": isa, "features": parse_isa(isa).name}
     artifact = kernel_cache().get_or_build(key, make)
     return Kernel(source, entry, path, artifact)

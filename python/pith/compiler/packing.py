@@ -115,8 +115,10 @@ def repack_compiled(buffers: Sequence[np.ndarray], fmt: Format, dense: np.ndarra
     if dense.dtype.kind == "c":
         *metadata, old = buffers
         new = np.empty(old.shape, dense.dtype)
-        new.real = repack_compiled([*metadata, np.ascontiguousarray(old.real)], fmt, np.ascontiguousarray(dense.real))
-        new.imag = repack_compiled([*metadata, np.ascontiguousarray(old.imag)], fmt, np.ascontiguousarray(dense.imag))
+        for part in (np.real, np.imag):
+            part(new)[:] = repack_compiled(
+                [*metadata, np.ascontiguousarray(part(old))], fmt, np.ascontiguousarray(part(dense))
+            )
         return new
     return _repack_kernel(fmt, dtype_name(dense.dtype)).native(*buffers, *dense.shape, dense)
 
