@@ -109,3 +109,22 @@ def test_kernels_of_modules_are_compiled_as_outside_of_autocast():
         y = k(x)
     assert y.dtype == torch.float32
     assert close(y, model(x).detach())
+
+
+@pytest.mark.parametrize("options", [{}, {"norm_first": True, "activation": "gelu", "layer_norm_eps": 1e-3}])
+@pytest.mark.parametrize("masks", ["none", "pairs", "keys", "both"])
+def test_encoder_layers_that_torch_takes_as_one_op(options, masks):
+    layer = torch.nn.TransformerEncoderLayer(24, 3, 40, batch_first=True, **options).eval()
+    for p in layer.parameters():
+        torch.nn.init.normal_(p, std=0.3)
+    layer.linear1.weight.data = pith.prune(layer.linear1.weight.data, "C0(2:4)")
+    given = {}
+    if masks in ("pairs", "both"):
+        given["src_mask"] = torch.ones(19, 19).triu(1).bool()
+    if masks in ("keys", "both"):
+        given["src_key_padding_mask"] = torch.arange(19) >= torch.tensor([[19], [7]])
+    x = torch.randn(2, 19, 24)
+    reference = layer(x, **given).detach()  # with gradients: op by op
+    sparsity = {"sparsity": {"linear1.weight": "C0(2:4)"}, "path": "sparse"}
+    with torch.inference_mode():
+        assert close(torch.compile(layer, backend="pith", options=sparsity)(x, **given), reference)

@@ -111,7 +111,9 @@ def _read_matrix(path: str) -> SparseTensor:
     if not path.lower().endswith(".npy"):
         if not path.lower().endswith(MATRICES):
             known = ", ".join((*MATRICES, ".npy", *MODELS))
-            raise FileFormatError("unknown kind of file", where=path, hint=f"known are {known}")
+            program = path.lower().endswith((".mlir", ".pith", ".py"))
+            hint = f"pith explain {path}" if program else f"known are {known}"
+            raise FileFormatError("unknown kind of file", where=path, hint=hint)
         return read(path)
     try:
         with naming(path):

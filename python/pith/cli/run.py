@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pith.errors import ArgumentError, FileFormatError, FormatError, NoGpuError
+from pith.named_formats import short_name
 
 from .compile import add_kernel_options, is_program, load_program
 
@@ -172,5 +173,5 @@ def _described(param: Param) -> str:
     shape = "x".join("?" if size < 0 else str(size) for size in param.shape)
     if param.kind == "pattern":
         return f"a pattern over {shape}"
-    stored = "" if param.format is None else f" in {param.format}"
+    stored = "" if param.format is None else f" in {short_name(param.format)}"
     return f"{shape}x{param.dtype}{stored}" if shape else param.dtype

@@ -16,6 +16,7 @@ from ..formats import HSS, Format
 from ..formats.infer import Inferred
 from ..formats.parse import parse_format
 from ..functional.dynamic.dynamic import Dynamic
+from ..named_formats import short_name
 from ..quantization import Quantized, QuantizedTensor
 
 #: What may be said of an operand: a format, how its values are quantised besides, or the quantised tensor itself.
@@ -156,7 +157,7 @@ def _require_rank(name: str, pattern: str, fmt: Format, shapes: Mapping[str, Seq
     if len(shapes[name]) in _FILTERS and not fitting:
         hint = f"of convolutions every dimension stays apart: e.g. {_FILTERS[len(shapes[name])]}"
     raise ShapeError(
-        f"format {fmt} is for rank {fmt.rank}, got shape {tuple(shapes[name])}",
+        f"format {short_name(fmt)} is for rank {fmt.rank}, got shape {tuple(shapes[name])}",
         where=f"{name} (sparsity[{pattern!r}])",
         hint=hint,
     )

@@ -53,7 +53,7 @@ def rows_of(where: Any, shape: tuple[int, ...], name: str) -> Pattern:
         raise ShapeError(
             f"expects a pattern over rows of shape {tuple(shape)}, got {where!r}",
             where=name,
-            hint="its sizes are the leading dimensions of x, or their product as one axis",
+            hint="its sizes are the leading dimensions of x, or their product as one axis: pattern.flatten()",
         )
     return where if where.rank == 1 else where.flatten()
 

@@ -100,7 +100,11 @@ def _pattern(pattern: Any, sizes: tuple[int, int]) -> Pattern | None:
             hint="pith.Pattern.from_mask(mask, 64)",
         )
     if pattern.sizes != sizes:
-        raise ShapeError(f"expects axes of sizes {sizes}, got {pattern.sizes}", where=where)
+        raise ShapeError(
+            f"expects axes of sizes {sizes}, got {pattern.sizes}",
+            where=where,
+            hint="its axes are queries and keys, the same for all sequences; for padding give lengths=",
+        )
     return pattern
 
 

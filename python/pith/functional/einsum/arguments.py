@@ -50,7 +50,9 @@ def _listed(letters: str, pattern: Any, equation: Equation, sizes: Mapping[str, 
         raise ArgumentError(f"expects letters, got {letters!r}", where=f"{WHERE}: where")
     if len(letters) != pattern.rank or len(set(letters)) != len(letters):
         raise ArgumentError(
-            f"expects {pattern.rank} different letters for {pattern!r}, got {letters!r}", where=f"{WHERE}: where"
+            f"expects {pattern.rank} different letters for {pattern!r}, got {letters!r}",
+            where=f"{WHERE}: where",
+            hint="pattern.flatten() has one letter, for its axes as one" if len(letters) == 1 else None,
         )
     for c, size in zip(letters, pattern.sizes):
         if c not in sizes:
@@ -73,7 +75,7 @@ def _require_disjoint(where: Mapping[str, Pattern]) -> None:
         raise ArgumentError(
             f"{twice!r} has two patterns",
             where=f"{WHERE}: where",
-            hint="give one pattern: p & q has what both name",
+            hint="give one pattern: of the same letters p & q, else one that has the letters of both",
         )
 
 

@@ -11,7 +11,7 @@ import torch
 
 from ..._mlir import fx_importer
 from ..rewrites.grouped_products import histc
-from . import elementwise, embedding_bags
+from . import elementwise, embedding_bags, encoder_layers
 from .convolutions import conv2d, conv_transpose
 from .fused_attention import Attentions
 from .ranking import bucketize, kthvalue, median, median_of_all, searchsorted, sort, topk
@@ -61,7 +61,7 @@ def decomposition_table(attentions: Attentions | None = None) -> dict[Any, Calla
     table[_aten.index_add.default] = functools.partial(index_add, table[_aten.index_add.default])
     for op in (_aten.scatter.src, _aten.scatter.value, _aten.scatter_add.default, _aten.scatter_reduce.two):
         table[op] = functools.partial(_with_positive_dim, op)
-    table |= embedding_bags.rules()
+    table |= embedding_bags.rules() | encoder_layers.rules()
     table[_aten.scaled_dot_product_attention.default] = attentions or Attentions()
     table |= with_scalars(table)
     return table | with_wide_sums(table)

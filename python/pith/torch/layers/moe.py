@@ -71,7 +71,7 @@ class MoE(torch.nn.Module):
         rows = tokens.repeat_interleave(self.k, 0)
         hidden = ACTIVATIONS[self.activation](routed(rows, self.w1, chosen) + self.b1[chosen])
         parts = routed(hidden, self.w2, chosen) + self.b2[chosen]
-        return (parts.reshape(*gates.shape, -1) * gates[..., None]).sum(1)
+        return (parts.reshape(*gates.shape, parts.shape[-1]) * gates[..., None]).sum(1)
 
     def extra_repr(self) -> str:
         n_experts, features, hidden = self.w1.shape
