@@ -38,7 +38,8 @@ def combine(name: str, sizes: Sequence[int], granularity: tuple[int, ...], *coor
         )
     if name != "complement" and total >= _SORTED * max(listed, 1):
         of_both = np.union1d if name == "union" else np.intersect1d
-        return cells.locate(of_both(*(cells.number(c, grid) for c in coordinates)), grid)
+        one, other = (cells.number(c, grid) for c in coordinates)
+        return cells.locate(of_both(one, other), grid)
     if worth_a_kernel(total):
         return kernels.combiner(name, granularity)(*coordinates, *sizes)
     masks = [mask_of(c, grid) for c in coordinates]
