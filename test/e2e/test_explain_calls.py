@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pith
 import pytest
-from pith.functional.linear import choice, linear
+from pith.functional.linear import choice, ways
 from pith.tuning.select import rank
 
 RNG = np.random.default_rng(41)
@@ -34,8 +34,8 @@ def test_linear_runs_what_is_said(monkeypatch, density):
         f"129x384 through 256x384 f32 as csr, {100 * a.nse / a.shape[0] / a.shape[1]:.1f} % stored\n"
     )
     assert text.endswith("in the same kernel: bias, relu")
-    ran, kernel = [], linear._kernel
-    monkeypatch.setattr(linear, "_kernel", lambda fmt, *rest: ran.append((fmt, rest[4])) or kernel(fmt, *rest))
+    ran, kernel = [], ways._kernel
+    monkeypatch.setattr(ways, "_kernel", lambda fmt, *rest: ran.append((fmt, rest[4])) or kernel(fmt, *rest))
     pith.linear(x, a, f32(256), "relu")
     ((fmt, tile),) = ran
     assert (chosen(text) == "dense:own") == fmt.is_dense
@@ -46,9 +46,9 @@ def test_linear_runs_what_is_said(monkeypatch, density):
 def test_linear_says_that_dense_waits_for_a_look(monkeypatch):
     """The dense product is charged with looking whether x is finite, and the text says on what it depends."""
     a, x = csr(64, 64, 1.0), f32(32, 64)
-    monkeypatch.setattr(choice, "_LOOK", 0.0)
+    monkeypatch.setattr(choice, "LOOK", 0.0)
     cheap = choice.rivals(problem(a, 32))[1]
-    monkeypatch.setattr(choice, "_LOOK", 1.0)
+    monkeypatch.setattr(choice, "LOOK", 1.0)
     dear = choice.rivals(problem(a, 32))[1]
     assert dear.seconds == pytest.approx(cheap.seconds + 32 * 64)
     assert not chosen(pith.explain(pith.linear, x, csr(64, 64, 1.0))).startswith("dense")

@@ -12,7 +12,7 @@ import torch
 from cpu_programs import DTYPES, check, random_dense, random_sparse, wide
 from pith.formats import HSS, Format
 from pith.functional.linear import choice as linear_choice
-from pith.functional.matmul.dense import products_of
+from pith.functional.matmul.copies import products_of
 from pith.tuning.problem import Problem
 
 RNG = np.random.default_rng(2026)

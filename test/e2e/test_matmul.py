@@ -12,7 +12,7 @@ import torch
 from cpu_programs import DTYPES, check, poisoned, random_dense, random_sparse, wide
 from pith.compiler.kernel import as_torch
 from pith.formats import HSS, Format
-from pith.functional.matmul.dense import products_of
+from pith.functional.matmul.copies import products_of
 from pith.runtime import kernel_cache, num_threads, set_num_threads
 
 RNG = np.random.default_rng(7)

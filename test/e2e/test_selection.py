@@ -13,7 +13,7 @@ import pytest
 import torch
 from cpu_programs import check, random_dense, random_sparse, wide
 from pith.formats import Format
-from pith.functional.matmul.dense import products_of
+from pith.functional.matmul.copies import products_of
 from pith.functional.matmul.plan import rounded_columns
 from pith.runtime import kernel_cache
 from pith.tuning.problem import Problem

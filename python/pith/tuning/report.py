@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pith.lowering.isa import host_isa
+
+from ..compiler.widening import widening_text
 from ..errors import ArgumentError, UnsupportedError
 from ..formats.parse import format_name
 from ..functional.dynamic.dynamic import Dynamic
@@ -114,7 +116,7 @@ def explain_quantized(q: QuantizedTensor, columns: int, dtype: Any, side: str = 
     Args:
         dtype: of what it is multiplied with.
     """
-    from ..functional.matmul.quantized_plan import best, candidates, problem_of
+    from ..functional.matmul.quantized_plan import best, candidates, copy_bytes, problem_of
 
     by_bytes = str(dtype).removeprefix("torch.") == "int8" and q.group is None
     scales = "a scale per row" if q.group is None else f"a scale and zero point per group of {q.group}"
@@ -128,9 +130,8 @@ def explain_quantized(q: QuantizedTensor, columns: int, dtype: Any, side: str = 
         heading, q = f"{columns}x{q.shape[0]} times {sparse}, {stored}", q.T
     x = "i8" if by_bytes else "f32"
     ranked, problem = candidates(q, columns, x, variant), problem_of(q, columns, x)
-    chosen = best(ranked, x)
-    copy = math.prod(q.shape) * problem.element_bytes
-    how = f"on a copy of {copy} bytes beside {q.nbytes}" if chosen.variant.is_dense else "on what is stored"
+    chosen = best(q, ranked, x)
+    how = f"on a copy of {copy_bytes(q, x)} bytes beside {q.nbytes}" if chosen.variant.is_dense else "on what is stored"
     kind = "bytes are multiplied" if by_bytes else "f32 is multiplied by what the load dequantises"
     if chosen.variant.is_dense and not by_bytes:
         kind = "f32 is multiplied by f32"
@@ -155,7 +156,8 @@ def candidates_of(
     calibration = calibration_for(problem.threads)
     nearest = "" if calibration.threads == problem.threads else f", nearest to {problem.threads}"
     source = f"times from: {calibration.describe()}{nearest}{_accuracy(calibration, problem, ranked)}"
-    return [source, "", *_table(ranked, chosen, measured or {})]
+    widened = widening_text(problem.element, host_isa())
+    return [source, *([widened] if widened else []), "", *_table(ranked, chosen, measured or {})]
 
 
 def verdict(ranked: Sequence[Candidate], chosen: Candidate) -> str:

@@ -39,7 +39,7 @@ def tune(a: Any, b: Any, *, rounds: int = ROUNDS) -> dict[str, float]:
         >>> "measured" in pith.explain(A, x)
         True
     """
-    from ..functional.matmul.dense import products_of
+    from ..functional.matmul.copies import products_of
     from .report import columns_of
 
     if rounds < 1:

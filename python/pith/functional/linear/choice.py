@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
-from typing import Any
 
 import numpy as np
 
 from pith.lowering.isa import parse_isa
 
 from ...runtime import dtype_name, num_threads
-from ...runtime.arrays import as_array
 from ...sparse import SparseTensor
 from ...tuning.problem import Problem
 from ...tuning.roofline import CLOCK
 from ...tuning.select import DENSE_GAIN, MOST_DENSE_BYTES, Candidate, choose, dense_bytes
 from ...tuning.variants import OWN, PANEL_ELEMENTS
-from ..matmul.dense import products_of
+from ..matmul.copies import products_of
+from ..matmul.dense import LOOK
 from ..matmul.plan import rounded_columns
 from .ir import COMPUTED_IN
 
-#: Seconds per element of looking whether the input is finite: a sum of 4 MB takes 0.15 ms (Zen 3, 2026-11).
-_LOOK = 1.5e-10
-
 #: Rows up to which dense weights have a register tile for their number.
-_FEW_ROWS = 64
+FEW_ROWS = 64
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,17 +52,6 @@ def choice_for(a: SparseTensor, rows: int) -> Choice:
     return plans[key]
 
 
-def faster_weight(a: SparseTensor, x: Any, rows: int) -> SparseTensor:
-    """The weight that ``rows`` rows of ``x`` are multiplied with: ``a``, or a copy that stores every element.
-
-    Semantics: the copy where it is predicted to gain more than 2 %, and ``x`` is finite: elements that are not stored
-        count as exact zeros, which infinities would make NaN of.
-    """
-    if a.format.is_dense or not choice_for(a, rows).dense or not _is_finite(x):
-        return a
-    return products_of(a).whole(a)
-
-
 def dense_tile(dtype: np.dtype, rows: int) -> str | None:
     """The register tile of a weight that stores every element, for ``rows`` rows; None: the compiler's.
 
@@ -77,7 +61,7 @@ def dense_tile(dtype: np.dtype, rows: int) -> str | None:
     own, 32 rows 885 and 460, torch 678 and 908 (one thread of Emerald Rapids, 2026-11-23).
     """
     computed = COMPUTED_IN.get(dtype_name(dtype))
-    if not computed or not 1 < rows <= _FEW_ROWS or is_few(dtype, rows) or _dot_gain(dtype_name(dtype)):
+    if not computed or not 1 < rows <= FEW_ROWS or is_few(dtype, rows) or _dot_gain(dtype_name(dtype)):
         return None
     return _dense_tile(computed, rows)
 
@@ -128,7 +112,7 @@ def _choose(a: SparseTensor, rows: int) -> Choice:
 def rivals(problem: Problem) -> tuple[Candidate, Candidate]:
     """The kernel on what is stored, and the one on an unpacked copy, which waits until the input was looked at."""
     own, dense = choose(problem, "sparse"), whole_weight(problem)
-    looked = dense.seconds + _LOOK * problem.columns * problem.contracted
+    looked = dense.seconds + LOOK * problem.columns * problem.contracted
     return own, dataclasses.replace(
         dense, seconds=looked, eligible=dense_bytes(problem, dense.variant) <= MOST_DENSE_BYTES
     )
@@ -151,10 +135,3 @@ def whole_weight(problem: Problem) -> Candidate:
     more = products / (lanes * isa.multiply_adds * CLOCK)
     reason = f"one row {one.seconds / (one.seconds + more):.0%}, multiply {more / (one.seconds + more):.0%}"
     return dataclasses.replace(dense, seconds=one.seconds + more, reason=reason)
-
-
-def _is_finite(x: Any) -> bool:
-    """Whether a sum of all elements is finite: one that overflows is taken as not."""
-    array = as_array(x, "pith.linear: x")
-    with np.errstate(over="ignore", invalid="ignore"):
-        return math.isfinite(array.sum(dtype=np.float64 if array.dtype.itemsize == 8 else np.float32))

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
 import numpy as np
 
-from ...compiler.kernel import Kernel, as_torch, compile_source
-from ...errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
-from ...formats import Format
+from ...compiler.kernel import as_torch
+from ...errors import ArgumentError, ShapeError, UnsupportedError
 from ...quantization import QuantizedTensor
-from ...runtime import dtype_name
-from ...runtime.arrays import array_of_shape, array_or_tensor, as_array, empty_array, is_torch
+from ...runtime.arrays import array_of_shape, array_or_tensor, as_array, is_torch
 from ...sparse import SparseTensor, taken_over
 from ...traceable import traceable
-from ..matmul.dense import WHOLE
-from .choice import choice_for, dense_tile, faster_weight, is_few
-from .ir import COMPUTED_IN, linear_source, require_activation
+from ..matmul.copies import WHOLE
+from .ir import require_activation
+from .ways import ways_for
 
 
 @traceable
@@ -61,13 +58,13 @@ def linear(
     """
     require_variant(variant)
     if isinstance(a, QuantizedTensor) and where is None and out is None:
-        return a.linear(x, bias, activation, residual)
+        return a.linear(x, bias, activation, residual, variant=variant)
     require_activation(activation, _WHERE)
     if where is not None:
         return _linear_where(x, a, bias, activation, residual, where, out)
     if out is not None:
         raise ArgumentError("expects out only together with where", where=_WHERE)
-    if any(getattr(v, "is_cuda", False) for v in (x, a)):
+    if getattr(x, "is_cuda", False) or (type(a) is not SparseTensor and getattr(a, "is_cuda", False)):
         from .device import linear_on_device
 
         return linear_on_device(x, a, bias, activation, residual)
@@ -76,11 +73,17 @@ def linear(
     shape, result_shape = tuple(x.shape), result_shape_of(x, a)
     rows = math.prod(shape[:-1])
     extras = _added(bias, residual, result_shape)
-    a = a if variant == "sparse" else faster_weight(a, x, rows)
-    kernel, dtype = _kernel_for(a, rows, bias is not None, activation, residual is not None)
-    out = empty_array(result_shape, dtype)
-    kernel.native(*a.buffers, *a.shape, x.reshape(rows, shape[-1]), *extras, out.reshape(rows, a.shape[0]))
-    return as_torch(out) if is_torch(x) else out
+    ways = ways_for(a, rows, bias is not None, activation, residual is not None)
+    out = ways.run(a, x if len(shape) == 2 else x.reshape(rows, shape[-1]), extras, variant == "sparse")
+    out = out if len(shape) == 2 else out.reshape(result_shape)
+    return _as_kind_of(out, x)
+
+
+def _as_kind_of(result: Any, x: Any) -> Any:
+    """A tensor where ``x`` is one, else an array."""
+    if is_torch(x):
+        return as_torch(result) if type(result) is np.ndarray else result
+    return result if type(result) is np.ndarray else as_array(result, _WHERE)
 
 
 _WHERE = "pith.linear"
@@ -140,50 +143,3 @@ def _added(bias: Any, residual: Any, shape: tuple[int, ...]) -> list[Any]:
         matrix = math.prod(shape[:-1]), shape[-1]
         extras.append(array_of_shape(residual, "residual", shape, _WHERE, _SHAPES).reshape(matrix))
     return extras
-
-
-def _kernel_for(
-    a: SparseTensor, rows: int, bias: bool, activation: str | None, residual: bool
-) -> tuple[Kernel, np.dtype]:
-    """The kernel for so many rows."""
-    variant = dense_tile(a.values.dtype, rows) if a.format.is_dense else choice_for(a, rows).variant
-    multiple = _size_class(a.format, a.shape[1])
-    known = rows if rows == 1 or (a.format.is_dense and is_few(a.values.dtype, rows)) else None
-    return _kernel(a.format, a.values.dtype, bias, activation, residual, variant, multiple, known)
-
-
-@functools.cache
-def _size_class(fmt: Format, contracted: int) -> int:
-    """The divisor of the contracted size that a kernel is specialised on."""
-    from pith.lowering.panel.variant import Roles, size_class
-
-    return size_class(Roles.of(fmt, 0), contracted)
-
-
-@functools.cache
-def _kernel(
-    fmt: Format,
-    dtype: np.dtype,
-    bias: bool,
-    activation: str | None,
-    residual: bool,
-    variant: str | None,
-    multiple: int,
-    rows: int | None,
-) -> tuple[Kernel, np.dtype]:
-    """The kernel of a format, element type and epilogue, and the dtype of its result."""
-    from ...runtime import numpy_dtype
-
-    require_floats(dtype)
-    element = dtype_name(dtype)
-    source = linear_source(fmt, element, bias, activation, residual, variant, multiple, rows)
-    return compile_source(source, "linear"), numpy_dtype(element)
-
-
-def require_floats(dtype: np.dtype) -> None:
-    """Raise :class:`pith.DTypeError` unless there are kernels for weights of a type."""
-    if dtype_name(dtype) in COMPUTED_IN:
-        return
-    floats = "weights of type " + ", ".join(COMPUTED_IN)
-    quantised = f"{floats}; pith.quantize(w, fmt) makes 8-bit weights, which know their scales"
-    raise DTypeError(f"no linear kernel for {dtype}", where=_WHERE, hint=quantised if dtype.kind in "iu" else floats)

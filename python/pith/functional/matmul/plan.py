@@ -19,7 +19,8 @@ from ...sparse import SparseTensor
 from ...tuning.problem import Problem
 from ...tuning.select import choose
 from ...tuning.variants import Variant, no_name
-from .dense import library_product, own_product, products_of
+from .copies import products_of
+from .dense import library_product, own_product
 from .ir import ACCUMULATORS, RESULTS, matmul_source
 from .row_order import may_reorder
 
@@ -97,6 +98,8 @@ def _decide(a: SparseTensor, columns: int, right: bool, variant: str, transposed
     chosen = choose(problem, variant).variant
     stored = choose(problem, "sparse").variant if chosen.is_dense else chosen
     dense = None
+    if chosen.is_dense:
+        products_of(a).users.add("matmul")
     if chosen.is_library:
         dense = chosen.family.partition(":")[2] or element
     elif chosen.is_dense:

@@ -15,7 +15,7 @@ from ...generation import generation
 from ...quantization import QuantizedTensor
 from ...runtime import num_threads
 from ...sparse import SparseTensor
-from ...tuning.problem import Problem
+from ...tuning.problem import ELEMENT_BYTES, Problem
 from ...tuning.select import MOST_DENSE_BYTES, Candidate, dense_bytes, pick, rank
 from .copies import WHOLE, Products, products_of
 from .dense import LOOK
@@ -29,9 +29,10 @@ VARIANTS = ("auto", "dense", "sparse")
 #: 2:4 in i8 1.04 to 1.08, in i4 1.18 to 1.22, 1:4 in i4 1.2 (512x768x32 to 3072x768x128, one core of Zen 4, 2026-11).
 DECODED = {8: 1.05, 4: 1.2}
 
-#: What a copy in f32 has to gain: it takes 4 to 12 times the bytes of small integers, and predictions for one column
-#: are off by 15 to 24 % (Zen 4, 2026-11). A copy of the integers is taken like any dense copy.
-WIDE_GAIN = 1.2
+#: What a copy has to gain that takes more than so many times the bytes of what is stored, as in f32 beside 2:4 (6 and
+#: 12 times, of i8 and i4): predictions for one column are off by 15 to 24 % (Zen 4, 2026-11). Beside CSR, which takes
+#: half as much as a copy in f32, that would leave products 1.08 to 1.24 times slower than dense.
+LARGE, LARGE_GAIN = 4, 1.2
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def plan_for(a: QuantizedTensor, columns: int, x: str, variant: str, how: tuple[
     plans, key = _kept(a).plans, (columns, x, variant, num_threads(), *how)
     plan = plans.get(key)
     if plan is None:
-        chosen = best(candidates(a, columns, x, variant), x)
+        chosen = best(a, candidates(a, columns, x, variant), x)
         plan = plans[key] = QuantizedPlan(_kernel(a, chosen, columns, x, how), chosen.variant.is_dense)
     return plan
 
@@ -83,12 +84,18 @@ def candidates(a: QuantizedTensor, columns: int, x: str, variant: str) -> list[C
     return sorted(found, key=lambda c: (not c.eligible, c.seconds))
 
 
-def best(found: list[Candidate], x: str) -> Candidate:
+def best(a: QuantizedTensor, found: list[Candidate], x: str) -> Candidate:
     """The candidate to run."""
     chosen, own = pick(found), [c for c in found if not c.variant.is_dense]
-    if x == "f32" and chosen.variant.is_dense and own and own[0].seconds < WIDE_GAIN * chosen.seconds:
+    large = copy_bytes(a, x) > LARGE * a.nbytes
+    if large and chosen.variant.is_dense and own and own[0].seconds < LARGE_GAIN * chosen.seconds:
         return own[0]
     return chosen
+
+
+def copy_bytes(a: QuantizedTensor, x: str) -> int:
+    """Bytes of :func:`dense_copy`."""
+    return math.prod(a.shape) * ELEMENT_BYTES[x]
 
 
 def problem_of(a: QuantizedTensor, columns: int, x: str) -> Problem:

@@ -14,7 +14,7 @@ import dataclasses
 from ...formats import Format
 from ...generation import generation
 from ...sparse import SparseTensor
-from .dense import products_of
+from .copies import products_of
 from .transposed import Transposed, row_order_pays
 
 #: Columns multiplied before the copy is made: about as long as making it takes. 2048x2048 f32 on one Zen 3 core,

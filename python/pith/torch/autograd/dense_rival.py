@@ -9,7 +9,7 @@ import torch
 
 from ...compiler.packing import repack_compiled, takes, unpack_compiled
 from ...formats.pack_digits import may_repeat
-from ...functional.matmul.dense import products_of
+from ...functional.matmul.copies import products_of
 from ...functional.matmul.plan import rounded_columns
 from ...functional.matmul.transposed import row_order_of
 from ...runtime import num_threads

@@ -9,10 +9,11 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from torch.autograd import forward_ad
 
 from ...errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ...functional.linear.linear import linear
-from ...functional.matmul.dense import products_of
+from ...functional.matmul.copies import products_of
 from ...functional.matmul.matmul import matmul
 from ...functional.matmul.transposed import Transposed, row_order_pays
 from ...functional.sddmm.sddmm import sddmm
@@ -89,7 +90,9 @@ def stored_product(
     >>> stored_product(torch.ones(1, 4), torch.ones(4), W, None).tolist()
     [[1.0, 1.0, 1.0, 1.0]]
     """
-    return cast(torch.Tensor, _SparseLinear.apply(x, values, pattern, bias))
+    if torch.is_grad_enabled() or forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active():
+        return cast(torch.Tensor, _SparseLinear.apply(x, values, pattern, bias))
+    return product(x, values, pattern, bias)  # 9 us earlier, which read what products then have to read again
 
 
 def _require_tensor(tensor: Any, name: str) -> None:
@@ -119,8 +122,8 @@ def require_fitting(x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | 
         )
     if bias is not None and tuple(bias.shape) != (shape[0],):
         raise ShapeError(f"expects shape ({shape[0]},), got {tuple(bias.shape)}", where="sparse_linear: bias")
-    places = sorted({str(t.device) for t in (x, values, bias) if t is not None})
-    if len(places) > 1:
+    if x.device != values.device or (bias is not None and bias.device != values.device):
+        places = sorted({str(t.device) for t in (x, values, bias) if t is not None})
         raise DeviceError(f"expects all tensors on one device, got {' and '.join(places)}", where="sparse_linear")
 
 
@@ -149,7 +152,12 @@ def product(x: torch.Tensor, values: torch.Tensor, pattern: SparseTensor, bias: 
     if not x.is_cuda and densely(pattern, math.prod(x.shape[:-1]), x.dtype).forward and is_finite(x):
         return torch.nn.functional.linear(x.detach(), unpacked(pattern, values), bias)
     weight = _weight(pattern, values)
-    return linear(x.detach(), weight, None if bias is None else bias.detach(), variant="sparse")
+    # A copy is of the values that it was made of: it needs those of the layer itself, which are frozen, and to which
+    # nobody has long written. Of others it could be old: ``values.data[mask] = 0`` counts nowhere.
+    kept = weight is pattern and not values.requires_grad and not values.is_inference()
+    kept = kept and products_of(pattern).settled(pattern, (values.data_ptr(), values._version))
+    given = x.detach(), weight, None if bias is None else bias.detach()
+    return linear(*given, variant="auto" if kept else "sparse")
 
 
 def gradients(
@@ -178,7 +186,10 @@ def _weight(pattern: SparseTensor, values: torch.Tensor) -> Any:
         from ...functional.sddmm.device import on_device_of
 
         return on_device_of(values, pattern)
-    if values.data_ptr() == pattern.values.ctypes.data and values.is_contiguous():
+    products = products_of(pattern)
+    if products.address is None:
+        products.address = pattern.values.ctypes.data
+    if values.data_ptr() == products.address and values.is_contiguous():
         return pattern  # the layer's own: making another takes as long as a small product, 30 us
     weight = SparseTensor(pattern.shape, pattern.format, (*pattern.buffers[:-1], numpy_of(values)))
     return _decided(weight, pattern, "rows")

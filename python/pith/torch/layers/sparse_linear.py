@@ -33,7 +33,8 @@ class SparseLinear(torch.nn.Module):
         else, so the pattern stays what it was at the start. Metadata buffers are part of the ``state_dict``.
         A fresh layer is an ``nn.Linear``'s, pruned. Kernels are compiled once per format and element
         type; neither steps nor new weights recompile. Where torch traces, the layer is an op
-        (:mod:`pith.torch.stored_ops`).
+        (:mod:`pith.torch.stored_ops`). A frozen layer (``requires_grad_(False)``) keeps an unpacked copy of ``W`` where
+        that is faster; writes to single values that torch does not count (``values.data``) may then go unseen.
     Attributes:
         values: the stored values; ``bias``: as in ``nn.Linear``, or None.
         format: how ``W`` is stored.
@@ -134,7 +135,9 @@ class SparseLinear(torch.nn.Module):
         return stored_today(self._buffers_of_weight(), self._text)
 
     def _buffers_of_weight(self) -> list[torch.Tensor]:
-        return [*(getattr(self, name) for name in self._metadata), self.values]
+        known = self._buffers  # nn.Module takes 1 us to find an attribute in it
+        found = (known.get(name) for name in self._metadata)
+        return [*(getattr(self, n) if t is None else t for n, t in zip(self._metadata, found)), self.values]
 
     @property
     def weight(self) -> torch.Tensor:
