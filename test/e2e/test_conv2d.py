@@ -210,17 +210,3 @@ def test_bad_operands():
             pith.conv2d(*operands)
         with torch.no_grad():
             assert pith.conv2d(*operands).shape == (1, 3, 2, 2)
-
-
-def test_calls_at_once_while_ways_are_timed():
-    """As many threads as there are calls to time, and one more: none of them has a time yet when the last asks."""
-    running = []
-
-    def run(x, w, way):
-        running.append(way)
-        return repeated.run(x, w) if len(running) < 20 else x
-
-    repeated = library.Repeated(run, ("dense", "named"), 1, (), 8)
-    assert repeated.run("x", "w") == "x"
-    assert set(running) == {"dense", "named"}
-    assert set(repeated.least) == {"dense", "named"}

@@ -202,11 +202,3 @@ def test_explain_says_what_is_timed_and_what_was(monkeypatch):
     assert text.count("measured by calls; predicted") == 3 and "the first" not in text
     found = next(v for k, v in products_of(a).plans.items() if k[0] == "ways")
     assert ("keeps an unpacked copy: 262144 bytes" in text) == (found.turns.fastest is not ways.STORED)
-
-
-def test_ways_are_timed_anew():
-    ran, turns = [], Turns(("a", "b"), holds=3, most=5, row=2, turns=1)
-    for _ in range(4 + 3 + 4 + 5 + 1):
-        turns.run(ran.append)
-    assert ran[:4] == ["a", "a", "b", "b"] == ran[7:11] and len(set(ran[4:7])) == 1 == len(set(ran[11:16]))
-    assert ran[16] == "a" and turns.holds == 5

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-import time
 import weakref
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -19,16 +18,11 @@ import numpy as np
 
 from ...patterns import Pattern
 from ...runtime import num_threads
+from ..turns import Turns
 from .geometry import Geometry
 
 #: The ways: of all channels, those that are not named zeroed in a copy; of copies of what is named.
 DENSE, PACKED = "dense", "named"
-
-#: Ways are timed in turns, so many calls of one in a row: the first finds the caches full of something else. The
-#: fastest of all its turns counts: the first calls of a program may take 30 ms instead of 0.6, until the scheduler has
-#: put torch's threads on cores of their own (three calls of each way, one way after the other: half of the channels of
-#: 64x64 and 128x128 3x3 filters then took twice as long for good; Zen 4, 2026-11).
-_TURN, _TURNS = 2, 2
 
 #: Calls after which all is measured anew: at first, and at most. In between twice as many each time.
 _SOON, _HOLDS = 8, 1024
@@ -101,44 +95,20 @@ class Library:
         return copied.view(-1, len(self.named["channels"]), *window)
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Repeated:
     """Calls that differ in nothing but what the arrays hold.
 
     Attributes:
-        order: the ways, the one that is predicted to be faster first.
+        turns: the times of the ways.
         threads: that they were timed on.
         patterns: that they name, in order of their names.
-        holds: how many calls go by what was measured.
-        least: way -> the least time.
-        calls: since the ways were measured, those of the measurement included.
     """
 
     library: Library
-    order: tuple[str, ...]
+    turns: Turns
     threads: int
     patterns: tuple[weakref.ref, ...]
-    holds: int
-    least: dict[str, float] = dataclasses.field(default_factory=dict)
-    calls: int = 0
-
-    def run(self, x: np.ndarray, w: np.ndarray) -> np.ndarray:
-        """The convolution, the way that was faster so far, or the one that is to be timed."""
-        number, timed = self.calls, _TURN * _TURNS * len(self.order)
-        self.calls += 1
-        if number == timed + self.holds:
-            self.calls, self.holds = 1, min(2 * self.holds, _HOLDS)
-            number = 0
-        if not number:
-            self.least = {}
-        least = self.least
-        if number >= timed:  # another thread may still be in the first call of a way, which has no time then
-            return self.library(x, w, min(self.order, key=lambda way: least.get(way, math.inf)))
-        way = self.order[number // _TURN % len(self.order)]
-        start = time.perf_counter()
-        out = self.library(x, w, way)
-        least[way] = min(least.get(way, math.inf), time.perf_counter() - start)
-        return out
 
 
 _REPEATED: dict[Hashable, Repeated] = {}
@@ -165,7 +135,7 @@ def repeat(key: Hashable | None, x: np.ndarray, w: np.ndarray, patterns: Mapping
     given = [p for p in patterns.values() if p is not None]
     if any(known() is not p for known, p in zip(found.patterns, given)):
         return None
-    return found.run(x, w)
+    return found.turns.run(lambda way: found.library(x, w, way))
 
 
 def remember(key: Hashable | None, library: Library, order: Sequence[str], patterns: Mapping[str, Pattern]) -> None:
@@ -175,7 +145,7 @@ def remember(key: Hashable | None, library: Library, order: Sequence[str], patte
     if len(_REPEATED) >= _KEPT:
         _REPEATED.clear()
     given = tuple(map(weakref.ref, patterns.values()))
-    _REPEATED[key] = Repeated(library, tuple(order), num_threads(), given, _SOON)
+    _REPEATED[key] = Repeated(library, Turns(tuple(order), _SOON, _HOLDS), num_threads(), given)
 
 
 def forget_repeated() -> None:
