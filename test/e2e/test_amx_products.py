@@ -175,7 +175,7 @@ def test_unstored_elements_do_not_meet_infinities(text):
 @pytest.mark.parametrize("text", ["dense", "nm(2:4)", "bsr(16x64)", "csr"])
 def test_epilogues_are_computed_on_the_sums(text):
     """A layer, ``relu(x @ W.T + bias)``: the result is rounded to bf16 once."""
-    from pith.functional.linear.linear import linear_source
+    from pith.functional.linear.ir import linear_source
 
     rng = np.random.default_rng(10)
     (shape,) = shapes(rng, text, 1)
