@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pith
 import pytest
+from pith.functional.matmul import copies
 from pith.lowering.isa import host_isa
 from pith.runtime import num_threads, set_num_threads
 from test_quantized import close
@@ -127,3 +128,12 @@ def test_new_values_transposes_and_explanations():
         _ = rows.T
     with pytest.raises(pith.ArgumentError, match="share the pattern"):
         pith.repack(rows, w, out=groups)
+
+
+def test_without_room_for_a_copy_nothing_is_unpacked(monkeypatch):
+    monkeypatch.setattr(copies, "MOST_DENSE_BYTES", 0)
+    w = pith.prune(np.random.default_rng(5).standard_normal((16, 32)).astype(np.float32), "C0(2:4)")
+    q, x = pith.quantize(w, "C0(2:4)"), np.ones((32, 6), np.float32)
+    expected = q.matmul(x, variant="sparse")
+    monkeypatch.setattr(pith.QuantizedTensor, "dequantize", None)
+    np.testing.assert_array_equal(q.matmul(x, variant="dense"), expected)

@@ -28,7 +28,8 @@ class Turns:
         handicaps: way -> what its times are multiplied by, where it has to be so much faster than the others.
         least: way -> the least time.
         calls: since the ways were measured, those of the measurement included.
-        best: the fastest way, once all have a time.
+        best: the fastest way, from the first call that goes by it until ways are timed anew.
+        timed: how many calls time the ways.
 
     Example:
         >>> turns = Turns(("slow", "fast"), holds=8, most=8)
@@ -46,11 +47,10 @@ class Turns:
     least: dict[str, float] = dataclasses.field(default_factory=dict)
     calls: int = 0
     best: str | None = None
+    timed: int = dataclasses.field(init=False)
 
-    @property
-    def timed(self) -> int:
-        """How many calls time the ways."""
-        return self.row * self.turns * len(self.order)
+    def __post_init__(self) -> None:
+        self.timed = self.row * self.turns * len(self.order)
 
     @property
     def fastest(self) -> str:
@@ -65,8 +65,9 @@ class Turns:
 
     def run(self, call: Callable[[str], Result]) -> Result:
         """``call`` of the way that was the fastest so far, or of the one that is to be timed."""
-        number, timed = self.calls, self.timed
-        self.calls += 1
+        number = self.calls
+        self.calls = number + 1  # threads that call at once may have one number, but leave none out
+        timed = self.timed
         if number == timed + self.holds:
             self.calls, self.holds = 1, min(2 * self.holds, self.most)
             number = 0

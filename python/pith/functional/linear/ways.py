@@ -60,7 +60,7 @@ class Ways:
         dtype: of the result.
     """
 
-    __slots__ = ("_activation", "_epilogue", "_is_dense", "_kernels", "_rows", "dtype", "order", "turns")
+    __slots__ = ("_activation", "_best", "_epilogue", "_is_dense", "_kernels", "_rows", "dtype", "order", "turns")
 
     def __init__(self, a: SparseTensor, rows: int, epilogue: tuple[bool, str | None, bool]):
         require_floats(a.values.dtype)
@@ -68,6 +68,7 @@ class Ways:
         self._rows, self._epilogue, self._activation = rows, epilogue, epilogue[1]
         self._is_dense = a.format.is_dense
         self._kernels: dict[str, Kernel] = {}
+        self._best: str | None = None  # of the turns, when it was looked at last
         self.order = ways_of(a, rows, epilogue)
         handicaps = {way: DENSE_GAIN for way in self.order if way is not STORED}
         self.turns = Turns(self.order, _SOON, _MOST, _ROW, _TURNS, handicaps) if len(self.order) > 1 else None
@@ -88,8 +89,11 @@ class Ways:
         if turns is None:
             return self._take(self.order[0], a, x, extras)
         result = turns.run(lambda way: self._take(way, a, x, extras))
-        if turns.calls == turns.timed and not self._is_dense:
-            self._keep(products_of(a), turns.fastest is not STORED)
+        best = turns.best
+        if best is not self._best:
+            self._best = best
+            if best is not None and not self._is_dense:
+                self._keep(products_of(a), best is not STORED)
         return result
 
     def _keep(self, products: Products, copy: bool) -> None:
@@ -111,7 +115,7 @@ class Ways:
         if self._is_dense:
             return library_rows(a, x, extras)
         products, hidden = products_of(a), self._activation is not None
-        if not products.may_copy(a) or (hidden and not all_finite(x)):
+        if not products.may_copy(a.shape, dtype_name(a.values.dtype)) or (hidden and not all_finite(x)):
             return None
         if way is OWN:
             result = self._multiply(OWN, products.whole(a), x, extras)

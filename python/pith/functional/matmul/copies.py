@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import weakref
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,29 +35,47 @@ _LOOKED_AT = 16
 _bytes = 0
 
 
+@dataclasses.dataclass(slots=True)
+class Copies:
+    """Unpacked copies of the values that an operand had. Of newer values there is another object, so that what a thread
+    still makes of older ones is found by nobody.
+
+    Attributes:
+        generation: of the stored values.
+        dense: element type -> the unpacked operand, made by the first dense product that needs it. It
+            takes rows x columns x bytes of the type.
+        views: torch's views of those.
+        wholes: those as tensors that store every element.
+    """
+
+    generation: int = dataclasses.field(default_factory=generation)
+    dense: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    views: dict[str, Any] = dataclasses.field(default_factory=dict)
+    wholes: dict[str, SparseTensor] = dataclasses.field(default_factory=dict)
+
+    def unpacked(self, a: Any, element: str) -> np.ndarray:
+        """The operand ``a``, every element of it in an element type."""
+        array = self.dense.get(element)
+        if array is None:
+            array = self.dense[element] = _counted(a.to_dense().astype(numpy_dtype(element), copy=False))
+        return array
+
+
 class Products:
     """What products remember of a sparse operand; lives as long as the tensor, and is not copied with it.
 
     Attributes:
         plans: decided variants, by what they depend on.
-        dense: element type -> the unpacked operand, made by the first dense product that needs it. It
-            takes rows x columns x bytes of the type.
-        views: torch's views of those.
-        wholes: those as tensors that store every element.
         users: what was decided to multiply by copies: they go when the last one is gone.
-        generation: of stored values, when ``dense`` was made.
         orders: side -> the operand in the order of the result's rows (:mod:`pith.functional.matmul.row_order`).
         address: of the stored values, once somebody asked for it: NumPy takes 1 us to say it.
     """
 
-    __slots__ = ("_found", "_state", "address", "dense", "generation", "orders", "plans", "users", "views", "wholes")
+    __slots__ = ("_copies", "_found", "_state", "address", "orders", "plans", "users")
 
     def __init__(self) -> None:
-        self.generation = generation()
         self.plans: dict[Any, Any] = {}
-        self.dense: dict[str, np.ndarray] = {}
-        self.views: dict[str, Any] = {}
-        self.wholes: dict[str, SparseTensor] = {}
+        self._copies = Copies()
         self.users: set[Hashable] = set()
         self.orders: dict[bool, Any] = {}
         self.address: int | None = None
@@ -69,26 +88,29 @@ class Products:
     def __deepcopy__(self, memo: dict[int, Any]) -> Products:
         return Products()
 
+    @property
+    def dense(self) -> dict[str, np.ndarray]:
+        """Element type -> the copy that there is."""
+        return self._copies.dense
+
     def drop(self) -> None:
         """Forget the copies."""
-        self.dense.clear()
-        self.wholes.clear()
-        self.views.clear()
+        self._copies = Copies()
 
-    def _drop_what_is_stale(self) -> bool:
-        stale = self.generation != generation()
-        if stale:
-            self.generation = generation()
-            self.drop()
-        return stale
+    def _current(self) -> Copies:
+        """The copies of the values as they are."""
+        found = self._copies
+        if found.generation != generation():
+            found = self._copies = Copies()
+        return found
 
-    def may_copy(self, a: SparseTensor) -> bool:
+    def may_copy(self, shape: Sequence[int], element: str) -> bool:
         """Whether a copy is there, or may be made: values are those of the last call, and all copies that there are
         fit into the bytes that are for one (:data:`pith.tuning.select.MOST_DENSE_BYTES`)."""
-        if self._drop_what_is_stale():
+        before, now = self._copies, self._current()
+        if now is not before:
             return False
-        element = dtype_name(a.values.dtype)
-        return element in self.dense or _bytes + math.prod(a.shape) * ELEMENT_BYTES[element] <= MOST_DENSE_BYTES
+        return element in now.dense or _bytes + math.prod(shape) * ELEMENT_BYTES[element] <= MOST_DENSE_BYTES
 
     def settled(self, a: SparseTensor, state: Hashable) -> bool:
         """Whether values that somebody else holds, and may overwrite, have long been the same: a copy is worth making.
@@ -101,35 +123,31 @@ class Products:
         values = a.values
         looked_at = values[:: max(1, values.size // _LOOKED_AT)].tobytes()
         if (state, looked_at) != self._state:
-            self._state, self._found = (state, looked_at), 0
             self.drop()
+            self._found = 0
+            self._state = state, looked_at  # last: until then, other threads do the same
         self._found += 1
         return self._found > _SETTLED
 
-    def unpacked(self, a: SparseTensor, element: str) -> np.ndarray:
+    def unpacked(self, a: Any, element: str) -> np.ndarray:
         """The dense operand of an element type."""
-        self._drop_what_is_stale()
-        array = self.dense.get(element)
-        if array is None:
-            array = self.dense[element] = _counted(a.to_dense().astype(numpy_dtype(element), copy=False))
-        return array
+        return self._current().unpacked(a, element)
 
     def whole(self, a: SparseTensor) -> SparseTensor:
         """The operand with every element stored; making it anew takes 25 us."""
-        self._drop_what_is_stale()
-        element = dtype_name(a.values.dtype)
-        tensor = self.wholes.get(element)
+        copies, element = self._current(), dtype_name(a.values.dtype)
+        tensor = copies.wholes.get(element)
         if tensor is None:
-            array = self.unpacked(a, element).reshape(-1)
-            tensor = self.wholes[element] = SparseTensor(a.shape, WHOLE, (array,))
+            array = copies.unpacked(a, element).reshape(-1)
+            tensor = copies.wholes[element] = SparseTensor(a.shape, WHOLE, (array,))
         return tensor
 
     def unpacked_torch(self, a: SparseTensor, element: str) -> Any:
         """The dense operand as a torch tensor."""
-        self._drop_what_is_stale()
-        view = self.views.get(element)
+        copies = self._current()
+        view = copies.views.get(element)
         if view is None:
-            view = self.views[element] = torch_view(self.unpacked(a, element))
+            view = copies.views[element] = torch_view(copies.unpacked(a, element))
         return view
 
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from ...compiler.kernel import Kernel, compile_source
 from ...errors import UnsupportedError
-from ...generation import generation
 from ...quantization import QuantizedTensor
 from ...runtime import num_threads
 from ...sparse import SparseTensor
@@ -107,10 +106,13 @@ def problem_of(a: QuantizedTensor, columns: int, x: str) -> Problem:
 def dense_copy(a: QuantizedTensor, x: str) -> np.ndarray | None:
     """Every element, row by row: the integers, or what they stand for. Made once per matrix; None where it may not."""
     kept = _kept(a)
-    if kept.generation == generation() and x in kept.dense:
-        return kept.dense[x]
-    stored = a.dequantize() if x == "f32" else SparseTensor(a.shape, a.format, (*a.buffers[:-1], a.integers))
-    return kept.unpacked(stored, x) if kept.may_copy(stored) else None
+    if not kept.may_copy(a.shape, x):
+        return None
+    copy = kept.dense.get(x)
+    if copy is None:
+        stored = a.dequantize() if x == "f32" else SparseTensor(a.shape, a.format, (*a.buffers[:-1], a.integers))
+        copy = kept.unpacked(stored, x)
+    return copy
 
 
 def transposed(a: QuantizedTensor) -> QuantizedTensor:
