@@ -75,8 +75,12 @@ def sums(tensor: Any, axis: int, dtype: np.dtype | type) -> np.ndarray:
 
 def _shared(tensor: Any) -> Any:
     """SciPy's array on the buffers of a matrix; None where it has no such layout, or no code for the element type."""
-    has_code = tensor.dtype.kind in "biufc" and tensor.dtype != np.float16
-    return to_scipy(tensor) if has_code and _kind(tensor.format) is not None else None
+    return to_scipy(tensor) if _has_code(tensor.dtype) and _kind(tensor.format) is not None else None
+
+
+def _has_code(dtype: np.dtype) -> bool:
+    """Whether SciPy computes in an element type: half floats, and float8_e5m2, which is of kind "f", become f32."""
+    return dtype.isbuiltin == 1 and dtype.kind in "biufc" and dtype != np.float16
 
 
 @functools.cache

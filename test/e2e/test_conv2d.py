@@ -10,6 +10,7 @@ import pith.functional.conv2d.library as library
 import pytest
 import torch
 from pith.functional.conv2d import named as conv2d_named
+from pith.functional.conv2d.geometry import Geometry
 from pith.passes.analysis.tile_cost import LatencyTable
 from pith.tuning.tiles import Measured, TileTable
 
@@ -210,3 +211,14 @@ def test_bad_operands():
             pith.conv2d(*operands)
         with torch.no_grad():
             assert pith.conv2d(*operands).shape == (1, 3, 2, 2)
+
+
+@pytest.mark.parametrize("variant", ["dense", "named"])
+def test_torch_casts_nothing(variant):
+    x, w = RNG.standard_normal((2, 20, 9, 10)).astype("f4"), RNG.standard_normal((6, 20, 3, 2)).astype("f4")
+    patterns = {"channels": listed(20, 0.5)}
+    with torch.autocast("cpu", torch.bfloat16):
+        found = [pith.conv2d(x, w, **patterns) for _ in range(9)]
+        found.append(library.Library(w.shape, found[0].shape, patterns, Geometry.of(1, 0, 1, ""))(x, w, variant))
+    for out in found:
+        np.testing.assert_allclose(out, expected(x, w, patterns), atol=1e-4)

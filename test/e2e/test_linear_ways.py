@@ -9,7 +9,7 @@ import torch
 from cpu_programs import check, random_dense, random_sparse, wide
 from pith.formats import HSS, Format
 from pith.functional.linear import choice, ways
-from pith.functional.matmul import copies
+from pith.functional.matmul import copies, dense
 from pith.functional.matmul.copies import products_of
 from pith.functional.turns import Turns
 
@@ -202,3 +202,47 @@ def test_explain_says_what_is_timed_and_what_was(monkeypatch):
     assert text.count("measured by calls; predicted") == 3 and "the first" not in text
     found = next(v for k, v in products_of(a).plans.items() if k[0] == "ways")
     assert ("keeps an unpacked copy: 262144 bytes" in text) == (found.turns.fastest is not ways.STORED)
+
+
+def test_a_copy_that_is_made_while_values_change_is_not_kept(monkeypatch):
+    """As when one thread unpacks, and another repacks and multiplies."""
+    only(monkeypatch, ways.OWN)
+    w = random_sparse(RNG, (48, 64), "f32", FORMATS["hss"])
+    a, x = pith.compress(w, FORMATS["hss"]), random_dense(RNG, (3, 64), "f32")
+    unpack, others = pith.SparseTensor.to_dense, []
+
+    def slow(tensor):
+        dense = unpack(tensor)
+        if not others:
+            others.append(pith.repack(a, 2 * w, out=a))
+            pith.linear(x, a)
+        return dense
+
+    monkeypatch.setattr(pith.SparseTensor, "to_dense", slow)
+    pith.linear(x, a)
+    for _ in range(3):
+        check(pith.linear(x, a), 2 * wide(x) @ wide(w).T, "f32")
+    assert others and products_of(a).dense
+
+
+def test_weights_that_are_read_only_are_not_copied_in_every_call(monkeypatch):
+    only(monkeypatch, ways.LIBRARY)
+    w, x = random_dense(RNG, (16, 32), "f32"), random_dense(RNG, (3, 32), "f32")
+    w.flags.writeable = False
+    viewed, view = [], dense.torch_view
+    monkeypatch.setattr(dense, "torch_view", lambda array: viewed.append(array) or view(array))
+    check(pith.linear(x, w), wide(x) @ wide(w).T, "f32")
+    assert viewed and all(array.flags.writeable for array in viewed)
+
+
+@pytest.mark.parametrize("way", EVERY)
+def test_transforms_of_functions_are_refused_by_every_way(way, monkeypatch):
+    only(monkeypatch, way)
+    a, x = pith.compress(np.eye(8, dtype=np.float32), "csr"), torch.ones(3, 2, 8)
+    for transformed in (
+        lambda: torch.vmap(lambda v: pith.linear(v, a))(x),
+        lambda: torch.func.jvp(lambda v: pith.linear(v, a), (x,), (x,)),
+        lambda: torch.vmap(lambda v: pith.matmul(a, v.T, variant="dense:library"))(x),
+    ):
+        with pytest.raises(pith.DTypeError):
+            transformed()

@@ -245,3 +245,15 @@ def test_programs_whose_density_is_not_known_predict_nothing():
     text = LAYER.format(g=1, n="8")
     explained = pith.compile("#fmt = " + csr + text[text.index("\nfunc") :]).explain()
     assert "panel" in explained and "predicted" not in explained
+
+
+@pytest.mark.parametrize("element", ["i8", "f16"])
+@pytest.mark.parametrize("right", [False, True])
+def test_the_library_computes_in_f32_also_where_torch_casts(element, right):
+    _, a, x = product(element, shape=(16, 40), columns=16, density=0.8)
+    x = x * x.dtype.type(41 if element == "i8" else 1)  # sums of what bf16 does not hold
+    a, x = (a.T, x.T.copy()) if right else (a, x)
+    operands = (torch.from_numpy(x), a) if right else (a, torch.from_numpy(x))
+    found = pith.matmul(*operands, variant="dense:library:f32")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(pith.matmul(*operands, variant="dense:library:f32"), found)

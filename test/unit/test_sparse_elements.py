@@ -1,5 +1,6 @@
 """Conversions and sums by SciPy's compiled code: the same buffers as through coordinates."""
 
+import ml_dtypes
 import numpy as np
 import pith
 import pytest
@@ -60,3 +61,11 @@ def test_sums_along_an_axis(fmt, dtype):
 def test_blocks_divide_the_shape():
     with pytest.raises(pith.ShapeError, match="size 4, which 3 does not divide"):
         pith.compress(np.ones((1, 4)), "csr").to(pith.BSR(1, 3))
+
+
+@pytest.mark.parametrize("dtype", ["float8_e5m2", "float8_e4m3fn", "bfloat16"])
+def test_types_that_scipy_would_widen(dtype):
+    dense = (np.eye(6, 8) * 2).astype(getattr(ml_dtypes, dtype))
+    tensor = pith.compress(dense, "csr")
+    assert tensor.to("csc").dtype == dense.dtype and np.array_equal(tensor.to("csc").to_dense(), dense)
+    assert tensor.sum(axis=1).tolist() == [2] * 6

@@ -7,6 +7,7 @@ convolution takes 0.29 (two threads, Emerald Rapids, 2026-11-22). So what depend
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import sys
@@ -80,7 +81,8 @@ class Library:
         elif self.dropped is not None:
             a = a.index_select(1, named["channels"])
             b = self._copy_windows(b) if by_window else b.index_select(1, named["channels"])
-        found = torch.conv2d(a, b, None, *self.geometry).numpy()
+        with torch.autocast("cpu", enabled=False) if torch.is_autocast_enabled("cpu") else contextlib.nullcontext():
+            found = torch.conv2d(a, b, None, *self.geometry).numpy()
         if "images" not in named and "filters" not in named:
             return found
         out = np.zeros(self.shape, x.dtype)

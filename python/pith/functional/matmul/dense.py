@@ -67,7 +67,8 @@ def library_rows(a: SparseTensor, x: Any, extras: Sequence[Any]) -> Any:
     if torch is None or torch.is_autocast_enabled("cpu") or not all(_fits(torch, v, dtype) for v in (x, *extras)):
         return None
     if a.format.is_dense:
-        w = torch_view(a.values.reshape(a.shape))
+        values = a.values.reshape(a.shape)  # of a file that is mapped they are read-only
+        w = torch_view(values) if values.flags.writeable else _borrowed(values)
     else:
         w = products_of(a).unpacked_torch(a, dtype_name(dtype))
     if type(x) is np.ndarray:
@@ -147,13 +148,15 @@ def all_finite(x: Any) -> bool:
 
 
 def _is_plain(torch: Any, tensor: Any) -> bool:
-    """A tensor whose storage is what it says, and that no gradient is wanted of."""
+    """A tensor whose storage is what it says, and that no gradient is wanted of; not while functions are transformed:
+    kernels refuse what is then behind tensors, and the library would not."""
     return (
         type(tensor) in (torch.Tensor, torch.nn.Parameter)
         and tensor.device.type == "cpu"
         and tensor.layout is torch.strided
         and not (tensor.requires_grad and torch.is_grad_enabled())
         and not tensor.is_neg()
+        and not torch._C._are_functorch_transforms_active()
     )
 
 
@@ -172,13 +175,18 @@ def _multiply_torch(torch: Any, w: Any, x: Any, out: Any, right: bool) -> None:
         out.copy_(torch._int_mm(x, w) if right else torch._int_mm(w, x))
         return
     wide = x.to(w.dtype)
+    a, b = (wide, w) if right else (w, wide)
     if out.dtype.is_floating_point:
-        out.copy_(wide @ w if right else w @ wide)
+        out.copy_(_product(torch, a, b))
         return
     out.zero_()
     for terms in _exact_slices(w.shape, w.dtype is torch.float32, right):
-        part = wide[:, terms] @ w[terms] if right else w[:, terms] @ wide[terms]
-        out += part.to(torch.int64).to(torch.int32)
+        out += _product(torch, a[:, terms], b[terms]).to(torch.int64).to(torch.int32)
+
+
+def _product(torch: Any, a: Any, b: Any) -> Any:
+    """In the type of the operands: with ``out``, torch casts nothing in a region of ``torch.autocast``."""
+    return torch.mm(a, b, out=a.new_empty(a.shape[0], b.shape[1]))
 
 
 def _multiply_numpy(w: np.ndarray, x: np.ndarray, out: np.ndarray, right: bool) -> None:
@@ -187,13 +195,13 @@ def _multiply_numpy(w: np.ndarray, x: np.ndarray, out: np.ndarray, right: bool) 
         np.matmul(x, w, out=out) if right else np.matmul(w, x, out=out)
         return
     wide = x.astype(w.dtype)
+    a, b = (wide, w) if right else (w, wide)
     if out.dtype.kind != "i":
-        out[...] = wide @ w if right else w @ wide
+        out[...] = a @ b
         return
     out[...] = 0
     for terms in _exact_slices(w.shape, w.dtype == np.float32, right):
-        part = wide[:, terms] @ w[terms] if right else w[:, terms] @ wide[terms]
-        out += part.astype(np.int64).astype(np.int32)
+        out += (a[:, terms] @ b[terms]).astype(np.int64).astype(np.int32)
 
 
 def _exact_slices(shape: Sequence[int], single: bool, right: bool) -> list[slice]:
