@@ -105,6 +105,36 @@ def test_states_of_dense_layers_are_refused_with_advice(name):
     assert "dense layer" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "saved, other",
+    [
+        (lambda: SparseLinear("C0(2:4)", 64, 64), lambda: SparseLinear("M0(2:4)", 64, 64)),
+        (lambda: SparseLinear("csr", 64, 64), lambda: SparseLinear("csc", 64, 64)),
+        (lambda: SparseLinear("C0(2:4)", 64, 32, bias=False), lambda: SparseLinear("C0(2:4)", 32, 64, bias=False)),
+        (
+            lambda: QuantizedLinear(torch.nn.Linear(64, 64), pith.Quantized("C0(2:4)")),
+            lambda: QuantizedLinear(torch.nn.Linear(64, 64), pith.Quantized("M0(2:4)")),
+        ),
+    ],
+)
+def test_states_of_other_formats_are_refused(saved, other):
+    """Their buffers have the same names and sizes."""
+    state, model = torch.nn.Sequential(saved()).state_dict(), torch.nn.Sequential(other())
+    for strict in (True, False):
+        with pytest.raises(RuntimeError, match=r'"0" holds .* as .*, the state .* as .*: make the layer with'):
+            model.load_state_dict(state, strict=strict)
+    del state["0.stored"]
+    model.load_state_dict(state)  # of before formats were part of it
+
+
+def test_other_notations_of_a_format_are_the_same():
+    """``V(1)``: no rows share."""
+    torch.manual_seed(7)
+    one, two = SparseLinear("C0(2:4)", 64, 32), SparseLinear("V(1)C0(2:4)", 64, 32)
+    two.load_state_dict(one.state_dict())
+    assert torch.equal(one.weight, two.weight)
+
+
 @each
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_types(name, dtype):

@@ -175,7 +175,7 @@ def test_state_dict_carries_the_pattern():
     x = torch.randn(5, 16, requires_grad=True)
     first, second = (SparseLinear("C0(2:4)", 16, 8) for _ in range(2))
     second(x).sum().backward()  # makes an index of the pattern that is about to change
-    assert list(first.state_dict()) == ["values", "bias", "coordinates_2"]
+    assert list(first.state_dict()) == ["values", "bias", "coordinates_2", "stored"]
     file = io.BytesIO()
     torch.save(first.state_dict(), file)
     file.seek(0)

@@ -107,6 +107,36 @@ def is_quantized(text: str) -> bool:
     return bool(_kind(text).scheme)
 
 
+def are_alike(text: str, other: str) -> bool:
+    """Whether buffers of one text mean the same under another: format and shape, and integers and groups of a quantised
+    tensor.
+
+    >>> import pith
+    >>> A = pith.compress(torch.eye(4), "csr")
+    >>> are_alike(text_of(A), text_of(A.to("csc")))
+    False
+    """
+    if text == other:
+        return True
+    one, two = _kind(text), _kind(other)
+    of_values = [{**kind.scheme, "count": None} for kind in (one, two)]  # how many lists hold is not fixed
+    return (one.shape, one.format) == (two.shape, two.format) and of_values[0] == of_values[1]
+
+
+def told(text: str) -> str:
+    """A text for readers.
+
+    >>> import pith
+    >>> told(text_of(pith.compress(torch.eye(4), "csr")))
+    '4x4 as csr'
+    """
+    kind = _kind(text)
+    group = kind.scheme.get("group")
+    scales = "a scale per row" if group is None else f"groups of {group}"
+    values = f" of i{kind.scheme['bits']}, {scales}" if kind.scheme else ""
+    return f"{'x'.join(map(str, kind.shape))} as {kind.hss or format_name(kind.format)}{values}"
+
+
 @dataclasses.dataclass(frozen=True)
 class _Kind:
     """What a text says: sizes, a format with the notation it was given in, and how values are quantised."""

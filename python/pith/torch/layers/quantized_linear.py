@@ -15,6 +15,7 @@ from ..autograd.stored import stored, text_of
 from ..stored_ops import QUANTIZED_LINEAR
 from .arguments import is_traced, refuse_export, require_kind
 from .sparse_linear import as_signed, buffer_names, obeying, tell_of_dense
+from .stored_state import save_kind, take_kind
 
 #: Buffers of the layer behind the metadata of its format.
 _VALUES = ("integers", "scales", "zero_points")
@@ -39,10 +40,11 @@ class QuantizedLinear(torch.nn.Module):
 
     Shapes: x: ``(..., in_features)``; result: ``(..., out_features)``.
     Semantics: :func:`pith.linear` with the :class:`pith.QuantizedTensor` ``weight``. Integers, scales, zero points and
-        the format's metadata are buffers, so part of the ``state_dict``. What goes in has a gradient, weight and
-        bias have none. Products are those of f32, and results have the type of x: ``half()`` and its kin leave scales
-        as they are. Where torch traces, the layer is an op (:mod:`pith.torch.stored_ops`). :func:`pith.compile` takes
-        modules with such layers.
+        the format's metadata are buffers, so part of the ``state_dict``, and so is how they are stored (``stored``): a
+        state of another format, or of other integers, is refused. What goes in has a gradient, weight and bias have
+        none. Products are those of f32, and results have the type of x: ``half()`` and its kin leave scales as they
+        are. Where torch traces, the layer is an op (:mod:`pith.torch.stored_ops`). :func:`pith.compile` takes modules
+        with such layers.
     Attributes:
         scheme: how ``W`` is stored; ``bias``: as in ``nn.Linear``, or None.
 
@@ -134,7 +136,12 @@ class QuantizedLinear(torch.nn.Module):
                 linear.bias.copy_(self.bias)
         return linear.train(self.training)
 
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        save_kind(destination, prefix, self._text)
+
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        take_kind(state_dict, prefix, self._text, args[-1])
         super()._load_from_state_dict(state_dict, prefix, *args)
         tell_of_dense(state_dict, prefix, "integers", "QuantizedLinear(linear, scheme)", args[-1])
 

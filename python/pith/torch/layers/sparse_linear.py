@@ -20,6 +20,7 @@ from ..autograd.stored import stored, stored_today, text_of
 from ..stored_ops import SPARSE_LINEAR
 from .arguments import dense_layer, is_traced, refuse_export, require_kind
 from .read_only import ReadOnly
+from .stored_state import save_kind, take_kind
 
 #: Element types with kernels for products and their gradients.
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -30,7 +31,8 @@ class SparseLinear(torch.nn.Module):
 
     Shapes: x: ``(..., in_features)``; result: ``(..., out_features)``.
     Semantics: the parameter ``values`` holds what the format stores, in storage order; optimizers see nothing
-        else, so the pattern stays what it was at the start. Metadata buffers are part of the ``state_dict``.
+        else, so the pattern stays what it was at the start. Metadata buffers are part of the ``state_dict``, and so is
+        the format (``stored``): the state of a layer of another format or shape is refused.
         A fresh layer is an ``nn.Linear``'s, pruned. Kernels are compiled once per format and element
         type; neither steps nor new weights recompile. Where torch traces, the layer is an op
         (:mod:`pith.torch.stored_ops`). A frozen layer (``requires_grad_(False)``) keeps an unpacked copy of ``W`` where
@@ -91,7 +93,9 @@ class SparseLinear(torch.nn.Module):
         values = torch.empty(packed.nse, dtype=weight.dtype)
         numpy_of(values)[:] = packed.values
         values = torch.nn.Parameter(values, requires_grad=weight.requires_grad)
-        self._hold(packed, values, None if bias is None else torch.nn.Parameter(bias.detach().clone()))
+        self._hold(
+            packed, values, None if bias is None else torch.nn.Parameter(bias.detach().clone(), bias.requires_grad)
+        )
 
     @classmethod
     def holding(cls, packed: SparseTensor, values: torch.Tensor, bias: torch.Tensor | None) -> SparseLinear:
@@ -158,7 +162,12 @@ class SparseLinear(torch.nn.Module):
                 linear.bias.copy_(self.bias)
         return linear.train(self.training)
 
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        save_kind(destination, prefix, self._text)
+
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        take_kind(state_dict, prefix, self._text, args[-1])
         self._take_sizes(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
         tell_of_dense(state_dict, prefix, "values", "SparseLinear.from_linear(linear, format)", args[-1])
