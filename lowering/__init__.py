@@ -9,7 +9,7 @@ which lowering      ``plan`` (the analysis that ``explain()`` prints), ``convert
 templates           packages: ``sparse`` (any format, and what the others read formats with), ``panel``, ``tiled``,
                     ``sampled``, ``linalg``, ``patterns``, ``storage``, ``attention``; ``epilogue`` for all of them
 pieces of IR        ``builder`` (sizes, index arithmetic, loops), ``subview``, ``transpose``, ``vectorize`` (scalar
-                    bodies on vectors), ``bfloat16``, ``quantized``
+                    bodies on vectors), ``numbers`` (sums and products of any type), ``bfloat16``, ``quantized``
 memory and loops    ``bufferization``; ``share_loops`` (equal loops become calls of one function)
 targets             ``targets`` (CPUs and GPUs by name), ``isa`` and ``module_isa`` (instruction sets of CPUs), ``x86``,
                     ``gpu``

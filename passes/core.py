@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar, NoReturn
+import functools
+import importlib
+from typing import Any, ClassVar, NoReturn
 
 from pith._mlir import ir
 from pith.errors import PassError
@@ -24,6 +26,18 @@ class Pass:
     def run(self, module: ir.Module) -> None:
         """Rewrite ``module`` in place; raise :class:`pith.PassError` through :func:`pass_error`."""
         raise NotImplementedError
+
+
+@functools.cache
+def load(spec: str) -> Any:
+    """What ``"module:name"`` names. Tables of such strings import what a program needs, when it needs it.
+
+    Example:
+        >>> load("pith.passes.core:Pass")
+        <class 'pith.passes.core.Pass'>
+    """
+    module, _, name = spec.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def pass_error(op: ir.OpView | ir.Operation, message: str, hint: str | None = None) -> NoReturn:

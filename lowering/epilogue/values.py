@@ -7,12 +7,13 @@ about to store.
 import dataclasses
 from collections.abc import Sequence
 
-from pith._mlir import arith, bufferization, ir, memref, vector
+from pith._mlir import bufferization, ir, memref, vector
 from pith.passes.analysis.vanishing import is_zero_filled
 
 from .. import builder as b
 from ..bufferization.destination import buffer_to_overwrite, is_exclusive, result_buffer
 from ..builder import Index
+from ..numbers import plus
 from ..vectorize import broadcast, evaluate
 from .match import Epilogue, Operand
 
@@ -56,8 +57,7 @@ class BoundEpilogue:
             inner = iter(at)
             at = [next(inner) if place is None else place for place in self.around]
         if self.addend is not None:
-            add = arith.addf if isinstance(self.addend.type.element_type, ir.FloatType) else arith.addi
-            value = add(self._load(self.addend, range(len(at)), at, lanes), value)
+            value = plus(self._load(self.addend, range(len(at)), at, lanes), value)
         for stage, views in zip(self.epilogue.stages, self.views):
             block = stage.op.regions[0].blocks[0]
             scalars = {}

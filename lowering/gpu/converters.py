@@ -1,9 +1,7 @@
 """Which function converts which op of a GPU program, and those of the smallest ops."""
 
-import importlib
-
 from pith._mlir import ir
-from pith.passes.core import pass_error
+from pith.passes.core import load, pass_error
 
 from .host import Host, buffer_type
 from .linalg.loops import is_arithmetic
@@ -60,8 +58,7 @@ def convert_op(host: Host, op: ir.OpView) -> None:
     if entry == "":
         pass_error(op, "has no GPU lowering", _SUPPORTED)
     if entry is not None:
-        module, _, function = entry.partition(":")
-        getattr(importlib.import_module(module), function)(host, op)
+        load(entry)(host, op)
 
 
 def convert_empty(host: Host, op: ir.OpView) -> None:

@@ -12,10 +12,10 @@ from pith.passes.analysis.traversal import defining_op
 from pith.passes.core import pass_error
 
 from .. import builder as b
+from ..numbers import zero
 from ..targets import GpuTarget
 from .function import Guard, guard_body, kernel_function
 from .linalg.fill import BLOCK_THREADS, emit_copy, emit_fill, linear_grid
-from .numbers import zero
 
 #: Attribute of a host argument that says which buffer it is: ``1.values``, ``0.pattern``; numbers count the arguments
 #: as they were before ``pith-assemble-arguments``.

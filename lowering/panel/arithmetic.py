@@ -85,12 +85,6 @@ def multiply_add(x: ir.Value, y: ir.Value, acc: ir.Value) -> ir.Value:
     return vector.fma(x, y, acc)
 
 
-def add(x: ir.Value, y: ir.Value) -> ir.Value:
-    """``x + y`` of scalars or vectors."""
-    element = x.type.element_type if isinstance(x.type, ir.VectorType) else x.type
-    return (arith.addi if isinstance(element, ir.IntegerType) else arith.addf)(x, y)
-
-
 def bytes_of(element: ir.Type) -> int:
     """Bytes of an element."""
     return element.width // 8

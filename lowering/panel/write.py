@@ -6,8 +6,8 @@ from pith._mlir import arith, ir, memref, vector
 
 from .. import builder as b
 from ..builder import Index
+from ..numbers import plus
 from ..transpose import Transform, copy_transposed, tile_width
-from .arithmetic import add as add_values
 from .walk import Walk
 
 
@@ -22,7 +22,7 @@ def added_to(out: ir.Value) -> Transform:
     def add(value: ir.Value, at: Sequence[Index]) -> ir.Value:
         where = [b.value(i) for i in at]
         is_vector = isinstance(value.type, ir.VectorType)
-        return add_values(vector.load(value.type, out, where) if is_vector else memref.load(out, where), value)
+        return plus(vector.load(value.type, out, where) if is_vector else memref.load(out, where), value)
 
     return add
 

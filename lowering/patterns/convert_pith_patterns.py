@@ -9,11 +9,21 @@ from pith.dialect.pattern import PatternType
 from pith.passes.analysis.traversal import ops_named
 from pith.passes.core import Pass
 
-_MAKERS = (
-    *("pith.complement", "pith.detect", "pith.detect_by", "pith.from_lengths", "pith.from_routing"),
-    *("pith.intersection", "pith.topk", "pith.union"),
-)
-_USERS = ("pith.coordinates", "pith.from_coordinates", "pith.pit_tile", "pith.sread", "pith.swrite")
+#: op that makes a pattern -> what lowers it, "module:function" (most programs have no use for these modules); called
+#: with the op and what the type of its result said.
+MAKERS: dict[str, str] = {
+    "pith.complement": "pith.lowering.patterns.sets:lower_set",
+    "pith.detect": "pith.lowering.patterns.detect:lower_detect",
+    "pith.detect_by": "pith.lowering.patterns.detect:lower_detect",
+    "pith.from_lengths": "pith.lowering.patterns.indices:lower_from_lengths",
+    "pith.from_routing": "pith.lowering.patterns.indices:lower_from_routing",
+    "pith.intersection": "pith.lowering.patterns.sets:lower_set",
+    "pith.topk": "pith.lowering.patterns.topk:lower_topk",
+    "pith.union": "pith.lowering.patterns.sets:lower_set",
+}
+
+#: What else there is to lower.
+_OTHERS = ("pith.coordinates", "pith.from_coordinates", "pith.pit_tile", "pith.sample", "pith.sread", "pith.swrite")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +53,7 @@ class ConvertPithPatternsPass(Pass):
 
     def run(self, module: ir.Module) -> None:
         with module.context, ir.Location.unknown():
-            found = [op.opview for op in ops_named(module.operation, *_MAKERS, *_USERS, "pith.sample")]
+            found = [op.opview for op in ops_named(module.operation, *MAKERS, *_OTHERS)]
             if not found:
                 _retype(module.operation)
                 return

@@ -12,7 +12,8 @@ from pith._mlir import arith, cf, ir, tensor
 from pith.passes.core import pass_error
 
 from ..builder import Index, add, ceildiv, dim_size, div, for_loop, minimum, mul, sub, value
-from .slices import Span, sum_of, zeros
+from ..numbers import plus
+from .slices import Span, zeros
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +106,7 @@ def group_by_other_axes(entries: IndexList, axis: int) -> Groups:
     (bounds,) = for_loop(0, count, tally, [bounds])
 
     def accumulate(c, bounds):
-        total = sum_of(tensor.extract(bounds, [value(c)]), tensor.extract(bounds, [value(sub(c, 1))]))
+        total = plus(tensor.extract(bounds, [value(c)]), tensor.extract(bounds, [value(sub(c, 1))]))
         return [tensor.insert(total, bounds, [value(c)])]
 
     (bounds,) = for_loop(1, add(n_groups, 3), accumulate, [bounds])

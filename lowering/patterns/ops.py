@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 from pith._mlir import ir, tensor
 from pith.dialect.fields import read_bool, read_i64s
@@ -11,28 +10,14 @@ from pith.dialect.ops_pattern import UNUSED
 from pith.dialect.pattern import PatternShape, PatternType
 from pith.dialect.tiling import Tiling, tiling_of
 from pith.formats import DYNAMIC
+from pith.passes.core import load
 
 from ..builder import Index, dim_size, for_loop, mul
-from .detect import lower_detect
-from .indices import lower_from_lengths, lower_from_routing
+from .convert_pith_patterns import MAKERS
 from .lists import IndexList, assert_distinct_in_range
 from .sample import lower_sample
-from .sets import lower_set
 from .slices import Span, cut, store, zeros
 from .tile import lower_pit_tile
-from .topk import lower_topk
-
-#: Ops that make a pattern -> how; they get the op and what the type of its result said.
-_MAKERS: dict[str, Callable[[ir.OpView, PatternShape], ir.Value]] = {
-    "pith.complement": lower_set,
-    "pith.detect": lower_detect,
-    "pith.detect_by": lower_detect,
-    "pith.from_lengths": lower_from_lengths,
-    "pith.from_routing": lower_from_routing,
-    "pith.intersection": lower_set,
-    "pith.topk": lower_topk,
-    "pith.union": lower_set,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +47,8 @@ def lower_op(item: PatternOp, check: bool) -> list[ir.Value]:
     op, name = item.op, item.op.operation.name
     if name == "pith.sample":
         return [lower_sample(op)]
-    if name in _MAKERS:
-        return [_MAKERS[name](op, item.shapes[0])]
+    if name in MAKERS:
+        return [load(MAKERS[name])(op, item.shapes[0])]
     if name == "pith.coordinates":
         return [op.pattern]
     if name == "pith.from_coordinates":

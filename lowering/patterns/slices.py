@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from pith._mlir import arith, ir, tensor
+from pith._mlir import ir, tensor
 from pith.passes.generic import elementwise, filled
 
 from ..builder import Index, zero_of
+from ..numbers import plus
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,13 +45,8 @@ def paste(part: ir.Value, dest: ir.Value, spans: Sequence[Span]) -> ir.Value:
 
 def store(part: ir.Value, dest: ir.Value, spans: Sequence[Span], accumulate: bool = False) -> ir.Value:
     """``dest`` with the piece ``spans`` replaced by ``part``, or with ``part`` added to it."""
-    stored = elementwise([part], cut(dest, spans), lambda new, old: sum_of(new, old) if accumulate else new)
+    stored = elementwise([part], cut(dest, spans), lambda new, old: plus(new, old) if accumulate else new)
     return paste(stored, dest, spans)
-
-
-def sum_of(a: ir.Value, b: ir.Value) -> ir.Value:
-    """``a + b`` of an integer, index or floating-point type."""
-    return arith.addf(a, b) if isinstance(a.type, ir.FloatType) else arith.addi(a, b)
 
 
 def zeros(sizes: Sequence[Index], element: ir.Type) -> ir.Value:

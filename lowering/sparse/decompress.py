@@ -2,12 +2,13 @@
 
 import math
 
-from pith._mlir import arith, ir, memref, vector
+from pith._mlir import ir, memref, vector
 from pith.formats.pack_digits import may_repeat
 from pith.passes.generic import filled
 
 from .. import builder as b
 from ..builder import Index
+from ..numbers import plus
 from .levels import Cursor, Storage, descend, inside, load_value, start, walk
 
 
@@ -49,7 +50,7 @@ def _scatter(storage: Storage, out: ir.Value, at: Cursor) -> None:
 
         def write() -> None:
             x = load_value(storage, at.position)
-            memref.store(_sum(memref.load(out, where), x) if repeats else x, out, where)
+            memref.store(plus(memref.load(out, where), x) if repeats else x, out, where)
 
         b.only_if(inside(storage, at.coords), write)
         return carried
@@ -79,7 +80,3 @@ def _clear(flat: ir.Value, lo: Index, hi: Index, lanes: int) -> None:
         vector.store(wide, flat, at) if width > 1 else memref.store(zero, flat, at)
 
     b.by_vectors(b.sub(hi, lo), lanes, some)
-
-
-def _sum(x: ir.Value, y: ir.Value) -> ir.Value:
-    return arith.addi(x, y) if isinstance(x.type, (ir.IntegerType, ir.IndexType)) else arith.addf(x, y)

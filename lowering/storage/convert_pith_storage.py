@@ -11,7 +11,14 @@ from pith.passes.core import Pass
 
 from ..builder import value
 
-_OPS = ("pith.compress", "pith.prune", "pith.prune_by", "pith.repack", "pith.validate")
+#: op name -> what lowers it, "module:function" (most programs have no use for it and the modules that it imports).
+LOWERINGS: dict[str, str] = {
+    "pith.compress": "pith.lowering.storage.ops:lower_compress",
+    "pith.prune": "pith.lowering.storage.ops:lower_prune",
+    "pith.prune_by": "pith.lowering.storage.ops:lower_prune_by",
+    "pith.repack": "pith.lowering.storage.ops:lower_repack",
+    "pith.validate": "pith.lowering.storage.ops:lower_validate",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +51,8 @@ class ConvertPithStoragePass(Pass):
     name: ClassVar[str] = "convert-pith-storage-to-loops"
 
     def run(self, module: ir.Module) -> None:
-        if ops_named(module.operation, *_OPS):
-            from .ops import lower_ops  # most programs have no use for its modules
+        if ops_named(module.operation, *LOWERINGS):
+            from .ops import lower_ops
 
             lower_ops(module)
         for op in ops_named(module.operation, "pith.disassemble", "tensor.cast", "tensor.dim"):

@@ -7,12 +7,12 @@ from pith.dialect import format_of
 from pith.formats import Format
 from pith.formats.pack_digits import slot_limits
 from pith.passes.analysis.traversal import constant_attribute, defining_op, ops_named
-from pith.passes.core import pass_error
+from pith.passes.core import load, pass_error
 
 from ..builder import if_else, value
 from ..module_isa import isa_of
 from .compress import emit_compress
-from .convert_pith_storage import replace
+from .convert_pith_storage import LOWERINGS, replace
 from .edge import cropped, rounded_up
 from .prune import Ranking, emit_prune
 from .repack import emit_repack
@@ -25,14 +25,15 @@ def lower_ops(module: ir.Module) -> None:
     """Lower every op of the module that packs, prunes, repacks or checks."""
     for first, second in _checked_packings(module):
         _pack_and_check(first, second)
-    for op in ops_named(module.operation, *_LOWER):
+    for op in ops_named(module.operation, *LOWERINGS):
         _require_digits(op)
         with ir.InsertionPoint(op), op.location:
-            new = _LOWER[op.name](op)
+            new = load(LOWERINGS[op.name])(op)
             replace(op, op.results, new if isinstance(new, list) else [new])
 
 
-def _compress(op: ir.Operation) -> ir.Value:
+def lower_compress(op: ir.Operation) -> ir.Value:
+    """``pith.compress``: the packed tensor."""
     type_ = op.results[0].type
     _require_numbers(op)
     return emit_compress(tree_of(op.operands[0], format_of(type_)), type_, isa_of(op))
@@ -75,7 +76,8 @@ def _pack_and_check(first: ir.Operation, second: ir.Operation) -> None:
     replace(compress, compress.results, [packed])
 
 
-def _prune(op: ir.Operation) -> ir.Value:
+def lower_prune(op: ir.Operation) -> ir.Value:
+    """``pith.prune``: the pruned tensor."""
     _require_numbers(op)
     tree = tree_of(op.operands[0], op.opview.format.to_format())
     if not slot_limits(tree.format):
@@ -83,7 +85,8 @@ def _prune(op: ir.Operation) -> ir.Value:
     return _tensor(op, tree, emit_prune(tree, Ranking(Score("l1"), tree.source))[0])
 
 
-def _prune_by(op: ir.Operation) -> list[ir.Value]:
+def lower_prune_by(op: ir.Operation) -> list[ir.Value]:
+    """``pith.prune_by``: the pruned tensor, and whether a score was NaN."""
     _require_numbers(op)
     source, saliency, floor = op.operands
     _require_numbers(op, saliency.type.element_type)
@@ -94,7 +97,8 @@ def _prune_by(op: ir.Operation) -> list[ir.Value]:
     return [_tensor(op, tree, pruned), has_nan]
 
 
-def _repack(op: ir.Operation) -> ir.Value:
+def lower_repack(op: ir.Operation) -> ir.Value:
+    """``pith.repack``: the pattern with new values."""
     pattern, source = op.operands
     maker = defining_op(pattern, "pith.assemble")
     if maker is None:
@@ -112,18 +116,10 @@ def _is_minus_infinity(x: ir.Value) -> bool:
     return number is not None and ir.FloatAttr(number).value == -inf
 
 
-def _validate(op: ir.Operation) -> ir.Value:
+def lower_validate(op: ir.Operation) -> ir.Value:
+    """``pith.validate``: the first element that breaks the format, or -1."""
     _require_numbers(op)
     return emit_validate(tree_of(op.operands[0], op.opview.format.to_format()))
-
-
-_LOWER = {
-    "pith.compress": _compress,
-    "pith.prune": _prune,
-    "pith.prune_by": _prune_by,
-    "pith.repack": _repack,
-    "pith.validate": _validate,
-}
 
 
 def _require_numbers(op: ir.Operation, element: ir.Type | None = None) -> None:

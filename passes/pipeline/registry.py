@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import difflib
 import functools
-import importlib
 import pathlib
 
 from pith.errors import PipelineError
 
-from ..core import Pass
+from ..core import Pass, load
 
 _UPSTREAM = pathlib.Path(__file__).with_name("upstream_passes.txt")
 
@@ -51,18 +50,12 @@ def upstream_passes() -> dict[str, str]:
     return {name: summary for name, _, summary in lines}
 
 
-@functools.cache
-def _load(spec: str) -> type[Pass]:
-    module, _, cls = spec.partition(":")
-    return getattr(importlib.import_module(module), cls)
-
-
 def load_pass(name: str) -> type[Pass]:
     """The class of the pass ``name``. Errors: :class:`pith.PipelineError` when pith has none of that name."""
     table = pith_passes()
     if name not in table:
         raise PipelineError(f"unknown pass {name!r}", hint=suggest(name))
-    return _load(table[name])
+    return load(table[name])
 
 
 def is_known(name: str, besides: str | None = None) -> bool:

@@ -8,8 +8,8 @@ from pith._mlir import arith, gpu, ir, memref
 
 from ... import builder as b
 from ...builder import Index
+from ...numbers import converted, plus
 from ..host import Host
-from ..numbers import converted, plus
 from ..product.epilogue import Fused
 from ..product.tiles import shared_space
 from .fill import BLOCK_THREADS, linear_grid

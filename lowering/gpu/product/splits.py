@@ -7,11 +7,12 @@ where the parts are added.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pith._mlir import arith, gpu, ir, memref, vector
+from pith._mlir import gpu, ir, memref, vector
 from pith.dialect import shape_of
 
 from ... import builder as b
 from ...builder import Index
+from ...numbers import plus
 from ..host import Host
 from ..linalg.fill import BLOCK_THREADS
 from ..linalg.loops import split_index
@@ -55,14 +56,10 @@ def emit_sum(parts: ir.Value, output: Output) -> None:
         loaded = [_load(parts, [s, *where], lanes) for s in range(shape_of(parts.type)[0])]
         total, *rest = loaded
         for part in rest:
-            total = arith.addi(total, part) if _is_integer(parts) else arith.addf(total, part)
+            total = plus(total, part)
         store_value(output, total, where)
 
     b.if_else(is_below(first, b.product(sizes)), add)
-
-
-def _is_integer(parts: ir.Value) -> bool:
-    return isinstance(parts.type.element_type, ir.IntegerType)
 
 
 def _load(parts: ir.Value, where: Sequence[Index], lanes: int) -> ir.Value:

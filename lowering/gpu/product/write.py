@@ -11,6 +11,7 @@ from pith._mlir import arith, gpu, ir, memref, vector
 
 from ... import builder as b
 from ...builder import Index
+from ...numbers import plus
 from .bodies import Body
 from .layout import CHUNK_BYTES
 from .staging import Threads
@@ -121,7 +122,7 @@ def store_value(output: Output, sums: ir.Value, where: Sequence[Index]) -> None:
     width = sums.type.shape[0] if isinstance(sums.type, ir.VectorType) else 1
     if output.addend is not None:
         old = _convert(_load(output.addend, where, width), sums.type)
-        sums = arith.addi(old, sums) if integer else arith.addf(old, sums)
+        sums = plus(old, sums)
     value = _convert(sums, _like(sums, output.element))
     if output.finish is not None:
         value = output.finish(value, where[-2:])

@@ -7,10 +7,10 @@ from pith.formats import Format, buffer_specs
 
 from ... import builder as b
 from ...builder import Index
+from ...numbers import zero
 from ...sparse import levels
 from ..host import Host
 from ..linalg.transpose import add_into, transposed
-from ..numbers import zero
 from ..outputs import constant_of, destination, extents
 from ..product.epilogue import fuse_consumers
 from .climb import first_not

@@ -18,9 +18,9 @@ from pith._mlir import ir, memref
 
 from ... import builder as b
 from ...builder import Index
+from ...numbers import converted, times
 from ...sparse import levels
 from ..host import Host
-from ..numbers import converted, times
 from ..warp import WARP
 from .climb import first_not
 from .gather import Gather, columns_of, finish

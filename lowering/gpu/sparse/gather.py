@@ -15,8 +15,8 @@ from pith._mlir import ir, memref
 
 from ... import builder as b
 from ...builder import Index
+from ...numbers import converted, plus
 from ..host import Host
-from ..numbers import converted, plus
 from ..outputs import start_value
 from .lanes import THREADS, Lane, Rows, Team, load_columns, store_columns
 from .merge import ENDS, GOES_ON, Share, sum_of

@@ -7,7 +7,7 @@ from pith._mlir import arith, gpu, ir, memref, vector
 
 from ... import builder as b
 from ...builder import Index
-from ..numbers import converted, plus, times_plus
+from ...numbers import converted, plus, times_plus
 from ..warp import WARP, reduce_warp
 
 THREADS = 256

@@ -17,7 +17,7 @@ from pith._mlir import arith, ir
 
 from ... import builder as b
 from ...builder import Index
-from ..numbers import plus
+from ...numbers import plus
 from .climb import first_not
 
 #: carries[GOES_ON] and carries[ENDS].

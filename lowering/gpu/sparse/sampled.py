@@ -20,11 +20,11 @@ from pith.passes.core import pass_error
 
 from ... import builder as b
 from ...builder import Index
+from ...numbers import converted, plus, times_plus
 from ...sampled.match import Factor, SampledProduct, match_sampled
 from ...sparse import levels
 from ..host import Host
 from ..linalg.transpose import transposed
-from ..numbers import converted, plus, times_plus
 from ..outputs import constant_of, destination, start_value
 from ..warp import WARP, reduce_warp
 from .climb import locate, stored_count, unclimbed_level

@@ -14,8 +14,8 @@ from pith._mlir import arith, ir, memref, vector
 
 from ... import builder as b
 from ...builder import Index
+from ...numbers import converted, is_integer, times
 from ..host import Host
-from ..numbers import converted, is_integer, times
 from ..warp import WARP
 from .lanes import THREADS, Lane, Rows, Team
 from .merge import Rows as Entries

@@ -22,7 +22,8 @@ from pith.dialect import DotOp
 from ... import builder as b
 from ...builder import Index
 from ...isa import Isa
-from ..arithmetic import add, convert, multiply_add
+from ...numbers import plus
+from ..arithmetic import convert, multiply_add
 
 #: Where a row lies in a memref: all indices but the last.
 Line = Sequence[ir.Value]
@@ -88,7 +89,7 @@ class Dots:
             last = b.add(end, b.mul(b.div(b.sub(self.reds, end), step), step))
             body = functools.partial(self._step, rows, columns, wide)
             accs = b.for_loop(end, last, body, [*sums, *[zero] * (count * (wide - 1))], step=step, rolled=True)
-            sums = [functools.reduce(add, accs[i::count]) for i in range(count)]
+            sums = [functools.reduce(plus, accs[i::count]) for i in range(count)]
             end = last
         return b.for_loop(end, self.reds, functools.partial(self._rest, rows, columns), lane_totals(sums), rolled=True)
 
@@ -122,7 +123,7 @@ class Dots:
         made: list[ir.Value] = []
         for total in totals:
             mine, products = products[: total.type.shape[0]], products[total.type.shape[0] :]
-            made.append(add(total, vector.from_elements(total.type, mine)))
+            made.append(plus(total, vector.from_elements(total.type, mine)))
         return made
 
 
@@ -143,7 +144,7 @@ def lane_totals(values: Sequence[ir.Value]) -> list[ir.Value]:
     whole = parts[0]
     while lanes > count:
         lanes //= 2
-        whole = add(*(vector.shuffle(whole, whole, range(i, i + lanes)) for i in (0, lanes)))
+        whole = plus(*(vector.shuffle(whole, whole, range(i, i + lanes)) for i in (0, lanes)))
     return [whole]
 
 
@@ -153,4 +154,4 @@ def _alternate(x: ir.Value, y: ir.Value, stride: int) -> ir.Value:
     n = len(lanes)
     low = [lane if not lane & stride else n + lane - stride for lane in lanes]
     high = [lane + stride if not lane & stride else n + lane for lane in lanes]
-    return add(vector.shuffle(x, y, low), vector.shuffle(x, y, high))
+    return plus(vector.shuffle(x, y, low), vector.shuffle(x, y, high))

@@ -14,8 +14,8 @@ from pith._mlir import arith, ir, memref, vector
 
 from ... import builder as b
 from ...builder import Index
+from ...numbers import plus
 from ...transpose import Transform
-from ..arithmetic import add
 from ..loops import Point
 from ..walk import Walk
 from ..write import as_it_is, fill_block
@@ -87,12 +87,12 @@ class Firsts:
             where, is_first = [b.value(i) for i in at], self._is(at[transposed], number)
             value = finish(value, at) if finish else value
             if not isinstance(value.type, ir.VectorType):
-                return add(arith.select(is_first, b.zero_of(value.type), memref.load(out, where)), value)
+                return plus(arith.select(is_first, b.zero_of(value.type), memref.load(out, where)), value)
             zeros = vector.broadcast(value.type, b.zero_of(value.type.element_type))
             i1 = ir.IntegerType.get_signless(1)
             later = arith.xori(is_first, arith.constant(i1, 1))
             mask = vector.broadcast(ir.VectorType.get(value.type.shape, i1), later)
-            return add(vector.maskedload(value.type, out, where, mask, zeros), value)
+            return plus(vector.maskedload(value.type, out, where, mask, zeros), value)
 
         return apply
 

@@ -22,9 +22,10 @@ from pith._mlir import arith, ir, memref, vector
 from ... import builder as b
 from ...builder import Index
 from ...isa import Isa
+from ...numbers import plus
 from ...quantized import Quantized
 from ..ahead import SECOND_LEVEL
-from ..arithmetic import add, multiply_add
+from ..arithmetic import multiply_add
 from ..decoder import Decoder
 from .dots import Line, lane_totals
 
@@ -92,7 +93,7 @@ class QuantizedDots:
         sums = b.for_loop(0, self.reds, body, [zero] * (count * vectors), step=step, rolled=True)
         for r in range(count):
             for more in sums[r + count :: count]:
-                sums[r] = add(sums[r], more)
+                sums[r] = plus(sums[r], more)
         return lane_totals(sums[:count])
 
     def _ask(self, position: Index) -> None:

@@ -10,9 +10,10 @@ from pith._mlir import ir, vector
 
 from ... import builder as b
 from ...builder import Index
+from ...numbers import plus
 from ...sparse.levels import Storage
 from ..address import REGISTERS, registers
-from ..arithmetic import Arithmetic, add, bytes_of, multiply_add, to_sums
+from ..arithmetic import Arithmetic, bytes_of, multiply_add, to_sums
 from ..pack import Panel
 from ..roles import Roles
 from ..variant import ACCUMULATORS, BLOCK_OPERATIONS, STRIP_BYTES, Variant
@@ -213,7 +214,7 @@ class RegisterTile:
         for total, (row, lane, _) in zip(totals, places):
             where = [row, b.value(lane)]
             if span is not None and not begun:
-                total = add(vector.load(total.type, at.begun, where), total)
+                total = plus(vector.load(total.type, at.begun, where), total)
             vector.store(total, at.results, where)
 
     def next_chain(self) -> Iterator[int]:
@@ -269,14 +270,14 @@ class RegisterTile:
     def put(self, total: ir.Value, results: ir.Value, where: Sequence[ir.Value], more: bool) -> None:
         """Store a total, or add it to what is there when ``more``."""
         if more:
-            total = add(vector.load(total.type, results, where), total)
+            total = plus(vector.load(total.type, results, where), total)
         vector.store(total, results, where)
 
     def _total(self, parts: list[ir.Value]) -> ir.Value:
         """The sum of an accumulator's partial sums, in pairs and in the type of the results."""
         parts = [to_sums(part, self.arithmetic.sums) for part in parts]
         while len(parts) > 1:
-            pairs = [add(x, y) for x, y in zip(parts[::2], parts[1::2])]
+            pairs = [plus(x, y) for x, y in zip(parts[::2], parts[1::2])]
             parts = pairs + parts[2 * len(pairs) :]
         return parts[0]
 

@@ -1,11 +1,11 @@
-"""Arithmetic of kernels on numbers, or vectors of them, of any element type; integers are signed."""
+"""Arithmetic on numbers, or vectors of them, of any element type; integers are signed."""
 
 from pith._mlir import arith, ir, math
 
 
 def is_integer(v: ir.Value) -> bool:
-    """Whether a number, or the elements of a vector, are integers."""
-    return isinstance(_element(v.type), ir.IntegerType)
+    """Whether a number, or the elements of a vector, are integers or indices."""
+    return isinstance(_element(v.type), (ir.IntegerType, ir.IndexType))
 
 
 def converted(v: ir.Value, element: ir.Type) -> ir.Value:
