@@ -1,4 +1,17 @@
-"""The pith dialect: attributes, types, ops and verifiers. No rewriting code lives or is imported here."""
+"""The pith dialect: attributes, types, ops and verifiers. No rewriting code lives or is imported here.
+
+``pith`` is the dialect object, which the others hang themselves onto.
+
+- Attributes and types: ``formats`` (``#pith.format`` and its levels), ``storage`` (the flat buffers of a type with
+  one), ``pattern`` (``!pith.pattern``), ``buffer``.
+- Ops on stored tensors: ``ops_format``, ``ops_prune``, ``ops_quantize``. On run-time patterns: ``ops_detect`` finds
+  them, ``ops_sets`` makes them of others, ``ops_coordinates`` turns them into tensors and back, ``ops_pattern`` gathers
+  and scatters what they name, ``ops_tile`` has ``pit_tile``. ``ops_attention``, ``ops_attention_grad``; ``ops_vector``
+  (what kernels use).
+- What definitions are made of: ``fields`` and ``diagnostics``. ``tiling`` reads the fields of a ``pit_tile``, and
+  ``tiling_rules`` checks them.
+- Checks of whole modules: ``verify``, and ``structure`` (operands and results are those of the definition).
+"""
 
 import threading
 

@@ -1,6 +1,14 @@
 """Tensor-level passes: analyses and rewrites that keep the program target-independent.
 
 :data:`PASSES` is the explicit table of their names; one pass = one file = one lit file.
+
+- Products and what surrounds them: ``split_products``, ``fold_copies``, ``collapse_batch``, ``unfold_convolutions``,
+  ``hoist_scales``, ``hoist_sizes``, ``propagate_encodings`` (formats reach the ops that read them).
+- Sparsity known at run time: ``infer_pit_axes``, ``select_tiles``, ``form_pit_tiles``.
+- Of any program: ``inline_calls``, ``guard_asserts``, ``approximate_math``.
+
+``core`` says what a pass is, ``pipeline`` runs them by name. They share ``analysis`` (questions about IR), ``generic``
+(building linalg) and ``cloning``.
 """
 
 from .core import Pass, pass_error

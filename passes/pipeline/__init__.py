@@ -6,6 +6,10 @@
 
 Pith's passes run as Python calls on the module; runs of consecutive upstream passes between them
 become one upstream ``PassManager`` each. Named pipelines (``pith.lowering.PIPELINES``) expand in place.
+
+``syntax`` reads the text, ``registry`` knows the names (``loading`` adds those of other files, ``listing`` writes the
+list of upstream's), ``options`` and ``upstream`` check what belongs to each. ``run`` runs them, under ``instruments``,
+with ``diagnostics`` as data, and leaves a ``reproducer`` behind.
 """
 
 from __future__ import annotations
