@@ -23,6 +23,8 @@ CHANGES = {
     "data": lambda w: w.data.copy_(torch.zeros(8, 16)),
     "data =": lambda w: setattr(w, "data", torch.zeros(8, 16)),
     "out": lambda w: torch.mul(torch.ones(8, 16), 2, out=w),
+    "out, one of two": lambda w: torch.max(torch.ones(8, 16), 1, out=(w[:, 0], torch.empty(8, dtype=torch.long))),
+    "of a list": lambda w: torch._foreach_add_([torch.ones(2), w], 1.0),
     "out, view": lambda w: torch.mul(torch.ones(8, 16), 2, out=w[:]),
     "init": torch.nn.init.kaiming_uniform_,
     "init, named": lambda w: torch.nn.init.zeros_(tensor=w),

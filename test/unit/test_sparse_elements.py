@@ -58,6 +58,15 @@ def test_sums_along_an_axis(fmt, dtype):
         assert tensor.sum(axis=axis).dtype == (dense.dtype if dtype[0] == "f" else wide)
 
 
+@pytest.mark.parametrize("fmt", ("csr", "csc", "coo", "C0(bitmask)"))
+@pytest.mark.parametrize("shape", [(1, 4), (4, 1), (1, 1), (0, 4), (4, 0)])
+def test_sums_of_one_element_have_a_dimension(shape, fmt):
+    dense = np.ones(shape)
+    for axis in (0, 1):
+        got = pith.compress(dense, fmt).sum(axis=axis)
+        assert got.shape == (shape[1 - axis],) and got.tolist() == dense.sum(axis=axis).tolist()
+
+
 def test_blocks_divide_the_shape():
     with pytest.raises(pith.ShapeError, match="size 4, which 3 does not divide"):
         pith.compress(np.ones((1, 4)), "csr").to(pith.BSR(1, 3))

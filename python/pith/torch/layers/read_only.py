@@ -45,9 +45,10 @@ class ReadOnly(torch.Tensor):
         name, given = getattr(func, "__name__", ""), kwargs or {}
         changes = _changes(name) or func == _SET_DATA
         written = given.get("out", args[0] if changes and args else given.get("tensor"))
-        if isinstance(written, cls) and not isinstance(written, torch.nn.Parameter) and (changes or "out" in given):
-            what = "it is a copy: changing it in place would not change the layer"
-            raise UnsupportedError(what, where=written.what, hint=written.hint)
+        for target in written if isinstance(written, (list, tuple)) else (written,):
+            if isinstance(target, cls) and not isinstance(target, torch.nn.Parameter) and (changes or "out" in given):
+                what = "it is a copy: changing it in place would not change the layer"
+                raise UnsupportedError(what, where=target.what, hint=target.hint)
         with torch._C.DisableTorchFunctionSubclass():
             result = func(*args, **given)
         origin = next((a for a in args if isinstance(a, cls)), None)
