@@ -19,3 +19,12 @@ PITH_EXPORT std::int64_t pith_cached_bytes();
 
 /// Returns all cached free blocks to the operating system.
 PITH_EXPORT void pith_trim();
+
+namespace pith {
+
+/// Runs a kernel, `entry(arguments)`; 0 when it ran to its end. Where it asks for memory that there is not, it is left
+/// there, and the bytes that it asked for are returned. Not where it asks inside of a parallel region: other threads
+/// run that, too, so the process ends with a message. What the kernel had allocated until then is not given back.
+std::size_t runKernel(void (*entry)(void **), void **arguments);
+
+} // namespace pith

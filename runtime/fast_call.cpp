@@ -2,10 +2,12 @@
 // protocol or DLPack's exchange interface, builds memref descriptors on the stack, and runs the kernel without the
 // interpreter lock. It handles only arguments that fit the signature as they are; for anything else it returns
 // NotImplemented, having done nothing, and the Python code in call.py converts the arguments or reports what is wrong.
+#include "alloc.h"
 #include "arrays.h"
 #include "call_results.h"
 #include "export.h"
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -134,6 +136,17 @@ bool readNumber(const Spec &spec, PyObject *object, void *slot) {
   return true;
 }
 
+/// Raises Python's MemoryError; null, as functions that raise return.
+PyObject *raiseMemoryError(std::size_t missing) {
+  char text[256];
+  std::snprintf(text, sizeof text,
+                "a kernel asked for %zu bytes in one piece, for a result or what it works with, and there is no memory "
+                "for them\n  hint: drop arrays, of which pith holds %lld bytes, or compute fewer rows at a time",
+                missing, static_cast<long long>(pith_live_bytes()));
+  python().PyErr_SetString(*python().PyExc_MemoryError, text);
+  return nullptr;
+}
+
 /// The arguments of one call, and the buffers held while it runs.
 class Call {
 public:
@@ -174,8 +187,10 @@ public:
       packed[count++] = plan_.arguments[i].memref ? static_cast<void *>(&pointers_[i]) : pointers_[i];
     packed[count] = &number;
     void *state = py.PyEval_SaveThread();
-    plan_.entry(packed);
+    std::size_t missing = runKernel(plan_.entry, packed);
     py.PyEval_RestoreThread(state);
+    if (missing)
+      return raiseMemoryError(missing);
     if (!plan_.resultBytes)
       return plan_.results.empty() ? py.share(py.none) : toPython(plan_.results[0], number);
     if (canMakeArrays() && ownTheirMemory(plan_.results, block.data(), addresses_, addressCount_))

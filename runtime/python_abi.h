@@ -80,6 +80,7 @@ struct Python {
   void (*PyBuffer_Release)(Py_buffer *);
   void (*PyErr_Clear)();
   PyObject *(*PyErr_Occurred)();
+  void (*PyErr_SetString)(PyObject *, const char *);
   void *(*PyEval_SaveThread)();
   void (*PyEval_RestoreThread)(void *);
   double (*PyFloat_AsDouble)(PyObject *);
@@ -99,6 +100,7 @@ struct Python {
   PyObject *(*PyCFunction_NewEx)(PyMethodDef *, PyObject *, PyObject *);
   void (*Py_IncRef)(PyObject *);
   void (*Py_DecRef)(PyObject *);
+  PyObject **PyExc_MemoryError;
   PyObject *none, *notImplemented, *no;
   bool complete = true;
 
@@ -114,7 +116,8 @@ struct Python {
     PITH_FIND(PyBool_FromLong), PITH_FIND(PyBytes_FromStringAndSize), PITH_FIND(PyObject_Type);
     PITH_FIND(PyObject_GetAttr), PITH_FIND(PyObject_CallMethodObjArgs), PITH_FIND(PyUnicode_InternFromString);
     PITH_FIND(PyTuple_New), PITH_FIND(PyTuple_SetItem), PITH_FIND(PyCapsule_New), PITH_FIND(PyCapsule_GetPointer);
-    PITH_FIND(PyCFunction_NewEx), PITH_FIND(Py_IncRef), PITH_FIND(Py_DecRef);
+    PITH_FIND(PyErr_SetString), PITH_FIND(PyExc_MemoryError), PITH_FIND(PyCFunction_NewEx);
+    PITH_FIND(Py_IncRef), PITH_FIND(Py_DecRef);
 #undef PITH_FIND
     find(none, "_Py_NoneStruct"), find(notImplemented, "_Py_NotImplementedStruct"), find(no, "_Py_FalseStruct");
   }
