@@ -245,7 +245,9 @@ def unreadable(torch: Any, error: Exception, where: str | None = None) -> DTypeE
     """What to say of a tensor that has no storage; while torch traces, none has."""
     if torch.compiler.is_compiling():
         return _while_exporting(where)
-    return DTypeError(f"the tensor has no storage kernels can read: {error}", where=where)
+    transformed = torch._C._are_functorch_transforms_active()
+    hint = "torch.func (grad, vmap, jvp, ...) does not go through kernels: loss.backward()" if transformed else None
+    return DTypeError(f"the tensor has no storage kernels can read: {error}", where=where, hint=hint)
 
 
 def _while_exporting(where: str | None) -> DTypeError:

@@ -17,7 +17,9 @@ from ...patterns import Pattern
 from ...sparse_interop import numpy_of
 from ...traceable import traceable
 from ...untraced import whole_call
+from .autocast import autocast
 from .first_order import first_order
+from .transforms import refuse_transforms
 
 
 @whole_call
@@ -37,7 +39,8 @@ def sparse_attention(
     """:func:`pith.attention` of torch tensors; differentiable with respect to q, k and v.
 
     Semantics: the backward pass computes the weights again from the log-sum-exps: nothing of the size of the
-        scores is kept or made. Gradients take finite operands; those of gradients are not available.
+        scores is kept or made. Gradients take finite operands; those of gradients are not available. In a
+        ``torch.autocast`` region everything is computed in its type.
     Errors: those of :func:`pith.attention`; :class:`pith.ArgumentError` for what is no tensor;
         :class:`pith.UnsupportedError` when a gradient is differentiated.
     Source: recomputation as in FlashAttention (NeurIPS 2022).
@@ -55,6 +58,7 @@ def sparse_attention(
                 where=f"pith.torch.sparse_attention: {name}",
                 hint="pith.attention takes NumPy arrays",
             )
+    q, k, v = autocast(q, k, v)
     limits = dict(lengths=lengths, window=window, global_tokens=global_tokens, pattern=pattern, causal=causal)
     if not (torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v))):
         return attention(q, k, v, **limits, scale=scale, return_lse=return_lse)
@@ -76,6 +80,7 @@ def attended(
     >>> [tuple(t.shape) for t in attended(q, q, q, window=1)]
     [(1, 2, 6, 4), (1, 2, 6)]
     """
+    refuse_transforms("pith.torch.sparse_attention")
     return _Attention.apply(q, k, v, Limits(**limits), scale)  # pyright: ignore[reportReturnType]
 
 

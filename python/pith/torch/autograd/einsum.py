@@ -18,6 +18,7 @@ from ...runtime.arrays import as_array
 from ...traceable import traceable
 from ...untraced import whole_call
 from .autocast import autocast
+from .transforms import refuse_transforms
 
 _WHERE = "pith.torch.einsum"
 
@@ -132,6 +133,7 @@ def einsum_terms(
     >>> einsum_terms(("k",), "mk", {}, {"m": 2}, torch.ones(1)).shape
     torch.Size([2, 1])
     """
+    refuse_transforms(_WHERE)
     equation = Equation(tuple(inputs), result)
     known = {**sizes, **extents(equation, [t.shape for t in operands], _WHERE)}
     return cast(torch.Tensor, _Einsum.apply(equation, patterns, known, *operands))

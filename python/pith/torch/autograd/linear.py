@@ -11,12 +11,15 @@ import numpy as np
 import torch
 from torch.autograd import forward_ad
 
+from ...compiler.kernel import as_torch
 from ...errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ...functional.linear.linear import linear
+from ...functional.linear.ways import ways_for
 from ...functional.matmul.copies import products_of
 from ...functional.matmul.matmul import matmul
+from ...functional.matmul.plan import plan_of
 from ...functional.matmul.transposed import Transposed, row_order_pays
-from ...functional.sddmm.sddmm import sddmm
+from ...functional.sddmm.sddmm import sample, sddmm
 from ...sparse import SparseTensor
 from ...sparse_interop import numpy_of
 from ...traceable import traceable
@@ -24,6 +27,7 @@ from ...untraced import whole_call
 from .autocast import autocast
 from .dense_rival import Densely, densely, is_finite, taken, unpacked
 from .first_order import first_order
+from .transforms import refuse_transforms
 
 #: Pattern -> (element type, what its values are multiplied as) -> choices of its products. Values do not change them,
 #: and deciding takes longer than a small layer: 110 of 140 us forward, 64 x 64 (Emerald Rapids, 2026-11-23).
@@ -90,7 +94,8 @@ def stored_product(
     >>> stored_product(torch.ones(1, 4), torch.ones(4), W, None).tolist()
     [[1.0, 1.0, 1.0, 1.0]]
     """
-    if torch.is_grad_enabled() or forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active():
+    refuse_transforms("pith.torch.sparse_linear")
+    if torch.is_grad_enabled() or forward_ad._current_level >= 0:
         return cast(torch.Tensor, _SparseLinear.apply(x, values, pattern, bias))
     return product(x, values, pattern, bias)  # 9 us earlier, which read what products then have to read again
 
@@ -156,8 +161,14 @@ def product(x: torch.Tensor, values: torch.Tensor, pattern: SparseTensor, bias: 
     # nobody has long written. Of others it could be old: ``values.data[mask] = 0`` counts nowhere.
     kept = weight is pattern and not values.requires_grad and not values.is_inference()
     kept = kept and products_of(pattern).settled(pattern, (values.data_ptr(), values._version))
-    given = x.detach(), weight, None if bias is None else bias.detach()
-    return linear(*given, variant="auto" if kept else "sparse")
+    x, bias = x.detach(), None if bias is None else bias.detach()
+    if x.is_cuda or kept:
+        return linear(x, weight, bias, variant="auto" if kept else "sparse")
+    shape = x.shape
+    rows = x if len(shape) == 2 else x.reshape(math.prod(shape[:-1]), shape[-1])
+    ways = ways_for(weight, rows.shape[0], bias is not None, None, False)
+    out = as_torch(ways.run(weight, rows, [] if bias is None else [bias], True))
+    return out if len(shape) == 2 else out.reshape(*shape[:-1], pattern.shape[0])
 
 
 def gradients(
@@ -186,13 +197,18 @@ def _weight(pattern: SparseTensor, values: torch.Tensor) -> Any:
         from ...functional.sddmm.device import on_device_of
 
         return on_device_of(values, pattern)
+    if _is_own(pattern, values):
+        return pattern  # making another takes as long as a small product, 30 us
+    weight = SparseTensor(pattern.shape, pattern.format, (*pattern.buffers[:-1], numpy_of(values)))
+    return _decided(weight, pattern, "rows")
+
+
+def _is_own(pattern: SparseTensor, values: torch.Tensor) -> bool:
+    """Whether ``values`` lie in the memory of a pattern's own, as a layer's do."""
     products = products_of(pattern)
     if products.address is None:
         products.address = pattern.values.ctypes.data
-    if values.data_ptr() == products.address and values.is_contiguous():
-        return pattern  # the layer's own: making another takes as long as a small product, 30 us
-    weight = SparseTensor(pattern.shape, pattern.format, (*pattern.buffers[:-1], numpy_of(values)))
-    return _decided(weight, pattern, "rows")
+    return values.data_ptr() == products.address and values.is_contiguous()
 
 
 def _decided(tensor: SparseTensor, pattern: SparseTensor, role: str) -> SparseTensor:
@@ -206,7 +222,10 @@ def _value_gradient(rows: torch.Tensor, inputs: torch.Tensor, pattern: SparseTen
     if dense:
         return taken(pattern, torch.mm(rows.T, inputs))
     out = rows.new_empty(pattern.nse)
-    sddmm(rows.T, inputs, pattern, out=out)
+    if rows.is_cuda:
+        sddmm(rows.T, inputs, pattern, out=out)
+    else:
+        sample(rows, inputs, pattern, out)
     return out
 
 
@@ -218,6 +237,12 @@ def _input_gradient(
         from ...functional.matmul.device import rows_times
 
         return rows_times(rows, _weight(pattern, values))
+    if (as_stored or not row_order_pays(pattern.format)) and _is_own(pattern, values):
+        plan = plan_of(pattern, rows.shape[0], True, "sparse", False)
+        if pattern.values.dtype == plan.dtype:  # the kernel alone: of few rows the calls around it take as long
+            out = rows.new_empty(rows.shape[0], pattern.shape[1])
+            plan.kernel.native(*pattern.buffers[:-1], values.detach(), *pattern.shape, rows, out)
+            return out
     return matmul(rows, _for_columns(pattern, numpy_of(values), as_stored), variant="sparse")
 
 

@@ -31,12 +31,12 @@ def dense_layer(
     return torch.nn.Linear(*sizes, truth(bias, f"{where}: bias"), dtype=dtype)
 
 
-def require_kind(value: Any, kind: type, where: str) -> None:
+def require_kind(value: Any, kind: type, where: str, hint: str | None = None) -> None:
     """Raise :class:`pith.ArgumentError` unless ``value`` is a ``kind`` of torch's or pith's."""
     if isinstance(value, kind):
         return
     got = value.__name__ + " itself" if isinstance(value, type) else type(value).__name__
-    raise ArgumentError(f"expects a {kind.__module__.split('.')[0]} {kind.__name__}, got {got}", where=where)
+    raise ArgumentError(f"expects a {kind.__module__.split('.')[0]} {kind.__name__}, got {got}", where=where, hint=hint)
 
 
 def is_traced() -> bool:

@@ -153,7 +153,8 @@ class MaskedLinear(torch.nn.Module):
         return Format.bsr(rows, columns) if fits else Format.csr()
 
     def strongest(self, density: float, scores: torch.Tensor | None = None) -> Pattern:
-        """The pattern of a share of the micro-tiles, those with the largest sums of squares.
+        """The pattern of a share of the micro-tiles, those with the largest sums of squares, rounded to the
+        nearest number of them: of few, a small share is none.
 
         Args:
             scores: taken instead of the weight (gradients, to grow; moving averages). NaN is larger than all numbers.
@@ -161,6 +162,8 @@ class MaskedLinear(torch.nn.Module):
         """
         if not 0 <= density <= 1:
             raise ArgumentError(f"expects a density in [0, 1], got {density}", where="MaskedLinear.strongest")
+        if scores is not None:
+            require_kind(scores, torch.Tensor, "MaskedLinear.strongest: scores", "torch.from_numpy(scores)")
         values = self.weight.detach() if scores is None else scores.detach()
         if values.shape != self.weight.shape:
             raise ShapeError(

@@ -10,6 +10,7 @@ from ...errors import ArgumentError, DTypeError, ShapeError
 from ...untraced import whole_call
 from ...workloads.moe import moe
 from ...workloads.routing import route
+from ..autograd.autocast import autocast
 from ..autograd.einsum import _ACTIVATIONS as ACTIVATIONS
 from .arguments import require_kind, size_of
 from .routed import routed
@@ -22,7 +23,7 @@ class MoE(torch.nn.Module):
     Semantics: gates are the softmax of the chosen logits. No token is dropped, whatever the load of the experts.
         Without gradients one compiled product per layer runs (:func:`pith.moe`); with gradients the same products and
         their gradients are einsums over the routing. Where torch traces, the products are ops
-        (:mod:`pith.torch.calls`).
+        (:mod:`pith.torch.calls`). In a ``torch.autocast`` region everything is computed in its type.
     Attributes:
         router: ``torch.nn.Linear`` to one logit per expert.
         w1, b1, w2, b2: ``(n_experts, features, hidden)``, ``(n_experts, hidden)``, ``(n_experts, hidden, features)``,
@@ -55,22 +56,32 @@ class MoE(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the layer."""
-        tokens = _tokens(x, self.w1)
+        given, *weights = autocast(x, self.w1, self.b1, self.w2, self.b2)
+        tokens = _tokens(given, weights[0])
         logits = self.router(tokens)
         experts, _ = route(logits.detach(), self.k)
-        gates = torch.softmax(logits.gather(1, experts), 1)
+        gates = torch.softmax(logits.gather(1, experts), 1).to(tokens.dtype)
         if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *self.parameters())):
-            return self._differentiable(tokens, experts, gates).reshape(x.shape)
-        biases = {"b1": self.b1, "b2": self.b2}
-        y = moe(tokens, experts, self.w1, self.w2, gates, **biases, activation=self.activation)
+            return self._differentiable(tokens, experts, gates, *weights).reshape(x.shape)
+        w1, b1, w2, b2 = weights
+        y = moe(tokens, experts, w1, w2, gates, b1=b1, b2=b2, activation=self.activation)
         return y.reshape(x.shape)
 
-    def _differentiable(self, tokens: torch.Tensor, experts: torch.Tensor, gates: torch.Tensor) -> torch.Tensor:
+    def _differentiable(
+        self,
+        tokens: torch.Tensor,
+        experts: torch.Tensor,
+        gates: torch.Tensor,
+        w1: torch.Tensor,
+        b1: torch.Tensor,
+        w2: torch.Tensor,
+        b2: torch.Tensor,
+    ) -> torch.Tensor:
         """One row per choice of a token, each with one expert; their gated sum."""
         chosen = experts.flatten()
         rows = tokens.repeat_interleave(self.k, 0)
-        hidden = ACTIVATIONS[self.activation](routed(rows, self.w1, chosen) + self.b1[chosen])
-        parts = routed(hidden, self.w2, chosen) + self.b2[chosen]
+        hidden = ACTIVATIONS[self.activation](routed(rows, w1, chosen) + b1[chosen])
+        parts = routed(hidden, w2, chosen) + b2[chosen]
         return (parts.reshape(*gates.shape, parts.shape[-1]) * gates[..., None]).sum(1)
 
     def extra_repr(self) -> str:

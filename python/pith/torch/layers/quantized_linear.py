@@ -12,6 +12,7 @@ from ...quantization import Quantized, QuantizedTensor
 from ..autograd.first_order import first_order
 from ..autograd.quantized import input_gradient, quantized_product
 from ..autograd.stored import stored, text_of
+from ..autograd.transforms import refuse_transforms
 from ..stored_ops import QUANTIZED_LINEAR
 from .arguments import is_traced, refuse_export, require_kind
 from .sparse_linear import as_signed, buffer_names, obeying, tell_of_dense
@@ -106,6 +107,7 @@ class QuantizedLinear(torch.nn.Module):
         require_kind(x, torch.Tensor, "QuantizedLinear: x")
         if is_traced():
             return QUANTIZED_LINEAR(x, self.bias, self._buffers_of_weight(), self._text)
+        refuse_transforms("pith.torch.QuantizedLinear")
         if torch.is_grad_enabled() and x.requires_grad:
             return cast(torch.Tensor, _Frozen.apply(x, self.weight, self.bias))
         return quantized_product(x, self.weight, self.bias)
