@@ -166,9 +166,7 @@ def _lower_decompress(op: ir.Operation, isa: Isa) -> None:
     """Rows of zeros, and what is stored over them."""
     type_ = op.results[0].type
     with ir.InsertionPoint(op), op.location:
-        bits = b.bits_of(type_.element_type)
-        lanes = 8 * isa.vector_bytes // bits if bits >= 8 else 1  # a Boolean is a byte, in vectors a bit
-        out = emit_decompress(_storage(op.operands[0]), type_, lanes)
+        out = emit_decompress(_storage(op.operands[0]), type_, isa.vector_bytes)
         result = bufferization.to_tensor(type_, out, restrict=True, writable=True)
     op.results[0].replace_all_uses_with(result)
     op.erase()

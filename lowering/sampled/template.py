@@ -23,7 +23,9 @@ from collections.abc import Callable, Sequence
 
 from pith._mlir import bufferization, ir
 from pith.dialect import AssembleOp
+from pith.passes.analysis.traversal import defining_op, is_zero
 from pith.passes.core import pass_error
+from pith.passes.generic import filled
 
 from .. import builder as b
 from ..builder import Index
@@ -34,6 +36,7 @@ from .dot import TileEmitter
 from .entries import Blocking, Plan, Visit, list_entries
 from .match import SampledProduct, match_sampled
 from .pack import Packed, pack, strip_depth
+from .rows import WholeRows
 
 #: Entries of a first level without rows (COO) per parallel task.
 CHUNK_ENTRIES = 4096
@@ -77,9 +80,36 @@ def emit_sddmm(p: SampledProduct, assembled: AssembleOp, storage: Storage, isa: 
 
     ``storage`` describes ``assembled``; its values are not read through it.
     """
-    values = assembled.buffers[-1]
+    values, adds = _initial(assembled.buffers[-1])
     out = bufferization.to_buffer(ir.MemRefType.get(values.type.shape, p.element), values)
-    plan = Plan.of(dataclasses.replace(storage, values=out), p.outer)
+    plan, rows = Plan.of(dataclasses.replace(storage, values=out), p.outer), WholeRows(p, storage, out, adds, isa)
+
+    def dots() -> None:
+        if not adds:
+            filled(out, b.zero_of(p.element))
+        _emit_dots(p, plan, isa)
+
+    if rows.applies:
+        b.if_else(rows.pays(plan.leaf, plan.tile), rows.emit, dots)
+    else:
+        dots()
+    result = bufferization.to_tensor(values.type, out, restrict=True, writable=True)
+    return AssembleOp.build(p.target.type, [*assembled.buffers[:-1], result], list(assembled.sizes))
+
+
+def _initial(values: ir.Value) -> tuple[ir.Value, bool]:
+    """The values that products are added to, and True; what is below a fill with zeros, which then is not needed."""
+    fill = defining_op(values, "linalg.generic")
+    if fill is None or len(fill.operands) != 2 or not is_zero(fill.operands[0]):
+        return values, True
+    block, into = fill.regions[0].blocks[0], fill.operands[1]
+    yielded = block.operations[0].operation
+    fills = yielded.name == "linalg.yield" and yielded.operands[0] == block.arguments[0]
+    return (into, False) if fills and len(list(into.uses)) == 1 else (values, True)
+
+
+def _emit_dots(p: SampledProduct, plan: Plan, isa: Isa) -> None:
+    """Emit the template above."""
     lanes = max(LEAST_BYTES, isa.vector_bytes) // bytes_of(p.element)
     reds = b.dim_size(p.rows.value, p.rows.contracted)
     divisors = [d if p.format.padded else 1 for d in p.format.divisors()]
@@ -88,10 +118,8 @@ def emit_sddmm(p: SampledProduct, assembled: AssembleOp, storage: Storage, isa: 
     depth = strip_depth(reds, 2 * lanes, blocking.strip)
     rows = pack(p.rows, p.element, reds, depth, 2 * lanes, divisors[p.outer])
     cols = pack(p.cols, p.element, reds, depth, 2 * lanes, divisors[1 - p.outer])
-    work = b.div(b.mul(b.dim_size(out, 0), reds), VECTOR_OPERATIONS)
+    work = b.div(b.mul(b.dim_size(plan.storage.values, 0), reds), VECTOR_OPERATIONS)
     _parallel_chunks(plan, work, lambda visit: _task(plan, blocking, rows, cols, reds, lanes, visit))
-    result = bufferization.to_tensor(values.type, out, restrict=True, writable=True)
-    return AssembleOp.build(p.target.type, [*assembled.buffers[:-1], result], list(assembled.sizes))
 
 
 def _parallel_chunks(plan: Plan, work: Index, task: Callable[[Visit], None]) -> None:

@@ -5,5 +5,5 @@ its padding, ``scores`` what pruning ranks. Packing: ``compress`` makes the buff
 ``choose`` picks the coordinates of a group, ``sinks`` count or write what was found. With AVX-512, ``runs`` finds
 groups that lie side by side, and ``run_step`` packs vectors of them: ``groups`` chooses in all of them at once, with
 ``bits``, and ``bit_writer`` writes the coordinates. Pruning: ``prune``, by ``prune_walk`` or, side by side in
-``lanes``, ``prune_lanes``. ``validate`` finds what breaks a format, ``repack`` takes new values.
+``lanes``, ``prune_lanes``. ``validate`` finds what breaks a format, ``repack`` takes new values, with ``take``.
 """

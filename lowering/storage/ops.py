@@ -103,7 +103,7 @@ def lower_repack(op: ir.Operation) -> ir.Value:
     maker = defining_op(pattern, "pith.assemble")
     if maker is None:
         pass_error(op, "has a pattern that is not the result of pith.assemble", "run pith-assemble-arguments first")
-    return emit_repack(maker.opview, buffer_of(source))
+    return emit_repack(maker.opview, buffer_of(source), isa_of(op))
 
 
 def _tensor(op: ir.Operation, tree: Tree, pruned: ir.Value) -> ir.Value:

@@ -1,14 +1,16 @@
 """``pith.repack``: new values for a pattern that stays."""
 
-from pith._mlir import bufferization, ir, memref
+from pith._mlir import bufferization, ir, memref, vector
 from pith.dialect import AssembleOp, buffer_types, format_of
 from pith.passes.generic import filled
 
 from .. import builder as b
-from ..sparse.levels import Cursor, Storage, descend, inside, start, storage_of, walk
+from ..isa import Isa
+from ..sparse.levels import Cursor, Storage, descend, inside, start, storage_of
+from .take import group_lanes, take_below
 
 
-def emit_repack(whole: AssembleOp, source: ir.Value) -> ir.Value:
+def emit_repack(whole: AssembleOp, source: ir.Value, isa: Isa) -> ir.Value:
     """Emit the gathering of values from the memref ``source``; returns the assembled result.
 
     The walk over the stored positions of ``whole`` is that of every product; threads share its first level
@@ -25,18 +27,22 @@ def emit_repack(whole: AssembleOp, source: ir.Value) -> ir.Value:
     if fmt.diagonal is not None or any(level.kind == "loose_compressed" for level in fmt.levels):
         filled(values, b.zero_of(storage.values.type.element_type))
 
-    def leaf(at: Cursor, carried: list[ir.Value]) -> list[ir.Value]:
+    def store(taken: ir.Value, position: ir.Value) -> None:
+        vector.store(taken, values, [position])
+
+    def scalar(at: Cursor) -> None:
         memref.store(_element(storage, source, at), values, [b.value(at.position)])
-        return carried
+
+    lanes = group_lanes(fmt, storage.values.type.element_type, isa)
+
+    def take(at: Cursor) -> None:
+        take_below(storage, source, at, lanes, lambda coords: coords[0], store, scalar)
 
     if fmt.levels[0].kind == "dense":
-
-        def part(c: ir.Value) -> None:
-            walk(storage, descend(storage, start(fmt), c, c), leaf)
-
-        b.parallel_loop([storage.level_sizes[0]], part, work=b.mul(b.dim_size(storage.values, 0), 4))
+        work = b.mul(b.dim_size(storage.values, 0), 4)
+        b.parallel_loop([storage.level_sizes[0]], lambda c: take(descend(storage, start(fmt), c, c)), work=work)
     else:
-        walk(storage, start(fmt), leaf)
+        take(start(fmt))
     tensor = bufferization.to_tensor(buffer_types(type_)[-1], values, restrict=True, writable=True)
     return AssembleOp.build(type_, [*metadata, tensor], list(whole.sizes)).result
 

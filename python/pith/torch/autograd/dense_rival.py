@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import torch
+
+from pith.lowering.isa import parse_isa
+from pith.lowering.sampled.few import MOST_BYTES, has_rows
+from pith.lowering.sparse.groups import spread_lanes
 
 from ...compiler.packing import repack_compiled, takes, unpack_compiled
 from ...formats.pack_digits import may_repeat
@@ -15,7 +20,7 @@ from ...functional.matmul.transposed import row_order_of
 from ...runtime import num_threads
 from ...sparse import SparseTensor
 from ...sparse_interop import numpy_of
-from ...tuning.problem import Problem
+from ...tuning.problem import ELEMENT_BYTES, Problem
 from ...tuning.select import DENSE_GAIN, MOST_DENSE_BYTES, choose, dense_bytes
 from ...tuning.variants import LIBRARY
 
@@ -29,6 +34,9 @@ _LEAST_ELEMENTS = 1 << 16
 #: long on two threads: NumPy gathers), and of what its product then takes beyond the prediction. One core of Emerald
 #: Rapids, 1024x1024 to 4096x4096 of 2:4 and CSR, 2026-11-23: 0.25 to 0.7, 1.1 to 2.7, 0 to 4 ns.
 _UNPACK, _GATHER, _BEYOND = 0.6e-9, 2.5e-9, 2.5e-9
+
+#: Seconds per element of unpacking groups a register at a time. One core of Zen 4, 1024x1024 of 2:4, 2026-11.
+_SPREAD = 0.11e-9
 
 #: What products in stored order take of their prediction: 1024x1024 of 2:4 and CSR of 50 %, 1 to 8 rows, 0.7 to 1.1, 32
 #: rows 1.4 to 1.55 (likewise).
@@ -90,15 +98,24 @@ def _decide(problem: Problem) -> Densely:
     if problem.is_plain or may_repeat(problem.format) or dense_bytes(problem, dense.variant) > MOST_DENSE_BYTES:
         return route
     elements = problem.shape[0] * problem.shape[1]
-    on_copy = dense.seconds + _UNPACK * elements
+    bytes_ = ELEMENT_BYTES[problem.element]
+    spread = spread_lanes(problem.format, 8 * bytes_, parse_isa(problem.isa).vector_bytes)
+    on_copy = dense.seconds + (_SPREAD if spread else _UNPACK) * elements
     taken = dense.seconds + (_LOOKED_AT * elements + _TAKE * problem.stored) / problem.threads
     return dataclasses.replace(
         route,
         forward=choose(problem, "sparse").seconds > DENSE_GAIN * on_copy,
         # What it is compared with makes a copy, too.
         input=min(as_stored, gathered + _BEYOND * problem.stored) > on_copy,
-        values=_sampled(problem, dense.seconds) > DENSE_GAIN * taken,
+        values=not _by_rows(problem) and _sampled(problem, dense.seconds) > DENSE_GAIN * taken,
     )
+
+
+def _by_rows(problem: Problem) -> bool:
+    """Whether :func:`pith.sddmm` makes rows of the whole product where that is faster: then it need not leave L1."""
+    width = problem.shape[1 - problem.format.exprs[0].dim]
+    near = problem.columns * width * ELEMENT_BYTES[problem.element] <= MOST_BYTES
+    return near and has_rows(problem.format)
 
 
 def _sampled(problem: Problem, dense: float) -> float:
@@ -114,7 +131,7 @@ def is_finite(x: torch.Tensor) -> bool:
     >>> is_finite(torch.ones(3)), is_finite(torch.tensor([1.0, torch.inf, -torch.inf]))
     (True, False)
     """
-    return bool(x.sum().isfinite())
+    return math.isfinite(x.sum().item())
 
 
 def unpacked(pattern: SparseTensor, values: torch.Tensor) -> torch.Tensor:
@@ -124,8 +141,7 @@ def unpacked(pattern: SparseTensor, values: torch.Tensor) -> torch.Tensor:
     >>> unpacked(pith.compress(torch.eye(2), "csr"), torch.tensor([3.0, 4.0])).tolist()
     [[3.0, 0.0], [0.0, 4.0]]
     """
-    buffers = (*pattern.buffers[:-1], numpy_of(values))
-    return torch.from_numpy(unpack_compiled(buffers, pattern.format, pattern.shape))
+    return torch.from_numpy(unpack_compiled((*pattern.buffers[:-1], numpy_of(values)), pattern.format, pattern.shape))
 
 
 def taken(pattern: SparseTensor, dense: torch.Tensor) -> torch.Tensor:

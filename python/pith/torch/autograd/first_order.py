@@ -21,10 +21,10 @@ def first_order(where: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
     def wrap(backward: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(backward)
         def guarded(ctx: Any, *grads: Any) -> tuple[Any, ...]:
+            if not torch.is_grad_enabled():
+                return backward(ctx, *grads)
             with torch.no_grad():
                 found = backward(ctx, *grads)
-            if not torch.is_grad_enabled():
-                return found
             sources = [x for x in (*ctx.saved_tensors, *grads) if isinstance(x, torch.Tensor) and x.requires_grad]
             return tuple(_Last.apply(where, x, *sources) if isinstance(x, torch.Tensor) else x for x in found)
 
