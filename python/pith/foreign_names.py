@@ -100,7 +100,7 @@ class RefusedOperators(ForeignNames):
     __lt__ = __le__ = __gt__ = __ge__ = _ORDER
     __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _WHOLE
     __bool__ = _refused("a SparseTensor is neither true nor false", "A.nnz > 0, or A is not None")
-    __len__ = _refused("the length of a SparseTensor is ambiguous", "A.shape[0], or A.nnz")
+    __len__ = _refused("the length of a SparseTensor is ambiguous", "A.shape[0], A.nnz; an array: A.to_dense()")
     __rtruediv__ = _refused("a quotient by a sparse tensor divides by its zeros", "x / A.to_dense()")
     __rpow__ = _refused("a power with a sparse exponent leaves no zeros", "x ** A.to_dense()")
     __setitem__ = _refused(
@@ -202,7 +202,9 @@ INSTEAD_OF_TENSORS: Mapping[str, str] = {
     **dict.fromkeys(("A", "numpy", "tolist", "flatten"), "A.to_dense() is the NumPy array"),
     "H": "A.T of real elements",
     **dict.fromkeys(("reshape", "view", "unsqueeze", "squeeze"), "A.to_dense() can be reshaped"),
-    **dict.fromkeys(("float", "half", "double", "bfloat16", "int", "long", "type"), "A.astype(np.float32)"),
+    **dict.fromkeys(
+        ("float", "half", "double", "bfloat16", "int", "long", "type"), "A.astype(np.float32), or another type"
+    ),
     **dict.fromkeys(("add", "sub", "div"), "A + B, A - B, A / number"),
     **dict.fromkeys(("getrow", "getcol", "item"), "A[i], A[:, j], A[i, j]"),
     **dict.fromkeys(("cuda", "cpu", "device"), "a SparseTensor is on the host: pith.matmul(A, x) follows x to its GPU"),
@@ -214,7 +216,9 @@ INSTEAD_OF_PATTERNS: Mapping[str, str] = {
     "shape": "p.sizes counts elements, p.grid micro-tiles",
     "ndim": "p.rank",
     **dict.fromkeys(("nnz", "size", "sum", "count_nonzero", "numel"), "p.count micro-tiles, p.indices() elements"),
-    **dict.fromkeys(("toarray", "to_dense", "todense", "numpy"), "p.mask() is True for the listed micro-tiles"),
+    **dict.fromkeys(
+        ("toarray", "to_dense", "todense", "numpy", "to_mask"), "p.mask() is True for the listed micro-tiles"
+    ),
     **dict.fromkeys(("nonzero", "coords", "row", "col"), "p.indices() names elements, p.coordinates micro-tiles"),
     **dict.fromkeys(("any", "all"), "p.count > 0, p.density == 1"),
     **dict.fromkeys(("union", "intersection", "complement", "difference"), "p | q, p & q, ~p, p & ~q"),
@@ -234,6 +238,33 @@ INSTEAD_OF_MODULES: Mapping[str, str] = {
     **dict.fromkeys(
         ("train", "requires_grad_", "zero_grad"), "kernels infer: pith.torch.sparsify_ makes layers that train"
     ),
+}
+
+#: The same of a :class:`pith.QuantizedTensor` q.
+SAME_OF_QUANTIZED: Names = {
+    **dict.fromkeys(("dot", "mm", "mv"), lambda q: q.__matmul__),
+    **dict.fromkeys(("transpose", "t"), lambda q: lambda: q.T),
+}
+INSTEAD_OF_QUANTIZED: Mapping[str, str] = {
+    **dict.fromkeys(("to_dense", "toarray", "todense", "numpy"), "q.dequantize().to_dense() is the f32 array"),
+    **dict.fromkeys(("to", "astype", "tocsr", "float"), "q.dequantize() is a SparseTensor of f32, which converts"),
+    **dict.fromkeys(("values", "data", "int_repr"), "q.integers, and q.scales"),
+    **dict.fromkeys(("nnz", "nse", "size", "numel"), "q.count stored integers; q.shape"),
+    **dict.fromkeys(("dtype", "ndim"), "q.bits of an integer; q.shape has two dimensions"),
+    **dict.fromkeys(("scale", "q_scale", "q_per_channel_scales"), "q.scales"),
+    **dict.fromkeys(("zero_point", "q_zero_point"), "q.zero_points, None with a scale per row"),
+    "validate": "q.dequantize().validate(): what goes together is checked when q is made",
+}
+
+#: The same of a :class:`pith.Ragged` r.
+INSTEAD_OF_RAGGED: Mapping[str, str] = {
+    **dict.fromkeys(("shape", "dtype", "ndim", "device", "size"), "r.data is the array of all tokens; r.lengths"),
+    **dict.fromkeys(("mean", "sum", "max", "min"), "r.data is the array of all tokens; [s.mean(0) for s in r]"),
+    **dict.fromkeys(("values", "tensor"), "r.data is the array of all tokens"),
+    **dict.fromkeys(("unbind", "tolist", "to_list"), "list(r): its sequences"),
+    **dict.fromkeys(("to_padded_tensor", "to_tensor", "to_dense", "numpy"), "r.to_padded() has zeros behind sequences"),
+    **dict.fromkeys(("relu", "silu", "dropout", "to", "float", "half", "cpu", "cuda"), "r.with_data(f(r.data))"),
+    **dict.fromkeys(("row_splits", "row_lengths", "nested_row_splits"), "r.offsets, r.lengths"),
 }
 
 _OF_ARRAYS = "T t mT transpose sum mean max min abs any all nnz nonzero copy clone reshape view astype item".split()

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .errors import ArgumentError, DTypeError, FormatError, ShapeError, UnsupportedError
+from .foreign_names import INSTEAD_OF_QUANTIZED, SAME_OF_QUANTIZED, ForeignNames
 from .formats.format import Format
 from .formats.hss import HSS
 from .formats.pack_buffers import aligned_zeros
@@ -29,7 +30,7 @@ _WHERE = "pith.quantize"
 
 @whole
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class QuantizedTensor:
+class QuantizedTensor(ForeignNames):
     """A sparse matrix of quantised values. Made by :func:`quantize`.
 
     Attributes:
@@ -59,6 +60,8 @@ class QuantizedTensor:
     group: int | None
     count: int
     hss: HSS | None = None
+
+    SAME, INSTEAD = SAME_OF_QUANTIZED, INSTEAD_OF_QUANTIZED
 
     def __post_init__(self) -> None:
         groups = self.shape[0] if self.group is None else -(-self.count // self.group)

@@ -65,6 +65,8 @@ def array_like(values: Any, what: str) -> np.ndarray:
     """
     if is_torch(values) or isinstance(values, np.ndarray):
         return numpy_of(values)
+    if is_foreign(values):  # NumPy would wrap it in an array of objects
+        raise ArgumentError(f"expects an array, got {type(values).__name__}", where=what, hint="A.toarray()")
     try:
         return np.asarray(values)
     except (TypeError, ValueError) as error:

@@ -18,6 +18,15 @@ M = np.random.default_rng(3).integers(-2, 3, (6, 8)).astype(np.float32)
 A, S = pith.compress(M, "csr"), sp.csr_array(M)
 P = pith.Pattern.from_indices([1, 3], sizes=8)
 D = pith.dynamic(M)
+Q = pith.quantize(M, "csr")
+R = pith.Ragged(M, [2, 0, 4])
+TABLES = [
+    (A, names.INSTEAD_OF_TENSORS),
+    (P, names.INSTEAD_OF_PATTERNS),
+    (D, names.INSTEAD_OF_DYNAMIC),
+    (Q, names.INSTEAD_OF_QUANTIZED),
+    (R, names.INSTEAD_OF_RAGGED),
+]
 GUIDE = pathlib.Path(__file__).parents[2] / "docs/guide/formats.md"
 
 
@@ -71,10 +80,7 @@ def test_filters_list_their_coordinates_unfolded():
         pith.compress(np.ones((2, 2, 2)), "d0 : dense, d1 : dense, d2 : compressed").diagonal()
 
 
-@pytest.mark.parametrize(
-    ("value", "table"),
-    [(A, names.INSTEAD_OF_TENSORS), (P, names.INSTEAD_OF_PATTERNS), (D, names.INSTEAD_OF_DYNAMIC)],
-)
+@pytest.mark.parametrize(("value", "table"), TABLES)
 def test_other_names_say_what_to_write(value, table):
     for name, advice in table.items():
         assert not hasattr(value, name), f"{name} exists: it needs no advice"
@@ -86,15 +92,36 @@ def test_other_names_say_what_to_write(value, table):
 
 def test_advice_is_true():
     """What begins with an expression is one."""
-    places = {"pith": pith, "np": np, "A": A, "p": P, "d": D, "i": 0, "j": 0}
+    places = {"pith": pith, "np": np, "A": A, "p": P, "d": D, "q": Q, "r": R, "i": 0, "j": 0}
     checked = 0
-    for table in (names.INSTEAD_OF_TENSORS, names.INSTEAD_OF_PATTERNS, names.INSTEAD_OF_DYNAMIC):
+    for _, table in TABLES:
         for advice in table.values():
-            expression = re.match(r"[Apd](\.\w+(\((pith\.CSR|np\.float32)?\))?|\[i, j\])+(?!\w|\()", advice)
+            expression = re.match(r"[Apdqr](\.\w+(\((pith\.CSR|np\.float32)?\))?|\[i, j\])+(?!\w|\()", advice)
             if expression:
                 eval(expression[0], places)
                 checked += 1
     assert checked > 60
+
+
+def test_products_of_quantised_tensors():
+    x = np.ones((8, 3), np.float32)
+    np.testing.assert_array_equal(Q.dot(x), Q @ x)
+    np.testing.assert_array_equal(Q.mv(x[:, 0]), Q @ x[:, 0])
+
+
+def test_what_is_no_array_says_how_to_make_one():
+    for call, hint in (
+        (lambda: pith.Pattern.from_mask(S), r"A.toarray\(\)"),
+        (lambda: pith.Pattern.from_indices(np.array([True, False]), 2), "numpy.flatnonzero"),
+        (lambda: P & np.ones(8, bool), "Pattern.from_mask"),
+        (lambda: pith.einsum("mk,kn->mn", S, M.T), r"A.toarray\(\)"),
+        (lambda: pith.einsum("mk,kn->mn", Q, M.T), r"q.dequantize\(\).to_dense\(\)"),
+        (lambda: pith.einsum("mk,kn->mn", M.tolist(), M.T), "numpy.asarray"),
+        (lambda: torch.as_tensor(A), r"A.to_dense\(\)"),
+        (lambda: pith.conv2d(np.ones((2, 4, 4), np.float32), np.ones((1, 2, 3, 3), np.float32)), r"x\[None\]"),
+    ):
+        with pytest.raises(pith.Error, match=f"hint: .*{hint}"):
+            call()
 
 
 def test_scipy_has_what_advice_sends_there():
@@ -117,7 +144,7 @@ def test_names_that_nobody_has():
 
 
 def test_copying_and_pickling_ask_for_no_foreign_name():
-    for value in (A, P):
+    for value in (A, P, Q, R):
         for made in (copy.copy(value), copy.deepcopy(value), pickle.loads(pickle.dumps(value))):
             assert type(made) is type(value)
     assert (D.dtype, D.ndim) == (np.float32, 2)

@@ -108,7 +108,9 @@ def integer_array(values: Any, what: str) -> np.ndarray:
     if array.size == 0:
         return array.astype(np.int64)
     if array.dtype.kind not in "iu":
-        raise DTypeError(f"expects integers, got {array.dtype}", where=what, hint="convert with .astype(int)")
+        of_masks = "a mask: numpy.flatnonzero(mask) are its places, mask.sum(-1) lengths"
+        hint = of_masks if array.dtype.kind == "b" else "convert with .astype(int)"
+        raise DTypeError(f"expects integers, got {array.dtype}", where=what, hint=hint)
     return array if array.dtype.kind == "i" else array.astype(np.int64)
 
 

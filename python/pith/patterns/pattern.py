@@ -288,7 +288,8 @@ class Pattern(ForeignNames):
 
     def _same_grid(self, other: Any, operator: str) -> Pattern:
         if not isinstance(other, Pattern):
-            raise ArgumentError(f"expects two patterns, got {type(other).__name__}", where=operator)
+            hint = "pith.Pattern.from_mask(mask, granularity)"
+            raise ArgumentError(f"expects two patterns, got {type(other).__name__}", where=operator, hint=hint)
         if (self.sizes, self.granularity) != (other.sizes, other.granularity):
             raise ShapeError(
                 f"patterns of different grids: {other!r} and {self!r}",

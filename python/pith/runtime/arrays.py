@@ -147,7 +147,7 @@ def as_array(value: Any, where: str) -> np.ndarray:
         raise ArgumentError(
             f"expected an array, got {type(value).__name__}",
             where=where,
-            hint=_HINTS.get(type(value).__name__, _HINT),
+            hint=_HINTS.get(type(value).__name__) or _HINTS.get(type(value).__module__.partition(".")[0], _HINT),
         ) from error
 
 
@@ -178,11 +178,14 @@ def array_of_shape(value: Any, name: str, shape: tuple[int, ...], where: str, hi
 
 _HINT = "pass a NumPy array, a torch tensor or another object with __dlpack__ or the buffer protocol"
 
-#: The same for pith's own operands, by the name of their class: this layer knows none of them.
+#: The same for pith's own operands, by the name of their class: this layer knows none of them; and by package.
 _HINTS = {
     "SparseTensor": "A.to_dense() is the array; pith.matmul and pith.linear take A itself",
     "Dynamic": "pith.matmul takes dynamic operands; here pass its .value",
+    "QuantizedTensor": "q.dequantize().to_dense() is the array; pith.matmul and pith.linear take q itself",
     "Ragged": "pass its .data, and where sequences matter lengths=r.lengths",
+    "list": "numpy.asarray(x); of several arrays numpy.stack(x)",
+    "scipy": "A.toarray() is the array; pith.matmul and pith.linear take A itself",
 }
 
 

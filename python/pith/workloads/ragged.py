@@ -12,6 +12,7 @@ import numpy as np
 
 from ..compiler.kernel import Kernel, compile_source
 from ..errors import ArgumentError, CheckError, DTypeError, ShapeError
+from ..foreign_names import INSTEAD_OF_RAGGED, ForeignNames
 from ..patterns import Pattern
 from ..patterns.check import integer
 from ..runtime import dtype_name
@@ -24,7 +25,7 @@ _WHERE = "pith.Ragged"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Ragged:
+class Ragged(ForeignNames):
     """A batch of sequences that differ in length, packed: no position is padding.
 
     Shapes: data: ``(T, ...)``, T the sum of lengths, sequence after sequence; lengths: ``(batch,)``.
@@ -45,6 +46,8 @@ class Ragged:
 
     data: Any
     lengths: np.ndarray
+
+    INSTEAD = INSTEAD_OF_RAGGED
 
     def __post_init__(self) -> None:
         lengths = _lengths(self.lengths)

@@ -145,9 +145,8 @@ def _require_spatial(geometry: Geometry, listed: tuple[Listed, ...]) -> None:
 
 def _check(x: np.ndarray, w: np.ndarray) -> None:
     if x.ndim != 4 or w.ndim != 4 or x.shape[1] != w.shape[1]:
-        raise ShapeError(
-            f"expects (n, c, height, width) and (f, c, rows, columns), got {x.shape} and {w.shape}", where=_WHERE
-        )
+        what = f"expects (n, c, height, width) and (f, c, rows, columns), got {x.shape} and {w.shape}"
+        raise ShapeError(what, where=_WHERE, hint="one image: x[None]; groups= where filters have fewer channels")
     require_signed(x.dtype, _WHERE)
     if x.dtype != w.dtype or dtype_name(x.dtype) not in SUMS:
         raise DTypeError(

@@ -69,7 +69,9 @@ def _prepared(
         )
     w, x_ = _filters(w, where), np.ascontiguousarray(as_array(x, f"{where}: x"))
     if x_.ndim != 4 or len(w.shape) != 4 or x_.shape[1] != w.shape[1]:
-        hint = "a format of a convolution names its dimensions and flattens none: 'MCRS: C0(2:4)'"
+        hint = "one image: x[None]; as many channels as filters have"
+        if len(w.shape) != 4:
+            hint = "a format of a convolution names its dimensions and flattens none: 'MCRS: C0(2:4)'"
         what = f"expects (n, c, height, width) and (f, c, rows, columns), got {x_.shape} and {w.shape}"
         raise ShapeError(what, where=where, hint=hint)
     if x_.dtype != w.values.dtype or x_.dtype.char not in "fd":
