@@ -5,12 +5,12 @@ from pith._mlir import arith, ir, math
 
 def is_integer(v: ir.Value) -> bool:
     """Whether a number, or the elements of a vector, are integers or indices."""
-    return isinstance(_element(v.type), (ir.IntegerType, ir.IndexType))
+    return isinstance(element_of(v.type), (ir.IntegerType, ir.IndexType))
 
 
 def converted(v: ir.Value, element: ir.Type) -> ir.Value:
     """The same with elements of a wider or narrower type of the same kind; narrower floats are rounded."""
-    from_, type_ = _element(v.type), _with(v.type, element)
+    from_, type_ = element_of(v.type), shaped(v.type, element)
     if from_ == element:
         return v
     wider, narrower = (arith.extsi, arith.trunci) if is_integer(v) else (arith.extf, arith.truncf)
@@ -37,9 +37,21 @@ def times_plus(x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
     return plus(times(x, y), z) if is_integer(x) else math.fma(x, y, z)
 
 
-def _element(type_: ir.Type) -> ir.Type:
+def constant(type_: ir.Type, number: float) -> ir.Value:
+    """A number of a scalar type, or the same one in every lane."""
+    element = element_of(type_)
+    is_float = isinstance(element, ir.FloatType)
+    attr = ir.FloatAttr.get(element, number) if is_float else ir.IntegerAttr.get(element, int(number))
+    if isinstance(type_, ir.VectorType):
+        return arith.constant(type_, ir.DenseElementsAttr.get_splat(type_, attr))
+    return arith.constant(type_, attr)
+
+
+def element_of(type_: ir.Type) -> ir.Type:
+    """The type of one lane."""
     return type_.element_type if isinstance(type_, ir.VectorType) else type_
 
 
-def _with(type_: ir.Type, element: ir.Type) -> ir.Type:
-    return ir.VectorType.get(type_.shape, element) if isinstance(type_, ir.VectorType) else element
+def shaped(like: ir.Type, element: ir.Type) -> ir.Type:
+    """``element``, or a vector of it where ``like`` is one."""
+    return ir.VectorType.get(like.shape, element) if isinstance(like, ir.VectorType) else element

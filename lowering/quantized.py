@@ -6,6 +6,7 @@ from pith._mlir import arith, ir, memref, vector
 
 from . import builder as b
 from .builder import Index
+from .numbers import constant
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,13 +67,9 @@ def _nibbles(packed: ir.Value) -> ir.Value:
     count = packed.type.shape[0]
     wide = ir.VectorType.get([count], ir.IntegerType.get_signless(16))
     both = arith.extui(wide, packed)
-    spread = arith.ori(both, arith.shli(both, _all(wide, 4)))
+    spread = arith.ori(both, arith.shli(both, constant(wide, 4)))
     halves = vector.bitcast(
-        ir.VectorType.get([2 * count], packed.type.element_type), arith.andi(spread, _all(wide, 0x0F0F))
+        ir.VectorType.get([2 * count], packed.type.element_type), arith.andi(spread, constant(wide, 0x0F0F))
     )
-    sign = _all(halves.type, 8)
+    sign = constant(halves.type, 8)
     return arith.subi(arith.xori(halves, sign), sign)
-
-
-def _all(type_: ir.VectorType, number: int) -> ir.Value:
-    return vector.broadcast(type_, arith.constant(type_.element_type, number))

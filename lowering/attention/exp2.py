@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from pith._mlir import arith, ir, vector
 
+from ..numbers import constant
+
 
 @dataclasses.dataclass(frozen=True)
 class _Layout:
@@ -72,7 +74,7 @@ def exp2_up_to_one(x: ir.Value) -> ir.Value:
     """
     type_ = x.type
     layout = _F64 if isinstance(type_.element_type, ir.F64Type) else _F32
-    least, shifter = _splat(type_, -float(layout.bias)), _splat(type_, layout.shifter)
+    least, shifter = constant(type_, -float(layout.bias)), constant(type_, layout.shifter)
     # Ordered and the constant first: NaN stays (x86's maximum, in one instruction).
     x = arith.select(arith.cmpf(arith.CmpFPredicate.OGT, least, x), least, x)
     shifted = arith.addf(x, shifter)
@@ -90,11 +92,7 @@ def _power(shifted: ir.Value, layout: _Layout) -> ir.Value:
 
 
 def _horner(coefficients: Sequence[float], r: ir.Value) -> ir.Value:
-    acc = _splat(r.type, coefficients[-1])
+    acc = constant(r.type, coefficients[-1])
     for c in reversed(coefficients[:-1]):
-        acc = vector.fma(acc, r, _splat(r.type, c))
+        acc = vector.fma(acc, r, constant(r.type, c))
     return acc
-
-
-def _splat(type_: ir.VectorType, x: float) -> ir.Value:
-    return arith.constant(type_, ir.DenseElementsAttr.get_splat(type_, ir.FloatAttr.get(type_.element_type, x)))

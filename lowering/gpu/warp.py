@@ -1,6 +1,7 @@
 """Exchanges between the 32 threads of a warp, all of which must arrive together."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 
 from pith._mlir import arith, gpu, ir
 
@@ -11,11 +12,25 @@ Combine = Callable[[ir.Value, ir.Value], ir.Value]
 
 def reduce_warp(value: ir.Value, combine: Combine, lanes: int = WARP) -> ir.Value:
     """What ``combine`` makes of the values of ``lanes`` neighbouring threads (a power of two), in each of them."""
-    offset = lanes // 2
-    while offset:
-        value = combine(value, shuffle_xor(value, offset))
-        offset //= 2
+    return reduce_lanes(value, [lanes >> i for i in range(1, lanes.bit_length())], combine)
+
+
+def reduce_lanes(value: ir.Value, distances: Sequence[int], combine: Combine) -> ir.Value:
+    """``combine`` over the threads whose numbers differ in the bits ``distances``; all of them get it."""
+    for distance in distances:
+        value = combine(value, shuffle_xor(value, distance))
     return value
+
+
+def any_lane(condition: ir.Value) -> ir.Value:
+    """Whether ``condition`` holds in some thread of the warp."""
+    votes = gpu.ballot(ir.IntegerType.get_signless(32), condition)
+    return arith.cmpi(arith.CmpIPredicate.ne, votes, arith.constant(votes.type, 0))
+
+
+def fold(values: Sequence[ir.Value], combine: Combine) -> ir.Value:
+    """``combine`` over the values of one thread."""
+    return functools.reduce(combine, values)
 
 
 def shuffle_xor(value: ir.Value, offset: int) -> ir.Value:

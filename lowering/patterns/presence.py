@@ -17,6 +17,7 @@ from pith.passes.core import pass_error
 
 from .. import builder as b
 from ..builder import Index
+from ..numbers import constant
 
 #: Elements of a whole word.
 WORD = 64
@@ -91,7 +92,7 @@ class Presence:
 
     def _magnitudes(self, bits: ir.Value) -> ir.Value:
         if self._is_float:
-            return arith.andi(bits, splat(bits.type, (1 << (bits.type.element_type.width - 1)) - 1))
+            return arith.andi(bits, constant(bits.type, (1 << (bits.type.element_type.width - 1)) - 1))
         return math_dialect.absi(bits) if self.signed else bits
 
     def _above(self, magnitudes: ir.Value, at: Sequence[Index]) -> ir.Value:
@@ -184,9 +185,3 @@ def _part(values: ir.Value, first: int, lanes: int) -> ir.Value:
     """Some neighbours in a vector."""
     type_ = ir.VectorType.get([lanes], values.type.element_type)
     return vector.extract_strided_slice(type_, values, [first], [lanes], [1])
-
-
-def splat(type_: ir.VectorType, number: int) -> ir.Value:
-    """A vector constant of one integer."""
-    element = ir.IntegerAttr.get(type_.element_type, number)
-    return arith.ConstantOp(type_, ir.DenseElementsAttr.get_splat(type_, element)).result

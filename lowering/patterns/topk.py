@@ -12,9 +12,10 @@ from pith.dialect.pattern import PatternShape
 
 from .. import builder as b
 from ..builder import Index
+from ..numbers import constant
 from ..storage.tree import buffer_of
 from .collect import Out, as_list
-from .presence import WORD, Presence, integer, packed, require_testable, splat
+from .presence import WORD, Presence, integer, packed, require_testable
 from .scan import partial_word, word_of
 
 _CMP = arith.CmpIPredicate
@@ -39,12 +40,12 @@ class Keys(Presence):
         """Scores, as their bits, as integers of the same order."""
         element, width = self.source.type.element_type, bits.type.element_type.width
         if isinstance(element, ir.IntegerType):
-            return bits if self.signed else arith.xori(bits, splat(bits.type, -(1 << (width - 1))))
-        magnitude = arith.andi(bits, splat(bits.type, (1 << (width - 1)) - 1))
-        negative = arith.shrsi(bits, splat(bits.type, width - 1))
+            return bits if self.signed else arith.xori(bits, constant(bits.type, -(1 << (width - 1))))
+        magnitude = arith.andi(bits, constant(bits.type, (1 << (width - 1)) - 1))
+        negative = arith.shrsi(bits, constant(bits.type, width - 1))
         ordered = arith.subi(arith.xori(magnitude, negative), negative)
-        nan = arith.cmpi(_CMP.sgt, magnitude, splat(bits.type, _INFINITY[str(element)]))
-        return arith.select(nan, splat(bits.type, (1 << (width - 1)) - 1), ordered)
+        nan = arith.cmpi(_CMP.sgt, magnitude, constant(bits.type, _INFINITY[str(element)]))
+        return arith.select(nan, constant(bits.type, (1 << (width - 1)) - 1), ordered)
 
 
 #: Bits of infinity.

@@ -12,10 +12,11 @@ from pith.formats.pack_digits import slot_limits
 
 from .. import builder as b
 from ..builder import Index
+from ..numbers import element_of
 from .lanes import Lanes
 from .prune_lanes import Groups, LanePruning
 from .prune_walk import Walk, scratch_widths
-from .scores import Score, element_of, is_nan
+from .scores import Score, is_nan
 from .tree import Node, Tree, cut, is_raised, make_flag, raise_flag
 
 #: Vectors of groups that a thread takes at a time.

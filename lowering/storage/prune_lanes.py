@@ -17,17 +17,15 @@ from pith.formats import Format
 
 from .. import builder as b
 from ..builder import Index
+from ..numbers import constant, element_of, shaped
 from .lanes import Lanes
 from .scores import (
     Score,
     added,
     among_largest,
-    constant,
-    element_of,
     float_of,
     magnitude_bits,
     masked,
-    shaped,
 )
 from .tree import Node, Tree
 

@@ -11,7 +11,8 @@ import dataclasses
 from pith._mlir import arith, ir, memref
 
 from .. import builder as b
-from .scores import Score, added, constant, float_of, is_nan, magnitude_bits, masked, to_f64
+from ..numbers import constant
+from .scores import Score, added, float_of, is_nan, magnitude_bits, masked, to_f64
 from .tree import Node, Tree, raise_flag
 
 #: Bytes of scratch a thread may take from its stack; with more, one thread prunes, from the heap.

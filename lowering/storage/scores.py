@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from pith._mlir import arith, ir, math
 
+from ..numbers import constant, element_of, shaped
+
 
 @dataclasses.dataclass(frozen=True)
 class Score:
@@ -113,29 +115,6 @@ def to_f64(x: ir.Value) -> ir.Value:
     """A float as f64."""
     type_ = shaped(x.type, ir.F64Type.get())
     return x if x.type == type_ else arith.extf(type_, x)
-
-
-def element_of(type_: ir.Type) -> ir.Type:
-    """The type of one lane."""
-    return type_.element_type if isinstance(type_, ir.VectorType) else type_
-
-
-def shaped(like: ir.Type, element: ir.Type) -> ir.Type:
-    """``element``, or a vector of it where ``like`` is one."""
-    return ir.VectorType.get(like.shape, element) if isinstance(like, ir.VectorType) else element
-
-
-def constant(type_: ir.Type, number: float) -> ir.Value:
-    """A number of a scalar type, or the same one in every lane."""
-    element = element_of(type_)
-    attr = ir.FloatAttr.get(element, number) if isinstance(element, ir.FloatType) else _integer_attr(element, number)
-    if isinstance(type_, ir.VectorType):
-        return arith.constant(type_, ir.DenseElementsAttr.get_splat(type_, attr))
-    return arith.constant(type_, attr)
-
-
-def _integer_attr(element: ir.Type, number: float) -> ir.Attribute:
-    return ir.IntegerAttr.get(element, int(number))
 
 
 def _int(width: int) -> ir.Type:

@@ -5,6 +5,7 @@ import dataclasses
 from pith._mlir import arith, ir, math, vector
 
 from .. import builder as b
+from ..numbers import constant
 
 #: The smallest normal f32: results and operands below it in magnitude count as zero.
 SMALLEST_NORMAL = 2.0**-126
@@ -81,14 +82,10 @@ def _add_product(dot: Dot, sums: list[ir.Value], at: int, lhs: ir.Value, rhs: ir
 def _element(dot: Dot, dwords: ir.Value, g: int, unsigned: bool) -> ir.Value:
     """Element ``g`` of every dword, widened: bf16 is the upper half of an f32."""
     bits = 32 // dot.group
-    top = arith.shli(dwords, _splat(dwords.type, 32 - bits * (g + 1)))
+    top = arith.shli(dwords, constant(dwords.type, 32 - bits * (g + 1)))
     if not dot.is_float:
-        return (arith.shrui if unsigned else arith.shrsi)(top, _splat(dwords.type, 32 - bits))
-    return _flush(arith.bitcast(dot.acc_vector, arith.andi(top, _splat(dwords.type, -(2 ** (32 - bits))))))
-
-
-def _splat(type_: ir.VectorType, value: int) -> ir.Value:
-    return vector.broadcast(type_, arith.constant(type_.element_type, value))
+        return (arith.shrui if unsigned else arith.shrsi)(top, constant(dwords.type, 32 - bits))
+    return _flush(arith.bitcast(dot.acc_vector, arith.andi(top, constant(dwords.type, -(2 ** (32 - bits))))))
 
 
 def _flush(v: ir.Value) -> ir.Value:

@@ -15,9 +15,8 @@ from ...attention.sizes import shared_row
 from ...builder import Index
 from ..product.staging import Threads
 from ..product.tiles import SharedMemory, SharedTile, TileShape, is_below, tile_shape
-from ..warp import WARP
+from ..warp import WARP, fold, reduce_lanes
 from .keys import MET, Layout
-from .lanes import fold, reduce_lanes
 from .plan import Plan, block_row, query_tile
 from .problem import Operands, Problem, i32, index, load
 from .rows import Interval, interval, place_of

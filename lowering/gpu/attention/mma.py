@@ -16,9 +16,8 @@ from ... import builder as b
 from ...builder import Index
 from ..product.mma import _fragment as fragment
 from ..product.tiles import SharedTile, TileShape, tile_shape
-from ..warp import WARP
+from ..warp import WARP, any_lane, fold
 from .body import Shows, Tiles
-from .lanes import any_lane, fold
 
 #: Registers of a thread for sums, scores and fragments of queries, up to which the latter are held; else they are read
 #: again for every tile of keys. With more, ptxas (CUDA 13.0) spills some of them.

@@ -10,8 +10,7 @@ from ...attention.sizes import shared_row
 from ...builder import Index
 from ..product.staging import Threads
 from ..product.tiles import SharedTile, is_below
-from ..warp import WARP
-from .lanes import fold, reduce_lanes
+from ..warp import WARP, fold, reduce_lanes
 from .problem import Operands, i32, index, load
 
 #: Above every position: sizes of tensors are below 2**31 (indices are i32).

@@ -7,9 +7,8 @@ from pith._mlir import arith, ir, math, nvvm
 
 from ... import builder as b
 from ...builder import Index
-from ..warp import WARP
+from ..warp import WARP, any_lane, fold, reduce_lanes
 from .keys import MET, IntervalStream, Stream
-from .lanes import any_lane, fold, reduce_lanes
 from .problem import i32
 from .rows import Hull, Interval, Row
 

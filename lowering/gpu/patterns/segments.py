@@ -155,12 +155,13 @@ def _cut(host: Host, op: ir.OpView, counts: ir.Value, made: Segments, tile: int)
     with host.kernel("segments", [v.type for v in arguments], THREADS) as (name, entry):
         held, firsts, tiles, owners = entry.arguments
         size = b.dim_size(held, 0)
-
-        def count(group: ir.Value) -> ir.Value:
-            return b.if_else(b.less(group, size), lambda: [memref.load(held, [group])], lambda: [word(0)], [i32()])[0]
-
-        _emit_cut(Block.here(), size, count, firsts, tiles, owners, tile)
+        _emit_cut(Block.here(), size, lambda g: _count(held, g, size), firsts, tiles, owners, tile)
     host.launch(op, name, [1], THREADS, Block.shared_bytes(), arguments)
+
+
+def _count(counts: ir.Value, group: ir.Value, groups: Index) -> ir.Value:
+    """Entries of a group; 0 past the last."""
+    return b.if_else(b.less(group, groups), lambda: [memref.load(counts, [group])], lambda: [word(0)], [i32()])[0]
 
 
 def _emit_cut(
@@ -218,16 +219,11 @@ def _in_one_block(
 
             b.for_loop(block.number, entries.count(), one, step=_MANY)
 
-        def count(group: ir.Value) -> ir.Value:
-            return b.if_else(b.less(group, groups), lambda: [memref.load(counts, [group])], lambda: [word(0)], [i32()])[
-                0
-            ]
-
         b.for_loop(block.number, groups, lambda g: memref.store(word(0), counts, [g]), step=_MANY)
         gpu.barrier()
         for_entries(lambda c, group: bump(group))
         gpu.barrier()
-        _emit_cut(block, groups + 1, count, firsts, tiles, owners, tile)
+        _emit_cut(block, groups + 1, lambda g: _count(counts, g, groups), firsts, tiles, owners, tile)
         gpu.barrier()
         # Counts become the next free place of every segment.
         b.for_loop(block.number, groups, lambda g: memref.store(memref.load(firsts, [g]), counts, [g]), step=_MANY)
