@@ -42,4 +42,22 @@ func.func @pack(%w: tensor<64x?xf32>) -> tensor<64x?xf32, #nm> {
   %e = "pith.compress"(%w) : (tensor<64x?xf32>) -> tensor<64x?xf32, #nm>
   return %e : tensor<64x?xf32, #nm>
 }
+
+// New values are taken as they are read by products: sixteen by one permutation of what eight groups span, and
+// those at the end of a row one by one.
+// CHECK-LABEL: func.func @repack
+// CHECK:         scf.parallel
+// CHECK:           scf.for {{.*}} step %c8
+// CHECK:             vector.load {{.*}} vector<4xi8>
+// CHECK:             %[[two:.*]] = vector.load {{.*}} vector<32xf32>
+// CHECK:             %[[taken:.*]] = "pith.permute"(%[[two]], %{{.*}}) : (vector<32xf32>, vector<16xi32>) -> vector<16xf32>
+// CHECK:             vector.store %[[taken]]
+// CHECK:           scf.for
+// CHECK:             memref.store
+func.func @repack(%crd: tensor<?xi8>, %old: tensor<?xf32>, %d: tensor<64x104xf32>) -> tensor<64x104xf32, #nm> {
+  %a = "pith.assemble"(%crd, %old) {operandSegmentSizes = array<i32: 0, 0, 1, 1, 0>}
+      : (tensor<?xi8>, tensor<?xf32>) -> tensor<64x104xf32, #nm>
+  %r = "pith.repack"(%a, %d) : (tensor<64x104xf32, #nm>, tensor<64x104xf32>) -> tensor<64x104xf32, #nm>
+  return %r : tensor<64x104xf32, #nm>
+}
 }

@@ -99,3 +99,51 @@ func.func @shared_rows(%crd: tensor<?xi8>, %val: tensor<?xf32>, %dy: tensor<128x
   return %new : tensor<?xf32>
 }
 }
+
+// -----
+
+// Of few terms whole rows are made, four at a time, and what is stored is taken from them: when the kernel starts, the
+// sizes and what is stored say whether. Groups are taken a register at a time, by one permutation of two registers.
+#nm = #pith.format<affine_map<(d0, d1) -> (d0, d1 floordiv 4, d1 mod 4)>,
+                   [#pith.level<"dense">, #pith.level<"dense">, #pith.nm<2, 4>], 0, 0, 0>
+#a = affine_map<(i, j, k) -> (k, i)>
+#b = affine_map<(i, j, k) -> (k, j)>
+#s = affine_map<(i, j, k) -> (i, j)>
+
+// CHECK-LABEL: func.func @few_terms
+// CHECK:         scf.if
+// CHECK:           scf.parallel
+// CHECK:             memref.alloc{{.*}} : memref<4x96xf32>
+// CHECK:             scf.for {{.*}} -> (vector<16xf32>, vector<16xf32>,
+// CHECK-COUNT-4:       vector.load {{.*}} vector<16xf32>
+// CHECK:               vector.broadcast
+// CHECK-COUNT-4:       vector.fma
+// CHECK:             vector.load {{.*}} memref<4x96xf32>, vector<32xf32>
+// CHECK:             "pith.permute"
+// CHECK:             vector.store {{.*}} : memref<?xf32>, vector<16xf32>
+// CHECK:         } else {
+// What is below the zeros is overwritten: they are written for dot products alone, which are added up.
+// CHECK:           linalg.fill
+module attributes {pith.isa = "avx512"} {
+func.func @few_terms(%crd: tensor<?xi8>, %init: tensor<?xf32>, %dy: tensor<?x64xf32>, %x: tensor<?x96xf32>)
+    -> tensor<?xf32> {
+  %zero = arith.constant 0.0 : f32
+  %val = linalg.generic {indexing_maps = [affine_map<(p) -> ()>, affine_map<(p) -> (p)>], iterator_types = ["parallel"]}
+      ins(%zero : f32) outs(%init : tensor<?xf32>) {
+  ^bb0(%z: f32, %o: f32):
+    linalg.yield %z : f32
+  } -> tensor<?xf32>
+  %S = "pith.assemble"(%crd, %val) {operandSegmentSizes = array<i32: 0, 0, 1, 1, 0>}
+      : (tensor<?xi8>, tensor<?xf32>) -> tensor<64x96xf32, #nm>
+  %dw = linalg.generic {indexing_maps = [#a, #b, #s], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%dy, %x : tensor<?x64xf32>, tensor<?x96xf32>) outs(%S : tensor<64x96xf32, #nm>) {
+  ^bb0(%v: f32, %w: f32, %s: f32):
+    %p = arith.mulf %v, %w : f32
+    %t = arith.addf %s, %p : f32
+    linalg.yield %t : f32
+  } -> tensor<64x96xf32, #nm>
+  %c, %new = "pith.disassemble"(%dw) {resultSegmentSizes = array<i32: 0, 0, 1, 1>}
+      : (tensor<64x96xf32, #nm>) -> (tensor<?xi8>, tensor<?xf32>)
+  return %new : tensor<?xf32>
+}
+}

@@ -48,9 +48,10 @@ def sparse_linear(
     Semantics: gradients are with respect to ``x``, the stored values and the bias. ``dx`` multiplies by ``W``, in
         column order where that is faster: its index is made once per pattern object. ``dvalues`` is
         :func:`pith.sddmm`. On CPUs, each of the three products that is predicted to be faster dense is torch's, on a
-        copy of ``W`` (or of its gradient) that lives as long as the product. Few rows do not pay for that: of 1024x1024
-        with half of it stored, a step of 1 / 8 / 32 / 128 rows takes 2.4 / 1.9 / 1.6 / 1.2 times dense torch's, with a
-        tenth 1.4 / 1.0 / 0.7 / 0.5 (one core of Emerald Rapids). Gradients of gradients are not available.
+        copy of ``W`` (or of its gradient) that lives as long as the product. Few rows hardly pay for that: of 1024x1024
+        with half of it stored (CSR), a step of 1 / 8 / 32 / 128 rows takes 2.0 / 0.8 / 1.0 / 0.9 times dense torch's,
+        2:4 1.4 / 0.8 / 0.9 / 0.9, a tenth 0.9 / 0.3 / 0.3 / 0.3 (one core of Zen 4). Gradients of gradients are not
+        available.
         On a GPU all three products run there: the pattern's metadata is copied to it once.
         In a ``torch.autocast`` region everything is computed in its type.
     Errors: :class:`pith.ShapeError`, :class:`pith.DTypeError`, :class:`pith.DeviceError`;
