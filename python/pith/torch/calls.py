@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import fake_tensor_tls, is_fake
+from torch._subclasses.fake_tensor import FakeTensorMode, fake_tensor_tls, is_fake
 
 from ..errors import UnsupportedError
 from ..runtime.arrays import require_no_gradient
@@ -79,15 +79,21 @@ def kept_out() -> Iterator[None]:
         _kept_out.reset(token)
 
 
-@contextlib.contextmanager
-def _constants_as_they_are() -> Iterator[None]:
-    """Stored operands that were saved for the gradient are no fake tensors, which Dynamo allows in calls it traces."""
+def _among_constants(mode: FakeTensorMode, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    """What a call gives where tensors are fake: buffers of stored operands are constants of the graph, and are not.
+
+    Dynamo allows that in calls that it traces, Inductor and gradients do not.
+    """
     before = fake_tensor_tls.allow_non_fake_inputs_override
     fake_tensor_tls.allow_non_fake_inputs_override = True
     try:
-        yield
+        return mode.__torch_dispatch__(func, types, args, kwargs)
     finally:
         fake_tensor_tls.allow_non_fake_inputs_override = before
+
+
+for _op in (CALL, _GRAD):
+    torch.library.register_torch_dispatch(_op, FakeTensorMode, _among_constants, lib=LIBRARY)
 
 
 def _translator() -> Any:
@@ -173,8 +179,7 @@ def _backward(ctx: Any, grads: Tensors) -> Any:
     tensors, results = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
     wants = list(ctx.needs_input_grad[0])
     given = [torch.zeros_like(r) if g is None else g for g, r in zip(grads, results)]
-    with _constants_as_they_are():
-        found = _GRAD(tensors, results, given, wants, ctx.text)
+    found = _GRAD(tensors, results, given, wants, ctx.text)
     return [g if wanted else None for g, wanted in zip(found, wants)], None
 
 
