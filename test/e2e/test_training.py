@@ -395,7 +395,7 @@ def test_small_layers_make_no_dense_copy_of_a_weight_that_lives_for_one_call(mon
     asked = {"auto": OWN}
     monkeypatch.setattr(linear_choice, "_choose", lambda *_: linear_choice.Choice(dense=True))
     monkeypatch.setattr(matmul_plan, "choose", lambda problem, among: choose(problem, asked.get(among, among)))
-    monkeypatch.setattr(copies.Products, "unpacked", unpacked)
+    monkeypatch.setattr(copies.Copies, "unpacked", unpacked)
     for fmt in ("C0(7:8)", "csr"):
         layer = SparseLinear(fmt, 64, 32)
         x = torch.randn(9, 64, requires_grad=True)
