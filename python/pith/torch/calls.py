@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import inspect
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from ..errors import UnsupportedError
 from ..runtime.arrays import require_no_gradient
 from ..runtime.whole_calls import UNTRACED
 from . import call_gradients, call_results
-from .call_text import DESCRIPTIONS, read, write
+from .call_text import DESCRIPTIONS, marked, read, write
 from .ops import LIBRARY
 from .stored_ops import refuse_second, runs
 
@@ -61,6 +62,8 @@ def traced(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[st
         for argument, value in given.arguments.items():
             if isinstance(value, torch.Tensor):
                 require_no_gradient(value, f"pith.{name}: {argument}")
+    if _translator() is not None:
+        text = marked(text, uuid.uuid4().hex)
     found = CALL(tensors, text)
     return found[0] if len(found) == 1 else tuple(found)
 
