@@ -111,6 +111,6 @@ def _groups(
     b.for_loop(0, whole, some, step=per, rolled=True)
 
     def single(c: Index) -> None:
-        visit_level(storage, descend(storage, at, b.add(base, c), c), lambda child, inner: leaf(child, inner), [])
+        visit_level(storage, descend(storage, at, b.add(base, c), c), leaf, [])
 
     b.for_loop(whole, size, single, rolled=True)

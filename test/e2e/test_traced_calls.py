@@ -9,6 +9,7 @@ import pith
 import pith.torch
 import pytest
 import torch
+from around import Around
 from torch._dynamo.utils import counters
 
 torch.manual_seed(0)
@@ -58,17 +59,6 @@ CALLS = {
     "layer_norm": lambda x: pith.layer_norm(x, torch.ones(64), eps=1e-6),
 }
 each = pytest.mark.parametrize("name", CALLS)
-
-
-class Around(torch.nn.Module):
-    """Ops of torch on both sides of a call."""
-
-    def __init__(self, call):
-        super().__init__()
-        self.first, self.call = torch.nn.Linear(64, 64), call
-
-    def forward(self, x):
-        return torch.relu(self.call(self.first(x) * 2)) + 1
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ import pith
 import pith.torch
 import pytest
 import torch
+from around import Around
 from torch._dynamo.utils import counters
 
 torch.manual_seed(0)
@@ -40,17 +41,6 @@ CALLS = {
 
 #: Those that run between two graphs: operators, objects that are made in a graph, kernels.
 BETWEEN = ("operator", "from the left", "quantised", "dynamic", "kernel")
-
-
-class Around(torch.nn.Module):
-    """Ops of torch on both sides of a call."""
-
-    def __init__(self, call):
-        super().__init__()
-        self.first, self.call = torch.nn.Linear(64, 64), call
-
-    def forward(self, x):
-        return torch.relu(self.call(self.first(x) * 2)) + 1
 
 
 def compiled(model, backend="eager"):
